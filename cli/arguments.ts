@@ -1,0 +1,407 @@
+/**
+ * Command-line arguments: a program declares its options once, and gets typed values, `--help`, and
+ * refusals that name the nearest option.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { nearestName } from "../model/schema.ts";
+
+/** One option of a command, such as `--steps NUMBER`. */
+export interface OptionDefinition {
+  /** What the option takes; a boolean takes nothing and is false when left out. */
+  readonly type: "string" | "number" | "integer" | "boolean";
+  /** One sentence for `--help`. */
+  readonly description: string;
+  /** One letter that stands for the option. */
+  readonly short?: string;
+  /** What `--help` calls the value, such as `DIR`; the type in capitals when left out. */
+  readonly value?: string;
+  /** The option may stand several times and gives a list. */
+  readonly multiple?: boolean;
+  /** The option has to be given. */
+  readonly required?: boolean;
+  /** Value where the option is left out. */
+  readonly default?: string | number;
+  /** The only values taken. */
+  readonly choices?: readonly string[];
+  /** Least value of a number. */
+  readonly minimum?: number;
+}
+
+/** One positional argument. */
+export interface PositionalDefinition {
+  /** Name in the usage line. */
+  readonly name: string;
+  /** One sentence for `--help`. */
+  readonly description: string;
+  /** The argument has to be given. */
+  readonly required?: boolean;
+  /** Takes all that is left; only for the last. */
+  readonly multiple?: boolean;
+}
+
+/** One command line that `--help` shows, with what it does. */
+export interface ExampleDefinition {
+  /** The command line as one would type it. */
+  readonly command: string;
+  /** What it does, in one sentence. */
+  readonly description: string;
+}
+
+/** A command: its name, arguments and options. */
+export interface CommandDefinition {
+  /** How the command is called, such as `deno task train`. */
+  readonly name: string;
+  /** What the command does, in one sentence. */
+  readonly summary: string;
+  /** Positional arguments, in order. */
+  readonly positionals?: readonly PositionalDefinition[];
+  /** Options by name, without hyphens. */
+  readonly options: Readonly<Record<string, OptionDefinition>>;
+  /** Command lines to learn from. */
+  readonly examples: readonly ExampleDefinition[];
+}
+
+/** A program of several commands, such as `bank build` and `bank inspect`. */
+export interface ProgramDefinition {
+  /** How the program is called, such as `deno task bank`. */
+  readonly name: string;
+  /** What the program is for, in one sentence. */
+  readonly summary: string;
+  /** Commands by their word on the command line. */
+  readonly commands: Readonly<Record<string, CommandDefinition>>;
+}
+
+/** One value of an option, before `multiple`, `required` and `default` are looked at. */
+export type SingleValue<O extends OptionDefinition> = O extends
+  { readonly choices: readonly (infer C)[] } ? C
+  : O["type"] extends "boolean" ? boolean
+  : O["type"] extends "string" ? string
+  : number;
+
+/** The value that an option gives. */
+export type OptionValue<O extends OptionDefinition> = O extends { readonly multiple: true }
+  ? readonly SingleValue<O>[]
+  : O extends
+    { readonly required: true } | { readonly default: string | number } | { type: "boolean" }
+    ? SingleValue<O>
+  : SingleValue<O> | undefined;
+
+/** What {@linkcode parseArguments} gives back. */
+export interface ParsedArguments<C extends CommandDefinition> {
+  /** Options by name. */
+  readonly options: { readonly [K in keyof C["options"]]: OptionValue<C["options"][K]> };
+  /** Positional arguments in order; those left out are missing at the end. */
+  readonly positionals: readonly string[];
+  /** `--debug` was given: errors come with their stack. */
+  readonly debug: boolean;
+}
+
+/** The command line cannot be used as it stands. The program ends with exit code 2. */
+export class UsageError extends Error {
+  /** Name of the class, by which other modules may know it. */
+  override readonly name = "UsageError";
+}
+
+/** `--help` was given: {@linkcode text} is to be printed and the program to end with exit code 0. */
+export class HelpRequest extends Error {
+  /** Name of the class, by which other modules may know it. */
+  override readonly name = "HelpRequest";
+  /** The whole help text, without a newline at its end. */
+  readonly text: string;
+
+  /** Makes the request from the text to print. */
+  constructor(text: string) {
+    super("Help was asked for");
+    this.text = text;
+  }
+}
+
+const STANDARD_OPTIONS: Readonly<Record<string, OptionDefinition>> = {
+  debug: { type: "boolean", description: "Print the stack of an error" },
+  help: { type: "boolean", short: "h", description: "Print this text" },
+};
+
+/**
+ * Reads the arguments of one command. `--help` and `--debug` are understood by every command.
+ *
+ * @throws {UsageError} on an unknown option, a value that is missing or of the wrong type, a required
+ * argument left out or one too many.
+ * @throws {HelpRequest} on `--help`; `details` then stand at the end of the text.
+ *
+ * @example
+ * ```ts
+ * const command = {
+ *   name: "train",
+ *   summary: "Trains a model",
+ *   options: { steps: { type: "integer", description: "Number of steps", default: 100 } },
+ *   examples: [],
+ * } as const;
+ * console.log(parseArguments(command, ["--steps", "5"]).options.steps); // 5
+ * ```
+ */
+export function parseArguments<const C extends CommandDefinition>(
+  command: C,
+  args: readonly string[],
+  { details = () => "" }: { details?: () => string } = {},
+): ParsedArguments<C> {
+  const known = { ...command.options, ...STANDARD_OPTIONS };
+  const { tokens } = tokenize(known, args);
+  // Before all else: who asks for help may well have written something wrong.
+  if (tokens.some((token) => token.kind === "option" && token.name === "help")) {
+    throw new HelpRequest(helpText(command, details()));
+  }
+  const given = new Map<string, (string | number | true)[]>();
+  const positionals: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "positional") positionals.push(token.value);
+    if (token.kind !== "option") continue;
+    const option = Object.hasOwn(known, token.name) ? known[token.name] : undefined;
+    if (option === undefined) {
+      throw new UsageError(unknownOption(token.rawName, { name: token.name, known, command }));
+    }
+    const value = readValue(option, token);
+    given.set(token.name, [...(given.get(token.name) ?? []), value]);
+  }
+  checkPositionals(command, positionals);
+  const options = Object.fromEntries(
+    Object.entries(command.options).map(([name, option]) => [
+      name,
+      optionValue(option, { name, given: given.get(name) ?? [], command }),
+    ]),
+  );
+  return {
+    options: options as ParsedArguments<C>["options"],
+    positionals,
+    debug: given.has("debug"),
+  };
+}
+
+/**
+ * Splits the arguments of a program of several commands into the command's word and what follows
+ * it.
+ *
+ * @throws {UsageError} when the first argument names no command.
+ * @throws {HelpRequest} when there are no arguments, or the first one is `--help`.
+ *
+ * @example
+ * ```ts
+ * const build = { name: "build", summary: "Builds a bank", options: {}, examples: [] } as const;
+ * const program = { name: "bank", summary: "Works on banks", commands: { build } } as const;
+ * console.log(selectCommand(program, ["build", "--help"]).args); // ["--help"]
+ * ```
+ */
+export function selectCommand<const P extends ProgramDefinition>(
+  program: P,
+  args: readonly string[],
+): { command: keyof P["commands"] & string; args: string[] } {
+  const [word, ...rest] = args;
+  if (word === undefined || word === "--help" || word === "-h") {
+    throw new HelpRequest(programHelp(program));
+  }
+  if (!Object.hasOwn(program.commands, word)) {
+    const words = Object.keys(program.commands);
+    const near = nearestName(word, words);
+    const question = near === undefined ? "" : `, did you mean ${near}?`;
+    throw new UsageError(
+      `Cannot read the arguments of ${program.name}: unknown command ${word}${question}` +
+        `${question === "" ? ", expected" : " Expected"} one of ${words.join(", ")}`,
+    );
+  }
+  return { command: word, args: rest };
+}
+
+/**
+ * The text of `--help`: usage, arguments, options with their defaults, examples, then `details`.
+ *
+ * @example
+ * ```ts
+ * const command = { name: "verify", summary: "Checks files", options: {}, examples: [] } as const;
+ * console.log(helpText(command).startsWith("Usage: verify [options]")); // true
+ * ```
+ */
+export function helpText(command: CommandDefinition, details = ""): string {
+  const positionals = command.positionals ?? [];
+  const words = positionals.map(({ name, required, multiple }) => {
+    const word = multiple ? `${name}...` : name;
+    return required ? word : `[${word}]`;
+  });
+  const sections = [
+    `Usage: ${[command.name, ...words, "[options]"].join(" ")}`,
+    command.summary,
+  ];
+  if (positionals.length > 0) {
+    const rows = positionals.map(({ name, description }) => [name, description] as const);
+    sections.push(`Arguments:\n${table(rows)}`);
+  }
+  const rows = Object.entries({ ...command.options, ...STANDARD_OPTIONS })
+    .map(([name, option]) => [optionUsage(name, option), optionNotes(option)] as const);
+  sections.push(`Options:\n${table(rows)}`);
+  if (command.examples.length > 0) {
+    const lines = command.examples.map(({ command, description }) =>
+      `  ${command}\n${wrapped(description, 6)}`
+    );
+    sections.push(`Examples:\n${lines.join("\n")}`);
+  }
+  if (details !== "") sections.push(details);
+  return sections.join("\n\n");
+}
+
+function programHelp(program: ProgramDefinition): string {
+  const rows = Object.entries(program.commands)
+    .map(([word, command]) => [word, command.summary] as const);
+  return [
+    `Usage: ${program.name} COMMAND [options]`,
+    program.summary,
+    `Commands:\n${table(rows)}`,
+    `Run ${program.name} COMMAND --help for the options of a command.`,
+  ].join("\n\n");
+}
+
+type Token = NonNullable<ReturnType<typeof tokenize>["tokens"]>[number];
+
+function tokenize(known: Readonly<Record<string, OptionDefinition>>, args: readonly string[]) {
+  const options = Object.fromEntries(
+    Object.entries(known).map(([name, { type, short }]) => [name, {
+      type: type === "boolean" ? "boolean" as const : "string" as const,
+      ...(short === undefined ? {} : { short }),
+    }]),
+  );
+  return parseArgs({
+    args: [...args],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+}
+
+function readValue(
+  option: OptionDefinition,
+  token: Extract<Token, { kind: "option" }>,
+): string | number | true {
+  const { rawName, value, inlineValue } = token;
+  if (option.type === "boolean") {
+    if (value === undefined) return true;
+    throw new UsageError(`Cannot read ${rawName}=${value}: the option takes no value`);
+  }
+  // The next option is not a value, a negative number is.
+  const missing = value === undefined || (!inlineValue && /^-(?![\d.])/.test(value));
+  const expected = expectation(option);
+  if (missing) throw new UsageError(`Cannot read ${rawName}: no value, expected ${expected}`);
+  const refusal = `Cannot read ${rawName} ${value}: expected ${expected}`;
+  if (option.type === "string") {
+    if (option.choices === undefined || option.choices.includes(value)) return value;
+    const near = nearestName(value, option.choices);
+    throw new UsageError(near === undefined ? refusal : `${refusal}; did you mean ${near}?`);
+  }
+  const number = value.trim() === "" ? NaN : Number(value);
+  const whole = option.type === "number" || Number.isSafeInteger(number);
+  if (!Number.isFinite(number) || !whole || number < (option.minimum ?? -Infinity)) {
+    throw new UsageError(refusal);
+  }
+  return number;
+}
+
+function expectation(option: OptionDefinition): string {
+  if (option.choices !== undefined) return `one of ${option.choices.join(", ")}`;
+  if (option.type === "string") return placeholder(option);
+  const kind = option.type === "integer" ? "a whole number" : "a number";
+  return option.minimum === undefined ? kind : `${kind}, at least ${option.minimum}`;
+}
+
+function optionValue(
+  option: OptionDefinition,
+  { name, given, command }: {
+    name: string;
+    given: readonly (string | number | true)[];
+    command: CommandDefinition;
+  },
+): unknown {
+  if (option.required && given.length === 0) {
+    throw new UsageError(
+      `Cannot run ${command.name}: --${name} is missing, expected ${expectation(option)}`,
+    );
+  }
+  if (option.multiple) return given;
+  return given.at(-1) ?? option.default ?? (option.type === "boolean" ? false : undefined);
+}
+
+function checkPositionals(command: CommandDefinition, given: readonly string[]): void {
+  const positionals = command.positionals ?? [];
+  const absent = positionals[given.length];
+  if (absent?.required) {
+    throw new UsageError(
+      `Cannot run ${command.name}: ${absent.name} is missing (${absent.description})`,
+    );
+  }
+  if (given.length > positionals.length && !positionals.at(-1)?.multiple) {
+    const expected = positionals.length === 0
+      ? "no arguments"
+      : positionals.map(({ name }) => name).join(" ");
+    throw new UsageError(
+      `Cannot run ${command.name}: unexpected argument ${given[positionals.length]}, ` +
+        `expected ${expected}`,
+    );
+  }
+}
+
+function unknownOption(
+  rawName: string,
+  { name, known, command }: {
+    name: string;
+    known: Readonly<Record<string, OptionDefinition>>;
+    command: CommandDefinition;
+  },
+): string {
+  const near = nearestName(name, Object.keys(known));
+  const question = near === undefined ? "" : `, did you mean --${near}?`;
+  const stop = question === "" ? ", expected" : " Expected";
+  const names = Object.keys(known).map((option) => `--${option}`).join(", ");
+  return `Cannot run ${command.name}: unknown option ${rawName}${question}${stop} one of ${names}`;
+}
+
+function placeholder(option: OptionDefinition): string {
+  return option.value ?? (option.type === "string" ? "TEXT" : "NUMBER");
+}
+
+function optionUsage(name: string, option: OptionDefinition): string {
+  const short = option.short === undefined ? "    " : `-${option.short}, `;
+  return `${short}--${name}${option.type === "boolean" ? "" : ` ${placeholder(option)}`}`;
+}
+
+function optionNotes(option: OptionDefinition): string {
+  const notes = [];
+  if (option.choices !== undefined) notes.push(`one of ${option.choices.join(", ")}`);
+  if (option.required) notes.push("required");
+  if (option.multiple) notes.push("may stand several times");
+  if (option.default !== undefined) notes.push(`default ${option.default}`);
+  return notes.length === 0 ? option.description : `${option.description} (${notes.join("; ")})`;
+}
+
+const LINE_WIDTH = 88;
+
+function table(rows: readonly (readonly [left: string, right: string])[]): string {
+  const indent = Math.max(...rows.map(([left]) => left.length)) + 4;
+  return rows.map(([left, right]) => {
+    const lines = wrapped(right, indent);
+    return `  ${left.padEnd(indent - 2)}${lines.slice(indent)}`;
+  }).join("\n");
+}
+
+/** Breaks a text between words, with every line `indent` spaces in. */
+function wrapped(text: string, indent: number): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && indent + line.length + 1 + word.length > LINE_WIDTH) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].map((part) => " ".repeat(indent) + part).join("\n");
+}

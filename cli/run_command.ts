@@ -1,0 +1,96 @@
+/**
+ * The frame around every command: errors become one clear line and an exit code.
+ *
+ * @module
+ */
+
+import { DeviceLostError, UnsupportedDeviceError } from "../kernels/core/errors.ts";
+import { HelpRequest, UsageError } from "./arguments.ts";
+
+/** Exit codes of all commands. */
+export const EXIT_CODES = {
+  success: 0,
+  failure: 1,
+  usage: 2,
+  device: 3,
+} as const;
+
+/** Options of {@linkcode runCommand}; the defaults are the process's own console and exit. */
+export interface RunCommandOptions {
+  /** Print the stack of an error as well. */
+  readonly debug?: boolean;
+  /** A line printed under an error of the run itself, such as the command that resumes it. */
+  readonly hint?: (error: Error) => string | undefined;
+  /** Prints a line of result. */
+  readonly print?: (line: string) => void;
+  /** Prints a line of error. */
+  readonly printError?: (line: string) => void;
+  /** Ends the process. */
+  readonly exit?: (code: number) => void;
+}
+
+/**
+ * Runs a command and ends the process with its exit code: 0 when it worked, 1 when it failed, 2
+ * when the command line cannot be used, 3 when there is no usable device or it was lost.
+ *
+ * The process always ends by an explicit exit: Deno aborts with a message of its own where a
+ * process falls off its end while the GPU still works. Errors outside the promise (in event
+ * listeners) end it likewise.
+ *
+ * @example
+ * ```ts ignore
+ * await runCommand(async () => {
+ *   const { options } = parseArguments(TRAIN_COMMAND, Deno.args);
+ *   await train(options);
+ * }, { debug: Deno.args.includes("--debug") });
+ * ```
+ */
+export async function runCommand(
+  main: () => Promise<void>,
+  options: RunCommandOptions = {},
+): Promise<void> {
+  const { print = console.log, printError = console.error, exit = Deno.exit } = options;
+  const stray = Promise.withResolvers<never>();
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    stray.reject(event.reason);
+  };
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    stray.reject(event.error);
+  };
+  addEventListener("unhandledrejection", onRejection);
+  addEventListener("error", onError);
+  let code: number = EXIT_CODES.success;
+  try {
+    await Promise.race([main(), stray.promise]);
+  } catch (error) {
+    if (error instanceof HelpRequest) {
+      print(error.text);
+    } else {
+      for (const line of errorLines(error, options)) printError(line);
+      code = exitCode(error);
+    }
+  } finally {
+    removeEventListener("unhandledrejection", onRejection);
+    removeEventListener("error", onError);
+  }
+  exit(code);
+}
+
+function exitCode(error: unknown): number {
+  if (error instanceof UsageError) return EXIT_CODES.usage;
+  if (error instanceof DeviceLostError || error instanceof UnsupportedDeviceError) {
+    return EXIT_CODES.device;
+  }
+  return EXIT_CODES.failure;
+}
+
+function errorLines(error: unknown, { debug, hint }: RunCommandOptions): string[] {
+  if (!(error instanceof Error)) return [`error: ${String(error)}`];
+  const lines = [`error: ${error.message}`];
+  const advice = error instanceof UsageError ? undefined : hint?.(error);
+  if (advice !== undefined) lines.push(advice);
+  if (debug) lines.push(Deno.inspect(error));
+  return lines;
+}

@@ -1,0 +1,120 @@
+/**
+ * The log of a run: one JSON object a line, written as it happens and readable after a crash.
+ *
+ * @module
+ */
+
+/** One line of the log: the step and what was measured there. */
+export interface RunRecord {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** Measurements by name, such as `loss` or `imagesPerSecond`; null was not a finite number. */
+  readonly [measurement: string]: number | string | boolean | null;
+}
+
+/** Options of {@linkcode RunLog.open}. */
+export interface RunLogOptions {
+  /** Drop records beyond this step, which is that of the checkpoint that a run goes on from. */
+  readonly throughStep?: number;
+}
+
+/**
+ * Appends records to a file. Every line reaches the disk before {@linkcode RunLog.append} returns.
+ *
+ * @example
+ * ```ts ignore
+ * using log = await RunLog.open("runs/emoji/log.jsonl");
+ * log.append({ step: 10, loss: 0.42 });
+ * ```
+ */
+export class RunLog {
+  readonly #file: Deno.FsFile;
+
+  private constructor(file: Deno.FsFile) {
+    this.#file = file;
+  }
+
+  /**
+   * Opens a log to append to, and makes the file where there is none. A last line that a crash cut
+   * off is taken away first, and so are records past `throughStep`.
+   *
+   * @throws {SyntaxError} when another line than the last is not a record.
+   */
+  static async open(path: string | URL, options: RunLogOptions = {}): Promise<RunLog> {
+    const { throughStep = Infinity } = options;
+    const text = await readIfPresent(path);
+    const lines = recordLines(text, path);
+    const kept = lines.filter(({ record }) => record.step <= throughStep)
+      .map(({ line }) => `${line}\n`).join("");
+    if (kept !== text) {
+      // Written beside and renamed: a crash here must not cost the log.
+      const temporary = path instanceof URL ? new URL(`${path}.new`) : `${path}.new`;
+      await Deno.writeTextFile(temporary, kept);
+      await Deno.rename(temporary, path);
+    }
+    return new RunLog(await Deno.open(path, { append: true, create: true }));
+  }
+
+  /** Writes one record; numbers that are not finite are written as null. */
+  append(record: RunRecord): void {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
+    for (let written = 0; written < bytes.length;) {
+      written += this.#file.writeSync(bytes.subarray(written));
+    }
+    this.#file.syncDataSync();
+  }
+
+  /** Closes the file. */
+  close(): void {
+    this.#file.close();
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Reads a log. A last line that a crash cut off is left out.
+ *
+ * @throws {SyntaxError} when another line than the last is not a record.
+ * @throws {Deno.errors.NotFound} when there is no such file.
+ */
+export async function readRunLog(path: string | URL): Promise<RunRecord[]> {
+  return recordLines(await Deno.readTextFile(path), path).map(({ record }) => record);
+}
+
+async function readIfPresent(path: string | URL): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+function recordLines(text: string, path: string | URL): { line: string; record: RunRecord }[] {
+  // What follows the last newline was never finished, even where it happens to parse.
+  const lines = text.split("\n").slice(0, -1);
+  return lines.map((line, index) => ({ line, record: parseRecord(line, { path, index }) }));
+}
+
+function parseRecord(line: string, at: { path: string | URL; index: number }): RunRecord {
+  let record: unknown;
+  try {
+    record = JSON.parse(line);
+  } catch {
+    record = undefined;
+  }
+  if (isRecord(record)) return record;
+  throw new SyntaxError(
+    `Cannot read ${at.path}: line ${at.index + 1} is ${JSON.stringify(line.slice(0, 60))}, ` +
+      `expected a JSON object with a step`,
+  );
+}
+
+function isRecord(value: unknown): value is RunRecord {
+  return typeof value === "object" && value !== null && "step" in value &&
+    Number.isFinite(value.step);
+}

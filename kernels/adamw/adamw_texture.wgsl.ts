@@ -1,0 +1,69 @@
+export default /* wgsl */ `
+// One step of AdamW with clipped gradients and the moving average of the weights, in place, for CPU
+// drivers: the formulas, shapes and errors of adamw, all five slabs read through staged textures.
+//
+// old_*: [elements], the same tensors as below, bound as textures of vec4.
+// One workgroup of 8 per chunk of CHUNK vec4, CHUNK / 8 of them for each invocation. No barrier.
+
+override HAS_AVERAGES: bool = true;
+override CHUNK: u32 = 4096;
+
+struct Params {
+  vectors: u32,
+  decay: f32,
+  rate1: f32,
+  beta2: f32,
+  rate2: f32,
+  step_size: f32,
+  inverse_root: f32,
+  epsilon: f32,
+  average_rate: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> factor: array<f32>;
+@group(0) @binding(2) var<storage, read_write> values: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> gradients: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> first_moments: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> second_moments: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> averages: array<vec4f>;
+@group(0) @binding(7) var old_values: texture_2d<f32>;
+@group(0) @binding(8) var old_gradients: texture_2d<f32>;
+@group(0) @binding(9) var old_first_moments: texture_2d<f32>;
+@group(0) @binding(10) var old_second_moments: texture_2d<f32>;
+@group(0) @binding(11) var old_averages: texture_2d<f32>;
+
+@compute @workgroup_size(8)
+fn adamw_texture(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let chunk = group.y * groups.x + group.x;
+  let end = min(params.vectors, (chunk + 1u) * CHUNK);
+  let clip = factor[1];
+  if (clip == 0.0) {
+    for (var i = chunk * CHUNK + lane; i < end; i += 8u) {
+      gradients[i] = vec4f();
+    }
+    return;
+  }
+  for (var i = chunk * CHUNK + lane; i < end; i += 8u) {
+    let at = vec2u(i & 4095u, i >> 12u);
+    let g = textureLoad(old_gradients, at, 0) * clip;
+    gradients[i] = vec4f();
+    var m = textureLoad(old_first_moments, at, 0);
+    m += params.rate1 * (g - m);
+    let v = params.beta2 * textureLoad(old_second_moments, at, 0) + params.rate2 * (g * g);
+    var p = textureLoad(old_values, at, 0);
+    p -= params.decay * p;
+    p -= params.step_size * m / (sqrt(v) * params.inverse_root + params.epsilon);
+    first_moments[i] = m;
+    second_moments[i] = v;
+    values[i] = p;
+    if (HAS_AVERAGES) {
+      let a = textureLoad(old_averages, at, 0);
+      averages[i] = a + params.average_rate * (p - a);
+    }
+  }
+}
+`;

@@ -1,0 +1,33 @@
+/**
+ * The sum of two tensors.
+ *
+ * @module
+ */
+
+import { combine, combineInto } from "../combine/mod.ts";
+import { addTo } from "../core/in_place.ts";
+import type { Tensor } from "../core/tensor.ts";
+
+/**
+ * a + b, element by element: `a`, `b` and the result of one shape, as where a residual stream and a
+ * branch meet. Put the stream first: its gradient goes on without a copy.
+ *
+ * Throws `TypeError` when the shapes differ.
+ */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const out = combine([[a, 1], [b, 1]]);
+  a.device.tape?.push({
+    name: "add",
+    inputs: [a, b],
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      gradients.into(b, (db, accumulate) => {
+        if (accumulate) addTo(db, dy);
+        else a.device.scope(() => combineInto(db, [[dy.reshape(db.shape), 1]]));
+      });
+      gradients.pass(a, dy);
+    },
+  });
+  return out;
+}

@@ -1,0 +1,46 @@
+/**
+ * One table added to every element of a batch.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import { columnSum } from "../linear/mod.ts";
+import source from "./add_rows.wgsl.ts";
+
+const ADD_ROWS = new Kernel({ source });
+
+/**
+ * Adds a table, such as that of the positions, to each element of a batch: `x` [B, T, D], `rows`
+ * [T, D] or [1, T, D], result [B, T, D].
+ *
+ * Throws `TypeError` when the table does not have the shape of one element.
+ */
+export function addRows(x: Tensor, rows: Tensor): Tensor {
+  const one = formatShape(x.shape.slice(1)), table = formatShape(rows.shape);
+  if (table !== one && table !== formatShape([1, ...x.shape.slice(1)])) {
+    throw new TypeError(
+      `Cannot add rows ${table} to each of ${formatShape(x.shape)}: expected ${one}`,
+    );
+  }
+  const { device, elements } = x;
+  const out = device.empty(x.shape);
+  device.dispatch(ADD_ROWS, {
+    tensors: { x, rows, out },
+    params: { elements, period: rows.elements },
+    workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
+  });
+  device.tape?.push({
+    name: "addRows",
+    inputs: [x, rows],
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      gradients.into(rows, (dRows, accumulate) => columnSum(dRows, { x: dy, accumulate }));
+      gradients.pass(x, dy);
+    },
+  });
+  return out;
+}

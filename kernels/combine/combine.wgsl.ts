@@ -1,0 +1,34 @@
+export default /* wgsl */ `
+// out[i] = c0 x0[i] + ... + c3 x3[i], as many as there are terms; plus keep out[i] when keeps is 1
+//
+// x0 ... x3, out: [elements], as vec4 (buffers are whole 256-byte blocks). Bindings past the terms
+// are not read. One invocation per vec4. No barrier.
+// Error: |error| <= 5 2^-24 (|keep out| + sum |c x|).
+
+override terms: u32;
+override keeps: u32;
+
+struct Params { vectors: u32, keep: f32, c0: f32, c1: f32, c2: f32, c3: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x0: array<vec4f>;
+@group(0) @binding(2) var<storage, read> x1: array<vec4f>;
+@group(0) @binding(3) var<storage, read> x2: array<vec4f>;
+@group(0) @binding(4) var<storage, read> x3: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn combine(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.vectors) { return; }
+  var sum = params.c0 * x0[i];
+  if (terms > 1u) { sum += params.c1 * x1[i]; }
+  if (terms > 2u) { sum += params.c2 * x2[i]; }
+  if (terms > 3u) { sum += params.c3 * x3[i]; }
+  if (keeps == 1u) { sum += params.keep * out[i]; }
+  out[i] = sum;
+}
+`;

@@ -1,0 +1,78 @@
+/**
+ * Linear combinations of tensors: every update of a sampler.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import source from "./combine.wgsl.ts";
+
+const COMBINE = new Kernel({ source });
+const TERMS_PER_DISPATCH = 4;
+
+/** A tensor and its factor. */
+export type Term = readonly [tensor: Tensor, coefficient: number];
+
+/**
+ * Σ cᵢ xᵢ for `terms` (xᵢ, cᵢ) of one shape, one dispatch for every four. Not differentiated.
+ *
+ * Throws `TypeError` when there is no term or the shapes differ.
+ */
+export function combine(terms: readonly Term[]): Tensor {
+  const [first] = terms;
+  if (!first) throw new TypeError("Cannot combine no tensors: expected at least one term");
+  const out = first[0].device.empty(first[0].shape);
+  combineInto(out, terms);
+  return out;
+}
+
+/**
+ * As {@linkcode combine} into an existing tensor, which may be one of the terms:
+ * `combineInto(x, [[x, 1], [velocity, dt]])` is a step of Euler's method in place.
+ *
+ * Throws `TypeError` when there is no term besides `out` or the shapes differ.
+ */
+export function combineInto(out: Tensor, terms: readonly Term[]): void {
+  const others: Term[] = [];
+  let keep = 0, keeps = 0;
+  for (const term of terms) {
+    const [x, coefficient] = term;
+    if (formatShape(x.shape) !== formatShape(out.shape)) {
+      throw new TypeError(
+        `Cannot combine ${formatShape(x.shape)} into ${formatShape(out.shape)}: shapes differ`,
+      );
+    }
+    if (x.storage === out.storage && x.offset === out.offset) {
+      keep += coefficient;
+      keeps = 1;
+    } else {
+      others.push(term);
+    }
+  }
+  if (others.length === 0) {
+    throw new TypeError("Cannot combine into a tensor: expected a term besides the tensor itself");
+  }
+  for (let start = 0; start < others.length; start += TERMS_PER_DISPATCH) {
+    dispatchTerms(out, { terms: others.slice(start, start + TERMS_PER_DISPATCH), keep, keeps });
+    keep = keeps = 1;
+  }
+}
+
+function dispatchTerms(
+  out: Tensor,
+  options: { terms: readonly Term[]; keep: number; keeps: number },
+): void {
+  const { terms, keep, keeps } = options;
+  const [x0, c0] = terms[0]!;
+  const [x1, c1] = terms[1] ?? [x0, 0], [x2, c2] = terms[2] ?? [x0, 0];
+  const [x3, c3] = terms[3] ?? [x0, 0];
+  const vectors = Math.ceil(out.elements / 4);
+  out.device.dispatch(COMBINE, {
+    tensors: { x0, x1, x2, x3, out },
+    params: { vectors, keep, c0, c1, c2, c3 },
+    constants: { terms: terms.length, keeps },
+    workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+  });
+}

@@ -1,0 +1,74 @@
+/**
+ * Random access to the bytes of a file or of memory, for the readers of checkpoint files.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "./errors.ts";
+
+/** Bytes that can be read from any position. */
+export interface ByteSource {
+  /** Count of bytes when the source was opened. */
+  readonly size: number;
+  /** Fills as much of `target` as there is from `position` on and returns the count of bytes. */
+  read(target: Uint8Array, position: number): number;
+  /** Lets go of the file, if there is one. */
+  close(): void;
+}
+
+/** The error for a file that cannot be read as a whole. */
+export function fileError(path: string, state: string, cause?: unknown): CheckpointError {
+  return new CheckpointError(`Cannot read file ${JSON.stringify(path)}: ${state}`, { path, cause });
+}
+
+/**
+ * Opens a regular file.
+ *
+ * Throws a {@linkcode CheckpointError} for everything else and for a file that cannot be opened.
+ */
+export function openByteSource(path: string): ByteSource {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { read: true });
+  } catch (error) {
+    throw fileError(path, error instanceof Error ? error.message : String(error), error);
+  }
+  let size: number;
+  try {
+    const info = file.statSync();
+    if (!info.isFile) throw fileError(path, "it is not a regular file, expected one");
+    size = info.size;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return {
+    size,
+    read(target: Uint8Array, position: number): number {
+      file.seekSync(position, Deno.SeekMode.Start);
+      let filled = 0;
+      while (filled < target.length) {
+        const count = file.readSync(target.subarray(filled));
+        if (count === null || count === 0) break;
+        filled += count;
+      }
+      return filled;
+    },
+    close(): void {
+      file.close();
+    },
+  };
+}
+
+/** Reads from `bytes`, which are not copied and must not change. */
+export function memoryByteSource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read(target: Uint8Array, position: number): number {
+      const part = bytes.subarray(position, position + target.length);
+      target.set(part);
+      return part.length;
+    },
+    close(): void {},
+  };
+}

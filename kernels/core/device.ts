@@ -1,0 +1,530 @@
+/**
+ * The GPU device with its pool, recorder and compiled kernels.
+ *
+ * @module
+ */
+
+import { BufferPool, type Pooled } from "./buffer_pool.ts";
+import {
+  DeviceLostError,
+  GpuValidationError,
+  OutOfMemoryError,
+  ShaderCompilationError,
+  UnsupportedDeviceError,
+} from "./errors.ts";
+import type { Kernel } from "./kernel.ts";
+import { type Profile, requestDevice } from "./profile.ts";
+import { Recorder, type WriteParams } from "./recorder.ts";
+import { type DType, elementsOf, formatShape, type Shape, Storage, Tensor } from "./tensor.ts";
+import type { Tape } from "./tape.ts";
+
+/** How to open a device. */
+export interface DeviceOptions {
+  /** Accept a software driver; without it one is an `UnsupportedDeviceError`. Default `false`. */
+  allowFallback?: boolean;
+  /** Kernel variants to use whatever the profile says, by op name: `{ matmul: "naive" }`. */
+  variants?: Readonly<Record<string, string>>;
+}
+
+/** What a dispatch binds. */
+export interface DispatchOptions {
+  /** A tensor for every binding of the kernel, by name. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** A number for every field of the kernel's `Params`. */
+  readonly params?: Readonly<Record<string, number>>;
+  /** Workgroups in x, y and z; see {@linkcode spreadWorkgroups} for long rows of them. */
+  readonly workgroups: readonly [number, number?, number?];
+  /** Values of pipeline-overridable constants. */
+  readonly constants?: Readonly<Record<string, number>>;
+}
+
+interface CompiledKernel {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly groups: Map<string, GPUBindGroup>;
+}
+
+const MAX_WORKGROUPS = 65535;
+const MAX_CACHED_GROUPS = 8192;
+const NO_DEVICE_ADVICE =
+  "install a Vulkan driver for the GPU, or a CPU one (Debian: apt-get install mesa-vulkan-drivers)";
+
+/**
+ * Spreads `count` workgroups over x and y, each at most 65,535. The kernel finds its place by
+ * `workgroup_id.y * num_workgroups.x + workgroup_id.x` and skips what is past the end.
+ */
+export function spreadWorkgroups(count: number): [number, number] {
+  if (count <= MAX_WORKGROUPS) return [Math.max(count, 1), 1];
+  const y = Math.ceil(count / MAX_WORKGROUPS);
+  return [Math.ceil(count / y), y];
+}
+
+/**
+ * An open GPU device.
+ *
+ * Recording is synchronous: an op appends to one compute pass. {@linkcode Device.flush} submits;
+ * only {@linkcode Device.settle} and {@linkcode Tensor.read} wait for the GPU, and there errors of
+ * the GPU are thrown.
+ *
+ * @example
+ * ```ts
+ * import { Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const x = device.tensor(Float32Array.of(1, 2, 3), [3]);
+ * console.log(await x.read()); // Float32Array [ 1, 2, 3 ]
+ * ```
+ */
+export class Device implements Disposable {
+  /** The WebGPU device, for raw use. */
+  readonly gpu: GPUDevice;
+  /** What the adapter can do. */
+  readonly profile: Profile;
+  /** Recycled buffers. */
+  readonly pool: BufferPool;
+  /** The one way to the queue. */
+  readonly recorder: Recorder;
+  readonly #variants: Readonly<Record<string, string>>;
+  readonly #compiled = new Map<Kernel, Map<string, CompiledKernel>>();
+  #scopes: Tensor[][] = [];
+  readonly #path: string[] = [];
+  #tape: Tape | undefined;
+  #failure: Error | undefined;
+  #checks: Promise<void>[] = [];
+  #cachedGroups = 0;
+  #closed = false;
+
+  /** Wraps an open WebGPU device; most callers use {@linkcode Device.open}. */
+  constructor(
+    gpu: GPUDevice,
+    options: { profile: Profile; variants?: Readonly<Record<string, string>> },
+  ) {
+    this.gpu = gpu;
+    this.profile = options.profile;
+    this.#variants = options.variants ?? {};
+    this.pool = new BufferPool(gpu);
+    this.recorder = new Recorder(gpu);
+    gpu.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#fail(this.#gpuError((event as GPUUncapturedErrorEvent).error));
+    });
+    gpu.lost.then((info) => {
+      if (!this.#closed) {
+        this.#fail(new DeviceLostError(`Cannot go on: the GPU was lost, ${info.message}`));
+      }
+    });
+  }
+
+  /** Opens the fastest adapter. Throws `UnsupportedDeviceError` when there is none that will do. */
+  static async open(options: DeviceOptions = {}): Promise<Device> {
+    if (!("gpu" in navigator)) {
+      throw new UnsupportedDeviceError("Cannot open a GPU: this runtime has no WebGPU", {
+        missing: ["navigator.gpu"],
+      });
+    }
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) {
+      throw new UnsupportedDeviceError(`Cannot open a GPU: no adapter found, ${NO_DEVICE_ADVICE}`, {
+        missing: ["a GPU adapter"],
+      });
+    }
+    const { gpu, profile } = await requestDevice(adapter);
+    if (profile.driver === "cpu" && !options.allowFallback) {
+      gpu.destroy();
+      throw new UnsupportedDeviceError(
+        `Cannot open a GPU: ${profile.label} computes on the CPU, expected a GPU or allowFallback: true`,
+        { missing: ["a hardware adapter"] },
+      );
+    }
+    return new Device(gpu, { profile, variants: options.variants ?? {} });
+  }
+
+  /** The tape that records now, if any; ops append to it. */
+  get tape(): Tape | undefined {
+    return this.#tape;
+  }
+
+  /** Runs `fn` with another recording tape, or none. Used by {@linkcode Tape}. */
+  withTape<T>(tape: Tape | undefined, fn: () => T): T {
+    const outer = this.#tape;
+    this.#tape = tape;
+    try {
+      return fn();
+    } finally {
+      this.#tape = outer;
+    }
+  }
+
+  /** Runs `fn` under a name that errors show: `blocks.3 > attention`. */
+  named<T>(name: string, fn: () => T): T {
+    this.#path.push(name);
+    try {
+      return fn();
+    } finally {
+      this.#path.pop();
+    }
+  }
+
+  /** The variant of an op: the one forced at {@linkcode Device.open}, else `picked`. */
+  variant<V extends string>(op: string, picked: V): V {
+    return (this.#variants[op] as V | undefined) ?? picked;
+  }
+
+  /** A tensor without defined contents, owned by the current scope or, outside of one, the caller. */
+  empty(shape: Shape, options: { dtype?: DType } = {}): Tensor {
+    for (const size of shape) {
+      if (!Number.isInteger(size) || size < 0) {
+        throw new RangeError(
+          `Cannot make tensor ${formatShape(shape)}: every size is a whole number`,
+        );
+      }
+    }
+    const storage = new Storage(this, this.pool.takeBuffer(elementsOf(shape) * 4));
+    return this.adopt(new Tensor(storage, { shape, dtype: options.dtype ?? "f32" }));
+  }
+
+  /** A tensor with the given elements; `TypeError` when their count is not the shape's. */
+  tensor(data: Float32Array | Uint32Array, shape: Shape): Tensor {
+    const tensor = this.empty(shape, { dtype: data instanceof Uint32Array ? "u32" : "f32" });
+    tensor.write(data);
+    return tensor;
+  }
+
+  /** Puts a tensor in the care of the current scope and returns it. */
+  adopt<T extends Tensor>(tensor: T): T {
+    this.#scopes.at(-1)?.push(tensor);
+    return tensor;
+  }
+
+  /**
+   * Runs `fn` and releases every tensor made inside except those it returns (a tensor, or an array
+   * or plain object of them), which pass to the outer scope. Tensors saved by a tape live on until
+   * their backward pass. Release is at record time: recorded work still runs on the buffers.
+   */
+  scope<T>(fn: () => T): T {
+    const made: Tensor[] = [];
+    this.#scopes.push(made);
+    let result: T;
+    try {
+      result = fn();
+    } catch (error) {
+      for (const tensor of made) tensor.dispose();
+      throw error;
+    } finally {
+      this.#scopes.pop();
+    }
+    if (result instanceof Promise) {
+      throw new TypeError("Cannot scope an async function: expected one that only records");
+    }
+    const kept = new Set<Tensor>();
+    collectTensors(result, kept);
+    for (const tensor of made) {
+      if (kept.has(tensor)) this.adopt(tensor);
+      else tensor.dispose();
+    }
+    return result;
+  }
+
+  /** Runs `fn` outside of every scope: what it makes is the caller's to dispose. */
+  unscoped<T>(fn: () => T): T {
+    const scopes = this.#scopes;
+    this.#scopes = [];
+    try {
+      return fn();
+    } finally {
+      this.#scopes = scopes;
+    }
+  }
+
+  /** Records a kernel. Every binding and parameter must be given, by name. */
+  dispatch(kernel: Kernel, options: DispatchOptions): void {
+    this.#assertUsable();
+    const compiled = this.#compile(kernel, options.constants);
+    const group = this.#bindGroup(kernel, compiled, options.tensors);
+    const [x, y = 1, z = 1] = options.workgroups;
+    if (x > MAX_WORKGROUPS || y > MAX_WORKGROUPS || z > MAX_WORKGROUPS) {
+      throw new RangeError(
+        `Cannot dispatch ${kernel.name} over [${x}, ${y}, ${z}] workgroups: expected at most ${MAX_WORKGROUPS} each`,
+      );
+    }
+    this.recorder.dispatch({
+      pipeline: compiled.pipeline,
+      group,
+      params: kernel.params.length === 0 ? undefined : paramsWriter(kernel, options.params ?? {}),
+      workgroups: [x, y, z],
+    });
+    for (const binding of kernel.bindings) {
+      if (binding.access === "write") options.tensors[binding.name]!.storage.version++;
+    }
+  }
+
+  /** Submits everything recorded, without waiting. */
+  flush(): void {
+    if (!this.recorder.pending) return;
+    this.#assertUsable();
+    this.#guarded(() => this.recorder.submit());
+  }
+
+  /** Submits, waits until the GPU is idle, and throws any error that it reported since the last wait. */
+  async settle(): Promise<void> {
+    this.flush();
+    await this.gpu.queue.onSubmittedWorkDone();
+    await this.#throwFailure();
+  }
+
+  /** Copies a tensor's bytes to the CPU; see {@linkcode Tensor.read}. */
+  async download(tensor: Tensor): Promise<ArrayBuffer> {
+    this.flush();
+    const { bytes } = tensor;
+    if (bytes === 0) return new ArrayBuffer(0);
+    const staging = this.gpu.createBuffer({
+      size: bytes,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    try {
+      this.#guarded(() => {
+        this.recorder.copyToBuffer(
+          { buffer: tensor.buffer, offset: tensor.offset, bytes },
+          { buffer: staging, offset: 0 },
+        );
+        this.recorder.submit();
+      });
+      await staging.mapAsync(GPUMapMode.READ);
+      await this.#throwFailure();
+      return staging.getMappedRange().slice(0);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /**
+   * Writes a tensor's elements from the CPU. A queue write overtakes recorded commands, so recorded
+   * work is submitted first: values never reach an earlier command.
+   */
+  upload(tensor: Tensor, data: Float32Array | Uint32Array): void {
+    this.flush();
+    this.gpu.queue.writeBuffer(
+      tensor.buffer,
+      tensor.offset,
+      data.buffer as ArrayBuffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+    tensor.storage.version++;
+  }
+
+  /** Records a copy of all elements of `source` into `target` of the same size. */
+  copy(source: Tensor, target: Tensor): void {
+    if (source.bytes !== target.bytes) {
+      throw new TypeError(
+        `Cannot copy ${formatShape(source.shape)} to ${formatShape(target.shape)}: sizes differ`,
+      );
+    }
+    this.recorder.copyToBuffer(
+      { buffer: source.buffer, offset: source.offset, bytes: source.bytes },
+      { buffer: target.buffer, offset: target.offset },
+    );
+    target.storage.version++;
+  }
+
+  /** Submits and closes the device; tensors on it cannot be used afterwards. */
+  dispose(): void {
+    if (this.#closed) return;
+    if (!this.#failure) this.flush();
+    this.#closed = true;
+    this.gpu.destroy();
+  }
+
+  /** As {@linkcode Device.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #assertUsable(): void {
+    if (this.#closed) throw new ReferenceError("Cannot use the device: it was closed");
+    if (this.#failure) throw this.#failure;
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+  }
+
+  #gpuError(error: GPUError): Error {
+    const path = this.#path.join(" > ") || "the last commands";
+    return error instanceof GPUOutOfMemoryError
+      ? new OutOfMemoryError(
+        `Cannot make a buffer: the GPU is out of memory with ${this.pool.heldBytes} bytes held`,
+        { requestedBytes: 0, heldBytes: this.pool.heldBytes },
+      )
+      : new GpuValidationError(error.message, { path });
+  }
+
+  #guarded(fn: () => void): void {
+    this.gpu.pushErrorScope("out-of-memory");
+    this.gpu.pushErrorScope("validation");
+    fn();
+    for (let scope = 0; scope < 2; scope++) {
+      this.#checks.push(
+        this.gpu.popErrorScope().then((error) => {
+          if (error) this.#fail(this.#gpuError(error));
+        }),
+      );
+    }
+  }
+
+  async #throwFailure(): Promise<void> {
+    const checks = this.#checks;
+    this.#checks = [];
+    await Promise.all(checks);
+    if (this.#failure) throw this.#failure;
+  }
+
+  #compile(kernel: Kernel, constants: Readonly<Record<string, number>> = {}): CompiledKernel {
+    let variants = this.#compiled.get(kernel);
+    if (!variants) this.#compiled.set(kernel, variants = new Map());
+    const names = Object.keys(constants);
+    const key = names.length === 0 ? "" : names.map((name) => `${name}=${constants[name]}`).join();
+    const known = variants.get(key);
+    if (known) return known;
+    for (const name of names) {
+      if (!kernel.overrides.has(name)) {
+        throw new TypeError(
+          `Cannot compile ${kernel.name}: no override ${name}, expected one of ${
+            [...kernel.overrides].join(", ")
+          }`,
+        );
+      }
+    }
+    this.gpu.pushErrorScope("validation");
+    const layout = this.gpu.createBindGroupLayout({ entries: layoutEntries(kernel) });
+    const pipeline = this.gpu.createComputePipeline({
+      label: kernel.name,
+      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: {
+        module: this.gpu.createShaderModule({
+          label: kernel.name,
+          code: kernel.code(this.profile),
+        }),
+        entryPoint: kernel.name,
+        constants: { ...constants },
+      },
+    });
+    this.#checks.push(
+      this.gpu.popErrorScope().then((error) => {
+        if (error) this.#fail(new ShaderCompilationError(kernel.name, error.message));
+      }),
+    );
+    const compiled = { pipeline, layout, groups: new Map<string, GPUBindGroup>() };
+    variants.set(key, compiled);
+    return compiled;
+  }
+
+  #bindGroup(
+    kernel: Kernel,
+    compiled: CompiledKernel,
+    tensors: Readonly<Record<string, Tensor>>,
+  ): GPUBindGroup {
+    const { bindings } = kernel;
+    if (Object.keys(tensors).length !== bindings.length) throw bindingMismatch(kernel, tensors);
+    const staged: (Pooled<GPUTexture> | undefined)[] = [];
+    let key = "";
+    for (const binding of bindings) {
+      const tensor = tensors[binding.name];
+      if (!tensor) throw bindingMismatch(kernel, tensors);
+      const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
+      staged.push(texture);
+      key += texture
+        ? `t${texture.id},`
+        : `${tensor.storage.pooled.id}:${tensor.offset}:${tensor.bytes},`;
+    }
+    const known = compiled.groups.get(key);
+    if (known) return known;
+    if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.#forgetGroups();
+    const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
+      binding: binding.index,
+      resource: staged[index]?.resource.createView() ?? bufferRange(tensors[binding.name]!),
+    }));
+    if (kernel.params.length > 0) {
+      const { paramsBuffer, slotBytes } = this.recorder;
+      entries.push({ binding: 0, resource: { buffer: paramsBuffer, size: slotBytes } });
+    }
+    const group = this.gpu.createBindGroup({ layout: compiled.layout, entries });
+    compiled.groups.set(key, group);
+    return group;
+  }
+
+  #stage(tensor: Tensor): Pooled<GPUTexture> {
+    const { buffer, offset, bytes } = tensor;
+    return tensor.storage.staged({ offset, bytes }, (texture) => {
+      this.recorder.copyToTexture({ buffer, offset, bytes }, texture.resource);
+    });
+  }
+
+  #forgetGroups(): void {
+    for (const variants of this.#compiled.values()) {
+      for (const { groups } of variants.values()) groups.clear();
+    }
+    this.#cachedGroups = 0;
+  }
+}
+
+function collectTensors(value: unknown, into: Set<Tensor>): void {
+  if (value instanceof Tensor) into.add(value);
+  else if (Array.isArray(value)) { for (const item of value) collectTensors(item, into); }
+  else if (value !== null && typeof value === "object") {
+    if (Object.getPrototypeOf(value) === Object.prototype) {
+      for (const item of Object.values(value)) collectTensors(item, into);
+    }
+  }
+}
+
+function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
+  const visibility = GPUShaderStage.COMPUTE;
+  const entries = kernel.bindings.map(({ index: binding, access }): GPUBindGroupLayoutEntry =>
+    access === "texture"
+      ? { binding, visibility, texture: { sampleType: "unfilterable-float" } }
+      : {
+        binding,
+        visibility,
+        buffer: { type: access === "write" ? "storage" : "read-only-storage" },
+      }
+  );
+  if (kernel.params.length > 0) {
+    entries.push({ binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true } });
+  }
+  return entries;
+}
+
+/** Bound ranges are whole 256-byte blocks, so that a kernel may read its last vec4 past the end. */
+function bufferRange(tensor: Tensor): GPUBufferBinding {
+  const size = Math.max(256, Math.ceil(tensor.bytes / 256) * 256);
+  return { buffer: tensor.buffer, offset: tensor.offset, size };
+}
+
+function paramsWriter(kernel: Kernel, values: Readonly<Record<string, number>>): WriteParams {
+  if (Object.keys(values).length !== kernel.params.length) throw paramsMismatch(kernel, values);
+  for (const { name } of kernel.params) {
+    if (values[name] === undefined) throw paramsMismatch(kernel, values);
+  }
+  return (words, firstWord) => {
+    for (const { name, type, offset } of kernel.params) {
+      words[type][firstWord + offset / 4] = values[name]!;
+    }
+  };
+}
+
+function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {
+  return new TypeError(
+    `Cannot dispatch ${kernel.name}: tensors ${Object.keys(tensors).join(", ")}, expected ${
+      kernel.bindings.map(({ name }) => name).join(", ")
+    }`,
+  );
+}
+
+function paramsMismatch(kernel: Kernel, values: Readonly<Record<string, number>>): TypeError {
+  return new TypeError(
+    `Cannot dispatch ${kernel.name}: params ${Object.keys(values).join(", ")}, expected ${
+      kernel.params.map(({ name }) => name).join(", ")
+    }`,
+  );
+}

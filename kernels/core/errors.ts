@@ -1,0 +1,83 @@
+/**
+ * The errors of gmem that carry data. Everything else throws a built-in class by meaning:
+ * `TypeError` for a wrong type or shape, `RangeError` for a value out of range, `ReferenceError` for
+ * a tensor used after its release, `SyntaxError` for text that cannot be parsed.
+ *
+ * @module
+ */
+
+/** No usable WebGPU device: {@linkcode missing} says what was asked for and not there. */
+export class UnsupportedDeviceError extends Error {
+  override readonly name = "UnsupportedDeviceError";
+  /** What the machine lacks, one entry each. */
+  readonly missing: readonly string[];
+
+  /** Makes the error from what is missing and what to do about it. */
+  constructor(message: string, options: { missing: readonly string[] }) {
+    super(message);
+    this.missing = options.missing;
+  }
+}
+
+/** A shader was refused by the WebGPU implementation. */
+export class ShaderCompilationError extends Error {
+  override readonly name = "ShaderCompilationError";
+  /** Entry point of the shader, which is the kernel's name. */
+  readonly kernel: string;
+
+  /** Makes the error from the kernel's name and the compiler's text. */
+  constructor(kernel: string, detail: string) {
+    super(`Cannot compile kernel ${kernel}: ${detail}`);
+    this.kernel = kernel;
+  }
+}
+
+/** The GPU went away (reset, unplugged, driver crash). The process cannot go on using it. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+}
+
+/** A buffer could not be made. */
+export class OutOfMemoryError extends Error {
+  override readonly name = "OutOfMemoryError";
+  /** Bytes that were asked for. */
+  readonly requestedBytes: number;
+  /** Bytes that the device's pool held at that moment. */
+  readonly heldBytes: number;
+
+  /** Makes the error from the request and what was held already. */
+  constructor(message: string, options: { requestedBytes: number; heldBytes: number }) {
+    super(message);
+    this.requestedBytes = options.requestedBytes;
+    this.heldBytes = options.heldBytes;
+  }
+}
+
+/** The WebGPU implementation refused a command: a defect of gmem or of a custom kernel. */
+export class GpuValidationError extends Error {
+  override readonly name = "GpuValidationError";
+  /** Names of the modules and kernels in whose recording the error arose. */
+  readonly path: string;
+
+  /** Makes the error from the implementation's text and the path of names. */
+  constructor(detail: string, options: { path: string }) {
+    super(`Cannot run ${options.path}: ${detail}`);
+    this.path = options.path;
+  }
+}
+
+/** A checkpoint, bank or tensor file that cannot be read or written. */
+export class CheckpointError extends Error {
+  override readonly name = "CheckpointError";
+  /** The file. */
+  readonly path: string;
+  /** The tensor or metadata key in the file, where there is one. */
+  readonly key: string | undefined;
+
+  /** Makes the error; the message should name the file and the key. */
+  constructor(message: string, options: { path: string; key?: string; cause?: unknown }) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.path = options.path;
+    this.key = options.key;
+  }
+}

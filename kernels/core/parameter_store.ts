@@ -1,0 +1,305 @@
+/**
+ * Named parameters in a few large buffers: the state dict is the storage.
+ *
+ * @module
+ */
+
+import type { Device } from "./device.ts";
+import { formatShape, type Shape, type Storage, Tensor } from "./tensor.ts";
+
+const ALIGNMENT_ELEMENTS = 64;
+
+/** Fills a new parameter's values; `seed` and `name` make the draw independent of all others. */
+export type Initializer = (
+  values: Float32Array,
+  context: { readonly name: string; readonly shape: Shape; readonly seed: number },
+) => void;
+
+interface Place {
+  readonly slab: number;
+  /** Elements from the slab's start. */
+  readonly first: number;
+}
+
+/** A trained (or frozen) tensor with a name and a gradient. */
+export class Parameter extends Tensor {
+  /** Full name in the official state dict: `blocks.3.attn.qkv.weight`. */
+  readonly name: string;
+  /** A frozen parameter is saved and loaded but has no gradient and is not trained. */
+  readonly frozen: boolean;
+  readonly #store: ParameterStore;
+
+  /** Made by {@linkcode ParameterScope.parameter}. */
+  constructor(
+    store: ParameterStore,
+    options: { name: string; shape: Shape; frozen: boolean },
+  ) {
+    super(undefined, { shape: options.shape, dtype: "f32" });
+    this.#store = store;
+    this.name = options.name;
+    this.frozen = options.frozen;
+  }
+
+  /** The slab that holds the values; the first use of any parameter allocates all. */
+  override get storage(): Storage {
+    return this.#store.slabOf(this).storage;
+  }
+
+  /** Bytes from the start of the slab. */
+  override get offset(): number {
+    return this.#store.placeOf(this).first * 4;
+  }
+
+  /** The gradient, of the same shape; `TypeError` for a frozen parameter. */
+  get gradient(): Tensor {
+    if (this.frozen) throw new TypeError(`Cannot give the gradient of ${this.name}: it is frozen`);
+    return this.#store.view(this.#store.gradients, this);
+  }
+
+  /** Refused: a parameter keeps its official shape. */
+  override reshape(_shape: Shape): Tensor {
+    throw new TypeError(`Cannot reshape parameter ${this.name}: expected a plain tensor`);
+  }
+}
+
+/** Where the parameters of a module are born: a store and the prefix of their names. */
+export interface ParameterScope {
+  /** The scope of a part, its names prefixed by `part.` as well. */
+  at(part: string): ParameterScope;
+  /** A new trained parameter. */
+  parameter(name: string, shape: Shape, init: Initializer): Parameter;
+  /** A new frozen parameter, such as a table of positions. */
+  frozen(name: string, shape: Shape, init: Initializer): Parameter;
+}
+
+/**
+ * All parameters of a model, side by side in slabs of at most the adapter's binding size.
+ *
+ * Modules declare parameters; the first use of one allocates and initialises all. Gradients,
+ * optimiser moments and the moving average are parallel slabs ({@linkcode ParameterStore.parallel}),
+ * so an optimiser step is one dispatch for each slab.
+ */
+export class ParameterStore implements ParameterScope, Disposable {
+  /** The device that holds the slabs. */
+  readonly device: Device;
+  readonly #seed: number;
+  readonly #parameters = new Map<string, Parameter>();
+  readonly #initializers = new Map<string, Initializer>();
+  readonly #places = new Map<Parameter, Place>();
+  #trained: readonly Tensor[] = [];
+  #frozen: readonly Tensor[] = [];
+  #gradients: readonly Tensor[] = [];
+  #allocated = false;
+
+  /** Makes an empty store; `seed` decides all initial values. */
+  constructor(device: Device, options: { seed?: number } = {}) {
+    this.device = device;
+    this.#seed = options.seed ?? 0;
+  }
+
+  /** See {@linkcode ParameterScope.at}. */
+  at(part: string): ParameterScope {
+    return new PrefixedScope(this, `${part}.`);
+  }
+
+  /** See {@linkcode ParameterScope.parameter}. */
+  parameter(name: string, shape: Shape, init: Initializer): Parameter {
+    return this.#declare(name, shape, { init, frozen: false });
+  }
+
+  /** See {@linkcode ParameterScope.frozen}. */
+  frozen(name: string, shape: Shape, init: Initializer): Parameter {
+    return this.#declare(name, shape, { init, frozen: true });
+  }
+
+  /** The parameter of a name; `RangeError` when there is none. */
+  get(name: string): Parameter {
+    const parameter = this.#parameters.get(name);
+    if (!parameter) {
+      throw new RangeError(`Cannot find parameter ${name}: the model has none so named`);
+    }
+    return parameter;
+  }
+
+  /** Whether there is a parameter of that name. */
+  has(name: string): boolean {
+    return this.#parameters.has(name);
+  }
+
+  /** All parameters with their names, in the order of declaration. */
+  entries(): IterableIterator<[string, Parameter]> {
+    return this.#parameters.entries();
+  }
+
+  /** Number of trained elements. */
+  get trainedElements(): number {
+    let sum = 0;
+    for (const parameter of this.#parameters.values()) {
+      if (!parameter.frozen) sum += parameter.elements;
+    }
+    return sum;
+  }
+
+  /** Slabs with the trained values. */
+  get values(): readonly Tensor[] {
+    this.#allocate();
+    return this.#trained;
+  }
+
+  /** Slabs with the gradients, parallel to {@linkcode ParameterStore.values}. */
+  get gradients(): readonly Tensor[] {
+    this.#allocate();
+    if (this.#gradients.length === 0) this.#gradients = this.parallel();
+    return this.#gradients;
+  }
+
+  /** New zeroed slabs, parallel to {@linkcode ParameterStore.values}; the caller owns them. */
+  parallel(): Tensor[] {
+    return this.values.map((slab) => zeroed(this.device, slab.elements));
+  }
+
+  /** The part of parallel slabs that belongs to a trained parameter, as a tensor of its shape. */
+  view(slabs: readonly Tensor[], parameter: Parameter): Tensor {
+    const { slab, first } = this.placeOf(parameter);
+    const { storage } = slabs[slab]!;
+    storage.retain();
+    const options = { shape: parameter.shape, dtype: parameter.dtype, offset: first * 4 };
+    return this.device.adopt(new Tensor(storage, options));
+  }
+
+  /**
+   * Runs `fn` with all trained parameters reading their values from parallel slabs, such as the
+   * moving average, which is how a model samples with its averaged weights.
+   */
+  withValues<T>(slabs: readonly Tensor[], fn: () => T): T {
+    const own = this.values;
+    this.#trained = slabs;
+    try {
+      return fn();
+    } finally {
+      this.#trained = own;
+    }
+  }
+
+  /**
+   * Reads all parameters to the CPU, slab by slab: the trained ones from `slabs`, by default their
+   * values, and the frozen ones.
+   */
+  async *read(
+    slabs: readonly Tensor[] = this.values,
+  ): AsyncGenerator<[parameter: Parameter, values: Float32Array]> {
+    const sources = [[slabs, false], [this.#frozen, true]] as const;
+    for (const [tensors, frozen] of sources) {
+      for (const [index, tensor] of tensors.entries()) {
+        const data = await tensor.read();
+        for (const [parameter, { slab, first }] of this.#places) {
+          if (parameter.frozen !== frozen || slab !== index) continue;
+          yield [parameter, data.subarray(first, first + parameter.elements)];
+        }
+      }
+    }
+  }
+
+  /** Where a parameter lies. */
+  placeOf(parameter: Parameter): Place {
+    this.#allocate();
+    return this.#places.get(parameter)!;
+  }
+
+  /** The slab that holds a parameter's values. */
+  slabOf(parameter: Parameter): Tensor {
+    const { slab } = this.placeOf(parameter);
+    return (parameter.frozen ? this.#frozen : this.#trained)[slab]!;
+  }
+
+  /** Releases all slabs. */
+  dispose(): void {
+    for (const slab of [...this.#trained, ...this.#frozen, ...this.#gradients]) slab.dispose();
+  }
+
+  /** As {@linkcode ParameterStore.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #declare(
+    name: string,
+    shape: Shape,
+    { init, frozen }: { init: Initializer; frozen: boolean },
+  ): Parameter {
+    if (this.#allocated) {
+      throw new TypeError(`Cannot declare parameter ${name}: the store is in use already`);
+    }
+    if (this.#parameters.has(name)) {
+      throw new TypeError(`Cannot declare parameter ${name}: there is one of that name`);
+    }
+    const parameter = new Parameter(this, { name, shape, frozen });
+    this.#parameters.set(name, parameter);
+    this.#initializers.set(name, init);
+    return parameter;
+  }
+
+  #allocate(): void {
+    if (this.#allocated) return;
+    this.#allocated = true;
+    const all = [...this.#parameters.values()];
+    this.#trained = this.#makeSlabs(all.filter(({ frozen }) => !frozen));
+    this.#frozen = this.#makeSlabs(all.filter(({ frozen }) => frozen));
+    for (const parameter of all) {
+      const { name, shape } = parameter;
+      const values = new Float32Array(parameter.elements);
+      this.#initializers.get(name)!(values, { name, shape, seed: this.#seed });
+      parameter.write(values);
+    }
+    this.#initializers.clear();
+  }
+
+  #makeSlabs(parameters: readonly Parameter[]): Tensor[] {
+    const limit = Math.floor(this.device.profile.maxBindingBytes / 4);
+    const sizes: number[] = [];
+    for (const parameter of parameters) {
+      const { elements } = parameter;
+      if (elements > limit) {
+        throw new RangeError(
+          `Cannot hold parameter ${parameter.name} ${formatShape(parameter.shape)}: ` +
+            `${elements * 4} bytes, expected at most ${limit * 4} on this adapter`,
+        );
+      }
+      const padded = Math.ceil(elements / ALIGNMENT_ELEMENTS) * ALIGNMENT_ELEMENTS;
+      let slab = sizes.length - 1;
+      if (slab < 0 || sizes[slab]! + padded > limit) slab = sizes.push(0) - 1;
+      this.#places.set(parameter, { slab, first: sizes[slab]! });
+      sizes[slab]! += padded;
+    }
+    return sizes.map((size) => zeroed(this.device, size));
+  }
+}
+
+/** Slabs outlive every scope, hence they are made outside of the current one. */
+function zeroed(device: Device, elements: number): Tensor {
+  const slab = device.unscoped(() => device.empty([elements]));
+  slab.write(new Float32Array(elements));
+  return slab;
+}
+
+class PrefixedScope implements ParameterScope {
+  readonly #store: ParameterStore;
+  readonly #prefix: string;
+
+  constructor(store: ParameterStore, prefix: string) {
+    this.#store = store;
+    this.#prefix = prefix;
+  }
+
+  at(part: string): ParameterScope {
+    return new PrefixedScope(this.#store, `${this.#prefix}${part}.`);
+  }
+
+  parameter(name: string, shape: Shape, init: Initializer): Parameter {
+    return this.#store.parameter(this.#prefix + name, shape, init);
+  }
+
+  frozen(name: string, shape: Shape, init: Initializer): Parameter {
+    return this.#store.frozen(this.#prefix + name, shape, init);
+  }
+}

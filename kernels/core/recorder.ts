@@ -1,0 +1,159 @@
+/**
+ * Collects dispatches into one compute pass and submits them together.
+ *
+ * @module
+ */
+
+import { STAGING_ROW_TEXELS } from "./buffer_pool.ts";
+
+const SLOT_BYTES = 256;
+const SLOTS = 4096;
+const TEXEL_BYTES = 16;
+const ROW_BYTES = STAGING_ROW_TEXELS * TEXEL_BYTES;
+
+/** Writes one dispatch's parameters at a word index of the shared arrays. */
+export type WriteParams = (
+  words: { readonly u32: Uint32Array; readonly i32: Int32Array; readonly f32: Float32Array },
+  firstWord: number,
+) => void;
+
+/** One dispatch. */
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  /** Absent for kernels without `Params`. */
+  readonly params: WriteParams | undefined;
+  readonly workgroups: readonly [number, number, number];
+}
+
+/**
+ * The one way to the queue. Parameters go to a ring of 256-byte slots addressed by dynamic offsets
+ * and are uploaded with one write per submit; when the ring is full the recorder submits early.
+ */
+export class Recorder {
+  /** Holds the parameters of one submit; bound at binding 0 of every kernel. */
+  readonly paramsBuffer: GPUBuffer;
+  readonly #gpu: GPUDevice;
+  readonly #words: { u32: Uint32Array<ArrayBuffer>; i32: Int32Array; f32: Float32Array };
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #slots = 0;
+  #dispatches = 0;
+  #submits = 0;
+
+  /** Makes an empty recorder on a device. */
+  constructor(gpu: GPUDevice) {
+    this.#gpu = gpu;
+    this.paramsBuffer = gpu.createBuffer({
+      size: SLOTS * SLOT_BYTES,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+    const memory = new ArrayBuffer(SLOTS * SLOT_BYTES);
+    this.#words = {
+      u32: new Uint32Array(memory),
+      i32: new Int32Array(memory),
+      f32: new Float32Array(memory),
+    };
+  }
+
+  /** Whether something is recorded and not submitted. */
+  get pending(): boolean {
+    return this.#encoder !== undefined;
+  }
+
+  /** Dispatches recorded so far, submitted or not. */
+  get dispatches(): number {
+    return this.#dispatches;
+  }
+
+  /** Submits so far. */
+  get submits(): number {
+    return this.#submits;
+  }
+
+  /** Bytes of the parameter slot that a bind group exposes. */
+  get slotBytes(): number {
+    return SLOT_BYTES;
+  }
+
+  /** Appends a dispatch to the open pass. */
+  dispatch({ pipeline, group, params, workgroups }: Dispatch): void {
+    if (params && this.#slots === SLOTS) this.submit();
+    this.#pass ??= this.#commands().beginComputePass();
+    this.#pass.setPipeline(pipeline);
+    if (params) {
+      const offset = this.#slots++ * SLOT_BYTES;
+      params(this.#words, offset / 4);
+      this.#pass.setBindGroup(0, group, [offset]);
+    } else {
+      this.#pass.setBindGroup(0, group);
+    }
+    this.#pass.dispatchWorkgroups(...workgroups);
+    this.#dispatches++;
+  }
+
+  /** Appends a copy of a buffer's range into a staging texture. Ends the pass: copies stand outside. */
+  copyToTexture(
+    source: { buffer: GPUBuffer; offset: number; bytes: number },
+    texture: GPUTexture,
+  ): void {
+    const encoder = this.#endPass();
+    const texels = Math.ceil(source.bytes / TEXEL_BYTES);
+    const rows = Math.floor(texels / STAGING_ROW_TEXELS), rest = texels % STAGING_ROW_TEXELS;
+    const { buffer, offset } = source;
+    const layout = { buffer, bytesPerRow: ROW_BYTES };
+    if (rows > 0) {
+      encoder.copyBufferToTexture({ ...layout, offset }, { texture }, [STAGING_ROW_TEXELS, rows]);
+    }
+    if (rest > 0) {
+      encoder.copyBufferToTexture(
+        { ...layout, offset: offset + rows * ROW_BYTES },
+        { texture, origin: [0, rows] },
+        [rest, 1],
+      );
+    }
+  }
+
+  /** Appends a copy between buffers. */
+  copyToBuffer(
+    source: { buffer: GPUBuffer; offset: number; bytes: number },
+    target: { buffer: GPUBuffer; offset: number },
+  ): void {
+    this.#endPass().copyBufferToBuffer(
+      source.buffer,
+      source.offset,
+      target.buffer,
+      target.offset,
+      source.bytes,
+    );
+  }
+
+  /** Sends everything recorded to the queue. */
+  submit(): void {
+    if (!this.#encoder) return;
+    this.#endPass();
+    if (this.#slots > 0) {
+      this.#gpu.queue.writeBuffer(
+        this.paramsBuffer,
+        0,
+        this.#words.u32,
+        0,
+        this.#slots * SLOT_BYTES / 4,
+      );
+    }
+    this.#gpu.queue.submit([this.#encoder.finish()]);
+    this.#encoder = undefined;
+    this.#slots = 0;
+    this.#submits++;
+  }
+
+  #commands(): GPUCommandEncoder {
+    return this.#encoder ??= this.#gpu.createCommandEncoder();
+  }
+
+  #endPass(): GPUCommandEncoder {
+    this.#pass?.end();
+    this.#pass = undefined;
+    return this.#commands();
+  }
+}

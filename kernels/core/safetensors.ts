@@ -1,0 +1,728 @@
+/**
+ * Safetensors files: a JSON header, then the tensors' bytes, little-endian, without gaps.
+ *
+ * Files are untrusted: the whole header is checked before any tensor is read, and a tensor is read
+ * from the file only when asked for. Writing goes to a temporary file beside the target and is
+ * renamed at the end, so the old file stays whole if anything fails.
+ *
+ * @module
+ */
+
+import { type ByteSource, fileError, memoryByteSource, openByteSource } from "./byte_source.ts";
+import { CheckpointError } from "./errors.ts";
+import { readNumbers, STORED_BYTES, type StoredType } from "./stored_numbers.ts";
+
+/** Type of a tensor's elements in a safetensors file. */
+export type SafetensorsDType = Exclude<StoredType, "I16">;
+
+/** What the header says of one tensor. */
+export interface SafetensorsEntry {
+  /** Type of the elements. */
+  dtype: SafetensorsDType;
+  /** Sizes, outermost first; empty for a scalar. */
+  shape: number[];
+  /** Bytes from the start of the file to the first element. */
+  offset: number;
+  /** Bytes of the whole tensor. */
+  bytes: number;
+}
+
+/** What {@linkcode SafetensorsWriter} has to know of a tensor before the first byte is written. */
+export interface SafetensorsDeclaration {
+  /** Type of the elements. */
+  dtype: SafetensorsDType;
+  /** Sizes, outermost first; empty for a scalar. */
+  shape: readonly number[];
+}
+
+/** A tensor to write: {@linkcode data} holds its elements, row-major, in the declared type. */
+export interface SafetensorsTensor extends SafetensorsDeclaration {
+  /** The elements' bytes. */
+  data: ArrayBufferView;
+}
+
+/** Options of {@linkcode writeSafetensors} and {@linkcode SafetensorsWriter}. */
+export interface SafetensorsWriteOptions {
+  /** Free text stored with the tensors. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/** The types, larger ones first. */
+const DTYPES: readonly SafetensorsDType[] = [
+  "F64",
+  "I64",
+  "F32",
+  "I32",
+  "U32",
+  "F16",
+  "BF16",
+  "U8",
+  "I8",
+  "BOOL",
+];
+
+/** The limit that the format's own reader has, against headers made to exhaust memory. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+function isDType(value: unknown): value is SafetensorsDType {
+  return (DTYPES as readonly unknown[]).includes(value);
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function quote(key: string): string {
+  const text = JSON.stringify(key);
+  return text.length <= 200 ? text : `${text.slice(0, 200)}…"`;
+}
+
+/** A value of the header as an error message shows it. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? "missing";
+  return text.length <= 80 ? text : `${text.slice(0, 80)}…`;
+}
+
+function tensorError(path: string, key: string, state: string): CheckpointError {
+  return new CheckpointError(`Cannot read tensor ${quote(key)} of file ${quote(path)}: ${state}`, {
+    path,
+    key,
+  });
+}
+
+function writeError(path: string, state: string, cause?: unknown): CheckpointError {
+  return new CheckpointError(`Cannot write file ${quote(path)}: ${state}`, { path, cause });
+}
+
+function tensorWriteError(path: string, key: string, state: string): CheckpointError {
+  return new CheckpointError(`Cannot write tensor ${quote(key)} to file ${quote(path)}: ${state}`, {
+    path,
+    key,
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Returns the first key that an object of the text holds twice, or undefined. `JSON.parse` keeps the
+ * last of them silently; `text` has already passed it, so quotes and brackets are known to match.
+ */
+function findDuplicateKey(text: string): string | undefined {
+  const objects: (Set<string> | null)[] = [];
+  for (let position = 0; position < text.length; position++) {
+    const character = text[position];
+    if (character === "{") objects.push(new Set());
+    else if (character === "[") objects.push(null);
+    else if (character === "}" || character === "]") objects.pop();
+    else if (character === '"') {
+      const start = position++;
+      while (text[position] !== '"') position += text[position] === "\\" ? 2 : 1;
+      let next = position + 1;
+      while (" \t\n\r".includes(text[next] ?? "x")) next++;
+      if (text[next] !== ":") continue;
+      const key: string = JSON.parse(text.slice(start, position + 1));
+      const keys = objects.at(-1) as Set<string>;
+      if (keys.has(key)) return key;
+      keys.add(key);
+    }
+  }
+  return undefined;
+}
+
+interface Header {
+  fields: Record<string, unknown>;
+  /** Bytes from the start of the file to the first tensor. */
+  dataStart: number;
+}
+
+function readHeader(source: ByteSource, path: string): Header {
+  const prefix = new Uint8Array(8);
+  if (source.read(prefix, 0) < 8) {
+    throw fileError(path, `it has ${source.size} bytes, expected 8 for the length of the header`);
+  }
+  const wide = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (wide > BigInt(MAX_HEADER_BYTES)) {
+    throw fileError(path, `its header has ${wide} bytes, expected at most ${MAX_HEADER_BYTES}`);
+  }
+  const length = Number(wide);
+  if (length > source.size - 8) {
+    throw fileError(
+      path,
+      `its header has ${length} bytes, expected at most the ${source.size - 8} that follow`,
+    );
+  }
+  const bytes = new Uint8Array(length);
+  if (source.read(bytes, 8) < length) throw fileError(path, "it became shorter while it was read");
+  let text: string;
+  let fields: unknown;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    fields = JSON.parse(text);
+  } catch (error) {
+    throw fileError(path, "its header is not JSON in UTF-8, expected a JSON object", error);
+  }
+  if (!isRecord(fields) || !text.startsWith("{")) {
+    throw fileError(path, `its header is ${show(fields)}, expected a JSON object`);
+  }
+  const duplicate = findDuplicateKey(text);
+  if (duplicate !== undefined) {
+    throw tensorError(path, duplicate, "the header has that key twice, expected once");
+  }
+  return { fields, dataStart: 8 + length };
+}
+
+/** Returns a frozen copy of the metadata; the first word of an error's message is `verb`. */
+function checkMetadata(
+  value: unknown,
+  place: { path: string; verb: "read" | "write" },
+): Readonly<Record<string, string>> {
+  const { path, verb } = place;
+  const start = `Cannot ${verb} metadata of file ${quote(path)}`;
+  if (!isRecord(value)) {
+    throw new CheckpointError(`${start}: it is ${show(value)}, expected an object of strings`, {
+      path,
+    });
+  }
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string") {
+      throw new CheckpointError(
+        `${start}: ${quote(key)} is ${show(text)}, expected a string`,
+        { path, key },
+      );
+    }
+  }
+  return Object.freeze({ ...value as Record<string, string> });
+}
+
+function readEntry(
+  value: unknown,
+  place: { path: string; key: string; dataStart: number; dataBytes: number },
+): SafetensorsEntry {
+  const { path, key, dataStart, dataBytes } = place;
+  if (!isRecord(value)) {
+    throw tensorError(path, key, `its entry is ${show(value)}, expected an object`);
+  }
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (!isDType(dtype)) {
+    throw tensorError(
+      path,
+      key,
+      `its dtype is ${show(dtype)}, expected one of ${DTYPES.join(", ")}`,
+    );
+  }
+  if (!Array.isArray(shape) || !shape.every(isSize)) {
+    throw tensorError(path, key, `its shape is ${show(shape)}, expected sizes of at least 0`);
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
+    throw tensorError(path, key, `its offsets are ${show(offsets)}, expected a first and an end`);
+  }
+  const [first, end] = offsets as [number, number];
+  if (first > end || end > dataBytes) {
+    throw tensorError(
+      path,
+      key,
+      `its offsets are ${
+        show(offsets)
+      }, expected them in order within the ${dataBytes} bytes of data`,
+    );
+  }
+  const bytes = byteLength(dtype, shape);
+  if (bytes !== end - first) {
+    throw tensorError(
+      path,
+      key,
+      `its shape ${show(shape)} of ${dtype} takes ${bytes} bytes, expected the ${end - first} ` +
+        "between its offsets",
+    );
+  }
+  return { dtype, shape, offset: dataStart + first, bytes };
+}
+
+/**
+ * Bytes of a tensor. A product above 2^53 is inexact but stays above every file size; zeros are
+ * looked for first, as infinity times zero is not a number.
+ */
+function byteLength(dtype: SafetensorsDType, shape: readonly number[]): number {
+  if (shape.includes(0)) return 0;
+  return shape.reduce((product, size) => product * size, STORED_BYTES[dtype]);
+}
+
+/** Throws unless the tensors cover the data from its start to the end of the file, once. */
+function checkCoverage(
+  entries: ReadonlyMap<string, SafetensorsEntry>,
+  place: { path: string; dataStart: number; size: number },
+): void {
+  const { path, dataStart, size } = place;
+  const sorted = [...entries].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
+  let position = dataStart;
+  for (const [key, { offset, bytes }] of sorted) {
+    if (offset !== position) {
+      const relation = offset < position ? "overlaps" : "leaves a gap after";
+      throw tensorError(
+        path,
+        key,
+        `it starts at byte ${offset - dataStart} of the data and ${relation} the tensor before, ` +
+          `expected a start at byte ${position - dataStart}`,
+      );
+    }
+    position += bytes;
+  }
+  if (position !== size) {
+    throw fileError(
+      path,
+      `${size - position} bytes follow the last tensor, expected the end of the file`,
+    );
+  }
+}
+
+/**
+ * A safetensors file open for reading.
+ *
+ * Opening reads and checks the header only: lengths, JSON, duplicate keys, types, shapes, and that
+ * the tensors cover the data exactly once. Numbers are stored little-endian, as on every machine
+ * that runs Deno.
+ *
+ * @example
+ * ```ts
+ * import { SafetensorsFile } from "@gmem/gmem/kernels";
+ *
+ * const header = new TextEncoder().encode(
+ *   '{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+ * );
+ * const bytes = new Uint8Array(8 + header.length + 8);
+ * bytes[0] = header.length;
+ * bytes.set(header, 8);
+ * using file = SafetensorsFile.from(bytes);
+ * file.readFloat32("x"); // Float32Array [0, 0]
+ * ```
+ */
+export class SafetensorsFile implements Disposable {
+  /** The file's path, or the name given to {@linkcode SafetensorsFile.from}. */
+  readonly path: string;
+  /** The free text stored with the tensors. */
+  readonly metadata: Readonly<Record<string, string>>;
+  #source: ByteSource | undefined;
+  #entries: Map<string, SafetensorsEntry> = new Map();
+
+  private constructor(source: ByteSource, path: string) {
+    this.path = path;
+    this.#source = source;
+    const { fields, dataStart } = readHeader(source, path);
+    const metadata = Object.hasOwn(fields, "__metadata__") ? fields["__metadata__"] : {};
+    this.metadata = checkMetadata(metadata, { path, verb: "read" });
+    const dataBytes = source.size - dataStart;
+    for (const [key, value] of Object.entries(fields)) {
+      if (key === "__metadata__") continue;
+      this.#entries.set(key, readEntry(value, { path, key, dataStart, dataBytes }));
+    }
+    checkCoverage(this.#entries, { path, dataStart, size: source.size });
+  }
+
+  /**
+   * Opens the file at `path`.
+   *
+   * Throws a {@linkcode CheckpointError} when it cannot be opened or its header is not sound.
+   */
+  static open(path: string): SafetensorsFile {
+    const source = openByteSource(path);
+    try {
+      return new SafetensorsFile(source, path);
+    } catch (error) {
+      source.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Reads a file that is already in memory; `name` stands for its path in errors. The bytes are not
+   * copied and must not change.
+   *
+   * Throws a {@linkcode CheckpointError} when its header is not sound.
+   */
+  static from(bytes: Uint8Array, name: string = "memory"): SafetensorsFile {
+    return new SafetensorsFile(memoryByteSource(bytes), name);
+  }
+
+  /** Returns the names of the tensors in the order of the header. */
+  keys(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** Tells whether the file holds a tensor of that name. */
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  /**
+   * Returns type, shape and place of a tensor.
+   *
+   * Throws a {@linkcode CheckpointError} when there is none of that name.
+   */
+  entry(key: string): SafetensorsEntry {
+    const { shape, ...rest } = this.#entry(key);
+    return { ...rest, shape: [...shape] };
+  }
+
+  /**
+   * Returns the elements of a tensor of any type, row-major, each rounded to f32.
+   *
+   * Throws a {@linkcode CheckpointError} when there is none of that name or the file cannot be read.
+   */
+  readFloat32(key: string): Float32Array {
+    return this.#read(key, { first: 0, out: new Float32Array(this.#count(key)) });
+  }
+
+  /**
+   * Returns the elements of a tensor of any type, row-major, in float64; only I64 may round.
+   *
+   * Throws a {@linkcode CheckpointError} when there is none of that name or the file cannot be read.
+   */
+  readFloat64(key: string): Float64Array {
+    return this.#read(key, { first: 0, out: new Float64Array(this.#count(key)) });
+  }
+
+  /**
+   * Returns the elements of a tensor of integers or booleans, row-major, each exact.
+   *
+   * Throws a {@linkcode CheckpointError} when there is none of that name, when its type is a floating
+   * one, when an I64 lies beyond ±(2^53 − 1), or when the file cannot be read.
+   */
+  readIntegers(key: string): Float64Array {
+    const { dtype } = this.#entry(key);
+    if (dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16") {
+      throw tensorError(this.path, key, `its dtype is ${dtype}, expected integers`);
+    }
+    const values = this.readFloat64(key);
+    // Rounding to float64 never moves a number across the limit, so the check can come after it.
+    const wrong = dtype === "I64" ? values.findIndex((value) => !Number.isSafeInteger(value)) : -1;
+    if (wrong !== -1) {
+      throw tensorError(
+        this.path,
+        key,
+        `its element ${wrong} is about ${values[wrong]}, expected at most 2^53 - 1 in magnitude`,
+      );
+    }
+    return values;
+  }
+
+  /**
+   * Returns the stored bytes of a tensor.
+   *
+   * Throws a {@linkcode CheckpointError} when there is none of that name or the file cannot be read.
+   */
+  readBytes(key: string): Uint8Array {
+    const { offset, bytes } = this.#entry(key);
+    const out = new Uint8Array(bytes);
+    this.#readBytes(key, out, offset);
+    return out;
+  }
+
+  /**
+   * Returns `count` elements of a tensor of any type from `firstElement` on, in row-major order, each
+   * rounded to f32: for tensors too large to be in memory at once.
+   *
+   * Throws a RangeError when the range leaves the tensor, and a {@linkcode CheckpointError} when
+   * there is none of that name or the file cannot be read.
+   */
+  readRange(key: string, firstElement: number, count: number): Float32Array {
+    const size = this.#count(key);
+    if (!isSize(firstElement) || !isSize(count) || firstElement + count > size) {
+      throw new RangeError(
+        `Cannot read tensor ${quote(key)} of file ${quote(this.path)}: the range is ` +
+          `${firstElement} … ${firstElement + count}, expected integers within 0 … ${size}`,
+      );
+    }
+    return this.#read(key, { first: firstElement, out: new Float32Array(count) });
+  }
+
+  /** Closes the file; reading afterwards throws an Error. */
+  [Symbol.dispose](): void {
+    this.#source?.close();
+    this.#source = undefined;
+  }
+
+  #entry(key: string): SafetensorsEntry {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) {
+      throw tensorError(
+        this.path,
+        key,
+        `the file has ${this.#entries.size} tensors and none of that name`,
+      );
+    }
+    return entry;
+  }
+
+  #count(key: string): number {
+    const { dtype, bytes } = this.#entry(key);
+    return bytes / STORED_BYTES[dtype];
+  }
+
+  #readBytes(key: string, target: Uint8Array, position: number): void {
+    if (this.#source === undefined) {
+      throw new ReferenceError(
+        `Cannot read tensor ${quote(key)} of file ${quote(this.path)}: the file is closed, ` +
+          "expected an open one",
+      );
+    }
+    if (this.#source.read(target, position) < target.length) {
+      throw tensorError(this.path, key, "the file became shorter since it was opened");
+    }
+  }
+
+  #read<T extends Float32Array | Float64Array>(key: string, part: { first: number; out: T }): T {
+    const { dtype, offset } = this.#entry(key);
+    return readNumbers(dtype, {
+      start: offset + part.first * STORED_BYTES[dtype],
+      out: part.out,
+      read: (target, position) => this.#readBytes(key, target, position),
+    });
+  }
+}
+
+interface Slot {
+  entry: SafetensorsEntry;
+  written: number;
+}
+
+/**
+ * Writes a safetensors file piece by piece, for tensors that are not in memory at once.
+ *
+ * All tensors are declared first. The file lays larger types before smaller ones, so that every
+ * tensor is aligned to its type; {@linkcode append} may serve tensors in any order. The bytes
+ * go to a temporary file beside the target, which {@linkcode commit} renames; without it the
+ * temporary file is removed on disposal and the target stays as it was.
+ *
+ * @example
+ * ```ts ignore
+ * using writer = new SafetensorsWriter("bank.safetensors", [
+ *   ["snippets", { dtype: "F32", shape: [1_281_167, 768] }],
+ * ]);
+ * for (const rows of chunks) writer.append("snippets", rows);
+ * writer.commit();
+ * ```
+ */
+export class SafetensorsWriter implements Disposable {
+  /** The path that the finished file gets. */
+  readonly path: string;
+  #temporary: string;
+  #file: Deno.FsFile | undefined;
+  #slots: Map<string, Slot> = new Map();
+
+  /**
+   * Creates the temporary file and writes the header.
+   *
+   * Throws a {@linkcode CheckpointError} for a declaration that is not sound or when the file cannot
+   * be written.
+   */
+  constructor(
+    path: string,
+    tensors: Iterable<readonly [string, SafetensorsDeclaration]>,
+    options: SafetensorsWriteOptions = {},
+  ) {
+    this.path = path;
+    const declared = new Map<string, SafetensorsDeclaration>();
+    for (const [key, { dtype, shape }] of tensors) {
+      if (key === "__metadata__") {
+        throw tensorWriteError(
+          path,
+          key,
+          "the format keeps that name for itself, expected another",
+        );
+      }
+      if (declared.has(key)) {
+        throw tensorWriteError(path, key, "it is declared twice, expected once");
+      }
+      if (!isDType(dtype)) {
+        throw tensorWriteError(
+          path,
+          key,
+          `its dtype is ${show(dtype)}, expected one of ${DTYPES.join(", ")}`,
+        );
+      }
+      if (!shape.every(isSize) || !isSize(byteLength(dtype, shape))) {
+        throw tensorWriteError(
+          path,
+          key,
+          `its shape is ${show(shape)}, expected sizes of a tensor`,
+        );
+      }
+      declared.set(key, { dtype, shape });
+    }
+    const header = this.#layOut(
+      declared,
+      checkMetadata(options.metadata ?? {}, { path, verb: "write" }),
+    );
+    this.#temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
+    try {
+      this.#file = Deno.openSync(this.#temporary, { write: true, createNew: true });
+    } catch (error) {
+      throw writeError(path, messageOf(error), error);
+    }
+    this.#write(header, 0);
+  }
+
+  /**
+   * Adds the next bytes of a tensor; successive calls for one tensor follow each other.
+   *
+   * Throws a {@linkcode CheckpointError} when the tensor is not declared, when the bytes go beyond its
+   * end, or when the disk refuses them, in which case the temporary file is removed.
+   */
+  append(key: string, data: ArrayBufferView): void {
+    const slot = this.#slots.get(key);
+    if (slot === undefined) {
+      throw tensorWriteError(this.path, key, "it is not declared, expected a declared one");
+    }
+    const { entry, written } = slot;
+    if (written + data.byteLength > entry.bytes) {
+      throw tensorWriteError(
+        this.path,
+        key,
+        `it would have ${written + data.byteLength} bytes, expected ${entry.bytes} for the shape ` +
+          `${show(entry.shape)} of ${entry.dtype}`,
+      );
+    }
+    this.#write(
+      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      entry.offset + written,
+    );
+    slot.written += data.byteLength;
+  }
+
+  /**
+   * Flushes the file to the disk and gives it its name, replacing any file there.
+   *
+   * Throws a {@linkcode CheckpointError} when a tensor is not complete or the disk refuses.
+   */
+  commit(): void {
+    for (const [key, { entry, written }] of this.#slots) {
+      if (written !== entry.bytes) {
+        throw tensorWriteError(
+          this.path,
+          key,
+          `it has ${written} bytes, expected ${entry.bytes} for the shape ` +
+            `${show(entry.shape)} of ${entry.dtype}`,
+        );
+      }
+    }
+    const file = this.#open();
+    try {
+      file.syncSync();
+      file.close();
+      this.#file = undefined;
+      Deno.renameSync(this.#temporary, this.path);
+    } catch (error) {
+      this.#discard();
+      throw writeError(this.path, messageOf(error), error);
+    }
+  }
+
+  /** Removes the temporary file unless it was committed. */
+  [Symbol.dispose](): void {
+    if (this.#file !== undefined) this.#discard();
+  }
+
+  /** Gives every tensor its place and returns the bytes of the header. */
+  #layOut(
+    declared: ReadonlyMap<string, SafetensorsDeclaration>,
+    metadata: Readonly<Record<string, string>>,
+  ): Uint8Array {
+    const sorted = [...declared].sort(
+      ([, a], [, b]) => STORED_BYTES[b.dtype] - STORED_BYTES[a.dtype],
+    );
+    const fields: string[] = [];
+    if (Object.keys(metadata).length > 0) {
+      fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
+    }
+    let position = 0;
+    for (const [key, { dtype, shape }] of sorted) {
+      const bytes = byteLength(dtype, shape);
+      this.#slots.set(key, {
+        entry: { dtype, shape: [...shape], offset: position, bytes },
+        written: 0,
+      });
+      const data_offsets = [position, position + bytes];
+      fields.push(`${JSON.stringify(key)}:${JSON.stringify({ dtype, shape, data_offsets })}`);
+      position += bytes;
+    }
+    const json = new TextEncoder().encode(`{${fields.join(",")}}`);
+    const length = Math.ceil(json.length / 8) * 8;
+    if (length > MAX_HEADER_BYTES) {
+      throw writeError(
+        this.path,
+        `its header has ${length} bytes, expected at most ${MAX_HEADER_BYTES}`,
+      );
+    }
+    const header = new Uint8Array(8 + length).fill(0x20);
+    new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+    header.set(json, 8);
+    for (const { entry } of this.#slots.values()) entry.offset += header.length;
+    return header;
+  }
+
+  #open(): Deno.FsFile {
+    if (this.#file === undefined) {
+      throw new ReferenceError(
+        `Cannot write file ${quote(this.path)}: the writer is closed, expected an open one`,
+      );
+    }
+    return this.#file;
+  }
+
+  #write(bytes: Uint8Array, position: number): void {
+    const file = this.#open();
+    try {
+      file.seekSync(position, Deno.SeekMode.Start);
+      let written = 0;
+      while (written < bytes.length) {
+        const count = file.writeSync(bytes.subarray(written));
+        if (count === 0) throw new Error(`the disk took ${written} bytes of ${bytes.length}`);
+        written += count;
+      }
+    } catch (error) {
+      this.#discard();
+      throw writeError(this.path, messageOf(error), error);
+    }
+  }
+
+  #discard(): void {
+    this.#file?.close();
+    this.#file = undefined;
+    try {
+      Deno.removeSync(this.#temporary);
+    } catch {
+      // What brought us here is the error to report; the name says that the file is partial.
+    }
+  }
+}
+
+/**
+ * Writes tensors to a safetensors file, all or nothing: a failure, such as a full disk, leaves the
+ * file that was there untouched and no temporary file behind.
+ *
+ * Throws a {@linkcode CheckpointError} for a tensor whose data does not have the bytes that its shape
+ * and type take, or when the disk refuses.
+ *
+ * @example
+ * ```ts ignore
+ * writeSafetensors("mean.safetensors", [
+ *   ["mean", { dtype: "F32", shape: [2], data: new Float32Array([0.5, -0.5]) }],
+ * ], { metadata: { encoder: "pixel_pca" } });
+ * ```
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: Iterable<readonly [string, SafetensorsTensor]>,
+  options: SafetensorsWriteOptions = {},
+): void {
+  const listed = [...tensors];
+  using writer = new SafetensorsWriter(path, listed, options);
+  for (const [key, { data }] of listed) writer.append(key, data);
+  writer.commit();
+}

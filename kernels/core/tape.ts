@@ -1,0 +1,217 @@
+/**
+ * Reverse-mode differentiation over recorded ops.
+ *
+ * @module
+ */
+
+import type { Device } from "./device.ts";
+import { addTo, fill } from "./in_place.ts";
+import { Parameter } from "./parameter_store.ts";
+import { formatShape, type Storage, type Tensor } from "./tensor.ts";
+
+/** Writes a gradient: into `gradient`, adding to what is there when `accumulate` is 1. */
+export type WriteGradient = (gradient: Tensor, accumulate: 0 | 1) => void;
+
+/** Where an op's backward puts its gradients. Callbacks run only for tensors that need one. */
+export interface Gradients {
+  /** The kernel writes the whole gradient of `tensor`. */
+  into(tensor: Tensor, write: WriteGradient): void;
+  /** The kernel writes a part of it and adds; the rest is zeroed first. */
+  region(tensor: Tensor, write: WriteGradient): void;
+  /** The gradient of `tensor` is `dy` itself, as in a residual stream; must be the last use of `dy`. */
+  pass(tensor: Tensor, dy: Tensor): void;
+}
+
+/** One op on the tape. */
+export interface TapeNode {
+  /** The op's name, for errors. */
+  readonly name: string;
+  /** Tensors that may need a gradient. */
+  readonly inputs: readonly Tensor[];
+  /** The op's result. */
+  readonly output: Tensor;
+  /** Tensors that the backward pass reads; kept alive until then. */
+  readonly saved: readonly Tensor[];
+  /** Records the backward kernels for the cotangent `dy` of the output. */
+  backward(dy: Tensor, gradients: Gradients): void;
+}
+
+interface Slot {
+  readonly gradient: Tensor;
+}
+
+/**
+ * Records ops and runs them backwards.
+ *
+ * The tape decides whether a gradient kernel assigns or adds: the first writer of an activation's
+ * gradient assigns, later ones add, parameters always add (the optimiser zeroes after reading).
+ * Nothing is computed for tensors that do not need a gradient.
+ *
+ * @example
+ * ```ts ignore
+ * const tape = new Tape(device);
+ * const loss = tape.record(() => mse(model.forward(x, t, snippets), target));
+ * tape.backward(loss); // every Parameter's `gradient` has been added to
+ * ```
+ */
+export class Tape {
+  readonly #device: Device;
+  readonly #nodes: TapeNode[] = [];
+  readonly #tracked: Set<Storage>;
+  readonly #watched = new Set<Storage>();
+  readonly #slots: Map<Storage, Slot>;
+
+  /** Makes an empty tape. A nested tape shares the gradients of `parent`. */
+  constructor(device: Device, options: { parent?: Tape } = {}) {
+    this.#device = device;
+    this.#slots = options.parent ? options.parent.#slots : new Map();
+    this.#tracked = new Set(options.parent ? options.parent.#tracked : []);
+  }
+
+  /** Asks for the gradient of a tensor that is no parameter; call before {@linkcode Tape.record}. */
+  watch(tensor: Tensor): void {
+    this.#tracked.add(tensor.storage);
+    this.#watched.add(tensor.storage);
+  }
+
+  /** The gradient of a watched tensor after {@linkcode Tape.backward}, owned by the tape's scope. */
+  gradient(tensor: Tensor): Tensor {
+    const slot = this.#slots.get(tensor.storage);
+    if (!slot) {
+      throw new ReferenceError(
+        `Cannot give the gradient of ${formatShape(tensor.shape)}: it was not watched or not used`,
+      );
+    }
+    return slot.gradient;
+  }
+
+  /** Runs `fn` while recording its ops. */
+  record<T>(fn: () => T): T {
+    return this.#device.withTape(this, fn);
+  }
+
+  /** Appends an op's node when one of its inputs needs a gradient. Called by ops. */
+  push(node: TapeNode): void {
+    if (!node.inputs.some((input) => this.#needs(input))) return;
+    this.#tracked.add(node.output.storage);
+    for (const tensor of node.saved) tensor.storage.retain();
+    node.output.storage.retain();
+    this.#nodes.push(node);
+  }
+
+  /**
+   * Runs `fn` without keeping its intermediate tensors and runs it again in the backward pass:
+   * memory for one extra forward. `inputs` are all tensors that `fn` reads besides parameters.
+   */
+  checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
+    const device = this.#device;
+    const output = device.withTape(undefined, () => device.scope(fn));
+    this.#tracked.add(output.storage);
+    for (const tensor of inputs) tensor.storage.retain();
+    output.storage.retain();
+    this.#nodes.push({
+      name: "checkpoint",
+      inputs,
+      output,
+      saved: inputs,
+      backward: (dy) => {
+        const inner = new Tape(device, { parent: this });
+        const again = inner.record(() => device.scope(fn));
+        inner.#propagate(again, dy);
+        again.dispose();
+      },
+    });
+    return output;
+  }
+
+  /** Adds the gradients of `loss` (one element), times `scale`, to all parameters it depends on. */
+  backward(loss: Tensor, options: { scale?: number } = {}): void {
+    if (loss.elements !== 1) {
+      throw new TypeError(
+        `Cannot differentiate ${
+          formatShape(loss.shape)
+        }: expected one element, use a loss or a mean`,
+      );
+    }
+    const seed = this.#device.empty(loss.shape);
+    fill(seed, options.scale ?? 1);
+    this.#device.withTape(undefined, () => this.#propagate(loss, seed));
+    seed.dispose();
+  }
+
+  /** As {@linkcode Tape.backward} from a tensor of any shape and its cotangent of the same shape. */
+  backwardFrom(output: Tensor, cotangent: Tensor): void {
+    const own = this.#clone(cotangent);
+    this.#device.withTape(undefined, () => this.#propagate(output, own));
+    own.dispose();
+  }
+
+  #propagate(output: Tensor, cotangent: Tensor): void {
+    if (cotangent.elements !== output.elements) {
+      throw new TypeError(
+        `Cannot differentiate ${formatShape(output.shape)}: cotangent is ${
+          formatShape(cotangent.shape)
+        }`,
+      );
+    }
+    this.pass(output, cotangent);
+    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+      const { output, saved } = node;
+      const slot = this.#slots.get(output.storage);
+      if (slot) {
+        const watched = this.#watched.has(output.storage);
+        // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
+        const dy = watched ? this.#clone(slot.gradient) : slot.gradient;
+        this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
+        dy.dispose();
+        if (!watched) this.#slots.delete(output.storage);
+      }
+      for (const tensor of saved) tensor.storage.release();
+      output.storage.release();
+    }
+  }
+
+  /** See {@linkcode Gradients.into}. */
+  into(tensor: Tensor, write: WriteGradient): void {
+    if (!this.#needs(tensor)) return;
+    if (tensor instanceof Parameter) return write(tensor.gradient, 1);
+    const slot = this.#slots.get(tensor.storage);
+    if (slot) write(slot.gradient, 1);
+    else write(this.#makeSlot(tensor), 0);
+  }
+
+  /** See {@linkcode Gradients.region}. */
+  region(tensor: Tensor, write: WriteGradient): void {
+    if (!this.#needs(tensor)) return;
+    if (tensor instanceof Parameter) return write(tensor.gradient, 1);
+    let gradient = this.#slots.get(tensor.storage)?.gradient;
+    if (!gradient) fill(gradient = this.#makeSlot(tensor), 0);
+    write(gradient, 1);
+  }
+
+  /** See {@linkcode Gradients.pass}. */
+  pass(tensor: Tensor, dy: Tensor): void {
+    if (!this.#needs(tensor)) return;
+    if (tensor instanceof Parameter || this.#slots.has(tensor.storage)) {
+      return this.into(tensor, (gradient) => addTo(gradient, dy));
+    }
+    // The stream's gradient goes on in the same buffer: later writers add to it in place.
+    this.#slots.set(tensor.storage, { gradient: dy.reshape(tensor.shape) });
+  }
+
+  #clone(tensor: Tensor): Tensor {
+    const copy = this.#device.empty(tensor.shape);
+    this.#device.copy(tensor, copy);
+    return copy;
+  }
+
+  #needs(tensor: Tensor): boolean {
+    return tensor instanceof Parameter ? !tensor.frozen : this.#tracked.has(tensor.storage);
+  }
+
+  #makeSlot(tensor: Tensor): Tensor {
+    const gradient = this.#device.empty(tensor.shape);
+    this.#slots.set(tensor.storage, { gradient });
+    return gradient;
+  }
+}

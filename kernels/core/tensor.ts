@@ -1,0 +1,198 @@
+/**
+ * A tensor: a shape over a GPU buffer, contiguous and row-major.
+ *
+ * @module
+ */
+
+import type { Pooled } from "./buffer_pool.ts";
+import type { Device } from "./device.ts";
+
+/** Sizes of the axes, slowest first. */
+export type Shape = readonly number[];
+
+/** Element types that live on the GPU. */
+export type DType = "f32" | "u32";
+
+/** The product of a shape's axes. */
+export function elementsOf(shape: Shape): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** A shape for error messages: `[2, 3]`. */
+export function formatShape(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}
+
+/** A copy of a range of a storage in a texture, current while the versions agree. */
+interface StagedCopy {
+  readonly texture: Pooled<GPUTexture>;
+  version: number;
+}
+
+/**
+ * A buffer shared by the tensors that view it. It returns to the pool when the last holder lets go;
+ * work already recorded still runs on it, since the queue keeps order.
+ */
+export class Storage {
+  /** The device that owns the buffer. */
+  readonly device: Device;
+  /** The pooled buffer. */
+  readonly pooled: Pooled<GPUBuffer>;
+  /** Raised by every dispatch that may write. */
+  version = 0;
+  readonly #staged = new Map<string, StagedCopy>();
+  #holders = 1;
+
+  /** Wraps a buffer that was just taken from the device's pool, with one holder. */
+  constructor(device: Device, pooled: Pooled<GPUBuffer>) {
+    this.device = device;
+    this.pooled = pooled;
+  }
+
+  /** Whether somebody still holds it. */
+  get alive(): boolean {
+    return this.#holders > 0;
+  }
+
+  /** Adds a holder. */
+  retain(): void {
+    this.#holders++;
+  }
+
+  /** Removes a holder. */
+  release(): void {
+    if (--this.#holders > 0) return;
+    for (const { texture } of this.#staged.values()) this.device.pool.putTexture(texture);
+    this.#staged.clear();
+    this.device.pool.putBuffer(this.pooled);
+  }
+
+  /** The texture that mirrors a range, copied anew by `copy` when the buffer has changed. */
+  staged(
+    range: { offset: number; bytes: number },
+    copy: (texture: Pooled<GPUTexture>) => void,
+  ): Pooled<GPUTexture> {
+    const key = `${range.offset}:${range.bytes}`;
+    let entry = this.#staged.get(key);
+    if (!entry) {
+      entry = { texture: this.device.pool.takeTexture(range.bytes), version: -1 };
+      this.#staged.set(key, entry);
+    }
+    if (entry.version !== this.version) {
+      copy(entry.texture);
+      entry.version = this.version;
+    }
+    return entry.texture;
+  }
+}
+
+/**
+ * A contiguous n-dimensional array on the GPU.
+ *
+ * Made by {@linkcode Device.tensor}, {@linkcode Device.empty} and by ops. Inside a
+ * {@linkcode Device.scope} it is released when the scope ends unless it is returned; outside, its
+ * owner calls {@linkcode Tensor.dispose}.
+ */
+export class Tensor implements Disposable {
+  /** Sizes of the axes, slowest first. */
+  readonly shape: Shape;
+  /** Element type; every element takes four bytes. */
+  readonly dtype: DType;
+  readonly #storage: Storage | undefined;
+  readonly #offset: number;
+  #disposed = false;
+
+  /** Views a storage from `offset` bytes on; the new tensor takes over one hold on it. */
+  constructor(
+    storage: Storage | undefined,
+    options: { shape: Shape; dtype: DType; offset?: number },
+  ) {
+    this.#storage = storage;
+    this.#offset = options.offset ?? 0;
+    this.shape = options.shape;
+    this.dtype = options.dtype;
+  }
+
+  /** The buffer's shared owner; a `ReferenceError` once it is released. */
+  get storage(): Storage {
+    const storage = this.#storage;
+    if (!storage?.alive) {
+      throw new ReferenceError(
+        `Cannot use tensor ${formatShape(this.shape)}: it was released, ` +
+          `return it from its scope or keep it outside of one`,
+      );
+    }
+    return storage;
+  }
+
+  /** The device that the tensor lives on. */
+  get device(): Device {
+    return this.storage.device;
+  }
+
+  /** The GPU buffer, for raw WebGPU use. */
+  get buffer(): GPUBuffer {
+    return this.storage.pooled.resource;
+  }
+
+  /** Bytes from the start of {@linkcode Tensor.buffer}. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Number of elements. */
+  get elements(): number {
+    return elementsOf(this.shape);
+  }
+
+  /** Size in bytes. */
+  get bytes(): number {
+    return this.elements * 4;
+  }
+
+  /** The same elements under another shape, sharing the buffer; `TypeError` when the counts differ. */
+  reshape(shape: Shape): Tensor {
+    if (elementsOf(shape) !== this.elements) {
+      throw new TypeError(
+        `Cannot reshape ${formatShape(this.shape)} to ${formatShape(shape)}: ` +
+          `${this.elements} elements, expected ${elementsOf(shape)}`,
+      );
+    }
+    const { storage, dtype, offset } = this;
+    storage.retain();
+    return this.device.adopt(new Tensor(storage, { shape, dtype, offset }));
+  }
+
+  /** Copies the elements to the CPU after submitting what is recorded. Costs a wait for the GPU. */
+  async read(): Promise<Float32Array<ArrayBuffer>> {
+    return new Float32Array(await this.device.download(this));
+  }
+
+  /** As {@linkcode Tensor.read} for `u32` tensors. */
+  async readUint32(): Promise<Uint32Array<ArrayBuffer>> {
+    return new Uint32Array(await this.device.download(this));
+  }
+
+  /** Replaces the elements. Submits recorded work first, which would otherwise see the new values. */
+  write(data: Float32Array | Uint32Array): void {
+    if (data.length !== this.elements) {
+      throw new TypeError(
+        `Cannot write ${data.length} values to tensor ${formatShape(this.shape)}: ` +
+          `expected ${this.elements}`,
+      );
+    }
+    this.device.upload(this, data);
+  }
+
+  /** Lets go of the buffer. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#storage?.release();
+  }
+
+  /** As {@linkcode Tensor.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

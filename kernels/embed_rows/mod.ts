@@ -1,0 +1,64 @@
+/**
+ * Rows of a table by their index: embeddings of labels.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import gatherRowsSource from "./gather_rows.wgsl.ts";
+import scatterRowsSource from "./scatter_rows.wgsl.ts";
+
+const GATHER_ROWS = new Kernel({ source: gatherRowsSource });
+const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
+
+/** The backward kernel's loop; some drivers stop silently at 65,535 rounds. */
+const MAX_BATCH = 65534;
+
+/**
+ * Takes rows of a table: `table` [N, D], `indices` [B] of type u32, result [B, D]. The gradient of
+ * `table` adds the rows of dy in the order of the batch, so equal runs give equal bits.
+ *
+ * An index that is N or more means the last row: a caller who knows the indices checks them.
+ *
+ * Throws `TypeError` when the table has no rows or the indices are not u32 [B], and `RangeError`
+ * for a batch above 65,534.
+ */
+export function gatherRows(table: Tensor, indices: Tensor): Tensor {
+  const [rows = 0, width = 0] = table.shape, [batch = 0] = indices.shape;
+  if (
+    table.shape.length !== 2 || rows === 0 || indices.shape.length !== 1 || indices.dtype !== "u32"
+  ) {
+    throw new TypeError(
+      `Cannot take rows ${formatShape(indices.shape)} of type ${indices.dtype} from table ` +
+        `${formatShape(table.shape)}: expected u32 indices [B] and a table [N, D]`,
+    );
+  }
+  if (batch > MAX_BATCH) {
+    throw new RangeError(`Cannot take ${batch} rows at once: expected at most ${MAX_BATCH}`);
+  }
+  const { device } = table;
+  const params = { rows, width, batch };
+  const out = device.empty([batch, width]);
+  device.dispatch(GATHER_ROWS, {
+    tensors: { table, indices, out },
+    params,
+    workgroups: spreadWorkgroups(Math.ceil(batch * width / 64)),
+  });
+  device.tape?.push({
+    name: "gatherRows",
+    inputs: [table],
+    output: out,
+    saved: [indices],
+    backward(dy, gradients) {
+      gradients.region(table, (dTable) =>
+        device.dispatch(SCATTER_ROWS, {
+          tensors: { indices, dy, dtable: dTable },
+          params,
+          workgroups: [Math.ceil(width / 64)],
+        }));
+    },
+  });
+  return out;
+}

@@ -1,0 +1,60 @@
+/**
+ * The Gaussian error linear unit.
+ *
+ * @module
+ */
+
+import activation from "../common/activation.wgsl.ts";
+import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import type { Tensor } from "../core/tensor.ts";
+import backwardSource from "./backward.wgsl.ts";
+import backwardTextureSource from "./backward_texture.wgsl.ts";
+import forwardSource from "./forward.wgsl.ts";
+import forwardTextureSource from "./forward_texture.wgsl.ts";
+
+/** How the kernels read their inputs. */
+export type GeluVariant = "storage" | "texture";
+
+const includes = [activation];
+const FORWARD: Readonly<Record<GeluVariant, Kernel>> = {
+  storage: new Kernel({ source: forwardSource, includes }),
+  texture: new Kernel({ source: forwardTextureSource, includes }),
+};
+const BACKWARD: Readonly<Record<GeluVariant, Kernel>> = {
+  storage: new Kernel({ source: backwardSource, includes }),
+  texture: new Kernel({ source: backwardTextureSource, includes }),
+};
+
+/**
+ * gelu(x) = ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element for `x` of any shape: the
+ * tanh approximation of "Gaussian error linear units" (Hendrycks and Gimpel, 2016, section 2), which
+ * SiT uses. Finite for every finite x.
+ */
+export function gelu(x: Tensor): Tensor {
+  const { device } = x;
+  const out = device.empty(x.shape);
+  const vectors = Math.ceil(x.elements / 4);
+  const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
+  const variant = variantOf(device);
+  device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
+  device.tape?.push({
+    name: "gelu",
+    inputs: [x],
+    output: out,
+    saved: [x],
+    backward(dy, gradients) {
+      gradients.into(x, (dx, accumulate) =>
+        device.dispatch(BACKWARD[variant], {
+          tensors: { x, dy, dx },
+          params: { vectors, accumulate },
+          workgroups,
+        }));
+    },
+  });
+  return out;
+}
+
+function variantOf(device: Device): GeluVariant {
+  return device.variant("gelu", device.profile.driver === "cpu" ? "texture" : "storage");
+}

@@ -1,0 +1,98 @@
+/**
+ * The norm of a whole gradient and the factor that clips it.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import clipFactorSource from "./clip_factor.wgsl.ts";
+import squareSumSource from "./square_sum.wgsl.ts";
+import squareSumTextureSource from "./square_sum_texture.wgsl.ts";
+import { type GlobalNormVariant, pickGlobalNorm } from "./variants.ts";
+
+const SQUARE_SUM: Readonly<Record<GlobalNormVariant, Kernel>> = {
+  storage: new Kernel({ source: squareSumSource }),
+  texture: new Kernel({ source: squareSumTextureSource }),
+};
+const CLIP_FACTOR = new Kernel({ source: clipFactorSource });
+
+/** Vec4 that one workgroup sums: 64 KiB, so that 2 GiB are 32,768 workgroups. */
+const CHUNK = 4096;
+
+/** Sums that one workgroup leaves. */
+const SUMS: Readonly<Record<GlobalNormVariant, number>> = { storage: 1, texture: 8 };
+
+/** How {@linkcode globalNorm} clips. */
+export interface GlobalNormOptions {
+  /** Largest norm after clipping, above 0; left out, nothing is clipped. */
+  maxNorm?: number | undefined;
+  /**
+   * Factor on every gradient, above 0: 1 over the loss scale, 1 over the number of accumulated
+   * parts. Default 1.
+   */
+  scale?: number | undefined;
+}
+
+/**
+ * The L2 norm n = ‖scale·g‖ over all slabs (each [elements]) together and the factor
+ * scale·min(1, maxNorm / (n + 1e-6)) by which the optimiser multiplies g, as the tensor (n, factor)
+ * [2] (Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1;
+ * the 1e-6 is that of `torch.nn.utils.clip_grad_norm_`).
+ *
+ * Where an element is infinite or NaN, or the sum of squares exceeds float32 (a norm above 1.8e19 /
+ * scale), the norm is not finite and the factor is 0: the step is to be skipped. The order of the
+ * sums is fixed.
+ *
+ * Throws `TypeError` when there is no slab or the size of one is no multiple of 4, `RangeError` when
+ * `maxNorm` or `scale` is not a positive number.
+ */
+export function globalNorm(
+  slabs: readonly Tensor[],
+  options: GlobalNormOptions = {},
+): Tensor {
+  const { maxNorm, scale = 1 } = options;
+  requirePositive("scale", scale);
+  if (maxNorm !== undefined) requirePositive("maxNorm", maxNorm);
+  const device = slabs[0]?.device;
+  if (!device) throw new TypeError("Cannot take a norm: no slabs, expected one or more");
+  for (const { elements, shape } of slabs) {
+    if (elements % 4 !== 0) {
+      throw new TypeError(
+        `Cannot take the norm of ${formatShape(shape)}: expected a multiple of 4 elements`,
+      );
+    }
+  }
+  const variant = device.variant("global_norm", pickGlobalNorm(device.profile));
+  return device.scope(() => {
+    const chunks = slabs.map((slab) => Math.ceil(slab.elements / (4 * CHUNK)));
+    const count = chunks.reduce((sum, slabChunks) => sum + slabChunks, 0) * SUMS[variant];
+    const partials = device.empty([count]);
+    let first = 0;
+    slabs.forEach((x, slab) => {
+      device.dispatch(SQUARE_SUM[variant], {
+        tensors: { x, partials },
+        params: { vectors: x.elements / 4, first },
+        workgroups: spreadWorkgroups(chunks[slab]!),
+        constants: { CHUNK },
+      });
+      first += chunks[slab]! * SUMS[variant];
+    });
+    const out = device.empty([2]);
+    device.dispatch(CLIP_FACTOR, {
+      tensors: { partials, out },
+      params: { count, has_limit: Number(maxNorm !== undefined), max_norm: maxNorm ?? 0, scale },
+      workgroups: [1],
+    });
+    return out;
+  });
+}
+
+function requirePositive(name: string, value: number): void {
+  if (!(value > 0 && value < Infinity)) {
+    throw new RangeError(
+      `Cannot clip gradients: ${name} is ${value}, expected a finite number above 0`,
+    );
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The affine layer.
+ *
+ * @module
+ */
+
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import { matmulInto } from "../matmul/mod.ts";
+import columnSumSource from "./column_sum.wgsl.ts";
+import columnSumTextureSource from "./column_sum_texture.wgsl.ts";
+
+const COLUMN_SUM = new Kernel({ source: columnSumSource });
+const COLUMN_SUM_TEXTURE = new Kernel({ source: columnSumTextureSource });
+
+/** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
+const CHUNK = { cpu: 16384, gpu: 128 } as const;
+
+/**
+ * y = x Wᵀ + b: `x` [..., I], `weight` [O, I] (a convolution's [O, C, p, p] counts as [O, C·p·p]),
+ * `bias` [O] or none, result [..., O]. 2·rows·I·O flops forward, twice that backward.
+ *
+ * Throws `TypeError` when the sizes do not fit.
+ */
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  options: { bias?: Tensor | undefined } = {},
+): Tensor {
+  const { bias } = options;
+  const { device } = x;
+  const inputs = x.shape.at(-1) ?? 0, outputs = weight.shape[0] ?? 0;
+  if (weight.elements !== inputs * outputs || (bias && bias.elements !== outputs)) {
+    throw new TypeError(
+      `Cannot apply weight ${formatShape(weight.shape)}${
+        bias ? ` and bias ${formatShape(bias.shape)}` : ""
+      } to ${formatShape(x.shape)}: expected weight [O, ${inputs}] and bias [O]`,
+    );
+  }
+  const rows = x.elements / inputs;
+  const out = device.empty([...x.shape.slice(0, -1), outputs]);
+  const size = { M: rows, N: outputs, K: inputs };
+  matmulInto(out, { a: x, b: weight, bias, size, transposeB: true });
+  device.tape?.push({
+    name: "linear",
+    inputs: bias ? [x, weight, bias] : [x, weight],
+    output: out,
+    saved: [x],
+    backward(dy, gradients) {
+      gradients.into(
+        x,
+        (dx, accumulate) =>
+          matmulInto(dx, {
+            a: dy,
+            b: weight,
+            size: { M: rows, N: inputs, K: outputs },
+            accumulate,
+          }),
+      );
+      gradients.into(weight, (dw, accumulate) =>
+        matmulInto(dw, {
+          a: dy,
+          b: x,
+          transposeA: true,
+          size: { M: outputs, N: inputs, K: rows },
+          accumulate,
+        }));
+      if (bias) gradients.into(bias, (db, accumulate) => columnSum(db, { x: dy, accumulate }));
+    },
+  });
+  return out;
+}
+
+/** Records `out (+)= sum of the rows of x`: `x` [..., columns], `out` [columns]. Two stages at most. */
+export function columnSum(out: Tensor, options: { x: Tensor; accumulate?: 0 | 1 }): void {
+  const { x, accumulate = 0 } = options;
+  const { device } = out;
+  const columns = out.elements, rows = x.elements / columns;
+  const chunk = CHUNK[device.profile.driver], chunks = Math.ceil(rows / chunk);
+  if (chunks <= 1) return sumChunks(out, { x, rows, chunk, accumulate });
+  device.scope(() => {
+    const partial = device.empty([chunks, columns]);
+    sumChunks(partial, { x, rows, chunk, accumulate: 0 });
+    columnSum(out, { x: partial, accumulate });
+  });
+}
+
+function sumChunks(
+  out: Tensor,
+  options: { x: Tensor; rows: number; chunk: number; accumulate: 0 | 1 },
+): void {
+  const { x, rows, chunk, accumulate } = options;
+  const { device } = out;
+  const columns = x.elements / rows, chunks = Math.ceil(rows / chunk);
+  const vectors = device.profile.driver === "cpu" && columns % 4 === 0;
+  device.dispatch(vectors ? COLUMN_SUM_TEXTURE : COLUMN_SUM, {
+    tensors: { x, out },
+    params: { rows, columns, chunk, accumulate },
+    workgroups: [Math.ceil(columns / (vectors ? 32 : 64)), chunks],
+  });
+}

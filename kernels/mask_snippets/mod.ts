@@ -1,0 +1,125 @@
+/**
+ * Masking of snippets in training (GMem, section 4.2 and its ablation).
+ *
+ * @module
+ */
+
+import philox from "../common/philox.wgsl.ts";
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { Stream } from "../core/random.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import { counterParams } from "../random_normal/counters.ts";
+import source from "./mask_snippets.wgsl.ts";
+
+const MASK_SNIPPETS = new Kernel({ source, includes: [philox] });
+
+/**
+ * How snippets are masked:
+ * - `"zero"`: each number is zero with probability `ratio`, the others are divided by 1 − ratio
+ *   (dropout, as in the released code);
+ * - `"zero-plain"`: the same without the division (as the paper words it);
+ * - `"random"`: masked numbers are drawn from N(0, 1/d), the variance of a unit vector's numbers;
+ * - `"noise"`: ratio · N(0, 1/d) is added to every number.
+ */
+export type SnippetMaskKind = "zero" | "zero-plain" | "random" | "noise";
+
+/** Options of {@linkcode maskSnippets}. */
+export interface MaskSnippetsOptions {
+  /** What masking does. */
+  readonly kind: SnippetMaskKind;
+  /** Probability of a number to be masked, 0 <= ratio < 1; for `"noise"` its strength, >= 0. */
+  readonly ratio: number;
+  /** Seed of the run, 0 <= seed < 2^64. */
+  readonly seed: number | bigint;
+  /** Training step, below 2^32. */
+  readonly step: number;
+  /** Identity of the batch's first sample; the others follow. */
+  readonly firstSample: number;
+}
+
+interface Draw {
+  readonly batch: number;
+  readonly width: number;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly threshold: number;
+  readonly scale: number;
+  readonly maskedNoise: number;
+  readonly keptNoise: number;
+}
+
+/**
+ * Masks each number of each snippet on its own: `snippets` [B, d], result [B, d].
+ *
+ * Number j of sample b is masked when `Random.uniform(step, firstSample + b, j)` of the seed's
+ * `Stream.SnippetMask` is below the ratio; noise is `Random.normal` of element 2^33 + j.
+ *
+ * Throws `TypeError` when there are not two axes, and `RangeError` for a ratio, step or sample out
+ * of range.
+ */
+export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Tensor {
+  const { kind, ratio } = options;
+  const [batch = 0, width = 0] = snippets.shape;
+  if (snippets.shape.length !== 2) {
+    throw new TypeError(
+      `Cannot mask snippets ${formatShape(snippets.shape)}: expected shape [B, d]`,
+    );
+  }
+  if (!(ratio >= 0 && (kind === "noise" ? ratio < Infinity : ratio < 1))) {
+    throw new RangeError(
+      `Cannot mask snippets: the ratio is ${ratio}, expected 0 <= ratio` +
+        (kind === "noise" ? "" : " < 1"),
+    );
+  }
+  const deviation = 1 / Math.sqrt(width);
+  const draw: Draw = {
+    batch,
+    width,
+    counters: counterParams({ ...options, stream: Stream.SnippetMask }, batch),
+    threshold: kind === "noise" ? 0 : thresholdOf(ratio),
+    scale: kind === "zero" ? 1 / (1 - ratio) : 1,
+    maskedNoise: kind === "random" ? deviation : 0,
+    keptNoise: kind === "noise" ? ratio * deviation : 0,
+  };
+  const { device } = snippets;
+  const out = device.empty(snippets.shape);
+  maskInto(out, { x: snippets, draw, accumulate: 0 });
+  device.tape?.push({
+    name: "maskSnippets",
+    inputs: [snippets],
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      if (kind === "noise") return gradients.pass(snippets, dy);
+      gradients.into(
+        snippets,
+        (ds, accumulate) => maskInto(ds, { x: dy, draw: { ...draw, maskedNoise: 0 }, accumulate }),
+      );
+    },
+  });
+  return out;
+}
+
+/** The number of u32 words whose uniform number (word + ½) / 2^32 lies below the ratio. */
+function thresholdOf(ratio: number): number {
+  return Math.min(Math.ceil(ratio * 2 ** 32 - 0.5), 2 ** 32 - 1);
+}
+
+function maskInto(out: Tensor, options: { x: Tensor; draw: Draw; accumulate: 0 | 1 }): void {
+  const { x, draw, accumulate } = options;
+  const { batch, width } = draw;
+  out.device.dispatch(MASK_SNIPPETS, {
+    tensors: { x, out },
+    params: {
+      batch,
+      width,
+      ...draw.counters,
+      threshold: draw.threshold,
+      scale: draw.scale,
+      masked_noise: draw.maskedNoise,
+      kept_noise: draw.keptNoise,
+      accumulate,
+    },
+    workgroups: spreadWorkgroups(Math.ceil(batch * Math.ceil(width / 4) / 64)),
+  });
+}

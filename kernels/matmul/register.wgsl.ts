@@ -1,0 +1,104 @@
+export default /* wgsl */ `
+// out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]) on a CPU driver without subgroups
+//
+// a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
+// out: [batch, M, N]; M, N, K multiples of 4, bound as textures of vec4 (loads through the texture
+// unit cost this driver a sixth of storage loads).
+// One invocation computes 16 rows by 16 columns in registers: for 4 steps of K it loads 32 vec4 for
+// 1,024 multiply-adds. Invocations of a workgroup lie along N. No workgroup memory, no barrier.
+// Error: |error| <= K 2^-24 sum |a_k b_k|, summed in order.
+
+override TRANSPOSE_A: bool = false;
+override TRANSPOSE_B: bool = false;
+override HAS_BIAS: bool = false;
+
+struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var a: texture_2d<f32>;
+@group(0) @binding(2) var b: texture_2d<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
+
+fn at_a(i: u32) -> vec4f { return textureLoad(a, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_b(i: u32) -> vec4f { return textureLoad(b, vec2u(i & 4095u, i >> 12u), 0); }
+
+// The block of op(A) at rows 4 row4 and columns 4 k4; its matrix columns are rows of op(A).
+fn block_a(base: u32, row4: u32, k4: u32) -> mat4x4f {
+  if (TRANSPOSE_A) {
+    let stride = params.M / 4u;
+    let i = base + k4 * 4u * stride + row4;
+    return transpose(mat4x4f(at_a(i), at_a(i + stride), at_a(i + 2u * stride), at_a(i + 3u * stride)));
+  }
+  let stride = params.K / 4u;
+  let i = base + row4 * 4u * stride + k4;
+  return mat4x4f(at_a(i), at_a(i + stride), at_a(i + 2u * stride), at_a(i + 3u * stride));
+}
+
+// The block of op(B) at rows 4 k4 and columns 4 column4; its matrix columns run along K.
+fn block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {
+  if (TRANSPOSE_B) {
+    let stride = params.K / 4u;
+    let i = base + column4 * 4u * stride + k4;
+    return transpose(mat4x4f(at_b(i), at_b(i + stride), at_b(i + 2u * stride), at_b(i + 3u * stride)));
+  }
+  let stride = params.N / 4u;
+  let i = base + k4 * 4u * stride + column4;
+  return mat4x4f(at_b(i), at_b(i + stride), at_b(i + 2u * stride), at_b(i + 3u * stride));
+}
+
+fn store(batch: u32, row4: u32, column4: u32, block: mat4x4f) {
+  if (row4 * 4u >= params.M || column4 * 4u >= params.N) { return; }
+  let stride = params.N / 4u;
+  let i = (batch * params.M + row4 * 4u) * stride + column4;
+  var value = block;
+  if (HAS_BIAS) {
+    let shift = bias[column4];
+    value += mat4x4f(shift, shift, shift, shift);
+  }
+  if (params.accumulate == 1u) {
+    value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
+  }
+  out[i] = value[0];
+  out[i + stride] = value[1];
+  out[i + 2u * stride] = value[2];
+  out[i + 3u * stride] = value[3];
+}
+
+@compute @workgroup_size(8)
+fn matmul_register(@builtin(global_invocation_id) id: vec3u) {
+  let row4 = id.y * 4u;
+  let column4 = id.x * 4u;
+  let batch = id.z;
+  let base_a = batch * params.stride_a / 4u;
+  let base_b = batch * params.stride_b / 4u;
+
+  var c00 = mat4x4f(); var c01 = mat4x4f(); var c02 = mat4x4f(); var c03 = mat4x4f();
+  var c10 = mat4x4f(); var c11 = mat4x4f(); var c12 = mat4x4f(); var c13 = mat4x4f();
+  var c20 = mat4x4f(); var c21 = mat4x4f(); var c22 = mat4x4f(); var c23 = mat4x4f();
+  var c30 = mat4x4f(); var c31 = mat4x4f(); var c32 = mat4x4f(); var c33 = mat4x4f();
+
+  for (var k4 = 0u; k4 < params.K / 4u; k4++) {
+    let b0 = block_b(base_b, k4, column4);
+    let b1 = block_b(base_b, k4, column4 + 1u);
+    let b2 = block_b(base_b, k4, column4 + 2u);
+    let b3 = block_b(base_b, k4, column4 + 3u);
+    let a0 = block_a(base_a, row4, k4);
+    c00 += b0 * a0; c01 += b1 * a0; c02 += b2 * a0; c03 += b3 * a0;
+    let a1 = block_a(base_a, row4 + 1u, k4);
+    c10 += b0 * a1; c11 += b1 * a1; c12 += b2 * a1; c13 += b3 * a1;
+    let a2 = block_a(base_a, row4 + 2u, k4);
+    c20 += b0 * a2; c21 += b1 * a2; c22 += b2 * a2; c23 += b3 * a2;
+    let a3 = block_a(base_a, row4 + 3u, k4);
+    c30 += b0 * a3; c31 += b1 * a3; c32 += b2 * a3; c33 += b3 * a3;
+  }
+
+  store(batch, row4, column4, c00); store(batch, row4, column4 + 1u, c01);
+  store(batch, row4, column4 + 2u, c02); store(batch, row4, column4 + 3u, c03);
+  store(batch, row4 + 1u, column4, c10); store(batch, row4 + 1u, column4 + 1u, c11);
+  store(batch, row4 + 1u, column4 + 2u, c12); store(batch, row4 + 1u, column4 + 3u, c13);
+  store(batch, row4 + 2u, column4, c20); store(batch, row4 + 2u, column4 + 1u, c21);
+  store(batch, row4 + 2u, column4 + 2u, c22); store(batch, row4 + 2u, column4 + 3u, c23);
+  store(batch, row4 + 3u, column4, c30); store(batch, row4 + 3u, column4 + 1u, c31);
+  store(batch, row4 + 3u, column4 + 2u, c32); store(batch, row4 + 3u, column4 + 3u, c33);
+}
+`;

@@ -1,0 +1,89 @@
+/**
+ * The mean squared error.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import { partialSums, rowSum } from "../row_sum/mod.ts";
+import { weightedSum } from "../weighted_sum/mod.ts";
+import backwardSource from "./backward.wgsl.ts";
+import squareSumSource from "./square_sum.wgsl.ts";
+
+const SQUARE_SUM = new Kernel({ source: squareSumSource });
+const BACKWARD = new Kernel({ source: backwardSource });
+
+/** Options of {@linkcode meanSquare}. */
+export interface MeanSquareOptions {
+  /** Factor of each sample's output, shape [B]; default 1. */
+  readonly scale?: Tensor | undefined;
+}
+
+/**
+ * The mean over all elements of (scale_b · out − target)²: `out` and `target` [B, ...], result [1].
+ * Differentiable in `out`.
+ *
+ * Throws `TypeError` when the shapes do not fit.
+ */
+export function meanSquare(out: Tensor, target: Tensor, options: MeanSquareOptions = {}): Tensor {
+  const { device } = out;
+  return device.scope(() => weightedSum([meanSquarePerSample(out, target, options)], [1]));
+}
+
+/**
+ * As {@linkcode meanSquare} for each sample: `out` and `target` [B, ...], result [B], whose mean is
+ * the mean over all elements.
+ *
+ * Throws `TypeError` when the shapes do not fit.
+ */
+export function meanSquarePerSample(
+  out: Tensor,
+  target: Tensor,
+  options: MeanSquareOptions = {},
+): Tensor {
+  const { scale } = options;
+  const [batch = 0] = out.shape;
+  if (
+    formatShape(out.shape) !== formatShape(target.shape) || out.elements === 0 ||
+    (scale && formatShape(scale.shape) !== formatShape([batch]))
+  ) {
+    throw new TypeError(
+      `Cannot compare ${formatShape(out.shape)} with target ${formatShape(target.shape)}` +
+        (scale ? ` by scale ${formatShape(scale.shape)}` : "") +
+        ": expected equal shapes [B, ...] with elements and scale [B]",
+    );
+  }
+  const { device } = out;
+  const elements = out.elements / batch;
+  const scaled = scale ? 1 : 0;
+  // A binding must be filled even where the kernel does not read it.
+  const inputs = { y: out, goal: target, scale: scale ?? target };
+  const loss = device.empty([batch]);
+  device.scope(() => {
+    const lanes = partialSums(elements);
+    const sums = device.empty([batch, lanes]);
+    device.dispatch(SQUARE_SUM, {
+      tensors: { ...inputs, sums },
+      params: { batch, elements, lanes, scaled },
+      workgroups: spreadWorkgroups(Math.ceil(batch * lanes / 64)),
+    });
+    rowSum(loss, { x: sums, scale: 1 / elements });
+  });
+  device.tape?.push({
+    name: "meanSquare",
+    inputs: [out],
+    output: loss,
+    saved: scale ? [out, target, scale] : [out, target],
+    backward(dLoss, gradients) {
+      gradients.into(out, (dOut, accumulate) =>
+        device.dispatch(BACKWARD, {
+          tensors: { ...inputs, dloss: dLoss, dy: dOut },
+          params: { batch, elements, scaled, accumulate },
+          workgroups: spreadWorkgroups(Math.ceil(out.elements / 64)),
+        }));
+    },
+  });
+  return loss;
+}

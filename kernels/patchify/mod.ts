@@ -1,0 +1,152 @@
+/**
+ * Images to tokens and back.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import imageToTokensSource from "./image_to_tokens.wgsl.ts";
+import tokensToImageSource from "./tokens_to_image.wgsl.ts";
+
+const IMAGE_TO_TOKENS = new Kernel({ source: imageToTokensSource });
+const TOKENS_TO_IMAGE = new Kernel({ source: tokensToImageSource });
+
+/** Options of {@linkcode unpatchify}. */
+export interface UnpatchifyOptions {
+  /** Side of a patch in pixels. */
+  readonly patch: number;
+  /** Channels to keep, the first ones of the token; default all. */
+  readonly channels?: number;
+  /** Patches in a row of the image; default √T. */
+  readonly gridWidth?: number;
+}
+
+/** Where an image's pixels lie in its tokens. */
+interface Layout {
+  readonly channels: number;
+  readonly token_channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly patch: number;
+  readonly channel_last: 0 | 1;
+}
+
+/**
+ * Cuts images into square patches: `images` [B, C, H, W], result [B, T, C·p·p] with T = (H/p)(W/p)
+ * tokens row-major, each in (channel, py, px) order, as a convolution's weight [D, C, p, p] expects.
+ *
+ * Throws `TypeError` unless there are four axes and `patch` divides the height and the width.
+ */
+export function patchify(images: Tensor, options: { patch: number }): Tensor {
+  const { patch } = options;
+  const [batch = 0, channels = 0, height = 0, width = 0] = images.shape;
+  if (images.shape.length !== 4 || !(patch >= 1) || height % patch || width % patch) {
+    throw new TypeError(
+      `Cannot cut images ${formatShape(images.shape)} into patches of ${patch}: ` +
+        "expected [B, C, H, W] with H and W multiples of the patch",
+    );
+  }
+  const { device } = images;
+  const layout: Layout = {
+    channels,
+    token_channels: channels,
+    height,
+    width,
+    patch,
+    channel_last: 0,
+  };
+  const tokens = (height / patch) * (width / patch);
+  const out = device.empty([batch, tokens, channels * patch * patch]);
+  imageToTokens(out, { images, layout, accumulate: 0 });
+  device.tape?.push({
+    name: "patchify",
+    inputs: [images],
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      gradients.into(
+        images,
+        (dImages, accumulate) => tokensToImage(dImages, { tokens: dy, layout, accumulate }),
+      );
+    },
+  });
+  return out;
+}
+
+/**
+ * Puts patches together: `tokens` [B, T, p·p·C'], each in (py, px, channel) order, result
+ * [B, channels, H, W] with the first `channels` of the C'. Dropped channels, such as the variances
+ * of a network that learns sigma, get a gradient of exactly zero.
+ *
+ * Throws `TypeError` when the tokens do not fill such images.
+ */
+export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
+  const { patch } = options;
+  const [batch = 0, count = 0, depth = 0] = tokens.shape;
+  const tokenChannels = depth / (patch * patch);
+  const { channels = tokenChannels, gridWidth = Math.sqrt(count) } = options;
+  const gridHeight = count / gridWidth;
+  if (
+    tokens.shape.length !== 3 || !Number.isInteger(tokenChannels) ||
+    !Number.isInteger(gridWidth) || !Number.isInteger(gridHeight) ||
+    !(channels >= 1 && channels <= tokenChannels)
+  ) {
+    throw new TypeError(
+      `Cannot put tokens ${formatShape(tokens.shape)} together as patches of ${patch} with ` +
+        `${channels} channels in rows of ${gridWidth}: expected [B, T, patch² · channels or more] ` +
+        "with T a multiple of the row",
+    );
+  }
+  const { device } = tokens;
+  const layout: Layout = {
+    channels,
+    token_channels: tokenChannels,
+    height: gridHeight * patch,
+    width: gridWidth * patch,
+    patch,
+    channel_last: 1,
+  };
+  const out = device.empty([batch, channels, layout.height, layout.width]);
+  tokensToImage(out, { tokens, layout, accumulate: 0 });
+  device.tape?.push({
+    name: "unpatchify",
+    inputs: [tokens],
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      gradients.into(
+        tokens,
+        (dTokens, accumulate) => imageToTokens(dTokens, { images: dy, layout, accumulate }),
+      );
+    },
+  });
+  return out;
+}
+
+function imageToTokens(
+  tokens: Tensor,
+  options: { images: Tensor; layout: Layout; accumulate: 0 | 1 },
+): void {
+  const { images, layout, accumulate } = options;
+  const { device, elements } = tokens;
+  device.dispatch(IMAGE_TO_TOKENS, {
+    tensors: { images, tokens },
+    params: { elements, ...layout, accumulate },
+    workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
+  });
+}
+
+function tokensToImage(
+  images: Tensor,
+  options: { tokens: Tensor; layout: Layout; accumulate: 0 | 1 },
+): void {
+  const { tokens, layout, accumulate } = options;
+  const { device, elements } = images;
+  device.dispatch(TOKENS_TO_IMAGE, {
+    tensors: { tokens, images },
+    params: { elements, ...layout, accumulate },
+    workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
+  });
+}

@@ -1,0 +1,168 @@
+/**
+ * Normalised queries and keys.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+// The second stage of the parameters' gradients is the column sum of a bias gradient.
+import { columnSum } from "../linear/mod.ts";
+import backwardSource from "./backward.wgsl.ts";
+import forwardSource from "./forward.wgsl.ts";
+import parameterSumSource from "./parameter_sum.wgsl.ts";
+
+const FORWARD = new Kernel({ source: forwardSource });
+const BACKWARD = new Kernel({ source: backwardSource });
+const PARAMETER_SUM = new Kernel({ source: parameterSumSource });
+
+const MAX_WORKGROUPS = 65535;
+
+/** Heads that one invocation sums for a parameter's gradient, where that makes few enough chunks. */
+const CHUNK = 256;
+
+/** How {@linkcode qkNorm} normalises. */
+export interface QkNormOptions {
+  /** H; each head has D / H channels. */
+  readonly heads: number;
+  /** [D / H] */
+  readonly queryWeight: Tensor;
+  /** [D / H] */
+  readonly keyWeight: Tensor;
+  /** [D / H]; given with `keyBias` or not at all. */
+  readonly queryBias?: Tensor | undefined;
+  /** [D / H]; given with `queryBias` or not at all. */
+  readonly keyBias?: Tensor | undefined;
+  /** Added to the variance; default 1e-5 with biases and 1e-6 without. */
+  readonly epsilon?: number;
+}
+
+/**
+ * Normalises the queries and keys of each head, which bounds their products (Dehghani et al. 2023,
+ * section 2): with biases y = (x − mean) / √(variance + ε) · weight + bias, without
+ * y = x / √(mean(x²) + ε) · weight, over the channels of one head. `qkv` [B, T, 3·D] holds queries,
+ * keys and values of all heads; values pass unchanged; the result has the same shape.
+ *
+ * Throws `TypeError` when the shapes do not fit or only one of the biases is given.
+ */
+export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
+  const { heads, queryWeight, keyWeight, queryBias, keyBias } = options;
+  const { device } = qkv;
+  const headWidth = checkShapes(qkv, options);
+  const layer = queryBias !== undefined, LAYER = Number(layer);
+  const rows = qkv.elements / headWidth;
+  const statistics = device.empty([rows / (3 * heads), 2, heads, 2]);
+  const out = device.empty(qkv.shape);
+  const workgroups = spreadWorkgroups(Math.ceil(rows / 64));
+  device.dispatch(FORWARD, {
+    tensors: {
+      qkv,
+      query_weight: queryWeight,
+      key_weight: keyWeight,
+      // Without LAYER the kernel reads no bias, yet something has to be bound.
+      query_bias: queryBias ?? queryWeight,
+      key_bias: keyBias ?? keyWeight,
+      statistics,
+      out,
+    },
+    params: { rows, heads, head_width: headWidth, epsilon: options.epsilon ?? (layer ? 1e-5 : 1e-6) },
+    workgroups,
+    constants: { LAYER },
+  });
+  const inputs = [qkv, queryWeight, keyWeight];
+  if (queryBias && keyBias) inputs.push(queryBias, keyBias);
+  device.tape?.push({
+    name: "qkNorm",
+    inputs,
+    output: out,
+    saved: [qkv, statistics, queryWeight, keyWeight],
+    backward(dy, gradients) {
+      gradients.into(qkv, (dqkv, accumulate) =>
+        device.dispatch(BACKWARD, {
+          tensors: {
+            qkv,
+            statistics,
+            dy,
+            query_weight: queryWeight,
+            key_weight: keyWeight,
+            dqkv,
+          },
+          params: { rows, heads, head_width: headWidth, accumulate },
+          workgroups,
+          constants: { LAYER },
+        }));
+      const parts = [[queryWeight, queryBias], [keyWeight, keyBias]] as const;
+      for (const [part, [weight, bias]] of parts.entries()) {
+        const values = { qkv, statistics, dy, heads, part };
+        gradients.into(
+          weight,
+          (dw, accumulate) => sumForParameter(dw, { ...values, kind: "weight", accumulate }),
+        );
+        if (bias) {
+          gradients.into(
+            bias,
+            (db, accumulate) => sumForParameter(db, { ...values, kind: "bias", accumulate }),
+          );
+        }
+      }
+    },
+  });
+  return out;
+}
+
+/** The head width, or a `TypeError`. */
+function checkShapes(qkv: Tensor, options: QkNormOptions): number {
+  const { heads, queryWeight, keyWeight, queryBias, keyBias } = options;
+  const headWidth = (qkv.shape[2] ?? 0) / 3 / heads;
+  if (qkv.shape.length !== 3 || !Number.isInteger(headWidth)) {
+    throw new TypeError(
+      `Cannot normalise ${formatShape(qkv.shape)} with ${heads} heads: ` +
+        `expected [B, T, 3 x heads x head width]`,
+    );
+  }
+  if ((queryBias === undefined) !== (keyBias === undefined)) {
+    throw new TypeError(
+      `Cannot normalise queries and keys: the bias of ${queryBias ? "keys" : "queries"} is missing`,
+    );
+  }
+  for (const parameter of [queryWeight, keyWeight, queryBias, keyBias]) {
+    if (parameter && formatShape(parameter.shape) !== formatShape([headWidth])) {
+      throw new TypeError(
+        `Cannot normalise ${formatShape(qkv.shape)} with ${heads} heads by parameters ` +
+          `${formatShape(parameter.shape)}: expected [${headWidth}]`,
+      );
+    }
+  }
+  return headWidth;
+}
+
+/** Sums over all heads of all tokens, in chunks and then over the chunks. */
+function sumForParameter(
+  out: Tensor,
+  options: {
+    qkv: Tensor;
+    statistics: Tensor;
+    dy: Tensor;
+    heads: number;
+    part: number;
+    kind: "weight" | "bias";
+    accumulate: 0 | 1;
+  },
+): void {
+  const { qkv, statistics, dy, heads, part, kind, accumulate } = options;
+  const { device } = out;
+  const headWidth = out.elements, rows = qkv.elements / headWidth / 3;
+  const chunk = Math.max(CHUNK, Math.ceil(rows / MAX_WORKGROUPS));
+  const chunks = Math.ceil(rows / chunk);
+  device.scope(() => {
+    const partial = device.empty([chunks, headWidth]);
+    device.dispatch(PARAMETER_SUM, {
+      tensors: { qkv, statistics, dy, partial },
+      params: { rows, heads, head_width: headWidth, part, chunk },
+      workgroups: [Math.ceil(headWidth / 64), chunks],
+      constants: { BIAS: Number(kind === "bias") },
+    });
+    columnSum(out, { x: partial, accumulate });
+  });
+}

@@ -1,0 +1,24 @@
+export default /* wgsl */ `
+// out[i] (+)= scale x[0]
+//
+// x: [1]; out: [elements], as vec4 (buffers are whole 256-byte blocks). One invocation per vec4.
+// No barrier. One rounding, two when it accumulates.
+
+struct Params { vectors: u32, scale: f32, accumulate: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn spread(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.vectors) { return; }
+  var value = vec4f(params.scale * x[0]);
+  if (params.accumulate == 1u) { value += out[i]; }
+  out[i] = value;
+}
+`;

@@ -1,0 +1,62 @@
+/** @module */
+
+import { attention } from "../kernels/attention/mod.ts";
+import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { qkNorm } from "../kernels/qk_norm/mod.ts";
+import { rope } from "../kernels/rope/mod.ts";
+import { ones, zeros } from "./initializers.ts";
+import { Linear } from "./linear.ts";
+
+/** How queries and keys are treated before they meet. */
+export interface AttentionOptions {
+  /** D */
+  readonly width: number;
+  /** H; each head has D / H channels. */
+  readonly heads: number;
+  /** Normalise queries and keys in each head: with RMS, mean and variance, or not at all. */
+  readonly qkNorm: "none" | "layer" | "rms";
+  /** Cosines and sines [T, D / H] by which queries and keys turn, if they do. */
+  readonly rotary: { readonly cos: Tensor; readonly sin: Tensor } | undefined;
+}
+
+/** Multi-head self-attention with `qkv`, `proj` and, with QK-norm, `q_norm` and `k_norm`. */
+export class Attention {
+  readonly #qkv: Linear;
+  readonly #proj: Linear;
+  readonly #options: AttentionOptions;
+  readonly #norms: {
+    readonly queryWeight: Parameter;
+    readonly keyWeight: Parameter;
+    readonly queryBias?: Parameter;
+    readonly keyBias?: Parameter;
+  } | undefined;
+
+  /** Declares the parameters. */
+  constructor(p: ParameterScope, options: AttentionOptions) {
+    const { width, heads } = options;
+    this.#options = options;
+    this.#qkv = new Linear(p.at("qkv"), { inputs: width, outputs: 3 * width });
+    this.#proj = new Linear(p.at("proj"), { inputs: width, outputs: width });
+    if (options.qkNorm !== "none") {
+      const shape = [width / heads];
+      this.#norms = {
+        queryWeight: p.parameter("q_norm.weight", shape, ones),
+        keyWeight: p.parameter("k_norm.weight", shape, ones),
+        ...(options.qkNorm === "layer" && {
+          queryBias: p.parameter("q_norm.bias", shape, zeros),
+          keyBias: p.parameter("k_norm.bias", shape, zeros),
+        }),
+      };
+    }
+  }
+
+  /** x [B, T, D] to [B, T, D]. */
+  forward(x: Tensor): Tensor {
+    const { heads, rotary } = this.#options;
+    let qkv = this.#qkv.forward(x);
+    if (this.#norms) qkv = qkNorm(qkv, { heads, ...this.#norms });
+    if (rotary) qkv = rope(qkv, { heads, ...rotary });
+    return this.#proj.forward(attention(qkv, { heads }));
+  }
+}

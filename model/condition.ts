@@ -1,0 +1,80 @@
+/**
+ * What guides the network: a class label or a snippet of the memory bank, as a vector [B, D].
+ *
+ * @module
+ */
+
+import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { gatherRows } from "../kernels/embed_rows/mod.ts";
+import { silu } from "../kernels/silu/mod.ts";
+import { normal } from "./initializers.ts";
+import { Linear } from "./linear.ts";
+
+/** Turns a batch of conditions into vectors [B, D]. */
+export interface ConditionEmbedder {
+  /** Labels: u32 [B]. Snippets: f32 [B, d]. */
+  forward(condition: Tensor): Tensor;
+}
+
+/** A table of class vectors; the extra last row, index `classes`, is the null class. */
+export class LabelEmbedder implements ConditionEmbedder {
+  readonly #table: Parameter;
+
+  /** Declares `embedding_table.weight` [classes + 1, D]. */
+  constructor(p: ParameterScope, options: { classes: number; width: number }) {
+    const { classes, width } = options;
+    this.#table = p.parameter("embedding_table.weight", [classes + 1, width], normal(0.02));
+  }
+
+  /** Labels u32 [B] to [B, D]. */
+  forward(labels: Tensor): Tensor {
+    return gatherRows(this.#table, labels);
+  }
+}
+
+/** One affine layer from the snippet's d to D, as in the released GMem code. */
+export class LinearSnippetEmbedder implements ConditionEmbedder {
+  readonly #linear: Linear;
+
+  /** Declares `linear`. */
+  constructor(p: ParameterScope, options: { snippetDim: number; width: number }) {
+    const { snippetDim, width } = options;
+    this.#linear = new Linear(p.at("linear"), { inputs: snippetDim, outputs: width });
+  }
+
+  /** Snippets [B, d] to [B, D]. */
+  forward(snippets: Tensor): Tensor {
+    return this.#linear.forward(snippets);
+  }
+}
+
+/** Three affine layers with SiLU between them, as the GMem paper says (App. B.1). */
+export class MlpSnippetEmbedder implements ConditionEmbedder {
+  readonly #layers: readonly Linear[];
+
+  /** Declares `net.0`, `net.2` and `net.4`. */
+  constructor(p: ParameterScope, options: { snippetDim: number; width: number }) {
+    this.#layers = siluMlp(p.at("net"), [options.snippetDim, ...Array(3).fill(options.width)]);
+  }
+
+  /** Snippets [B, d] to [B, D]. */
+  forward(snippets: Tensor): Tensor {
+    return forwardSiluMlp(this.#layers, snippets);
+  }
+}
+
+/** Affine layers `0`, `2`, `4`, … between the given widths, with SiLU between them. */
+export function siluMlp(p: ParameterScope, widths: readonly number[]): Linear[] {
+  return widths.slice(1).map((outputs, i) =>
+    new Linear(p.at(`${2 * i}`), { inputs: widths[i]!, outputs })
+  );
+}
+
+/** Runs the layers of {@linkcode siluMlp}. */
+export function forwardSiluMlp(layers: readonly Linear[], x: Tensor): Tensor {
+  return layers.slice(1).reduce(
+    (hidden, layer) => layer.forward(silu(hidden)),
+    layers[0]!.forward(x),
+  );
+}

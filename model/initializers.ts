@@ -1,0 +1,57 @@
+/**
+ * Initial values of parameters, drawn by Philox from the seed and the parameter's name, so that
+ * adding a parameter leaves all others as they were.
+ *
+ * @module
+ */
+
+import type { Initializer } from "../kernels/core/parameter_store.ts";
+import { Random, Stream } from "../kernels/core/random.ts";
+
+function draw(context: { name: string; seed: number }): { random: Random; sample: number } {
+  return { random: new Random(context.seed, Stream.Init), sample: hash(context.name) };
+}
+
+/** FNV-1a: a stable 32-bit number for a name. */
+function hash(name: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) value = Math.imul(value ^ name.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}
+
+/** Zeros. */
+export const zeros: Initializer = (values) => {
+  values.fill(0);
+};
+
+/** Ones. */
+export const ones: Initializer = (values) => {
+  values.fill(1);
+};
+
+/** Given values, for tables that are computed. */
+export function constant(table: ArrayLike<number>): Initializer {
+  return (values) => values.set(table);
+}
+
+/** N(0, `deviation`²). */
+export function normal(deviation: number): Initializer {
+  return (values, context) => {
+    const { random, sample } = draw(context);
+    random.fillNormal(values, { step: 0, sample });
+    for (let i = 0; i < values.length; i++) values[i]! *= deviation;
+  };
+}
+
+/**
+ * Uniform on ±√(6 / (inputs + outputs)), inputs being all axes but the first (Glorot and Bengio
+ * 2010); a convolution [O, C, p, p] counts as a matrix [O, C·p·p], as the official code does.
+ */
+export const xavierUniform: Initializer = (values, context) => {
+  const [outputs = 1, ...rest] = context.shape;
+  const inputs = rest.reduce((product, axis) => product * axis, 1);
+  const bound = Math.sqrt(6 / (inputs + outputs));
+  const { random, sample } = draw(context);
+  random.fillUniform(values, { step: 0, sample });
+  for (let i = 0; i < values.length; i++) values[i] = (2 * values[i]! - 1) * bound;
+};

@@ -1,0 +1,45 @@
+/** Name of a probability path, as written in a configuration. */
+export type InterpolantName = "linear" | "gvp" | "vp";
+
+/**
+ * Name of a diffusion coefficient w(t) of the reverse SDE.
+ *
+ * The type lives beside the paths because the valid time interval of a path depends on it.
+ */
+export type DiffusionForm =
+  | "constant"
+  | "sbdm"
+  | "sigma"
+  | "linear"
+  | "decreasing"
+  | "increasing-decreasing";
+
+/**
+ * A probability path x_t = alpha(t) data + sigma(t) noise with noise ~ N(0, 1), as pure float64
+ * functions of one time t (stochastic interpolants; GMem, eq. 1).
+ *
+ * t = 1 is data and t = 0 is noise: `alpha(1) = 1` and `sigma(1) = 0` for every path. The functions
+ * accept t in [0, 1] and return an infinite value where the path itself is singular, never NaN.
+ */
+export interface Interpolant {
+  /** Which path this is. */
+  readonly name: InterpolantName;
+  /** Returns the weight of the data in x_t. */
+  alpha(t: number): number;
+  /** Returns the weight of the noise in x_t. */
+  sigma(t: number): number;
+  /** Returns the time derivative of `alpha`. */
+  dAlpha(t: number): number;
+  /** Returns the time derivative of `sigma`. */
+  dSigma(t: number): number;
+  /**
+   * Returns m(t) = alpha'/alpha, the factor of x in the probability-flow drift v = m(t) x + w(t)
+   * score, where w is `driftVariance`.
+   */
+  driftMean(t: number): number;
+  /**
+   * Returns w(t) = (alpha'/alpha) sigma^2 - sigma sigma', the factor of the score in the
+   * probability-flow drift v = m(t) x + w(t) score, where m is `driftMean`.
+   */
+  driftVariance(t: number): number;
+}

@@ -1,0 +1,51 @@
+/** @module */
+
+import type { ParameterScope } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { gelu } from "../kernels/gelu/mod.ts";
+import { swiglu } from "../kernels/swiglu/mod.ts";
+import { Linear } from "./linear.ts";
+
+/** The part of a block that works on each token alone. */
+export interface FeedForward {
+  /** x [B, T, D] to [B, T, D]. */
+  forward(x: Tensor): Tensor;
+}
+
+/** Linear, GELU (tanh form), Linear: `fc1` and `fc2`. */
+export class GeluMlp implements FeedForward {
+  readonly #fc1: Linear;
+  readonly #fc2: Linear;
+
+  /** Declares `fc1` [h, D] and `fc2` [D, h] with h = ⌊D · ratio⌋. */
+  constructor(p: ParameterScope, options: { width: number; ratio: number }) {
+    const { width, ratio } = options;
+    const hidden = Math.floor(width * ratio);
+    this.#fc1 = new Linear(p.at("fc1"), { inputs: width, outputs: hidden });
+    this.#fc2 = new Linear(p.at("fc2"), { inputs: hidden, outputs: width });
+  }
+
+  /** x [B, T, D] to [B, T, D]. */
+  forward(x: Tensor): Tensor {
+    return this.#fc2.forward(gelu(this.#fc1.forward(x)));
+  }
+}
+
+/** SwiGLU: `w3(silu(gate) · value)` with `w12` giving gate and value side by side. */
+export class SwigluMlp implements FeedForward {
+  readonly #w12: Linear;
+  readonly #w3: Linear;
+
+  /** Declares `w12` [2h, D] and `w3` [D, h] with h = ⌊2/3 · ⌊D · ratio⌋⌋ (LightningDiT). */
+  constructor(p: ParameterScope, options: { width: number; ratio: number }) {
+    const { width, ratio } = options;
+    const hidden = Math.floor((2 / 3) * Math.floor(width * ratio));
+    this.#w12 = new Linear(p.at("w12"), { inputs: width, outputs: 2 * hidden });
+    this.#w3 = new Linear(p.at("w3"), { inputs: hidden, outputs: width });
+  }
+
+  /** x [B, T, D] to [B, T, D]. */
+  forward(x: Tensor): Tensor {
+    return this.#w3.forward(swiglu(this.#w12.forward(x)));
+  }
+}

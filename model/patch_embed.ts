@@ -1,0 +1,27 @@
+/** @module */
+
+import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { linear } from "../kernels/linear/mod.ts";
+import { patchify } from "../kernels/patchify/mod.ts";
+import { xavierUniform, zeros } from "./initializers.ts";
+
+/** Images to tokens by a convolution whose stride is its size: one matrix product over patches. */
+export class PatchEmbed {
+  readonly #weight: Parameter;
+  readonly #bias: Parameter;
+  readonly #patch: number;
+
+  /** Declares `proj.weight` [D, C, p, p] and `proj.bias` [D]. */
+  constructor(p: ParameterScope, options: { patch: number; channels: number; width: number }) {
+    const { patch, channels, width } = options;
+    this.#patch = patch;
+    this.#weight = p.parameter("proj.weight", [width, channels, patch, patch], xavierUniform);
+    this.#bias = p.parameter("proj.bias", [width], zeros);
+  }
+
+  /** Images [B, C, H, W] to tokens [B, T, D], row by row. */
+  forward(images: Tensor): Tensor {
+    return linear(patchify(images, { patch: this.#patch }), this.#weight, { bias: this.#bias });
+  }
+}

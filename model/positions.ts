@@ -1,0 +1,52 @@
+/**
+ * Where a token stands: the fixed sine-cosine table and the angles of rotary embedding.
+ *
+ * @module
+ */
+
+/**
+ * The fixed table [T, D] of a square grid of `gridSize`² tokens, row by row: the first half of the
+ * channels encodes the column, the second the row, each as sines then cosines of
+ * position · 10000^(−k / (D/4)) (DiT). Computed in float64.
+ */
+export function sinCosPositions(gridSize: number, width: number): Float64Array {
+  const quarter = width / 4;
+  const table = new Float64Array(gridSize * gridSize * width);
+  for (let row = 0; row < gridSize; row++) {
+    for (let column = 0; column < gridSize; column++) {
+      const first = (row * gridSize + column) * width;
+      for (let k = 0; k < quarter; k++) {
+        const frequency = 10000 ** (-k / quarter);
+        table[first + k] = Math.sin(column * frequency);
+        table[first + quarter + k] = Math.cos(column * frequency);
+        table[first + 2 * quarter + k] = Math.sin(row * frequency);
+        table[first + 3 * quarter + k] = Math.cos(row * frequency);
+      }
+    }
+  }
+  return table;
+}
+
+/**
+ * Cosines and sines [T, headWidth] of two-dimensional rotary embedding on a square grid: the first
+ * half of a head turns with the row, the second with the column, by position ·
+ * 10000^(−2k / (headWidth/2)) for each pair k of neighbouring channels (LightningDiT).
+ */
+export function rotaryAngles(
+  gridSize: number,
+  headWidth: number,
+): { cos: Float64Array; sin: Float64Array } {
+  const half = headWidth / 2;
+  const cos = new Float64Array(gridSize * gridSize * headWidth);
+  const sin = new Float64Array(cos.length);
+  for (let token = 0; token < gridSize * gridSize; token++) {
+    const place = [Math.floor(token / gridSize), token % gridSize];
+    for (let channel = 0; channel < headWidth; channel++) {
+      const pair = Math.floor((channel % half) / 2);
+      const angle = place[channel < half ? 0 : 1]! * 10000 ** (-2 * pair / half);
+      cos[token * headWidth + channel] = Math.cos(angle);
+      sin[token * headWidth + channel] = Math.sin(angle);
+    }
+  }
+  return { cos, sin };
+}

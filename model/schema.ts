@@ -1,0 +1,308 @@
+/**
+ * Reading plain objects (parsed YAML or JSON) against a schema, with error messages that name the
+ * key, what was given and what is expected. The schemas themselves stand in the `config.ts` of the
+ * folder whose section they describe.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+
+/** One key of a schema, as `--help` lists it. */
+export interface SchemaField {
+  /** Full name of the key, such as `train.batchSize`. */
+  readonly key: string;
+  /** What the key takes, such as `a whole number, at least 1`. */
+  readonly type: string;
+  /** Value that stands where the key is left out; undefined where it follows from other keys. */
+  readonly default: unknown;
+  /** What the key means. */
+  readonly description: string;
+}
+
+/** How {@linkcode readWithSchema} names what it reads. */
+export interface ReadOptions {
+  /** What is read, as the user knows it: a file name, most often. */
+  readonly name: string;
+  /** Full names of keys that were given on the command line and not in the file. */
+  readonly overrides?: ReadonlySet<string>;
+}
+
+/** The part of JSON Schema that the schemas of this project come out as. */
+interface SchemaNode {
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly additionalProperties?: boolean | SchemaNode;
+  readonly prefixItems?: readonly SchemaNode[];
+  readonly anyOf?: readonly SchemaNode[];
+  readonly default?: unknown;
+  readonly description?: string;
+}
+
+/**
+ * Reads `value` against `schema`, fills in defaults, and freezes the result all the way down.
+ *
+ * @throws {SyntaxError} with every problem found: unknown keys (and the nearest known one), values of
+ * the wrong type or out of range.
+ *
+ * @example
+ * ```ts
+ * import { z } from "zod";
+ * const schema = z.strictObject({ steps: z.int().min(1).default(100) });
+ * console.log(readWithSchema(schema, {}, { name: "example" }).steps); // 100
+ * ```
+ */
+export function readWithSchema<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  options: ReadOptions,
+): T {
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return deepFreeze(result.data);
+  const root = jsonSchema(schema);
+  const problems = result.error.issues.flatMap((issue) =>
+    describeIssue(issue, { root, overrides: options.overrides ?? new Set() })
+  );
+  throw new SyntaxError(`Cannot read ${options.name}: ${joinProblems(problems)}`);
+}
+
+/**
+ * Lists the keys of `schema` in order, those of nested sections under their full names.
+ *
+ * @example
+ * ```ts
+ * import { z } from "zod";
+ * const schema = z.strictObject({ steps: z.int().min(1).default(100).describe("How many steps") });
+ * console.log(schemaFields(schema)[0]?.type); // a whole number, at least 1
+ * ```
+ */
+export function schemaFields(schema: z.ZodType): SchemaField[] {
+  return fieldsOf(jsonSchema(schema), []);
+}
+
+/**
+ * Refuses a key path that `schema` does not know.
+ *
+ * @throws {SyntaxError} when the path leads nowhere, naming the nearest known key.
+ */
+export function requireKnownKey(
+  schema: z.ZodType,
+  path: readonly string[],
+  options: ReadOptions,
+): void {
+  const root = jsonSchema(schema);
+  let node: SchemaNode = root;
+  for (const [depth, key] of path.entries()) {
+    // A list is set as a whole.
+    const child = node.prefixItems === undefined ? childNode(node, key) : undefined;
+    if (child === undefined) {
+      const problem = unknownKey(key, { root, parent: path.slice(0, depth), node });
+      throw new SyntaxError(`Cannot read ${options.name}: ${problem}`);
+    }
+    node = child;
+  }
+}
+
+/**
+ * The candidate that `name` was most likely meant to be, or undefined when none is near. Near means
+ * at most a third of the letters changed, where case, hyphens and underscores do not count; the
+ * initials of a compound name (`lr` for `learningRate`) are near too.
+ *
+ * @example
+ * ```ts
+ * console.log(nearestName("stpes", ["seed", "steps"])); // steps
+ * ```
+ */
+export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
+  const wanted = plainLetters(name);
+  let nearest: string | undefined;
+  let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = initials(candidate) === wanted
+      ? 0
+      : editDistance(wanted, plainLetters(candidate));
+    if (distance < least) [nearest, least] = [candidate, distance];
+  }
+  return nearest;
+}
+
+function plainLetters(name: string): string {
+  return name.replace(/[-_]/g, "").toLowerCase();
+}
+
+function initials(name: string): string | undefined {
+  const words = name.split(/[-_]|(?=[A-Z])/);
+  return words.length > 1 ? words.map((word) => word.charAt(0)).join("").toLowerCase() : undefined;
+}
+
+/**
+ * Least number of insertions, deletions, replacements and swaps of neighbours that turn `from` into
+ * `to` (Damerau and Levenshtein, without edits inside a swap).
+ */
+function editDistance(from: string, to: string): number {
+  const rows: number[][] = [Array.from({ length: to.length + 1 }, (_, column) => column)];
+  for (let row = 1; row <= from.length; row++) {
+    const above = rows[row - 1]!;
+    const current = [row];
+    for (let column = 1; column <= to.length; column++) {
+      const [left, diagonal] = [current[column - 1]!, above[column - 1]!];
+      const same = from[row - 1] === to[column - 1];
+      let distance = Math.min(left + 1, above[column]! + 1, diagonal + (same ? 0 : 1));
+      if (row > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]) {
+        distance = Math.min(distance, rows[row - 2]![column - 2]! + 1);
+      }
+      current.push(distance);
+    }
+    rows.push(current);
+  }
+  return rows[from.length]![to.length]!;
+}
+
+function jsonSchema(schema: z.ZodType): SchemaNode {
+  return z.toJSONSchema(schema, { io: "input" }) as SchemaNode;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const part of Object.values(value)) deepFreeze(part);
+  }
+  return value;
+}
+
+function joinProblems(problems: readonly string[]): string {
+  if (problems.length === 1) return problems[0]!;
+  return `${problems.length} problems\n${problems.map((problem) => `  ${problem}`).join("\n")}`;
+}
+
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  { root, overrides }: { root: SchemaNode; overrides: ReadonlySet<string> },
+): string[] {
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") {
+    const node = nodeAt(root, path);
+    return issue.keys.map((key) => unknownKey(key, { root, parent: path, node }));
+  }
+  const key = path.join(".") || "the top level";
+  const origin = overrides.has(key) ? ` (given by --set)` : "";
+  if (issue.code === "custom") return [`${key}${origin} ${issue.message}`];
+  const expected = expectation(nodeAt(root, path) ?? {});
+  return [`${key}${origin} is ${formatValue(issue.input)}, expected ${expected}`];
+}
+
+function unknownKey(
+  key: string,
+  { root, parent, node }: {
+    root: SchemaNode;
+    parent: readonly string[];
+    node: SchemaNode | undefined;
+  },
+): string {
+  const name = [...parent, key].join(".");
+  const siblings = Object.keys(node === undefined ? {} : propertiesOf(node));
+  if (siblings.length === 0) return `unknown key ${name}, ${parent.join(".")} holds no keys`;
+  const near = nearestName(key, siblings);
+  const suggestion = near !== undefined
+    ? [...parent, near].join(".")
+    : nearestElsewhere(key, fieldsOf(root, []));
+  const question = suggestion === undefined ? "" : `, did you mean ${suggestion}?`;
+  const stop = question === "" ? ", expected" : " Expected";
+  return `unknown key ${name}${question}${stop} one of ${siblings.join(", ")}`;
+}
+
+/** A key of another section by the same or nearly the same last name. */
+function nearestElsewhere(key: string, fields: readonly SchemaField[]): string | undefined {
+  const lastNames = new Map(fields.map((field) => [field.key.split(".").at(-1)!, field.key]));
+  const near = nearestName(key, lastNames.keys());
+  return near === undefined ? undefined : lastNames.get(near);
+}
+
+/** What a node takes, as it stands behind "expected". */
+function expectation(node: SchemaNode): string {
+  if (Array.isArray(node.type)) {
+    return node.type.map((type) => expectation({ ...node, type })).join(", or ");
+  }
+  if (node.anyOf !== undefined) return node.anyOf.map(expectation).join(", or ");
+  if (node.enum !== undefined) return `one of ${node.enum.join(", ")}`;
+  switch (node.type) {
+    case "null":
+      return "null";
+    case "boolean":
+      return "true or false";
+    case "integer":
+      return `a whole number${bounds(node)}`;
+    case "number":
+      return `a number${bounds(node)}`;
+    case "string":
+      return "text";
+    case "array":
+      return `a list of ${(node.prefixItems ?? []).length} values`;
+    default:
+      return node.properties === undefined
+        ? "a mapping from names to text"
+        : `a mapping of ${Object.keys(node.properties).join(", ")}`;
+  }
+}
+
+function bounds(node: SchemaNode): string {
+  const parts: string[] = [];
+  // Whole numbers come with the largest safe integers as bounds: nothing worth telling.
+  if (node.minimum !== undefined && node.minimum > Number.MIN_SAFE_INTEGER) {
+    parts.push(`at least ${node.minimum}`);
+  }
+  if (node.exclusiveMinimum !== undefined) parts.push(`above ${node.exclusiveMinimum}`);
+  if (node.maximum !== undefined && node.maximum < Number.MAX_SAFE_INTEGER) {
+    parts.push(`at most ${node.maximum}`);
+  }
+  if (node.exclusiveMaximum !== undefined) parts.push(`below ${node.exclusiveMaximum}`);
+  return parts.length === 0 ? "" : `, ${parts.join(" and ")}`;
+}
+
+/** A value as it stands in a message: containers by kind alone, for they may be of any size. */
+function formatValue(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (Array.isArray(value)) return `a list of ${value.length} values`;
+  if (typeof value === "object" && value !== null) return "a mapping";
+  if (typeof value !== "string") return String(value);
+  return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+}
+
+function propertiesOf(node: SchemaNode): Readonly<Record<string, SchemaNode>> {
+  if (node.properties !== undefined) return node.properties;
+  return node.anyOf?.find((choice) => choice.properties !== undefined)?.properties ?? {};
+}
+
+function childNode(node: SchemaNode, key: string): SchemaNode | undefined {
+  const properties = propertiesOf(node);
+  if (Object.hasOwn(properties, key)) return properties[key];
+  if (typeof node.additionalProperties === "object") return node.additionalProperties;
+  return node.prefixItems?.[Number(key)];
+}
+
+function nodeAt(root: SchemaNode, path: readonly string[]): SchemaNode | undefined {
+  let node: SchemaNode | undefined = root;
+  for (const key of path) node = node === undefined ? undefined : childNode(node, key);
+  return node;
+}
+
+function fieldsOf(node: SchemaNode, path: readonly string[]): SchemaField[] {
+  return Object.entries(propertiesOf(node)).flatMap(([name, child]) => {
+    const childPath = [...path, name];
+    const field: SchemaField = {
+      key: childPath.join("."),
+      type: child.anyOf?.some((choice) => choice.properties !== undefined)
+        ? "a mapping, or null"
+        : expectation(child),
+      default: child.default,
+      description: child.description ?? "",
+    };
+    if (child.properties !== undefined) return fieldsOf(child, childPath);
+    return [field, ...fieldsOf(child, childPath)];
+  });
+}

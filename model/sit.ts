@@ -1,0 +1,269 @@
+/**
+ * The network: a scalable interpolant transformer whose condition is a class label or a snippet.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import type { ParameterStore } from "../kernels/core/parameter_store.ts";
+import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
+import { add } from "../kernels/add/mod.ts";
+import { addRows } from "../kernels/add_rows/mod.ts";
+import { unpatchify } from "../kernels/patchify/mod.ts";
+import { silu } from "../kernels/silu/mod.ts";
+import {
+  type ConditionEmbedder,
+  forwardSiluMlp,
+  LabelEmbedder,
+  LinearSnippetEmbedder,
+  MlpSnippetEmbedder,
+  siluMlp,
+} from "./condition.ts";
+import { FinalLayer } from "./final_layer.ts";
+import { constant } from "./initializers.ts";
+import type { Linear } from "./linear.ts";
+import { PatchEmbed } from "./patch_embed.ts";
+import { rotaryAngles, sinCosPositions } from "./positions.ts";
+import { type Observe, SiTBlock } from "./sit_block.ts";
+import { TimestepEmbedder } from "./timestep_embedder.ts";
+
+/** What guides a {@linkcode SiT}. */
+export type ConditionOptions =
+  | {
+    /** Number of classes; one more row stands for "no class". */
+    readonly classes: number;
+  }
+  | {
+    /** Components of a snippet (d). */
+    readonly snippetDim: number;
+    /** One affine layer (released GMem) or three with SiLU (paper). Default `"linear"`. */
+    readonly embedding?: "linear" | "mlp3";
+  };
+
+/** Sizes and switches of a {@linkcode SiT}. */
+export interface SiTOptions {
+  /** Side of the images or latents in pixels. */
+  readonly inputSize: number;
+  /** Channels of the images or latents (C). */
+  readonly channels: number;
+  /** Side of a patch in pixels; one patch is one token. */
+  readonly patchSize: number;
+  /** Channels of a token (D), a multiple of 4. */
+  readonly width: number;
+  /** Number of blocks. */
+  readonly depth: number;
+  /** Attention heads (H), a divisor of D. */
+  readonly heads: number;
+  /** Class labels or snippets. */
+  readonly condition: ConditionOptions;
+  /** Hidden channels of the feed-forward layers as a multiple of D. Default 4. */
+  readonly mlpRatio?: number;
+  /** The last layer also has variance channels, which are dropped (released SiT). Default `false`. */
+  readonly learnSigma?: boolean;
+  /** Blocks start as the identity (adaLN-zero). Default `true`; GMem's release: `false`. */
+  readonly zeroInit?: boolean;
+  /** Normalise queries and keys in each head (LightningDiT). Default `false`. */
+  readonly qkNorm?: boolean;
+  /** SwiGLU feed-forward layers (LightningDiT). Default `false`. */
+  readonly swiglu?: boolean;
+  /** Two-dimensional rotary positions beside the fixed table (LightningDiT). Default `false`. */
+  readonly rope?: boolean;
+  /** RMS norms with weights (LightningDiT). Default `false`. */
+  readonly rmsNorm?: boolean;
+  /** Modulation without shifts (LightningDiT's wo_shift). Default `false`. */
+  readonly noShift?: boolean;
+  /** Projector of the tokens after block `depth` (from 1) to an encoder's width (REPA). */
+  readonly projector?: {
+    readonly depth: number;
+    readonly width: number;
+    readonly targetWidth: number;
+  };
+}
+
+/** What {@linkcode SiT.forwardWithProjection} returns. */
+export interface SiTOutput {
+  /** [B, C, H, W] */
+  readonly output: Tensor;
+  /** Tokens after the tapped block, projected: [B, T, targetWidth]. */
+  readonly projection: Tensor;
+}
+
+/**
+ * SiT (Ma et al. 2024), with the switches that make it LightningDiT (Yao and Wang 2025), guided by
+ * labels or by snippets of a memory bank (GMem). Parameters have the official names.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { snippetDim: 16 },
+ * });
+ * const velocity = device.scope(() =>
+ *   model.forward(device.empty([2, 3, 8, 8]), device.empty([2]), device.empty([2, 16]))
+ * );
+ * console.log(velocity.shape); // [ 2, 3, 8, 8 ]
+ * velocity.dispose();
+ * ```
+ */
+export class SiT {
+  /** The sizes it was made with. */
+  readonly options: SiTOptions;
+  /** Its parameters. */
+  readonly parameters: ParameterStore;
+  readonly #patches: PatchEmbed;
+  readonly #positions: Tensor;
+  readonly #time: TimestepEmbedder;
+  readonly #condition: ConditionEmbedder;
+  readonly #blocks: readonly SiTBlock[];
+  readonly #final: FinalLayer;
+  readonly #projector: readonly Linear[];
+
+  /** Declares all parameters in `store`; `RangeError` when the sizes do not fit together. */
+  constructor(store: ParameterStore, options: SiTOptions) {
+    checkOptions(options);
+    this.options = options;
+    this.parameters = store;
+    const { inputSize, channels, patchSize: patch, width, depth, heads } = options;
+    const { rmsNorm = false, zeroInit = true, mlpRatio = 4, swiglu = false, noShift = false } =
+      options;
+    const gridSize = inputSize / patch, tokens = gridSize ** 2, headWidth = width / heads;
+    this.#patches = new PatchEmbed(store.at("x_embedder"), { patch, channels, width });
+    this.#positions = store.frozen(
+      "pos_embed",
+      [1, tokens, width],
+      (values) => values.set(sinCosPositions(gridSize, width)),
+    );
+    this.#time = new TimestepEmbedder(store.at("t_embedder"), { width });
+    this.#condition = conditionEmbedder(store, { condition: options.condition, width });
+    const angles = options.rope ? rotaryAngles(gridSize, headWidth) : undefined;
+    const rotary = angles && {
+      cos: store.frozen("feat_rope.freqs_cos", [tokens, headWidth], constant(angles.cos)),
+      sin: store.frozen("feat_rope.freqs_sin", [tokens, headWidth], constant(angles.sin)),
+    };
+    const qkNorm = !options.qkNorm ? "none" : rmsNorm ? "rms" : "layer";
+    const block = { width, heads, mlpRatio, swiglu, rmsNorm, noShift, zeroInit, qkNorm, rotary } as
+      const;
+    this.#blocks = Array.from(
+      { length: depth },
+      (_, i) => new SiTBlock(store.at(`blocks.${i}`), block),
+    );
+    const outputs = patch * patch * channels * (options.learnSigma ? 2 : 1);
+    this.#final = new FinalLayer(store.at("final_layer"), { width, outputs, rmsNorm, zeroInit });
+    const { projector } = options;
+    this.#projector = projector
+      ? siluMlp(store.at("projectors.0"), [
+        width,
+        projector.width,
+        projector.width,
+        projector.targetWidth,
+      ])
+      : [];
+  }
+
+  /** The device of its parameters. */
+  get device(): Device {
+    return this.parameters.device;
+  }
+
+  /**
+   * The prediction [B, C, H, W] for states `x` [B, C, H, W] at times `t` [B] (1 is data) under
+   * `condition`: labels u32 [B] or snippets [B, d].
+   */
+  forward(
+    x: Tensor,
+    t: Tensor,
+    condition: Tensor,
+    options: { observe?: Observe; recompute?: boolean } = {},
+  ): Tensor {
+    return this.device.scope(() => this.#run({ x, t, condition, ...options }).output);
+  }
+
+  /** As {@linkcode SiT.forward}, with the projected tokens for the alignment loss (REPA). */
+  forwardWithProjection(
+    x: Tensor,
+    t: Tensor,
+    condition: Tensor,
+    options: { observe?: Observe; recompute?: boolean } = {},
+  ): SiTOutput {
+    if (this.#projector.length === 0) {
+      throw new TypeError("Cannot project tokens: the model has no projector");
+    }
+    return this.device.scope(() => {
+      const { output, tapped } = this.#run({ x, t, condition, ...options });
+      return { output, projection: forwardSiluMlp(this.#projector, tapped!) };
+    });
+  }
+
+  #run(
+    { x, t, condition, observe, recompute = false }: {
+      x: Tensor;
+      t: Tensor;
+      condition: Tensor;
+      observe?: Observe;
+      recompute?: boolean;
+    },
+  ): { output: Tensor; tapped: Tensor | undefined } {
+    const { inputSize, channels, patchSize: patch, projector } = this.options;
+    const [batch = 0, ...rest] = x.shape;
+    if (formatShape(rest) !== formatShape([channels, inputSize, inputSize]) || t.elements !== batch) {
+      throw new TypeError(
+        `Cannot run the model on states ${formatShape(x.shape)} at times ${formatShape(t.shape)}: ` +
+          `expected [B, ${channels}, ${inputSize}, ${inputSize}] and [B]`,
+      );
+    }
+    const { device } = this;
+    const patches = this.#patches.forward(x);
+    observe?.("x_embedder", patches);
+    const time = this.#time.forward(t);
+    observe?.("t_embedder", time);
+    const embedded = this.#condition.forward(condition);
+    observe?.("condition", embedded);
+    const activated = silu(add(time, embedded));
+    let tokens = addRows(patches, this.#positions), tapped: Tensor | undefined;
+    for (const [i, block] of this.#blocks.entries()) {
+      const inputs = tokens;
+      const see: Observe | undefined = observe &&
+        ((name, activation) => observe(`blocks.${i}.${name}`, activation));
+      const run = () => block.forward(inputs, activated, { observe: see });
+      tokens = device.named(`blocks.${i}`, () =>
+        recompute && device.tape ? device.tape.checkpoint([inputs, activated], run) : run());
+      observe?.(`blocks.${i}`, tokens);
+      if (projector?.depth === i + 1) tapped = tokens;
+    }
+    const values = this.#final.forward(tokens, activated);
+    observe?.("final_layer", values);
+    return { output: unpatchify(values, { patch, channels }), tapped };
+  }
+}
+
+function conditionEmbedder(
+  store: ParameterStore,
+  { condition, width }: { condition: ConditionOptions; width: number },
+): ConditionEmbedder {
+  if ("classes" in condition) {
+    return new LabelEmbedder(store.at("y_embedder"), { classes: condition.classes, width });
+  }
+  const { snippetDim, embedding = "linear" } = condition;
+  const Embedder = embedding === "linear" ? LinearSnippetEmbedder : MlpSnippetEmbedder;
+  return new Embedder(store.at("condition_projection"), { snippetDim, width });
+}
+
+function checkOptions(options: SiTOptions): void {
+  const { inputSize, patchSize, width, heads, depth, projector } = options;
+  const fail = (problem: string) => {
+    throw new RangeError(`Cannot make the model: ${problem}`);
+  };
+  if (inputSize % patchSize !== 0) fail(`size ${inputSize} is no multiple of patch ${patchSize}`);
+  if (width % 4 !== 0) fail(`width ${width} is no multiple of 4`);
+  if (width % heads !== 0) fail(`width ${width} is no multiple of ${heads} heads`);
+  if (options.rope && (width / heads) % 4 !== 0) {
+    fail(`head width ${width / heads} is no multiple of 4, as rotary positions need`);
+  }
+  if (projector && (projector.depth < 1 || projector.depth > depth)) {
+    fail(`projector after block ${projector.depth}, expected 1 to ${depth}`);
+  }
+}

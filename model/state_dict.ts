@@ -1,0 +1,116 @@
+/**
+ * Reading and writing a model's parameters under their official names.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "../kernels/core/errors.ts";
+import type { ParameterStore } from "../kernels/core/parameter_store.ts";
+import { SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
+
+/** Named tensors in a file: `SafetensorsFile` is one through {@linkcode safetensorsSource}. */
+export interface TensorSource {
+  /** The file, for errors. */
+  readonly path: string;
+  /** Names of the tensors. */
+  keys(): Iterable<string>;
+  /** Shape of a tensor. */
+  shape(key: string): Shape;
+  /** Elements of a tensor as float32. */
+  readFloat32(key: string): Float32Array;
+}
+
+/** Views an open safetensors file as a {@linkcode TensorSource}. */
+export function safetensorsSource(
+  file: {
+    readonly path: string;
+    keys(): Iterable<string>;
+    entry(key: string): { readonly shape: Shape };
+    readFloat32(key: string): Float32Array;
+  },
+): TensorSource {
+  return {
+    path: file.path,
+    keys: () => file.keys(),
+    shape: (key) => file.entry(key).shape,
+    readFloat32: (key) => file.readFloat32(key),
+  };
+}
+
+/**
+ * Other names of the same parameters: REPA-based code keeps the snippet embedding under the label's
+ * name, the second GMem release has one projector without a list.
+ */
+const ALIASES: readonly (readonly [RegExp, string])[] = [
+  [/^(module\.|_orig_mod\.)+/, ""],
+  [/^y_embedder\.(linear|net)\./, "condition_projection.$1."],
+  [/^projector\.0\./, "projectors.0."],
+];
+
+/** The name in this project of a parameter of an official file. */
+export function canonicalName(name: string): string {
+  return ALIASES.reduce((text, [pattern, by]) => text.replace(pattern, by), name);
+}
+
+/** How strictly a file must match the model. */
+export interface LoadOptions {
+  /** Also refuse names that the model has not. Default `true`. */
+  strict?: boolean;
+  /** Names in the file that are to be looked at; others are passed over. Default all. */
+  select?: (key: string) => boolean;
+}
+
+/**
+ * Copies a file's tensors into the parameters of the same names. Nothing is changed unless all fit:
+ * missing, unexpected and mis-shaped names are listed in one `CheckpointError`.
+ */
+export function loadStateDict(
+  store: ParameterStore,
+  source: TensorSource,
+  options: LoadOptions = {},
+): void {
+  const { strict = true, select = () => true } = options;
+  const found = new Map<string, string>();
+  for (const key of source.keys()) if (select(key)) found.set(canonicalName(key), key);
+  const problems: string[] = [];
+  for (const [name, { shape }] of store.entries()) {
+    const key = found.get(name);
+    if (key === undefined) problems.push(`missing ${name} ${formatShape(shape)}`);
+    else if (formatShape(source.shape(key)) !== formatShape(shape)) {
+      problems.push(`${key} is ${formatShape(source.shape(key))}, expected ${formatShape(shape)}`);
+    }
+  }
+  if (strict) {
+    for (const [name, key] of found) if (!store.has(name)) problems.push(`unexpected ${key}`);
+  }
+  if (problems.length > 0) {
+    throw new CheckpointError(
+      `Cannot load ${source.path} into this model: ${problems.join("; ")}`,
+      { path: source.path },
+    );
+  }
+  for (const [name, parameter] of store.entries()) {
+    parameter.write(source.readFloat32(found.get(name)!));
+  }
+}
+
+/**
+ * Writes all parameters to a safetensors file, the trained ones from `slabs` if given (a moving
+ * average). Parameters of the text in `metadata` go into the header.
+ */
+export async function saveStateDict(
+  path: string,
+  store: ParameterStore,
+  options: { slabs?: readonly Tensor[]; metadata?: Record<string, string> } = {},
+): Promise<void> {
+  const entries = [...store.entries()].map(([name, { shape }]) =>
+    [name, { dtype: "F32", shape }] as const
+  );
+  const metadata = { format: "pt", ...options.metadata };
+  using writer = new SafetensorsWriter(path, entries, { metadata });
+  for await (const [parameter, values] of store.read(options.slabs)) {
+    writer.append(parameter.name, values);
+  }
+  writer.commit();
+}

@@ -1,0 +1,29 @@
+/** @module */
+
+import type { ParameterScope } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { embedTime } from "../kernels/embed_time/mod.ts";
+import { silu } from "../kernels/silu/mod.ts";
+import { normal } from "./initializers.ts";
+import { Linear } from "./linear.ts";
+
+const FREQUENCIES = 256;
+
+/** Times to vectors: 256 cosines and sines, then Linear, SiLU, Linear. */
+export class TimestepEmbedder {
+  readonly #first: Linear;
+  readonly #second: Linear;
+
+  /** Declares `mlp.0` and `mlp.2`, both N(0, 0.02²). */
+  constructor(p: ParameterScope, options: { width: number }) {
+    const { width } = options;
+    const init = normal(0.02);
+    this.#first = new Linear(p.at("mlp.0"), { inputs: FREQUENCIES, outputs: width, init });
+    this.#second = new Linear(p.at("mlp.2"), { inputs: width, outputs: width, init });
+  }
+
+  /** Times [B] in [0, 1], unscaled, to [B, D]. */
+  forward(t: Tensor): Tensor {
+    return this.#second.forward(silu(this.#first.forward(embedTime(t, { width: FREQUENCIES }))));
+  }
+}

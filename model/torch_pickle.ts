@@ -1,0 +1,592 @@
+/**
+ * A closed reader of the pickles that PyTorch writes: tensors, dicts, lists, tuples and scalars.
+ *
+ * A pickle is a program that may name any function of Python. This reader knows a fixed list of
+ * names and runs none of them: it makes tensors and containers itself and refuses the rest.
+ *
+ * @module
+ */
+
+import { fileError } from "../kernels/core/byte_source.ts";
+import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
+
+/** The bytes that one or more tensors are views of. */
+export interface TorchStorage {
+  /** Format of the numbers. */
+  readonly type: StoredType;
+  /** Count of the numbers. */
+  readonly count: number;
+  /** Whether the bytes of a number come most significant first. */
+  readonly bigEndian: boolean;
+  /** Fills all of `target` with the storage's bytes from `position` on, or throws. */
+  read(target: Uint8Array, position: number): void;
+}
+
+/** What {@linkcode unpickle} needs to know. */
+export interface UnpickleOptions {
+  /** The file, for errors. */
+  path: string;
+  /** Finds the storage with that key and checks that it holds `count` numbers. */
+  storage(key: string, type: StoredType, count: number): TorchStorage;
+}
+
+/** A Python object of a checkpoint that is not read, only known by name. */
+export class TorchOpaque {
+  /** Module and name of its class, such as `argparse.Namespace`. */
+  readonly name: string;
+
+  /** Stands for an object of the class `name`. */
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+/** A function or class that the pickle names. */
+class PickleGlobal extends TorchOpaque {}
+
+/** A storage that the pickle names, before a tensor views it. */
+class PickleStorage extends TorchOpaque {
+  readonly storage: TorchStorage;
+
+  constructor(storage: TorchStorage) {
+    super(`torch storage of ${storage.type}`);
+    this.storage = storage;
+  }
+}
+
+interface TensorPlace {
+  storage: TorchStorage;
+  offset: number;
+  shape: readonly number[];
+  strides: readonly number[];
+}
+
+let makeTensor: (place: TensorPlace) => TorchTensor;
+
+/** A tensor of a checkpoint; its numbers stay in the file until they are read. */
+export class TorchTensor {
+  static {
+    makeTensor = (place) => new TorchTensor(place);
+  }
+
+  /** Format of the stored numbers. */
+  readonly dtype: StoredType;
+  /** Sizes, outermost first; empty for a scalar. */
+  readonly shape: readonly number[];
+  #place: TensorPlace;
+
+  private constructor(place: TensorPlace) {
+    this.dtype = place.storage.type;
+    this.shape = place.shape;
+    this.#place = place;
+  }
+
+  /**
+   * Returns the elements, row-major whatever the strides in the file are, each rounded to f32.
+   *
+   * Throws a CheckpointError when the file cannot be read and a ReferenceError when it is closed.
+   */
+  readFloat32(): Float32Array {
+    const { storage, offset, shape, strides } = this.#place;
+    if (shape.includes(0)) return new Float32Array(0);
+    // From the first element to the last, whatever lies between.
+    const span = 1 + lastElement(shape, strides);
+    const numbers = readNumbers(storage.type, {
+      start: offset * STORED_BYTES[storage.type],
+      out: new Float32Array(span),
+      read: storage.read,
+      bigEndian: storage.bigEndian,
+    });
+    return isContiguous(shape, strides) ? numbers : gather(numbers, shape, strides);
+  }
+}
+
+/** What a checkpoint holds: a dict is a Map, a list or a tuple is an array, None is null. */
+export type TorchValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | TorchTensor
+  | TorchOpaque
+  | readonly TorchValue[]
+  | ReadonlyMap<TorchValue, TorchValue>;
+
+/** Elements that a tensor may have beyond its storage's, by repeating them with a stride of zero. */
+const MAX_REPEATED = 1 << 24;
+
+/** The axes that a tensor of PyTorch has at most. */
+const MAX_AXES = 64;
+
+const STORAGE_TYPES: ReadonlyMap<string, StoredType> = new Map([
+  ["torch.DoubleStorage", "F64"],
+  ["torch.FloatStorage", "F32"],
+  ["torch.HalfStorage", "F16"],
+  ["torch.BFloat16Storage", "BF16"],
+  ["torch.LongStorage", "I64"],
+  ["torch.IntStorage", "I32"],
+  ["torch.ShortStorage", "I16"],
+  ["torch.ByteStorage", "U8"],
+  ["torch.CharStorage", "I8"],
+  ["torch.BoolStorage", "BOOL"],
+]);
+
+const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2";
+const REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
+const ORDERED_DICT = "collections.OrderedDict";
+
+/** The command-line arguments that official training scripts store beside the weights. */
+const NAMESPACE = "argparse.Namespace";
+
+const KNOWN_GLOBALS: ReadonlySet<string> = new Set([
+  ...STORAGE_TYPES.keys(),
+  REBUILD_TENSOR,
+  REBUILD_PARAMETER,
+  ORDERED_DICT,
+  NAMESPACE,
+]);
+
+/** Instructions of protocols 2 to 5 for values that a checkpoint of tensors does not need. */
+const REFUSED_INSTRUCTIONS: ReadonlyMap<number, string> = new Map([
+  [0x42, "bytes"],
+  [0x43, "bytes"],
+  [0x82, "an object of a registered extension"],
+  [0x83, "an object of a registered extension"],
+  [0x84, "an object of a registered extension"],
+  [0x8b, "an integer of more than 255 bytes"],
+  [0x8e, "bytes"],
+  [0x8f, "a set"],
+  [0x91, "a frozenset"],
+  [0x92, "an object made with keyword arguments"],
+  [0x96, "a bytearray"],
+  [0x97, "a buffer outside the pickle"],
+]);
+
+function countElements(shape: readonly number[]): number {
+  return shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1);
+}
+
+function lastElement(shape: readonly number[], strides: readonly number[]): number {
+  return shape.reduce((sum, size, axis) => sum + (size - 1) * strides[axis]!, 0);
+}
+
+function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
+  let expected = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1 && strides[axis] !== expected) return false;
+    expected *= shape[axis]!;
+  }
+  return true;
+}
+
+/** Copies a strided view out of `numbers` in row-major order. */
+function gather(
+  numbers: Float32Array,
+  shape: readonly number[],
+  strides: readonly number[],
+): Float32Array {
+  const out = new Float32Array(countElements(shape));
+  const inner = shape.length - 1;
+  const innerSize = shape[inner]!;
+  const innerStride = strides[inner]!;
+  const index = new Array<number>(shape.length).fill(0);
+  let source = 0;
+  for (let row = 0; row < out.length; row += innerSize) {
+    for (let column = 0; column < innerSize; column++) {
+      out[row + column] = numbers[source + column * innerStride]!;
+    }
+    // Counts up like an odometer, the last axis but one turning fastest.
+    for (let axis = inner - 1; axis >= 0; axis--) {
+      source += strides[axis]!;
+      index[axis]!++;
+      if (index[axis]! < shape[axis]!) break;
+      source -= shape[axis]! * strides[axis]!;
+      index[axis] = 0;
+    }
+  }
+  return out;
+}
+
+function isSize(value: TorchValue | undefined): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isSizes(value: TorchValue | undefined): value is number[] {
+  return Array.isArray(value) && value.length <= MAX_AXES && value.every(isSize);
+}
+
+/**
+ * Returns the value that a pickle of protocol 2, 3, 4 or 5 describes.
+ *
+ * Throws a CheckpointError for a damaged pickle and for one that names anything but tensors, dicts,
+ * lists, tuples, numbers, strings, booleans and None; the message has the module and the name.
+ */
+export function unpickle(bytes: Uint8Array, options: UnpickleOptions): TorchValue {
+  return new Unpickler(bytes, options).run();
+}
+
+class Unpickler {
+  #bytes: Uint8Array;
+  #view: DataView;
+  #options: UnpickleOptions;
+  #position = 0;
+  #stack: TorchValue[] = [];
+  /** Heights of the stack at the marks; values below the last are out of reach. */
+  #marks: number[] = [];
+  #memo: Map<number, TorchValue> = new Map();
+  /** Tuples are arrays too, but must not grow. */
+  #lists: WeakSet<readonly TorchValue[]> = new WeakSet();
+
+  constructor(bytes: Uint8Array, options: UnpickleOptions) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#options = options;
+  }
+
+  run(): TorchValue {
+    const start = this.#take(2);
+    const protocol = this.#bytes[start + 1]!;
+    if (this.#bytes[start] !== 0x80 || protocol < 2 || protocol > 5) {
+      throw this.#error("does not begin with a protocol from 2 to 5");
+    }
+    while (true) {
+      const instruction = this.#bytes[this.#take(1)]!;
+      if (instruction === 0x2e) break;
+      this.#step(instruction);
+    }
+    const root = this.#pop();
+    if (this.#stack.length > 0 || this.#marks.length > 0) {
+      throw this.#error("leaves more than one value");
+    }
+    return root;
+  }
+
+  /** Runs one instruction; its letter in Python's pickletools is in the comment. */
+  #step(instruction: number): void {
+    switch (instruction) {
+      case 0x28: // MARK
+        this.#marks.push(this.#stack.length);
+        return;
+      case 0x30: // POP
+        this.#pop();
+        return;
+      case 0x31: // POP_MARK
+        this.#popToMark();
+        return;
+      case 0x32: // DUP
+        this.#stack.push(this.#top());
+        return;
+      case 0x4e: // NONE
+        this.#stack.push(null);
+        return;
+      case 0x88: // NEWTRUE
+        this.#stack.push(true);
+        return;
+      case 0x89: // NEWFALSE
+        this.#stack.push(false);
+        return;
+      case 0x4a: // BININT
+        this.#stack.push(this.#view.getInt32(this.#take(4), true));
+        return;
+      case 0x4b: // BININT1
+        this.#stack.push(this.#view.getUint8(this.#take(1)));
+        return;
+      case 0x4d: // BININT2
+        this.#stack.push(this.#view.getUint16(this.#take(2), true));
+        return;
+      case 0x8a: // LONG1
+        this.#stack.push(this.#integer(this.#view.getUint8(this.#take(1))));
+        return;
+      case 0x47: // BINFLOAT
+        this.#stack.push(this.#view.getFloat64(this.#take(8), false));
+        return;
+      case 0x8c: // SHORT_BINUNICODE
+        this.#stack.push(this.#text(this.#view.getUint8(this.#take(1))));
+        return;
+      case 0x58: // BINUNICODE
+        this.#stack.push(this.#text(this.#view.getUint32(this.#take(4), true)));
+        return;
+      case 0x8d: // BINUNICODE8
+        this.#stack.push(this.#text(this.#length64()));
+        return;
+      case 0x5d: // EMPTY_LIST
+        this.#pushList();
+        return;
+      case 0x61: { // APPEND
+        const value = this.#pop();
+        this.#list().push(value);
+        return;
+      }
+      case 0x65: { // APPENDS
+        const values = this.#popToMark();
+        const list = this.#list();
+        for (const value of values) list.push(value);
+        return;
+      }
+      case 0x29: // EMPTY_TUPLE
+        this.#stack.push([]);
+        return;
+      case 0x85: // TUPLE1
+      case 0x86: // TUPLE2
+      case 0x87: // TUPLE3
+        this.#pushTuple(instruction - 0x84);
+        return;
+      case 0x74: // TUPLE
+        this.#stack.push(this.#popToMark());
+        return;
+      case 0x7d: // EMPTY_DICT
+        this.#stack.push(new Map());
+        return;
+      case 0x73: { // SETITEM
+        const value = this.#pop();
+        const key = this.#pop();
+        this.#dict().set(key, value);
+        return;
+      }
+      case 0x75: { // SETITEMS
+        const values = this.#popToMark();
+        if (values.length % 2 !== 0) throw this.#error("sets a key without a value");
+        const dict = this.#dict();
+        for (let index = 0; index < values.length; index += 2) {
+          dict.set(values[index]!, values[index + 1]!);
+        }
+        return;
+      }
+      case 0x71: // BINPUT
+        this.#memo.set(this.#view.getUint8(this.#take(1)), this.#top());
+        return;
+      case 0x72: // LONG_BINPUT
+        this.#memo.set(this.#view.getUint32(this.#take(4), true), this.#top());
+        return;
+      case 0x94: // MEMOIZE
+        this.#memo.set(this.#memo.size, this.#top());
+        return;
+      case 0x68: // BINGET
+        this.#recall(this.#view.getUint8(this.#take(1)));
+        return;
+      case 0x6a: // LONG_BINGET
+        this.#recall(this.#view.getUint32(this.#take(4), true));
+        return;
+      case 0x95: // FRAME
+        if (this.#length64() > this.#bytes.length - this.#position) {
+          throw this.#error("has a frame beyond its end");
+        }
+        return;
+      case 0x63: { // GLOBAL
+        const module = this.#line();
+        this.#pushGlobal(module, this.#line());
+        return;
+      }
+      case 0x93: { // STACK_GLOBAL
+        const name = this.#pop();
+        const module = this.#pop();
+        this.#pushGlobal(module, name);
+        return;
+      }
+      case 0x51: // BINPERSID
+        this.#pushStorage(this.#pop());
+        return;
+      case 0x52: { // REDUCE
+        const values = this.#pop();
+        this.#stack.push(this.#call(this.#pop(), values));
+        return;
+      }
+      case 0x81: { // NEWOBJ
+        const values = this.#pop();
+        this.#stack.push(this.#create(this.#pop(), values));
+        return;
+      }
+      case 0x62: { // BUILD
+        // Attributes of a state dict (its versions) or of the arguments: neither is weights.
+        this.#pop();
+        const target = this.#top();
+        if (target instanceof Map || isNamespace(target)) return;
+        throw this.#error("sets attributes of something that is no state dict");
+      }
+    }
+    const refused = REFUSED_INSTRUCTIONS.get(instruction);
+    throw this.#error(
+      refused === undefined
+        ? `has the instruction 0x${instruction.toString(16).padStart(2, "0")}, expected one that ` +
+          "PyTorch writes"
+        : `holds ${refused}, expected tensors, dicts, lists, tuples, numbers, strings, booleans ` +
+          "and None",
+    );
+  }
+
+  #error(state: string): Error {
+    return fileError(this.#options.path, `its pickle ${state} (before byte ${this.#position})`);
+  }
+
+  #take(count: number): number {
+    const start = this.#position;
+    if (count > this.#bytes.length - start) {
+      throw this.#error("ends in the middle of an instruction");
+    }
+    this.#position += count;
+    return start;
+  }
+
+  #length64(): number {
+    // Inexact above 2^53, where it is beyond the end either way.
+    return Number(this.#view.getBigUint64(this.#take(8), true));
+  }
+
+  #text(length: number): string {
+    const start = this.#take(length);
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+        this.#bytes.subarray(start, this.#position),
+      );
+    } catch {
+      throw this.#error("has a string that is not UTF-8");
+    }
+  }
+
+  #line(): string {
+    const end = this.#bytes.indexOf(0x0a, this.#position);
+    const text = this.#text((end === -1 ? this.#bytes.length : end) - this.#position);
+    this.#take(1);
+    return text;
+  }
+
+  /** A little-endian integer in two's complement. */
+  #integer(length: number): number | bigint {
+    const start = this.#take(length);
+    let value = 0n;
+    for (let index = length - 1; index >= 0; index--) {
+      value = value << 8n | BigInt(this.#bytes[start + index]!);
+    }
+    value = BigInt.asIntN(8 * length, value);
+    return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  }
+
+  #top(): TorchValue {
+    if (this.#stack.length <= (this.#marks.at(-1) ?? 0)) {
+      throw this.#error("takes a value from an empty stack");
+    }
+    return this.#stack.at(-1)!;
+  }
+
+  #pop(): TorchValue {
+    const value = this.#top();
+    this.#stack.pop();
+    return value;
+  }
+
+  #popToMark(): TorchValue[] {
+    const start = this.#marks.pop();
+    if (start === undefined) throw this.#error("takes values up to a mark that it never set");
+    return this.#stack.splice(start);
+  }
+
+  #recall(slot: number): void {
+    const value = this.#memo.get(slot);
+    if (value === undefined) throw this.#error(`recalls the value ${slot}, which it never kept`);
+    this.#stack.push(value);
+  }
+
+  #pushList(): void {
+    const list: TorchValue[] = [];
+    this.#lists.add(list);
+    this.#stack.push(list);
+  }
+
+  #pushTuple(length: number): void {
+    const values: TorchValue[] = [];
+    for (let index = 0; index < length; index++) values.unshift(this.#pop());
+    this.#stack.push(values);
+  }
+
+  #list(): TorchValue[] {
+    const list = this.#top();
+    if (!Array.isArray(list) || !this.#lists.has(list)) {
+      throw this.#error("appends to something that is no list");
+    }
+    return list;
+  }
+
+  #dict(): Map<TorchValue, TorchValue> {
+    const dict = this.#top();
+    if (!(dict instanceof Map)) throw this.#error("sets a key of something that is no dict");
+    return dict;
+  }
+
+  #pushGlobal(module: TorchValue, name: TorchValue): void {
+    if (typeof module !== "string" || typeof name !== "string") {
+      throw this.#error("asks for an object without a name");
+    }
+    const path = `${module}.${name}`;
+    if (!KNOWN_GLOBALS.has(path)) {
+      throw this.#error(
+        `asks for ${
+          path.slice(0, 200)
+        }, expected only tensors, dicts, lists, tuples and scalars, as any other ` +
+          "object would have to run code that the file chooses",
+      );
+    }
+    this.#stack.push(new PickleGlobal(path));
+  }
+
+  /** Handles the persistent id ("storage", class, key, device, count). */
+  #pushStorage(id: TorchValue): void {
+    const [kind, type, key, , count] = Array.isArray(id) ? id as TorchValue[] : [];
+    const stored = type instanceof PickleGlobal ? STORAGE_TYPES.get(type.name) : undefined;
+    if (kind !== "storage" || typeof key !== "string" || !isSize(count)) {
+      throw this.#error("refers to something that is no storage of PyTorch");
+    }
+    if (stored === undefined) throw this.#error(`has a storage of an unknown type`);
+    this.#stack.push(new PickleStorage(this.#options.storage(key, stored, count)));
+  }
+
+  #call(target: TorchValue, values: TorchValue): TorchValue {
+    if (target instanceof PickleGlobal && Array.isArray(values)) {
+      if (target.name === ORDERED_DICT && values.length === 0) return new Map();
+      if (target.name === REBUILD_TENSOR) return this.#rebuildTensor(values);
+      if (target.name === REBUILD_PARAMETER && values[0] instanceof TorchTensor) return values[0];
+      throw this.#error(`calls ${target.name} with arguments that PyTorch does not give it`);
+    }
+    throw this.#error("calls something that is no function");
+  }
+
+  #create(target: TorchValue, values: TorchValue): TorchValue {
+    if (
+      target instanceof PickleGlobal && target.name === NAMESPACE && Array.isArray(values) &&
+      values.length === 0
+    ) return new TorchOpaque(NAMESPACE);
+    throw this.#error(
+      `makes an object of ${
+        target instanceof PickleGlobal ? target.name : "no class"
+      }, expected only tensors, dicts, lists, tuples and scalars`,
+    );
+  }
+
+  /** Handles (storage, offset, shape, strides, …); what follows concerns gradients only. */
+  #rebuildTensor(values: readonly TorchValue[]): TorchTensor {
+    const [holder, offset, shape, strides] = values;
+    if (
+      !(holder instanceof PickleStorage) || !isSize(offset) || !isSizes(shape) ||
+      !isSizes(strides) || shape.length !== strides.length
+    ) {
+      throw this.#error(
+        "makes a tensor of something that is no storage, offset, shape and strides",
+      );
+    }
+    const { storage } = holder;
+    const count = countElements(shape);
+    const end = count === 0 ? 0 : offset + lastElement(shape, strides) + 1;
+    if (end > storage.count || count > storage.count + MAX_REPEATED) {
+      throw this.#error(
+        `makes a tensor of shape [${shape}] with strides [${strides}] at element ${offset}, ` +
+          `expected it within the ${storage.count} elements of its storage`,
+      );
+    }
+    return makeTensor({ storage, offset, shape: [...shape], strides: [...strides] });
+  }
+}
+
+function isNamespace(value: TorchValue): boolean {
+  return value instanceof TorchOpaque && !(value instanceof PickleGlobal) &&
+    value.name === NAMESPACE;
+}

@@ -1,0 +1,219 @@
+/**
+ * The central directory of a zip archive, as far as PyTorch writes it: entries without compression,
+ * zip64 included. Contents stay in the file.
+ *
+ * The format is PKWARE's APPNOTE 6.3; section numbers below are its own.
+ *
+ * @module
+ */
+
+import { type ByteSource, fileError } from "../kernels/core/byte_source.ts";
+
+/** Where the bytes of a stored entry lie. */
+export interface ZipEntry {
+  /** Bytes from the start of the file to the first byte of the content. */
+  readonly offset: number;
+  /** Bytes of the content. */
+  readonly bytes: number;
+}
+
+/** Against directories made to exhaust memory; a checkpoint has some thousand entries. */
+const MAX_DIRECTORY_BYTES = 1 << 26;
+
+const LOCAL_HEADER = 0x04034b50;
+const DIRECTORY_HEADER = 0x02014b50;
+const DIRECTORY_END = 0x06054b50;
+const DIRECTORY_END_64 = 0x06064b50;
+const DIRECTORY_LOCATOR_64 = 0x07064b50;
+
+interface Record {
+  name: string;
+  stored: boolean;
+  headerOffset: number;
+  bytes: number;
+}
+
+/** Finds entries by name in a zip archive; names and places are checked, contents are not read. */
+export class ZipDirectory {
+  #source: ByteSource;
+  #path: string;
+  #records: Map<string, Record> = new Map();
+
+  /**
+   * Reads the directory of `source`.
+   *
+   * Throws a CheckpointError, which names `path`, when it is damaged, split, encrypted or ambiguous.
+   */
+  constructor(source: ByteSource, path: string) {
+    this.#source = source;
+    this.#path = path;
+    const { offset, bytes, count } = this.#findDirectory();
+    if (bytes > MAX_DIRECTORY_BYTES) {
+      throw this.#error(
+        `its directory has ${bytes} bytes, expected at most ${MAX_DIRECTORY_BYTES}`,
+      );
+    }
+    const view = this.#view(offset, bytes);
+    let position = 0;
+    while (position < bytes) {
+      if (bytes - position < 46 || view.getUint32(position, true) !== DIRECTORY_HEADER) {
+        throw this.#error(`its directory is damaged at byte ${offset + position}`);
+      }
+      const length = 46 + view.getUint16(position + 28, true) +
+        view.getUint16(position + 30, true) + view.getUint16(position + 32, true);
+      if (length > bytes - position) {
+        throw this.#error(`its directory is damaged at byte ${offset + position}`);
+      }
+      const record = this.#readRecord(new DataView(view.buffer, position, length));
+      if (this.#records.has(record.name)) {
+        throw this.#error(`its entry ${JSON.stringify(record.name)} is there twice, expected once`);
+      }
+      this.#records.set(record.name, record);
+      position += length;
+    }
+    if (this.#records.size !== count) {
+      throw this.#error(`its directory has ${this.#records.size} entries, expected ${count}`);
+    }
+  }
+
+  /** Returns the names of all entries, in the order of the directory. */
+  names(): string[] {
+    return [...this.#records.keys()];
+  }
+
+  /**
+   * Returns the place of an entry, or undefined when there is none of that name.
+   *
+   * Throws a CheckpointError when the entry is compressed or leaves the file.
+   */
+  find(name: string): ZipEntry | undefined {
+    const record = this.#records.get(name);
+    if (record === undefined) return undefined;
+    const quoted = JSON.stringify(name);
+    if (!record.stored) {
+      throw this.#error(`its entry ${quoted} is compressed, expected it as PyTorch stores it`);
+    }
+    const header = this.#view(record.headerOffset, 30);
+    if (header.getUint32(0, true) !== LOCAL_HEADER) {
+      throw this.#error(`its entry ${quoted} has no header at byte ${record.headerOffset}`);
+    }
+    // The name and the extra field may be longer here than in the directory: PyTorch pads the
+    // extra field so that contents are aligned.
+    const offset = record.headerOffset + 30 + header.getUint16(26, true) +
+      header.getUint16(28, true);
+    if (offset + record.bytes > this.#source.size) {
+      throw this.#error(
+        `its entry ${quoted} ends at byte ${offset + record.bytes}, ` +
+          `expected at most ${this.#source.size}`,
+      );
+    }
+    return { offset, bytes: record.bytes };
+  }
+
+  #error(state: string): Error {
+    return fileError(this.#path, state);
+  }
+
+  #view(position: number, length: number): DataView<ArrayBuffer> {
+    const bytes = new Uint8Array(position + length <= this.#source.size ? length : 0);
+    if (bytes.length < length || this.#source.read(bytes, position) < length) {
+      throw this.#error(
+        `it ends at byte ${this.#source.size}, expected ${length} more from byte ${position} on`,
+      );
+    }
+    return new DataView(bytes.buffer);
+  }
+
+  #number64(view: DataView, position: number): number {
+    const value = view.getBigUint64(position, true);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
+      throw this.#error(`its directory has the number ${value}, expected one within the file`);
+    }
+    return Number(value);
+  }
+
+  /** Finds the end record (4.3.16), which closes the file up to a comment of 65535 bytes. */
+  #findDirectory(): { offset: number; bytes: number; count: number } {
+    const { size } = this.#source;
+    const length = Math.min(size, 22 + 0xffff);
+    const tail = this.#view(size - length, length);
+    let end = length - 22;
+    while (
+      end >= 0 &&
+      (tail.getUint32(end, true) !== DIRECTORY_END ||
+        end + 22 + tail.getUint16(end + 20, true) !== length)
+    ) end--;
+    if (end < 0) {
+      throw this.#error("it has no zip directory at its end, expected a whole PyTorch file");
+    }
+    const start = size - length + end;
+    let disk = tail.getUint16(end + 4, true);
+    let count = tail.getUint16(end + 10, true);
+    let bytes = tail.getUint32(end + 12, true);
+    let offset = tail.getUint32(end + 16, true);
+    let limit = start;
+    if (count === 0xffff || bytes === 0xffffffff || offset === 0xffffffff) {
+      // 4.3.15 and 4.3.14: the locator stands before the end record and points to the wide one.
+      const locator = this.#view(Math.max(0, start - 20), 20);
+      if (locator.getUint32(0, true) !== DIRECTORY_LOCATOR_64) {
+        throw this.#error(`it has no zip64 locator at byte ${start - 20}, expected one`);
+      }
+      limit = this.#number64(locator, 8);
+      const wide = this.#view(limit, 56);
+      if (wide.getUint32(0, true) !== DIRECTORY_END_64) {
+        throw this.#error(`it has no zip64 directory end at byte ${limit}, expected one`);
+      }
+      disk = wide.getUint32(16, true);
+      count = this.#number64(wide, 32);
+      bytes = this.#number64(wide, 40);
+      offset = this.#number64(wide, 48);
+    }
+    if (disk !== 0) throw this.#error("it is one part of a split archive, expected the whole");
+    if (offset + bytes > limit) {
+      throw this.#error(
+        `its directory ends at byte ${offset + bytes}, expected at most ${limit}`,
+      );
+    }
+    return { offset, bytes, count };
+  }
+
+  /** Reads one directory header (4.3.12) with its zip64 field (4.5.3), which has what overflows. */
+  #readRecord(view: DataView<ArrayBuffer>): Record {
+    const nameBytes = view.getUint16(28, true);
+    const extraBytes = view.getUint16(30, true);
+    let name: string;
+    try {
+      name = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+        new Uint8Array(view.buffer, view.byteOffset + 46, nameBytes),
+      );
+    } catch {
+      throw this.#error("an entry of its directory has no name in UTF-8, expected one");
+    }
+    if ((view.getUint16(8, true) & 1) !== 0) {
+      throw this.#error(`its entry ${JSON.stringify(name)} is encrypted, expected plain bytes`);
+    }
+    const values = [24, 20, 42].map((position) => view.getUint32(position, true));
+    let position = 46 + nameBytes;
+    const end = position + extraBytes;
+    while (position + 4 <= end) {
+      const kind = view.getUint16(position, true);
+      const fieldEnd = position + 4 + view.getUint16(position + 2, true);
+      if (fieldEnd > end) break;
+      let field = position + 4;
+      for (let index = 0; kind === 1 && index < 3; index++) {
+        if (values[index] !== 0xffffffff || field + 8 > fieldEnd) continue;
+        values[index] = this.#number64(view, field);
+        field += 8;
+      }
+      position = fieldEnd;
+    }
+    const [bytes, packedBytes, headerOffset] = values as [number, number, number];
+    const stored = view.getUint16(10, true) === 0;
+    if (stored && bytes !== packedBytes) {
+      throw this.#error(
+        `its entry ${JSON.stringify(name)} takes ${packedBytes} bytes, expected ${bytes}`,
+      );
+    }
+    return { name, stored, headerOffset, bytes };
+  }
+}

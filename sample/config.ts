@@ -1,0 +1,114 @@
+/**
+ * The `sample` section of a configuration: how images are drawn, with all its defaults.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+
+/** Guidance away from the empty snippet: v = v_null + scale (v_cond - v_null). */
+export interface GuidanceConfig {
+  /** How far to go past the conditional velocity; 1 means no guidance. */
+  readonly scale: number;
+  /** Times [low, high] between which guidance acts; t = 0 is noise and t = 1 is data. */
+  readonly interval: readonly [low: number, high: number];
+  /** Channels that are guided; first3 is what the released SiT does. */
+  readonly channels: "all" | "first3";
+}
+
+/** The diffusion coefficient w(t) of the reverse SDE dx = (v + w s) dt + sqrt(2 w) dW. */
+export interface DiffusionConfig {
+  /** Shape of the coefficient over time. */
+  readonly form:
+    | "constant"
+    | "sbdm"
+    | "sigma"
+    | "linear"
+    | "decreasing"
+    | "increasing-decreasing";
+  /** Factor on the coefficient. */
+  readonly norm: number;
+}
+
+/** The `sample` section: the sampler and its knobs. */
+export interface SampleConfig {
+  /**
+   * ODE samplers: euler, heun, midpoint, rk4, dopri5 (adaptive); SDE samplers: euler-maruyama,
+   * sde-heun.
+   */
+  readonly sampler:
+    | "euler"
+    | "heun"
+    | "midpoint"
+    | "rk4"
+    | "dopri5"
+    | "euler-maruyama"
+    | "sde-heun";
+  /** Number of steps from noise to data. */
+  readonly steps: number;
+  /** Guidance away from the empty snippet. */
+  readonly guidance: GuidanceConfig;
+  /** Noise that SDE samplers add on the way. */
+  readonly diffusion: DiffusionConfig;
+  /** What SDE samplers do at the end, where the score is not defined. */
+  readonly lastStep: "none" | "mean" | "euler" | "tweedie";
+  /** Length of that last step in time. */
+  readonly lastStepSize: number;
+  /**
+   * Below 1 puts more steps at the noise end: t becomes s t / (1 + (s - 1) t); 1 leaves them even.
+   */
+  readonly timestepShift: number;
+  /** Seed of the noise and of the choice of snippets. */
+  readonly seed: number;
+  /** Number of images to draw. */
+  readonly count: number;
+  /** Images in a row of the picture. */
+  readonly columns: number;
+}
+
+const guidanceSchema: z.ZodType<GuidanceConfig> = z.strictObject({
+  scale: z.number().min(0).default(1)
+    .describe("How far to go past the conditional velocity; 1 means no guidance"),
+  interval: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]).default([0, 1])
+    .describe("Times [low, high] between which guidance acts; t = 0 is noise and t = 1 is data"),
+  channels: z.enum(["all", "first3"]).default("all")
+    .describe("Channels that are guided; first3 is what the released SiT does"),
+}).superRefine(({ interval: [low, high] }, context) => {
+  if (low >= high) {
+    context.addIssue({
+      code: "custom",
+      path: ["interval"],
+      message: `is [${low}, ${high}], expected the first to be below the second`,
+    });
+  }
+});
+
+const diffusionSchema: z.ZodType<DiffusionConfig> = z.strictObject({
+  form: z.enum(["constant", "sbdm", "sigma", "linear", "decreasing", "increasing-decreasing"])
+    .default("sigma").describe("Shape of the coefficient over time"),
+  norm: z.number().gt(0).default(1).describe("Factor on the coefficient"),
+});
+
+/** Reads a `sample` section: checks it and fills in defaults. */
+export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
+  sampler: z.enum(["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"])
+    .default("heun")
+    .describe(
+      "ODE samplers: euler, heun, midpoint, rk4, dopri5 (adaptive); " +
+        "SDE samplers: euler-maruyama, sde-heun",
+    ),
+  steps: z.int().min(1).default(50).describe("Number of steps from noise to data"),
+  guidance: guidanceSchema.prefault({}).describe("Guidance away from the empty snippet"),
+  diffusion: diffusionSchema.prefault({}).describe("Noise that SDE samplers add on the way"),
+  lastStep: z.enum(["none", "mean", "euler", "tweedie"]).default("mean")
+    .describe("What SDE samplers do at the end, where the score is not defined"),
+  lastStepSize: z.number().gt(0).lt(1).default(0.04)
+    .describe("Length of that last step in time"),
+  timestepShift: z.number().gt(0).default(1)
+    .describe(
+      "Below 1 puts more steps at the noise end: t becomes s t / (1 + (s - 1) t); 1 leaves them even",
+    ),
+  seed: z.int().min(0).default(0).describe("Seed of the noise and of the choice of snippets"),
+  count: z.int().min(1).default(16).describe("Number of images to draw"),
+  columns: z.int().min(1).default(4).describe("Images in a row of the picture"),
+});

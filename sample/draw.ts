@@ -1,0 +1,149 @@
+/**
+ * Drawing images with a model: from a `sample` configuration to tensors.
+ *
+ * @module
+ */
+
+import { fill } from "../kernels/core/in_place.ts";
+import { Stream } from "../kernels/core/random.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { randomNormal } from "../kernels/random_normal/mod.ts";
+import type { SiT } from "../model/sit.ts";
+import type { SampleConfig } from "./config.ts";
+import { guided } from "./guidance.ts";
+import { countEvaluations, type Network, type Path, resolvePath, type SamplerStep } from "./network.ts";
+import { sampleDopri5 } from "./dopri5.ts";
+import {
+  type OdeSampler,
+  sampleEuler,
+  sampleHeun,
+  sampleMidpoint,
+  sampleRk4,
+} from "./ode.ts";
+import { sampleEulerMaruyama, sampleSdeHeun, type SdeSampler } from "./sde.ts";
+import { odeTimes } from "./times.ts";
+import { sampleInterval } from "../model/interpolants/time.ts";
+
+const ODE_SAMPLERS: Readonly<Record<string, OdeSampler>> = {
+  euler: sampleEuler,
+  heun: sampleHeun,
+  midpoint: sampleMidpoint,
+  rk4: sampleRk4,
+};
+
+const SDE_SAMPLERS: Readonly<Record<string, SdeSampler>> = {
+  "euler-maruyama": sampleEulerMaruyama,
+  "sde-heun": sampleSdeHeun,
+};
+
+/** What to draw with. */
+export interface DrawOptions extends Path {
+  /** The trained network. */
+  readonly model: SiT;
+  /** Labels u32 [B] or snippets [B, d]: one image each. */
+  readonly condition: Tensor;
+  /** Sampler, steps, guidance and seed. */
+  readonly config: SampleConfig;
+  /** Identity of the first image; image i draws the same noise whatever the batch. Default 0. */
+  readonly firstSample?: number;
+  /** Called after each step of a fixed-grid sampler. */
+  readonly onStep?: (step: SamplerStep) => void;
+}
+
+/** Images and what they cost. */
+export interface Drawn {
+  /** [B, C, H, W], about [-1, 1] */
+  readonly images: Tensor;
+  /** Evaluations of the network for each image (NFE); a guided step costs two. */
+  readonly evaluations: number;
+}
+
+/** A model at a fixed condition as a {@linkcode Network}. */
+export function conditionedNetwork(model: SiT, condition: Tensor): Network {
+  return (x, t) =>
+    x.device.scope(() => {
+      const times = x.device.empty([x.shape[0]!]);
+      fill(times, t);
+      return model.forward(x, times, condition);
+    });
+}
+
+/**
+ * Records the drawing of one image for each condition with a sampler of fixed steps. The caller
+ * owns the images. For the adaptive sampler, which waits for the GPU, see {@linkcode drawAdaptive}.
+ */
+export function draw(options: DrawOptions): Drawn {
+  const { config, onStep } = options;
+  const { device } = options.model;
+  return device.scope(() => {
+    const network = countEvaluations(guidedNetwork(options));
+    const noise = startingNoise(options);
+    const path = resolvePath(options);
+    const step = onStep ? { onStep } : {};
+    const ode = ODE_SAMPLERS[config.sampler], sde = SDE_SAMPLERS[config.sampler];
+    if (ode) {
+      const images = ode(network, noise, { ...path, ...step, times: times(options) });
+      return { images, evaluations: network.evaluations };
+    }
+    if (!sde) throw new RangeError(`Cannot draw with ${config.sampler}: its steps are not fixed`);
+    const { steps, diffusion, lastStep, lastStepSize, seed } = config;
+    const images = sde(network, noise, {
+      ...path,
+      ...step,
+      steps,
+      diffusion,
+      lastStep,
+      lastStepSize,
+      seed,
+    });
+    return { images, evaluations: network.evaluations };
+  });
+}
+
+/** As {@linkcode draw} with any sampler, the adaptive `dopri5` included. */
+export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
+  if (options.config.sampler !== "dopri5") return draw(options);
+  const network = countEvaluations(guidedNetwork(options));
+  const noise = startingNoise(options);
+  const grid = times(options);
+  const images = await sampleDopri5(network, noise, {
+    ...resolvePath(options),
+    times: [grid[0]!, grid.at(-1)!],
+  });
+  noise.dispose();
+  return { images, evaluations: network.evaluations };
+}
+
+function guidedNetwork(options: DrawOptions): Network {
+  const { model, condition, config: { guidance } } = options;
+  const conditional = conditionedNetwork(model, condition);
+  if (guidance.scale === 1) return conditional;
+  const { device } = model;
+  const nothing = "classes" in model.options.condition
+    ? device.tensor(
+      new Uint32Array(condition.elements).fill(model.options.condition.classes),
+      condition.shape,
+    )
+    : device.tensor(new Float32Array(condition.elements), condition.shape);
+  return guided(conditional, conditionedNetwork(model, nothing), {
+    scale: guidance.scale,
+    interval: guidance.interval,
+    channels: guidance.channels === "all" ? "all" : 3,
+  });
+}
+
+function startingNoise({ model, condition, config, firstSample = 0 }: DrawOptions): Tensor {
+  const { channels, inputSize } = model.options;
+  return randomNormal(model.device, [condition.shape[0]!, channels, inputSize, inputSize], {
+    seed: config.seed,
+    stream: Stream.Sampler,
+    step: 0,
+    firstSample,
+  });
+}
+
+function times(options: DrawOptions): readonly number[] {
+  const { steps, timestepShift } = options.config;
+  const { interpolant, prediction } = resolvePath(options);
+  return odeTimes({ steps, shift: timestepShift }, sampleInterval(interpolant, prediction));
+}

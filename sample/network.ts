@@ -1,0 +1,94 @@
+/**
+ * What samplers integrate: a network and the meaning of its output.
+ *
+ * @module
+ */
+
+import { combine } from "../kernels/combine/mod.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import type { Interpolant } from "../model/interpolants/interpolant.ts";
+import { linearInterpolant } from "../model/interpolants/linear.ts";
+import {
+  type Prediction,
+  type StateCoefficients,
+  velocityCoefficients,
+} from "../model/interpolants/prediction.ts";
+
+/** A network at a fixed condition: states [B, C, H, W] at one time (1 is data) to its prediction. */
+export type Network = (x: Tensor, t: number) => Tensor;
+
+/** The probability path and what the network predicts on it. */
+export interface Path {
+  /** From noise at t = 0 to data at t = 1. Default linear. */
+  readonly interpolant?: Interpolant;
+  /** What the network predicts. Default `"velocity"`. */
+  readonly prediction?: Prediction;
+}
+
+/** One step of a sampler, after it was recorded. */
+export interface SamplerStep {
+  /** Number of the step, from 0. */
+  readonly step: number;
+  /** Time after the step. */
+  readonly t: number;
+  /** State after the step; released by the sampler, copy it to keep it. */
+  readonly x: Tensor;
+}
+
+/** What every sampler takes. */
+export interface SamplerOptions extends Path {
+  /** Called after each step. */
+  readonly onStep?: (step: SamplerStep) => void;
+}
+
+/** The path with its defaults. */
+export function resolvePath(path: Path): Required<Path> {
+  return {
+    interpolant: path.interpolant ?? linearInterpolant,
+    prediction: path.prediction ?? "velocity",
+  };
+}
+
+/** The velocity of the probability-flow ODE at (x, t): one evaluation of the network. */
+export function velocity(network: Network, path: Path): Network {
+  const { interpolant, prediction } = resolvePath(path);
+  return (x, t) => affine(x, network(x, t), velocityCoefficients(interpolant, prediction, t));
+}
+
+/** `coefficients.x` · x + `coefficients.output` · output, without a kernel where it is the output. */
+export function affine(x: Tensor, output: Tensor, coefficients: StateCoefficients): Tensor {
+  if (coefficients.x === 0 && coefficients.output === 1) return output;
+  return combine([[x, coefficients.x], [output, coefficients.output]]);
+}
+
+/** A network that counts its evaluations (NFE). */
+export function countEvaluations(network: Network): Network & { readonly evaluations: number } {
+  let evaluations = 0;
+  const counted = (x: Tensor, t: number) => {
+    evaluations++;
+    return network(x, t);
+  };
+  return Object.defineProperty(counted, "evaluations", { get: () => evaluations }) as
+    & Network
+    & { readonly evaluations: number };
+}
+
+/** Runs the steps of a fixed grid: `advance` gives the next state from the one before. */
+export function integrate(
+  x: Tensor,
+  options: { times: readonly number[]; onStep?: SamplerOptions["onStep"] | undefined },
+  advance: (x: Tensor, interval: { t: number; next: number; step: number }) => Tensor,
+): Tensor {
+  const { times, onStep } = options;
+  const { device } = x;
+  let state = x;
+  for (let step = 0; step + 1 < times.length; step++) {
+    const t = times[step]!, next = times[step + 1]!;
+    const moved = device.scope(() => advance(state, { t, next, step }));
+    if (state !== x) state.dispose();
+    state = moved;
+    onStep?.({ step, t: next, x: state });
+    device.flush();
+  }
+  return state;
+}

@@ -1,0 +1,89 @@
+/**
+ * Samplers of the probability-flow ODE dx/dt = v(x, t) on a fixed grid of times.
+ *
+ * @module
+ */
+
+import { combine } from "../kernels/combine/mod.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { integrate, type Network, type SamplerOptions, velocity } from "./network.ts";
+import { odeTimes } from "./times.ts";
+
+/** The grid of an ODE sampler: a number of even steps, or the times themselves. */
+export interface OdeOptions extends SamplerOptions {
+  /** Number of steps, even in time unless `times` are given. Default 50. */
+  readonly steps?: number;
+  /** The times, first to last; see `odeTimes` for shifted grids. */
+  readonly times?: readonly number[];
+}
+
+/** An ODE sampler: noise [B, C, H, W] at the first time to a sample at the last. */
+export type OdeSampler = (network: Network, x: Tensor, options?: OdeOptions) => Tensor;
+
+function grid(options: OdeOptions): readonly number[] {
+  return options.times ?? odeTimes({ steps: options.steps ?? 50 });
+}
+
+/** Euler: x += h v(x, t). Order 1, one evaluation a step. */
+export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
+  const v = velocity(network, options);
+  return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) =>
+    combine([[x, 1], [v(x, t), next - t]]));
+}
+
+/**
+ * Heun: k₁ = v(x, t), k₂ = v(x + h k₁, t + h), x += h (k₁ + k₂) / 2. Order 2, two evaluations a
+ * step.
+ */
+export function sampleHeun(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
+  const v = velocity(network, options);
+  return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) => {
+    const h = next - t;
+    const k1 = v(x, t);
+    const k2 = v(combine([[x, 1], [k1, h]]), next);
+    return combine([[x, 1], [k1, h / 2], [k2, h / 2]]);
+  });
+}
+
+/** Midpoint: x += h v(x + h/2 v(x, t), t + h/2). Order 2, two evaluations a step. */
+export function sampleMidpoint(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
+  const v = velocity(network, options);
+  return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) => {
+    const h = next - t;
+    const half = combine([[x, 1], [v(x, t), h / 2]]);
+    return combine([[x, 1], [v(half, t + h / 2), h]]);
+  });
+}
+
+/**
+ * Heun's third-order method: k₂ at a third, k₃ at two thirds, x += h (k₁ + 3 k₃) / 4. Order 3,
+ * three evaluations a step.
+ */
+export function sampleHeun3(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
+  const v = velocity(network, options);
+  return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) => {
+    const h = next - t;
+    const k1 = v(x, t);
+    const k2 = v(combine([[x, 1], [k1, h / 3]]), t + h / 3);
+    const k3 = v(combine([[x, 1], [k2, 2 * h / 3]]), t + 2 * h / 3);
+    return combine([[x, 1], [k1, h / 4], [k3, 3 * h / 4]]);
+  });
+}
+
+/**
+ * The fourth-order method of Kutta's 3/8 rule, which the official code means by "rk4":
+ * k₂ = v(x + h k₁/3), k₃ = v(x + h (k₂ − k₁/3)), k₄ = v(x + h (k₁ − k₂ + k₃)),
+ * x += h (k₁ + 3 k₂ + 3 k₃ + k₄) / 8. Four evaluations a step.
+ */
+export function sampleRk4(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
+  const v = velocity(network, options);
+  return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) => {
+    const h = next - t;
+    const k1 = v(x, t);
+    const k2 = v(combine([[x, 1], [k1, h / 3]]), t + h / 3);
+    const k3 = v(combine([[x, 1], [k2, h], [k1, -h / 3]]), t + 2 * h / 3);
+    const k4 = v(combine([[x, 1], [k1, h], [k2, -h], [k3, h]]), next);
+    const sum = combine([[k1, h / 8], [k2, 3 * h / 8], [k3, 3 * h / 8], [k4, h / 8]]);
+    return combine([[x, 1], [sum, 1]]);
+  });
+}

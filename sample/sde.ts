@@ -1,0 +1,135 @@
+/**
+ * Samplers of the reverse SDE dx = (v + w s) dt + √(2w) dW, whose marginals are the ODE's for every
+ * diffusion w(t) ≥ 0 (SiT, eq. 5; GMem, App. F with its brackets put right).
+ *
+ * Drift v + w s is one affine combination of the state and the network's output, so each drift
+ * costs one evaluation (the official code evaluates twice).
+ *
+ * @module
+ */
+
+import { combine } from "../kernels/combine/mod.ts";
+import { Stream } from "../kernels/core/random.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { randomNormal } from "../kernels/random_normal/mod.ts";
+import { dataCoefficients, velocityCoefficients } from "../model/interpolants/prediction.ts";
+import { sampleInterval } from "../model/interpolants/time.ts";
+import { diffusionCoefficient, type DiffusionForm, driftCoefficients } from "./diffusion.ts";
+import { affine, integrate, type Network, resolvePath, type SamplerOptions } from "./network.ts";
+import { sdeTimes } from "./times.ts";
+
+/** What ends an SDE sampler, without noise. */
+export type LastStep = "none" | "mean" | "euler" | "tweedie";
+
+/** Options of the SDE samplers. */
+export interface SdeOptions extends SamplerOptions {
+  /** Number of steps, the last one included. Default 50. */
+  readonly steps?: number;
+  /** Form of the diffusion w(t) and its factor. Default `sigma`, 1. */
+  readonly diffusion?: { readonly form: DiffusionForm; readonly norm?: number };
+  /**
+   * The last step from time 1 − `lastStepSize`: `mean` adds h times the drift, `euler` h times the
+   * velocity, `tweedie` gives the expected data, `none` stops there. Default `mean`.
+   */
+  readonly lastStep?: LastStep;
+  /** Length h of the last step in time. Default 0.04, as in SiT. */
+  readonly lastStepSize?: number;
+  /** Seed of the noise. Default 0. */
+  readonly seed?: number;
+  /** Distance from the ends of time where the path is singular; the official value by default. */
+  readonly epsilon?: number;
+  /** Standard-normal noise [B, C, H, W] of a step, instead of noise drawn from `seed`. */
+  readonly noise?: (step: number) => Tensor;
+}
+
+/** An SDE sampler: noise [B, C, H, W] at t = 0 to a sample. */
+export type SdeSampler = (network: Network, x: Tensor, options?: SdeOptions) => Tensor;
+
+/** Euler–Maruyama: x += h a(x, t) + √(2 w h) n. One evaluation a step. */
+export function sampleEulerMaruyama(
+  network: Network,
+  x: Tensor,
+  options: SdeOptions = {},
+): Tensor {
+  const process = makeProcess(network, options);
+  return process.run(x, (x, { t, next, step }) => {
+    const h = next - t;
+    return combine([
+      [x, 1],
+      [process.drift(x, t), h],
+      [process.noise(x, step), Math.sqrt(2 * process.diffusion(t) * h)],
+    ]);
+  });
+}
+
+/**
+ * Stochastic Heun: y = x + √(2 w h) n, k₁ = a(y, t), k₂ = a(y + h k₁, t + h),
+ * x = y + h (k₁ + k₂) / 2. Two evaluations a step.
+ */
+export function sampleSdeHeun(network: Network, x: Tensor, options: SdeOptions = {}): Tensor {
+  const process = makeProcess(network, options);
+  return process.run(x, (x, { t, next, step }) => {
+    const h = next - t;
+    const scale = Math.sqrt(2 * process.diffusion(t) * h);
+    const noisy = combine([[x, 1], [process.noise(x, step), scale]]);
+    const k1 = process.drift(noisy, t);
+    const k2 = process.drift(combine([[noisy, 1], [k1, h]]), next);
+    return combine([[noisy, 1], [k1, h / 2], [k2, h / 2]]);
+  });
+}
+
+type Advance = (x: Tensor, interval: { t: number; next: number; step: number }) => Tensor;
+
+interface Process {
+  drift(x: Tensor, t: number): Tensor;
+  diffusion(t: number): number;
+  noise(x: Tensor, step: number): Tensor;
+  /** All steps by `advance`, then the last one. */
+  run(x: Tensor, advance: Advance): Tensor;
+}
+
+function makeProcess(network: Network, options: SdeOptions): Process {
+  const { steps = 50, lastStep = "mean", lastStepSize = 0.04, seed = 0, onStep } = options;
+  const { form, norm = 1 } = options.diffusion ?? { form: "sigma" };
+  const { interpolant, prediction } = resolvePath(options);
+  const sde = { form, lastStepSize: lastStep === "none" ? 0 : lastStepSize };
+  const interval = sampleInterval(interpolant, prediction, {
+    sde,
+    ...(options.epsilon !== undefined && { epsilon: options.epsilon }),
+  });
+  const times = sdeTimes(interval, steps);
+  const end = interval[1];
+
+  function diffusion(t: number): number {
+    return diffusionCoefficient(form, t, { interpolant, norm });
+  }
+  function drift(x: Tensor, t: number): Tensor {
+    const coefficients = driftCoefficients(interpolant, prediction, { t, diffusion: diffusion(t) });
+    return affine(x, network(x, t), coefficients);
+  }
+  function finish(x: Tensor): Tensor {
+    switch (lastStep) {
+      case "none":
+        return x;
+      case "mean":
+        return combine([[x, 1], [drift(x, end), lastStepSize]]);
+      case "euler": {
+        const v = affine(x, network(x, end), velocityCoefficients(interpolant, prediction, end));
+        return combine([[x, 1], [v, lastStepSize]]);
+      }
+      case "tweedie":
+        return affine(x, network(x, end), dataCoefficients(interpolant, prediction, end));
+    }
+  }
+  return {
+    drift,
+    diffusion,
+    noise: (x, step) =>
+      options.noise?.(step) ?? randomNormal(x.device, x.shape, { seed, stream: Stream.Sampler, step: step + 1, firstSample: 0 }),
+    run(x, advance) {
+      const state = integrate(x, { times: times.slice(0, -1), onStep }, advance);
+      if (lastStep === "none") return state;
+      return integrate(state, { times: [end, 1], onStep: undefined }, finish);
+    },
+  };
+}

@@ -1,0 +1,179 @@
+/** Checks an op against its float64 reference: values, gradients, determinism, accumulation, leaks. */
+
+import assert from "node:assert/strict";
+import type { Device } from "../kernels/core/device.ts";
+import { Tape } from "../kernels/core/tape.ts";
+import { elementsOf, formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
+
+/** Half a unit in the last place of a float32 significand. */
+export const ROUNDING = 2 ** -24;
+
+/**
+ * Expected relative error of a float32 sum of `length` products: each of the terms and of the sums
+ * is rounded once and roundings of random sign add up as a random walk; 4 standard deviations.
+ */
+export function sumTolerance(length: number): number {
+  return ROUNDING * 4 * (2 + Math.sqrt(length));
+}
+
+/** A small generator for test data, unrelated to the one under test. */
+export function testNumbers(seed: number): () => number {
+  let state = (seed * 2654435761 + 12345) >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let x = state;
+    x = Math.imul(x ^ (x >>> 15), x | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 31 - 1;
+  };
+}
+
+/** Float32-representable values in [-1, 1) as float64. */
+export function randomValues(shape: Shape, seed: number): Float64Array {
+  const next = testNumbers(seed);
+  return Float64Array.from({ length: elementsOf(shape) }, () => Math.fround(next()));
+}
+
+/** Fails with index, value, expectation and bound when `|got - want|` exceeds `tolerance * scale`. */
+export function assertClose(
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  options: { tolerance: number; name: string; scale?: number },
+): void {
+  assert.equal(
+    got.length,
+    want.length,
+    `${options.name}: ${got.length} values, want ${want.length}`,
+  );
+  let scale = options.scale ?? 0;
+  if (options.scale === undefined) {
+    for (let i = 0; i < want.length; i++) scale = Math.max(scale, Math.abs(want[i]!));
+  }
+  const bound = options.tolerance * Math.max(scale, 1e-30);
+  let worst = -1, worstError = -1;
+  for (let i = 0; i < want.length; i++) {
+    const error = Math.abs(got[i]! - want[i]!);
+    if (!(error <= worstError)) {
+      worst = i;
+      worstError = error;
+      if (Number.isNaN(error)) break;
+    }
+  }
+  if (worst >= 0 && !(worstError <= bound)) {
+    throw new assert.AssertionError({
+      message: `${options.name}[${worst}]: got ${got[worst]}, want ${want[worst]}, ` +
+        `error ${worstError.toExponential(2)}, bound ${bound.toExponential(2)}`,
+    });
+  }
+}
+
+type Named<T> = Readonly<Record<string, T>>;
+
+/** One case of {@linkcode checkOp}. */
+export interface OpCase {
+  /** Shape of every differentiable input. */
+  readonly inputs: Named<Shape>;
+  /** Values of an input instead of random ones in [-1, 1). */
+  readonly values?: Named<Float64Array>;
+  /** The op under test, given tensors of those shapes. */
+  readonly op: (inputs: Named<Tensor>) => Tensor;
+  /** The float64 reference on the same values. */
+  readonly reference: (values: Named<Float64Array>) => Float64Array;
+  /** Inputs whose gradient is checked; default all. */
+  readonly gradients?: readonly string[];
+  /** Relative to the largest magnitude of the result. */
+  readonly tolerance: { forward: number; backward?: number };
+  readonly name: string;
+}
+
+const STEP = 1e-5;
+const SAMPLED = 48;
+
+/**
+ * Runs one case. Gradients of `sum(cotangent * op(inputs))` are compared with central differences
+ * of the float64 reference (their own error, about 1e-10, does not count): every element of small
+ * inputs, a sample of large ones. The backward pass runs twice to see that gradients accumulate,
+ * the forward pass twice to see that results are bit-equal.
+ */
+export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
+  const { inputs, op, reference, tolerance, name } = opCase;
+  const names = Object.keys(inputs);
+  const values = Object.fromEntries(
+    names.map((key, i) => [key, opCase.values?.[key] ?? randomValues(inputs[key]!, 17 + i)]),
+  );
+  const checked = opCase.gradients ?? names;
+  const live = device.pool.liveBytes;
+  const tensors = Object.fromEntries(
+    names.map((key) => [key, device.tensor(new Float32Array(values[key]!), inputs[key]!)]),
+  );
+
+  const first = device.scope(() => op(tensors)), second = device.scope(() => op(tensors));
+  const got = await first.read(), again = await second.read();
+  assert.deepEqual(got, again, `${name}: two runs differ`);
+  const want = reference(values);
+  assertClose(got, want, { tolerance: tolerance.forward, name: `${name} forward` });
+  first.dispose();
+  second.dispose();
+
+  if (checked.length > 0) {
+    const cotangent = randomValues([want.length], 99);
+    const dy = device.tensor(new Float32Array(cotangent), [want.length]);
+    const tape = new Tape(device);
+    for (const key of checked) tape.watch(tensors[key]!);
+    const single: Record<string, Float32Array> = {}, double: Record<string, Float32Array> = {};
+    for (const into of [single, double]) {
+      const out = device.scope(() => tape.record(() => op(tensors)));
+      tape.backwardFrom(out, dy);
+      for (const key of checked) into[key] = await tape.gradient(tensors[key]!).read();
+      out.dispose();
+    }
+    for (const key of checked) tape.gradient(tensors[key]!).dispose();
+    dy.dispose();
+    for (const key of checked) {
+      checkGradient({ key, gradient: single[key]!, values, reference, cotangent, opCase });
+      const twice = single[key]!.map((value) => 2 * value);
+      assertClose(double[key]!, twice, {
+        tolerance: 4 * ROUNDING,
+        name: `${name} accumulated d${key} ${formatShape(inputs[key]!)}`,
+      });
+    }
+  }
+  for (const tensor of Object.values(tensors)) tensor.dispose();
+  assert.equal(device.pool.liveBytes, live, `${name}: tensors were not released`);
+}
+
+function checkGradient(check: {
+  key: string;
+  gradient: Float32Array;
+  values: Named<Float64Array>;
+  reference: (values: Named<Float64Array>) => Float64Array;
+  cotangent: Float64Array;
+  opCase: OpCase;
+}): void {
+  const { key, gradient, values, reference, cotangent, opCase } = check;
+  function objective(changed: Float64Array): number {
+    const out = reference({ ...values, [key]: changed });
+    let sum = 0;
+    for (let i = 0; i < out.length; i++) sum += out[i]! * cotangent[i]!;
+    return sum;
+  }
+  const base = values[key]!;
+  const indices = base.length <= SAMPLED
+    ? [...base.keys()]
+    : Array.from({ length: SAMPLED }, (_, i) => Math.floor((i + 0.5) * base.length / SAMPLED));
+  const got: number[] = [], want: number[] = [];
+  for (const index of indices) {
+    const up = base.slice(), down = base.slice();
+    up[index]! += STEP;
+    down[index]! -= STEP;
+    want.push((objective(up) - objective(down)) / (2 * STEP));
+    got.push(gradient[index]!);
+  }
+  const scale = gradient.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  assertClose(got, want, {
+    // 1e-8 is what central differences with a step of 1e-5 leave in float64.
+    tolerance: (opCase.tolerance.backward ?? opCase.tolerance.forward) + 1e-8,
+    scale,
+    name: `${opCase.name} d${key}`,
+  });
+}

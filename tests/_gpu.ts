@@ -1,0 +1,40 @@
+/** GPU tests share a device; without an adapter they are skipped with a printed reason. */
+
+import { Device, type DeviceOptions } from "../kernels/core/device.ts";
+
+let shared: Promise<Device | undefined> | undefined;
+
+/** The device that the tests of one file share, or undefined when the machine has no adapter. */
+export function sharedDevice(): Promise<Device | undefined> {
+  return shared ??= openDevice();
+}
+
+/** Opens a device, or prints why there is none. */
+export async function openDevice(options: DeviceOptions = {}): Promise<Device | undefined> {
+  try {
+    return await Device.open({ allowFallback: true, ...options });
+  } catch (error) {
+    if ((error as Error).name !== "UnsupportedDeviceError") throw error;
+    console.log(`skipped: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** A test on the shared device that also fails on any GPU error and on leaked tensors. */
+export function gpuTest(name: string, run: (device: Device) => void | Promise<void>): void {
+  Deno.test({
+    name,
+    // The shared device outlives the test.
+    sanitizeResources: false,
+    sanitizeOps: false,
+    async fn() {
+      const device = await sharedDevice();
+      if (!device) return;
+      const before = device.pool.liveBytes;
+      await run(device);
+      await device.settle();
+      const leaked = device.pool.liveBytes - before;
+      if (leaked !== 0) throw new Error(`${leaked} bytes of tensors were not released`);
+    },
+  });
+}

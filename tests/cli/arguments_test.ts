@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import {
+  type CommandDefinition,
+  HelpRequest,
+  helpText,
+  parseArguments,
+  selectCommand,
+  UsageError,
+} from "../../cli/arguments.ts";
+import {
+  BANK_PROGRAM,
+  INSPECT_COMMAND,
+  SAMPLE_COMMAND,
+  TRAIN_COMMAND,
+  VERIFY_COMMAND,
+} from "../../cli/commands.ts";
+
+const COMMAND = {
+  name: "demo",
+  summary: "Shows what there is.",
+  positionals: [{ name: "config", description: "The configuration" }],
+  options: {
+    out: { type: "string", value: "FILE", required: true, description: "Where to write" },
+    kind: { type: "string", choices: ["euler", "heun"], default: "heun", description: "Which" },
+    steps: { type: "integer", minimum: 1, description: "How many" },
+    shift: { type: "number", default: 0.5, description: "How far" },
+    set: { type: "string", short: "s", multiple: true, value: "K=V", description: "Override" },
+    json: { type: "boolean", description: "Lines of JSON" },
+  },
+  examples: [{ command: "demo --out a.png", description: "Write a picture." }],
+} as const satisfies CommandDefinition;
+
+function refusal(args: readonly string[], command: CommandDefinition = COMMAND): string {
+  let message = "";
+  assert.throws(() => parseArguments(command, args), (error: Error) => {
+    assert(error instanceof UsageError, `${error}`);
+    message = error.message;
+    return true;
+  });
+  return message;
+}
+
+Deno.test("parseArguments() gives typed values and defaults", () => {
+  const { options, positionals, debug } = parseArguments(COMMAND, ["--out", "a.png"]);
+  // The declared types are part of what is tested: a mistake there does not compile.
+  const out: string = options.out;
+  const kind: "euler" | "heun" = options.kind;
+  const steps: number | undefined = options.steps;
+  const set: readonly string[] = options.set;
+  const json: boolean = options.json;
+  assert.deepEqual([out, kind, steps, options.shift, set, json], [
+    "a.png",
+    "heun",
+    undefined,
+    0.5,
+    [],
+    false,
+  ]);
+  assert.deepEqual(positionals, []);
+  assert.equal(debug, false);
+});
+
+Deno.test("parseArguments() reads every way of writing an option", () => {
+  const { options, positionals, debug } = parseArguments(COMMAND, [
+    "--out=a=b.png",
+    "x.yaml",
+    "-s",
+    "a=1",
+    "-sb=2",
+    "--set=c=3",
+    "--shift",
+    "-1.5",
+    "--steps",
+    "2",
+    "--steps=1e3",
+    "--kind",
+    "euler",
+    "--json",
+    "--debug",
+  ]);
+  assert.deepEqual(options, {
+    out: "a=b.png",
+    kind: "euler",
+    steps: 1000,
+    shift: -1.5,
+    set: ["a=1", "b=2", "c=3"],
+    json: true,
+  });
+  assert.deepEqual(positionals, ["x.yaml"]);
+  assert.equal(debug, true);
+  assert.deepEqual(parseArguments(COMMAND, ["--out", "a", "--", "--json"]).positionals, ["--json"]);
+});
+
+Deno.test("parseArguments() refuses an unknown option and names the nearest", () => {
+  assert.equal(
+    refusal(["--stpes", "3"]),
+    "Cannot run demo: unknown option --stpes, did you mean --steps? " +
+      "Expected one of --out, --kind, --steps, --shift, --set, --json, --debug, --help",
+  );
+  assert.match(refusal(["-x"]), /unknown option -x, expected one of --out/);
+  assert.match(refusal(["--constructor"]), /unknown option --constructor, expected one of/);
+});
+
+Deno.test("parseArguments() refuses values that do not fit", () => {
+  assert.equal(
+    refusal(["--steps"]),
+    "Cannot read --steps: no value, expected a whole number, at least 1",
+  );
+  assert.match(refusal(["--steps", "--json"]), /^Cannot read --steps: no value/);
+  for (const value of ["x", "1.5", "0", "-5", "", " ", "Infinity", "1e99"]) {
+    assert.match(
+      refusal([`--steps=${value}`]),
+      /^Cannot read --steps .*: expected a whole number, at/,
+    );
+  }
+  assert.match(refusal(["--steps", "-5"]), /^Cannot read --steps -5: expected a whole number/);
+  assert.match(refusal(["--json=yes"]), /^Cannot read --json=yes: the option takes no value/);
+  assert.match(refusal(["--kind", "huen"]), /expected one of euler, heun; did you mean heun\?/);
+});
+
+Deno.test("parseArguments() counts what has to be given", () => {
+  assert.equal(refusal([]), "Cannot run demo: --out is missing, expected FILE");
+  assert.match(refusal(["--out", "a", "b", "c"]), /unexpected argument c, expected config/);
+  assert.match(refusal([], VERIFY_COMMAND), /^Cannot run deno task verify: file is missing/);
+  assert.deepEqual(parseArguments(VERIFY_COMMAND, ["a", "b"]).positionals, ["a", "b"]);
+  assert.match(refusal(["x"], SAMPLE_COMMAND), /--checkpoint is missing|unexpected argument x/);
+});
+
+Deno.test("parseArguments() answers --help before all else", () => {
+  for (const args of [["--help"], ["-h"], ["--nonsense", "--help"]]) {
+    assert.throws(
+      () => parseArguments(COMMAND, args, { details: () => "More to read" }),
+      (error: Error) => error instanceof HelpRequest && error.text.endsWith("\n\nMore to read"),
+    );
+  }
+});
+
+Deno.test("helpText() shows usage, options with defaults, and examples", () => {
+  assert.equal(
+    helpText(COMMAND),
+    `Usage: demo [config] [options]
+
+Shows what there is.
+
+Arguments:
+  config  The configuration
+
+Options:
+      --out FILE      Where to write (required)
+      --kind TEXT     Which (one of euler, heun; default heun)
+      --steps NUMBER  How many
+      --shift NUMBER  How far (default 0.5)
+  -s, --set K=V       Override (may stand several times)
+      --json          Lines of JSON
+      --debug         Print the stack of an error
+  -h, --help          Print this text
+
+Examples:
+  demo --out a.png
+      Write a picture.`,
+  );
+});
+
+Deno.test("helpText() keeps lines short enough for a terminal", () => {
+  const commands: CommandDefinition[] = [
+    TRAIN_COMMAND,
+    SAMPLE_COMMAND,
+    ...Object.values(BANK_PROGRAM.commands),
+    VERIFY_COMMAND,
+    INSPECT_COMMAND,
+  ];
+  for (const command of commands) {
+    for (const line of helpText(command).split("\n")) assert(line.length <= 100, line);
+  }
+});
+
+Deno.test("every example of a command can be parsed by it", () => {
+  const commands: CommandDefinition[] = [
+    TRAIN_COMMAND,
+    SAMPLE_COMMAND,
+    ...Object.values(BANK_PROGRAM.commands),
+    VERIFY_COMMAND,
+    INSPECT_COMMAND,
+  ];
+  for (const command of commands) {
+    assert(command.examples.length > 0, command.name);
+    for (const example of command.examples) {
+      assert(example.command.startsWith(command.name), example.command);
+      const args = example.command.slice(command.name.length).split(" ").filter((word) =>
+        word !== ""
+      );
+      parseArguments(command, args);
+    }
+  }
+});
+
+Deno.test("selectCommand() splits off the command's word", () => {
+  const { command, args } = selectCommand(BANK_PROGRAM, ["build", "--data", "photos"]);
+  const word: "build" | "inspect" = command;
+  assert.equal(word, "build");
+  assert.deepEqual(args, ["--data", "photos"]);
+});
+
+Deno.test("selectCommand() refuses an unknown word and lists the known on request", () => {
+  assert.throws(() => selectCommand(BANK_PROGRAM, ["biuld"]), {
+    name: "UsageError",
+    message: "Cannot read the arguments of deno task bank: unknown command biuld, " +
+      "did you mean build? Expected one of build, inspect",
+  });
+  for (const args of [[], ["--help"], ["-h"]]) {
+    assert.throws(
+      () => selectCommand(BANK_PROGRAM, args),
+      (error: Error) => error instanceof HelpRequest && error.text.includes("\n  inspect  Tells"),
+    );
+  }
+});

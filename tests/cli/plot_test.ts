@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { plotLoss } from "../../cli/plot.ts";
+import type { RunRecord } from "../../cli/run_log.ts";
+
+function falling(count: number): RunRecord[] {
+  return Array.from({ length: count }, (_, index) => ({
+    step: 10 * index,
+    loss: 0.2 + Math.exp(-index / 20) + 0.05 * Math.sin(2.4 * index),
+  }));
+}
+
+/** Points of each line of the loss panel, in pixels. */
+function lines(svg: string): [x: number, y: number][][] {
+  return [
+    ...svg.matchAll(
+      /<path aria-roledescription="line mark" d="([^"]*)"|<path [^>]*d="(M[^"]*L[^"]*)"[^>]*stroke="#4c78a8"/g,
+    ),
+  ]
+    .map((match) => (match[1] ?? match[2])!)
+    .map((path) =>
+      path.slice(1).split("L").map((point) => point.split(",").map(Number) as [number, number])
+    );
+}
+
+Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes", async () => {
+  const svg = await plotLoss(falling(200), { title: "A run & more" });
+  assert.match(svg, /^<svg /);
+  assert.match(svg, />A run &amp; more</);
+  assert.match(svg, />optimizer steps</);
+  assert.match(svg, />training loss \(mean squared error\)</);
+  assert(!svg.includes("Fréchet"));
+  assert(!svg.includes("NaN"));
+  const [raw, mean, ...others] = lines(svg);
+  assert.equal(others.length, 0);
+  assert.equal(raw?.length, 200);
+  assert.equal(mean?.length, 200);
+});
+
+Deno.test("plotLoss() smooths the noise away without bending the ends", async () => {
+  const [raw, mean] = lines(await plotLoss(falling(200)));
+  function roughness(line: [number, number][]): number {
+    return line.slice(2).reduce(
+      (sum, [, y], index) => sum + Math.abs(y - 2 * line[index + 1]![1] + line[index]![1]),
+      0,
+    );
+  }
+  assert(roughness(mean!) < roughness(raw!) / 4);
+  assert.deepEqual(mean![0], raw![0]);
+  assert.deepEqual(mean!.at(-1), raw!.at(-1));
+});
+
+Deno.test("plotLoss() adds a panel for the Fréchet distance", async () => {
+  const records = falling(50).map((record, index) =>
+    index % 10 === 0 ? { ...record, frechet: 30 - index / 2 } : record
+  );
+  const svg = await plotLoss(records);
+  assert.match(svg, />Fréchet distance</);
+  assert.equal(svg.match(/>optimizer steps</g)?.length, 2);
+});
+
+Deno.test("plotLoss() leaves out what is not finite, and step 0 on a logarithmic axis", async () => {
+  const records: RunRecord[] = [...falling(20), { step: 200, loss: null }, {
+    step: 210,
+    loss: NaN,
+  }];
+  assert.equal(lines(await plotLoss(records))[0]?.length, 20);
+  const logarithmic = await plotLoss(records, { logStep: true });
+  assert.equal(lines(logarithmic)[0]?.length, 19);
+  assert(!logarithmic.includes("NaN"));
+});
+
+Deno.test("plotLoss() draws a single record and refuses none", async () => {
+  assert.match(await plotLoss([{ step: 5, loss: 1 }]), /^<svg /);
+  for (const records of [[], [{ step: 1 }], [{ step: 1, loss: null }]]) {
+    await assert.rejects(plotLoss(records), RangeError);
+  }
+});
+
+Deno.test("plotLoss() bears a long run", async () => {
+  const svg = await plotLoss(falling(20_000));
+  assert.equal(lines(svg)[0]?.length, 20_000);
+});

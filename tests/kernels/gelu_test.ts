@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { gelu, type GeluVariant } from "../../kernels/gelu/mod.ts";
+import { geluReference } from "../../kernels/gelu/reference.ts";
+import { assertClose, checkOp, randomValues, ROUNDING } from "../_check_op.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
+
+const VARIANTS: readonly GeluVariant[] = ["storage", "texture"];
+// `exp` may err by 3 + 2 |u| units, of which x s'(u) lets less than 4 through; a few more roundings.
+const TOLERANCE = 8 * ROUNDING;
+
+for (const variant of VARIANTS) {
+  Deno.test({
+    name: `gelu() with the ${variant} kernels matches the reference`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { gelu: variant } });
+      if (!device) return;
+      for (const shape of [[1], [7, 5], [5, 16, 64]]) {
+        const values = randomValues(shape, 5).map((v) => Math.fround(6 * v));
+        await checkOp(device, {
+          name: `gelu ${variant} ${shape}`,
+          inputs: { x: shape },
+          values: { x: values },
+          op: ({ x }) => gelu(x!),
+          reference: ({ x }) => geluReference(x!),
+          tolerance: { forward: TOLERANCE, backward: 2 * TOLERANCE },
+        });
+      }
+    },
+  });
+}
+
+gpuTest("gelu() is the identity or zero far from zero", async (device) => {
+  const values = Float64Array.of(-1e38, -1e10, -88, -9, 9, 88, 1e10, 1e38).map(Math.fround);
+  await checkOp(device, {
+    name: "gelu of large values",
+    inputs: { x: [8] },
+    values: { x: values },
+    op: ({ x }) => gelu(x!),
+    reference: ({ x }) => x!.map((v) => Math.max(v, 0)),
+    gradients: [],
+    tolerance: { forward: ROUNDING },
+  });
+  const x = device.tensor(new Float32Array(values), [8]);
+  const out = device.scope(() => gelu(x));
+  assertClose((await out.read()).slice(0, 5), [0, 0, 0, 0, 9], {
+    tolerance: ROUNDING,
+    name: "gelu",
+  });
+  assert.ok((await out.read()).every(Number.isFinite));
+  x.dispose();
+  out.dispose();
+});

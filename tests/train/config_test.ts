@@ -1,0 +1,280 @@
+import assert from "node:assert/strict";
+import {
+  type Config,
+  configReference,
+  parseConfig,
+  resolveConfig,
+  stringifyConfig,
+} from "../../train/config.ts";
+
+const CONFIGS = new URL("../../configs/", import.meta.url);
+
+function refusal(text: string, overrides: readonly string[] = []): string {
+  let message = "";
+  assert.throws(() => parseConfig(text, { name: "configs/x.yaml", overrides }), (error: Error) => {
+    assert(error instanceof SyntaxError, `${error}`);
+    message = error.message;
+    return true;
+  });
+  return message;
+}
+
+function frozenDeeply(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return Object.isFrozen(value) && Object.values(value).every(frozenDeeply);
+}
+
+Deno.test("parseConfig() gives the defaults of the paper for an empty text", () => {
+  for (const text of ["", "# nothing but a comment\n\n", "train:\n", "---\n"]) {
+    const config = parseConfig(text, { name: "configs/x.yaml" });
+    assert.equal(config.optimizer.learningRate, 1e-4);
+    assert.equal(config.optimizer.beta2, 0.999);
+    assert.equal(config.train.emaDecay, 0.9999);
+    assert.equal(config.bank.mask.ratio, 0.4);
+    assert.equal(config.model.width, 768);
+    assert.equal(config.train.runDirectory, "runs/x");
+  }
+});
+
+Deno.test("parseConfig() freezes everything it gives", () => {
+  const config = parseConfig("model: { repa: {} }");
+  assert(frozenDeeply(config));
+  assert.throws(() => {
+    (config.train as { steps: number }).steps = 1;
+  }, TypeError);
+});
+
+Deno.test("parseConfig() shares no state between configurations", () => {
+  const first = parseConfig("");
+  const second = parseConfig("", { overrides: ["sample.guidance.scale=2"] });
+  assert.equal(first.sample.guidance.scale, 1);
+  assert.equal(second.sample.guidance.scale, 2);
+});
+
+Deno.test("parseConfig() fills in the sizes of a published name", () => {
+  const sit = parseConfig("model: { name: SiT-XL/4 }").model;
+  assert.deepEqual([sit.patchSize, sit.width, sit.depth, sit.heads], [4, 1152, 28, 16]);
+  assert.deepEqual([sit.swiglu, sit.rope, sit.rmsNorm], [false, false, false]);
+  const lightning = parseConfig("model: { name: LightningDiT-S/1, rope: false }").model;
+  assert.deepEqual([lightning.patchSize, lightning.width], [1, 384]);
+  assert.deepEqual([lightning.swiglu, lightning.rope, lightning.rmsNorm], [true, false, true]);
+});
+
+Deno.test("parseConfig() refuses a size that contradicts the name", () => {
+  assert.match(
+    refusal("model: { name: SiT-B/2, depth: 3 }"),
+    /model\.depth is 3, expected 12 as model\.name SiT-B\/2 says/,
+  );
+  assert.match(refusal("model: { name: SiT-Q/2 }"), /model\.name is "SiT-Q\/2", expected SiT or/);
+  assert.match(refusal("model: { name: SiT-B/3 }"), /model\.name is "SiT-B\/3"/);
+});
+
+Deno.test("parseConfig() names an unknown key, the nearest one and those it expected", () => {
+  assert.equal(
+    refusal("modle: {}"),
+    "Cannot read configs/x.yaml: unknown key modle, did you mean model? " +
+      "Expected one of device, data, model, interpolant, bank, train, optimizer, sample",
+  );
+  assert.match(
+    refusal("train: { stpes: 3 }"),
+    /unknown key train\.stpes, did you mean train\.steps\? Expected one of steps, batchSize, /,
+  );
+  assert.match(
+    refusal("model: { repa: { depht: 3 } }"),
+    /unknown key model\.repa\.depht, did you mean model\.repa\.depth\? Expected one of weight,/,
+  );
+  assert.match(
+    refusal("sample: { guidance: { zzz: 3 } }"),
+    /unknown key sample\.guidance\.zzz, expected one of scale, interval, channels/,
+  );
+});
+
+Deno.test("parseConfig() finds a key that stands in another section or under its initials", () => {
+  assert.match(refusal("train: { learning_rate: 3 }"), /did you mean optimizer\.learningRate\?/);
+  assert.match(refusal("train: { lr: 3 }"), /did you mean optimizer\.learningRate\?/);
+  assert.match(refusal("train: { width: 3 }"), /did you mean model\.width\?/);
+});
+
+Deno.test("parseConfig() lists all problems in one error", () => {
+  const message = refusal(`
+train: { steps: many, seed: 1.5, batchSize: 0, foo: 1 }
+sample: { sampler: huen, guidance: { interval: [0.1] } }
+device: { variants: 3 }
+data: 5
+`);
+  const lines = message.split("\n");
+  assert.equal(lines[0], "Cannot read configs/x.yaml: 8 problems");
+  const expected = [
+    '  train.steps is "many", expected a whole number, at least 1',
+    "  train.seed is 1.5, expected a whole number, at least 0",
+    "  train.batchSize is 0, expected a whole number, at least 1",
+    "  unknown key train.foo, expected one of steps, ",
+    '  sample.sampler is "huen", expected one of euler, heun, ',
+    "  sample.guidance.interval is a list of 1 values, expected a list of 2 values",
+    "  device.variants is 3, expected a mapping from names to text",
+    "  data is 5, expected a mapping of kind, path, ",
+  ];
+  for (const start of expected) {
+    assert.equal(lines.filter((line) => line.startsWith(start)).length, 1, start);
+  }
+});
+
+Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => {
+  const cases: [text: string, problem: RegExp][] = [
+    ["model: { width: 190 }", /model\.width is 190, expected a multiple of 4/],
+    ["model: { heads: 5 }", /model\.heads is 5, expected a divisor of model\.width 768/],
+    ["model: { width: 36, heads: 6, rope: true }", /model\.heads is 6, expected width \/ heads/],
+    ["model: { depth: 3, repa: {} }", /model\.repa\.depth is 4, expected at most model\.depth 3/],
+    ["interpolant: { weighting: velocity }", /interpolant\.weighting is velocity, expected none/],
+    ["data: { kind: folder }", /data\.path is null, expected a folder while data\.kind is folder/],
+    ["data: { heldOut: 2.5 }", /data\.heldOut is 2\.5, expected a share below 1 or a whole/],
+    ["data: { imageSize: 33 }", /data\.imageSize is 33, expected a multiple of model\.patchSize 2/],
+    ["bank: { resolution: 4 }", /bank\.dim is 64, expected at most the 48 values/],
+    ["train: { gradientAccumulation: 3 }", /train\.gradientAccumulation is 3, expected a divisor/],
+    ["sample: { guidance: { interval: [0.5, 0.5] } }", /interval is \[0\.5, 0\.5\], expected the/],
+  ];
+  for (const [text, problem] of cases) assert.match(refusal(text), problem);
+});
+
+Deno.test("parseConfig() accepts the values next to those it refuses", () => {
+  parseConfig("model: { width: 192, heads: 3 }");
+  parseConfig("model: { width: 48, heads: 6, rope: true }");
+  parseConfig("model: { depth: 4, repa: {} }");
+  parseConfig("interpolant: { prediction: noise, weighting: velocity }");
+  parseConfig("data: { kind: folder, path: photos, heldOut: 2 }");
+  parseConfig("bank: { dim: 48, resolution: 4 }");
+  parseConfig("bank: { dim: 768, resolution: 4, path: bank.safetensors }");
+});
+
+Deno.test("parseConfig() says where YAML is broken", () => {
+  assert.equal(
+    refusal("train:\n  steps: 1\n  steps: 2\n"),
+    "Cannot read configs/x.yaml: line 3, column 3: duplicated mapping key",
+  );
+  assert.match(refusal("a: b: c"), /^Cannot read configs\/x\.yaml: line 1, column 5: /);
+  assert.match(refusal("- 1"), /the top level is a list of 1 values, expected a mapping of device/);
+  assert.match(refusal("hello"), /the top level is "hello", expected a mapping of device/);
+});
+
+Deno.test("parseConfig() refuses keys that would reach a prototype", () => {
+  assert.match(refusal("__proto__: { steps: 1 }"), /unknown key __proto__/);
+  assert.match(refusal("train: { constructor: 1 }"), /unknown key train\.constructor/);
+  assert.match(refusal("", ["__proto__.steps=1"]), /unknown key __proto__/);
+});
+
+Deno.test("parseConfig() takes overrides above the text", () => {
+  const overrides = [
+    "train.steps=100",
+    "optimizer.learningRate=1e-3",
+    "train.clip=null",
+    "train.sampleEvery=",
+    "train.runDirectory=runs/a=b",
+    "sample.guidance.interval=[0.1, 0.5]",
+    "model.repa.weight=0.25",
+    "device.variants.matmul=naive",
+    "data.flip=true",
+    "train.steps=200",
+  ];
+  const config = parseConfig("train: { steps: 5, batchSize: 8 }\nmodel: { repa: null }", {
+    overrides,
+  });
+  assert.equal(config.train.steps, 200);
+  assert.equal(config.train.batchSize, 8);
+  assert.equal(config.optimizer.learningRate, 1e-3);
+  assert.equal(config.train.clip, null);
+  assert.equal(config.train.sampleEvery, null);
+  assert.equal(config.train.runDirectory, "runs/a=b");
+  assert.deepEqual(config.sample.guidance.interval, [0.1, 0.5]);
+  assert.equal(config.model.repa?.weight, 0.25);
+  assert.equal(config.model.repa?.depth, 4);
+  assert.deepEqual(config.device.variants, { matmul: "naive" });
+  assert.equal(config.data.flip, true);
+});
+
+Deno.test("parseConfig() refuses overrides that do not fit and names the override", () => {
+  assert.match(
+    refusal("", ["train.stpes=1"]),
+    /^Cannot read --set train\.stpes=1: unknown key train\.stpes, did you mean train\.steps\?/,
+  );
+  assert.match(refusal("", ["train.steps.x=1"]), /unknown key .*, train\.steps holds no keys/);
+  assert.match(refusal("", ["sample.guidance.interval.0=1"]), /interval holds no keys/);
+  assert.match(refusal("", ["train.steps"]), /^Cannot read --set train\.steps: no key, expected/);
+  assert.match(refusal("", ["train.steps={a: "]), /^Cannot read --set train\.steps=\{a: : line 1/);
+  assert.match(
+    refusal("", ["train.steps=many"]),
+    /train\.steps \(given by --set\) is "many", expected a whole number/,
+  );
+});
+
+Deno.test("resolveConfig() leaves the object it reads as it is", () => {
+  const given = { train: { steps: 5 } };
+  const config = resolveConfig(given, { overrides: ["train.steps=7", "train.batchSize=2"] });
+  assert.equal(config.train.steps, 7);
+  assert.deepEqual(given, { train: { steps: 5 } });
+  assert(!Object.isFrozen(given.train));
+});
+
+Deno.test("stringifyConfig() writes every key, and parseConfig() reads it back equal", () => {
+  const text =
+    "model: { name: LightningDiT-B/2, repa: {} }\ndevice: { variants: { matmul: naive } }";
+  const config = parseConfig(text, { name: "configs/demo.yaml" });
+  const written = stringifyConfig(config);
+  const again: Config = parseConfig(written, { name: "another.yaml" });
+  assert.deepEqual(again, config);
+  assert.equal(again.train.runDirectory, "runs/demo");
+  assert.deepEqual(resolveConfig(JSON.parse(JSON.stringify(config))), config);
+});
+
+Deno.test("configReference() lists every key of a configuration with a description", () => {
+  const reference = configReference();
+  const config = parseConfig("model: { repa: {} }");
+  function check(value: unknown, path: readonly string[]): void {
+    const key = path.join(".");
+    if (
+      typeof value === "object" && value !== null && !Array.isArray(value) &&
+      key !== "device.variants"
+    ) {
+      for (const [name, child] of Object.entries(value)) check(child, [...path, name]);
+    } else {
+      const lines = reference.split("\n");
+      const index = lines.findIndex((line) => line.startsWith(`${key}: `));
+      assert(index >= 0, `${key} is missing`);
+      assert.match(lines[index + 1] ?? "", /^ {4}\S.{7}/, `${key} has no description`);
+      assert.match(lines[index]!, /\(default .+\)$/, `${key} has no default`);
+    }
+  }
+  check(config, []);
+});
+
+Deno.test("configReference() says the same as the comments on the types", async () => {
+  const comments = new Set<string>();
+  for (const folder of ["model", "bank", "sample", "train"]) {
+    const source = await Deno.readTextFile(new URL(`../../${folder}/config.ts`, import.meta.url));
+    for (
+      const [, comment, name] of source.matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\s*readonly (\w+):/g)
+    ) {
+      comments.add(`${name}: ${comment!.replace(/\s*\n\s*\*/g, "").trim().replace(/\.$/, "")}`);
+    }
+  }
+  const lines = configReference().split("\n");
+  for (let index = 0; index < lines.length; index += 2) {
+    const name = /(\w+): /.exec(lines[index]!)![1];
+    const wanted = `${name}: ${lines[index + 1]!.trim()}`;
+    assert(comments.has(wanted), `no comment says "${wanted}"`);
+  }
+});
+
+Deno.test("parseConfig() reads every configuration that is shipped", async () => {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(CONFIGS)) {
+    if (!name.endsWith(".yaml")) continue;
+    const config = parseConfig(await Deno.readTextFile(new URL(name, CONFIGS)), {
+      name: `configs/${name}`,
+    });
+    assert.equal(config.train.runDirectory, `runs/${name.replace(".yaml", "")}`);
+    names.push(name);
+  }
+  for (const name of ["emoji_tiny", "emoji", "gmem_sit_b", "gmem_sit_xl"]) {
+    assert(names.includes(`${name}.yaml`), `${name}.yaml is missing`);
+  }
+});

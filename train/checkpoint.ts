@@ -1,0 +1,170 @@
+/**
+ * Checkpoints: a folder `step_0001000/` in the run's folder with `model.safetensors`,
+ * `ema.safetensors`, `optimizer.safetensors` and `state.json`.
+ *
+ * A checkpoint is written under a temporary name and renamed when it is whole, so whatever has the
+ * final name is complete; the newest is the one with the highest step, never the youngest file.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { CheckpointError } from "../kernels/core/errors.ts";
+import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import type { SiT } from "../model/sit.ts";
+import { loadStateDict, safetensorsSource, saveStateDict } from "../model/state_dict.ts";
+import type { Trainer } from "./trainer.ts";
+
+/** What `state.json` holds. */
+export interface CheckpointState {
+  /** Version of this layout. */
+  readonly format: 1;
+  /** Optimiser steps done. */
+  readonly step: number;
+  /** The configuration of the run with all defaults, as JSON. */
+  readonly config: unknown;
+}
+
+const NAME = /^step_(\d{7,})$/;
+
+/** The checkpoint folders in a run's folder with their steps, oldest first. */
+export function listCheckpoints(runDirectory: string): { step: number; path: string }[] {
+  const found: { step: number; path: string }[] = [];
+  for (const entry of readDirectory(runDirectory)) {
+    const match = NAME.exec(entry.name);
+    if (match && entry.isDirectory) {
+      found.push({ step: Number(match[1]), path: join(runDirectory, entry.name) });
+    }
+  }
+  return found.sort((a, b) => a.step - b.step);
+}
+
+/**
+ * The checkpoint that a path means: itself, or the newest one in a run's folder. Throws
+ * `CheckpointError` when there is none.
+ */
+export function findCheckpoint(path: string): string {
+  if (exists(join(path, "state.json"))) return path;
+  const newest = listCheckpoints(path).at(-1);
+  if (!newest) {
+    throw new CheckpointError(
+      `Cannot find a checkpoint in ${path}: it has no step_… folder, expected a run's folder or a checkpoint`,
+      { path },
+    );
+  }
+  return newest.path;
+}
+
+/** Reads `state.json` of a checkpoint. */
+export function readCheckpointState(path: string): CheckpointState {
+  const file = join(path, "state.json");
+  let state: CheckpointState;
+  try {
+    state = JSON.parse(Deno.readTextFileSync(file));
+  } catch (cause) {
+    throw new CheckpointError(`Cannot read ${file}: ${(cause as Error).message}`, { path: file, cause });
+  }
+  if (state?.format !== 1 || !Number.isSafeInteger(state.step) || state.step < 0) {
+    throw new CheckpointError(
+      `Cannot read ${file}: format ${state?.format} at step ${state?.step}, expected format 1`,
+      { path: file },
+    );
+  }
+  return state;
+}
+
+/**
+ * Writes a checkpoint of a trainer and returns its path. An existing checkpoint of the same step is
+ * kept until the new one is whole; on failure nothing is left behind.
+ */
+export async function saveCheckpoint(
+  runDirectory: string,
+  options: { trainer: Trainer; model: SiT; config: unknown },
+): Promise<string> {
+  const { trainer, model, config } = options;
+  const { step, optimizer } = trainer;
+  const path = join(runDirectory, `step_${String(step).padStart(7, "0")}`);
+  const partial = `${path}.partial`;
+  Deno.mkdirSync(runDirectory, { recursive: true });
+  removeDirectory(partial);
+  try {
+    Deno.mkdirSync(partial);
+    const store = model.parameters;
+    await saveStateDict(join(partial, "model.safetensors"), store);
+    await saveStateDict(join(partial, "ema.safetensors"), store, { slabs: optimizer.averages });
+    await saveTensors(join(partial, "optimizer.safetensors"), optimizer.stateEntries());
+    const state: CheckpointState = { format: 1, step, config };
+    Deno.writeTextFileSync(join(partial, "state.json"), JSON.stringify(state, null, 2));
+    removeDirectory(path);
+    Deno.renameSync(partial, path);
+  } catch (cause) {
+    removeDirectory(partial);
+    if (cause instanceof CheckpointError) throw cause;
+    throw new CheckpointError(`Cannot write checkpoint ${path}: ${(cause as Error).message}`, {
+      path,
+      cause,
+    });
+  }
+  return path;
+}
+
+/** Restores a trainer from a checkpoint, exactly: weights, average, moments, step. */
+export function loadCheckpoint(path: string, options: { trainer: Trainer; model: SiT }): CheckpointState {
+  const { trainer, model } = options;
+  const state = readCheckpointState(path);
+  loadWeights(join(path, "model.safetensors"), model);
+  const { optimizer } = trainer;
+  withFile(join(path, "ema.safetensors"), (file) => {
+    for (const [name, tensor] of optimizer.averageEntries()) tensor.write(file.readFloat32(name));
+  });
+  withFile(join(path, "optimizer.safetensors"), (file) => {
+    optimizer.loadState((key) => file.readFloat32(key));
+  });
+  trainer.step = state.step;
+  return state;
+}
+
+/** Loads the weights in a safetensors file into a model; `CheckpointError` when they do not fit. */
+export function loadWeights(path: string, model: SiT): void {
+  withFile(path, (file) => loadStateDict(model.parameters, safetensorsSource(file)));
+}
+
+function withFile(path: string, use: (file: SafetensorsFile) => void): void {
+  using file = SafetensorsFile.open(path);
+  use(file);
+}
+
+async function saveTensors(
+  path: string,
+  entries: Iterable<[string, { readonly shape: readonly number[]; read(): Promise<Float32Array> }]>,
+): Promise<void> {
+  const tensors = [...entries];
+  const declared = tensors.map(([name, { shape }]) => [name, { dtype: "F32", shape }] as const);
+  using writer = new SafetensorsWriter(path, declared);
+  for (const [name, tensor] of tensors) writer.append(name, await tensor.read());
+  writer.commit();
+}
+
+function readDirectory(path: string): Deno.DirEntry[] {
+  try {
+    return [...Deno.readDirSync(path)];
+  } catch (cause) {
+    throw new CheckpointError(`Cannot read folder ${path}: ${(cause as Error).message}`, {
+      path,
+      cause,
+    });
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function removeDirectory(path: string): void {
+  if (exists(path)) Deno.removeSync(path, { recursive: true });
+}

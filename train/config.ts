@@ -1,0 +1,370 @@
+/**
+ * A whole configuration: composes the sections of the other folders with `device`, `data`, `train`
+ * and `optimizer`, reads YAML and command-line overrides into one frozen object, and lists all
+ * keys.
+ *
+ * Defaults are those of SiT and of the GMem paper where the two agree (learning rate 1e-4, betas
+ * 0.9 and 0.999, no weight decay, EMA 0.9999, uniform times); where they differ, those of GMem (no
+ * variance half, clipping at 1, mask ratio 0.4). The released GMem code trains with learning rate
+ * 2e-4, second beta 0.95, logit-normal times and a cosine loss: `configs/gmem_sit_xl.yaml` shows
+ * how to ask for it.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { type BankConfig, bankSchema } from "../bank/config.ts";
+import {
+  type InterpolantConfig,
+  interpolantSchema,
+  type ModelConfig,
+  modelSchema,
+} from "../model/config.ts";
+import { readWithSchema, requireKnownKey, schemaFields } from "../model/schema.ts";
+import { type SampleConfig, sampleSchema } from "../sample/config.ts";
+import { parseYaml, stringifyYaml } from "./yaml.ts";
+
+/** The `device` section: what runs the kernels. */
+export interface DeviceConfig {
+  /** Take a CPU driver such as llvmpipe where there is no GPU; slow, but right. */
+  readonly allowCpuDriver: boolean;
+  /** Force the variant of an op, by name; the first thing to try when a number looks wrong. */
+  readonly variants: Readonly<Record<string, string>>;
+}
+
+/** The `data` section: the images. */
+export interface DataConfig {
+  /** emoji is built in; folder reads image files; latents reads safetensors shards of a tokenizer. */
+  readonly kind: "emoji" | "folder" | "mnist" | "cifar10" | "latents";
+  /** Folder that holds the data; emoji needs none. */
+  readonly path: string | null;
+  /** Side of the square image, or of the latent, in pixels. */
+  readonly imageSize: number;
+  /** Channels of the image or the latent: 1 is grey, 3 is colour. */
+  readonly channels: number;
+  /** Images never trained on: a share below 1, or a number of images from 1 up. */
+  readonly heldOut: number;
+  /** Mirror half of the images, drawn anew for every batch. */
+  readonly flip: boolean;
+}
+
+/** The `train` section: how long, how much at a time, and what is kept on the way. */
+export interface TrainConfig {
+  /** Optimizer steps in all. */
+  readonly steps: number;
+  /** Images per optimizer step. */
+  readonly batchSize: number;
+  /** Parts of a batch that run one after the other, to save memory. */
+  readonly gradientAccumulation: number;
+  /** Seed of the weights, the order of images, times, noise and masks. */
+  readonly seed: number;
+  /** Decay per step of the running mean of the weights that samples are drawn with. */
+  readonly emaDecay: number;
+  /** Let that decay rise from zero over the first steps; wanted in short runs. */
+  readonly emaWarmup: boolean;
+  /** Largest norm of the whole gradient; null does not clip. */
+  readonly clip: number | null;
+  /** Compute activations again in the backward pass: less memory, about a third more time. */
+  readonly recompute: boolean;
+  /** Steps between two log lines. */
+  readonly logEvery: number;
+  /** Steps between two pictures of samples; null draws none. */
+  readonly sampleEvery: number | null;
+  /** Steps between two checkpoints; null writes the last one alone. */
+  readonly checkpointEvery: number | null;
+  /** Steps between two waits for the GPU, which bound the work in flight. */
+  readonly syncEvery: number;
+  /** Where log, pictures and checkpoints go. */
+  readonly runDirectory: string;
+}
+
+/** The `optimizer` section: AdamW (Loshchilov and Hutter 2019, algorithm 2). */
+export interface OptimizerConfig {
+  /** Learning rate after warm-up; it stays constant. */
+  readonly learningRate: number;
+  /** Decay of the running mean of the gradient. */
+  readonly beta1: number;
+  /** Decay of the running mean of the squared gradient. */
+  readonly beta2: number;
+  /** Added to the root of the squared gradient before the division. */
+  readonly epsilon: number;
+  /** Share of a weight taken off per step, times the learning rate. */
+  readonly weightDecay: number;
+  /** Steps over which the learning rate rises linearly from zero. */
+  readonly warmupSteps: number;
+}
+
+/** A whole configuration, checked, with every default filled in, and frozen. */
+export interface Config {
+  /** What runs the kernels. */
+  readonly device: DeviceConfig;
+  /** The images. */
+  readonly data: DataConfig;
+  /** The network. */
+  readonly model: ModelConfig;
+  /** The path from noise to data and the loss on it. */
+  readonly interpolant: InterpolantConfig;
+  /** How snippets are made and masked. */
+  readonly bank: BankConfig;
+  /** How long to train, how much at a time, and what is kept on the way. */
+  readonly train: TrainConfig;
+  /** AdamW and its constants. */
+  readonly optimizer: OptimizerConfig;
+  /** The sampler and its knobs. */
+  readonly sample: SampleConfig;
+}
+
+/** Options of {@linkcode parseConfig} and {@linkcode resolveConfig}. */
+export interface ConfigOptions {
+  /** Name of the file, for error messages and for the default run directory. */
+  readonly name?: string;
+  /** Settings such as `train.steps=100` that take the place of the file's. */
+  readonly overrides?: readonly string[];
+}
+
+const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
+  allowCpuDriver: z.boolean().default(true)
+    .describe("Take a CPU driver such as llvmpipe where there is no GPU; slow, but right"),
+  variants: z.record(z.string(), z.string()).default({})
+    .describe(
+      "Force the variant of an op, by name; the first thing to try when a number looks wrong",
+    ),
+});
+
+const dataSchema: z.ZodType<DataConfig> = z.strictObject({
+  kind: z.enum(["emoji", "folder", "mnist", "cifar10", "latents"]).default("emoji")
+    .describe(
+      "emoji is built in; folder reads image files; latents reads safetensors shards of a tokenizer",
+    ),
+  path: z.string().nullable().default(null)
+    .describe("Folder that holds the data; emoji needs none"),
+  imageSize: z.int().min(1).default(32)
+    .describe("Side of the square image, or of the latent, in pixels"),
+  channels: z.int().min(1).default(3)
+    .describe("Channels of the image or the latent: 1 is grey, 3 is colour"),
+  heldOut: z.number().min(0).default(0)
+    .describe("Images never trained on: a share below 1, or a number of images from 1 up"),
+  flip: z.boolean().default(false)
+    .describe("Mirror half of the images, drawn anew for every batch"),
+}).superRefine(({ kind, path, heldOut }, context) => {
+  if (kind !== "emoji" && path === null) {
+    context.addIssue({
+      code: "custom",
+      path: ["path"],
+      message: `is null, expected a folder while data.kind is ${kind}`,
+    });
+  }
+  if (heldOut >= 1 && !Number.isInteger(heldOut)) {
+    context.addIssue({
+      code: "custom",
+      path: ["heldOut"],
+      message: `is ${heldOut}, expected a share below 1 or a whole number of images`,
+    });
+  }
+});
+
+const givenTrainSchema = z.strictObject({
+  steps: z.int().min(1).default(200_000).describe("Optimizer steps in all"),
+  batchSize: z.int().min(1).default(256).describe("Images per optimizer step"),
+  gradientAccumulation: z.int().min(1).default(1)
+    .describe("Parts of a batch that run one after the other, to save memory"),
+  seed: z.int().min(0).default(0)
+    .describe("Seed of the weights, the order of images, times, noise and masks"),
+  emaDecay: z.number().min(0).lt(1).default(0.9999)
+    .describe("Decay per step of the running mean of the weights that samples are drawn with"),
+  emaWarmup: z.boolean().default(false)
+    .describe("Let that decay rise from zero over the first steps; wanted in short runs"),
+  clip: z.number().gt(0).nullable().default(1)
+    .describe("Largest norm of the whole gradient; null does not clip"),
+  recompute: z.boolean().default(false)
+    .describe(
+      "Compute activations again in the backward pass: less memory, about a third more time",
+    ),
+  logEvery: z.int().min(1).default(100).describe("Steps between two log lines"),
+  sampleEvery: z.int().min(1).nullable().default(5000)
+    .describe("Steps between two pictures of samples; null draws none"),
+  checkpointEvery: z.int().min(1).nullable().default(5000)
+    .describe("Steps between two checkpoints; null writes the last one alone"),
+  syncEvery: z.int().min(1).default(10)
+    .describe("Steps between two waits for the GPU, which bound the work in flight"),
+  runDirectory: z.string().min(1).optional()
+    .describe("Where log, pictures and checkpoints go"),
+}).superRefine(({ batchSize, gradientAccumulation }, context) => {
+  if (batchSize % gradientAccumulation === 0) return;
+  context.addIssue({
+    code: "custom",
+    path: ["gradientAccumulation"],
+    message: `is ${gradientAccumulation}, expected a divisor of train.batchSize ${batchSize}`,
+  });
+});
+
+const optimizerSchema: z.ZodType<OptimizerConfig> = z.strictObject({
+  learningRate: z.number().gt(0).default(1e-4)
+    .describe("Learning rate after warm-up; it stays constant"),
+  beta1: z.number().min(0).lt(1).default(0.9)
+    .describe("Decay of the running mean of the gradient"),
+  beta2: z.number().min(0).lt(1).default(0.999)
+    .describe("Decay of the running mean of the squared gradient"),
+  epsilon: z.number().gt(0).default(1e-8)
+    .describe("Added to the root of the squared gradient before the division"),
+  weightDecay: z.number().min(0).default(0)
+    .describe("Share of a weight taken off per step, times the learning rate"),
+  warmupSteps: z.int().min(0).default(0)
+    .describe("Steps over which the learning rate rises linearly from zero"),
+});
+
+/** The whole, with `train.runDirectory` following the name of the file where it is left out. */
+function configSchema(name: string): z.ZodType<Config> {
+  const trainSchema: z.ZodType<TrainConfig> = givenTrainSchema.transform((given) => ({
+    ...given,
+    runDirectory: given.runDirectory ?? `runs/${baseName(name)}`,
+  }));
+  return z.strictObject({
+    device: deviceSchema.prefault({}),
+    data: dataSchema.prefault({}),
+    model: modelSchema.prefault({}),
+    interpolant: interpolantSchema.prefault({}),
+    bank: bankSchema.prefault({}),
+    train: trainSchema.prefault({}),
+    optimizer: optimizerSchema.prefault({}),
+    sample: sampleSchema.prefault({}),
+  }).superRefine(({ data, model, bank }, context) => {
+    if (data.imageSize % model.patchSize !== 0) {
+      context.addIssue({
+        code: "custom",
+        path: ["data", "imageSize"],
+        message: `is ${data.imageSize}, expected a multiple of model.patchSize ${model.patchSize}`,
+      });
+    }
+    const pixels = bank.resolution ** 2 * data.channels;
+    if (bank.path === null && data.kind !== "latents" && bank.dim > pixels) {
+      context.addIssue({
+        code: "custom",
+        path: ["bank", "dim"],
+        message: `is ${bank.dim}, expected at most the ${pixels} values of an image of ` +
+          `bank.resolution ${bank.resolution} with ${data.channels} channels`,
+      });
+    }
+  });
+}
+
+/**
+ * Reads a configuration from YAML.
+ *
+ * Each override is `key=value` with the full name of a key and a YAML value, and stands above the
+ * text.
+ *
+ * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value.
+ *
+ * @example
+ * ```ts
+ * const config = parseConfig("train: { steps: 500 }", { overrides: ["train.batchSize=32"] });
+ * console.log(config.train.steps, config.train.batchSize); // 500 32
+ * ```
+ */
+export function parseConfig(text: string, options: ConfigOptions = {}): Config {
+  const { name = "configuration" } = options;
+  return resolveConfig(parseYaml(text, { name }), options);
+}
+
+/**
+ * Checks a plain object (a configuration read from YAML, or from the `state.json` of a checkpoint),
+ * fills in the defaults and freezes the result. The object itself is left as it is.
+ *
+ * @throws {SyntaxError} with every unknown key and wrong value.
+ *
+ * @example
+ * ```ts
+ * console.log(resolveConfig({ model: { name: "SiT-S/2" } }).model.width); // 384
+ * ```
+ */
+export function resolveConfig(value: unknown, options: ConfigOptions = {}): Config {
+  const { name = "configuration", overrides = [] } = options;
+  const schema = configSchema(name);
+  let given: unknown = withoutEmptySections(value);
+  const overridden = new Set<string>();
+  for (const override of overrides) {
+    const { path, value: replacement } = parseOverride(override);
+    requireKnownKey(schema, path, { name: `--set ${override}` });
+    given = withValue(given, path, replacement);
+    overridden.add(path.join("."));
+  }
+  return readWithSchema(schema, given, { name, overrides: overridden });
+}
+
+/**
+ * Writes a configuration as YAML with every key in it, which {@linkcode parseConfig} reads back
+ * equal.
+ *
+ * @example
+ * ```ts
+ * const text = stringifyConfig(parseConfig("train: { steps: 500 }"));
+ * console.log(text.includes("learningRate: 0.0001")); // true
+ * ```
+ */
+export function stringifyConfig(config: Config): string {
+  return stringifyYaml(config);
+}
+
+/**
+ * All keys of a configuration with what they take, their defaults and what they mean, for `--help`.
+ *
+ * @example
+ * ```ts
+ * console.log(configReference().includes("optimizer.learningRate")); // true
+ * ```
+ */
+export function configReference(): string {
+  return schemaFields(configSchema("configs/NAME.yaml")).map((field) => {
+    const standard = field.default === undefined
+      ? IMPLIED_DEFAULTS[field.key]
+      : JSON.stringify(field.default);
+    const note = standard === undefined ? "" : ` (default ${standard})`;
+    return `${field.key}: ${field.type}${note}\n    ${field.description}`;
+  }).join("\n");
+}
+
+/** Defaults that follow from another key or apply only where a section is asked for. */
+const IMPLIED_DEFAULTS: Readonly<Record<string, string>> = {
+  "model.patchSize": "by name, or 2",
+  "model.width": "by name, or 768",
+  "model.depth": "by name, or 12",
+  "model.heads": "by name, or 12",
+  "model.swiglu": "true for LightningDiT names, else false",
+  "model.rope": "true for LightningDiT names, else false",
+  "model.rmsNorm": "true for LightningDiT names, else false",
+  "train.runDirectory": "runs/NAME for configs/NAME.yaml",
+};
+
+/** A section whose lines are all commented out reads as null in YAML and means "all defaults". */
+function withoutEmptySections(value: unknown): unknown {
+  if (value === null || value === undefined) return {};
+  if (typeof value !== "object" || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, section]) => section !== null));
+}
+
+function parseOverride(override: string): { path: string[]; value: unknown } {
+  const equals = override.indexOf("=");
+  if (equals < 1) {
+    throw new SyntaxError(`Cannot read --set ${override}: no key, expected KEY=VALUE`);
+  }
+  const value = override.slice(equals + 1);
+  return {
+    path: override.slice(0, equals).trim().split("."),
+    value: value.trim() === "" ? null : parseYaml(value, { name: `--set ${override}` }),
+  };
+}
+
+/** A copy of `container` with `value` at `path`; what lies on the way is copied, never changed. */
+function withValue(container: unknown, path: readonly string[], value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  const mapping = typeof container === "object" && container !== null ? container : {};
+  const child = Object.hasOwn(mapping, key) ? Reflect.get(mapping, key) : undefined;
+  return { ...mapping, [key]: withValue(child, rest, value) };
+}
+
+function baseName(name: string): string {
+  const file = name.split(/[\\/]/).at(-1)!;
+  return file.replace(/\.ya?ml$/, "");
+}

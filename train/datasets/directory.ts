@@ -1,0 +1,47 @@
+/**
+ * What a data set finds in the directory that its user names.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+
+/** How {@linkcode readDirectory} reports a directory that is not there. */
+export interface ReadDirectoryOptions {
+  /** The start of the error: "Cannot load MNIST". */
+  readonly problem: string;
+  /** What the directory should hold. */
+  readonly expected: string;
+}
+
+/** Returns the path of a directory that is given as a path or as a file URL, without a last slash. */
+export function directoryPath(directory: string | URL): string {
+  const path = directory instanceof URL ? fileURLToPath(directory) : directory;
+  return path.length > 1 ? path.replace(/[/\\]$/, "") : path;
+}
+
+/**
+ * Reads the entries of a directory.
+ *
+ * Throws an Error that says what is expected if there is no such directory.
+ */
+export async function readDirectory(
+  path: string,
+  options: ReadDirectoryOptions,
+): Promise<Deno.DirEntry[]> {
+  try {
+    return await Array.fromAsync(Deno.readDir(path));
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new Error(`${options.problem}: ${path} does not exist, expected ${options.expected}`, {
+        cause,
+      });
+    }
+    if (cause instanceof Deno.errors.NotADirectory) {
+      throw new Error(`${options.problem}: ${path} is a file, expected ${options.expected}`, {
+        cause,
+      });
+    }
+    throw cause;
+  }
+}

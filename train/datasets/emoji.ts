@@ -1,0 +1,132 @@
+/**
+ * The data set that comes with gmem: Noto emoji, with their names and categories.
+ *
+ * @module
+ */
+
+import { ImageSet } from "./image_set.ts";
+import { decodePng, type RawImage } from "./png.ts";
+
+/** How {@linkcode loadEmoji} reads the emoji. */
+export interface EmojiOptions {
+  /** Height and width of the images in pixels: 32 (as drawn), 16 or 8 (averaged). */
+  readonly imageSize: number;
+  /** What the classes are: the 9 categories (by default) or the 98 subcategories. */
+  readonly classes?: "category" | "subcategory" | undefined;
+  /** Folder of `sheet.png` and `emoji.json`; the one that comes with gmem by default. */
+  readonly folder?: URL | undefined;
+}
+
+/** An entry of `emoji.json`; the entries are in the order of the sheet's cells. */
+interface Emoji {
+  readonly name: string;
+  readonly text: string;
+  readonly category: string;
+  readonly subcategory: string;
+}
+
+/** Height and width of a cell of the sheet in pixels. */
+const CELL_SIZE = 32;
+
+/** Sizes that a cell can be averaged to by whole squares of pixels, and that still show something. */
+const IMAGE_SIZES: readonly number[] = [32, 16, 8];
+
+/** The sheet has colours and no alpha. */
+const CHANNELS = 3;
+
+/**
+ * Loads the emoji: 1,906 RGB images on white, their short names, and a text for each. 14 of them
+ * look exactly like another one (Norway's flag is also Bouvet Island's).
+ *
+ * Reads files where gmem is on disk, which needs `--allow-read`, and fetches them where gmem was
+ * imported from a server, which needs `--allow-net`.
+ *
+ * Throws a RangeError if imageSize is not 32, 16 or 8, an Error if a file cannot be read, and a
+ * SyntaxError if the files do not belong together.
+ *
+ * @example
+ * ```ts
+ * import { loadEmoji } from "@gmem/gmem";
+ *
+ * const emoji = await loadEmoji({ imageSize: 16 });
+ * emoji.size; // 1906
+ * emoji.texts?.[0]; // "grinning face"
+ * ```
+ */
+export async function loadEmoji(options: EmojiOptions): Promise<ImageSet> {
+  const { imageSize, classes: level = "category" } = options;
+  const folder = options.folder ?? new URL("../../examples/emoji/", import.meta.url);
+  if (!IMAGE_SIZES.includes(imageSize)) {
+    throw new RangeError(
+      `Cannot load emoji: imageSize is ${imageSize}, expected one of ${IMAGE_SIZES.join(", ")}`,
+    );
+  }
+  const [sheetBytes, listBytes] = await Promise.all([
+    readBytes(new URL("sheet.png", folder)),
+    readBytes(new URL("emoji.json", folder)),
+  ]);
+  const sheet = decodePng(sheetBytes);
+  const list: readonly Emoji[] = JSON.parse(new TextDecoder().decode(listBytes));
+  const columns = sheet.width / CELL_SIZE;
+  const cells = columns * (sheet.height / CELL_SIZE);
+  if (sheet.channels !== CHANNELS || !Number.isInteger(columns) || list.length > cells) {
+    throw new SyntaxError(
+      `Cannot load emoji: sheet.png is ${sheet.width}x${sheet.height}x${sheet.channels} for ` +
+        `${list.length} entries of emoji.json, expected an RGB cell of ${CELL_SIZE}x${CELL_SIZE} ` +
+        "for each",
+    );
+  }
+  const imageLength = CHANNELS * imageSize * imageSize;
+  const pixels = new Uint8Array(list.length * imageLength);
+  for (let index = 0; index < list.length; index++) {
+    const left = (index % columns) * CELL_SIZE;
+    const top = Math.floor(index / columns) * CELL_SIZE;
+    averageCell(sheet, {
+      left,
+      top,
+      imageSize,
+      out: pixels.subarray(index * imageLength, (index + 1) * imageLength),
+    });
+  }
+  const classes = [...new Set(list.map((emoji) => emoji[level]))];
+  return new ImageSet({
+    imageSize,
+    channels: CHANNELS,
+    pixels,
+    names: list.map((emoji) => emoji.name),
+    labels: Uint32Array.from(list, (emoji) => classes.indexOf(emoji[level])),
+    classes,
+    texts: list.map((emoji) => emoji.text),
+  });
+}
+
+/** Averages the squares of pixels of one cell [H, W, C] of the sheet into `out` [C, H, W]. */
+function averageCell(
+  sheet: RawImage,
+  options: { left: number; top: number; imageSize: number; out: Uint8Array },
+): void {
+  const { left, top, imageSize, out } = options;
+  const factor = CELL_SIZE / imageSize;
+  for (let channel = 0; channel < CHANNELS; channel++) {
+    for (let y = 0; y < imageSize; y++) {
+      for (let x = 0; x < imageSize; x++) {
+        let sum = 0;
+        for (let dy = 0; dy < factor; dy++) {
+          const row = (top + y * factor + dy) * sheet.width + left + x * factor;
+          for (let dx = 0; dx < factor; dx++) sum += sheet.data[(row + dx) * CHANNELS + channel]!;
+        }
+        out[(channel * imageSize + y) * imageSize + x] = Math.round(sum / (factor * factor));
+      }
+    }
+  }
+}
+
+async function readBytes(url: URL): Promise<Uint8Array> {
+  if (url.protocol === "file:") return await Deno.readFile(url);
+  const response = await fetch(url);
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new Error(`Cannot load emoji: ${url} answers ${response.status}, expected the file`);
+  }
+  return await response.bytes();
+}

@@ -1,0 +1,231 @@
+/**
+ * Image files of any common format, decoded with sharp. The only file that imports sharp, so it is
+ * an entry point of its own.
+ *
+ * sharp is a native library and needs
+ * `--allow-ffi --allow-env=npm_package_config_libvips,MALLOC_ARENA_MAX --allow-sys=cpus,networkInterfaces,hostname`.
+ *
+ * @module
+ */
+
+import { basename } from "node:path";
+import sharp from "sharp";
+import { directoryPath, readDirectory } from "./directory.ts";
+import { ImageSet } from "./image_set.ts";
+
+export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
+
+/** How {@linkcode loadImageFolder} reads images. */
+export interface ImageFolderOptions {
+  /** Height and width that every image gets, in pixels. */
+  readonly imageSize: number;
+  /** Called after each file. */
+  readonly onProgress?: ((progress: ImageFolderProgress) => void) | undefined;
+}
+
+/** How far {@linkcode loadImageFolder} is. */
+export interface ImageFolderProgress {
+  /** Files done, the skipped ones included. */
+  readonly done: number;
+  /** Files in all. */
+  readonly total: number;
+  /** Files skipped because they cannot be decoded. */
+  readonly skipped: number;
+}
+
+/** A file that cannot be decoded. */
+export interface SkippedImage {
+  /** Path of the file in the folder. */
+  readonly name: string;
+  /** What the decoder says. */
+  readonly reason: string;
+}
+
+/** What {@linkcode loadImageFolder} found. */
+export interface ImageFolder {
+  /** The images, by sorted path. */
+  readonly images: ImageSet;
+  /** The files that look like images and cannot be decoded, by sorted path. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+const CHANNELS = 3;
+
+/** Files being decoded at once: all the images of native size that are in memory. */
+const CONCURRENCY = 4;
+
+/** Above this part of corrupt files the folder is not what its user thinks it is. */
+const MAX_CORRUPT_PART = 0.05;
+
+/** How many corrupt files an error names. */
+const NAMED_FILES = 5;
+
+const IMAGE_NAME = /\.(png|jpe?g|webp|avif|gif|tiff?)$/i;
+
+const EXPECTED = "a folder of png, jpg, jpeg, webp, avif, gif or tiff files, with or without one " +
+  "subfolder per class";
+
+/**
+ * Loads the images of a folder and of its subfolders. With subfolders each of the first level is a
+ * class, otherwise the folder is the one class. Names are paths in the folder, sorted by code unit;
+ * files and folders whose name begins with a dot are left out.
+ *
+ * Each image is turned as its EXIF orientation says, laid on white where it is transparent, scaled
+ * (bicubic, antialiased) until its shorter side is imageSize, and cropped to its central square, as
+ * ADM prepares images. Of an animation it is the first frame.
+ *
+ * A file that cannot be decoded is skipped and named in the result.
+ *
+ * Throws a RangeError if imageSize is not a positive integer, and an Error if the folder is missing
+ * or holds no images, if images lie beside class folders, if links make a circle, or if more than
+ * 5 % of the files cannot be decoded.
+ */
+export async function loadImageFolder(
+  directory: string | URL,
+  options: ImageFolderOptions,
+): Promise<ImageFolder> {
+  const { imageSize, onProgress } = options;
+  if (!Number.isInteger(imageSize) || imageSize < 1) {
+    throw new RangeError(
+      `Cannot load images: imageSize is ${imageSize}, expected a positive integer`,
+    );
+  }
+  const root = directoryPath(directory);
+  const names = (await listImages(root, { prefix: "", parents: [] })).sort();
+  if (names.length === 0) {
+    throw new Error(`Cannot load images: ${root} holds no images, expected ${EXPECTED}`);
+  }
+  const classOfImage = listClasses(names, root);
+  const imageLength = CHANNELS * imageSize * imageSize;
+  const pixels = new Uint8Array(names.length * imageLength);
+  const reasons = new Map<number, string>();
+  const mostSkipped = MAX_CORRUPT_PART * names.length;
+  let next = 0;
+  let done = 0;
+  // Each worker takes the next file until none is left or too many are corrupt.
+  async function work(): Promise<void> {
+    while (next < names.length && reasons.size <= mostSkipped) {
+      const index = next++;
+      try {
+        const bytes = await Deno.readFile(`${root}/${names[index]!}`);
+        pixels.set(await decodeImage(bytes, imageSize), index * imageLength);
+      } catch (error) {
+        reasons.set(index, error instanceof Error ? error.message : String(error));
+      }
+      done++;
+      onProgress?.({ done, total: names.length, skipped: reasons.size });
+    }
+  }
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+
+  const skipped = [...reasons].sort(([a], [b]) => a - b).map(([index, reason]) => ({
+    name: names[index]!,
+    reason,
+  }));
+  if (skipped.length > mostSkipped) {
+    const named = skipped.slice(0, NAMED_FILES).map(({ name, reason }) => `${name} (${reason})`);
+    throw new Error(
+      `Cannot load images: ${skipped.length} of ${done} files in ${root} cannot be decoded, ` +
+        `expected at most ${100 * MAX_CORRUPT_PART} % of all ${names.length}; among them: ` +
+        named.join(", "),
+    );
+  }
+  const kept = names.map((_, index) => index).filter((index) => !reasons.has(index));
+  for (const [position, index] of kept.entries()) {
+    pixels.copyWithin(position * imageLength, index * imageLength, (index + 1) * imageLength);
+  }
+  const classes = [...new Set(classOfImage)];
+  const labels = new Map(classes.map((name, label) => [name, label]));
+  const images = new ImageSet({
+    imageSize,
+    channels: CHANNELS,
+    pixels: pixels.subarray(0, kept.length * imageLength),
+    names: kept.map((index) => names[index]!),
+    labels: Uint32Array.from(kept, (index) => labels.get(classOfImage[index]!)!),
+    classes,
+  });
+  return { images, skipped };
+}
+
+/** Lists the image files under root/prefix, as paths in the root; parents holds the real folders above. */
+async function listImages(
+  root: string,
+  options: { prefix: string; parents: readonly string[] },
+): Promise<string[]> {
+  const { prefix, parents } = options;
+  const path = `${root}/${prefix}`;
+  const entries = await readDirectory(path, { problem: "Cannot load images", expected: EXPECTED });
+  const realPath = await Deno.realPath(path);
+  if (parents.includes(realPath)) {
+    throw new Error(
+      `Cannot load images: ${path} links to a folder above it, expected folders that end somewhere`,
+    );
+  }
+  const names: string[] = [];
+  for (const entry of entries) {
+    if (entry.name.startsWith(".")) continue;
+    const name = prefix + entry.name;
+    if (entry.isDirectory || (entry.isSymlink && await isLinkedDirectory(`${root}/${name}`))) {
+      const inside = await listImages(root, {
+        prefix: `${name}/`,
+        parents: [...parents, realPath],
+      });
+      for (const image of inside) names.push(image);
+    } else if (IMAGE_NAME.test(name)) {
+      names.push(name);
+    }
+  }
+  return names;
+}
+
+/** A link that leads nowhere is taken for a file, and then reported as one that cannot be read. */
+async function isLinkedDirectory(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Returns the class of each name: its first-level folder, or the root's own name if none has one. */
+function listClasses(names: readonly string[], root: string): string[] {
+  const loose = names.filter((name) => !name.includes("/"));
+  if (loose.length === names.length) return names.map(() => basename(root));
+  if (loose.length > 0) {
+    throw new Error(
+      `Cannot load images: ${loose.length} lie in ${root} beside its class folders, ` +
+        `${loose[0]} first, expected all images in class folders or none`,
+    );
+  }
+  return names.map((name) => name.slice(0, name.indexOf("/")));
+}
+
+/**
+ * Decodes a file of any format to the bytes [C, H, W] of a square image: RGB in sRGB, which is what
+ * sharp makes of grey, CMYK and 16 bits unless told otherwise.
+ */
+async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Array> {
+  const data = await sharp(file, { failOn: "error" })
+    .autoOrient()
+    .flatten({ background: "white" })
+    .resize({
+      width: imageSize,
+      height: imageSize,
+      fit: "cover",
+      position: "centre",
+      kernel: "cubic",
+      // The decoder's own fast reduction of JPEG leaves moiré patterns.
+      fastShrinkOnLoad: false,
+    })
+    .raw({ depth: "uchar" })
+    .toBuffer();
+  const plane = imageSize * imageSize;
+  const pixels = new Uint8Array(CHANNELS * plane);
+  for (let channel = 0; channel < CHANNELS; channel++) {
+    for (let pixel = 0; pixel < plane; pixel++) {
+      pixels[channel * plane + pixel] = data[pixel * CHANNELS + channel]!;
+    }
+  }
+  return pixels;
+}

@@ -1,0 +1,213 @@
+/**
+ * Pixel images in memory, with the names, classes and texts that go with them.
+ *
+ * @module
+ */
+
+import { permutation } from "../../kernels/core/random.ts";
+
+/** What an {@linkcode ImageSet} is made of. The arrays are kept, not copied. */
+export interface ImageSetData {
+  /** Height and width of an image in pixels. */
+  readonly imageSize: number;
+  /** Channels of an image: 3 for RGB, 1 for grey. */
+  readonly channels: number;
+  /** Pixels [N, C, H, W], 0 to 255. */
+  readonly pixels: Uint8Array;
+  /** Names [N]: file names, or what the source calls its images. */
+  readonly names: readonly string[];
+  /** Class of each image [N]; all 0 if left out. */
+  readonly labels?: Uint32Array | undefined;
+  /** Names of the classes; empty if left out. */
+  readonly classes?: readonly string[] | undefined;
+  /** A text for each image [N], where the source has one. */
+  readonly texts?: readonly string[] | undefined;
+}
+
+/** How {@linkcode ImageSet.split} chooses. */
+export interface SplitOptions {
+  /** Number of images to hold out, from 1 to size − 1. */
+  readonly heldOut: number;
+  /** Seed of the choice. */
+  readonly seed: number | bigint;
+}
+
+/** The two parts that {@linkcode ImageSet.split} returns; together they are the whole set. */
+export interface Split {
+  /** The images to train on, in the order of the whole set. */
+  readonly train: ImageSet;
+  /** The images kept apart, in the order of the whole set. */
+  readonly heldOut: ImageSet;
+}
+
+/**
+ * Epoch number of the permutation that chooses held-out images: the last one there is, so that no
+ * epoch of a training run that has the same seed draws the same order.
+ */
+const SPLIT_EPOCH = 2 ** 32 - 1;
+
+/**
+ * N square images of one size held as bytes [N, C, H, W], read in batches of floats.
+ *
+ * @example
+ * ```ts
+ * import { ImageSet } from "@gmem/gmem";
+ *
+ * const images = new ImageSet({
+ *   imageSize: 1,
+ *   channels: 1,
+ *   pixels: Uint8Array.of(0, 255),
+ *   names: ["black", "white"],
+ * });
+ * images.read(Uint32Array.of(1, 0)); // Float32Array [1, -1]
+ * ```
+ */
+export class ImageSet {
+  /** Number of images N. */
+  readonly size: number;
+  /** Height and width of an image in pixels. */
+  readonly imageSize: number;
+  /** Channels of an image: 3 for RGB, 1 for grey. */
+  readonly channels: number;
+  /** Pixels [N, C, H, W], 0 to 255. */
+  readonly pixels: Uint8Array;
+  /** Class of each image [N], an index into {@linkcode classes}; all 0 without classes. */
+  readonly labels: Uint32Array;
+  /** Names of the classes; empty where the source has none. */
+  readonly classes: readonly string[];
+  /** Names of the images [N]. */
+  readonly names: readonly string[];
+  /** A text for each image [N], or undefined where the source has none. */
+  readonly texts: readonly string[] | undefined;
+
+  /**
+   * Makes a set from its arrays, which it keeps.
+   *
+   * Throws a RangeError if there is no image, if a size is not a positive integer or if a label has
+   * no class, and a TypeError if the arrays are not all of N images.
+   */
+  constructor(data: ImageSetData) {
+    const { imageSize, channels, pixels, names, classes = [], texts } = data;
+    const size = names.length;
+    const labels = data.labels ?? new Uint32Array(size);
+    if (size === 0) {
+      throw new RangeError("Cannot make an image set: it has no images, expected at least one");
+    }
+    for (const [name, value] of Object.entries({ imageSize, channels })) {
+      if (!Number.isInteger(value) || value < 1) {
+        throw new RangeError(
+          `Cannot make an image set: ${name} is ${value}, expected a positive integer`,
+        );
+      }
+    }
+    const expectedPixels = size * channels * imageSize * imageSize;
+    if (pixels.length !== expectedPixels) {
+      throw new TypeError(
+        `Cannot make an image set: pixels has ${pixels.length} bytes, expected ${expectedPixels} ` +
+          `for [${size}, ${channels}, ${imageSize}, ${imageSize}]`,
+      );
+    }
+    if (labels.length !== size) {
+      throw new TypeError(
+        `Cannot make an image set: labels has ${labels.length} entries, expected ${size}`,
+      );
+    }
+    if (texts !== undefined && texts.length !== size) {
+      throw new TypeError(
+        `Cannot make an image set: texts has ${texts.length} entries, expected ${size}`,
+      );
+    }
+    const labelEnd = Math.max(1, classes.length);
+    const wrongLabel = labels.findIndex((label) => label >= labelEnd);
+    if (wrongLabel >= 0) {
+      throw new RangeError(
+        `Cannot make an image set: image ${wrongLabel} has label ${labels[wrongLabel]}, ` +
+          `expected a label below ${labelEnd}`,
+      );
+    }
+    this.size = size;
+    this.imageSize = imageSize;
+    this.channels = channels;
+    this.pixels = pixels;
+    this.labels = labels;
+    this.classes = classes;
+    this.names = names;
+    this.texts = texts;
+  }
+
+  /**
+   * Reads a batch of images [n, C, H, W] as floats in [-1, 1]: x / 127.5 − 1.
+   *
+   * Throws a RangeError if an index is not below the size of the set.
+   */
+  read(indices: Uint32Array): Float32Array {
+    const length = this.#imageLength;
+    const batch = new Float32Array(indices.length * length);
+    for (let row = 0; row < indices.length; row++) {
+      const start = this.#offset(indices[row]!);
+      for (let element = 0; element < length; element++) {
+        batch[row * length + element] = this.pixels[start + element]! / 127.5 - 1;
+      }
+    }
+    return batch;
+  }
+
+  /**
+   * Copies the chosen images, in the given order, to a set of their own that has the same classes.
+   *
+   * Throws a RangeError if there is no index or if one is not below the size of the set.
+   */
+  subset(indices: Uint32Array): ImageSet {
+    const length = this.#imageLength;
+    const pixels = new Uint8Array(indices.length * length);
+    for (let row = 0; row < indices.length; row++) {
+      const start = this.#offset(indices[row]!);
+      pixels.set(this.pixels.subarray(start, start + length), row * length);
+    }
+    const texts = this.texts;
+    return new ImageSet({
+      imageSize: this.imageSize,
+      channels: this.channels,
+      pixels,
+      names: Array.from(indices, (index) => this.names[index]!),
+      labels: Uint32Array.from(indices, (index) => this.labels[index]!),
+      classes: this.classes,
+      texts: texts && Array.from(indices, (index) => texts[index]!),
+    });
+  }
+
+  /**
+   * Splits off a random part, the same one for the same size, seed and number.
+   *
+   * Throws a RangeError unless both parts have at least one image, and what
+   * {@linkcode permutation} throws for the seed.
+   */
+  split(options: SplitOptions): Split {
+    const { heldOut, seed } = options;
+    if (!Number.isInteger(heldOut) || heldOut < 1 || heldOut >= this.size) {
+      throw new RangeError(
+        `Cannot split an image set of ${this.size}: heldOut is ${heldOut}, ` +
+          `expected an integer from 1 to ${this.size - 1}`,
+      );
+    }
+    const order = permutation(this.size, seed, SPLIT_EPOCH);
+    return {
+      train: this.subset(order.slice(heldOut).sort()),
+      heldOut: this.subset(order.slice(0, heldOut).sort()),
+    };
+  }
+
+  get #imageLength(): number {
+    return this.channels * this.imageSize * this.imageSize;
+  }
+
+  #offset(index: number): number {
+    if (index >= this.size) {
+      throw new RangeError(
+        `Cannot read image ${index}: the set has ${this.size} images, ` +
+          `expected an index from 0 to ${this.size - 1}`,
+      );
+    }
+    return index * this.#imageLength;
+  }
+}

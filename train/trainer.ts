@@ -1,0 +1,427 @@
+/**
+ * The training loop (GMem, algorithm 1).
+ *
+ * @module
+ */
+
+import type { Bank } from "../bank/bank.ts";
+import type { Device } from "../kernels/core/device.ts";
+import { storeAt } from "../kernels/core/in_place.ts";
+import { Random, Stream } from "../kernels/core/random.ts";
+import { Tape } from "../kernels/core/tape.ts";
+import type { Shape, Tensor } from "../kernels/core/tensor.ts";
+import { interpolate } from "../kernels/interpolate/mod.ts";
+import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
+import { randomNormal } from "../kernels/random_normal/mod.ts";
+import type { Interpolant } from "../model/interpolants/interpolant.ts";
+import { linearInterpolant } from "../model/interpolants/linear.ts";
+import { lossCoefficients, type LossWeighting, type Prediction } from "../model/interpolants/prediction.ts";
+import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolants/time.ts";
+import type { SiT } from "../model/sit.ts";
+import { DataOrder } from "./data_order.ts";
+import { denoisingLoss } from "./loss.ts";
+import { AdamW } from "./optimizers/adamw.ts";
+
+/** Images or latents to train on; {@linkcode ImageSet} is one. */
+export interface TrainingData {
+  /** Number of images. */
+  readonly size: number;
+  /** Class of each image [N]; used with label conditioning. */
+  readonly labels: Uint32Array;
+  /** Images [n, C, H, W] in [-1, 1]; a promise is awaited before the step is recorded. */
+  read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
+}
+
+/** What is trained, on what, and how. Defaults are those of SiT and the GMem paper. */
+export interface TrainerOptions {
+  /** The network; its store's seed decided the initial weights. */
+  readonly model: SiT;
+  /** The images. */
+  readonly dataset: TrainingData;
+  /** Snippet i belongs to image i; needed with snippet conditioning. */
+  readonly bank?: Bank | undefined;
+  /** Images in a step. Default 256. */
+  readonly batchSize?: number;
+  /** Parts of a batch that run one after the other; divides the batch size. Default 1. */
+  readonly gradientAccumulation?: number;
+  /** Seed of data order, times, noise and masks. Default 0. */
+  readonly seed?: number;
+  /** Path from noise to data. Default linear. */
+  readonly interpolant?: Interpolant;
+  /** What the network predicts. Default `"velocity"`. */
+  readonly prediction?: Prediction;
+  /** Weight of the loss over time. Default `"none"`. */
+  readonly weighting?: LossWeighting;
+  /** Distribution of the times. Default `"uniform"`. */
+  readonly timeDistribution?: "uniform" | "logit-normal";
+  /** Add 1 − cosine between output and target over the channels (LightningDiT). Default `false`. */
+  readonly cosineLoss?: boolean;
+  /** How snippets are hidden; none if left out. The paper's best is `zero`, 0.4. */
+  readonly mask?: { readonly kind: SnippetMaskKind; readonly ratio: number } | undefined;
+  /** Share of labels replaced by the null class. Default 0.1; used with label conditioning. */
+  readonly classDropout?: number;
+  /** Mirror half of the images. Default `false`. */
+  readonly flip?: boolean;
+  /** Learning rate after warm-up. Default 1e-4. */
+  readonly learningRate?: number;
+  /** Steps over which the learning rate rises from zero. Default 0. */
+  readonly warmupSteps?: number;
+  /** AdamW's constants. Defaults 0.9, 0.999, 1e-8, 0. */
+  readonly optimizer?: {
+    readonly beta1?: number;
+    readonly beta2?: number;
+    readonly epsilon?: number;
+    readonly weightDecay?: number;
+  };
+  /** Largest norm of the gradient; `null` does not clip. Default 1. */
+  readonly clip?: number | null;
+  /** Decay of the moving average of the weights. Default 0.9999. */
+  readonly emaDecay?: number;
+  /** Let that decay rise over the first steps. Default `false`. */
+  readonly emaWarmup?: boolean;
+  /** Compute activations again in the backward pass. Default `false`. */
+  readonly recompute?: boolean;
+}
+
+/** How long to run, and how often to look. */
+export interface RunOptions {
+  /** Step to stop after, counted from the start of training. */
+  readonly steps: number;
+  /** Steps between two yields. Default 50. */
+  readonly logEvery?: number;
+  /** Most steps between two waits for the GPU. Default 10. */
+  readonly syncEvery?: number;
+  /** Stops after the current step when it fires. */
+  readonly signal?: AbortSignal;
+  /** Called after each step was recorded. */
+  readonly onStep?: (step: number) => void;
+}
+
+/** What a log line says: means over the steps since the last one. */
+export interface TrainRecord {
+  /** Steps done. */
+  readonly step: number;
+  /** Mean loss. */
+  readonly loss: number;
+  /** Mean norm of the gradient before clipping. */
+  readonly gradientNorm: number;
+  /** Steps that were skipped for a non-finite gradient. */
+  readonly skipped: number;
+  /** Images a second, by the wall clock. */
+  readonly imagesPerSecond: number;
+}
+
+/** Training cannot go on: the loss is not a finite number. */
+export class NonFiniteLossError extends Error {
+  override readonly name = "NonFiniteLossError";
+  /** The step whose loss it was, from 1. */
+  readonly step: number;
+
+  /** Makes the error. */
+  constructor(step: number, loss: number) {
+    super(`Cannot go on training: the loss of step ${step} is ${loss}, expected a finite number`);
+    this.step = step;
+  }
+}
+
+/** Longest wait, in milliseconds, that queued work may cause: work in flight must stay short. */
+const MAX_QUEUED_MILLISECONDS = 1500;
+
+/**
+ * Trains a model. Every random draw is a function of the seed and the step, so a run that was saved
+ * and resumed is bit-equal to one that was not interrupted.
+ *
+ * @example
+ * ```ts ignore
+ * const trainer = new Trainer({ model, bank, dataset, batchSize: 64, learningRate: 1e-3 });
+ * for await (const { step, loss } of trainer.run({ steps: 1000 })) console.log(step, loss);
+ * ```
+ */
+export class Trainer implements Disposable {
+  /** The device that trains. */
+  readonly device: Device;
+  /** The optimiser, with the moving average of the weights. */
+  readonly optimizer: AdamW;
+  readonly #options: Required<Omit<TrainerOptions, "bank" | "mask" | "optimizer">>;
+  readonly #bank: Bank | undefined;
+  readonly #mask: TrainerOptions["mask"];
+  readonly #order: DataOrder;
+  readonly #inputs: {
+    readonly images: Tensor;
+    readonly times: Tensor;
+    readonly coefficients: Tensor;
+    readonly scales: Tensor;
+    readonly condition: Tensor;
+  };
+  #step = 0;
+
+  /** Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together. */
+  constructor(options: TrainerOptions) {
+    const { model, dataset, bank } = options;
+    this.device = model.device;
+    this.#bank = bank;
+    this.#mask = options.mask;
+    this.#options = {
+      batchSize: 256,
+      gradientAccumulation: 1,
+      seed: 0,
+      interpolant: linearInterpolant,
+      prediction: "velocity",
+      weighting: "none",
+      timeDistribution: "uniform",
+      cosineLoss: false,
+      classDropout: 0.1,
+      flip: false,
+      learningRate: 1e-4,
+      warmupSteps: 0,
+      clip: 1,
+      emaDecay: 0.9999,
+      emaWarmup: false,
+      recompute: false,
+      ...options,
+    };
+    checkParts(options, this.#options);
+    const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup } = this.#options;
+    this.#order = new DataOrder({ size: dataset.size, seed });
+    this.optimizer = new AdamW(model.parameters, {
+      ...options.optimizer,
+      ...(clip !== null && { clip }),
+      emaDecay,
+      emaWarmup,
+    });
+    const { inputSize, channels } = model.options;
+    const part = batchSize / gradientAccumulation;
+    // Inputs have buffers of their own: a pooled one could still be read by recorded work.
+    this.#inputs = this.device.unscoped(() => ({
+      images: this.device.empty([part, channels, inputSize, inputSize]),
+      times: this.device.empty([part]),
+      coefficients: this.device.empty([part, 4]),
+      scales: this.device.empty([part]),
+      condition: this.device.empty([part], { dtype: "u32" }),
+    }));
+  }
+
+  /** Steps done so far; set when a run is resumed. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Goes on from a step whose parameters and optimiser state were loaded. */
+  set step(step: number) {
+    this.#step = step;
+    this.optimizer.stepCount = step;
+  }
+
+  /**
+   * Trains until `steps` are done and yields a record every `logEvery` steps and at the end.
+   * Throws {@linkcode NonFiniteLossError} when the loss is no finite number.
+   */
+  async *run(options: RunOptions): AsyncGenerator<TrainRecord> {
+    const { steps, logEvery = 50, syncEvery = 10, signal, onStep } = options;
+    const { batchSize, gradientAccumulation: parts } = this.#options;
+    const columns = parts + 2;
+    using history = this.device.unscoped(() => this.device.empty([logEvery, columns]));
+    let logged = this.#step, loggedAt = performance.now();
+    let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
+    while (this.#step < steps && !signal?.aborted) {
+      await this.#recordStep(history, (this.#step - logged) * columns);
+      onStep?.(this.#step);
+      const last = this.#step === steps || signal?.aborted;
+      if (this.#step - synced >= syncSteps && !last) {
+        await this.device.settle();
+        const now = performance.now(), perStep = (now - syncedAt) / (this.#step - synced);
+        syncSteps = Math.max(1, Math.min(syncEvery, Math.floor(MAX_QUEUED_MILLISECONDS / perStep)));
+        [synced, syncedAt] = [this.#step, now];
+      }
+      if (this.#step - logged < logEvery && !last) continue;
+      const rows = await history.read(), count = this.#step - logged;
+      const now = performance.now();
+      const record = summarize(rows, { first: logged + 1, count, parts });
+      const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
+      [logged, synced] = [this.#step, this.#step];
+      yield { step: this.#step, ...record, imagesPerSecond };
+      // Whatever the caller did meanwhile (pictures, checkpoints) is not training time.
+      loggedAt = syncedAt = performance.now();
+    }
+  }
+
+  /**
+   * Runs `fn` with the averaged weights in the model. `fn` only records, as sampling does; read its
+   * result afterwards.
+   */
+  withAverages<T>(fn: () => T): T {
+    const { parameters } = this.#options.model;
+    return parameters.withValues(this.optimizer.averages, fn);
+  }
+
+  /** Releases the optimiser and the inputs; the model is the caller's. */
+  dispose(): void {
+    for (const tensor of Object.values(this.#inputs)) tensor.dispose();
+    this.optimizer.dispose();
+  }
+
+  /** As {@linkcode Trainer.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async #recordStep(history: Tensor, row: number): Promise<void> {
+    const { batchSize, gradientAccumulation: parts, dataset, learningRate, warmupSteps } =
+      this.#options;
+    const part = batchSize / parts;
+    const indices = this.#order.take(this.#step * batchSize, batchSize);
+    for (let i = 0; i < parts; i++) {
+      const chosen = indices.subarray(i * part, (i + 1) * part);
+      const images = await dataset.read(chosen);
+      this.#writeInputs(chosen, images, i * part);
+      this.device.scope(() => {
+        const loss = this.#differentiate(i * part, 1 / parts);
+        storeAt(history, loss, { first: row + i });
+      });
+    }
+    const warmup = warmupSteps > 0 ? Math.min(1, (this.#step + 1) / warmupSteps) : 1;
+    this.device.scope(() => {
+      const norm = this.optimizer.step({ learningRate: learningRate * warmup });
+      storeAt(history, norm, { first: row + parts });
+    });
+    this.device.flush();
+    this.#step++;
+  }
+
+  #writeInputs(indices: Uint32Array, images: Float32Array, firstSample: number): void {
+    const { interpolant, prediction, weighting, seed, flip } = this.#options;
+    const count = indices.length;
+    const times = this.#drawTimes(count, firstSample);
+    const coefficients = new Float32Array(count * 4), scales = new Float32Array(count);
+    for (let i = 0; i < count; i++) {
+      const t = times[i]!;
+      const loss = lossCoefficients(interpolant, prediction, { t, weighting });
+      coefficients.set(
+        [interpolant.alpha(t), interpolant.sigma(t), loss.data, loss.noise],
+        4 * i,
+      );
+      scales[i] = loss.outputScale;
+    }
+    if (flip) mirrorSome(images, { shape: this.#inputs.images.shape, seed, step: this.#step, firstSample });
+    this.#inputs.images.write(images);
+    this.#inputs.times.write(times);
+    this.#inputs.coefficients.write(coefficients);
+    this.#inputs.scales.write(scales);
+    this.#inputs.condition.write(this.#bank ? indices : this.#drawLabels(indices, firstSample));
+  }
+
+  #drawTimes(count: number, firstSample: number): Float32Array {
+    const { interpolant, prediction, timeDistribution, seed } = this.#options;
+    const interval = trainInterval(interpolant, prediction);
+    const random = new Random(seed, Stream.Time);
+    return Float32Array.from({ length: count }, (_, i) => {
+      const place = [this.#step, firstSample + i, 0] as const;
+      return timeDistribution === "uniform"
+        ? uniformTime(random.uniform(...place), interval)
+        : logitNormalTime(random.normal(...place), interval);
+    });
+  }
+
+  #drawLabels(indices: Uint32Array, firstSample: number): Uint32Array {
+    const { dataset, model, classDropout, seed } = this.#options;
+    const { condition } = model.options;
+    const nullClass = "classes" in condition ? condition.classes : 0;
+    const random = new Random(seed, Stream.Label);
+    return indices.map((index, i) =>
+      random.uniform(this.#step, firstSample + i, 0) < classDropout
+        ? nullClass
+        : dataset.labels[index]!
+    );
+  }
+
+  #differentiate(firstSample: number, scale: number): Tensor {
+    const { model, seed, recompute, cosineLoss } = this.#options;
+    const { images, times, coefficients, scales } = this.#inputs;
+    const { device } = this, step = this.#step;
+    const noise = randomNormal(device, images.shape, {
+      seed,
+      stream: Stream.Noise,
+      step,
+      firstSample,
+    });
+    const { x, target } = interpolate(images, noise, { coefficients });
+    noise.dispose();
+    const condition = this.#condition(firstSample);
+    const tape = new Tape(device);
+    const loss = tape.record(() => {
+      const output = model.forward(x, times, condition, { recompute });
+      return denoisingLoss(output, target, { scales, cosineLoss });
+    });
+    tape.backward(loss, { scale });
+    return loss;
+  }
+
+  #condition(firstSample: number): Tensor {
+    const { seed } = this.#options;
+    const { condition } = this.#inputs;
+    if (!this.#bank) return condition;
+    const snippets = this.#bank.gather(condition);
+    return this.#mask
+      ? maskSnippets(snippets, { ...this.#mask, seed, step: this.#step, firstSample })
+      : snippets;
+  }
+}
+
+function checkParts(
+  given: TrainerOptions,
+  { batchSize, gradientAccumulation, dataset }: { batchSize: number; gradientAccumulation: number; dataset: TrainingData },
+): void {
+  const { condition } = given.model.options;
+  if (batchSize % gradientAccumulation !== 0) {
+    throw new RangeError(
+      `Cannot train: batch size ${batchSize} is no multiple of ${gradientAccumulation} parts`,
+    );
+  }
+  if ("classes" in condition) {
+    if (given.bank) throw new TypeError("Cannot train: a bank was given to a model with labels");
+    return;
+  }
+  if (!given.bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
+  if (given.bank.dim !== condition.snippetDim) {
+    throw new TypeError(
+      `Cannot train: snippets have ${given.bank.dim} components, the model expects ${condition.snippetDim}`,
+    );
+  }
+  if (given.bank.size !== dataset.size) {
+    throw new TypeError(
+      `Cannot train: the bank has ${given.bank.size} snippets for ${dataset.size} images, expected one each`,
+    );
+  }
+}
+
+function summarize(
+  rows: Float32Array,
+  { first, count, parts }: { first: number; count: number; parts: number },
+): Pick<TrainRecord, "loss" | "gradientNorm" | "skipped"> {
+  let loss = 0, gradientNorm = 0, skipped = 0;
+  for (let i = 0; i < count; i++) {
+    const row = rows.subarray(i * (parts + 2), (i + 1) * (parts + 2));
+    const stepLoss = row.subarray(0, parts).reduce((sum, value) => sum + value, 0) / parts;
+    if (!Number.isFinite(stepLoss)) throw new NonFiniteLossError(first + i, stepLoss);
+    loss += stepLoss / count;
+    if (row[parts + 1] === 0) skipped++;
+    else gradientNorm += row[parts]! / count;
+  }
+  return { loss, gradientNorm, skipped };
+}
+
+/** Mirrors, in place, the images that the flip stream picks. */
+function mirrorSome(
+  images: Float32Array,
+  options: { shape: Shape; seed: number; step: number; firstSample: number },
+): void {
+  const [count = 0, channels = 0, height = 0, width = 0] = options.shape;
+  const random = new Random(options.seed, Stream.Flip);
+  for (let i = 0; i < count; i++) {
+    if (random.uniform(options.step, options.firstSample + i, 0) >= 0.5) continue;
+    for (let row = 0; row < channels * height; row++) {
+      const first = (i * channels * height + row) * width;
+      images.subarray(first, first + width).reverse();
+    }
+  }
+}
