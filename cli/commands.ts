@@ -169,21 +169,31 @@ export const BANK_PROGRAM = {
   commands: { build: BANK_BUILD_COMMAND, inspect: BANK_INSPECT_COMMAND },
 } as const satisfies ProgramDefinition;
 
-/** `deno task verify`: checks files without loading them onto a device. */
+/** `deno task verify`: compares this project with recordings of the official code. */
 export const VERIFY_COMMAND = {
   name: "deno task verify",
-  summary: "Checks that checkpoints and banks are whole: headers, shapes, finite values.",
+  summary:
+    "Compares networks, losses, optimiser, samplers and bank with recorded official numbers.",
   positionals: [{
     name: "file",
     required: true,
     multiple: true,
-    description: "Safetensors file or checkpoint directory",
+    description: "Recordings of the official code (safetensors); the name says what they hold",
   }],
-  options: { json: JSON_LINES },
+  options: {
+    summary: {
+      type: "boolean",
+      description: "Print one line for each file, and the checks that failed",
+    },
+  },
   examples: [
     {
-      command: "deno task verify runs/emoji/step_0002000 bank.safetensors",
-      description: "Check a checkpoint and a bank.",
+      command: "deno task verify sit_tiny.safetensors",
+      description: "List every check of one network.",
+    },
+    {
+      command: "deno task verify goldens/*.safetensors --summary",
+      description: "See the largest error of many files.",
     },
   ],
 } as const satisfies CommandDefinition;

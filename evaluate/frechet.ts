@@ -51,7 +51,9 @@ export class GaussianStatistics {
   /** The unbiased covariance [dim, dim]; `RangeError` with fewer than two vectors. */
   covariance(): Float64Array {
     const { dim } = this, count = this.#count;
-    if (count < 2) throw new RangeError(`Cannot give a covariance of ${count} vectors: expected two`);
+    if (count < 2) {
+      throw new RangeError(`Cannot give a covariance of ${count} vectors: expected two`);
+    }
     const mean = this.mean(), out = new Float64Array(dim * dim);
     for (let i = 0; i < dim; i++) {
       for (let j = 0; j <= i; j++) {
@@ -78,7 +80,9 @@ export function frechetDistance(a: GaussianStatistics, b: GaussianStatistics): n
   for (let i = 0; i < dim; i++) distance += covarianceA[i * dim + i]! + covarianceB[i * dim + i]!;
   const root = symmetricRoot(covarianceA, dim);
   const middle = product(product(root, covarianceB, dim), root, dim);
-  for (const value of symmetricEigen(middle, dim).values) distance -= 2 * Math.sqrt(Math.max(value, 0));
+  for (const value of symmetricEigen(middle, dim).values) {
+    distance -= 2 * Math.sqrt(Math.max(value, 0));
+  }
   // Rounding may leave a small negative number where both sets are the same.
   return Math.max(distance, 0);
 }

@@ -145,8 +145,17 @@ export class SiT {
       sin: store.frozen("feat_rope.freqs_sin", [tokens, headWidth], constant(angles.sin)),
     };
     const qkNorm = !options.qkNorm ? "none" : rmsNorm ? "rms" : "layer";
-    const block = { width, heads, mlpRatio, swiglu, rmsNorm, noShift, zeroInit, qkNorm, rotary } as
-      const;
+    const block = {
+      width,
+      heads,
+      mlpRatio,
+      swiglu,
+      rmsNorm,
+      noShift,
+      zeroInit,
+      qkNorm,
+      rotary,
+    } as const;
     this.#blocks = Array.from(
       { length: depth },
       (_, i) => new SiTBlock(store.at(`blocks.${i}`), block),
@@ -209,9 +218,13 @@ export class SiT {
   ): { output: Tensor; tapped: Tensor | undefined } {
     const { inputSize, channels, patchSize: patch, projector } = this.options;
     const [batch = 0, ...rest] = x.shape;
-    if (formatShape(rest) !== formatShape([channels, inputSize, inputSize]) || t.elements !== batch) {
+    if (
+      formatShape(rest) !== formatShape([channels, inputSize, inputSize]) || t.elements !== batch
+    ) {
       throw new TypeError(
-        `Cannot run the model on states ${formatShape(x.shape)} at times ${formatShape(t.shape)}: ` +
+        `Cannot run the model on states ${formatShape(x.shape)} at times ${
+          formatShape(t.shape)
+        }: ` +
           `expected [B, ${channels}, ${inputSize}, ${inputSize}] and [B]`,
       );
     }
@@ -229,8 +242,10 @@ export class SiT {
       const see: Observe | undefined = observe &&
         ((name, activation) => observe(`blocks.${i}.${name}`, activation));
       const run = () => block.forward(inputs, activated, { observe: see });
-      tokens = device.named(`blocks.${i}`, () =>
-        recompute && device.tape ? device.tape.checkpoint([inputs, activated], run) : run());
+      tokens = device.named(
+        `blocks.${i}`,
+        () => recompute && device.tape ? device.tape.checkpoint([inputs, activated], run) : run(),
+      );
       observe?.(`blocks.${i}`, tokens);
       if (projector?.depth === i + 1) tapped = tokens;
     }

@@ -11,15 +11,15 @@ import { randomNormal } from "../kernels/random_normal/mod.ts";
 import type { SiT } from "../model/sit.ts";
 import type { SampleConfig } from "./config.ts";
 import { guided } from "./guidance.ts";
-import { countEvaluations, type Network, type Path, resolvePath, type SamplerStep } from "./network.ts";
-import { sampleDopri5 } from "./dopri5.ts";
 import {
-  type OdeSampler,
-  sampleEuler,
-  sampleHeun,
-  sampleMidpoint,
-  sampleRk4,
-} from "./ode.ts";
+  countEvaluations,
+  type Network,
+  type Path,
+  resolvePath,
+  type SamplerStep,
+} from "./network.ts";
+import { sampleDopri5 } from "./dopri5.ts";
+import { type OdeSampler, sampleEuler, sampleHeun, sampleMidpoint, sampleRk4 } from "./ode.ts";
 import { sampleEulerMaruyama, sampleSdeHeun, type SdeSampler } from "./sde.ts";
 import { odeTimes } from "./times.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";

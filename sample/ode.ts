@@ -27,8 +27,11 @@ function grid(options: OdeOptions): readonly number[] {
 /** Euler: x += h v(x, t). Order 1, one evaluation a step. */
 export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
   const v = velocity(network, options);
-  return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) =>
-    combine([[x, 1], [v(x, t), next - t]]));
+  return integrate(
+    x,
+    { times: grid(options), onStep: options.onStep },
+    (x, { t, next }) => combine([[x, 1], [v(x, t), next - t]]),
+  );
 }
 
 /**

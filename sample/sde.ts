@@ -16,14 +16,14 @@ import { dataCoefficients, velocityCoefficients } from "../model/interpolants/pr
 import { sampleInterval } from "../model/interpolants/time.ts";
 import { diffusionCoefficient, type DiffusionForm, driftCoefficients } from "./diffusion.ts";
 import { affine, integrate, type Network, resolvePath, type SamplerOptions } from "./network.ts";
-import { sdeTimes } from "./times.ts";
+import { odeTimes, sdeTimes } from "./times.ts";
 
 /** What ends an SDE sampler, without noise. */
 export type LastStep = "none" | "mean" | "euler" | "tweedie";
 
 /** Options of the SDE samplers. */
 export interface SdeOptions extends SamplerOptions {
-  /** Number of steps, the last one included. Default 50. */
+  /** Number of steps, at least 2; the last one, if there is one, is among them. Default 50. */
   readonly steps?: number;
   /** Form of the diffusion w(t) and its factor. Default `sigma`, 1. */
   readonly diffusion?: { readonly form: DiffusionForm; readonly norm?: number };
@@ -97,7 +97,9 @@ function makeProcess(network: Network, options: SdeOptions): Process {
     sde,
     ...(options.epsilon !== undefined && { epsilon: options.epsilon }),
   });
-  const times = sdeTimes(interval, steps);
+  const times = lastStep === "none"
+    ? odeTimes({ steps }, interval)
+    : sdeTimes(interval, steps).slice(0, -1);
   const end = interval[1];
 
   function diffusion(t: number): number {
@@ -125,11 +127,20 @@ function makeProcess(network: Network, options: SdeOptions): Process {
     drift,
     diffusion,
     noise: (x, step) =>
-      options.noise?.(step) ?? randomNormal(x.device, x.shape, { seed, stream: Stream.Sampler, step: step + 1, firstSample: 0 }),
+      options.noise?.(step) ??
+        randomNormal(x.device, x.shape, {
+          seed,
+          stream: Stream.Sampler,
+          step: step + 1,
+          firstSample: 0,
+        }),
     run(x, advance) {
-      const state = integrate(x, { times: times.slice(0, -1), onStep }, advance);
+      const state = integrate(x, { times, onStep }, advance);
       if (lastStep === "none") return state;
-      return integrate(state, { times: [end, 1], onStep: undefined }, finish);
+      const last = integrate(state, { times: [end, 1], onStep: undefined }, finish);
+      state.dispose();
+      onStep?.({ step: steps - 1, t: 1, x: last });
+      return last;
     },
   };
 }

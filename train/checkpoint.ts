@@ -62,7 +62,10 @@ export function readCheckpointState(path: string): CheckpointState {
   try {
     state = JSON.parse(Deno.readTextFileSync(file));
   } catch (cause) {
-    throw new CheckpointError(`Cannot read ${file}: ${(cause as Error).message}`, { path: file, cause });
+    throw new CheckpointError(`Cannot read ${file}: ${(cause as Error).message}`, {
+      path: file,
+      cause,
+    });
   }
   if (state?.format !== 1 || !Number.isSafeInteger(state.step) || state.step < 0) {
     throw new CheckpointError(
@@ -109,7 +112,10 @@ export async function saveCheckpoint(
 }
 
 /** Restores a trainer from a checkpoint, exactly: weights, average, moments, step. */
-export function loadCheckpoint(path: string, options: { trainer: Trainer; model: SiT }): CheckpointState {
+export function loadCheckpoint(
+  path: string,
+  options: { trainer: Trainer; model: SiT },
+): CheckpointState {
   const { trainer, model } = options;
   const state = readCheckpointState(path);
   loadWeights(join(path, "model.safetensors"), model);

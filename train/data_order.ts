@@ -10,7 +10,7 @@ export class DataOrder {
   readonly #size: number;
   readonly #seed: number;
   #epoch = -1;
-  #order = new Uint32Array();
+  #order: Uint32Array = new Uint32Array();
 
   /** Makes the order of `size` images. */
   constructor(options: { size: number; seed: number }) {

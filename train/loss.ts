@@ -21,6 +21,6 @@ export function denoisingLoss(
 ): Tensor {
   const square = meanSquare(output, target, options.scales ? { scale: options.scales } : {});
   if (!options.cosineLoss) return square;
-  const cosine = cosineLoss(output, target, { axis: 1, epsilon: 1e-8 });
+  const cosine = cosineLoss(output, target);
   return weightedSum([square, cosine], [1, 1]);
 }

@@ -15,7 +15,11 @@ import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
-import { lossCoefficients, type LossWeighting, type Prediction } from "../model/interpolants/prediction.ts";
+import {
+  lossCoefficients,
+  type LossWeighting,
+  type Prediction,
+} from "../model/interpolants/prediction.ts";
 import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolants/time.ts";
 import type { SiT } from "../model/sit.ts";
 import { DataOrder } from "./data_order.ts";
@@ -302,7 +306,9 @@ export class Trainer implements Disposable {
       );
       scales[i] = loss.outputScale;
     }
-    if (flip) mirrorSome(images, { shape: this.#inputs.images.shape, seed, step: this.#step, firstSample });
+    if (flip) {
+      mirrorSome(images, { shape: this.#inputs.images.shape, seed, step: this.#step, firstSample });
+    }
     this.#inputs.images.write(images);
     this.#inputs.times.write(times);
     this.#inputs.coefficients.write(coefficients);
@@ -344,7 +350,7 @@ export class Trainer implements Disposable {
       step,
       firstSample,
     });
-    const { x, target } = interpolate(images, noise, { coefficients });
+    const { x, target } = interpolate(images, noise, coefficients);
     noise.dispose();
     const condition = this.#condition(firstSample);
     const tape = new Tape(device);
@@ -369,7 +375,11 @@ export class Trainer implements Disposable {
 
 function checkParts(
   given: TrainerOptions,
-  { batchSize, gradientAccumulation, dataset }: { batchSize: number; gradientAccumulation: number; dataset: TrainingData },
+  { batchSize, gradientAccumulation, dataset }: {
+    batchSize: number;
+    gradientAccumulation: number;
+    dataset: TrainingData;
+  },
 ): void {
   const { condition } = given.model.options;
   if (batchSize % gradientAccumulation !== 0) {

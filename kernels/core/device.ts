@@ -172,6 +172,7 @@ export class Device implements Disposable {
 
   /** A tensor without defined contents, owned by the current scope or, outside of one, the caller. */
   empty(shape: Shape, options: { dtype?: DType } = {}): Tensor {
+    this.#assertUsable();
     for (const size of shape) {
       if (!Number.isInteger(size) || size < 0) {
         throw new RangeError(
@@ -214,6 +215,7 @@ export class Device implements Disposable {
       this.#scopes.pop();
     }
     if (result instanceof Promise) {
+      for (const tensor of made) tensor.dispose();
       throw new TypeError("Cannot scope an async function: expected one that only records");
     }
     const kept = new Set<Tensor>();
@@ -248,6 +250,7 @@ export class Device implements Disposable {
       );
     }
     this.recorder.dispatch({
+      name: kernel.name,
       pipeline: compiled.pipeline,
       group,
       params: kernel.params.length === 0 ? undefined : paramsWriter(kernel, options.params ?? {}),
@@ -267,6 +270,7 @@ export class Device implements Disposable {
 
   /** Submits, waits until the GPU is idle, and throws any error that it reported since the last wait. */
   async settle(): Promise<void> {
+    this.#assertUsable();
     this.flush();
     await this.gpu.queue.onSubmittedWorkDone();
     await this.#throwFailure();
@@ -274,6 +278,7 @@ export class Device implements Disposable {
 
   /** Copies a tensor's bytes to the CPU; see {@linkcode Tensor.read}. */
   async download(tensor: Tensor): Promise<ArrayBuffer> {
+    this.#assertUsable();
     this.flush();
     const { bytes } = tensor;
     if (bytes === 0) return new ArrayBuffer(0);
@@ -302,6 +307,7 @@ export class Device implements Disposable {
    * work is submitted first: values never reach an earlier command.
    */
   upload(tensor: Tensor, data: Float32Array | Uint32Array): void {
+    this.#assertUsable();
     this.flush();
     this.gpu.queue.writeBuffer(
       tensor.buffer,
@@ -315,6 +321,7 @@ export class Device implements Disposable {
 
   /** Records a copy of all elements of `source` into `target` of the same size. */
   copy(source: Tensor, target: Tensor): void {
+    this.#assertUsable();
     if (source.bytes !== target.bytes) {
       throw new TypeError(
         `Cannot copy ${formatShape(source.shape)} to ${formatShape(target.shape)}: sizes differ`,

@@ -31,7 +31,7 @@ const ENTRY = /@compute\s*@workgroup_size\(([^)]*)\)\s*fn\s+(\w+)/;
 const BINDING =
   /@group\(0\)\s*@binding\((\d+)\)\s*var(?:<\s*(storage|uniform)\s*(?:,\s*(read_write|read)\s*)?>)?\s*(\w+)\s*:\s*([^;]+);/g;
 const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
-const FIELD = /(\w+)\s*:\s*(u32|i32|f32)\s*,?/g;
+const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 const OVERRIDE = /override\s+(\w+)\s*:/g;
 
 function withoutComments(source: string): string {
@@ -85,11 +85,16 @@ export class Kernel {
     }
     this.bindings = bindings.sort((a, b) => a.index - b.index);
     const struct = PARAMS.exec(text)?.[1] ?? "";
-    this.params = [...struct.matchAll(FIELD)].map(([, name, type], index) => ({
-      name: name!,
-      type: type as ParamField["type"],
-      offset: index * 4,
-    }));
+    const fields = struct.split(",").map((field) => field.trim()).filter((field) => field !== "");
+    this.params = fields.map((field, index) => {
+      const [, name, type] = FIELD.exec(field) ?? [];
+      if (name === undefined) {
+        throw new SyntaxError(
+          `Cannot read kernel ${this.name}: field ${field} of Params, expected u32, i32 or f32`,
+        );
+      }
+      return { name, type: type as ParamField["type"], offset: index * 4 };
+    });
   }
 
   /** The complete text for a profile: the `enable` line that it needs, includes, shader. */

@@ -17,8 +17,13 @@ export type WriteParams = (
   firstWord: number,
 ) => void;
 
+/** Gives each dispatch a place for the times of its begin and end; see `bench/profile.ts`. */
+export type TimeDispatch = (name: string) => GPUComputePassTimestampWrites;
+
 /** One dispatch. */
 export interface Dispatch {
+  /** The kernel's name. */
+  readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   /** Absent for kernels without `Params`. */
@@ -33,6 +38,8 @@ export interface Dispatch {
 export class Recorder {
   /** Holds the parameters of one submit; bound at binding 0 of every kernel. */
   readonly paramsBuffer: GPUBuffer;
+  /** When set, every dispatch runs in a pass of its own that is timed. */
+  timeDispatch: TimeDispatch | undefined;
   readonly #gpu: GPUDevice;
   readonly #words: { u32: Uint32Array<ArrayBuffer>; i32: Int32Array; f32: Float32Array };
   #encoder: GPUCommandEncoder | undefined;
@@ -77,8 +84,12 @@ export class Recorder {
   }
 
   /** Appends a dispatch to the open pass. */
-  dispatch({ pipeline, group, params, workgroups }: Dispatch): void {
+  dispatch({ name, pipeline, group, params, workgroups }: Dispatch): void {
     if (params && this.#slots === SLOTS) this.submit();
+    if (this.timeDispatch) {
+      const timestampWrites = this.timeDispatch(name);
+      this.#pass = this.#endPass().beginComputePass({ timestampWrites });
+    }
     this.#pass ??= this.#commands().beginComputePass();
     this.#pass.setPipeline(pipeline);
     if (params) {

@@ -26,7 +26,7 @@ export interface Gradients {
 export interface TapeNode {
   /** The op's name, for errors. */
   readonly name: string;
-  /** Tensors that may need a gradient. */
+  /** Tensors that may need a gradient; only these may be passed to {@linkcode Gradients}. */
   readonly inputs: readonly Tensor[];
   /** The op's result. */
   readonly output: Tensor;
@@ -38,6 +38,11 @@ export interface TapeNode {
 
 interface Slot {
   readonly gradient: Tensor;
+}
+
+/** A node with the inputs that need a gradient, decided while all of them are alive. */
+interface RecordedNode extends TapeNode {
+  readonly needed: ReadonlySet<Tensor>;
 }
 
 /**
@@ -56,10 +61,11 @@ interface Slot {
  */
 export class Tape {
   readonly #device: Device;
-  readonly #nodes: TapeNode[] = [];
+  readonly #nodes: RecordedNode[] = [];
   readonly #tracked: Set<Storage>;
   readonly #watched = new Set<Storage>();
   readonly #slots: Map<Storage, Slot>;
+  #current: RecordedNode | undefined;
 
   /** Makes an empty tape. A nested tape shares the gradients of `parent`. */
   constructor(device: Device, options: { parent?: Tape } = {}) {
@@ -92,11 +98,8 @@ export class Tape {
 
   /** Appends an op's node when one of its inputs needs a gradient. Called by ops. */
   push(node: TapeNode): void {
-    if (!node.inputs.some((input) => this.#needs(input))) return;
-    this.#tracked.add(node.output.storage);
-    for (const tensor of node.saved) tensor.storage.retain();
-    node.output.storage.retain();
-    this.#nodes.push(node);
+    const needed = new Set(node.inputs.filter((input) => this.#isTracked(input)));
+    if (needed.size > 0) this.#append({ ...node, needed });
   }
 
   /**
@@ -106,14 +109,12 @@ export class Tape {
   checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
     const device = this.#device;
     const output = device.withTape(undefined, () => device.scope(fn));
-    this.#tracked.add(output.storage);
-    for (const tensor of inputs) tensor.storage.retain();
-    output.storage.retain();
-    this.#nodes.push({
+    this.#append({
       name: "checkpoint",
       inputs,
       output,
       saved: inputs,
+      needed: new Set(),
       backward: (dy) => {
         const inner = new Tape(device, { parent: this });
         const again = inner.record(() => device.scope(fn));
@@ -154,7 +155,7 @@ export class Tape {
         }`,
       );
     }
-    this.pass(output, cotangent);
+    this.#slots.set(output.storage, { gradient: cotangent.reshape(output.shape) });
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
       const { output, saved } = node;
       const slot = this.#slots.get(output.storage);
@@ -162,6 +163,7 @@ export class Tape {
         const watched = this.#watched.has(output.storage);
         // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
         const dy = watched ? this.#clone(slot.gradient) : slot.gradient;
+        this.#current = node;
         this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
         dy.dispose();
         if (!watched) this.#slots.delete(output.storage);
@@ -205,8 +207,23 @@ export class Tape {
     return copy;
   }
 
-  #needs(tensor: Tensor): boolean {
+  #append(node: RecordedNode): void {
+    this.#tracked.add(node.output.storage);
+    for (const tensor of node.saved) tensor.storage.retain();
+    node.output.storage.retain();
+    this.#nodes.push(node);
+  }
+
+  #isTracked(tensor: Tensor): boolean {
     return tensor instanceof Parameter ? !tensor.frozen : this.#tracked.has(tensor.storage);
+  }
+
+  #needs(tensor: Tensor): boolean {
+    const { name, inputs, needed } = this.#current!;
+    if (!inputs.includes(tensor)) {
+      throw new TypeError(`Cannot give ${name} a place for the gradient of what is no input of it`);
+    }
+    return needed.has(tensor);
   }
 
   #makeSlot(tensor: Tensor): Tensor {

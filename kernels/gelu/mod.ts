@@ -27,9 +27,9 @@ const BACKWARD: Readonly<Record<GeluVariant, Kernel>> = {
 };
 
 /**
- * gelu(x) = ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element for `x` of any shape: the
- * tanh approximation of "Gaussian error linear units" (Hendrycks and Gimpel, 2016, section 2), which
- * SiT uses. Finite for every finite x.
+ * gelu(x) = ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element for `x` of any shape:
+ * the tanh approximation of "Gaussian error linear units" (Hendrycks and Gimpel, 2016, section 2),
+ * which SiT uses. Finite for every finite x.
  */
 export function gelu(x: Tensor): Tensor {
   const { device } = x;

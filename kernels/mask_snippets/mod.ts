@@ -1,5 +1,5 @@
 /**
- * Masking of snippets in training (GMem, section 4.2 and its ablation).
+ * Masking of snippets in training (GMem, appendix A.2).
  *
  * @module
  */

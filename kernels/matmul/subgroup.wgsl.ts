@@ -37,7 +37,6 @@ fn block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {
 }
 
 fn store(batch: u32, row: u32, column4: u32, block: mat4x4f) {
-  if (row >= params.M || column4 * 4u >= params.N) { return; }
   let stride = params.N / 4u;
   let i = (batch * params.M + row) * stride + column4;
   var value = block;
@@ -48,10 +47,15 @@ fn store(batch: u32, row: u32, column4: u32, block: mat4x4f) {
   if (params.accumulate == 1u) {
     value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
   }
-  out[i] = value[0];
-  out[i + stride] = value[1];
-  out[i + 2u * stride] = value[2];
-  out[i + 3u * stride] = value[3];
+  // The rows are guarded by the end of the matrix: comparing the row itself, which is the same for
+  // a whole workgroup, makes this driver compile the kernel anew at every dispatch.
+  let end = (batch + 1u) * params.M * stride;
+  if (i < end && column4 < stride) {
+    out[i] = value[0];
+    out[i + stride] = value[1];
+    out[i + 2u * stride] = value[2];
+    out[i + 3u * stride] = value[3];
+  }
 }
 
 @compute @workgroup_size(8)

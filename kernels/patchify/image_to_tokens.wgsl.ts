@@ -1,7 +1,7 @@
 export default /* wgsl */ `
 // tokens[b][t][e] (+)= images[b][c][y][x], or 0 for a channel that the images lack
 //
-// images: [B, channels, height, width]; tokens: [B, T, token_channels patch^2], T patches row-major.
+// images: [B, channels, height, width]; tokens: [B, T, token_channels side^2], T patches of side x side pixels, row-major.
 // e is (c, py, px) with the last fastest, or (py, px, c) when channel_last is 1.
 // One invocation per element of tokens. No barrier. Exact (one rounding when it accumulates).
 
@@ -11,7 +11,7 @@ struct Params {
   token_channels: u32,
   height: u32,
   width: u32,
-  patch: u32,
+  side: u32,
   channel_last: u32,
   accumulate: u32,
 }
@@ -27,8 +27,8 @@ fn image_to_tokens(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= params.elements) { return; }
-  let patch = params.patch;
-  let area = patch * patch;
+  let side = params.side;
+  let area = side * side;
   let e = i % (params.token_channels * area);
   let token = i / (params.token_channels * area);
   var c = e / area;
@@ -37,11 +37,11 @@ fn image_to_tokens(
     c = e % params.token_channels;
     place = e / params.token_channels;
   }
-  let grid_width = params.width / patch;
-  let grid_height = params.height / patch;
+  let grid_width = params.width / side;
+  let grid_height = params.height / side;
   let b = token / (grid_width * grid_height);
-  let y = (token / grid_width) % grid_height * patch + place / patch;
-  let x = token % grid_width * patch + place % patch;
+  let y = (token / grid_width) % grid_height * side + place / side;
+  let x = token % grid_width * side + place % side;
   var value = 0.0;
   if (c < params.channels) {
     value = images[((b * params.channels + c) * params.height + y) * params.width + x];

@@ -29,7 +29,7 @@ interface Layout {
   readonly token_channels: number;
   readonly height: number;
   readonly width: number;
-  readonly patch: number;
+  readonly side: number;
   readonly channel_last: 0 | 1;
 }
 
@@ -54,7 +54,7 @@ export function patchify(images: Tensor, options: { patch: number }): Tensor {
     token_channels: channels,
     height,
     width,
-    patch,
+    side: patch,
     channel_last: 0,
   };
   const tokens = (height / patch) * (width / patch);
@@ -105,7 +105,7 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
     token_channels: tokenChannels,
     height: gridHeight * patch,
     width: gridWidth * patch,
-    patch,
+    side: patch,
     channel_last: 1,
   };
   const out = device.empty([batch, channels, layout.height, layout.width]);

@@ -1,7 +1,7 @@
 export default /* wgsl */ `
 // images[b][c][y][x] (+)= tokens[b][t][e]
 //
-// tokens: [B, T, token_channels patch^2], T patches row-major; images: [B, channels, height, width]
+// tokens: [B, T, token_channels side^2], T patches of side x side pixels, row-major; images: [B, channels, height, width]
 // with channels <= token_channels: the rest of the token is not read.
 // e is (c, py, px) with the last fastest, or (py, px, c) when channel_last is 1.
 // One invocation per pixel and channel. No barrier. Exact (one rounding when it accumulates).
@@ -12,7 +12,7 @@ struct Params {
   token_channels: u32,
   height: u32,
   width: u32,
-  patch: u32,
+  side: u32,
   channel_last: u32,
   accumulate: u32,
 }
@@ -28,16 +28,16 @@ fn tokens_to_image(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= params.elements) { return; }
-  let patch = params.patch;
-  let area = patch * patch;
+  let side = params.side;
+  let area = side * side;
   let x = i % params.width;
   let y = i / params.width % params.height;
   let plane = i / (params.width * params.height);
   let c = plane % params.channels;
   let b = plane / params.channels;
-  let grid_width = params.width / patch;
-  let token = (b * (params.height / patch) + y / patch) * grid_width + x / patch;
-  let place = y % patch * patch + x % patch;
+  let grid_width = params.width / side;
+  let token = (b * (params.height / side) + y / side) * grid_width + x / side;
+  let place = y % side * side + x % side;
   var e = c * area + place;
   if (params.channel_last == 1u) { e = place * params.token_channels + c; }
   var value = tokens[token * params.token_channels * area + e];

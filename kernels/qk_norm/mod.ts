@@ -66,7 +66,12 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
       statistics,
       out,
     },
-    params: { rows, heads, head_width: headWidth, epsilon: options.epsilon ?? (layer ? 1e-5 : 1e-6) },
+    params: {
+      rows,
+      heads,
+      head_width: headWidth,
+      epsilon: options.epsilon ?? (layer ? 1e-5 : 1e-6),
+    },
     workgroups,
     constants: { LAYER },
   });

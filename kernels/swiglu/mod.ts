@@ -21,7 +21,7 @@ const BACKWARD_TEXTURE = new Kernel({ source: backwardTextureSource, includes })
 
 /**
  * silu(x₁) · x₂ of the two halves of the last axis: `x` [..., 2h] gives [..., h], gate first
- * ("GLU variants improve transformer", Shazeer, 2020, eq. 6, without its products). Any h.
+ * ("GLU variants improve transformer", Shazeer, 2020, eq. 5, after its products). Any h.
  *
  * Throws `TypeError` when the last axis is odd.
  */

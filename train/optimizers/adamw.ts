@@ -5,20 +5,20 @@
  */
 
 import { adamwInto } from "../../kernels/adamw/mod.ts";
-import type { Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
+import type { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../../kernels/core/tensor.ts";
 import { globalNorm } from "../../kernels/global_norm/mod.ts";
 
 /** The constants of {@linkcode AdamW}. */
 export interface AdamWOptions {
-  /** Decay of the running mean of the gradient, in [0, 1). */
-  readonly beta1: number;
-  /** Decay of the running mean of the squared gradient, in [0, 1). */
-  readonly beta2: number;
-  /** Added to the root of the squared gradient before the division; above 0. */
-  readonly epsilon: number;
-  /** Share of a parameter taken off at each step, times the learning rate. */
-  readonly weightDecay: number;
+  /** Decay of the running mean of the gradient, in [0, 1). Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Decay of the running mean of the squared gradient, in [0, 1). Default 0.999. */
+  readonly beta2?: number | undefined;
+  /** Added to the root of the squared gradient before the division; above 0. Default 1e-8. */
+  readonly epsilon?: number | undefined;
+  /** Share of a parameter taken off at each step, times the learning rate. Default 0. */
+  readonly weightDecay?: number | undefined;
   /** Largest norm of the whole gradient; left out, it is not clipped. */
   readonly clip?: number | undefined;
   /** Decay of the moving average of the parameters, in [0, 1); left out, there is none. */
@@ -35,18 +35,6 @@ export interface AdamWStep {
   readonly gradientScale?: number | undefined;
 }
 
-/** The moving average of the parameters of a store. */
-export interface ParameterAverages {
-  /** Slabs parallel to the store's values. */
-  readonly slabs: readonly Tensor[];
-  /**
-   * Every parameter's name and average, in its shape and in the order of declaration; a frozen
-   * parameter is its own average. The tensors are views that belong to the caller's scope or, outside
-   * of one, the caller.
-   */
-  entries(): IterableIterator<[name: string, average: Tensor]>;
-}
-
 /**
  * AdamW with gradient clipping and a moving average of the parameters: two dispatches for each slab
  * and one more, whatever the number of parameters.
@@ -56,32 +44,31 @@ export interface ParameterAverages {
  *
  * @example
  * ```ts ignore
- * using optimizer = new AdamW(store, {
- *   beta1: 0.9,
- *   beta2: 0.999,
- *   epsilon: 1e-8,
- *   weightDecay: 0,
- *   clip: 1,
- *   emaDecay: 0.9999,
- * });
+ * using optimizer = new AdamW(store, { clip: 1, emaDecay: 0.9999 });
  * tape.backward(loss);
  * using normAndFactor = optimizer.step({ learningRate: 1e-4 });
  * ```
  */
 export class AdamW implements Disposable {
-  /** The moving average, where `emaDecay` was given; equal to the parameters at first. */
-  readonly averages: ParameterAverages | undefined;
+  /**
+   * Slabs with the moving average of the parameters, parallel to the store's values and equal to them
+   * at first; without `emaDecay` the values themselves. `store.withValues(averages, …)` samples
+   * with them.
+   */
+  readonly averages: readonly Tensor[];
   readonly #store: ParameterStore;
   readonly #options: AdamWOptions;
   readonly #firstMoments: readonly Tensor[];
   readonly #secondMoments: readonly Tensor[];
+  readonly #averageViews: readonly [name: string, average: Tensor][];
+  readonly #momentViews: readonly [key: string, moment: Tensor][];
   #stepCount = 0;
 
   /**
    * Makes the state of all trained parameters of `store`, which is in use from here on. Throws
    * `RangeError` when `emaDecay` is not in [0, 1); {@linkcode AdamW.step} checks the other numbers.
    */
-  constructor(store: ParameterStore, options: AdamWOptions) {
+  constructor(store: ParameterStore, options: AdamWOptions = {}) {
     const { emaDecay } = options;
     if (emaDecay !== undefined && !(emaDecay >= 0 && emaDecay < 1)) {
       throw new RangeError(
@@ -92,11 +79,20 @@ export class AdamW implements Disposable {
     this.#options = { ...options };
     this.#firstMoments = store.parallel();
     this.#secondMoments = store.parallel();
-    if (emaDecay !== undefined) {
-      const slabs = store.parallel();
-      this.averages = { slabs, entries: () => averageEntries(store, slabs) };
-      this.resetAverages();
-    }
+    this.averages = emaDecay === undefined ? store.values : store.parallel();
+    this.resetAverages();
+    const parameters = [...store.entries()];
+    // Views are made once, outside of every scope: whoever lists them has nothing to release.
+    [this.#averageViews, this.#momentViews] = store.device.unscoped(() => [
+      parameters.map(([name, parameter]) => [
+        name,
+        parameter.frozen ? parameter : store.view(this.averages, parameter),
+      ]),
+      parameters.filter(([, { frozen }]) => !frozen).flatMap(([name, parameter]) => [
+        [`exp_avg.${name}`, store.view(this.#firstMoments, parameter)],
+        [`exp_avg_sq.${name}`, store.view(this.#secondMoments, parameter)],
+      ]),
+    ]);
   }
 
   /** Steps so far, which decide bias correction and EMA warm-up; set when a run is resumed. */
@@ -115,21 +111,22 @@ export class AdamW implements Disposable {
 
   /**
    * Records one step on the accumulated gradients and zeroes them. Returns (norm before clipping,
-   * factor) [2]; the factor is 0 where the gradient is not finite and the step is skipped.
+   * factor) [2] in the caller's scope; the factor is 0 where the gradient is not finite and the step
+   * is skipped.
    */
   step(options: AdamWStep): Tensor {
     const { learningRate, gradientScale } = options;
-    const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
+    const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, clip } = this.#options;
     const { values, gradients } = this.#store;
     const step = this.#stepCount + 1;
     const factor = globalNorm(gradients, { maxNorm: clip, scale: gradientScale });
-    values.forEach((slab, i) => {
+    for (const [i, slab] of values.entries()) {
       adamwInto({
         values: slab,
         gradients: gradients[i]!,
         firstMoments: this.#firstMoments[i]!,
         secondMoments: this.#secondMoments[i]!,
-        averages: this.averages?.slabs[i],
+        averages: this.#hasAverages ? this.averages[i] : undefined,
         factor,
       }, {
         learningRate,
@@ -140,55 +137,56 @@ export class AdamW implements Disposable {
         step,
         emaDecay: this.#emaDecay(step),
       });
-    });
+    }
     this.#stepCount = step;
     return factor;
   }
 
   /** Records a copy of the parameters to the averages, as after loading parameters from a file. */
   resetAverages(): void {
-    this.averages?.slabs.forEach((slab, i) => {
-      this.#store.device.copy(this.#store.values[i]!, slab);
-    });
+    if (!this.#hasAverages) return;
+    const { device, values } = this.#store;
+    for (const [i, slab] of values.entries()) device.copy(slab, this.averages[i]!);
+  }
+
+  /**
+   * Every parameter's name and average, in its shape and in the order of declaration. A frozen
+   * parameter is its own average. The tensors are the optimiser's.
+   */
+  averageEntries(): IterableIterator<[name: string, average: Tensor]> {
+    return this.#averageViews.values();
   }
 
   /**
    * The moments of every trained parameter under the names of PyTorch: `exp_avg.<parameter>` and
-   * `exp_avg_sq.<parameter>`. The tensors are views that belong to the caller's scope or, outside of
-   * one, the caller.
+   * `exp_avg_sq.<parameter>`. The tensors are the optimiser's.
    */
-  *stateEntries(): IterableIterator<[key: string, moment: Tensor]> {
-    for (const parameter of trainedParameters(this.#store)) {
-      for (const [key, slabs] of this.#moments(parameter)) {
-        yield [key, this.#store.view(slabs, parameter)];
-      }
-    }
+  stateEntries(): IterableIterator<[key: string, moment: Tensor]> {
+    return this.#momentViews.values();
   }
 
   /**
-   * Sets the moments to what `read` gives for each key of {@linkcode AdamW.stateEntries}. Set
-   * {@linkcode AdamW.stepCount} and the averages as well. Throws `TypeError` when the number of values
-   * is not that of the parameter, and whatever `read` throws.
+   * Sets the moments to what `read` gives for each key of {@linkcode AdamW.stateEntries}. The averages
+   * and {@linkcode AdamW.stepCount} are set apart. Throws `TypeError` when the number of values is not
+   * that of the parameter, and whatever `read` throws.
    */
   loadState(read: (key: string) => Float32Array): void {
-    for (const parameter of trainedParameters(this.#store)) {
-      for (const [key, slabs] of this.#moments(parameter)) {
-        const values = read(key);
-        if (values.length !== parameter.elements) {
-          throw new TypeError(
-            `Cannot load ${key} ${formatShape(parameter.shape)}: ${values.length} values, ` +
-              `expected ${parameter.elements}`,
-          );
-        }
-        const { device } = this.#store;
-        device.scope(() => this.#store.view(slabs, parameter).write(values));
+    for (const [key, moment] of this.#momentViews) {
+      const values = read(key);
+      if (values.length !== moment.elements) {
+        throw new TypeError(
+          `Cannot load ${key} ${formatShape(moment.shape)}: ${values.length} values, ` +
+            `expected ${moment.elements}`,
+        );
       }
+      moment.write(values);
     }
   }
 
   /** Releases moments and averages. */
   dispose(): void {
-    const averages = this.averages?.slabs ?? [];
+    for (const [, view] of [...this.#averageViews, ...this.#momentViews]) view.dispose();
+    const averages = this.#hasAverages ? this.averages : [];
     for (const slab of [...this.#firstMoments, ...this.#secondMoments, ...averages]) slab.dispose();
   }
 
@@ -197,11 +195,8 @@ export class AdamW implements Disposable {
     this.dispose();
   }
 
-  #moments(parameter: Parameter): [key: string, slabs: readonly Tensor[]][] {
-    return [
-      [`exp_avg.${parameter.name}`, this.#firstMoments],
-      [`exp_avg_sq.${parameter.name}`, this.#secondMoments],
-    ];
+  get #hasAverages(): boolean {
+    return this.#options.emaDecay !== undefined;
   }
 
   #emaDecay(step: number): number | undefined {
@@ -209,20 +204,5 @@ export class AdamW implements Disposable {
     return emaDecay === undefined || !emaWarmup
       ? emaDecay
       : Math.min(emaDecay, (1 + step) / (10 + step));
-  }
-}
-
-function* trainedParameters(store: ParameterStore): IterableIterator<Parameter> {
-  for (const [, parameter] of store.entries()) {
-    if (!parameter.frozen) yield parameter;
-  }
-}
-
-function* averageEntries(
-  store: ParameterStore,
-  slabs: readonly Tensor[],
-): IterableIterator<[name: string, average: Tensor]> {
-  for (const [name, parameter] of store.entries()) {
-    yield [name, parameter.frozen ? parameter : store.view(slabs, parameter)];
   }
 }

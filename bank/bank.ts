@@ -1,0 +1,175 @@
+/**
+ * What a memory bank is: N unit-norm snippets of length d, one for each image, retrieved by index.
+ *
+ * @module
+ */
+
+import type { Tensor } from "../kernels/core/tensor.ts";
+import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
+import { findSnippetProblem } from "./normalize.ts";
+
+/** What is known of the images behind the snippets. Everything may be left out. */
+export interface ImageRecords {
+  /** Names of the images [N]. */
+  readonly names?: readonly string[] | undefined;
+  /** Class of each image [N]: an index into {@linkcode classes}, −1 for an image without. */
+  readonly labels?: ArrayLike<number> | undefined;
+  /** Names of the classes. */
+  readonly classes?: readonly string[] | undefined;
+  /** A text for each image [N]. */
+  readonly texts?: readonly string[] | undefined;
+}
+
+/** What made the snippets, as far as it is known. */
+export interface EncoderRecords {
+  /** The encoder that made the snippets; a new image needs the same one. */
+  readonly encoder?: EncoderDescription | undefined;
+  /** What that encoder was fitted to, by name; empty for an encoder that is a file of its own. */
+  readonly encoderWeights?: ReadonlyMap<string, EncoderWeight> | undefined;
+}
+
+/** What a bank keeps beside its snippets. */
+export interface BankRecords extends ImageRecords, EncoderRecords {}
+
+/** Snippets in memory, with what belongs to them. */
+export interface SnippetSet extends BankRecords {
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** Snippets [N, d], each of norm 1. */
+  readonly snippets: Float32Array;
+}
+
+/**
+ * A memory bank M of N snippets (GMem, section 4.1), on the GPU.
+ *
+ * @example
+ * ```ts ignore
+ * using bank = await loadBank(device, "bank.safetensors");
+ * const velocity = model.forward(x, t, bank.gather([3, 17, 42, 99]));
+ * ```
+ */
+export interface Bank extends Disposable {
+  /** Number of snippets N. */
+  readonly size: number;
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** The encoder that made the snippets, or undefined if it is not known. */
+  readonly encoder: EncoderDescription | undefined;
+  /** What that encoder was fitted to, by name. */
+  readonly encoderWeights: ReadonlyMap<string, EncoderWeight>;
+  /** Names of the images [N], or undefined. */
+  readonly names: readonly string[] | undefined;
+  /** Class of each image [N], −1 for an image without, or undefined. */
+  readonly labels: Int32Array | undefined;
+  /** Names of the classes; empty if there are none. */
+  readonly classes: readonly string[];
+  /** A text for each image [N], or undefined. */
+  readonly texts: readonly string[] | undefined;
+  /**
+   * Returns the snippets [B, d] of norm 1 with the given indices [B], in the caller's scope.
+   *
+   * Indices on the CPU are checked; a RangeError names the first that the bank does not have, and
+   * the size of the bank. A tensor of u32 indices, made by a caller who knows the size, is not
+   * read back and not checked: an index past the end means the last snippet.
+   */
+  gather(indices: Uint32Array | readonly number[] | Tensor): Tensor;
+  /**
+   * Returns one snippet [d]. Waits for the GPU.
+   *
+   * Throws a RangeError if the index is not a whole number from 0 to N − 1.
+   */
+  snippet(index: number): Promise<Float32Array>;
+}
+
+/** Per-image data of a snippet that is added to a bank. */
+export interface AddedRecord {
+  /** Name of the snippet; by default `added N` with its index. */
+  readonly name?: string;
+  /** Its class; −1, none, by default. */
+  readonly label?: number;
+  /** Its text; empty by default. */
+  readonly text?: string;
+}
+
+/** Which two snippets to mix, and how much of the first: alpha first + (1 − alpha) second. */
+export interface SnippetMix {
+  /** Index of the first snippet. */
+  readonly first: number;
+  /** Index of the second snippet. */
+  readonly second: number;
+  /** Share of the first snippet, 0 to 1. */
+  readonly alpha: number;
+}
+
+/** A bank that takes new snippets without training (GMem, section 4.4). */
+export interface ExtensibleBank extends Bank {
+  /**
+   * Adds external knowledge: the snippet [d] of a new image, made by the bank's encoder. Returns its
+   * index.
+   *
+   * Throws a RangeError unless the snippet has d finite values and norm 1.
+   */
+  addExternal(snippet: Float32Array, record?: AddedRecord): number;
+  /**
+   * Adds internal knowledge: the mix of two snippets of the bank (GMem, equation 11). Returns its
+   * index. Waits for the GPU.
+   *
+   * Throws a RangeError if the bank does not have an index or alpha is not from 0 to 1.
+   */
+  addInternal(mix: SnippetMix, record?: AddedRecord): Promise<number>;
+  /**
+   * Writes the bank to a safetensors file, all or nothing. Waits for the GPU.
+   *
+   * Throws a CheckpointError if the disk refuses; a file that was there stays as it was.
+   */
+  save(path: string): Promise<void>;
+}
+
+/**
+ * Checks indices against a bank's size and returns them as u32.
+ *
+ * Throws a RangeError that names the first wrong one and the size.
+ */
+export function checkIndices(indices: ArrayLike<number>, size: number): Uint32Array {
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]!;
+    if (!Number.isInteger(index) || index < 0 || index >= size) {
+      throw new RangeError(
+        `Cannot retrieve snippet ${index}: the bank has ${size} snippets, ` +
+          `expected a whole number from 0 to ${size - 1}`,
+      );
+    }
+  }
+  return Uint32Array.from(indices);
+}
+
+/**
+ * Checks a mix against a bank's size.
+ *
+ * Throws a RangeError if the bank does not have an index or alpha is not from 0 to 1.
+ */
+export function checkMix(mix: SnippetMix, size: number): void {
+  checkIndices([mix.first, mix.second], size);
+  if (!(mix.alpha >= 0 && mix.alpha <= 1)) {
+    throw new RangeError(
+      `Cannot mix snippets: alpha is ${mix.alpha}, expected a number from 0 to 1`,
+    );
+  }
+}
+
+/**
+ * Checks a snippet that is to be added to a bank.
+ *
+ * Throws a RangeError unless it has `dim` finite values and norm 1.
+ */
+export function checkAddedSnippet(snippet: Float32Array, dim: number): void {
+  if (snippet.length !== dim) {
+    throw new RangeError(
+      `Cannot add a snippet of length ${snippet.length}: the bank holds snippets of ${dim}`,
+    );
+  }
+  const problem = findSnippetProblem(snippet, { dim });
+  if (problem !== undefined) {
+    throw new RangeError(`Cannot add to the bank: ${problem.state}`);
+  }
+}

@@ -1,0 +1,451 @@
+/**
+ * Banks as safetensors files.
+ *
+ * | tensor | type | shape | what |
+ * |---|---|---|---|
+ * | `snippets` | F32, or read as F16, BF16 | [N, d] | full bank: snippets of norm 1 |
+ * | `coefficients` | F32, or read as F16, BF16 | [N, r] | low-rank bank: C = U S^½ |
+ * | `basis` | F32 | [d, r] | low-rank bank: B = V S^½ |
+ * | `singular_values` | F32 | [r] | low-rank bank: S |
+ * | `mean` | F32 | [d] | low-rank bank: μ |
+ * | `labels` | I32 | [N] | class of each image, −1 for none (optional) |
+ * | `names`, `texts` | U8 | [bytes] | a JSON array of N strings in UTF-8 (optional) |
+ * | `encoder.*` | F32 | any | what the encoder was fitted to (optional) |
+ *
+ * Metadata: `format` is `gmem-bank` and `version` is `1`; `encoder` is the encoder's description and
+ * `classes` an array of names, both in JSON and both optional. A file without metadata is read as
+ * well, so that snippets from other programs need nothing but the tensor `snippets`. Tensors of other
+ * names are left alone.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "../kernels/core/errors.ts";
+import {
+  SafetensorsFile,
+  type SafetensorsTensor,
+  SafetensorsWriter,
+  writeSafetensors,
+} from "../kernels/core/safetensors.ts";
+import type { BankRecords, SnippetSet } from "./bank.ts";
+import {
+  type EncoderDescription,
+  type EncoderWeight,
+  parseEncoderDescription,
+} from "./encoders/encoder.ts";
+import { findSnippetProblem, normalizeSnippets } from "./normalize.ts";
+import { findRecordProblem } from "./records.ts";
+import {
+  findFactorProblem,
+  type LowRankFactors,
+  reconstructRows,
+  type SharedFactors,
+  type SnippetSource,
+} from "./svd.ts";
+
+const FORMAT = "gmem-bank";
+const VERSION = "1";
+
+/** Prefix of the encoder's weights among the tensors. */
+const ENCODER = "encoder.";
+
+/** A low-rank bank in memory. */
+export interface LowRankSet extends BankRecords, LowRankFactors {}
+
+/** A full bank that is written piece by piece. */
+export interface BankDeclaration extends BankRecords {
+  /** Number of snippets N. */
+  readonly size: number;
+  /** Length d of a snippet. */
+  readonly dim: number;
+}
+
+/**
+ * A bank file open for reading. Its records are read and checked when it is opened, its snippets
+ * when they are asked for.
+ *
+ * @example
+ * ```ts ignore
+ * using file = BankFile.open("bank.safetensors");
+ * console.log(file.size, file.dim, file.encoder?.kind);
+ * const first = file.rows(0, 10); // Float32Array [10 d]
+ * ```
+ */
+export class BankFile implements SnippetSource, Disposable {
+  /** The file's path. */
+  readonly path: string;
+  /** Number of snippets N. */
+  readonly size: number;
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** Rank r of a low-rank bank; undefined for a full one. */
+  readonly rank: number | undefined;
+  /** The encoder that made the snippets, or undefined if the file does not say. */
+  readonly encoder: EncoderDescription | undefined;
+  /** What it was fitted to, by name. */
+  readonly encoderWeights: ReadonlyMap<string, EncoderWeight>;
+  /** Names of the images [N], or undefined. */
+  readonly names: readonly string[] | undefined;
+  /** Class of each image [N], −1 for none, or undefined. */
+  readonly labels: Int32Array | undefined;
+  /** Names of the classes; empty if there are none. */
+  readonly classes: readonly string[];
+  /** A text for each image [N], or undefined. */
+  readonly texts: readonly string[] | undefined;
+  readonly #file: SafetensorsFile;
+  #factors: SharedFactors | undefined;
+
+  private constructor(file: SafetensorsFile) {
+    this.#file = file;
+    this.path = file.path;
+    checkFormat(file);
+    const lowRank = file.has("coefficients") && !file.has("snippets");
+    const [size, width] = readTableShape(file, lowRank ? "coefficients" : "snippets");
+    this.size = size;
+    this.rank = lowRank ? width : undefined;
+    this.dim = lowRank ? readLowRankDim(file, width) : width;
+    this.encoder = readEncoder(file);
+    this.encoderWeights = new Map(
+      file.keys().filter((key) => key.startsWith(ENCODER)).map((key) => [
+        key.slice(ENCODER.length),
+        { shape: file.entry(key).shape, values: file.readFloat32(key) },
+      ]),
+    );
+    this.classes = readStrings(file, "classes", file.metadata["classes"]) ?? [];
+    this.names = readStrings(file, "names", readText(file, "names"));
+    this.texts = readStrings(file, "texts", readText(file, "texts"));
+    this.labels = file.has("labels") ? Int32Array.from(file.readIntegers("labels")) : undefined;
+    const problem = findRecordProblem(this, this);
+    if (problem !== undefined) throw bankError(file.path, problem);
+  }
+
+  /**
+   * Opens the bank at `path`.
+   *
+   * Throws a {@linkcode CheckpointError} that says what is wrong if the file is not a bank, or if its
+   * parts do not fit each other.
+   */
+  static open(path: string): BankFile {
+    const file = SafetensorsFile.open(path);
+    try {
+      return new BankFile(file);
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Everything beside the snippets. */
+  get records(): BankRecords {
+    const { encoder, encoderWeights, names, labels, classes, texts } = this;
+    return { encoder, encoderWeights, names, labels, classes, texts };
+  }
+
+  /**
+   * Reads `count` snippets [count, d] from the one of index `first` on; those of a low-rank bank are
+   * reconstructed and normalised.
+   *
+   * Throws a RangeError if the bank does not have them, and a {@linkcode CheckpointError} that names
+   * the snippet if one is not finite or not of norm 1.
+   */
+  rows(first: number, count: number): Float32Array {
+    const { path, size, dim, rank } = this;
+    if (
+      !Number.isInteger(first) || !Number.isInteger(count) || first < 0 || count < 0 ||
+      first + count > size
+    ) {
+      throw new RangeError(
+        `Cannot read ${count} snippets from ${first} on: the bank has ${size} snippets, ` +
+          "expected whole numbers within",
+      );
+    }
+    if (rank !== undefined) {
+      const coefficients = this.#file.readRange("coefficients", first * rank, count * rank);
+      const rows = reconstructRows(coefficients, this.#readFactors());
+      try {
+        return normalizeSnippets(rows, { dim, firstIndex: first });
+      } catch (error) {
+        throw bankError(path, { key: "coefficients", state: (error as Error).message });
+      }
+    }
+    const rows = this.#file.readRange("snippets", first * dim, count * dim);
+    const problem = findSnippetProblem(rows, { dim, firstIndex: first });
+    if (problem !== undefined) throw bankError(path, { key: "snippets", state: problem.state });
+    return rows;
+  }
+
+  /**
+   * Reads all of a full bank.
+   *
+   * Throws a TypeError for a low-rank bank, and a {@linkcode CheckpointError} that names the snippet
+   * if one is not finite or not of norm 1.
+   */
+  readFull(): SnippetSet {
+    const { path, rank, size, dim } = this;
+    if (rank !== undefined) {
+      throw new TypeError(
+        `Cannot read bank ${JSON.stringify(path)} whole: its rank is ${rank}, expected a full bank`,
+      );
+    }
+    return { ...this.records, dim, snippets: this.rows(0, size) };
+  }
+
+  /**
+   * Reads all of a low-rank bank.
+   *
+   * Throws a TypeError for a full bank, and a {@linkcode CheckpointError} if a value is not finite or
+   * a singular value is not positive.
+   */
+  readLowRank(): LowRankSet {
+    const { path, rank } = this;
+    if (rank === undefined) {
+      throw new TypeError(
+        `Cannot read the factors of bank ${JSON.stringify(path)}: it is full, ` +
+          "expected a low-rank bank",
+      );
+    }
+    const coefficients = this.#file.readFloat32("coefficients");
+    const factors = { ...this.#readFactors(), coefficients };
+    const problem = findFactorProblem(factors);
+    if (problem !== undefined) throw bankError(path, problem);
+    return { ...this.records, ...factors };
+  }
+
+  /** Closes the file; what was read stays. */
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
+
+  #readFactors(): SharedFactors {
+    if (this.#factors !== undefined) return this.#factors;
+    const factors = {
+      mean: this.#file.readFloat32("mean"),
+      basis: this.#file.readFloat32("basis"),
+      singularValues: this.#file.readFloat32("singular_values"),
+    };
+    const problem = findFactorProblem({ ...factors, coefficients: new Float32Array() });
+    if (problem !== undefined) throw bankError(this.path, problem);
+    return this.#factors = factors;
+  }
+}
+
+/**
+ * Writes a full bank piece by piece, for snippets that are not in memory at once. The file takes its
+ * name in {@linkcode BankWriter.commit}; without it, nothing is left of it.
+ *
+ * @example
+ * ```ts ignore
+ * using writer = new BankWriter("bank.safetensors", { size: 1_281_167, dim: 768 });
+ * for await (const rows of batches) writer.append(rows);
+ * writer.commit();
+ * ```
+ */
+export class BankWriter implements Disposable {
+  readonly #writer: SafetensorsWriter;
+  readonly #dim: number;
+  #written = 0;
+
+  /**
+   * Begins a file with everything but the snippets.
+   *
+   * Throws a {@linkcode CheckpointError} if the records do not fit the size, or if the disk refuses.
+   */
+  constructor(path: string, bank: BankDeclaration) {
+    const { size, dim } = bank;
+    const records = storedRecords(path, bank);
+    this.#dim = dim;
+    this.#writer = new SafetensorsWriter(
+      path,
+      [["snippets", { dtype: "F32", shape: [size, dim] }], ...records.tensors],
+      { metadata: records.metadata },
+    );
+    try {
+      for (const [key, { data }] of records.tensors) this.#writer.append(key, data);
+    } catch (error) {
+      this.#writer[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Adds the next snippets [n, d].
+   *
+   * Throws a RangeError that names the snippet if one is not finite or not of norm 1, and a
+   * {@linkcode CheckpointError} for more snippets than were declared or when the disk refuses.
+   */
+  append(rows: Float32Array): void {
+    const dim = this.#dim;
+    const problem = findSnippetProblem(rows, { dim, firstIndex: this.#written });
+    if (problem !== undefined) throw new RangeError(`Cannot write a bank: ${problem.state}`);
+    this.#writer.append("snippets", rows);
+    this.#written += rows.length / dim;
+  }
+
+  /**
+   * Gives the file its name, replacing any file there.
+   *
+   * Throws a {@linkcode CheckpointError} if snippets are missing or the disk refuses.
+   */
+  commit(): void {
+    this.#writer.commit();
+  }
+
+  /** Removes the unfinished file unless it was committed. */
+  [Symbol.dispose](): void {
+    this.#writer[Symbol.dispose]();
+  }
+}
+
+/**
+ * Writes a full bank, all or nothing.
+ *
+ * Throws a RangeError that names the snippet if one is not of norm 1, and a
+ * {@linkcode CheckpointError} if the records do not fit or the disk refuses.
+ */
+export function writeBank(path: string, bank: SnippetSet): void {
+  const size = bank.snippets.length / bank.dim;
+  using writer = new BankWriter(path, { ...bank, size });
+  writer.append(bank.snippets);
+  writer.commit();
+}
+
+/**
+ * Writes a low-rank bank, all or nothing.
+ *
+ * Throws a {@linkcode CheckpointError} if the records do not fit or the disk refuses.
+ */
+export function writeLowRankBank(path: string, bank: LowRankSet): void {
+  const { mean, basis, singularValues, coefficients } = bank;
+  const dim = mean.length, rank = singularValues.length, size = coefficients.length / rank;
+  const records = storedRecords(path, { ...bank, size, dim });
+  writeSafetensors(path, [
+    ["coefficients", { dtype: "F32", shape: [size, rank], data: coefficients }],
+    ["basis", { dtype: "F32", shape: [dim, rank], data: basis }],
+    ["singular_values", { dtype: "F32", shape: [rank], data: singularValues }],
+    ["mean", { dtype: "F32", shape: [dim], data: mean }],
+    ...records.tensors,
+  ], { metadata: records.metadata });
+}
+
+function bankError(path: string, problem: { key?: string; state: string }): CheckpointError {
+  const { state, ...rest } = problem;
+  return new CheckpointError(`Cannot read bank ${JSON.stringify(path)}: ${state}`, {
+    path,
+    ...rest,
+  });
+}
+
+function checkFormat(file: SafetensorsFile): void {
+  const { format = FORMAT, version = VERSION } = file.metadata;
+  if (format !== FORMAT) {
+    throw bankError(file.path, {
+      key: "format",
+      state: `its format is ${JSON.stringify(format)}, expected ${JSON.stringify(FORMAT)}`,
+    });
+  }
+  if (version !== VERSION) {
+    throw bankError(file.path, {
+      key: "version",
+      state: `its version is ${JSON.stringify(version)}, expected ${JSON.stringify(VERSION)}`,
+    });
+  }
+}
+
+function readTableShape(file: SafetensorsFile, key: string): [number, number] {
+  if (!file.has(key)) {
+    throw bankError(file.path, {
+      key,
+      state: `it has the tensors ${file.keys().slice(0, 10).join(", ") || "none"}, ` +
+        "expected snippets [N, d] or coefficients [N, r]",
+    });
+  }
+  const [size = 0, width = 0, ...rest] = file.entry(key).shape;
+  if (size === 0 || width === 0 || rest.length > 0) {
+    throw bankError(file.path, {
+      key,
+      state: `${key} has shape [${file.entry(key).shape.join(", ")}], ` +
+        "expected two sizes of at least 1",
+    });
+  }
+  return [size, width];
+}
+
+/** Returns d after a check that the other factors of a low-rank bank are of d and r. */
+function readLowRankDim(file: SafetensorsFile, rank: number): number {
+  const dim = file.has("mean") ? file.entry("mean").shape[0] ?? 0 : 0;
+  const expected = { mean: [dim], basis: [dim, rank], singular_values: [rank] };
+  for (const [key, shape] of Object.entries(expected)) {
+    const found = file.has(key) ? `[${file.entry(key).shape.join(", ")}]` : "missing";
+    if (found !== `[${shape.join(", ")}]` || dim === 0) {
+      throw bankError(file.path, {
+        key,
+        state: `${key} is ${found}, expected [${shape.join(", ")}] with ${rank} coefficients`,
+      });
+    }
+  }
+  return dim;
+}
+
+function readEncoder(file: SafetensorsFile): EncoderDescription | undefined {
+  const text = file.metadata["encoder"];
+  if (text === undefined) return undefined;
+  try {
+    return parseEncoderDescription(text);
+  } catch (error) {
+    throw bankError(file.path, { key: "encoder", state: (error as Error).message });
+  }
+}
+
+function readText(file: SafetensorsFile, key: string): string | undefined {
+  return file.has(key) ? new TextDecoder().decode(file.readBytes(key)) : undefined;
+}
+
+function readStrings(
+  file: SafetensorsFile,
+  key: string,
+  text: string | undefined,
+): string[] | undefined {
+  if (text === undefined) return undefined;
+  let values: unknown;
+  try {
+    values = JSON.parse(text);
+  } catch {
+    // The check below says what was expected.
+  }
+  if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) {
+    throw bankError(file.path, { key, state: `${key} is not a JSON array of strings` });
+  }
+  return values;
+}
+
+/** The tensors and the metadata that hold a bank's records. */
+function storedRecords(
+  path: string,
+  bank: BankDeclaration,
+): { tensors: [string, SafetensorsTensor][]; metadata: Record<string, string> } {
+  const problem = findRecordProblem(bank, bank);
+  if (problem !== undefined) {
+    throw new CheckpointError(`Cannot write bank ${JSON.stringify(path)}: ${problem.state}`, {
+      path,
+      key: problem.key,
+    });
+  }
+  const { encoder, encoderWeights = new Map(), names, labels, classes = [], texts } = bank;
+  const tensors: [string, SafetensorsTensor][] = [];
+  if (labels !== undefined) {
+    const data = Int32Array.from(labels);
+    tensors.push(["labels", { dtype: "I32", shape: [data.length], data }]);
+  }
+  for (const [key, values] of Object.entries({ names, texts })) {
+    if (values === undefined) continue;
+    const data = new TextEncoder().encode(JSON.stringify(values));
+    tensors.push([key, { dtype: "U8", shape: [data.length], data }]);
+  }
+  for (const [name, { shape, values }] of encoderWeights) {
+    tensors.push([ENCODER + name, { dtype: "F32", shape, data: values }]);
+  }
+  const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
+  if (encoder !== undefined) metadata["encoder"] = JSON.stringify(encoder);
+  if (classes.length > 0) metadata["classes"] = JSON.stringify(classes);
+  return { tensors, metadata };
+}

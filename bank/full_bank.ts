@@ -1,0 +1,87 @@
+/**
+ * The bank that keeps every snippet whole.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import {
+  type AddedRecord,
+  checkAddedSnippet,
+  checkMix,
+  type SnippetMix,
+  type SnippetSet,
+} from "./bank.ts";
+import { BankFile, writeBank } from "./file.ts";
+import { lerpSnippets } from "./interpolate.ts";
+import { findSnippetProblem } from "./normalize.ts";
+import { TableBank } from "./table_bank.ts";
+
+/**
+ * A full bank: snippets [N, d] on the GPU, 4·N·d bytes.
+ *
+ * @example
+ * ```ts ignore
+ * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0.6, 0.8) });
+ * using snippets = bank.gather([1, 1, 0]);
+ * await snippets.read(); // Float32Array [0.6, 0.8, 0.6, 0.8, 1, 0]
+ * ```
+ */
+export class FullBank extends TableBank {
+  private constructor(device: Device, bank: SnippetSet) {
+    const { dim, snippets } = bank;
+    super(device, { dim, rows: snippets, width: dim, records: bank });
+  }
+
+  /**
+   * Makes a bank of snippets in memory.
+   *
+   * Throws a TypeError if the snippets are not whole rows or the records do not fit them, and a
+   * RangeError that names the snippet if one is not finite or not of norm 1, or if the bank is larger
+   * than the device can bind at once.
+   */
+  static from(device: Device, bank: SnippetSet): FullBank {
+    const problem = findSnippetProblem(bank.snippets, { dim: bank.dim });
+    if (problem !== undefined) throw new RangeError(`Cannot make a bank: ${problem.state}`);
+    return new FullBank(device, bank);
+  }
+
+  /**
+   * Loads a bank from a safetensors file.
+   *
+   * Throws a CheckpointError that says what is wrong with the file, a TypeError if it holds a
+   * low-rank bank, and a RangeError if the bank is larger than the device can bind at once.
+   */
+  static load(device: Device, path: string): FullBank {
+    using file = BankFile.open(path);
+    return new FullBank(device, file.readFull());
+  }
+
+  /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. */
+  override gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
+    return this.takeRows(indices);
+  }
+
+  /** Adds the snippet [d] of a new image; see `ExtensibleBank.addExternal`. */
+  override addExternal(snippet: Float32Array, record: AddedRecord = {}): number {
+    checkAddedSnippet(snippet, this.dim);
+    return this.addRow(snippet, record);
+  }
+
+  /**
+   * Adds the normalised mix of two snippets; see `ExtensibleBank.addInternal`.
+   *
+   * Throws a RangeError also if the mix is zero, half of each of two opposite snippets.
+   */
+  override async addInternal(mix: SnippetMix, record: AddedRecord = {}): Promise<number> {
+    checkMix(mix, this.size);
+    const { first, second } = await this.readPair(mix);
+    return this.addRow(lerpSnippets(second, first, mix), record);
+  }
+
+  /** Writes the bank to a file; see `ExtensibleBank.save`. */
+  override async save(path: string): Promise<void> {
+    writeBank(path, { ...this.records, dim: this.dim, snippets: await this.readRows() });
+  }
+}

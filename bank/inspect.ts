@@ -1,0 +1,148 @@
+/**
+ * What a bank file holds, in numbers.
+ *
+ * @module
+ */
+
+import type { EncoderDescription } from "./encoders/encoder.ts";
+import { symmetricEigen } from "./eigen.ts";
+import type { BankFile } from "./file.ts";
+import { Moments } from "./moments.ts";
+import { snippetNorms } from "./normalize.ts";
+
+/** How the snippets spread over the directions of their space. */
+export interface SnippetSpectrum {
+  /** Number of snippets that were looked at, evenly spread over the bank. */
+  readonly snippets: number;
+  /** Share of the variance in each principal direction [d], largest first; their sum is 1. */
+  readonly shares: readonly number[];
+}
+
+/** What {@linkcode inspectBank} finds. */
+export interface BankSummary {
+  /** The file's path. */
+  readonly path: string;
+  /** Number of snippets N. */
+  readonly size: number;
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** Rank r of a low-rank bank; null for a full one. */
+  readonly rank: number | null;
+  /** The encoder that made the snippets; null if the file does not say. */
+  readonly encoder: EncoderDescription | null;
+  /** Number of images in each class, by its name. */
+  readonly classes: Readonly<Record<string, number>>;
+  /** Whether each snippet has a name. */
+  readonly names: boolean;
+  /** Whether each snippet has a text. */
+  readonly texts: boolean;
+  /** Least and largest norm; of a low-rank bank, after the normalisation of each retrieval. */
+  readonly norms: { readonly least: number; readonly largest: number };
+  /** How the snippets spread. */
+  readonly spectrum: SnippetSpectrum;
+  /** Bytes that the bank takes on the GPU. */
+  readonly bytes: number;
+}
+
+/** Snippets read at once. */
+const CHUNK_ROWS = 4096;
+
+/** Snippets that the spectrum is taken of at most: enough for shares to two digits. */
+const SPECTRUM_ROWS = 20_000;
+
+/**
+ * Reads a bank once from front to back, which checks every snippet, and sums it up.
+ *
+ * Throws a CheckpointError that names the first snippet that is not finite or not of norm 1.
+ */
+export function inspectBank(file: BankFile): BankSummary {
+  const { path, size, dim, rank, encoder, names, texts } = file;
+  const moments = new Moments(dim);
+  const stride = Math.ceil(size / SPECTRUM_ROWS);
+  let least = Infinity, largest = 0;
+  for (let first = 0; first < size; first += CHUNK_ROWS) {
+    const count = Math.min(CHUNK_ROWS, size - first);
+    const rows = file.rows(first, count);
+    for (const norm of snippetNorms(rows, dim)) {
+      least = Math.min(least, norm);
+      largest = Math.max(largest, norm);
+    }
+    for (let row = 0; row < count; row++) {
+      if ((first + row) % stride === 0) moments.add(rows.subarray(row * dim, (row + 1) * dim));
+    }
+  }
+  return {
+    path,
+    size,
+    dim,
+    rank: rank ?? null,
+    encoder: encoder ?? null,
+    classes: countClasses(file),
+    names: names !== undefined,
+    texts: texts !== undefined,
+    norms: { least, largest },
+    spectrum: { snippets: moments.count, shares: variancesShares(moments) },
+    bytes: 4 * (rank === undefined ? size * dim : size * rank + dim * rank + dim),
+  };
+}
+
+/** Number of leading directions that together have at least the given share of the variance. */
+export function directionsFor(share: number, spectrum: SnippetSpectrum): number {
+  let sum = 0;
+  const index = spectrum.shares.findIndex((value) => (sum += value) >= share);
+  return index < 0 ? spectrum.shares.length : index + 1;
+}
+
+/** A summary as lines for a person. */
+export function describeBank(summary: BankSummary): string[] {
+  const { path, size, dim, rank, encoder, classes, names, texts, norms, spectrum, bytes } = summary;
+  const counts = Object.entries(classes);
+  const kept = [names ? "names" : "", texts ? "texts" : ""].filter((word) => word !== "");
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  return [
+    `bank      ${path}`,
+    `snippets  ${size} of length ${dim}, ${rank === null ? "whole" : `${rank} coefficients each`}`,
+    `encoder   ${encoder === null ? "not known" : describeEncoder(encoder)}`,
+    counts.length === 0
+      ? "classes   none"
+      : `classes   ${counts.map(([name, count]) => `${name} ${count}`).join(", ")}`,
+    `records   ${kept.join(" and ") || "none"}`,
+    `norms     ${norms.least.toFixed(7)} to ${norms.largest.toFixed(7)}`,
+    `spectrum  first direction ${percent(spectrum.shares[0] ?? 0)} of the variance; ` +
+    [0.5, 0.9, 0.99]
+      .map((share) => `${100 * share} % in ${directionsFor(share, spectrum)}`)
+      .join(", ") +
+    ` of ${dim} directions`,
+    `memory    ${formatBytes(bytes)} on the GPU`,
+  ];
+}
+
+function describeEncoder(encoder: EncoderDescription): string {
+  const facts = Object.entries({ ...encoder.preprocessing, ...encoder.settings })
+    .map(([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return `${[encoder.kind, ...facts].join(", ")} (${encoder.fingerprint.slice(0, 12)})`;
+}
+
+function countClasses(file: BankFile): Record<string, number> {
+  const counts = file.classes.map(() => 0);
+  for (const label of file.labels ?? []) if (label >= 0) counts[label] = (counts[label] ?? 0) + 1;
+  return Object.fromEntries(file.classes.map((name, index) => [name, counts[index]!]));
+}
+
+function variancesShares(moments: Moments): number[] {
+  const { values } = symmetricEigen(moments.covariance(), moments.dim);
+  const variances = [...values].map((value) => Math.max(0, value));
+  const total = variances.reduce((sum, value) => sum + value, 0);
+  // Snippets that are all equal have no variance to share out.
+  return variances.map((value) => total > 0 ? value / total : 0);
+}
+
+function formatBytes(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB"];
+  let value = bytes, unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+}

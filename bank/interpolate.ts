@@ -1,0 +1,147 @@
+/**
+ * New snippets between two others (GMem, appendix C), on the CPU. Each result has norm 1.
+ *
+ * @module
+ */
+
+import { permutation } from "../kernels/core/random.ts";
+import { normalizeSnippets } from "./normalize.ts";
+
+/** How far {@linkcode lerpSnippets} and {@linkcode slerpSnippets} go. */
+export interface InterpolateOptions {
+  /** 0 gives the first snippet, 1 the second. */
+  readonly alpha: number;
+}
+
+/** How {@linkcode mixSnippets} draws. */
+export interface MixOptions {
+  /** Seed of the choice of dimensions. */
+  readonly seed: number | bigint;
+  /** Share of the dimensions that the second snippet gives; half by default, rounded down. */
+  readonly ratio?: number;
+}
+
+/** Sine of the angle below which two snippets count as parallel. */
+const LEAST_SINE = 1e-6;
+
+/**
+ * Goes from one snippet [d] to another on the straight line: (1 − alpha) first + alpha second,
+ * normalised.
+ *
+ * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or alpha is not a
+ * number from 0 to 1.
+ *
+ * @example
+ * ```ts
+ * import { lerpSnippets } from "@gmem/gmem";
+ *
+ * lerpSnippets(Float32Array.of(1, 0), Float32Array.of(0, 1), { alpha: 0.5 }); // [0.7071, 0.7071]
+ * ```
+ */
+export function lerpSnippets(
+  first: Float32Array,
+  second: Float32Array,
+  options: InterpolateOptions,
+): Float32Array {
+  checkPair(first, second);
+  const { alpha } = checkAlpha(options);
+  return combine(first, second, { first: 1 - alpha, second: alpha });
+}
+
+/**
+ * Goes from one snippet [d] to another on the great circle, at even speed: with the angle ω between
+ * them, (sin((1 − alpha) ω) first + sin(alpha ω) second) / sin ω, normalised. Parallel snippets, whose
+ * circle is not defined, go on the straight line.
+ *
+ * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or alpha is not a
+ * number from 0 to 1.
+ */
+export function slerpSnippets(
+  first: Float32Array,
+  second: Float32Array,
+  options: InterpolateOptions,
+): Float32Array {
+  checkPair(first, second);
+  const { alpha } = checkAlpha(options);
+  const cosine = first.reduce((sum, value, i) => sum + value * second[i]!, 0);
+  const angle = Math.acos(Math.max(-1, Math.min(1, cosine)));
+  const sine = Math.sin(angle);
+  if (sine < LEAST_SINE) return lerpSnippets(first, second, options);
+  return combine(first, second, {
+    first: Math.sin((1 - alpha) * angle) / sine,
+    second: Math.sin(alpha * angle) / sine,
+  });
+}
+
+/**
+ * Takes the first half of the dimensions from one snippet [d] and the rest from another, normalised.
+ *
+ * Throws a TypeError if the lengths differ, and a RangeError if the result is zero.
+ */
+export function concatSnippets(first: Float32Array, second: Float32Array): Float32Array {
+  checkPair(first, second);
+  const half = Math.floor(first.length / 2);
+  return choose(first, second, (i) => i >= half);
+}
+
+/**
+ * Takes a random part of the dimensions from the second snippet [d] and the rest from the first,
+ * normalised; the official code calls it `mask`. The same seed gives the same dimensions.
+ *
+ * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or the ratio is
+ * not a number from 0 to 1.
+ */
+export function mixSnippets(
+  first: Float32Array,
+  second: Float32Array,
+  options: MixOptions,
+): Float32Array {
+  checkPair(first, second);
+  const { seed, ratio = 0.5 } = options;
+  if (!(ratio >= 0 && ratio <= 1)) {
+    throw new RangeError(`Cannot mix snippets: ratio is ${ratio}, expected a number from 0 to 1`);
+  }
+  const order = permutation(first.length, seed, 0);
+  const chosen = new Set(order.subarray(0, Math.floor(ratio * first.length)));
+  return choose(first, second, (i) => chosen.has(i));
+}
+
+function choose(
+  first: Float32Array,
+  second: Float32Array,
+  isSecond: (i: number) => boolean,
+): Float32Array {
+  const values = first.map((value, i) => isSecond(i) ? second[i]! : value);
+  return normalizeSnippets(values, { dim: values.length });
+}
+
+function combine(
+  first: Float32Array,
+  second: Float32Array,
+  weights: { first: number; second: number },
+): Float32Array {
+  const values = Float64Array.from(
+    first,
+    (value, i) => weights.first * value + weights.second * second[i]!,
+  );
+  return normalizeSnippets(values, { dim: values.length });
+}
+
+function checkPair(first: Float32Array, second: Float32Array): void {
+  if (first.length !== second.length) {
+    throw new TypeError(
+      `Cannot interpolate snippets of length ${first.length} and ${second.length}: ` +
+        "expected equal lengths",
+    );
+  }
+}
+
+function checkAlpha(options: InterpolateOptions): InterpolateOptions {
+  const { alpha } = options;
+  if (!(alpha >= 0 && alpha <= 1)) {
+    throw new RangeError(
+      `Cannot interpolate snippets: alpha is ${alpha}, expected a number from 0 to 1`,
+    );
+  }
+  return options;
+}

@@ -1,0 +1,116 @@
+/**
+ * The one place where snippets are normalised. Encoders hand their features through
+ * {@linkcode normalizeSnippets}; banks, trainers and samplers take snippets as they are. On the GPU,
+ * where a low-rank bank reconstructs snippets, `l2Normalize` of the kernels is the same function.
+ *
+ * @module
+ */
+
+/**
+ * How far the norm of a stored snippet may be from 1: storage as F16 moves it by up to 2⁻¹¹, about
+ * 5e-4, while features that were never normalised are off by far more.
+ */
+export const UNIT_NORM_TOLERANCE: number = 1e-3;
+
+/** What {@linkcode normalizeSnippets} is told of its rows. */
+export interface NormalizeOptions {
+  /** Length d of a row. */
+  readonly dim: number;
+  /** Index of the first row among all snippets, for error messages. Default 0. */
+  readonly firstIndex?: number;
+}
+
+/** A row that is no snippet, and what is wrong with it: "snippet 3 has norm 0, expected 1". */
+export interface SnippetProblem {
+  /** Index of the row. */
+  readonly index: number;
+  /** State and expectation, for the second half of an error message. */
+  readonly state: string;
+}
+
+/**
+ * Makes snippets of features: f(x) / ‖f(x)‖ for each row (GMem, section 4.1). `values` [n, d],
+ * result [n, d] in a new array. Computes in float64 and rounds once, so norms are 1 to within 2⁻²⁴.
+ *
+ * Throws a TypeError if the values are not whole rows, and a RangeError that names the row if one is
+ * all zero or not finite, since it has no direction.
+ *
+ * @example
+ * ```ts
+ * import { normalizeSnippets } from "@gmem/gmem";
+ *
+ * normalizeSnippets(Float32Array.of(3, 4, 0, 2), { dim: 2 }); // Float32Array [0.6, 0.8, 0, 1]
+ * ```
+ */
+export function normalizeSnippets(
+  values: Float32Array | Float64Array,
+  options: NormalizeOptions,
+): Float32Array {
+  const { dim, firstIndex = 0 } = options;
+  const rows = countRows(values, dim);
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    const norm = normOf(values, { start: row * dim, dim });
+    if (!(norm > 0 && norm < Infinity)) {
+      throw new RangeError(
+        `Cannot normalise snippet ${firstIndex + row}: its norm is ${norm}, ` +
+          "expected a positive number",
+      );
+    }
+    for (let i = row * dim; i < (row + 1) * dim; i++) out[i] = values[i]! / norm;
+  }
+  return out;
+}
+
+/**
+ * Finds the first of the rows `values` [n, d] that is not a snippet: not finite, or with a norm
+ * further from 1 than {@linkcode UNIT_NORM_TOLERANCE}.
+ *
+ * Throws a TypeError if the values are not whole rows.
+ */
+export function findSnippetProblem(
+  values: Float32Array,
+  options: NormalizeOptions,
+): SnippetProblem | undefined {
+  const { dim, firstIndex = 0 } = options;
+  const rows = countRows(values, dim);
+  for (let row = 0; row < rows; row++) {
+    const norm = normOf(values, { start: row * dim, dim });
+    // Written so that a norm that is not a number fails too.
+    if (!(Math.abs(norm - 1) <= UNIT_NORM_TOLERANCE)) {
+      const index = firstIndex + row;
+      return {
+        index,
+        state: `snippet ${index} has norm ${norm}, expected 1 within ${UNIT_NORM_TOLERANCE}`,
+      };
+    }
+  }
+  return undefined;
+}
+
+/** Returns the Euclidean norms [n] of the rows `values` [n, d], in float64. */
+export function snippetNorms(values: Float32Array, dim: number): Float64Array {
+  return Float64Array.from(
+    { length: countRows(values, dim) },
+    (_, row) => normOf(values, { start: row * dim, dim }),
+  );
+}
+
+function countRows(values: Float32Array | Float64Array, dim: number): number {
+  const rows = values.length / dim;
+  if (!Number.isInteger(rows)) {
+    throw new TypeError(
+      `Cannot read snippets from ${values.length} values: expected a multiple of the length ${dim}`,
+    );
+  }
+  return rows;
+}
+
+function normOf(
+  values: Float32Array | Float64Array,
+  options: { start: number; dim: number },
+): number {
+  let sum = 0;
+  for (let i = options.start; i < options.start + options.dim; i++) sum += values[i]! * values[i]!;
+  return Math.sqrt(sum);
+}

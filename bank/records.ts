@@ -1,0 +1,125 @@
+/**
+ * What a bank keeps beside its snippets, checked once and in one form.
+ *
+ * @module
+ */
+
+import type { AddedRecord, BankRecords } from "./bank.ts";
+import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
+
+/** A record that does not fit the snippets. */
+export interface RecordProblem {
+  /** Which record: `names`, `labels`, `classes`, `texts` or `encoder`. */
+  readonly key: string;
+  /** State and expectation, for the second half of an error message. */
+  readonly state: string;
+}
+
+/** Finds the first record that does not fit N snippets of length d. */
+export function findRecordProblem(
+  records: BankRecords,
+  bank: { readonly size: number; readonly dim: number },
+): RecordProblem | undefined {
+  const { names, labels, classes = [], texts, encoder } = records;
+  const { size, dim } = bank;
+  for (const [key, values] of Object.entries({ names, labels, texts })) {
+    if (values !== undefined && values.length !== size) {
+      return { key, state: `there are ${values.length} ${key} for ${size} snippets` };
+    }
+  }
+  for (let i = 0; labels !== undefined && i < labels.length; i++) {
+    if (isLabel(labels[i]!, classes)) continue;
+    return { key: "labels", state: `label ${i} is ${labels[i]}, ${expectedLabel(classes)}` };
+  }
+  if (encoder !== undefined && encoder.dim !== dim) {
+    return {
+      key: "encoder",
+      state: `its encoder makes snippets of length ${encoder.dim}, expected ${dim}`,
+    };
+  }
+  return undefined;
+}
+
+/** The records of a bank in memory, which can grow with it. */
+export class RecordStore {
+  /** The encoder that made the snippets. */
+  readonly encoder: EncoderDescription | undefined;
+  /** What it was fitted to. */
+  readonly encoderWeights: ReadonlyMap<string, EncoderWeight>;
+  /** Names of the classes. */
+  readonly classes: readonly string[];
+  readonly #names: string[] | undefined;
+  readonly #texts: string[] | undefined;
+  #labels: Int32Array | undefined;
+
+  /**
+   * Copies the records of N snippets of length d.
+   *
+   * Throws a TypeError if they do not fit.
+   */
+  constructor(records: BankRecords, bank: { readonly size: number; readonly dim: number }) {
+    const problem = findRecordProblem(records, bank);
+    if (problem !== undefined) throw new TypeError(`Cannot make a bank: ${problem.state}`);
+    this.encoder = records.encoder;
+    this.encoderWeights = records.encoderWeights ?? new Map();
+    this.classes = records.classes ?? [];
+    this.#names = records.names?.slice();
+    this.#texts = records.texts?.slice();
+    this.#labels = records.labels && Int32Array.from(records.labels);
+  }
+
+  /** Names of the images. */
+  get names(): readonly string[] | undefined {
+    return this.#names;
+  }
+
+  /** Class of each image, −1 for one without. */
+  get labels(): Int32Array | undefined {
+    return this.#labels;
+  }
+
+  /** A text for each image. */
+  get texts(): readonly string[] | undefined {
+    return this.#texts;
+  }
+
+  /**
+   * Checks what is known of a snippet before it is added.
+   *
+   * Throws a RangeError if its label is not one of the classes.
+   */
+  checkAdded(record: AddedRecord): void {
+    const { label = -1 } = record;
+    if (!isLabel(label, this.classes)) {
+      throw new RangeError(
+        `Cannot add a snippet of label ${label}: ${expectedLabel(this.classes)}`,
+      );
+    }
+  }
+
+  /**
+   * Adds what is known of the next snippet, of index N. A first label leaves all others at −1, none;
+   * a name or a text is kept where the other snippets have one.
+   */
+  add(index: number, record: AddedRecord): void {
+    const { name = `added ${index}`, label = -1, text = "" } = record;
+    this.#names?.push(name);
+    this.#texts?.push(text);
+    if (this.#labels === undefined && label === -1) return;
+    const grown = new Int32Array(index + 1).fill(-1);
+    grown.set(this.#labels ?? []);
+    grown[index] = label;
+    this.#labels = grown;
+  }
+}
+
+function isLabel(label: number, classes: readonly string[]): boolean {
+  const end = classes.length > 0 ? classes.length : 2 ** 31;
+  return Number.isInteger(label) && label >= -1 && label < end;
+}
+
+function expectedLabel(classes: readonly string[]): string {
+  return classes.length > 0
+    ? `expected one of ${classes.length} classes, or -1 for none`
+    : "expected a whole number, or -1 for none";
+}

@@ -1,0 +1,216 @@
+/**
+ * Low-rank banks in numbers: the factors of GMem's equations 8 to 11, on the CPU.
+ *
+ * @module
+ */
+
+import { symmetricEigen } from "./eigen.ts";
+import { Moments } from "./moments.ts";
+import { projectRows } from "./projection.ts";
+
+/** N snippets of length d that can be read from front to back; `BankFile` is one. */
+export interface SnippetSource {
+  /** Number of snippets N. */
+  readonly size: number;
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** Reads `count` snippets [count, d] from the one of index `first` on. */
+  rows(first: number, count: number): Float32Array | Promise<Float32Array>;
+}
+
+/** What all snippets of a low-rank bank share. */
+export interface SharedFactors {
+  /** Mean snippet μ [d]. */
+  readonly mean: Float32Array;
+  /** Basis B = V S^½ [d, r]. */
+  readonly basis: Float32Array;
+  /** Singular values S [r], largest first, all positive. */
+  readonly singularValues: Float32Array;
+}
+
+/** A low-rank bank: snippet i is c_i Bᵀ + μ, normalised. */
+export interface LowRankFactors extends SharedFactors {
+  /** Coefficients C = U S^½ [N, r]. */
+  readonly coefficients: Float32Array;
+}
+
+/** How much {@linkcode factorize} keeps: a number of dimensions, or a share of the energy. */
+export type KeptPart =
+  | {
+    /** Number of singular values r. */
+    readonly rank: number;
+  }
+  | {
+    /** Share of the sum of squared singular values, above 0 and at most 1: the least rank that has it. */
+    readonly energy: number;
+  };
+
+/** Options of {@linkcode factorize}. */
+export type FactorizeOptions = KeptPart & {
+  /** Called with the number of rows read so far, of 2 N: the source is read twice. */
+  readonly onProgress?: (done: number) => void;
+};
+
+/** What {@linkcode factorize} returns. */
+export interface Factorization extends LowRankFactors {
+  /** Share of the sum of squared singular values that was kept. */
+  readonly energy: number;
+}
+
+/** Rows that are read at once. */
+const CHUNK_ROWS = 4096;
+
+/**
+ * Least singular value, as a share of the largest: below, f32 snippets hold nothing but rounding, and
+ * equation 10 would divide by it.
+ */
+const LEAST_SINGULAR_VALUE = 1e-6;
+
+/**
+ * Factors the snippets M [N, d] of a source: M − μ = U S Vᵀ, C = U S^½, B = V S^½ (GMem, section 4.3).
+ *
+ * The source is read twice and never held whole: once for the d × d covariance, whose eigenvectors
+ * are V, and once for C = (M − μ) V S^-½. All in float64; memory is 16 d² bytes and C itself, time
+ * N d² + 2 N d r operations. An eigenvalue carries the square of a singular value, so those below
+ * 1e-8 of the largest are lost; they are below what f32 snippets hold.
+ *
+ * Throws a RangeError if the rank is not from 1 to the number of singular values above 1e-6 of the
+ * largest, or the energy is not above 0 and at most 1.
+ */
+export async function factorize(
+  source: SnippetSource,
+  options: FactorizeOptions,
+): Promise<Factorization> {
+  const { size, dim } = source;
+  const moments = new Moments(dim);
+  for await (const { first, rows } of chunks(source)) {
+    moments.add(rows);
+    options.onProgress?.(first + rows.length / dim);
+  }
+  const { values, vectors } = symmetricEigen(moments.covariance(), dim);
+  const singular = values.map((value) => Math.sqrt(Math.max(0, value) * size));
+  const rank = chooseRank(singular, options);
+  const mean = new Float32Array(moments.mean());
+  const basis = new Float32Array(dim * rank), directions = new Float64Array(rank * dim);
+  for (let k = 0; k < rank; k++) {
+    const root = Math.sqrt(singular[k]!);
+    for (let i = 0; i < dim; i++) {
+      basis[i * rank + k] = vectors[k * dim + i]! * root;
+      directions[k * dim + i] = vectors[k * dim + i]! / root;
+    }
+  }
+  const coefficients = new Float32Array(size * rank);
+  for await (const { first, rows } of chunks(source)) {
+    coefficients.set(projectRows(rows, { mean, directions }), first * rank);
+    options.onProgress?.(size + first + rows.length / dim);
+  }
+  return {
+    mean,
+    basis,
+    singularValues: new Float32Array(singular.subarray(0, rank)),
+    coefficients,
+    energy: squares(singular.subarray(0, rank)) / squares(singular),
+  };
+}
+
+/** Finds a value of a low-rank bank that is not finite, or a singular value that is not positive. */
+export function findFactorProblem(
+  factors: LowRankFactors,
+): { key: keyof LowRankFactors; state: string } | undefined {
+  const { mean, basis, singularValues, coefficients } = factors;
+  const arrays = { mean, basis, singularValues, coefficients };
+  for (const key of Object.keys(arrays) as (keyof LowRankFactors)[]) {
+    const positive = key === "singularValues", values = arrays[key];
+    const wrong = values.findIndex((value) => !Number.isFinite(value) || (positive && value <= 0));
+    if (wrong >= 0) {
+      return {
+        key,
+        state: `${key} holds ${values[wrong]} at ${wrong}, expected ` +
+          `${positive ? "positive" : "finite"} numbers`,
+      };
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Reconstructs snippets, not normalised: c Bᵀ + μ (GMem, equation 9). `coefficients` [n, r], result
+ * [n, d] in float64.
+ */
+export function reconstructRows(coefficients: Float32Array, factors: SharedFactors): Float64Array {
+  const { mean, basis } = factors;
+  const dim = mean.length, rank = basis.length / dim, count = coefficients.length / rank;
+  const out = new Float64Array(count * dim);
+  for (let row = 0; row < count; row++) {
+    for (let i = 0; i < dim; i++) {
+      let sum = mean[i]!;
+      for (let k = 0; k < rank; k++) sum += coefficients[row * rank + k]! * basis[i * rank + k]!;
+      out[row * dim + i] = sum;
+    }
+  }
+  return out;
+}
+
+/**
+ * The coefficients of new snippets: (f − μ) B / S (GMem, equation 10). `snippets` [n, d], result
+ * [n, r].
+ */
+export function externalCoefficients(snippets: Float32Array, factors: SharedFactors): Float32Array {
+  const { mean, basis, singularValues } = factors;
+  const dim = mean.length, rank = singularValues.length;
+  const directions = new Float64Array(rank * dim);
+  for (let k = 0; k < rank; k++) {
+    for (let i = 0; i < dim; i++) {
+      directions[k * dim + i] = basis[i * rank + k]! / singularValues[k]!;
+    }
+  }
+  return new Float32Array(projectRows(snippets, { mean, directions }));
+}
+
+/** alpha first + (1 − alpha) second (GMem, equation 11), for coefficients as for any rows of one length. */
+export function mixRows(
+  first: Float32Array,
+  second: Float32Array,
+  options: { readonly alpha: number },
+): Float32Array {
+  const { alpha } = options;
+  return first.map((value, i) => alpha * value + (1 - alpha) * second[i]!);
+}
+
+async function* chunks(
+  source: SnippetSource,
+): AsyncGenerator<{ first: number; rows: Float32Array }> {
+  for (let first = 0; first < source.size; first += CHUNK_ROWS) {
+    yield { first, rows: await source.rows(first, Math.min(CHUNK_ROWS, source.size - first)) };
+  }
+}
+
+function chooseRank(singular: Float64Array, kept: KeptPart): number {
+  const least = LEAST_SINGULAR_VALUE * singular[0]!;
+  const usable = singular.filter((value) => value > least).length;
+  if ("energy" in kept) {
+    if (!(kept.energy > 0 && kept.energy <= 1)) {
+      throw new RangeError(
+        `Cannot keep energy ${kept.energy}: expected a number above 0 and at most 1`,
+      );
+    }
+    const wanted = kept.energy * squares(singular);
+    let sum = 0;
+    for (let rank = 1; rank < usable; rank++) {
+      sum += singular[rank - 1]! ** 2;
+      if (sum >= wanted) return rank;
+    }
+    return usable;
+  }
+  if (!Number.isInteger(kept.rank) || kept.rank < 1 || kept.rank > usable) {
+    throw new RangeError(
+      `Cannot keep rank ${kept.rank}: expected an integer from 1 to ${usable}, the number of ` +
+        `dimensions in which the snippets differ`,
+    );
+  }
+  return kept.rank;
+}
+
+function squares(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value * value, 0);
+}

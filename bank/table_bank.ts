@@ -1,0 +1,137 @@
+/**
+ * What banks that hold one row a snippet have in common: the rows, and the records beside them.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import type { AddedRecord, BankRecords, ExtensibleBank, SnippetMix } from "./bank.ts";
+import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
+import { RecordStore } from "./records.ts";
+import { RowTable } from "./row_table.ts";
+
+/** A row for each snippet, and what is known of it. */
+export interface TableBankOptions {
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** What the bank holds of each snippet [N, width]. */
+  readonly rows: Float32Array;
+  /** Numbers in a row. */
+  readonly width: number;
+  /** What belongs to the snippets. */
+  readonly records: BankRecords;
+}
+
+/** Rows on the GPU, records in memory; the kinds of banks say what a row means. */
+export abstract class TableBank implements ExtensibleBank {
+  /** Length d of a snippet. */
+  readonly dim: number;
+  readonly #table: RowTable;
+  readonly #records: RecordStore;
+
+  /**
+   * Uploads the rows and copies the records.
+   *
+   * Throws a TypeError if they do not fit each other, and a RangeError if the rows are more than the
+   * device can bind at once.
+   */
+  constructor(device: Device, options: TableBankOptions) {
+    const { dim, rows, width, records } = options;
+    this.dim = dim;
+    this.#records = new RecordStore(records, { size: rows.length / width, dim });
+    this.#table = new RowTable(device, { rows, width });
+  }
+
+  /** Number of snippets N. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** The encoder that made the snippets, or undefined if it is not known. */
+  get encoder(): EncoderDescription | undefined {
+    return this.#records.encoder;
+  }
+
+  /** What that encoder was fitted to, by name. */
+  get encoderWeights(): ReadonlyMap<string, EncoderWeight> {
+    return this.#records.encoderWeights;
+  }
+
+  /** Names of the images [N], or undefined. */
+  get names(): readonly string[] | undefined {
+    return this.#records.names;
+  }
+
+  /** Class of each image [N], −1 for an image without, or undefined. */
+  get labels(): Int32Array | undefined {
+    return this.#records.labels;
+  }
+
+  /** Names of the classes; empty if there are none. */
+  get classes(): readonly string[] {
+    return this.#records.classes;
+  }
+
+  /** A text for each image [N], or undefined. */
+  get texts(): readonly string[] | undefined {
+    return this.#records.texts;
+  }
+
+  /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. */
+  abstract gather(indices: Uint32Array | readonly number[] | Tensor): Tensor;
+
+  /** Adds the snippet [d] of a new image; see `ExtensibleBank.addExternal`. */
+  abstract addExternal(snippet: Float32Array, record?: AddedRecord): number;
+
+  /** Adds the mix of two snippets; see `ExtensibleBank.addInternal`. */
+  abstract addInternal(mix: SnippetMix, record?: AddedRecord): Promise<number>;
+
+  /** Writes the bank to a file; see `ExtensibleBank.save`. */
+  abstract save(path: string): Promise<void>;
+
+  /** Returns one snippet [d]; see `Bank.snippet`. */
+  async snippet(index: number): Promise<Float32Array> {
+    using row = this.gather([index]);
+    return await row.read();
+  }
+
+  /** Releases what is on the GPU. */
+  [Symbol.dispose](): void {
+    this.#table[Symbol.dispose]();
+  }
+
+  /** Takes rows [B, width] by their indices [B], in the caller's scope. */
+  protected takeRows(indices: Uint32Array | readonly number[] | Tensor): Tensor {
+    return this.#table.gather(indices);
+  }
+
+  /** Reads two rows. Waits for the GPU. */
+  protected async readPair(
+    mix: SnippetMix,
+  ): Promise<{ first: Float32Array; second: Float32Array }> {
+    using pair = this.takeRows([mix.first, mix.second]);
+    const rows = await pair.read();
+    const width = rows.length / 2;
+    return { first: rows.subarray(0, width), second: rows.subarray(width) };
+  }
+
+  /** Reads all rows [N, width]. Waits for the GPU. */
+  protected readRows(): Promise<Float32Array> {
+    return this.#table.read();
+  }
+
+  /** Adds a row [width] with its record and returns its index. */
+  protected addRow(row: Float32Array, record: AddedRecord): number {
+    this.#records.checkAdded(record);
+    const index = this.#table.append(row);
+    this.#records.add(index, record);
+    return index;
+  }
+
+  /** Everything beside the snippets, for a file. */
+  protected get records(): BankRecords {
+    const { encoder, encoderWeights, names, labels, classes, texts } = this;
+    return { encoder, encoderWeights, names, labels, classes, texts };
+  }
+}

@@ -1,0 +1,238 @@
+export default /* wgsl */ `
+// One third of the gradient of attention, on a CPU driver with subgroups of 8:
+//   P = exp(scale q kT - lse),  dS = P (dy vT - delta)
+//   PART 0: dq = scale dS k,  PART 1: dk = scale dST q,  PART 2: dv = PT dy
+//
+// qkv, d_qkv: [B, T, 3, H, 4 head_vectors]; dy: [B, T, H, 4 head_vectors]; lse, delta: [B, H, T].
+// qkv and dy are bound as textures of vec4.
+// One subgroup of 8 computes ROWS rows (queries, or keys for parts 1 and 2) by 32 SLOTS columns of
+// one head; workgroups in z take further columns. Over tiles of 32 tokens of the other side:
+// 1. each lane owns 4 tokens and makes P or dS of ROWS rows with them: for 4 columns it loads 8
+//    vec4 per product (its own and every lane others of the rows, then broadcast) for 16 ROWS
+//    multiply-adds;
+// 2. each lane owns 4 SLOTS columns and adds the coefficients, handed on lane by lane, times the
+//    other side's rows: 4 SLOTS loads for 16 ROWS SLOTS multiply-adds.
+// No barrier. Error: that of P and dS, 2^-24 (2 |s| + widthOfHead sum |q k| scale) relative, plus
+// T 2^-24 of the sum of magnitudes.
+
+override PART: u32 = 0u;
+override ROWS: u32 = 32u;
+override SLOTS: u32 = 2u;
+
+struct Params {
+  tokens: u32, heads: u32, head_vectors: u32, tiles: u32, units: u32, scale: f32, accumulate: u32
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var qkv: texture_2d<f32>;
+@group(0) @binding(2) var dy: texture_2d<f32>;
+@group(0) @binding(3) var<storage, read> lse: array<f32>;
+@group(0) @binding(4) var<storage, read> delta: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
+
+fn at(i: u32) -> vec4f { return textureLoad(qkv, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_dy(i: u32) -> vec4f { return textureLoad(dy, vec2u(i & 4095u, i >> 12u), 0); }
+
+// One vec4 of four rows of qkv or dy.
+fn four(rows: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(at(rows.x + d), at(rows.y + d), at(rows.z + d), at(rows.w + d));
+}
+fn four_dy(rows: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(at_dy(rows.x + d), at_dy(rows.y + d), at_dy(rows.z + d), at_dy(rows.w + d));
+}
+
+fn four_tokens(token: u32) -> vec4u {
+  return min(token + vec4u(0u, 1u, 2u, 3u), vec4u(params.tokens - 1u));
+}
+
+fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
+  return mat4x4f(subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane),
+    subgroupShuffle(x[2], lane), subgroupShuffle(x[3], lane));
+}
+
+// What a lane knows of the tokens it owns and, to be handed on, of the rows it loads.
+struct Known { own_lse: vec4f, own_delta: vec4f, row_lse: vec4f, row_delta: vec4f, valid: vec4<bool> }
+
+// P or dS of the four rows of a lane (columns) with the four own tokens.
+fn coefficients(s: mat4x4f, dp: mat4x4f, known: Known, lane: u32) -> mat4x4f {
+  var lse = mat4x4f(known.own_lse, known.own_lse, known.own_lse, known.own_lse);
+  if (PART == 0u) {
+    let x = subgroupShuffle(known.row_lse, lane);
+    lse = mat4x4f(vec4f(x.x), vec4f(x.y), vec4f(x.z), vec4f(x.w));
+  }
+  let t = s * params.scale - lse;
+  let none = vec4f();
+  let p = mat4x4f(select(none, exp(t[0]), known.valid), select(none, exp(t[1]), known.valid),
+    select(none, exp(t[2]), known.valid), select(none, exp(t[3]), known.valid));
+  if (PART == 2u) { return p; }
+  var delta = mat4x4f(known.own_delta, known.own_delta, known.own_delta, known.own_delta);
+  if (PART == 0u) {
+    let x = subgroupShuffle(known.row_delta, lane);
+    delta = mat4x4f(vec4f(x.x), vec4f(x.y), vec4f(x.z), vec4f(x.w));
+  }
+  let d = dp - delta;
+  return mat4x4f(p[0] * d[0], p[1] * d[1], p[2] * d[2], p[3] * d[3]);
+}
+
+fn store(i: u32, value: vec4f) {
+  var sum = value;
+  if (PART != 2u) { sum *= params.scale; }
+  if (params.accumulate == 1u) { sum += d_qkv[i]; }
+  d_qkv[i] = sum;
+}
+
+// Four rows of one column.
+fn store_rows(x: mat4x4f, place: vec2u, token: u32) {
+  if (place.y >= params.head_vectors) { return; }
+  let stride = 3u * params.heads * params.head_vectors;
+  let i = place.x + place.y + token * stride;
+  if (token < params.tokens) { store(i, x[0]); }
+  if (token + 1u < params.tokens) { store(i + stride, x[1]); }
+  if (token + 2u < params.tokens) { store(i + 2u * stride, x[2]); }
+  if (token + 3u < params.tokens) { store(i + 3u * stride, x[3]); }
+}
+
+@compute @workgroup_size(8)
+fn attention_backward_rows(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let unit = group.y * groups.x + group.x;
+  if (unit >= params.units) { return; }
+  let row = unit % params.tiles * ROWS;
+  let index = unit / params.tiles;
+  let batch = index / params.heads;
+  let start = index % params.heads * params.head_vectors;
+  let width = params.heads * params.head_vectors;
+  let stride = 3u * width;
+  let base_q = batch * params.tokens * stride + start;
+  let base_k = base_q + width;
+  let base_v = base_k + width;
+  let base_dy = batch * params.tokens * width + start;
+  let stats = index * params.tokens;
+  let column = group.z * 8u * SLOTS + lane;
+  // Lanes past the last column read it again and store nothing.
+  let near = min(column, params.head_vectors - 1u);
+  let far = min(column + 8u, params.head_vectors - 1u);
+
+  let rows = four_tokens(row + lane * 4u);
+  var known: Known;
+  if (PART == 0u) {
+    known.row_lse = vec4f(lse[stats + rows.x], lse[stats + rows.y], lse[stats + rows.z], lse[stats + rows.w]);
+    known.row_delta = vec4f(delta[stats + rows.x], delta[stats + rows.y], delta[stats + rows.z], delta[stats + rows.w]);
+  }
+  var a0 = mat4x4f(); var a1 = mat4x4f(); var a2 = mat4x4f(); var a3 = mat4x4f();
+  var a4 = mat4x4f(); var a5 = mat4x4f(); var a6 = mat4x4f(); var a7 = mat4x4f();
+  var b0 = mat4x4f(); var b1 = mat4x4f(); var b2 = mat4x4f(); var b3 = mat4x4f();
+  var b4 = mat4x4f(); var b5 = mat4x4f(); var b6 = mat4x4f(); var b7 = mat4x4f();
+
+  for (var other = 0u; other < params.tokens; other += 32u) {
+    let own = four_tokens(other + lane * 4u);
+    known.valid = other + lane * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.tokens);
+    if (PART != 0u) {
+      known.own_lse = vec4f(lse[stats + own.x], lse[stats + own.y], lse[stats + own.z], lse[stats + own.w]);
+      known.own_delta = vec4f(delta[stats + own.x], delta[stats + own.y], delta[stats + own.z], delta[stats + own.w]);
+    }
+    let own_k = select(base_q, base_k, PART == 0u) + own * stride;
+    let row_q = select(base_k, base_q, PART == 0u) + rows * stride;
+    var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
+    var s4 = mat4x4f(); var s5 = mat4x4f(); var s6 = mat4x4f(); var s7 = mat4x4f();
+    for (var d = 0u; d < params.head_vectors; d++) {
+      let x = transpose(four(own_k, d));
+      let y = four(row_q, d);
+      s0 += x * of_lane(y, 0u);
+      s1 += x * of_lane(y, 1u);
+      s2 += x * of_lane(y, 2u);
+      s3 += x * of_lane(y, 3u);
+      if (ROWS > 16u) {
+        s4 += x * of_lane(y, 4u);
+        s5 += x * of_lane(y, 5u);
+        s6 += x * of_lane(y, 6u);
+        s7 += x * of_lane(y, 7u);
+      }
+    }
+    var t0 = mat4x4f(); var t1 = mat4x4f(); var t2 = mat4x4f(); var t3 = mat4x4f();
+    var t4 = mat4x4f(); var t5 = mat4x4f(); var t6 = mat4x4f(); var t7 = mat4x4f();
+    if (PART != 2u) {
+      for (var d = 0u; d < params.head_vectors; d++) {
+        var x: mat4x4f; var y: mat4x4f;
+        if (PART == 0u) {
+          x = transpose(four(base_v + own * stride, d));
+          y = four_dy(base_dy + rows * width, d);
+        } else {
+          x = transpose(four_dy(base_dy + own * width, d));
+          y = four(base_v + rows * stride, d);
+        }
+        t0 += x * of_lane(y, 0u);
+        t1 += x * of_lane(y, 1u);
+        t2 += x * of_lane(y, 2u);
+        t3 += x * of_lane(y, 3u);
+        if (ROWS > 16u) {
+          t4 += x * of_lane(y, 4u);
+          t5 += x * of_lane(y, 5u);
+          t6 += x * of_lane(y, 6u);
+          t7 += x * of_lane(y, 7u);
+        }
+      }
+    }
+    s0 = coefficients(s0, t0, known, 0u);
+    s1 = coefficients(s1, t1, known, 1u);
+    s2 = coefficients(s2, t2, known, 2u);
+    s3 = coefficients(s3, t3, known, 3u);
+    if (ROWS > 16u) {
+      s4 = coefficients(s4, t4, known, 4u);
+      s5 = coefficients(s5, t5, known, 5u);
+      s6 = coefficients(s6, t6, known, 6u);
+      s7 = coefficients(s7, t7, known, 7u);
+    }
+    let owners = min(8u, (params.tokens - other + 3u) / 4u);
+    for (var owner = 0u; owner < owners; owner++) {
+      let tokens = four_tokens(other + owner * 4u);
+      var x: mat4x4f; var y: mat4x4f;
+      if (PART == 2u) {
+        x = four_dy(base_dy + tokens * width, near);
+        if (SLOTS > 1u) { y = four_dy(base_dy + tokens * width, far); }
+      } else {
+        let source = select(base_q, base_k, PART == 0u) + tokens * stride;
+        x = four(source, near);
+        if (SLOTS > 1u) { y = four(source, far); }
+      }
+      let c0 = of_lane(s0, owner); a0 += x * c0; if (SLOTS > 1u) { b0 += y * c0; }
+      let c1 = of_lane(s1, owner); a1 += x * c1; if (SLOTS > 1u) { b1 += y * c1; }
+      let c2 = of_lane(s2, owner); a2 += x * c2; if (SLOTS > 1u) { b2 += y * c2; }
+      let c3 = of_lane(s3, owner); a3 += x * c3; if (SLOTS > 1u) { b3 += y * c3; }
+      if (ROWS > 16u) {
+        let c4 = of_lane(s4, owner); a4 += x * c4; if (SLOTS > 1u) { b4 += y * c4; }
+        let c5 = of_lane(s5, owner); a5 += x * c5; if (SLOTS > 1u) { b5 += y * c5; }
+        let c6 = of_lane(s6, owner); a6 += x * c6; if (SLOTS > 1u) { b6 += y * c6; }
+        let c7 = of_lane(s7, owner); a7 += x * c7; if (SLOTS > 1u) { b7 += y * c7; }
+      }
+    }
+  }
+
+  let to = vec2u(base_q + PART * width, column);
+  store_rows(a0, to, row);
+  store_rows(a1, to, row + 4u);
+  store_rows(a2, to, row + 8u);
+  store_rows(a3, to, row + 12u);
+  if (ROWS > 16u) {
+    store_rows(a4, to, row + 16u);
+    store_rows(a5, to, row + 20u);
+    store_rows(a6, to, row + 24u);
+    store_rows(a7, to, row + 28u);
+  }
+  if (SLOTS > 1u) {
+    let next = to + vec2u(0u, 8u);
+    store_rows(b0, next, row);
+    store_rows(b1, next, row + 4u);
+    store_rows(b2, next, row + 8u);
+    store_rows(b3, next, row + 12u);
+    if (ROWS > 16u) {
+      store_rows(b4, next, row + 16u);
+      store_rows(b5, next, row + 20u);
+      store_rows(b6, next, row + 24u);
+      store_rows(b7, next, row + 28u);
+    }
+  }
+}
+`;

@@ -1,0 +1,33 @@
+export default /* wgsl */ `
+// delta = the sum over each head's columns of dy out, for CPU drivers
+//
+// dy, out: [B, T, H, 4 head_vectors], bound as textures of vec4; delta: [B, H, T].
+// One invocation per element of delta, neighbours along T. No barrier.
+// Error: |error| <= widthOfHead 2^-24 sum |dy out|.
+
+struct Params { tokens: u32, heads: u32, head_vectors: u32, rows: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var dy: texture_2d<f32>;
+@group(0) @binding(2) var out: texture_2d<f32>;
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
+
+@compute @workgroup_size(64)
+fn attention_delta_texture(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = (group.y * groups.x + group.x) * 64u + lane;
+  if (row >= params.rows) { return; }
+  let index = row / params.tokens;
+  let token = index / params.heads * params.tokens + row % params.tokens;
+  let start = (token * params.heads + index % params.heads) * params.head_vectors;
+  var sum = 0.0;
+  for (var d = 0u; d < params.head_vectors; d++) {
+    let i = start + d;
+    let place = vec2u(i & 4095u, i >> 12u);
+    sum += dot(textureLoad(dy, place, 0), textureLoad(out, place, 0));
+  }
+  delta[row] = sum;
+}
+`;

@@ -1,0 +1,42 @@
+export default /* wgsl */ `
+// da[i] (+)= scale dloss[batch element of i] (s.x b[i] - slope a[i]), s = stats[position of i],
+// slope = s.y, or s.z when second is 1 (a and b have changed places)
+//
+// a, b, da: [batch, channels, positions], or [batch, positions, channels] when channel_last is 1;
+// stats: [batch, positions] of vec4, see cosine.wgsl.ts; dloss: [batch]. One invocation per element.
+// No barrier. Error: six roundings and those of stats, relative to |s.x b| + |slope a|.
+
+struct Params {
+  elements: u32,
+  channels: u32,
+  positions: u32,
+  channel_last: u32,
+  second: u32,
+  scale: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> stats: array<vec4f>;
+@group(0) @binding(4) var<storage, read> dloss: array<f32>;
+@group(0) @binding(5) var<storage, read_write> da: array<f32>;
+
+@compute @workgroup_size(64)
+fn cosine_backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.elements) { return; }
+  let sample = i / (params.channels * params.positions);
+  var position = sample * params.positions + i % params.positions;
+  if (params.channel_last == 1u) { position = i / params.channels; }
+  let s = stats[position];
+  let slope = select(s.y, s.z, params.second == 1u);
+  var value = params.scale * dloss[sample] * (s.x * b[i] - slope * a[i]);
+  if (params.accumulate == 1u) { value += da[i]; }
+  da[i] = value;
+}
+`;

@@ -1,0 +1,94 @@
+/**
+ * Losses of direction: the angle between vectors, whatever their lengths.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import { rowSum } from "../row_sum/mod.ts";
+import backwardSource from "./backward.wgsl.ts";
+import cosineSource from "./cosine.wgsl.ts";
+
+const COSINE = new Kernel({ source: cosineSource });
+const BACKWARD = new Kernel({ source: backwardSource });
+
+/** Options of {@linkcode cosineLoss} and {@linkcode alignmentLoss}. */
+export interface CosineOptions {
+  /** Norms below it count as it. */
+  readonly epsilon?: number;
+}
+
+/**
+ * The mean over the pixels of 1 − cos(out, target) along the channels (LightningDiT): `out` and
+ * `target` [B, C, ...], result [B]. Differentiable in both; epsilon is 1e-8 by default.
+ *
+ * Throws `TypeError` when the shapes differ or there are fewer than three axes.
+ */
+export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions = {}): Tensor {
+  return negativeCosine(out, target, { epsilon: 1e-8, ...options, axis: 1, offset: 1 });
+}
+
+/**
+ * The mean over the tokens of −cos(features, projected) along the width (REPA): both [B, T, Z], result [B]. Differentiable in both; epsilon is 1e-12 by
+ * default.
+ *
+ * Throws `TypeError` when the shapes differ or there are fewer than three axes.
+ */
+export function alignmentLoss(
+  features: Tensor,
+  projected: Tensor,
+  options: CosineOptions = {},
+): Tensor {
+  return negativeCosine(features, projected, { epsilon: 1e-12, ...options, axis: -1, offset: 0 });
+}
+
+/** offset − mean cosine of `a` and `b` along `axis`, for each element of the batch. */
+function negativeCosine(
+  a: Tensor,
+  b: Tensor,
+  options: { axis: 1 | -1; epsilon: number; offset: number },
+): Tensor {
+  const { axis, epsilon, offset } = options;
+  const [batch = 0] = a.shape, channels = a.shape.at(axis) ?? 0;
+  if (
+    formatShape(a.shape) !== formatShape(b.shape) || a.shape.length < 3 || a.elements === 0
+  ) {
+    throw new TypeError(
+      `Cannot take the cosine of ${formatShape(a.shape)} and ${formatShape(b.shape)}: expected ` +
+        "equal shapes of three axes or more, with elements",
+    );
+  }
+  const { device, elements } = a;
+  const positions = elements / (batch * channels);
+  const layout = { channels, positions, channel_last: axis === 1 ? 0 : 1 };
+  const scale = -1 / positions;
+  return device.scope(() => {
+    const cosines = device.empty([batch, positions]), stats = device.empty([batch, positions, 4]);
+    const loss = device.empty([batch]);
+    device.dispatch(COSINE, {
+      tensors: { a, b, cosines, stats },
+      params: { batch, ...layout, epsilon },
+      workgroups: spreadWorkgroups(Math.ceil(batch * positions / 64)),
+    });
+    rowSum(loss, { x: cosines, scale, offset });
+    device.tape?.push({
+      name: "cosineLoss",
+      inputs: [a, b],
+      output: loss,
+      saved: [a, b, stats],
+      backward(dLoss, gradients) {
+        [[a, b], [b, a]].forEach(([own, other], second) =>
+          gradients.into(own!, (gradient, accumulate) =>
+            device.dispatch(BACKWARD, {
+              tensors: { a: own!, b: other!, stats, dloss: dLoss, da: gradient },
+              params: { elements, ...layout, second, scale, accumulate },
+              workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
+            }))
+        );
+      },
+    });
+    return loss;
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * Vectors of length one.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import backwardSource from "./backward.wgsl.ts";
+import forwardSource from "./forward.wgsl.ts";
+
+const FORWARD = new Kernel({ source: forwardSource });
+const BACKWARD = new Kernel({ source: backwardSource });
+
+/** The kernels' loops; some drivers stop silently at 65,535 rounds, of which a row needs two each. */
+const MAX_WIDTH = 32767;
+
+/**
+ * x / max(‖x‖, epsilon) for each row: `x` [N, d], result [N, d].
+ *
+ * Throws `TypeError` when there are not two axes, and `RangeError` for rows longer than 32,767.
+ */
+export function l2Normalize(x: Tensor, options: { epsilon?: number } = {}): Tensor {
+  const { epsilon = 1e-12 } = options;
+  const [rows = 0, width = 0] = x.shape;
+  if (x.shape.length !== 2) {
+    throw new TypeError(`Cannot normalise rows of ${formatShape(x.shape)}: expected shape [N, d]`);
+  }
+  if (width > MAX_WIDTH) {
+    throw new RangeError(
+      `Cannot normalise rows of ${width} numbers: expected at most ${MAX_WIDTH}`,
+    );
+  }
+  const { device } = x;
+  const out = device.empty(x.shape);
+  const workgroups = spreadWorkgroups(Math.ceil(rows / 64));
+  device.dispatch(FORWARD, {
+    tensors: { x, out },
+    params: { rows, width, epsilon },
+    workgroups,
+  });
+  device.tape?.push({
+    name: "l2Normalize",
+    inputs: [x],
+    output: out,
+    saved: [x],
+    backward(dy, gradients) {
+      gradients.into(x, (dx, accumulate) =>
+        device.dispatch(BACKWARD, {
+          tensors: { x, dy, dx },
+          params: { rows, width, epsilon, accumulate },
+          workgroups,
+        }));
+    },
+  });
+  return out;
+}

@@ -1,0 +1,271 @@
+/**
+ * Normalisation of rows: layer norm and root mean square norm, and their building blocks for ops
+ * that fuse a norm with something else.
+ *
+ * @module
+ */
+
+import reduce from "../common/reduce.wgsl.ts";
+import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+// The sum over rows is one kernel for the whole project; it lives with the bias that needs it most.
+import { columnSum } from "../linear/mod.ts";
+import backwardNaive from "./backward_naive.wgsl.ts";
+import backwardSubgroup from "./backward_subgroup.wgsl.ts";
+import backwardWorkgroup from "./backward_workgroup.wgsl.ts";
+import forwardNaive from "./forward_naive.wgsl.ts";
+import forwardSubgroup from "./forward_subgroup.wgsl.ts";
+import forwardWorkgroup from "./forward_workgroup.wgsl.ts";
+import groupSumsSource from "./group_sums.wgsl.ts";
+import groupSumsSubgroup from "./group_sums_subgroup.wgsl.ts";
+import { type LayerNormVariant, pickLayerNorm, supportsLayerNorm } from "./variants.ts";
+
+const FORWARD: Readonly<Record<LayerNormVariant, Kernel>> = {
+  naive: new Kernel({ source: forwardNaive }),
+  subgroup: new Kernel({ source: forwardSubgroup }),
+  workgroup: new Kernel({ source: forwardWorkgroup, includes: [reduce] }),
+};
+const BACKWARD: Readonly<Record<LayerNormVariant, Kernel>> = {
+  naive: new Kernel({ source: backwardNaive }),
+  subgroup: new Kernel({ source: backwardSubgroup }),
+  workgroup: new Kernel({ source: backwardWorkgroup, includes: [reduce] }),
+};
+const GROUP_SUMS = new Kernel({ source: groupSumsSource });
+const GROUP_SUMS_SUBGROUP = new Kernel({ source: groupSumsSubgroup });
+
+/** Rows that one workgroup normalises. */
+const ROWS: Readonly<Record<LayerNormVariant, number>> = { naive: 64, subgroup: 8, workgroup: 1 };
+
+/** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
+const CHUNK = { cpu: 16384, gpu: 64 } as const;
+
+/** Three loops over a row must stay below 65,535 steps together, where a CPU driver stops. */
+const MAX_WIDTH = 16384;
+
+/** What the norm divides by: the deviation from the mean, or the root mean square. */
+export type Norm = "layer" | "rms";
+
+/** A norm and the gain and offset after it: out = norm(x) · weight · (1 + scale) + shift. */
+export interface Normalization {
+  /** What the row is divided by. */
+  readonly norm: Norm;
+  /** Added to the variance. */
+  readonly epsilon: number;
+  /** Gain [D] of every row. */
+  readonly weight?: Tensor | undefined;
+  /** Holds `scale` and `shift`, [B, stride] or, with a stride of 0, [stride]. */
+  readonly modulation?: Tensor | undefined;
+  /** Consecutive rows that share a row of `modulation`. */
+  readonly tokens: number;
+  /** Elements from one row of `modulation` to the next. */
+  readonly stride: number;
+  /** First element of the scale [D] in a row of `modulation`; no scale when absent. */
+  readonly scale?: number | undefined;
+  /** First element of the shift [D] in a row of `modulation`; no shift when absent. */
+  readonly shift?: number | undefined;
+}
+
+/** What {@linkcode layerNorm} takes besides `x`. */
+export interface LayerNormOptions {
+  /** Gain [D]. */
+  weight?: Tensor | undefined;
+  /** Offset [D]. */
+  bias?: Tensor | undefined;
+  /** Added to the variance. Default 1e-6. */
+  epsilon?: number;
+}
+
+/** What {@linkcode rmsNorm} takes besides `x`. */
+export interface RmsNormOptions {
+  /** Gain [D]. */
+  weight?: Tensor | undefined;
+  /** Added to the mean square. Default 1e-6. */
+  epsilon?: number;
+}
+
+/**
+ * Layer norm over the last axis: (x − mean) / √(variance + ε) · weight + bias for `x` [..., D] with
+ * the biased variance ("Layer normalization", Ba, Kiros and Hinton, 2016, eq. 3).
+ *
+ * Throws `TypeError` when weight or bias is not [D], `RangeError` when D is above 16,384.
+ */
+export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
+  const { weight, bias, epsilon = 1e-6 } = options;
+  return affineNorm(x, { norm: "layer", weight, bias, epsilon });
+}
+
+/**
+ * Root mean square norm over the last axis: x / √(mean(x²) + ε) · weight for `x` [..., D]
+ * ("Root mean square layer normalization", Zhang and Sennrich, 2019, eq. 4).
+ *
+ * Throws `TypeError` when weight is not [D], `RangeError` when D is above 16,384.
+ */
+export function rmsNorm(x: Tensor, options: RmsNormOptions = {}): Tensor {
+  const { weight, epsilon = 1e-6 } = options;
+  return affineNorm(x, { norm: "rms", weight, bias: undefined, epsilon });
+}
+
+function affineNorm(
+  x: Tensor,
+  options: { norm: Norm; weight: Tensor | undefined; bias: Tensor | undefined; epsilon: number },
+): Tensor {
+  const { norm, weight, bias, epsilon } = options;
+  const { device } = x;
+  const width = x.shape.at(-1) ?? 0;
+  if ((weight && weight.elements !== width) || (bias && bias.elements !== width)) {
+    throw new TypeError(
+      `Cannot normalise ${formatShape(x.shape)}${
+        weight ? ` with weight ${formatShape(weight.shape)}` : ""
+      }${bias ? ` with bias ${formatShape(bias.shape)}` : ""}: expected [${width}]`,
+    );
+  }
+  const tokens = x.elements / width;
+  const normalization: Normalization = {
+    norm,
+    epsilon,
+    weight,
+    // A bias is a shift that all rows share.
+    modulation: bias,
+    shift: bias && 0,
+    tokens,
+    stride: 0,
+  };
+  return device.scope(() => {
+    const out = device.empty(x.shape), stats = device.empty([tokens, 2]);
+    normalizeInto(out, { x, stats, ...normalization });
+    const parameters = [weight, bias].filter((tensor) => tensor !== undefined);
+    device.tape?.push({
+      name: norm === "layer" ? "layerNorm" : "rmsNorm",
+      inputs: [x, ...parameters],
+      output: out,
+      saved: [x, stats, ...parameters],
+      backward(dy, gradients) {
+        gradients.into(
+          x,
+          (dx, accumulate) =>
+            normalizeGradientInto(dx, { x, dy, stats, accumulate, ...normalization }),
+        );
+        if (parameters.length === 0) return;
+        const { sums, products } = groupSums(dy, { x, stats, tokens });
+        if (weight) {
+          gradients.into(weight, (dw, accumulate) => columnSum(dw, { x: products, accumulate }));
+        }
+        if (bias) gradients.into(bias, (db, accumulate) => columnSum(db, { x: sums, accumulate }));
+        sums.dispose();
+        products.dispose();
+      },
+    });
+    return out;
+  });
+}
+
+/**
+ * Records `out = norm(x) · weight · (1 + scale) + shift` without differentiation, and the mean and
+ * reciprocal deviation of every row in `stats` [rows, 2]: `x` and `out` are [..., D].
+ */
+export function normalizeInto(
+  out: Tensor,
+  options: { x: Tensor; stats: Tensor } & Normalization,
+): void {
+  const { x, stats, norm, epsilon, weight, modulation, tokens, stride, scale, shift } = options;
+  const { width, rows, variant, workgroups } = planOf(x, tokens);
+  out.device.dispatch(FORWARD[variant], {
+    tensors: { x, weight: weight ?? x, modulation: modulation ?? x, stats, out },
+    params: { rows, width, tokens, stride, scale: scale ?? 0, shift: shift ?? 0, epsilon },
+    workgroups,
+    constants: {
+      RMS: Number(norm === "rms"),
+      HAS_WEIGHT: Number(weight !== undefined),
+      HAS_SCALE: Number(scale !== undefined),
+      HAS_SHIFT: Number(shift !== undefined),
+    },
+  });
+}
+
+/** Records the gradient of {@linkcode normalizeInto} with respect to `x`, given its `stats`. */
+export function normalizeGradientInto(
+  dx: Tensor,
+  options:
+    & { x: Tensor; dy: Tensor; stats: Tensor; accumulate: 0 | 1 }
+    & Omit<Normalization, "epsilon" | "shift">,
+): void {
+  const { x, dy, stats, accumulate, norm, weight, modulation, tokens, stride, scale } = options;
+  const { width, rows, variant, workgroups } = planOf(x, tokens);
+  const tensors = { x, dy, weight: weight ?? x, modulation: modulation ?? x, stats, dx };
+  dx.device.dispatch(BACKWARD[variant], {
+    // The texture of the old dx is not read when the kernel assigns; x has one already.
+    tensors: variant === "subgroup" ? { ...tensors, before: accumulate ? dx : x } : tensors,
+    params: { rows, width, tokens, stride, scale: scale ?? 0, accumulate },
+    workgroups,
+    constants: {
+      RMS: Number(norm === "rms"),
+      HAS_WEIGHT: Number(weight !== undefined),
+      HAS_SCALE: Number(scale !== undefined),
+    },
+  });
+}
+
+/** Sums over the rows of every group of at most `tokens` rows. */
+export interface GroupSums {
+  /** Σ dy, [groups, D]; the groups of one batch entry follow each other. */
+  readonly sums: Tensor;
+  /** Σ dy · n, [groups, D]. */
+  readonly products: Tensor;
+  /** Groups for each `tokens` rows. */
+  readonly chunks: number;
+}
+
+/**
+ * The first stage of the gradients of gains and offsets: sums over groups of rows of `dy` [..., D]
+ * and of `dy` times the normalised `x`, or times `x` itself when there are no `stats`. The caller
+ * disposes of both.
+ */
+export function groupSums(
+  dy: Tensor,
+  options: { x: Tensor; stats?: Tensor; tokens: number },
+): GroupSums {
+  const { x, stats, tokens } = options;
+  const { device } = x;
+  const { width, rows, variant } = planOf(x, tokens);
+  const chunk = CHUNK[device.profile.driver];
+  const batches = rows / tokens, chunks = Math.ceil(tokens / chunk);
+  const sums = device.empty([batches * chunks, width]);
+  const products = device.empty([batches * chunks, width]);
+  const bySubgroup = variant === "subgroup";
+  device.dispatch(bySubgroup ? GROUP_SUMS_SUBGROUP : GROUP_SUMS, {
+    tensors: { x, dy, stats: stats ?? x, sums, products },
+    params: { tokens, width, chunk },
+    workgroups: [Math.ceil(width / (bySubgroup ? 32 : 64)), chunks, batches],
+    constants: { PLAIN: Number(stats === undefined) },
+  });
+  return { sums, products, chunks };
+}
+
+function planOf(x: Tensor, tokens: number): {
+  width: number;
+  rows: number;
+  variant: LayerNormVariant;
+  workgroups: [number, number];
+} {
+  const { device } = x;
+  const width = x.shape.at(-1) ?? 0;
+  if (width > MAX_WIDTH) {
+    throw new RangeError(
+      `Cannot normalise ${formatShape(x.shape)}: expected a last axis of at most ${MAX_WIDTH}`,
+    );
+  }
+  const rows = x.elements / width;
+  const variant = variantOf(device, width);
+  // Groups of rows never span two batch entries where they share loads of the modulation.
+  const groups = variant === "subgroup"
+    ? rows / tokens * Math.ceil(tokens / ROWS.subgroup)
+    : Math.ceil(rows / ROWS[variant]);
+  return { width, rows, variant, workgroups: spreadWorkgroups(groups) };
+}
+
+function variantOf(device: Device, width: number): LayerNormVariant {
+  const { profile } = device;
+  const picked = device.variant("layerNorm", pickLayerNorm(profile, width));
+  return supportsLayerNorm(picked, { profile, width }) ? picked : "naive";
+}

@@ -1,0 +1,37 @@
+/**
+ * Which layer norm kernels run where.
+ *
+ * @module
+ */
+
+import type { Profile } from "../core/profile.ts";
+
+/** The kernels of layer norm, slowest and simplest first. */
+export type LayerNormVariant = "naive" | "subgroup" | "workgroup";
+
+/** Whether a variant can normalise rows of `width` on an adapter. */
+export function supportsLayerNorm(
+  variant: LayerNormVariant,
+  options: { profile: Profile; width: number },
+): boolean {
+  const { profile, width } = options;
+  switch (variant) {
+    case "subgroup":
+      return width % 4 === 0 && profile.subgroups && profile.subgroupSize === 8;
+    case "workgroup":
+      return width % 4 === 0;
+    case "naive":
+      return true;
+  }
+}
+
+/**
+ * The fastest variant. On a CPU driver a subgroup of 8 reads textures; a GPU gives each row a
+ * workgroup, so that neighbouring invocations read neighbouring addresses.
+ */
+export function pickLayerNorm(profile: Profile, width: number): LayerNormVariant {
+  const order: readonly LayerNormVariant[] = profile.driver === "cpu"
+    ? ["subgroup", "workgroup", "naive"]
+    : ["workgroup", "naive"];
+  return order.find((variant) => supportsLayerNorm(variant, { profile, width }))!;
+}

@@ -1,0 +1,99 @@
+/**
+ * The compute toolkit of gmem: a WebGPU device, tensors, a tape, and hand-written WGSL ops. It
+ * knows nothing of diffusion.
+ *
+ * Shapes are said with one set of letters: `B` batch, `T` tokens, `D` width, `H` heads, `N` rows of
+ * a table, `R` rank, `C` channels. A gradient of `x` is `dx`.
+ *
+ * @example
+ * ```ts
+ * import { Device, linear, Tape } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const x = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * const weight = device.tensor(Float32Array.of(3, 4), [1, 2]);
+ * const tape = new Tape(device);
+ * tape.watch(weight);
+ * const y = tape.record(() => linear(x, weight));
+ * tape.backward(y);
+ * console.log(await tape.gradient(weight).read()); // Float32Array [ 1, 2 ]
+ * ```
+ *
+ * @module
+ */
+
+export {
+  Device,
+  type DeviceOptions,
+  type DispatchOptions,
+  spreadWorkgroups,
+} from "./core/device.ts";
+export {
+  CheckpointError,
+  DeviceLostError,
+  GpuValidationError,
+  OutOfMemoryError,
+  ShaderCompilationError,
+  UnsupportedDeviceError,
+} from "./core/errors.ts";
+export { addTo, fill, storeAt } from "./core/in_place.ts";
+export { type Binding, Kernel, type ParamField } from "./core/kernel.ts";
+export {
+  type Initializer,
+  Parameter,
+  type ParameterScope,
+  ParameterStore,
+} from "./core/parameter_store.ts";
+export type { Profile } from "./core/profile.ts";
+export { type FillOptions, permutation, philox, Random, Stream } from "./core/random.ts";
+export {
+  type SafetensorsDeclaration,
+  type SafetensorsDType,
+  type SafetensorsEntry,
+  SafetensorsFile,
+  type SafetensorsTensor,
+  type SafetensorsWriteOptions,
+  SafetensorsWriter,
+  writeSafetensors,
+} from "./core/safetensors.ts";
+export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/tape.ts";
+export { type DType, type Shape, Tensor } from "./core/tensor.ts";
+
+export { add } from "./add/mod.ts";
+export { addRows } from "./add_rows/mod.ts";
+export { attention } from "./attention/mod.ts";
+export { combine, combineInto, type Term } from "./combine/mod.ts";
+export { alignmentLoss, cosineLoss, type CosineOptions } from "./cosine_loss/mod.ts";
+export { gatherRows } from "./embed_rows/mod.ts";
+export { embedTime, type EmbedTimeOptions } from "./embed_time/mod.ts";
+export { gelu } from "./gelu/mod.ts";
+export { guide } from "./guide/mod.ts";
+export { interpolate } from "./interpolate/mod.ts";
+export { l2Normalize } from "./l2_normalize/mod.ts";
+export { layerNorm, rmsNorm } from "./layer_norm/mod.ts";
+export { columnSum, linear } from "./linear/mod.ts";
+export {
+  maskSnippets,
+  type MaskSnippetsOptions,
+  type SnippetMaskKind,
+} from "./mask_snippets/mod.ts";
+export { matmul, matmulInto, type MatmulInto, type MatmulOptions } from "./matmul/mod.ts";
+export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
+export { gate, modulate } from "./modulate/mod.ts";
+export { scaleBy } from "./multiply/mod.ts";
+export { patchify, unpatchify, type UnpatchifyOptions } from "./patchify/mod.ts";
+export { qkNorm } from "./qk_norm/mod.ts";
+export { randomNormal } from "./random_normal/mod.ts";
+export { resample, type ResampleOptions } from "./resample/mod.ts";
+export {
+  composeTransforms,
+  cropTransform,
+  flipTransform,
+  resizeTransform,
+  stackTransforms,
+  type Transform,
+} from "./resample/transforms.ts";
+export { rope } from "./rope/mod.ts";
+export { silu } from "./silu/mod.ts";
+export { swiglu } from "./swiglu/mod.ts";
+export { weightedSum } from "./weighted_sum/mod.ts";

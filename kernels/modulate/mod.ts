@@ -1,0 +1,269 @@
+/**
+ * Adaptive modulation of a residual stream: what one linear layer makes of the condition decides
+ * shift, scale and gate of a block (adaLN).
+ *
+ * @module
+ */
+
+import type { Device } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+// Modulation is a norm whose gain and offset depend on the batch entry: the norm's kernels read
+// them where they lie.
+import {
+  groupSums,
+  type Norm,
+  type Normalization,
+  normalizeGradientInto,
+  normalizeInto,
+} from "../layer_norm/mod.ts";
+import { columnSum } from "../linear/mod.ts";
+import gateSource from "./gate.wgsl.ts";
+import gateTextureSource from "./gate_texture.wgsl.ts";
+import spreadSumsSource from "./spread_sums.wgsl.ts";
+
+const GATE = new Kernel({ source: gateSource });
+const GATE_TEXTURE = new Kernel({ source: gateTextureSource });
+const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
+
+/** What {@linkcode modulate} takes from the modulation tensor, and the norm before it. */
+export interface ModulateOptions {
+  /** Index of the chunk [B, D] that is added; none in the form without shift. */
+  shift?: number | undefined;
+  /** Index of the chunk [B, D] that scales. */
+  scale: number;
+  /** Default `"layer"`. */
+  norm?: Norm;
+  /** Gain [D] of the norm, before modulation. */
+  weight?: Tensor | undefined;
+  /** Added to the variance. Default 1e-6. */
+  epsilon?: number;
+}
+
+/** What {@linkcode gate} takes besides the stream and what is added to it. */
+export interface GateOptions {
+  /** Rows of chunks [B, C·D]. */
+  modulation: Tensor;
+  /** Index of the chunk [B, D] that gates. */
+  gate: number;
+}
+
+/**
+ * norm(x) · (1 + scale) + shift with one row of scale and shift for each batch entry: `x`
+ * [B, T, D], `modulation` [B, C·D], result [B, T, D]; `shift` and `scale` are indices of chunks of
+ * D ("Scalable diffusion models with transformers", Peebles and Xie, 2023, section 3.2, adaLN).
+ *
+ * Throws `TypeError` when the shapes do not fit, `RangeError` when there is no such chunk or D is
+ * above 16,384.
+ */
+export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions): Tensor {
+  const { shift, scale, norm = "layer", weight, epsilon = 1e-6 } = options;
+  const { device } = x;
+  const { batches, tokens, width, stride } = sizesOf(x, modulation, {
+    chunks: { scale, ...(shift === undefined ? {} : { shift }) },
+  });
+  if (weight && weight.elements !== width) {
+    throw new TypeError(
+      `Cannot modulate ${formatShape(x.shape)} with weight ${
+        formatShape(weight.shape)
+      }: expected [${width}]`,
+    );
+  }
+  const scaleAt = scale * width, shiftAt = shift === undefined ? undefined : shift * width;
+  const normalization: Normalization = {
+    norm,
+    epsilon,
+    weight,
+    modulation,
+    tokens,
+    stride,
+    scale: scaleAt,
+    shift: shiftAt,
+  };
+  return device.scope(() => {
+    const out = device.empty(x.shape), stats = device.empty([batches * tokens, 2]);
+    normalizeInto(out, { x, stats, ...normalization });
+    device.tape?.push({
+      name: "modulate",
+      inputs: weight ? [x, modulation, weight] : [x, modulation],
+      output: out,
+      saved: weight ? [x, stats, modulation, weight] : [x, stats, modulation],
+      backward(dy, gradients) {
+        gradients.into(
+          x,
+          (dx, accumulate) =>
+            normalizeGradientInto(dx, { x, dy, stats, accumulate, ...normalization }),
+        );
+        const { sums, products, chunks } = groupSums(dy, { x, stats, tokens });
+        const from = { batches, chunks, width };
+        gradients.region(modulation, (gradient) => {
+          const to = { stride, accumulate: 1 } as const;
+          spreadSums(gradient, { ...from, ...to, sums: products, at: scaleAt, factors: weight });
+          if (shiftAt !== undefined) spreadSums(gradient, { ...from, ...to, sums, at: shiftAt });
+        });
+        if (weight) {
+          gradients.into(weight, (dw, accumulate) =>
+            device.scope(() => {
+              const scaled = device.empty([batches, width]);
+              spreadSums(scaled, {
+                ...from,
+                sums: products,
+                stride: width,
+                at: 0,
+                factors: modulation,
+                factorStride: stride,
+                factorAt: scaleAt,
+                plusOne: true,
+                accumulate: 0,
+              });
+              columnSum(dw, { x: scaled, accumulate });
+            }));
+        }
+        sums.dispose();
+        products.dispose();
+      },
+    });
+    return out;
+  });
+}
+
+/**
+ * x + gate · h with one row of gates for each batch entry: `x` and `h` [B, T, D], `modulation`
+ * [B, C·D], result [B, T, D]; `gate` is the index of a chunk of D ("Scalable diffusion models with
+ * transformers", Peebles and Xie, 2023, section 3.2, adaLN-Zero).
+ *
+ * Throws `TypeError` when the shapes do not fit, `RangeError` when there is no such chunk.
+ */
+export function gate(x: Tensor, h: Tensor, options: GateOptions): Tensor {
+  const { modulation, gate } = options;
+  const { device } = x;
+  const { batches, tokens, width, stride } = sizesOf(x, modulation, { chunks: { gate } });
+  if (formatShape(x.shape) !== formatShape(h.shape)) {
+    throw new TypeError(
+      `Cannot gate ${formatShape(h.shape)} into ${formatShape(x.shape)}: shapes differ`,
+    );
+  }
+  const size = { batches, tokens, width, stride, at: gate * width };
+  const out = device.empty(x.shape);
+  gateInto(out, { x, h, modulation, ...size, accumulate: 0 });
+  device.tape?.push({
+    name: "gate",
+    inputs: [x, h, modulation],
+    output: out,
+    saved: [h, modulation],
+    backward(dy, gradients) {
+      gradients.into(
+        h,
+        (dh, accumulate) => gateInto(dh, { h: dy, modulation, ...size, accumulate }),
+      );
+      gradients.region(modulation, (gradient) =>
+        device.scope(() => {
+          const { products, chunks } = groupSums(dy, { x: h, tokens });
+          spreadSums(gradient, { ...size, chunks, sums: products, accumulate: 1 });
+        }));
+      gradients.pass(x, dy);
+    },
+  });
+  return out;
+}
+
+interface Sizes {
+  readonly batches: number;
+  readonly tokens: number;
+  readonly width: number;
+  readonly stride: number;
+}
+
+function sizesOf(
+  x: Tensor,
+  modulation: Tensor,
+  options: { chunks: Readonly<Record<string, number>> },
+): Sizes {
+  const [batches = 0, tokens = 0, width = 0] = x.shape;
+  const [rows, stride = 0] = modulation.shape;
+  if (
+    x.shape.length !== 3 || modulation.shape.length !== 2 || rows !== batches ||
+    stride % width !== 0
+  ) {
+    throw new TypeError(
+      `Cannot modulate ${formatShape(x.shape)} by ${formatShape(modulation.shape)}: ` +
+        `expected [B, T, D] and [B, C·D]`,
+    );
+  }
+  for (const [name, index] of Object.entries(options.chunks)) {
+    if (!Number.isInteger(index) || index < 0 || index >= stride / width) {
+      throw new RangeError(
+        `Cannot take chunk ${index} of ${formatShape(modulation.shape)} for ${name}: ` +
+          `expected one of ${stride / width} chunks of ${width}`,
+      );
+    }
+  }
+  return { batches, tokens, width, stride };
+}
+
+function gateInto(
+  out: Tensor,
+  options:
+    & { x?: Tensor; h: Tensor; modulation: Tensor; at: number; accumulate: 0 | 1 }
+    & Sizes,
+): void {
+  const { x, h, modulation, batches, tokens, width, stride, at, accumulate } = options;
+  const { device } = out;
+  const size = { tokens, width, stride, gate: at };
+  const tiles = Math.ceil(tokens / 8);
+  if (width % 4 === 0 && variantOf(device) === "texture") {
+    // Through its texture the kernel reads out as it was while it writes the buffer.
+    const base = accumulate ? out : x;
+    device.dispatch(GATE_TEXTURE, {
+      tensors: { x: base ?? h, h, modulation, out },
+      params: size,
+      workgroups: [Math.ceil(width / 32), tiles, batches],
+      constants: { HAS_X: Number(base !== undefined) },
+    });
+  } else {
+    device.dispatch(GATE, {
+      tensors: { x: x ?? h, h, modulation, out },
+      params: { ...size, accumulate },
+      workgroups: [Math.ceil(width / 64), tiles, batches],
+      constants: { HAS_X: Number(x !== undefined) },
+    });
+  }
+}
+
+function variantOf(device: Device): "scalar" | "texture" {
+  return device.variant("gate", device.profile.driver === "cpu" ? "texture" : "scalar");
+}
+
+function spreadSums(
+  d: Tensor,
+  options: {
+    sums: Tensor;
+    batches: number;
+    chunks: number;
+    width: number;
+    stride: number;
+    at: number;
+    factors?: Tensor | undefined;
+    factorStride?: number;
+    factorAt?: number;
+    plusOne?: boolean;
+    accumulate: 0 | 1;
+  },
+): void {
+  const { sums, batches, chunks, width, stride, at, factors, accumulate } = options;
+  const { factorStride = 0, factorAt = 0, plusOne = false } = options;
+  d.device.dispatch(SPREAD_SUMS, {
+    tensors: { sums, factors: factors ?? sums, d },
+    params: {
+      width,
+      chunks,
+      stride,
+      at,
+      factor_stride: factorStride,
+      factor_at: factorAt,
+      accumulate,
+    },
+    workgroups: [Math.ceil(width / 64), batches],
+    constants: { HAS_FACTOR: Number(factors !== undefined), PLUS_ONE: Number(plusOne) },
+  });
+}

@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { symmetricEigen } from "../../bank/eigen.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+
+Deno.test("symmetricEigen() finds A = Vᵀ diag(values) V with orthonormal rows, largest first", () => {
+  for (const n of [1, 2, 7, 40]) {
+    const half = randomValues([n, n], n), matrix = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) matrix[i * n + j] = half[i * n + j]! + half[j * n + i]!;
+    }
+    const { values, vectors } = symmetricEigen(matrix, n);
+    assert.deepEqual(values, values.toSorted((a, b) => b - a));
+    const rebuilt = new Float64Array(n * n), products = new Float64Array(n * n);
+    const identity = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) {
+      identity[i * n + i] = 1;
+      for (let j = 0; j < n; j++) {
+        for (let k = 0; k < n; k++) {
+          rebuilt[i * n + j]! += vectors[k * n + i]! * values[k]! * vectors[k * n + j]!;
+          products[i * n + j]! += vectors[i * n + k]! * vectors[j * n + k]!;
+        }
+      }
+    }
+    // Roundings of float64 in sums of n products and in as many rotations.
+    assertClose(rebuilt, matrix, { tolerance: 1e-14 * n, name: `rebuilt ${n}` });
+    assertClose(products, identity, { tolerance: 1e-14 * n, name: `orthonormal ${n}` });
+  }
+});
+
+Deno.test("symmetricEigen() makes the largest element of a vector positive", () => {
+  const { values, vectors } = symmetricEigen(Float64Array.of(2, -1, -1, 2), 2);
+  assertClose(values, [3, 1], { tolerance: 1e-15, name: "values" });
+  for (const row of [vectors.subarray(0, 2), vectors.subarray(2)]) {
+    const largest = Math.max(...row.map(Math.abs));
+    assert.ok(row.some((value) => value === largest), `${row}`);
+  }
+});
+
+Deno.test("symmetricEigen() throws on wrong sizes and on values that are not finite", () => {
+  assert.throws(() => symmetricEigen(new Float64Array(5), 2), {
+    name: "TypeError",
+    message: "Cannot decompose a matrix of 5 values: expected 4 for [2, 2]",
+  });
+  assert.throws(() => symmetricEigen(Float64Array.of(1, NaN, NaN, 1), 2), RangeError);
+});

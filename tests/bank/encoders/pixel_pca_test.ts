@@ -1,0 +1,238 @@
+import assert from "node:assert/strict";
+import { encodeImages } from "../../../bank/build.ts";
+import { PixelPca } from "../../../bank/encoders/pixel_pca.ts";
+import { resizeImages } from "../../../bank/encoders/resize.ts";
+import { storedEncoder } from "../../../bank/encoders/stored.ts";
+import { normalizeSnippets } from "../../../bank/normalize.ts";
+import { projectRows } from "../../../bank/projection.ts";
+import type { Device } from "../../../kernels/core/device.ts";
+import { assertClose } from "../../_check_op.ts";
+import { gpuTest } from "../../_gpu.ts";
+import { randomImages, sourceOf } from "../_images.ts";
+
+const SIZES = { channels: 2, imageSize: 6 }, PIXELS = 72, COUNT = 300;
+const IMAGES = randomImages(COUNT, SIZES);
+
+function fit(device: Device, options: { dim?: number; whiten?: boolean } = {}): Promise<PixelPca> {
+  const { dim = 5, whiten = true } = options;
+  return PixelPca.fit({ device, images: sourceOf(IMAGES, SIZES), dim, resolution: 6, whiten });
+}
+
+/** Σ_row a_i a_j over the columns of rows [count, n], divided by count. */
+function gram(rows: ArrayLike<number>, n: number): Float64Array {
+  const count = rows.length / n, out = new Float64Array(n * n);
+  for (let row = 0; row < count; row++) {
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) {
+        out[i * n + j]! += rows[row * n + i]! * rows[row * n + j]! / count;
+      }
+    }
+  }
+  return out;
+}
+
+function identity(n: number): Float64Array {
+  return Float64Array.from({ length: n * n }, (_, i) => i % (n + 1) === 0 ? 1 : 0);
+}
+
+gpuTest("PixelPca.fit() finds components of equal variance without correlation", async (device) => {
+  using encoder = await fit(device);
+  const mean = encoder.weights.get("mean")!.values;
+  const directions = encoder.weights.get("components")!.values;
+  const features = projectRows(IMAGES, { mean, directions });
+  // The variance that stands for rounding to 8 bits, 5e-6, is taken off variances from 0.01 up:
+  // a factor of (1 + 5e-4)² at most.
+  assertClose(gram(features, 5), identity(5), { tolerance: 2e-3, name: "covariance" });
+  assert.equal(encoder.dim, 5);
+  const { varianceKept } = encoder.description.settings;
+  assert.ok((varianceKept as number) > 0.8 && (varianceKept as number) < 1, `${varianceKept}`);
+});
+
+gpuTest(
+  "PixelPca.fit() without whitening finds unit directions of falling variance",
+  async (device) => {
+    using encoder = await fit(device, { whiten: false });
+    const mean = encoder.weights.get("mean")!.values;
+    const directions = encoder.weights.get("components")!.values;
+    const products = new Float64Array(25);
+    for (let i = 0; i < 5; i++) {
+      for (let j = 0; j < 5; j++) {
+        for (let k = 0; k < PIXELS; k++) {
+          products[i * 5 + j]! += directions[i * PIXELS + k]! * directions[j * PIXELS + k]!;
+        }
+      }
+    }
+    assertClose(products, identity(5), { tolerance: 1e-6, name: "orthonormal" });
+    const covariance = gram(projectRows(IMAGES, { mean, directions }), 5);
+    const variances = [0, 1, 2, 3, 4].map((i) => covariance[i * 6]!);
+    assert.deepEqual(variances, variances.toSorted((a, b) => b - a));
+  },
+);
+
+gpuTest("PixelPca gives directions that no image varies in no weight", async (device) => {
+  // The second channel is always the same, so 36 of the 72 directions have no variance.
+  const still = IMAGES.map((value, i) => Math.floor(i / 36) % 2 === 0 ? value : 0.25);
+  const images = sourceOf(still, SIZES);
+  using encoder = await PixelPca.fit({ device, images, dim: 60, resolution: 6 });
+  const novel = still.slice(0, PIXELS).map((value, i) => i < 36 ? value : -0.9);
+  const shape = { count: 1, channels: 2, height: 6, width: 6 };
+  const known = await encoder.encode(still.subarray(0, PIXELS), shape);
+  const got = await encoder.encode(novel, shape);
+  assertClose(got, known, { tolerance: 1e-4, name: "novel" });
+});
+
+gpuTest("PixelPca.encode() is the normalised projection, the same in any batch", async (device) => {
+  using encoder = await fit(device);
+  const { snippets, dim } = await encodeImages({ images: sourceOf(IMAGES, SIZES), encoder });
+  const features = projectRows(IMAGES, {
+    mean: encoder.weights.get("mean")!.values,
+    directions: encoder.weights.get("components")!.values,
+  });
+  assert.deepEqual(snippets, normalizeSnippets(features, { dim }));
+  const one = await encoder.encode(IMAGES.subarray(7 * PIXELS, 8 * PIXELS), {
+    count: 1,
+    channels: 2,
+    height: 6,
+    width: 6,
+  });
+  assert.deepEqual(one, snippets.slice(7 * 5, 8 * 5));
+});
+
+gpuTest("PixelPca resizes images of another size on the GPU", async (device) => {
+  const sizes = { channels: 2, imageSize: 12 }, images = randomImages(40, { ...sizes, seed: 8 });
+  const shape = { count: 40, channels: 2, height: 12, width: 12 };
+  const small = await resizeImages(device, images, { shape, size: 6 });
+  assert.equal(small.length, 40 * PIXELS);
+  using large = await PixelPca.fit({
+    device,
+    images: sourceOf(images, sizes),
+    dim: 4,
+    resolution: 6,
+  });
+  using same = await PixelPca.fit({
+    device,
+    images: sourceOf(small, SIZES),
+    dim: 4,
+    resolution: 6,
+  });
+  assert.deepEqual(large.description, same.description);
+  assert.deepEqual(
+    await large.encode(images, shape),
+    await same.encode(small, { count: 40, channels: 2, height: 6, width: 6 }),
+  );
+});
+
+gpuTest("resizeImages() keeps a plain colour, and images that have the size", async (device) => {
+  const plain = new Float32Array(3 * 10 * 8).fill(0.5);
+  const shape = { count: 1, channels: 3, height: 10, width: 8 };
+  const resized = await resizeImages(device, plain, { shape, size: 4 });
+  assertClose(resized, new Float32Array(48).fill(0.5), { tolerance: 1e-6, name: "plain" });
+  assert.equal(
+    await resizeImages(device, plain.subarray(0, 192), {
+      shape: { ...shape, height: 8 },
+      size: 8,
+    }).then((same) => same.buffer),
+    plain.buffer,
+  );
+});
+
+gpuTest("resizeImages() throws on wrong sizes and on images that would alias", async (device) => {
+  const shape = { count: 1, channels: 1, height: 2, width: 2 };
+  await assert.rejects(resizeImages(device, new Float32Array(3), { shape, size: 1 }), {
+    name: "TypeError",
+    message: "Cannot resize images of 3 values: expected 4 for [1, 1, 2, 2]",
+  });
+  await assert.rejects(
+    resizeImages(device, new Float32Array(122), { shape: { ...shape, width: 61 }, size: 1 }),
+    { name: "RangeError", message: /expected at most 60 pixels a side/ },
+  );
+});
+
+gpuTest("PixelPca.fromBank() is the encoder that the bank was built with", async (device) => {
+  using encoder = await fit(device);
+  const bank = await encodeImages({ images: sourceOf(IMAGES, SIZES), encoder });
+  using again = PixelPca.fromBank(device, bank);
+  using stored = storedEncoder(device, bank)!;
+  const shape = { count: 3, channels: 2, height: 6, width: 6 };
+  const images = IMAGES.subarray(0, 3 * PIXELS);
+  const expected = await encoder.encode(images, shape);
+  assert.deepEqual(again.description, encoder.description);
+  assert.deepEqual(await again.encode(images, shape), expected);
+  assert.deepEqual(await stored.encode(images, shape), expected);
+});
+
+gpuTest(
+  "PixelPca.fromBank() throws on other encoders and on weights that do not fit",
+  async (device) => {
+    using encoder = await fit(device);
+    const { description, weights } = encoder;
+    assert.equal(storedEncoder(device, {}), undefined);
+    assert.throws(() => PixelPca.fromBank(device, {}), {
+      name: "TypeError",
+      message: "Cannot take the encoder pixel_pca from the bank: its encoder is not known, " +
+        "expected pixel_pca",
+    });
+    assert.throws(
+      () => PixelPca.fromBank(device, { encoder: { ...description, kind: "onnx" } }),
+      /its encoder is onnx/,
+    );
+    assert.throws(() => PixelPca.fromBank(device, { encoder: description }), {
+      name: "TypeError",
+      message: "Cannot make the encoder pixel_pca: mean is missing, expected [72]",
+    });
+    assert.throws(
+      () =>
+        PixelPca.fromBank(device, { encoder: { ...description, dim: 4 }, encoderWeights: weights }),
+      /components is \[5, 72\], expected \[4, 72\]/,
+    );
+    assert.throws(
+      () =>
+        PixelPca.fromBank(device, {
+          encoder: { ...description, preprocessing: { channels: 2, size: "6" } },
+          encoderWeights: weights,
+        }),
+      /preprocessing.size is "6", expected a positive integer/,
+    );
+  },
+);
+
+gpuTest(
+  "PixelPca.fit() throws on sizes that cannot be fitted and on images all alike",
+  async (device) => {
+    const images = sourceOf(IMAGES, SIZES);
+    for (const dim of [0, 73, 1.5]) {
+      await assert.rejects(PixelPca.fit({ device, images, dim, resolution: 6 }), {
+        name: "RangeError",
+        message:
+          `Cannot fit pixel_pca: dim is ${dim}, expected an integer from 1 to the 72 values ` +
+          "of 2 channels of 6 by 6 pixels",
+      });
+    }
+    await assert.rejects(PixelPca.fit({ device, images, dim: 1, resolution: 0 }), RangeError);
+    const one = sourceOf(IMAGES.subarray(0, PIXELS), SIZES);
+    await assert.rejects(PixelPca.fit({ device, images: one, dim: 1, resolution: 6 }), {
+      message: "Cannot fit pixel_pca to 1 images: expected at least 2",
+    });
+    const alike = sourceOf(new Float32Array(3 * PIXELS).fill(1 / 3), SIZES);
+    await assert.rejects(PixelPca.fit({ device, images: alike, dim: 1, resolution: 6 }), {
+      message: "Cannot fit pixel_pca to 3 images: they are all alike, expected different ones",
+    });
+  },
+);
+
+gpuTest(
+  "PixelPca.encode() throws on other channels and names an image without direction",
+  async (device) => {
+    using encoder = await fit(device);
+    const shape = { count: 1, channels: 3, height: 6, width: 6 };
+    await assert.rejects(encoder.encode(new Float32Array(108), shape), {
+      name: "TypeError",
+      message: "Cannot encode images of 3 channels with pixel_pca: expected 2",
+    });
+    const mean = encoder.weights.get("mean")!.values;
+    await assert.rejects(encoder.encode(mean, { ...shape, channels: 2, firstIndex: 41 }), {
+      name: "RangeError",
+      message: /^Cannot normalise snippet 41: its norm is 0/,
+    });
+  },
+);

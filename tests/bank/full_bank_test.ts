@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import type { SnippetSet } from "../../bank/bank.ts";
+import { FullBank } from "../../bank/full_bank.ts";
+import { loadBank } from "../../bank/load.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+import { inDirectory } from "./_images.ts";
+
+const SIZE = 37, DIM = 5;
+const SNIPPETS = normalizeSnippets(randomValues([SIZE, DIM], 6), { dim: DIM });
+const BANK: SnippetSet = {
+  dim: DIM,
+  snippets: SNIPPETS,
+  names: Array.from({ length: SIZE }, (_, i) => `image ${i}`),
+  labels: Int32Array.from({ length: SIZE }, (_, i) => i % 3),
+  classes: ["a", "b", "c"],
+};
+
+function row(index: number): Float32Array {
+  return SNIPPETS.slice(index * DIM, (index + 1) * DIM);
+}
+
+/** The rows of the given indices, one after the other. */
+function rows(indices: number[]): number[] {
+  return indices.flatMap((index) => [...row(index)]);
+}
+
+gpuTest("FullBank.gather() takes rows by indices on either side", async (device) => {
+  using bank = FullBank.from(device, BANK);
+  assert.deepEqual([bank.size, bank.dim], [SIZE, DIM]);
+  const wanted = [36, 0, 17, 17];
+  using onGpu = device.tensor(Uint32Array.from(wanted), [4]);
+  for (const indices of [wanted, Uint32Array.from(wanted), onGpu]) {
+    using snippets = bank.gather(indices);
+    assert.deepEqual(snippets.shape, [4, DIM]);
+    assert.deepEqual([...await snippets.read()], rows(wanted));
+  }
+  assert.deepEqual(await bank.snippet(9), row(9));
+});
+
+gpuTest(
+  "FullBank.gather() gives its result to the caller's scope and keeps nothing else",
+  (device) => {
+    using bank = FullBank.from(device, BANK);
+    const before = device.pool.liveBytes;
+    device.scope(() => {
+      bank.gather([1, 2]);
+    });
+    assert.equal(device.pool.liveBytes, before);
+    const kept = device.scope(() => bank.gather([1, 2]));
+    assert.equal(device.pool.liveBytes, before + 256);
+    kept.dispose();
+  },
+);
+
+gpuTest("FullBank lives on when the scope that it was made in ends", async (device) => {
+  const made: FullBank[] = [];
+  device.scope(() => {
+    made.push(FullBank.from(device, BANK));
+  });
+  using bank = made[0]!;
+  assert.deepEqual(await bank.snippet(3), row(3));
+});
+
+gpuTest("FullBank names its size for every index that it does not have", async (device) => {
+  using bank = FullBank.from(device, BANK);
+  for (const index of [-1, 37, 1.5, NaN, Infinity]) {
+    const refusal = {
+      name: "RangeError",
+      message: `Cannot retrieve snippet ${index}: the bank has 37 snippets, ` +
+        "expected a whole number from 0 to 36",
+    };
+    assert.throws(() => bank.gather([0, index]), refusal);
+    await assert.rejects(bank.snippet(index), refusal);
+  }
+  assert.throws(() => bank.gather(Uint32Array.of(37)), RangeError);
+  using floats = device.tensor(Float32Array.of(1), [1]);
+  assert.throws(() => bank.gather(floats), TypeError);
+});
+
+gpuTest("FullBank.from() refuses snippets and records that are wrong", (device) => {
+  const wrong = SNIPPETS.slice();
+  wrong[12 * DIM] = 3;
+  assert.throws(() => FullBank.from(device, { ...BANK, snippets: wrong }), {
+    name: "RangeError",
+    message: /^Cannot make a bank: snippet 12 has norm 3.*, expected 1 within 0.001$/,
+  });
+  assert.throws(() => FullBank.from(device, { ...BANK, dim: 4 }), TypeError);
+  assert.throws(() => FullBank.from(device, { dim: 4, snippets: new Float32Array() }), TypeError);
+  assert.throws(() => FullBank.from(device, { ...BANK, names: ["a"] }), {
+    name: "TypeError",
+    message: "Cannot make a bank: there are 1 names for 37 snippets",
+  });
+});
+
+gpuTest("FullBank.addExternal() appends a snippet with its record, many times", async (device) => {
+  using bank = FullBank.from(device, BANK);
+  const added = normalizeSnippets(randomValues([60, DIM], 9), { dim: DIM });
+  for (let i = 0; i < 60; i++) {
+    const snippet = added.slice(i * DIM, (i + 1) * DIM);
+    const record = i === 3 ? { name: "cat", label: 2 } : {};
+    assert.equal(bank.addExternal(snippet, record), SIZE + i);
+  }
+  assert.equal(bank.size, SIZE + 60);
+  using all = bank.gather([...Array(SIZE + 60).keys()]);
+  assert.deepEqual([...await all.read()], [...SNIPPETS, ...added]);
+  assert.deepEqual(bank.names!.slice(38, 42), ["added 38", "added 39", "cat", "added 41"]);
+  assert.deepEqual([...bank.labels!.slice(38, 42)], [-1, -1, 2, -1]);
+  assert.equal(bank.texts, undefined);
+  assert.throws(() => bank.gather([SIZE + 60]), /the bank has 97 snippets/);
+});
+
+gpuTest("FullBank.addExternal() refuses what is no snippet and leaves the bank", (device) => {
+  using bank = FullBank.from(device, BANK);
+  assert.throws(() => bank.addExternal(new Float32Array(4)), {
+    name: "RangeError",
+    message: "Cannot add a snippet of length 4: the bank holds snippets of 5",
+  });
+  assert.throws(() => bank.addExternal(new Float32Array(5)), {
+    name: "RangeError",
+    message: /norm 0, expected 1/,
+  });
+  assert.throws(() => bank.addExternal(row(0), { label: 3 }), {
+    name: "RangeError",
+    message: "Cannot add a snippet of label 3: expected one of 3 classes, or -1 for none",
+  });
+  assert.deepEqual([bank.size, bank.names!.length, bank.labels!.length], [SIZE, SIZE, SIZE]);
+});
+
+gpuTest(
+  "FullBank.addInternal() appends alpha first + (1 − alpha) second, normalised",
+  async (device) => {
+    using bank = FullBank.from(device, BANK);
+    const index = await bank.addInternal({ first: 3, second: 8, alpha: 0.3 });
+    assert.equal(index, SIZE);
+    const second = row(8);
+    const mixed = row(3).map((value, i) => 0.3 * value + 0.7 * second[i]!);
+    assertClose(await bank.snippet(index), normalizeSnippets(mixed, { dim: DIM }), {
+      tolerance: 2e-7,
+      name: "mix",
+    });
+    await assert.rejects(bank.addInternal({ first: 0, second: 38, alpha: 0.5 }), {
+      message: /the bank has 38 snippets/,
+    });
+    await assert.rejects(bank.addInternal({ first: 0, second: 1, alpha: 1.5 }), {
+      name: "RangeError",
+      message: "Cannot mix snippets: alpha is 1.5, expected a number from 0 to 1",
+    });
+  },
+);
+
+gpuTest("FullBank.save() writes what loadBank() and FullBank.load() read", async (device) => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    using bank = FullBank.from(device, BANK);
+    bank.addExternal(row(0));
+    await bank.save(path);
+    for (const load of [loadBank, FullBank.load]) {
+      using loaded = load(device, path);
+      assert.ok(loaded instanceof FullBank);
+      using all = loaded.gather([...Array(SIZE + 1).keys()]);
+      assert.deepEqual([...await all.read()], [...SNIPPETS, ...row(0)]);
+      assert.deepEqual([loaded.names, loaded.labels], [bank.names, bank.labels]);
+      assert.deepEqual(loaded.classes, BANK.classes);
+    }
+    const before = device.pool.liveBytes;
+    const bytes = Deno.readFileSync(path);
+    Deno.writeFileSync(path, bytes.subarray(0, bytes.length - 4));
+    assert.throws(() => loadBank(device, path), { name: "CheckpointError" });
+    assert.equal(device.pool.liveBytes, before);
+  });
+});
+
+gpuTest("FullBank names the limit for a bank larger than one binding", (device) => {
+  const profile = { ...device.profile, maxBindingBytes: 4 * DIM * SIZE };
+  const small = new Device(device.gpu, { profile });
+  {
+    using bank = FullBank.from(small, BANK);
+    assert.throws(() => bank.addExternal(row(0)), {
+      name: "RangeError",
+      message: "Cannot hold a table [62, 5] of 1240 bytes: this device binds at most 740, " +
+        "which is 37 rows; a low-rank bank takes less",
+    });
+    assert.equal(bank.size, SIZE);
+  }
+  assert.equal(small.pool.liveBytes, 0);
+});

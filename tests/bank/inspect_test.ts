@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { BankFile, writeBank } from "../../bank/file.ts";
+import { describeBank, directionsFor, inspectBank } from "../../bank/inspect.ts";
+import { assertClose } from "../_check_op.ts";
+import { inDirectory } from "./_images.ts";
+
+Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the snippets", async () => {
+  await inDirectory((directory) => {
+    const path = `${directory}/bank.safetensors`;
+    // Twice as much spread along the first axis as along the second: variances 4/6 and 2/6.
+    writeBank(path, {
+      dim: 3,
+      snippets: Float32Array.of(1, 0, 0, -1, 0, 0, 1, 0, 0, -1, 0, 0, 0, 1, 0, 0, -1, 0),
+      labels: [0, 1, 1, 0, -1, 1],
+      classes: ["a", "b"],
+      texts: Array(6).fill("text"),
+    });
+    using file = BankFile.open(path);
+    const summary = inspectBank(file);
+    const { spectrum, ...rest } = summary;
+    assert.deepEqual(rest, {
+      path,
+      size: 6,
+      dim: 3,
+      rank: null,
+      encoder: null,
+      classes: { a: 2, b: 3 },
+      names: false,
+      texts: true,
+      norms: { least: 1, largest: 1 },
+      bytes: 72,
+    });
+    assert.equal(spectrum.snippets, 6);
+    assertClose(spectrum.shares, [2 / 3, 1 / 3, 0], { tolerance: 1e-15, name: "shares" });
+    assert.deepEqual([0.5, 0.7, 1].map((share) => directionsFor(share, spectrum)), [1, 2, 2]);
+    const lines = describeBank(summary).join("\n");
+    for (
+      const part of [
+        "6 of length 3, whole",
+        "not known",
+        "a 2, b 3",
+        "66.7 % of the variance; 50 % in 1, 90 % in 2, 99 % in 2 of 3 directions",
+        "72 bytes on the GPU",
+      ]
+    ) assert.ok(lines.includes(part), `${part} in\n${lines}`);
+  });
+});

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import {
+  concatSnippets,
+  lerpSnippets,
+  mixSnippets,
+  slerpSnippets,
+} from "../../bank/interpolate.ts";
+import { normalizeSnippets, snippetNorms } from "../../bank/normalize.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+import { goldenTest } from "../_goldens.ts";
+
+/** The official code computes in float32: a few roundings of 2^-24 in sums over 32 dimensions. */
+const GOLDEN_TOLERANCE = 1e-6;
+
+function pair(): [Float32Array, Float32Array] {
+  const rows = normalizeSnippets(randomValues([2, 11], 3), { dim: 11 });
+  return [rows.subarray(0, 11), rows.subarray(11)];
+}
+
+goldenTest("lerpSnippets(), slerpSnippets() and concatSnippets() match the official code", {
+  golden: "memory_bank_svd",
+  fn(golden) {
+    const [, dim] = golden.entry("input.bank").shape as [number, number];
+    const bank = golden.readFloat32("input.bank");
+    const first = bank.subarray(0, dim), second = bank.subarray(dim, 2 * dim);
+    let checked = 0;
+    for (const key of golden.keys()) {
+      const [, name, alpha] = key.match(/^output\.(lerp|slerp|concat)(?:\.(.+))?$/) ?? [];
+      if (name === undefined) continue;
+      const got = name === "concat"
+        ? concatSnippets(first, second)
+        : (name === "lerp" ? lerpSnippets : slerpSnippets)(first, second, { alpha: Number(alpha) });
+      assertClose(got, golden.readFloat32(key), { tolerance: GOLDEN_TOLERANCE, name: key });
+      checked++;
+    }
+    assert.equal(checked, 9);
+  },
+});
+
+Deno.test("slerpSnippets() turns at even speed, lerpSnippets() does not", () => {
+  const first = Float32Array.of(1, 0), second = Float32Array.of(0, 1);
+  const [x, y] = slerpSnippets(first, second, { alpha: 1 / 3 });
+  assertClose([x!, y!], [Math.cos(Math.PI / 6), 0.5], { tolerance: 1e-7, name: "slerp" });
+  const [u, v] = lerpSnippets(first, second, { alpha: 1 / 3 });
+  assertClose([u!, v!], [2 / Math.sqrt(5), 1 / Math.sqrt(5)], { tolerance: 1e-7, name: "lerp" });
+});
+
+Deno.test("slerpSnippets() goes on the straight line between parallel snippets", () => {
+  const [first] = pair();
+  const got = slerpSnippets(first, first, { alpha: 0.3 });
+  assertClose(got, first, { tolerance: 1e-7, name: "parallel" });
+});
+
+Deno.test("mixSnippets() takes the asked share from the second, the same for the same seed", () => {
+  // Signs tell which snippet a dimension comes from.
+  const first = new Float32Array(11).fill(Math.sqrt(1 / 11)), second = first.map((value) => -value);
+  const fromSecond = (options: { seed: number; ratio?: number }) =>
+    mixSnippets(first, second, options).filter((value) => value < 0).length;
+  assert.equal(fromSecond({ seed: 5 }), 5);
+  assert.equal(fromSecond({ seed: 5, ratio: 0 }), 0);
+  assert.equal(fromSecond({ seed: 5, ratio: 0.2 }), 2);
+  assert.equal(fromSecond({ seed: 5, ratio: 1 }), 11);
+  const got = mixSnippets(first, second, { seed: 5 });
+  assert.deepEqual(got, mixSnippets(first, second, { seed: 5 }));
+  assert.notDeepEqual(got, mixSnippets(first, second, { seed: 6 }));
+});
+
+Deno.test("interpolated snippets have norm 1", () => {
+  const [first, second] = pair();
+  const results = [
+    lerpSnippets(first, second, { alpha: 0.4 }),
+    slerpSnippets(first, second, { alpha: 0.4 }),
+    concatSnippets(first, second),
+    mixSnippets(first, second, { seed: 1 }),
+  ];
+  for (const result of results) {
+    const [norm] = snippetNorms(result, 11);
+    assert.ok(Math.abs(norm! - 1) <= 2 ** -24);
+  }
+});
+
+Deno.test("interpolation throws on wrong lengths, wrong shares and results without direction", () => {
+  const [first] = pair(), opposite = first.map((value) => -value);
+  assert.throws(() => lerpSnippets(first, first.subarray(1), { alpha: 0 }), {
+    name: "TypeError",
+    message: "Cannot interpolate snippets of length 11 and 10: expected equal lengths",
+  });
+  assert.throws(() => concatSnippets(first, first.subarray(1)), TypeError);
+  for (const alpha of [-0.1, 1.1, NaN]) {
+    assert.throws(() => lerpSnippets(first, first, { alpha }), RangeError);
+    assert.throws(() => slerpSnippets(first, first, { alpha }), RangeError);
+    assert.throws(() => mixSnippets(first, first, { seed: 0, ratio: alpha }), RangeError);
+  }
+  assert.throws(() => lerpSnippets(first, opposite, { alpha: 0.5 }), {
+    name: "RangeError",
+    message: /norm is 0/,
+  });
+});

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { loadBank } from "../../bank/load.ts";
+import { LowRankBank } from "../../bank/low_rank_bank.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { factorize, reconstructRows } from "../../bank/svd.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+import { gpuTest, sharedDevice } from "../_gpu.ts";
+import { goldenTest } from "../_goldens.ts";
+import { inDirectory } from "./_images.ts";
+
+const SIZE = 21, DIM = 6, RANK = 3;
+const SNIPPETS = normalizeSnippets(randomValues([SIZE, DIM], 2), { dim: DIM });
+const FACTORS = await factorize({
+  size: SIZE,
+  dim: DIM,
+  rows: (first, count) => SNIPPETS.slice(first * DIM, (first + count) * DIM),
+}, { rank: RANK });
+const RECORDS = { names: Array.from({ length: SIZE }, (_, i) => `image ${i}`) };
+
+/** Float32 sums of a few products, then a norm of as many: 2^-24 each, with room for their order. */
+const TOLERANCE = 1e-6;
+
+function reconstructed(): Float32Array {
+  return normalizeSnippets(reconstructRows(FACTORS.coefficients, FACTORS), { dim: DIM });
+}
+
+goldenTest("LowRankBank retrieves and extends as the official one, normalised", {
+  golden: "memory_bank_svd",
+  async fn(golden) {
+    const device = await sharedDevice();
+    if (!device) return;
+    const dim = golden.entry("input.new").shape[0]!;
+    using bank = LowRankBank.from(device, {
+      coefficients: golden.readFloat32("C"),
+      basis: golden.readFloat32("M"),
+      singularValues: golden.readFloat32("S"),
+      mean: golden.readFloat32("mean"),
+    });
+    const check = async (index: number, key: string) => {
+      const want = normalizeSnippets(golden.readFloat32(key), { dim });
+      assertClose(await bank.snippet(index), want, { tolerance: TOLERANCE, name: key });
+    };
+    await check(5, "output.get5");
+    const fresh = normalizeSnippets(golden.readFloat32("input.new"), { dim });
+    assertClose(fresh, golden.readFloat32("input.new"), {
+      tolerance: TOLERANCE,
+      name: "unit norm",
+    });
+    await check(bank.addExternal(fresh), "output.add_exact");
+    await check(
+      await bank.addInternal({ first: 3, second: 8, alpha: 0.3 }),
+      "output.add_interpolated_3_8_0.3",
+    );
+  },
+});
+
+gpuTest(
+  "LowRankBank.gather() reconstructs and normalises, by indices on either side",
+  async (device) => {
+    using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });
+    assert.deepEqual([bank.size, bank.dim, bank.rank], [SIZE, DIM, RANK]);
+    const indices = Uint32Array.from({ length: SIZE }, (_, i) => i);
+    using onGpu = device.tensor(indices, [SIZE]);
+    for (const given of [indices, onGpu]) {
+      using snippets = bank.gather(given);
+      assertClose(await snippets.read(), reconstructed(), {
+        tolerance: TOLERANCE,
+        name: "gathered",
+      });
+    }
+    assert.throws(() => bank.gather([SIZE]), {
+      name: "RangeError",
+      message: "Cannot retrieve snippet 21: the bank has 21 snippets, " +
+        "expected a whole number from 0 to 20",
+    });
+  },
+);
+
+gpuTest("LowRankBank.addExternal() of a snippet of the bank gives it again", async (device) => {
+  using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });
+  const index = bank.addExternal(SNIPPETS.slice(DIM, 2 * DIM), { name: "again" });
+  assert.equal(index, SIZE);
+  assertClose(await bank.snippet(index), await bank.snippet(1), {
+    tolerance: TOLERANCE,
+    name: "again",
+  });
+  assert.equal(bank.names![index], "again");
+  assert.throws(() => bank.addExternal(new Float32Array(DIM)), RangeError);
+});
+
+gpuTest("LowRankBank.save() writes what loadBank() and LowRankBank.load() read", async (device) => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });
+    await bank.addInternal({ first: 0, second: 1, alpha: 0.5 });
+    await bank.save(path);
+    for (const load of [loadBank, LowRankBank.load]) {
+      using loaded = load(device, path);
+      assert.ok(loaded instanceof LowRankBank);
+      assert.deepEqual(await loaded.snippet(SIZE), await bank.snippet(SIZE));
+      assert.deepEqual(loaded.names, bank.names);
+    }
+  });
+});
+
+gpuTest("LowRankBank.from() refuses factors that do not fit or are no numbers", (device) => {
+  assert.throws(() => LowRankBank.from(device, { ...FACTORS, basis: new Float32Array(5) }), {
+    name: "TypeError",
+    message: "Cannot make a low-rank bank: the basis has 5 values, expected 18 for [6, 3]",
+  });
+  assert.throws(
+    () => LowRankBank.from(device, { ...FACTORS, singularValues: Float32Array.of(1, 0, 1) }),
+    {
+      name: "RangeError",
+      message:
+        "Cannot make a low-rank bank: singularValues holds 0 at 1, expected positive numbers",
+    },
+  );
+});

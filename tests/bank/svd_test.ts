@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import {
+  externalCoefficients,
+  factorize,
+  mixRows,
+  reconstructRows,
+  type SnippetSource,
+} from "../../bank/svd.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+import { goldenTest } from "../_goldens.ts";
+
+/** Snippets in memory as a source. */
+function sourceOf(snippets: Float32Array, dim: number): SnippetSource {
+  return {
+    size: snippets.length / dim,
+    dim,
+    rows: (first, count) => snippets.slice(first * dim, (first + count) * dim),
+  };
+}
+
+/** 50 snippets of length 9 that spread unevenly. */
+function unevenSnippets(): Float32Array {
+  const values = randomValues([50, 9], 4).map((value, i) => value * 2 ** -(i % 9) + 0.3);
+  return normalizeSnippets(values, { dim: 9 });
+}
+
+goldenTest("factorize() and equations 8 to 11 match the official low-rank bank", {
+  golden: "memory_bank_svd",
+  async fn(golden) {
+    const [size, dim] = golden.entry("input.bank").shape as [number, number];
+    const [rank] = golden.entry("S").shape as [number];
+    const bank = golden.readFloat32("input.bank");
+    const factors = await factorize(sourceOf(bank, dim), { rank });
+    // The official code computes in float32 with a float32 SVD: its roundings, 2^-24 each, add up in
+    // sums over N and d and are carried by vectors of singular values near each other.
+    const tolerance = 4e-6;
+    const check = (name: string, got: ArrayLike<number>, key: string) =>
+      assertClose(got, golden.readFloat32(key), { tolerance, name });
+    check("mean", factors.mean, "mean");
+    check("singular values", factors.singularValues, "S");
+    const reconstructed = reconstructRows(factors.coefficients, factors);
+    assert.equal(reconstructed.length, size * dim);
+    check("eq. 9", reconstructed, "output.reconstructed");
+    check("eq. 9 for one", reconstructed.subarray(5 * dim, 6 * dim), "output.get5");
+
+    const external = externalCoefficients(golden.readFloat32("input.new"), factors);
+    check("eq. 10", reconstructRows(external, factors), "output.add_exact");
+    const row = (i: number) => factors.coefficients.subarray(i * rank, (i + 1) * rank);
+    const internal = mixRows(row(3), row(8), { alpha: 0.3 });
+    check("eq. 11", reconstructRows(internal, factors), "output.add_interpolated_3_8_0.3");
+
+    // Singular vectors are defined up to their sign: each column is compared under its own. Float32
+    // turns a vector by its rounding over the gap to the next singular value, here a few percent.
+    const [goldC, goldM] = [golden.readFloat32("C"), golden.readFloat32("M")];
+    const signs = Array.from({ length: rank }, (_, k) => Math.sign(factors.basis[k]! * goldM[k]!));
+    const signed = (values: Float32Array) => values.map((value, i) => value * signs[i % rank]!);
+    const columns = { tolerance: 2e-5, name: "" };
+    assertClose(signed(factors.coefficients), goldC, { ...columns, name: "C" });
+    assertClose(signed(factors.basis), goldM, { ...columns, name: "B" });
+    assertClose(signed(external), golden.readFloat32("output.coeff_exact"), {
+      ...columns,
+      name: "c_new",
+    });
+    assertClose(signed(internal), golden.readFloat32("output.coeff_interpolated"), {
+      ...columns,
+      name: "mixed",
+    });
+    assertClose(signed(internal), golden.readFloat32("output.get_interpolated_3_8_0.3"), {
+      ...columns,
+      name: "got",
+    });
+  },
+});
+
+Deno.test("factorize() with full rank reconstructs every snippet, and CᵀC = BᵀB = diag(S)", async () => {
+  const snippets = unevenSnippets();
+  const steps: number[] = [];
+  const { coefficients, basis, singularValues, mean, energy } = await factorize(
+    sourceOf(snippets, 9),
+    { rank: 9, onProgress: (done) => steps.push(done) },
+  );
+  assert.equal(energy, 1);
+  assert.deepEqual(steps, [50, 100]);
+  // Factors are float32 numbers: their roundings in a sum of 9 products.
+  assertClose(
+    reconstructRows(coefficients, { basis, singularValues, mean }),
+    snippets,
+    { tolerance: 1e-6, name: "reconstructed" },
+  );
+  for (const factor of [coefficients, basis]) {
+    const gram = new Float64Array(81), expected = new Float64Array(81);
+    for (let i = 0; i < 9; i++) {
+      expected[i * 10] = singularValues[i]!;
+      for (let j = 0; j < 9; j++) {
+        for (let row = 0; row < factor.length / 9; row++) {
+          gram[i * 9 + j]! += factor[row * 9 + i]! * factor[row * 9 + j]!;
+        }
+      }
+    }
+    assertClose(gram, expected, { tolerance: 1e-6, name: "gram" });
+  }
+});
+
+Deno.test("factorize() loses what is left out: the squared error is the energy not kept", async () => {
+  const snippets = unevenSnippets();
+  const whole = await factorize(sourceOf(snippets, 9), { rank: 9 });
+  const part = await factorize(sourceOf(snippets, 9), { rank: 4 });
+  const rebuilt = reconstructRows(part.coefficients, part);
+  let error = 0;
+  for (let i = 0; i < snippets.length; i++) error += (rebuilt[i]! - snippets[i]!) ** 2;
+  const lost = whole.singularValues.subarray(4).reduce((sum, value) => sum + value ** 2, 0);
+  assertClose([error], [lost], { tolerance: 1e-5, name: "Eckart and Young" });
+  const total = whole.singularValues.reduce((sum, value) => sum + value ** 2, 0);
+  assertClose([part.energy], [1 - lost / total], { tolerance: 1e-6, name: "energy" });
+});
+
+Deno.test("factorize() chooses the least rank that keeps the energy", async () => {
+  const source = sourceOf(unevenSnippets(), 9);
+  const { energy: ofThree } = await factorize(source, { rank: 3 });
+  const { energy: ofFour } = await factorize(source, { rank: 4 });
+  const chosen = await factorize(source, { energy: (ofThree + ofFour) / 2 });
+  assert.equal(chosen.singularValues.length, 4);
+  assert.equal((await factorize(source, { energy: 1 })).singularValues.length, 9);
+});
+
+Deno.test("factorize() refuses ranks and energies that the snippets do not have", async () => {
+  // Three snippets differ in two dimensions only.
+  const source = sourceOf(Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0), 4);
+  for (const rank of [0, 3, 1.5]) {
+    await assert.rejects(factorize(source, { rank }), {
+      name: "RangeError",
+      message: `Cannot keep rank ${rank}: expected an integer from 1 to 2, the number of ` +
+        "dimensions in which the snippets differ",
+    });
+  }
+  for (const energy of [0, 1.1, NaN]) {
+    await assert.rejects(factorize(source, { energy }), RangeError);
+  }
+});
+
+Deno.test("externalCoefficients() of a snippet of the bank are its coefficients", async () => {
+  const snippets = unevenSnippets();
+  const factors = await factorize(sourceOf(snippets, 9), { rank: 5 });
+  const got = externalCoefficients(snippets, factors);
+  // Division by the smallest singular value kept, a hundredth of the largest, widens roundings.
+  assertClose(got, factors.coefficients, { tolerance: 1e-5, name: "coefficients" });
+});

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { combine, combineInto } from "../../kernels/combine/mod.ts";
+import { combineReference } from "../../kernels/combine/reference.ts";
+import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const COEFFICIENTS = [0.5, -1.25, 3, 1e-3, 2, -0.75, 0.1, 1, -4].map(Math.fround);
+
+gpuTest("combine() matches the reference for one to nine terms", async (device) => {
+  for (let count = 1; count <= COEFFICIENTS.length; count++) {
+    const shape = [3, count, 7];
+    const values = COEFFICIENTS.slice(0, count).map((c, i) => [randomValues(shape, i), c] as const);
+    const out = device.scope(() =>
+      combine(values.map(([x, c]) => [device.tensor(new Float32Array(x), shape), c]))
+    );
+    assert.deepEqual(out.shape, shape);
+    const scale = COEFFICIENTS.slice(0, count).reduce((sum, c) => sum + Math.abs(c), 0);
+    assertClose(await out.read(), combineReference(values), {
+      tolerance: (count + 1) * ROUNDING,
+      scale,
+      name: `combine ${count} terms`,
+    });
+    out.dispose();
+  }
+});
+
+gpuTest("combineInto() updates in place and ignores what it does not keep", async (device) => {
+  const x = device.tensor(Float32Array.of(1, 2, 3), [3]);
+  const y = device.tensor(Float32Array.of(10, 20, 30), [3]);
+  combineInto(x, [[x, 2], [y, 0.5]]);
+  assert.deepEqual([...await x.read()], [7, 14, 21]);
+  combineInto(x, [[y, 1], [x, -1], [y, 1], [x, 3], [y, 1], [y, 1], [y, 1]]);
+  assert.deepEqual([...await x.read()], [64, 128, 192]);
+  const dirty = device.tensor(new Float32Array(3).fill(NaN), [3]);
+  combineInto(dirty, [[y, 1]]);
+  assert.deepEqual([...await dirty.read()], [10, 20, 30]);
+  for (const tensor of [x, y, dirty]) tensor.dispose();
+});
+
+gpuTest("combine() refuses no terms and different shapes", (device) => {
+  device.scope(() => {
+    const x = device.empty([2, 3]);
+    assert.throws(() => combine([]), /combine no tensors: expected at least one term/);
+    assert.throws(
+      () => combine([[x, 1], [device.empty([6]), 1]]),
+      /\[6\] into \[2, 3\]: shapes differ/,
+    );
+    assert.throws(() => combineInto(x, [[x, 2]]), /a term besides the tensor itself/);
+  });
+});

@@ -1,0 +1,373 @@
+import assert from "node:assert/strict";
+import { Device, type DispatchOptions, spreadWorkgroups } from "../../../kernels/core/device.ts";
+import { GpuValidationError, ShaderCompilationError } from "../../../kernels/core/errors.ts";
+import { fill } from "../../../kernels/core/in_place.ts";
+import { Kernel } from "../../../kernels/core/kernel.ts";
+import type { Tensor } from "../../../kernels/core/tensor.ts";
+import { gpuTest, openDevice } from "../../_gpu.ts";
+
+const SCALE = new Kernel({
+  source: /* wgsl */ `
+    override BIAS: f32 = 0.0;
+    struct Params { elements: u32, factor: f32 }
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read> x: array<f32>;
+    @group(0) @binding(2) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(64)
+    fn scale(@builtin(global_invocation_id) id: vec3u) {
+      if (id.x < params.elements) { out[id.x] = params.factor * x[id.x] + BIAS; }
+    }`,
+});
+
+const STORE = new Kernel({
+  source: /* wgsl */ `
+    struct Params { index: u32, value: f32 }
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(1)
+    fn store() { out[params.index] += params.value; }`,
+});
+
+function scale(x: Tensor, factor: number): Tensor {
+  const out = x.device.empty(x.shape);
+  x.device.dispatch(SCALE, {
+    tensors: { x, out },
+    params: { elements: x.elements, factor },
+    workgroups: [Math.ceil(x.elements / 64)],
+  });
+  return out;
+}
+
+/** A test on a device of its own, which may be broken by it. */
+function ownDeviceTest(name: string, run: (device: Device) => void | Promise<void>): void {
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice();
+      if (device) await run(device);
+    },
+  });
+}
+
+gpuTest("Device.tensor() gives back what was put in, in both element types", async (device) => {
+  using floats = device.tensor(Float32Array.of(1, -2.5, 3e38), [3, 1]);
+  using words = device.tensor(Uint32Array.of(0, 7, 0xffffffff), [3]);
+  assert.deepEqual(await floats.read(), Float32Array.of(1, -2.5, 3e38));
+  assert.deepEqual(await words.readUint32(), Uint32Array.of(0, 7, 0xffffffff));
+  assert.deepEqual([floats.dtype, words.dtype], ["f32", "u32"]);
+  // A tensor without elements has a buffer but nothing to read.
+  using none = device.empty([0, 4]);
+  assert.deepEqual(await none.read(), new Float32Array(0));
+});
+
+gpuTest("Device.tensor() and empty() refuse counts and sizes that do not fit", (device) => {
+  device.scope(() => {
+    assert.throws(() => device.tensor(new Float32Array(5), [2, 3]), {
+      name: "TypeError",
+      message: "Cannot write 5 values to tensor [2, 3]: expected 6",
+    });
+    for (const size of [-1, 1.5, NaN]) {
+      assert.throws(() => device.empty([2, size]), RangeError);
+    }
+  });
+});
+
+gpuTest("Device.scope() releases what it made and keeps what it returns", async (device) => {
+  const before = device.pool.liveBytes;
+  let inner: Tensor | undefined;
+  const { kept, list } = device.scope(() => {
+    inner = device.tensor(new Float32Array(64).fill(2), [64]);
+    return { kept: scale(inner, 3), list: [scale(inner, 4)] };
+  });
+  assert.equal(device.pool.liveBytes - before, 2 * 256);
+  assert.equal((await kept.read())[63], 6);
+  assert.equal((await list[0]!.read())[63], 8);
+  assert.throws(() => inner!.storage, {
+    name: "ReferenceError",
+    message: "Cannot use tensor [64]: it was released, " +
+      "return it from its scope or keep it outside of one",
+  });
+  assert.throws(() => scale(inner!, 1), ReferenceError);
+  await assert.rejects(inner!.read(), ReferenceError);
+  kept.dispose();
+  kept.dispose();
+  list[0]!.dispose();
+  assert.equal(device.pool.liveBytes, before);
+});
+
+gpuTest(
+  "Device.scope() passes returned tensors to the outer scope, which releases them",
+  (device) => {
+    const before = device.pool.liveBytes;
+    device.scope(() => {
+      const middle = device.scope(() => {
+        const deepest = device.scope(() => device.empty([64]));
+        device.empty([128]);
+        return deepest;
+      });
+      assert.equal(device.pool.liveBytes - before, 256);
+      fill(middle, 1);
+    });
+    assert.equal(device.pool.liveBytes, before);
+  },
+);
+
+gpuTest("Device.scope() releases everything when its function throws or is async", (device) => {
+  const before = device.pool.liveBytes;
+  assert.throws(() =>
+    device.scope(() => {
+      device.empty([64]);
+      throw new Error("broken");
+    }), /broken/);
+  assert.throws(() =>
+    device.scope(() => {
+      device.empty([64]);
+      return Promise.resolve();
+    }), { name: "TypeError", message: /async function/ });
+  assert.equal(device.pool.liveBytes, before);
+  // The failed scopes are gone: this one is the caller's.
+  device.empty([64]).dispose();
+  assert.equal(device.pool.liveBytes, before);
+});
+
+gpuTest("Device.unscoped() makes tensors that no scope releases", async (device) => {
+  const kept: Tensor[] = [];
+  device.scope(() => {
+    kept.push(device.unscoped(() => device.tensor(Float32Array.of(5), [1])));
+  });
+  assert.deepEqual(await kept[0]!.read(), Float32Array.of(5));
+  kept[0]!.dispose();
+});
+
+gpuTest("Tensor.reshape() shares the buffer until the last view goes", async (device) => {
+  const before = device.pool.liveBytes;
+  const x = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]);
+  const view = x.reshape([6]);
+  x.dispose();
+  assert.deepEqual(await view.read(), Float32Array.of(1, 2, 3, 4, 5, 6));
+  assert.throws(() => view.reshape([4]), {
+    name: "TypeError",
+    message: "Cannot reshape [6] to [4]: 6 elements, expected 4",
+  });
+  view.dispose();
+  assert.equal(device.pool.liveBytes, before);
+});
+
+gpuTest("Tensor.write() between two dispatches changes only the second", async (device) => {
+  using x = device.tensor(new Float32Array(64).fill(1), [64]);
+  using first = scale(x, 10);
+  x.write(new Float32Array(64).fill(2));
+  using second = scale(x, 10);
+  // A pooled buffer: the tensor that used it before is released, its kernel still recorded.
+  device.scope(() => {
+    scale(second, 1);
+  });
+  using third = device.tensor(new Float32Array(64).fill(3), [64]);
+  assert.equal((await first.read())[0], 10);
+  assert.equal((await second.read())[0], 20);
+  assert.equal((await third.read())[0], 3);
+});
+
+gpuTest("Device.copy() is ordered with dispatches and refuses other sizes", async (device) => {
+  using x = device.tensor(new Float32Array(64).fill(1), [64]);
+  using copy = device.empty([8, 8]);
+  device.copy(x, copy);
+  fill(x, 2);
+  assert.equal((await copy.read())[9], 1);
+  assert.equal((await x.read())[9], 2);
+  using other = device.empty([65]);
+  assert.throws(() => device.copy(x, other), TypeError);
+});
+
+gpuTest("Device.dispatch() takes exactly the kernel's tensors, params and constants", (device) => {
+  device.scope(() => {
+    const x = device.empty([64]), out = device.empty([64]);
+    const right: DispatchOptions = {
+      tensors: { x, out },
+      params: { elements: 64, factor: 1 },
+      workgroups: [1],
+    };
+    device.dispatch(SCALE, right);
+    for (
+      const [wrong, message] of [
+        [{ tensors: { x } }, /dispatch scale: tensors x, expected x, out/],
+        [{ tensors: { x, y: out } }, /tensors x, y, expected x, out/],
+        [{ tensors: { x, out, y: out } }, /tensors x, out, y, expected x, out/],
+        [
+          { params: { elements: 64 } },
+          /dispatch scale: params elements, expected elements, factor/,
+        ],
+        [{ params: { elements: 64, faktor: 1 } }, /params elements, faktor, expected/],
+        [{ params: { elements: 64, factor: 1, more: 1 } }, /params elements, factor, more/],
+        [{ params: undefined }, /params , expected elements, factor/],
+        [{ constants: { TILE: 8 } }, /compile scale: no override TILE, expected one of BIAS/],
+      ] as const
+    ) {
+      assert.throws(() => device.dispatch(SCALE, { ...right, ...wrong } as never), {
+        name: "TypeError",
+        message,
+      });
+    }
+    assert.throws(() => device.dispatch(SCALE, { ...right, workgroups: [65536] }), {
+      name: "RangeError",
+      message: /\[65536, 1, 1\] workgroups: expected at most 65535 each/,
+    });
+  });
+});
+
+gpuTest("Device.dispatch() compiles a pipeline for each set of constants", async (device) => {
+  const results: number[] = [];
+  for (const BIAS of [1, 2, 1]) {
+    const out = device.scope(() => {
+      const x = device.tensor(Float32Array.of(10), [1]), out = device.empty([1]);
+      const params = { elements: 1, factor: 1 };
+      device.dispatch(SCALE, {
+        tensors: { x, out },
+        params,
+        workgroups: [1],
+        constants: { BIAS },
+      });
+      return out;
+    });
+    results.push((await out.read())[0]!);
+    out.dispose();
+  }
+  assert.deepEqual(results, [11, 12, 11]);
+});
+
+gpuTest(
+  "Device.dispatch() submits early when its 4,096 parameter slots are full",
+  async (device) => {
+    const count = 2 * 4096 + 10;
+    using out = device.tensor(new Float32Array(count), [count]);
+    await device.settle();
+    const { submits } = device.recorder;
+    for (let index = 0; index < count; index++) {
+      device.dispatch(STORE, {
+        tensors: { out },
+        params: { index, value: index + 1 },
+        workgroups: [1],
+      });
+    }
+    assert.equal(device.recorder.submits - submits, 2);
+    const got = await out.read();
+    assert.deepEqual(got, Float32Array.from({ length: count }, (_, index) => index + 1));
+  },
+);
+
+gpuTest(
+  "Device.flush() submits once for any number of dispatches, and nothing when idle",
+  async (device) => {
+    await device.settle();
+    const { submits } = device.recorder;
+    using x = device.empty([64]);
+    fill(x, 1);
+    fill(x, 2);
+    assert.equal(device.recorder.submits, submits);
+    device.flush();
+    device.flush();
+    assert.equal(device.recorder.submits, submits + 1);
+  },
+);
+
+Deno.test("spreadWorkgroups() covers any count within the limit of an axis", () => {
+  for (const count of [0, 1, 65535, 65536, 65537, 1_000_003, 4_000_000_000]) {
+    const [x, y] = spreadWorkgroups(count);
+    assert.ok(x >= 1 && y >= 1 && x <= 65535 && y <= 65535, `${count}: ${x}, ${y}`);
+    assert.ok(x * y >= count && x * (y - 1) < Math.max(count, 1), `${count}: ${x} times ${y}`);
+  }
+});
+
+Deno.test({
+  name: "Device.open() without allowFallback refuses a CPU driver and says what to do",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using device = await openDevice();
+    if (device?.profile.driver !== "cpu") return;
+    await assert.rejects(Device.open(), {
+      name: "UnsupportedDeviceError",
+      message: /computes on the CPU, expected a GPU or allowFallback: true/,
+      missing: ["a hardware adapter"],
+    });
+  },
+});
+
+Deno.test({
+  name: "Device.variant() prefers the variant forced at open()",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using device = await openDevice({ variants: { matmul: "naive" } });
+    if (!device) return;
+    assert.equal(device.variant("matmul", "tiled"), "naive");
+    assert.equal(device.variant("attention", "tiled"), "tiled");
+  },
+});
+
+ownDeviceTest("Device.settle() throws the compiler's error for a bad shader", async (device) => {
+  const broken = new Kernel({
+    source: /* wgsl */ `
+      @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+      @compute @workgroup_size(1)
+      fn broken() { out[0] = nonsense; }`,
+  });
+  const out = device.empty([1]);
+  device.dispatch(broken, { tensors: { out }, workgroups: [1] });
+  await assert.rejects(device.settle(), (error) => {
+    assert.ok(error instanceof ShaderCompilationError, `${error}`);
+    assert.equal(error.kernel, "broken");
+    assert.match(error.message, /Cannot compile kernel broken: [^]*nonsense/);
+    return true;
+  });
+  // The device does not go on with a step that was partly dropped.
+  assert.throws(() => fill(out, 1), ShaderCompilationError);
+  await assert.rejects(out.read(), ShaderCompilationError);
+});
+
+ownDeviceTest(
+  "Device.settle() throws a validation error of the recorded commands",
+  async (device) => {
+    // One dispatch must not read a buffer through one binding and write it through another.
+    const twice = new Kernel({
+      source: /* wgsl */ `
+      @group(0) @binding(1) var<storage, read> x: array<f32>;
+      @group(0) @binding(2) var<storage, read_write> out: array<f32>;
+      @compute @workgroup_size(1)
+      fn twice() { out[0] = 2.0 * x[0]; }`,
+    });
+    const x = device.tensor(Float32Array.of(1), [1]);
+    device.dispatch(twice, { tensors: { x, out: x }, workgroups: [1] });
+    await assert.rejects(device.settle(), (error) => {
+      assert.ok(error instanceof GpuValidationError, `${error}`);
+      return true;
+    });
+    await assert.rejects(x.read(), GpuValidationError);
+  },
+);
+
+ownDeviceTest("Tensor.read() throws a validation error that raw WebGPU caused", async (device) => {
+  const x = device.tensor(Float32Array.of(1), [1]);
+  // Outside of every error scope: it reaches the listener for uncaptured errors.
+  device.gpu.createBuffer({ size: 16, usage: 0 });
+  await device.gpu.queue.onSubmittedWorkDone();
+  await assert.rejects(x.read(), GpuValidationError);
+});
+
+ownDeviceTest("Device.dispose() makes every later use a ReferenceError", async (device) => {
+  const x = device.tensor(Float32Array.of(1), [1]), y = device.tensor(Float32Array.of(1), [1]);
+  fill(x, 2);
+  device.dispose();
+  device.dispose();
+  const closed = { name: "ReferenceError", message: "Cannot use the device: it was closed" };
+  assert.throws(() => fill(x, 1), closed);
+  assert.throws(() => device.empty([1]), closed);
+  assert.throws(() => x.write(Float32Array.of(1)), closed);
+  assert.throws(() => device.copy(x, y), closed);
+  await assert.rejects(x.read(), closed);
+  await assert.rejects(device.settle(), closed);
+  // Releasing what is left is no use of the device.
+  x.dispose();
+});

@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { Kernel } from "../../../kernels/core/kernel.ts";
+import type { Profile } from "../../../kernels/core/profile.ts";
+
+const SOURCE = /* wgsl */ `
+// out = x in a comment that names @binding(9) var<storage, read> ghost: array<f32>;
+override TILE: u32 = 8;
+override FLAG: bool = false;
+struct Params {
+  rows: u32, // of x
+  offset: i32,
+  scale: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2)
+var image: texture_2d<f32>;
+var<workgroup> tile: array<f32, 64>;
+@compute @workgroup_size(8, 8)
+fn example(@builtin(global_invocation_id) id: vec3u) { out[id.x] = vec4f(x[id.x]); }
+`;
+
+function shader(parts: { params?: string; bindings?: string; entry?: string }): string {
+  const {
+    params = "",
+    bindings = "@group(0) @binding(1) var<storage, read_write> out: array<f32>;",
+    entry = "@compute @workgroup_size(1) fn example() { out[0] = 1.0; }",
+  } = parts;
+  return [params, bindings, entry].join("\n");
+}
+
+const PROFILE = { subgroupEnable: "enable subgroups;" } as Profile;
+
+Deno.test("Kernel reads name, bindings by index, params by offset and overrides from the shader", () => {
+  const kernel = new Kernel({ source: SOURCE });
+  assert.equal(kernel.name, "example");
+  assert.deepEqual(kernel.bindings, [
+    { name: "x", index: 1, access: "read" },
+    { name: "image", index: 2, access: "texture" },
+    { name: "out", index: 3, access: "write" },
+  ]);
+  assert.deepEqual(kernel.params, [
+    { name: "rows", type: "u32", offset: 0 },
+    { name: "offset", type: "i32", offset: 4 },
+    { name: "scale", type: "f32", offset: 8 },
+  ]);
+  assert.deepEqual([...kernel.overrides], ["TILE", "FLAG"]);
+});
+
+Deno.test("Kernel without Params has no params", () => {
+  assert.deepEqual(new Kernel({ source: shader({}) }).params, []);
+});
+
+Deno.test("Kernel puts includes before the shader and reads them too", () => {
+  const kernel = new Kernel({
+    source: shader({ entry: "@compute @workgroup_size(1) fn example() { out[0] = two(); }" }),
+    includes: ["override WIDTH: u32 = 1;", "fn two() -> f32 { return 2.0; }"],
+  });
+  const code = kernel.code(PROFILE);
+  assert.ok(code.indexOf("override WIDTH") < code.indexOf("fn two()"));
+  assert.ok(code.indexOf("fn two()") < code.indexOf("fn example"));
+  assert.ok(kernel.overrides.has("WIDTH"));
+  assert.equal(kernel.name, "example");
+});
+
+Deno.test("Kernel.code() enables subgroups exactly for shaders that use them", () => {
+  const body = (text: string) => `@compute @workgroup_size(8) fn example() { ${text} }`;
+  const uses = new Kernel({ source: shader({ entry: body("out[0] = subgroupAdd(1.0);") }) });
+  assert.ok(uses.code(PROFILE).startsWith("enable subgroups;"));
+  assert.ok(!uses.code({ ...PROFILE, subgroupEnable: "" }).includes("enable"));
+  const mentions = new Kernel({
+    source: shader({ entry: body("// no subgroupAdd here\n out[0] = 1.0;") }),
+  });
+  assert.ok(!mentions.code(PROFILE).includes("enable"));
+});
+
+Deno.test("Kernel refuses shaders that it cannot bind", () => {
+  for (
+    const [source, message] of [
+      [shader({ entry: "fn example() {}" }), /no @compute entry point/],
+      [
+        shader({ bindings: "@group(0) @binding(0) var<uniform> settings: Params;" }),
+        /kernel example: uniform settings is not params at 0/,
+      ],
+      [
+        shader({ bindings: "@group(0) @binding(1) var<uniform> params: Params;" }),
+        /uniform params is not params at 0/,
+      ],
+      [
+        shader({ bindings: "@group(0) @binding(1) var image: texture_2d<u32>;" }),
+        /binding image of type texture_2d<u32>/,
+      ],
+      [shader({ bindings: "@group(0) @binding(1) var s: sampler;" }), /binding s of type sampler/],
+      [shader({ params: "struct Params { size: vec2u, x: f32 }" }), /field size: vec2u of Params/],
+      [shader({ params: "struct Params { @align(16) x: f32 }" }), /field @align\(16\) x: f32/],
+    ] as const
+  ) {
+    assert.throws(() => new Kernel({ source }), { name: "SyntaxError", message });
+  }
+});

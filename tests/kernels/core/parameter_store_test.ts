@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { Device } from "../../../kernels/core/device.ts";
+import { fill } from "../../../kernels/core/in_place.ts";
+import { type Initializer, ParameterStore } from "../../../kernels/core/parameter_store.ts";
+import { gpuTest, openDevice } from "../../_gpu.ts";
+
+function filled(value: number): Initializer {
+  return (values) => values.fill(value);
+}
+
+gpuTest(
+  "ParameterStore names parameters by their scopes, in the order of declaration",
+  (device) => {
+    using store = new ParameterStore(device);
+    const block = store.at("blocks.3");
+    const weight = block.at("attn.qkv").parameter("weight", [3, 2], filled(1));
+    const table = store.frozen("pos_embed", [4], filled(2));
+    block.at("attn.qkv").parameter("bias", [3], filled(3));
+    const names = ["blocks.3.attn.qkv.weight", "pos_embed", "blocks.3.attn.qkv.bias"];
+    assert.deepEqual([...store.entries()].map(([name]) => name), names);
+    for (const [name, parameter] of store.entries()) assert.equal(parameter.name, name);
+    assert.equal(store.get(names[0]!), weight);
+    assert.deepEqual([weight.frozen, table.frozen], [false, true]);
+    assert.deepEqual([store.has("pos_embed"), store.has("pos")], [true, false]);
+    assert.equal(store.trainedElements, 9);
+  },
+);
+
+gpuTest(
+  "ParameterStore initialises every parameter with its name, shape and the seed",
+  async (device) => {
+    using store = new ParameterStore(device, { seed: 7 });
+    const seen: unknown[] = [];
+    const init: Initializer = (values, context) => {
+      seen.push(context);
+      values.forEach((_, i) => values[i] = i + 0.5);
+    };
+    const parameter = store.at("a").parameter("w", [2, 2], init);
+    const frozen = store.frozen("f", [1], init);
+    assert.deepEqual(seen, []);
+    assert.deepEqual(await parameter.read(), Float32Array.of(0.5, 1.5, 2.5, 3.5));
+    assert.deepEqual(await frozen.read(), Float32Array.of(0.5));
+    assert.deepEqual(seen, [
+      { name: "a.w", shape: [2, 2], seed: 7 },
+      { name: "f", shape: [1], seed: 7 },
+    ]);
+  },
+);
+
+gpuTest(
+  "ParameterStore aligns parameters to 256 bytes in a slab, with zeros between",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const first = store.parameter("first", [65], filled(1));
+    const frozen = store.frozen("frozen", [10], filled(9));
+    const second = store.parameter("second", [3], filled(2));
+    assert.deepEqual([first.offset, second.offset], [0, 512]);
+    assert.equal(first.buffer, second.buffer);
+    assert.notEqual(first.buffer, frozen.buffer);
+    const [slab, ...others] = store.values;
+    assert.equal(others.length, 0);
+    assert.deepEqual([...await slab!.read()], [
+      ...Array(65).fill(1),
+      ...Array(63).fill(0),
+      ...Array(3).fill(2),
+      ...Array(61).fill(0),
+    ]);
+    assert.equal(store.gradients.length, 1);
+    assert.ok((await store.gradients[0]!.read()).every((value) => value === 0));
+  },
+);
+
+gpuTest("Parameter.gradient is the parameter's part of the gradients", async (device) => {
+  using store = new ParameterStore(device);
+  store.parameter("first", [65], filled(1));
+  const second = store.parameter("second", [1, 3], filled(2));
+  using gradient = second.gradient;
+  assert.deepEqual(gradient.shape, [1, 3]);
+  gradient.write(Float32Array.of(4, 5, 6));
+  const slab = await store.gradients[0]!.read();
+  assert.deepEqual([...slab.subarray(128, 132)], [4, 5, 6, 0]);
+  assert.equal((await second.read())[0], 2);
+});
+
+gpuTest("ParameterStore.view() shows a parameter's part of parallel slabs", async (device) => {
+  using store = new ParameterStore(device);
+  store.parameter("first", [2], filled(1));
+  const second = store.parameter("second", [2], filled(2));
+  const slabs = store.parallel();
+  device.scope(() => store.view(slabs, second).write(Float32Array.of(7, 8)));
+  assert.deepEqual([...(await slabs[0]!.read()).subarray(62, 68)], [0, 0, 7, 8, 0, 0]);
+  for (const slab of slabs) slab.dispose();
+});
+
+gpuTest("ParameterStore.withValues() lends parameters other values for a while", async (device) => {
+  using store = new ParameterStore(device);
+  const parameter = store.parameter("w", [2], filled(1));
+  const frozen = store.frozen("f", [2], filled(5));
+  const slabs = store.parallel();
+  fill(slabs[0]!, 3);
+  const copy = store.withValues(slabs, () => {
+    const copy = device.empty([2]);
+    device.copy(parameter, copy);
+    assert.notEqual(frozen.buffer, slabs[0]!.buffer);
+    return copy;
+  });
+  assert.deepEqual(await copy.read(), Float32Array.of(3, 3));
+  assert.deepEqual(await parameter.read(), Float32Array.of(1, 1));
+  assert.throws(() =>
+    store.withValues(slabs, () => {
+      throw new Error("broken");
+    }), /broken/);
+  assert.notEqual(parameter.buffer, slabs[0]!.buffer);
+  copy.dispose();
+  for (const slab of slabs) slab.dispose();
+});
+
+gpuTest(
+  "ParameterStore.read() gives every parameter, the trained ones from given slabs",
+  async (device) => {
+    using store = new ParameterStore(device);
+    store.parameter("a", [2], filled(1));
+    store.frozen("f", [1], filled(5));
+    store.parameter("b", [1], filled(2));
+    const slabs = store.parallel();
+    for (const [given, want] of [[undefined, [1, 1, 2, 5]], [slabs, [0, 0, 0, 5]]] as const) {
+      const read = new Map<string, Float32Array>();
+      for await (const [{ name }, values] of store.read(given)) read.set(name, values);
+      assert.deepEqual([...read.keys()].sort(), ["a", "b", "f"]);
+      assert.deepEqual([...read.get("a")!, ...read.get("b")!, ...read.get("f")!], want);
+    }
+    for (const slab of slabs) slab.dispose();
+  },
+);
+
+gpuTest(
+  "ParameterStore refuses unknown names, two of one name, and late declarations",
+  (device) => {
+    using store = new ParameterStore(device);
+    const parameter = store.parameter("w", [2], filled(1));
+    assert.throws(() => store.get("v"), {
+      name: "RangeError",
+      message: "Cannot find parameter v: the model has none so named",
+    });
+    assert.throws(() => store.frozen("w", [1], filled(0)), {
+      name: "TypeError",
+      message: "Cannot declare parameter w: there is one of that name",
+    });
+    assert.ok(parameter.storage.alive);
+    assert.throws(() => store.at("late").parameter("x", [1], filled(0)), {
+      name: "TypeError",
+      message: "Cannot declare parameter late.x: the store is in use already",
+    });
+  },
+);
+
+gpuTest("Parameter refuses the gradient of a frozen one and another shape", (device) => {
+  using store = new ParameterStore(device);
+  const frozen = store.frozen("pos_embed", [4], filled(1));
+  assert.throws(() => frozen.gradient, {
+    name: "TypeError",
+    message: "Cannot give the gradient of pos_embed: it is frozen",
+  });
+  assert.throws(() => frozen.reshape([2, 2]), TypeError);
+});
+
+gpuTest(
+  "ParameterStore.dispose() releases all slabs; its parameters throw afterwards",
+  (device) => {
+    const before = device.pool.liveBytes;
+    const store = new ParameterStore(device);
+    const parameter = store.parameter("w", [2], filled(1));
+    store.frozen("f", [2], filled(1));
+    void store.gradients;
+    assert.equal(device.pool.liveBytes - before, 3 * 256);
+    store.dispose();
+    assert.equal(device.pool.liveBytes, before);
+    assert.throws(() => fill(parameter, 1), ReferenceError);
+  },
+);
+
+Deno.test({
+  name: "ParameterStore starts a new slab where a binding would get too large",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using real = await openDevice();
+    if (!real) return;
+    const device = new Device(real.gpu, { profile: { ...real.profile, maxBindingBytes: 1024 } });
+    using store = new ParameterStore(device);
+    // 256 elements fit in a slab, each parameter taking a multiple of 64.
+    const sizes = [100, 128, 1, 256, 64, 65, 65];
+    const parameters = sizes.map((size, i) => store.parameter(`${i}`, [size], filled(i + 1)));
+    assert.deepEqual(store.values.map(({ elements }) => elements), [256, 64, 256, 192, 128]);
+    assert.deepEqual(
+      parameters.map((parameter) => Object.values(store.placeOf(parameter))),
+      [[0, 0], [0, 128], [1, 0], [2, 0], [3, 0], [3, 64], [4, 0]],
+    );
+    for (const [i, parameter] of parameters.entries()) {
+      assert.deepEqual(await parameter.read(), new Float32Array(sizes[i]!).fill(i + 1));
+    }
+    assert.deepEqual(
+      store.gradients.map(({ elements }) => elements),
+      store.values.map(({ elements }) => elements),
+    );
+    using tooLarge = new ParameterStore(device);
+    tooLarge.parameter("w", [257], filled(0));
+    assert.throws(() => tooLarge.values, {
+      name: "RangeError",
+      message: "Cannot hold parameter w [257]: 1028 bytes, expected at most 1024 on this adapter",
+    });
+  },
+});

@@ -1,0 +1,514 @@
+import assert from "node:assert/strict";
+import type { Device } from "../../../kernels/core/device.ts";
+import { fill } from "../../../kernels/core/in_place.ts";
+import { Kernel } from "../../../kernels/core/kernel.ts";
+import { type Parameter, ParameterStore } from "../../../kernels/core/parameter_store.ts";
+import { Tape } from "../../../kernels/core/tape.ts";
+import type { Tensor } from "../../../kernels/core/tensor.ts";
+import { linear } from "../../../kernels/linear/mod.ts";
+import { matmul } from "../../../kernels/matmul/mod.ts";
+import { randomValues } from "../../_check_op.ts";
+import { gpuTest, openDevice } from "../../_gpu.ts";
+
+const PRODUCT = new Kernel({
+  source: /* wgsl */ `
+    struct Params { elements: u32, accumulate: u32, first_a: u32, first_b: u32, first_out: u32 }
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read> a: array<f32>;
+    @group(0) @binding(2) var<storage, read> b: array<f32>;
+    @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(64)
+    fn product(@builtin(global_invocation_id) id: vec3u) {
+      if (id.x >= params.elements) { return; }
+      let i = params.first_out + id.x;
+      let value = a[params.first_a + id.x] * b[params.first_b + id.x];
+      out[i] = select(value, out[i] + value, params.accumulate == 1u);
+    }`,
+});
+
+interface Product {
+  a: Tensor;
+  b: Tensor;
+  accumulate?: 0 | 1;
+  elements?: number;
+  firstA?: number;
+  firstB?: number;
+  firstOut?: number;
+}
+
+function productInto(out: Tensor, product: Product): void {
+  const { a, b, accumulate = 0, elements = out.elements } = product;
+  const { firstA = 0, firstB = 0, firstOut = 0 } = product;
+  out.device.dispatch(PRODUCT, {
+    tensors: { a, b, out },
+    params: {
+      elements,
+      accumulate,
+      first_a: firstA,
+      first_b: firstB,
+      first_out: firstOut,
+    },
+    workgroups: [Math.ceil(elements / 64)],
+  });
+}
+
+/** a·b, element by element. */
+function multiply(a: Tensor, b: Tensor): Tensor {
+  const { device } = a, out = device.empty(a.shape);
+  productInto(out, { a, b });
+  device.tape?.push({
+    name: "multiply",
+    inputs: [a, b],
+    output: out,
+    saved: [a, b],
+    backward(dy, gradients) {
+      gradients.into(a, (da, accumulate) => productInto(da, { a: dy, b, accumulate }));
+      gradients.into(b, (db, accumulate) => productInto(db, { a: dy, b: a, accumulate }));
+    },
+  });
+  return out;
+}
+
+/** stream + update, the stream's gradient being handed on. */
+function add(stream: Tensor, update: Tensor): Tensor {
+  const { device } = stream, out = device.empty(stream.shape);
+  device.scope(() => {
+    const one = device.empty(stream.shape);
+    fill(one, 1);
+    productInto(out, { a: stream, b: one });
+    productInto(out, { a: update, b: one, accumulate: 1 });
+  });
+  device.tape?.push({
+    name: "add",
+    inputs: [stream, update],
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      gradients.into(update, (d, accumulate) =>
+        device.scope(() => {
+          const one = device.empty(dy.shape);
+          fill(one, 1);
+          productInto(d, { a: dy, b: one, accumulate });
+        }));
+      gradients.pass(stream, dy);
+    },
+  });
+  return out;
+}
+
+/** The `length` elements from `first` on, times those of `factor`. */
+function takePart(x: Tensor, options: { first: number; length: number; factor: Tensor }): Tensor {
+  const { first, length, factor } = options;
+  const { device } = x, out = device.empty([length]);
+  productInto(out, { a: x, firstA: first, b: factor });
+  device.tape?.push({
+    name: "takePart",
+    inputs: [x],
+    output: out,
+    saved: [factor],
+    backward(dy, gradients) {
+      gradients.region(
+        x,
+        (dx, accumulate) =>
+          productInto(dx, { a: dy, b: factor, firstOut: first, elements: length, accumulate }),
+      );
+    },
+  });
+  return out;
+}
+
+/** The sum of all elements, [1]. */
+function sum(x: Tensor): Tensor {
+  const { device, elements } = x, ones = device.empty([elements, 1]);
+  fill(ones, 1);
+  return matmul(x.reshape([1, elements]), ones).reshape([1]);
+}
+
+function whole(device: Device, ...values: number[]): Tensor {
+  return device.tensor(Float32Array.from(values), [values.length]);
+}
+
+/** Leaves a free buffer full of NaN that the next tensor of up to 256 bytes gets. */
+function poisonPool(device: Device): void {
+  device.scope(() => {
+    for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+  });
+}
+
+async function values(tensor: Tensor): Promise<number[]> {
+  return [...await tensor.read()];
+}
+
+/** Runs `fn` in a scope and gives the gradients of the watched tensors. */
+async function gradientsOf(
+  device: Device,
+  watched: readonly Tensor[],
+  fn: () => Tensor,
+): Promise<number[][]> {
+  const gradients = device.scope(() => {
+    const tape = new Tape(device);
+    for (const tensor of watched) tape.watch(tensor);
+    poisonPool(device);
+    tape.backward(tape.record(fn));
+    return watched.map((tensor) => tape.gradient(tensor));
+  });
+  const read = await Promise.all(gradients.map(values));
+  for (const gradient of gradients) gradient.dispose();
+  return read;
+}
+
+gpuTest("Tape.backward() adds the gradients of a tensor that is used twice", async (device) => {
+  using x = whole(device, 1, 2, 3);
+  // x³: the inner square uses x twice, the outer product a third time.
+  const [dx] = await gradientsOf(device, [x], () => sum(multiply(multiply(x, x), x)));
+  assert.deepEqual(dx, [3, 12, 27]);
+});
+
+gpuTest("Tape.backward() assigns first, whatever the buffer held before", async (device) => {
+  using x = whole(device, 1, 2), y = whole(device, 5, 7);
+  const [dx, dy] = await gradientsOf(device, [x, y], () => sum(multiply(x, y)));
+  assert.deepEqual([dx, dy], [[5, 7], [1, 2]]);
+});
+
+gpuTest("Tape.backward() scales, and adds to parameters over several calls", async (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [3], (v) => v.set([1, 2, 3]));
+  using x = whole(device, 10, 20, 30);
+  for (const scale of [1, 0.5]) {
+    device.scope(() => {
+      const tape = new Tape(device);
+      tape.backward(tape.record(() => sum(multiply(weight, x))), { scale });
+    });
+  }
+  using gradient = weight.gradient;
+  assert.deepEqual(await values(gradient), [15, 30, 45]);
+});
+
+gpuTest("Tape.backwardFrom() takes a cotangent and leaves it as it is", async (device) => {
+  using x = whole(device, 1, 2), cotangent = whole(device, 10, 100);
+  const gradient = device.scope(() => {
+    const tape = new Tape(device);
+    tape.watch(x);
+    const out = tape.record(() => add(x, multiply(x, x)));
+    assert.throws(() => tape.backwardFrom(out, device.empty([3])), {
+      name: "TypeError",
+      message: "Cannot differentiate [2]: cotangent is [3]",
+    });
+    tape.backwardFrom(out, cotangent);
+    return tape.gradient(x);
+  });
+  assert.deepEqual(await values(gradient), [30, 500]);
+  assert.deepEqual(await values(cotangent), [10, 100]);
+  gradient.dispose();
+});
+
+gpuTest("Tape regions add up to a gradient that is zero where nothing was read", async (device) => {
+  using x = whole(device, 1, 2, 3, 4, 5, 6), factor = whole(device, 10, 20);
+  const [dx] = await gradientsOf(device, [x], () => {
+    const low = takePart(x, { first: 0, length: 2, factor });
+    const middle = takePart(x, { first: 1, length: 2, factor });
+    return sum(multiply(low, middle));
+  });
+  // (10 x₀)(10 x₁) + (20 x₁)(20 x₂)
+  assert.deepEqual(dx, [200, 100 + 1200, 800, 0, 0, 0]);
+});
+
+gpuTest("Tape.region() after into() adds to the whole gradient", async (device) => {
+  using x = whole(device, 1, 2, 3, 4), factor = whole(device, 10, 20);
+  // Backward order is the reverse: once the part first, once the whole.
+  for (const partLast of [true, false]) {
+    const [dx] = await gradientsOf(device, [x], () => {
+      const part = () => sum(takePart(x, { first: 2, length: 2, factor }));
+      const square = () => sum(multiply(x, x));
+      return partLast ? add(square(), part()) : add(part(), square());
+    });
+    assert.deepEqual(dx, [2, 4, 6 + 10, 8 + 20]);
+  }
+});
+
+gpuTest(
+  "Tape.pass() hands the gradient of a residual stream on without a kernel",
+  async (device) => {
+    using x = whole(device, 1, 2), update = whole(device, 3, 4), cotangent = whole(device, 5, 6);
+    const gradient = device.scope(() => {
+      const tape = new Tape(device);
+      tape.watch(x);
+      const out = tape.record(() => add(add(add(x, update), update), update));
+      const { dispatches } = device.recorder;
+      tape.backwardFrom(out, cotangent);
+      assert.equal(device.recorder.dispatches, dispatches);
+      return tape.gradient(x);
+    });
+    assert.deepEqual(await values(gradient), [5, 6]);
+    gradient.dispose();
+  },
+);
+
+gpuTest(
+  "Tape differentiates a residual stream, with the update reading the stream",
+  async (device) => {
+    using x = whole(device, 1, 2, -3);
+    // h₁ = x + x², h₂ = h₁ + h₁²: dh₂/dx = (1 + 2 h₁)(1 + 2 x)
+    const [dx] = await gradientsOf(device, [x], () => {
+      const h = add(x, multiply(x, x));
+      return sum(add(h, multiply(h, h)));
+    });
+    assert.deepEqual(dx, [1, 2, -3].map((x) => (1 + 2 * (x + x * x)) * (1 + 2 * x)));
+  },
+);
+
+gpuTest(
+  "Tape.gradient() of a watched residual stream is that at the place itself",
+  async (device) => {
+    const x = whole(device, 1, 2, -3);
+    const [dx, dh] = device.scope(() => {
+      const tape = new Tape(device);
+      tape.watch(x);
+      let stream: Tensor | undefined;
+      const loss = tape.record(() => {
+        stream = add(x, multiply(x, x));
+        tape.watch(stream);
+        return sum(add(stream, multiply(stream, stream)));
+      });
+      tape.backward(loss);
+      return [tape.gradient(x), tape.gradient(stream!)];
+    });
+    // The stream's gradient buffer goes on to x, where more is added: the watched one must not change.
+    assert.deepEqual(await values(dh!), [1, 2, -3].map((x) => 1 + 2 * (x + x * x)));
+    assert.deepEqual(await values(dx!), [1, 2, -3].map((x) => (1 + 2 * (x + x * x)) * (1 + 2 * x)));
+    for (const tensor of [x, dx!, dh!]) tensor.dispose();
+  },
+);
+
+gpuTest("Tape runs no backward for unused outputs and releases what they saved", async (device) => {
+  using x = whole(device, 1, 2);
+  const ran: string[] = [];
+  const gradient = device.scope(() => {
+    const tape = new Tape(device);
+    tape.watch(x);
+    const loss = tape.record(() => {
+      const unused = multiply(x, x);
+      device.tape!.push({
+        name: "unused",
+        inputs: [unused],
+        output: device.empty([2]),
+        saved: [unused],
+        backward: () => ran.push("unused"),
+      });
+      return sum(x);
+    });
+    tape.backward(loss);
+    return tape.gradient(x);
+  });
+  assert.deepEqual(ran, []);
+  assert.deepEqual(await values(gradient), [1, 1]);
+  gradient.dispose();
+});
+
+gpuTest("Tape records nothing that needs no gradient", (device) => {
+  using store = new ParameterStore(device);
+  const frozen = store.frozen("frozen", [2], (v) => v.fill(3));
+  device.scope(() => {
+    const tape = new Tape(device), x = whole(device, 1, 2);
+    const ran: string[] = [];
+    const out = tape.record(() => {
+      const product = multiply(x, frozen);
+      device.tape!.push({
+        name: "probe",
+        inputs: [product, frozen],
+        output: product,
+        saved: [],
+        backward: () => ran.push("probe"),
+      });
+      return sum(product);
+    });
+    const { dispatches } = device.recorder;
+    tape.backward(out);
+    // Only the seed is filled.
+    assert.equal(device.recorder.dispatches - dispatches, 1);
+    assert.deepEqual(ran, []);
+    assert.throws(() => tape.gradient(x), {
+      name: "ReferenceError",
+      message: "Cannot give the gradient of [2]: it was not watched or not used",
+    });
+  });
+});
+
+Deno.test({
+  name: "Tape.backward() refuses a gradient for a tensor that is no input of its op",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using device = await openDevice();
+    if (!device) return;
+    const tape = new Tape(device), x = whole(device, 1), other = whole(device, 2);
+    tape.watch(x);
+    const out = tape.record(() => {
+      const out = device.empty([1]);
+      device.tape!.push({
+        name: "careless",
+        inputs: [x],
+        output: out,
+        saved: [],
+        backward: (_dy, gradients) => gradients.into(other, () => {}),
+      });
+      return out;
+    });
+    assert.throws(() => tape.backward(out), {
+      name: "TypeError",
+      message: /^Cannot give careless /,
+    });
+  },
+});
+
+gpuTest("Tape.backward() refuses more than one element", (device) => {
+  device.scope(() => {
+    const tape = new Tape(device), x = whole(device, 1, 2);
+    tape.watch(x);
+    const out = tape.record(() => multiply(x, x));
+    assert.throws(() => tape.backward(out), {
+      name: "TypeError",
+      message: "Cannot differentiate [2]: expected one element, use a loss or a mean",
+    });
+    tape.backwardFrom(out, x);
+  });
+});
+
+gpuTest(
+  "Tape keeps what nested scopes made and backward needs, and releases it after",
+  async (device) => {
+    using x = whole(device, 1, 2, 3);
+    const before = device.pool.liveBytes;
+    const tape = new Tape(device);
+    tape.watch(x);
+    const loss = device.scope(() =>
+      tape.record(() =>
+        device.scope(() => {
+          const cube = device.scope(() => multiply(device.scope(() => multiply(x, x)), x));
+          return sum(device.scope(() => multiply(cube, cube)));
+        })
+      )
+    );
+    const gradient = device.scope(() => {
+      tape.backward(loss);
+      return tape.gradient(x);
+    });
+    loss.dispose();
+    assert.deepEqual(await values(gradient), [6, 6 * 32, 6 * 243]);
+    gradient.dispose();
+    assert.equal(device.pool.liveBytes, before);
+  },
+);
+
+gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", async (device) => {
+  using store = new ParameterStore(device);
+  const bias = store.parameter("bias", [3], (v) => v.fill(1));
+  using x = whole(device, 1, 2, 3);
+  device.scope(() => {
+    const tape = new Tape(device);
+    const loss = tape.record(() => {
+      const h = add(bias, x);
+      poisonPool(device);
+      return sum(multiply(h, h));
+    });
+    tape.backward(loss);
+  });
+  const slab = await values(store.gradients[0]!);
+  assert.deepEqual(slab, [4, 6, 8, ...Array(61).fill(0)]);
+});
+
+interface StackGradients {
+  readonly input: Float32Array;
+  readonly weights: Float32Array[];
+  readonly peakBytes: number;
+  readonly leakedBytes: number;
+}
+
+/** The gradients of six layers h + (W W h)², each recomputed in the backward pass or not. */
+async function stackGradients(
+  options: { checkpoint: "none" | "each" | "nested" },
+): Promise<StackGradients | undefined> {
+  // The naive kernel stages no textures, whose rows of 64 KiB would hide the activations.
+  using device = await openDevice({ variants: { matmul: "naive" } });
+  if (!device) return undefined;
+  const width = 32, shape = [64, width];
+  using store = new ParameterStore(device);
+  const weights = Array.from(
+    { length: 6 },
+    (_, i) =>
+      store.parameter(
+        `${i}`,
+        [width, width],
+        (v) => v.set(randomValues([v.length], i).map((value) => value / 4)),
+      ),
+  );
+  using x = device.tensor(new Float32Array(randomValues(shape, 99)), shape);
+  for (const slab of store.gradients) fill(slab, 0);
+  const live = device.pool.liveBytes;
+
+  function layer(h: Tensor, weight: Parameter): Tensor {
+    return device!.scope(() => {
+      const update = linear(linear(h, weight), weight);
+      return add(h, multiply(update, update));
+    });
+  }
+  /** Recomputes `fn` in the backward pass of the tape that records now. */
+  function checkpointed(h: Tensor, fn: () => Tensor): Tensor {
+    return device!.tape ? device!.tape.checkpoint([h], fn) : fn();
+  }
+  function stack(h: Tensor, part: readonly Parameter[]): Tensor {
+    return device!.scope(() => {
+      let last = h;
+      for (const weight of part) {
+        const input = last;
+        last = options.checkpoint === "none"
+          ? layer(input, weight)
+          : checkpointed(input, () => layer(input, weight));
+      }
+      return last;
+    });
+  }
+  const gradient = device.scope(() => {
+    const tape = new Tape(device);
+    tape.watch(x);
+    const out = tape.record(() => {
+      if (options.checkpoint !== "nested") return stack(x, weights);
+      const half = checkpointed(x, () => stack(x, weights.slice(0, 3)));
+      return checkpointed(half, () => stack(half, weights.slice(3)));
+    });
+    tape.backwardFrom(out, x);
+    return tape.gradient(x);
+  });
+  const result = {
+    input: await gradient.read(),
+    weights: await Promise.all(store.gradients.map((slab) => slab.read())),
+    peakBytes: device.pool.peakBytes - live,
+  };
+  gradient.dispose();
+  return { ...result, leakedBytes: device.pool.liveBytes - live };
+}
+
+Deno.test({
+  name: "Tape.checkpoint() gives the same gradients bit for bit in less memory",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    const plain = await stackGradients({ checkpoint: "none" });
+    const each = await stackGradients({ checkpoint: "each" });
+    const nested = await stackGradients({ checkpoint: "nested" });
+    if (!plain || !each || !nested) return;
+    assert.ok(plain.input.some((value) => value !== 0) && plain.weights[0]!.every(Number.isFinite));
+    for (const other of [each, nested]) {
+      assert.deepEqual(other.input, plain.input);
+      assert.deepEqual(other.weights, plain.weights);
+      assert.equal(other.leakedBytes, 0);
+    }
+    assert.equal(plain.leakedBytes, 0);
+    // Six layers keep three tensors each besides the stream, one recomputed layer only its own.
+    assert.ok(
+      each.peakBytes < 0.7 * plain.peakBytes,
+      `${each.peakBytes} bytes recomputed, ${plain.peakBytes} without`,
+    );
+    assert.ok(nested.peakBytes < plain.peakBytes, `${nested.peakBytes} bytes nested`);
+  },
+});

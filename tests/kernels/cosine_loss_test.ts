@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { alignmentLoss, cosineLoss } from "../../kernels/cosine_loss/mod.ts";
+import { meanCosineReference } from "../../kernels/cosine_loss/reference.ts";
+import { assertClose, checkOp, randomValues, sumTolerance } from "../_check_op.ts";
+import { goldenTest } from "../_goldens.ts";
+import { gpuTest, sharedDevice } from "../_gpu.ts";
+
+gpuTest("cosineLoss() and its gradients match the reference", async (device) => {
+  for (const shape of [[1, 2, 1, 1], [2, 3, 5, 7], [3, 32, 16, 16]] as const) {
+    const [batch, channels, height, width] = shape;
+    const layout = {
+      batch,
+      channels,
+      positions: height * width,
+      channelLast: false,
+      epsilon: 1e-8,
+    };
+    await checkOp(device, {
+      name: `cosineLoss ${shape}`,
+      inputs: { a: shape, b: shape },
+      op: ({ a, b }) => cosineLoss(a!, b!),
+      reference: ({ a, b }) => meanCosineReference(a!, b!, layout).map((cosine) => 1 - cosine),
+      // The loss is near one, the cosines cancel over the positions.
+      tolerance: { forward: sumTolerance(channels), backward: 2 * sumTolerance(channels) },
+    });
+  }
+});
+
+gpuTest("alignmentLoss() and its gradients match the reference", async (device) => {
+  for (const shape of [[1, 1, 2], [2, 3, 5], [3, 65, 24]] as const) {
+    const [batch, positions, channels] = shape;
+    const layout = { batch, channels, positions, channelLast: true, epsilon: 1e-12 };
+    // Positive vectors, so that the mean does not cancel; they are almost parallel, so that the two
+    // terms of the gradient do, to about a sixteenth.
+    const values = Object.fromEntries(
+      ["a", "b"].map((key, i) => [key, randomValues(shape, i).map((value) => value + 1.5)]),
+    );
+    await checkOp(device, {
+      name: `alignmentLoss ${shape}`,
+      inputs: { a: shape, b: shape },
+      values,
+      op: ({ a, b }) => alignmentLoss(a!, b!),
+      reference: ({ a, b }) => meanCosineReference(a!, b!, layout).map((cosine) => -cosine),
+      tolerance: { forward: sumTolerance(channels), backward: 16 * sumTolerance(channels) },
+    });
+  }
+});
+
+gpuTest("cosineLoss() of short vectors follows the clamped norm", async (device) => {
+  const layout = { batch: 2, channels: 3, positions: 2, channelLast: false, epsilon: 4 };
+  const values = {
+    // Positions 0 and 1 of the first sample: below and above the norm of 4.
+    a: Float64Array.of(1, 5, 1, 6, 1, 7, 0, 2, 0, 9, 0, 1),
+    b: Float64Array.of(2, 1, 3, 2, 9, 1, 1, 1, 2, 8, 3, 1),
+  };
+  await checkOp(device, {
+    name: "cosineLoss, clamped",
+    inputs: { a: [2, 3, 2], b: [2, 3, 2] },
+    values,
+    op: ({ a, b }) => cosineLoss(a!, b!, { epsilon: 4 }),
+    reference: ({ a, b }) => meanCosineReference(a!, b!, layout).map((cosine) => 1 - cosine),
+    tolerance: { forward: sumTolerance(3), backward: 4 * sumTolerance(3) },
+  });
+});
+
+goldenTest("cosineLoss() and alignmentLoss() give the official losses", {
+  golden: "transport_losses",
+  async fn(golden) {
+    const device = await sharedDevice();
+    if (!device) return;
+    const losses = device.scope(() => {
+      const image = [5, 4, 8, 8], tokens = [5, 6, 5];
+      const out = device.tensor(golden.readFloat32("input.model_output"), image);
+      const target = device.tensor(golden.readFloat32("path.Linear.ut"), image);
+      const z = device.tensor(golden.readFloat32("input.repa.z"), tokens);
+      const projected = device.tensor(golden.readFloat32("input.repa.z_tilde"), tokens);
+      return [cosineLoss(out, target), alignmentLoss(z, projected)];
+    });
+    const [cosine, alignment] = await Promise.all(losses.map((loss) => loss.read()));
+    assertClose(cosine!, golden.readFloat32("loss.lightning.cos"), {
+      tolerance: sumTolerance(64),
+      name: "cosine",
+    });
+    const mean = alignment!.reduce((sum, value) => sum + value / 5, 0);
+    assertClose([mean], golden.readFloat32("loss.repa.linear.proj"), {
+      tolerance: sumTolerance(30),
+      scale: 1,
+      name: "alignment",
+    });
+    for (const loss of losses) loss.dispose();
+  },
+});
+
+gpuTest("cosineLoss() names the shapes that do not fit", (device) => {
+  device.scope(() => {
+    assert.throws(
+      () => cosineLoss(device.empty([2, 3, 4]), device.empty([2, 4, 3])),
+      /cosine of \[2, 3, 4\] and \[2, 4, 3\]: expected/,
+    );
+    assert.throws(() => alignmentLoss(device.empty([2, 3]), device.empty([2, 3])), TypeError);
+  });
+});

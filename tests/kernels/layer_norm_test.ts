@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import type { Profile } from "../../kernels/core/profile.ts";
+import { layerNorm, rmsNorm } from "../../kernels/layer_norm/mod.ts";
+import { layerNormReference } from "../../kernels/layer_norm/reference.ts";
+import {
+  type LayerNormVariant,
+  pickLayerNorm,
+  supportsLayerNorm,
+} from "../../kernels/layer_norm/variants.ts";
+import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
+
+const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup"];
+// One row, a prime, more than a tile of rows; one column, a prime, real widths.
+const SIZES = [[1, 1], [7, 5], [33, 64], [1, 192], [7, 1152]] as const;
+
+for (const variant of VARIANTS) {
+  Deno.test({
+    name: `layerNorm() and rmsNorm() with the ${variant} kernels match the reference`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { layerNorm: variant } });
+      if (!device) return;
+      for (const [rows, width] of SIZES) {
+        if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
+        // Two sums of `width` terms follow each other in the backward pass.
+        const tolerance = {
+          forward: sumTolerance(width),
+          backward: 2 * sumTolerance(width + rows),
+        };
+        await checkOp(device, {
+          name: `layerNorm ${variant} ${rows}x${width}`,
+          inputs: { x: [rows, width], weight: [width], bias: [width] },
+          op: ({ x, weight, bias }) => layerNorm(x!, { weight, bias }),
+          reference: ({ x, weight, bias }) =>
+            layerNormReference({ x: x!, weight, bias }, { width }),
+          tolerance,
+        });
+        // In one column the norm is a sign, whose slope is nothing but epsilon.
+        const epsilon = width === 1 ? 0.5 : 1e-6;
+        await checkOp(device, {
+          name: `rmsNorm ${variant} ${rows}x${width}`,
+          inputs: { x: [rows, width], weight: [width] },
+          op: ({ x, weight }) => rmsNorm(x!, { weight, epsilon }),
+          reference: ({ x, weight }) =>
+            layerNormReference({ x: x!, weight }, { width, norm: "rms", epsilon }),
+          tolerance,
+        });
+      }
+    },
+  });
+
+  Deno.test({
+    name: `layerNorm() with the ${variant} kernels keeps the digits of rows far from zero`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { layerNorm: variant } });
+      if (!device) return;
+      const rows = 7, width = 192, mean = 1000;
+      // Uniform values of deviation 1.
+      const values = randomValues([rows, width], 3)
+        .map((value) => Math.fround(mean + Math.sqrt(3) * value));
+      await checkOp(device, {
+        name: `layerNorm ${variant} of mean ${mean}`,
+        inputs: { x: [rows, width] },
+        values: { x: values },
+        op: ({ x }) => layerNorm(x!),
+        reference: ({ x }) => layerNormReference({ x: x! }, { width }),
+        // The rounded mean, and what the shader states for the rest. E[x²] − E[x]² errs by 3 %.
+        tolerance: {
+          forward: ROUNDING * mean + sumTolerance(width),
+          backward: 2 * (ROUNDING * mean + sumTolerance(width)),
+        },
+      });
+      const x = device.tensor(new Float32Array(rows * width).fill(mean + 0.1), [rows, width]);
+      const out = device.scope(() => layerNorm(x));
+      assert.ok((await out.read()).every((value) => value === 0), "equal values have no deviation");
+      x.dispose();
+      out.dispose();
+    },
+  });
+}
+
+gpuTest("layerNorm() without parameters takes any leading axes", async (device) => {
+  await checkOp(device, {
+    name: "layerNorm 2x3x5x8",
+    inputs: { x: [2, 3, 5, 8] },
+    op: ({ x }) => layerNorm(x!, { epsilon: 1e-3 }),
+    reference: ({ x }) => layerNormReference({ x: x! }, { width: 8, epsilon: 1e-3 }),
+    tolerance: { forward: sumTolerance(8), backward: 2 * sumTolerance(8) },
+  });
+});
+
+gpuTest(
+  "layerNorm() sums its parameters' gradients over more rows than one loop",
+  async (device) => {
+    const rows = 20_000;
+    for (const width of [4, 5]) {
+      await checkOp(device, {
+        name: `layerNorm ${rows}x${width}`,
+        inputs: { x: [rows, width], weight: [width], bias: [width] },
+        op: ({ x, weight, bias }) => layerNorm(x!, { weight, bias }),
+        reference: ({ x, weight, bias }) => layerNormReference({ x: x!, weight, bias }, { width }),
+        gradients: ["weight", "bias"],
+        tolerance: { forward: sumTolerance(width), backward: sumTolerance(rows) },
+      });
+    }
+  },
+);
+
+gpuTest("layerNorm() normalises the widest rows", async (device) => {
+  // Some drivers stop an invocation after 65,535 steps of all its loops together.
+  for (const width of [16_383, 16_384]) {
+    await checkOp(device, {
+      name: `layerNorm 1x${width}`,
+      inputs: { x: [1, width] },
+      op: ({ x }) => layerNorm(x!),
+      reference: ({ x }) => layerNormReference({ x: x! }, { width }),
+      tolerance: { forward: sumTolerance(width), backward: 2 * sumTolerance(width) },
+    });
+  }
+});
+
+gpuTest("layerNorm() normalises more rows than one axis of workgroups holds", async (device) => {
+  const rows = 8 * 65_536 + 3;
+  const row = Float32Array.of(0, 1, 2, 5), values = new Float32Array(4 * rows);
+  for (let first = 0; first < values.length; first += 4) values.set(row, first);
+  const x = device.tensor(values, [rows, 4]);
+  const out = device.scope(() => layerNorm(x, { epsilon: 0 }));
+  const got = await out.read();
+  // Mean 2 and variance 3.5, in every row.
+  const want = Float32Array.from(row, (value) => (value - 2) / Math.sqrt(3.5));
+  for (const at of [0, rows >> 1, rows - 1]) {
+    assertClose(got.subarray(4 * at, 4 * at + 4), want, {
+      tolerance: 8 * ROUNDING,
+      name: `row ${at}`,
+    });
+  }
+  x.dispose();
+  out.dispose();
+});
+
+gpuTest("layerNorm() and rmsNorm() name the shapes that do not fit", (device) => {
+  device.scope(() => {
+    const x = device.empty([2, 3]), vector = device.empty([3]), wrong = device.empty([4]);
+    assert.throws(() => layerNorm(x, { weight: wrong }), /\[2, 3\] with weight \[4\]/);
+    assert.throws(() => layerNorm(x, { bias: wrong }), /\[2, 3\] with bias \[4\]: expected \[3\]/);
+    assert.throws(() => rmsNorm(x, { weight: wrong }), TypeError);
+    assert.throws(() => rmsNorm(device.empty([1, 16385])), RangeError);
+    assert.deepEqual(layerNorm(x, { weight: vector, bias: vector }).shape, [2, 3]);
+  });
+});
+
+Deno.test("pickLayerNorm() gives CPU drivers subgroups and GPUs workgroups", () => {
+  const profile: Profile = {
+    driver: "cpu",
+    subgroups: true,
+    subgroupSize: 8,
+    subgroupEnable: "",
+    f16: false,
+    maxBindingBytes: 2 ** 27,
+    workgroupBytes: 32768,
+    workgroupInvocations: 1024,
+    label: "test",
+  };
+  assert.equal(pickLayerNorm(profile, 64), "subgroup");
+  assert.equal(pickLayerNorm({ ...profile, subgroups: false }, 64), "workgroup");
+  assert.equal(pickLayerNorm({ ...profile, driver: "gpu" }, 64), "workgroup");
+  assert.equal(pickLayerNorm(profile, 63), "naive");
+});

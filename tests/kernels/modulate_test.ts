@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { type LayerNormVariant, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
+import { gate, modulate } from "../../kernels/modulate/mod.ts";
+import { gateReference, modulateReference } from "../../kernels/modulate/reference.ts";
+import { checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
+
+const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup"];
+// Tokens: one, less and more than a tile of 8 rows, two whole tiles. Widths: one, a prime, real ones.
+const SIZES = [
+  { batches: 3, tokens: 1, width: 64 },
+  { batches: 2, tokens: 5, width: 5 },
+  { batches: 2, tokens: 16, width: 192 },
+  { batches: 1, tokens: 9, width: 1152 },
+] as const;
+
+for (const variant of VARIANTS) {
+  Deno.test({
+    name: `modulate() with the ${variant} kernels matches the reference`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { layerNorm: variant } });
+      if (!device) return;
+      for (const { batches, tokens, width } of SIZES) {
+        if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
+        const size = `${batches}x${tokens}x${width}`;
+        const tolerance = {
+          forward: sumTolerance(width),
+          backward: 2 * sumTolerance(width + batches * tokens),
+        };
+        const layer = { norm: "layer", shift: 3, scale: 1 } as const;
+        await checkOp(device, {
+          name: `modulate ${variant} ${size}`,
+          inputs: { x: [batches, tokens, width], modulation: [batches, 6 * width] },
+          op: ({ x, modulation }) => modulate(x!, modulation!, layer),
+          reference: ({ x, modulation }) =>
+            modulateReference({ x: x!, modulation: modulation! }, { batches, width, ...layer }),
+          tolerance,
+        });
+        const rms = { norm: "rms", scale: 2 } as const;
+        await checkOp(device, {
+          name: `modulate ${variant} ${size} with rms`,
+          inputs: {
+            x: [batches, tokens, width],
+            modulation: [batches, 4 * width],
+            weight: [width],
+          },
+          op: ({ x, modulation, weight }) => modulate(x!, modulation!, { ...rms, weight }),
+          reference: ({ x, modulation, weight }) =>
+            modulateReference({ x: x!, modulation: modulation!, weight }, {
+              batches,
+              width,
+              ...rms,
+            }),
+          tolerance,
+        });
+      }
+    },
+  });
+}
+
+for (const variant of ["scalar", "texture"]) {
+  Deno.test({
+    name: `gate() with the ${variant} kernel matches the reference`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { gate: variant } });
+      if (!device) return;
+      for (const { batches, tokens, width } of [{ batches: 1, tokens: 1, width: 1 }, ...SIZES]) {
+        await checkOp(device, {
+          name: `gate ${variant} ${batches}x${tokens}x${width}`,
+          inputs: {
+            x: [batches, tokens, width],
+            h: [batches, tokens, width],
+            modulation: [batches, 3 * width],
+          },
+          op: ({ x, h, modulation }) => gate(x!, h!, { modulation: modulation!, gate: 2 }),
+          reference: ({ x, h, modulation }) =>
+            gateReference({ x: x!, h: h!, modulation: modulation! }, { batches, width, gate: 2 }),
+          tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
+        });
+      }
+    },
+  });
+}
+
+gpuTest("modulate() and gate() sum gradients over more tokens than one loop", async (device) => {
+  const batches = 1, tokens = 20_000, width = 4;
+  const shapes = { x: [batches, tokens, width], modulation: [batches, 2 * width] };
+  await checkOp(device, {
+    name: "modulate of many tokens",
+    inputs: { ...shapes, weight: [width] },
+    op: ({ x, modulation, weight }) => modulate(x!, modulation!, { shift: 0, scale: 1, weight }),
+    reference: ({ x, modulation, weight }) =>
+      modulateReference({ x: x!, modulation: modulation!, weight }, {
+        batches,
+        width,
+        norm: "layer",
+        shift: 0,
+        scale: 1,
+      }),
+    gradients: ["modulation", "weight"],
+    tolerance: { forward: sumTolerance(width), backward: sumTolerance(tokens) },
+  });
+  await checkOp(device, {
+    name: "gate of many tokens",
+    inputs: { ...shapes, h: [batches, tokens, width] },
+    op: ({ x, h, modulation }) => gate(x!, h!, { modulation: modulation!, gate: 0 }),
+    reference: ({ x, h, modulation }) =>
+      gateReference({ x: x!, h: h!, modulation: modulation! }, { batches, width, gate: 0 }),
+    gradients: ["modulation"],
+    tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
+  });
+});
+
+gpuTest("a block's stream gets its gradient from the norm and from around it", async (device) => {
+  // x reaches the result by the residual path and through the norm: the norm's backward pass adds to
+  // the gradient that the gate handed on.
+  const batches = 2, tokens = 5, width = 8, scale = 0, chosen = 1;
+  await checkOp(device, {
+    name: "gated branch",
+    inputs: { x: [batches, tokens, width], modulation: [batches, 2 * width] },
+    op: ({ x, modulation }) =>
+      gate(x!, modulate(x!, modulation!, { scale }), { modulation: modulation!, gate: chosen }),
+    reference: ({ x, modulation }) => {
+      const values = { x: x!, modulation: modulation! };
+      const h = modulateReference(values, { batches, width, norm: "layer", scale });
+      return gateReference({ ...values, h }, { batches, width, gate: chosen });
+    },
+    tolerance: { forward: sumTolerance(width), backward: 2 * sumTolerance(width + tokens) },
+  });
+});
+
+gpuTest("modulate() and gate() name the shapes and chunks that do not fit", (device) => {
+  device.scope(() => {
+    const x = device.empty([2, 3, 4]), modulation = device.empty([2, 24]);
+    assert.deepEqual(modulate(x, modulation, { shift: 0, scale: 5 }).shape, [2, 3, 4]);
+    assert.throws(
+      () => modulate(x, device.empty([3, 24]), { scale: 0 }),
+      /\[2, 3, 4\] by \[3, 24\]/,
+    );
+    assert.throws(() => modulate(x, device.empty([2, 22]), { scale: 0 }), TypeError);
+    assert.throws(() => modulate(device.empty([6, 4]), modulation, { scale: 0 }), TypeError);
+    assert.throws(
+      () => modulate(x, modulation, { scale: 0, weight: device.empty([5]) }),
+      /weight \[5\]: expected \[4\]/,
+    );
+    assert.throws(() => modulate(x, modulation, { shift: 6, scale: 0 }), /chunk 6 .* for shift/);
+    assert.throws(() => gate(x, x, { modulation, gate: -1 }), RangeError);
+    assert.throws(() => gate(x, device.empty([2, 3, 5]), { modulation, gate: 0 }), /\[2, 3, 5\]/);
+  });
+});

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { linear } from "../../kernels/linear/mod.ts";
+import { scaleBy } from "../../kernels/multiply/mod.ts";
+import { assertClose, checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
+import { goldenTest } from "../_goldens.ts";
+import { gpuTest, sharedDevice } from "../_gpu.ts";
+
+gpuTest("scaleBy() and its gradients match the reference", async (device) => {
+  for (const shape of [[1], [3, 7], [2, 16, 64]]) {
+    await checkOp(device, {
+      name: `scaleBy ${shape}`,
+      inputs: { x: shape, mask: shape },
+      op: ({ x, mask }) => scaleBy(x!, mask!),
+      reference: ({ x, mask }) => x!.map((value, i) => value * mask![i]!),
+      tolerance: { forward: ROUNDING },
+    });
+  }
+});
+
+gpuTest("scaleBy() of a tensor by itself doubles its gradient", async (device) => {
+  await checkOp(device, {
+    name: "square",
+    inputs: { x: [33] },
+    op: ({ x }) => scaleBy(x!, x!),
+    reference: ({ x }) => x!.map((value) => value ** 2),
+    tolerance: { forward: ROUNDING, backward: 2 * ROUNDING },
+  });
+});
+
+goldenTest("scaleBy() with a given mask gives the official masked condition", {
+  golden: "gmem_lightningdit_masked",
+  async fn(golden) {
+    const device = await sharedDevice();
+    if (!device) return;
+    const mask = golden.readFloat32("input.s_mask").map((kept) => kept / 0.6);
+    const out = device.scope(() => {
+      const snippets = device.tensor(golden.readFloat32("input.s"), [3, 32]);
+      const weight = device.tensor(
+        golden.readFloat32("condition_projection.linear.weight"),
+        [64, 32],
+      );
+      const bias = device.tensor(golden.readFloat32("condition_projection.linear.bias"), [64]);
+      return linear(scaleBy(snippets, device.tensor(mask, [3, 32])), weight, { bias });
+    });
+    assertClose(await out.read(), golden.readFloat32("act.condition_projection"), {
+      tolerance: 2 * sumTolerance(32),
+      name: "condition",
+    });
+    out.dispose();
+  },
+});
+
+gpuTest("scaleBy() refuses different shapes", (device) => {
+  device.scope(() => {
+    assert.throws(
+      () => scaleBy(device.empty([2, 3]), device.empty([3])),
+      /scale \[2, 3\] by \[3\]: shapes differ/,
+    );
+  });
+});

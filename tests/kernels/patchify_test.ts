@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { Tape } from "../../kernels/core/tape.ts";
+import { linear } from "../../kernels/linear/mod.ts";
+import { patchify, unpatchify } from "../../kernels/patchify/mod.ts";
+import { patchifyReference, unpatchifyReference } from "../../kernels/patchify/reference.ts";
+import { assertClose, checkOp, sumTolerance } from "../_check_op.ts";
+import { goldenTest } from "../_goldens.ts";
+import { gpuTest, sharedDevice } from "../_gpu.ts";
+
+const EXACT = { forward: 0 };
+
+gpuTest("patchify() and its gradient match the reference exactly", async (device) => {
+  for (
+    const [batch, channels, height, width, patch] of [
+      [1, 1, 1, 1, 1],
+      [2, 3, 4, 6, 2],
+      [3, 4, 9, 6, 3],
+      [2, 5, 7, 3, 1],
+      [1, 3, 32, 32, 4],
+    ] as const
+  ) {
+    await checkOp(device, {
+      name: `patchify ${batch}x${channels}x${height}x${width} by ${patch}`,
+      inputs: { images: [batch, channels, height, width] },
+      op: ({ images }) => patchify(images!, { patch }),
+      reference: ({ images }) => patchifyReference(images!, { channels, height, width, patch }),
+      tolerance: EXACT,
+    });
+  }
+});
+
+gpuTest("unpatchify() and its gradient match the reference exactly", async (device) => {
+  for (
+    const [batch, channels, tokenChannels, gridHeight, gridWidth, patch] of [
+      [1, 1, 1, 1, 1, 1],
+      [2, 3, 3, 2, 2, 2],
+      [3, 2, 5, 3, 3, 3],
+      [2, 4, 8, 2, 5, 2],
+      [1, 4, 8, 8, 8, 4],
+    ] as const
+  ) {
+    await checkOp(device, {
+      name: `unpatchify ${gridHeight}x${gridWidth} of ${patch}, ${channels} of ${tokenChannels}`,
+      inputs: { tokens: [batch, gridHeight * gridWidth, patch * patch * tokenChannels] },
+      op: ({ tokens }) =>
+        unpatchify(tokens!, {
+          patch,
+          ...(channels === tokenChannels ? {} : { channels }),
+          ...(gridHeight === gridWidth ? {} : { gridWidth }),
+        }),
+      reference: ({ tokens }) =>
+        unpatchifyReference(tokens!, { channels, tokenChannels, gridHeight, gridWidth, patch }),
+      tolerance: EXACT,
+    });
+  }
+});
+
+gpuTest("unpatchify() gives dropped channels a gradient of exactly zero", async (device) => {
+  const tokens = device.tensor(new Float32Array(2 * 4 * 24).fill(1), [2, 4, 24]);
+  const dy = device.tensor(new Float32Array(2 * 3 * 16).fill(7), [2, 3, 4, 4]);
+  const tape = new Tape(device);
+  tape.watch(tokens);
+  const images = tape.record(() => unpatchify(tokens, { patch: 2, channels: 3 }));
+  tape.backwardFrom(images, dy);
+  const gradient = tape.gradient(tokens);
+  (await gradient.read()).forEach((value, i) => assert.equal(value, i % 6 < 3 ? 7 : 0));
+  for (const tensor of [tokens, dy, images, gradient]) tensor.dispose();
+});
+
+goldenTest("patchify() and unpatchify() put tokens where the official model does", {
+  golden: "sit_tiny",
+  async fn(golden) {
+    const device = await sharedDevice();
+    if (!device) return;
+    const got = device.scope(() => {
+      const [x, weight, bias, tokens] = [
+        "input.x",
+        "x_embedder.proj.weight",
+        "x_embedder.proj.bias",
+        "act.final_layer",
+      ].map((key) => device.tensor(golden.readFloat32(key), golden.entry(key).shape));
+      return {
+        embedded: linear(patchify(x!, { patch: 2 }), weight!, { bias }),
+        out: unpatchify(tokens!, { patch: 2, channels: 4 }),
+      };
+    });
+    assertClose(await got.embedded.read(), golden.readFloat32("act.x_embedder"), {
+      tolerance: 2 * sumTolerance(16),
+      name: "x_embedder",
+    });
+    assert.deepEqual(await got.out.read(), golden.readFloat32("output.out"));
+    got.embedded.dispose();
+    got.out.dispose();
+  },
+});
+
+gpuTest("patchify() and unpatchify() name the shapes that do not fit", (device) => {
+  device.scope(() => {
+    assert.throws(
+      () => patchify(device.empty([1, 3, 6, 9]), { patch: 2 }),
+      /images \[1, 3, 6, 9\] into patches of 2: expected/,
+    );
+    assert.throws(() => patchify(device.empty([3, 6, 6]), { patch: 2 }), TypeError);
+    const tokens = device.empty([1, 6, 12]);
+    assert.throws(() => unpatchify(tokens, { patch: 2 }), /tokens \[1, 6, 12\]/);
+    assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 4 }), TypeError);
+    assert.throws(() => unpatchify(tokens, { patch: 5, gridWidth: 3 }), TypeError);
+    assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 3, channels: 4 }), TypeError);
+    assert.deepEqual(unpatchify(tokens, { patch: 2, gridWidth: 3 }).shape, [1, 3, 4, 6]);
+  });
+});

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { rowSum } from "../../kernels/row_sum/mod.ts";
+import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+gpuTest("rowSum() matches the reference for one stage and for two", async (device) => {
+  for (const [rows, columns] of [[1, 1], [7, 5], [3, 64], [3, 65], [130, 1009]] as const) {
+    const values = randomValues([rows, columns], 5);
+    const x = device.tensor(new Float32Array(values), [rows, columns]);
+    const out = device.tensor(new Float32Array(rows).fill(3), [rows]);
+    rowSum(out, { x, scale: 0.5, offset: -2, accumulate: 1 });
+    const want: number[] = [];
+    for (let row = 0; row < rows; row++) {
+      want.push(values.subarray(row * columns, (row + 1) * columns).reduce((a, b) => a + b / 2, 1));
+    }
+    const first = await out.read();
+    assertClose(first, want, {
+      // The kernel's bound; the numbers are below one.
+      tolerance: (2 * Math.sqrt(columns) + 66) * ROUNDING,
+      scale: 5 + columns / 2,
+      name: `rowSum ${rows}x${columns}`,
+    });
+    out.write(new Float32Array(rows).fill(NaN));
+    rowSum(out, { x });
+    const plain = await out.read();
+    rowSum(out, { x });
+    assert.deepEqual(await out.read(), plain);
+    x.dispose();
+    out.dispose();
+  }
+});
+
+gpuTest("rowSum() adds a million ones exactly", async (device) => {
+  using x = device.tensor(new Float32Array(1_000_000).fill(1), [1_000_000]);
+  using out = device.empty([1]);
+  rowSum(out, { x });
+  assert.deepEqual([...await out.read()], [1_000_000]);
+});
+
+gpuTest("rowSum() refuses results that do not divide what is summed", (device) => {
+  device.scope(() => {
+    assert.throws(
+      () => rowSum(device.empty([4]), { x: device.empty([3, 5]) }),
+      /sum \[3, 5\] into \[4\]: expected/,
+    );
+    assert.throws(() => rowSum(device.empty([0]), { x: device.empty([0, 5]) }), TypeError);
+  });
+});

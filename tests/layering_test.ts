@@ -1,0 +1,263 @@
+/** Who may import whom. A new folder, library or edge needs a line in one of the tables here. */
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { sourceFiles, sourceText } from "./_source_files.ts";
+
+const KERNEL_FILES = ["kernels/"];
+
+/** What the files of a folder may import besides their own folder; the longest folder counts. */
+const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  "kernels/core/": [],
+  "kernels/common/": [],
+  "kernels/": ["kernels/core/", "kernels/common/"],
+  "model/": KERNEL_FILES,
+  "bank/": [...KERNEL_FILES, "model/tokenizers/"],
+  "sample/": [...KERNEL_FILES, "model/", "bank/"],
+  "evaluate/": [...KERNEL_FILES, "model/", "bank/", "sample/"],
+  "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],
+  "cli/": ["kernels/core/errors.ts", "model/schema.ts"],
+  "tests/": [""],
+  "bench/": [""],
+  "examples/": [""],
+};
+
+/** A folder's `main.ts` is a program: it ties together what the command needs. */
+const MAIN = /^[a-z_]+\/main\.ts$/;
+const MAIN_MAY_IMPORT = [
+  "kernels/",
+  "model/",
+  "bank/",
+  "sample/",
+  "evaluate/",
+  "train/",
+  "cli/",
+];
+
+/** The entry points of the library. */
+const ENTRIES: Readonly<Record<string, readonly string[]>> = {
+  "mod.ts": ["kernels/", "model/", "bank/", "sample/", "evaluate/", "train/"],
+  "kernels/mod.ts": ["kernels/"],
+};
+
+/** Files of other ops that an op builds on. */
+const OPS_OF_OPS: Readonly<Record<string, readonly string[]>> = {
+  add: ["combine/mod.ts"],
+  add_rows: ["linear/mod.ts"],
+  cosine_loss: ["row_sum/mod.ts"],
+  layer_norm: ["linear/mod.ts"],
+  linear: ["matmul/mod.ts"],
+  mask_snippets: ["random_normal/counters.ts"],
+  mean_square: ["row_sum/mod.ts", "weighted_sum/mod.ts"],
+  modulate: ["layer_norm/mod.ts", "linear/mod.ts"],
+  qk_norm: ["linear/mod.ts"],
+  weighted_sum: ["row_sum/mod.ts"],
+};
+
+/** The one place of each library; zod has one for each section of the configuration. */
+const LIBRARIES: Readonly<Record<string, RegExp>> = {
+  "@gfx/wgpu-matrix": /^kernels\/resample\/transforms\.ts$/,
+  "cli-progress": /^cli\/progress\.ts$/,
+  "fast-png": /^train\/datasets\/png\.ts$/,
+  "fflate": /^model\/torch_zip\.ts$/,
+  "js-yaml": /^train\/yaml\.ts$/,
+  "ml-matrix": /^bank\/eigen\.ts$/,
+  "onnxruntime-node": /^bank\/encoders\/onnx\.ts$/,
+  "sharp": /^train\/datasets\/image_folder\.ts$/,
+  "vega": /^cli\/plot\.ts$/,
+  "vega-lite": /^cli\/plot\.ts$/,
+  "zod": /^(?:model\/schema|[a-z]+\/config|bank\/encoders\/encoder)\.ts$/,
+};
+
+/** Large native libraries, which a user of the library must not have to download. */
+const NATIVE = ["sharp", "onnxruntime-node"];
+
+/** Where a program may be talked to, left, and told its arguments. */
+const TERMINAL = /\bconsole\.|\bDeno\.(?:args|exit)\b|"node:process"/;
+const MAY_TALK = /^(?:[a-z_]+\/main\.ts$|cli\/|tests\/|bench\/|examples\/)/;
+
+interface Import {
+  /** As written. */
+  readonly specifier: string;
+  /** Path from the root, or the specifier itself for a library. */
+  readonly target: string;
+}
+
+/** Static and dynamic imports and re-exports of a file; comments and strings do not count. */
+function importsOf(path: string, text: string): Import[] {
+  const code = withoutComments(text);
+  const statements = code.matchAll(
+    /^(?:import|export)\s+(?:(?:type\s+)?[\w*{][^;"'`]*?\sfrom\s+)?"([^"]+)"/gm,
+  );
+  const calls = code.matchAll(/\bimport\(\s*["'`]([^"'`]+)["'`]/g);
+  return [...statements, ...calls].map(([, specifier]) => ({
+    specifier: specifier!,
+    target: specifier!.startsWith(".")
+      ? new URL(specifier!, `file:///${path}`).pathname.slice(1)
+      : specifier!,
+  }));
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/^\s*(?:\/\*\*[^]*?\*\/|\/\/.*$)/gm, "");
+}
+
+function isOurs({ specifier }: Import): boolean {
+  return specifier.startsWith(".");
+}
+
+function allImports(): [path: string, imported: Import][] {
+  return sourceFiles().flatMap((path) =>
+    importsOf(path, sourceText(path)).map((each): [string, Import] => [path, each])
+  );
+}
+
+/** What a file may import of ours, as beginnings of paths. */
+function allowedFor(path: string): readonly string[] {
+  if (ENTRIES[path]) return ENTRIES[path];
+  const folder = Object.keys(FOLDERS).filter((each) => path.startsWith(each))
+    .sort((a, b) => b.length - a.length)[0];
+  assert.ok(folder, `${path} is in none of the folders ${Object.keys(FOLDERS).join(", ")}`);
+  if (MAIN.test(path)) return MAIN_MAY_IMPORT;
+  if (folder !== "kernels/") return [folder, ...FOLDERS[folder]!];
+  const op = path.split("/")[1]!;
+  return [
+    `kernels/${op}/`,
+    ...FOLDERS[folder]!,
+    ...(OPS_OF_OPS[op] ?? []).map((each) => `kernels/${each}`),
+  ];
+}
+
+function assertNone(broken: readonly string[]): void {
+  assert.deepEqual(broken, []);
+}
+
+Deno.test("importsOf() finds every form of import and none in comments or strings", () => {
+  const text = `/**
+ * import { no } from "./comment.ts";
+ */
+import a from "./a.ts";
+import { b, type C } from "../b.ts";
+import type { D } from "library";
+import {
+  e,
+} from "node:e";
+import "./f.ts";
+export * from "./g.ts";
+export { h } from "./h.ts";
+// import no from "./line.ts";
+const text = 'import no from "./string.ts"';
+export const from = "./value.ts";
+const lazy = await import("./i.ts");
+`;
+  assert.deepEqual(importsOf("x/y.ts", text).map(({ target }) => target), [
+    "x/a.ts",
+    "b.ts",
+    "library",
+    "node:e",
+    "x/f.ts",
+    "x/g.ts",
+    "x/h.ts",
+    "x/i.ts",
+  ]);
+});
+
+Deno.test("files import only what their folder may", () => {
+  const broken: string[] = [];
+  for (const [path, each] of allImports()) {
+    if (!isOurs(each)) continue;
+    if (!allowedFor(path).some((start) => each.target.startsWith(start))) {
+      broken.push(`${path} imports ${each.target}`);
+    }
+  }
+  assertNone(broken);
+});
+
+Deno.test("nothing imports tests, benchmarks, examples or programs", () => {
+  assertNone(
+    allImports().filter(([path, { target }]) =>
+      /^(?:tests|bench|examples)\//.test(target) && target.split("/")[0] !== path.split("/")[0] ||
+      MAIN.test(target) && !path.startsWith("tests/")
+    ).map(([path, { target }]) => `${path} imports ${target}`),
+  );
+});
+
+Deno.test("only programs and tests import cli", () => {
+  assertNone(
+    allImports().filter(([path, { target }]) =>
+      target.startsWith("cli/") && !MAIN.test(path) && !/^(?:cli|tests|bench)\//.test(path)
+    ).map(([path, { target }]) => `${path} imports ${target}`),
+  );
+});
+
+Deno.test("only tests import references", () => {
+  assertNone(
+    allImports().filter(([path, { target }]) =>
+      target.endsWith("/reference.ts") && !path.startsWith("tests/") &&
+      !path.endsWith("/reference.ts")
+    ).map(([path, { target }]) => `${path} imports ${target}`),
+  );
+});
+
+Deno.test("a shader is imported by the files beside it, and one of kernels/common by any op", () => {
+  assertNone(
+    allImports().filter(([path, { target }]) =>
+      target.endsWith(".wgsl.ts") && !path.startsWith("tests/") &&
+      !(target.startsWith("kernels/common/") && path.startsWith("kernels/")) &&
+      path.slice(0, path.lastIndexOf("/")) !== target.slice(0, target.lastIndexOf("/"))
+    ).map(([path, { target }]) => `${path} imports ${target}`),
+  );
+});
+
+Deno.test("every library stands behind its one file", () => {
+  const broken: string[] = [];
+  for (const [path, { specifier, target }] of allImports()) {
+    if (specifier.startsWith(".") || specifier.startsWith("node:")) continue;
+    if (/^(?:tests|bench|examples)\//.test(path)) continue;
+    const place = LIBRARIES[target];
+    if (!place?.test(path)) broken.push(`${path} imports ${target}`);
+  }
+  assertNone(broken);
+});
+
+Deno.test("nothing that an entry point reaches imports a native library", () => {
+  const imports = new Map<string, Import[]>();
+  for (const path of sourceFiles()) imports.set(path, importsOf(path, sourceText(path)));
+  for (const entry of Object.keys(ENTRIES)) {
+    if (!existsSync(new URL(`../${entry}`, import.meta.url))) {
+      throw new Error(`${entry} is missing`);
+    }
+    const reached = new Map([[entry, entry]]), queue = [entry];
+    for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+      for (const each of imports.get(path) ?? []) {
+        const way = `${reached.get(path)} > ${each.target}`;
+        assert.ok(!NATIVE.includes(each.target), `${way} is a native library`);
+        if (!isOurs(each) || reached.has(each.target)) continue;
+        reached.set(each.target, way);
+        queue.push(each.target);
+      }
+    }
+    assert.ok(reached.size > 10, `${entry} reaches ${reached.size} files only`);
+  }
+});
+
+Deno.test("only programs and cli talk to the terminal or end the process", () => {
+  const broken = sourceFiles().filter((path) =>
+    !MAY_TALK.test(path) && TERMINAL.test(withoutComments(sourceText(path)))
+  );
+  assertNone(broken);
+});
+
+Deno.test("every line of the tables is needed", () => {
+  const edges = allImports();
+  for (const [op, files] of Object.entries(OPS_OF_OPS)) {
+    for (const file of files) {
+      assert.ok(
+        edges.some(([path, { target }]) =>
+          path.startsWith(`kernels/${op}/`) && target === `kernels/${file}`
+        ),
+        `kernels/${op} does not import kernels/${file} any more`,
+      );
+    }
+  }
+});

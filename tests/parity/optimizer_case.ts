@@ -1,0 +1,212 @@
+/**
+ * A few optimiser steps: losses, gradient norms, then parameters, averages and moments.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import type { Device } from "../../kernels/core/device.ts";
+import { Tape } from "../../kernels/core/tape.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
+import { interpolate } from "../../kernels/interpolate/mod.ts";
+import { linearInterpolant } from "../../model/interpolants/linear.ts";
+import { targetCoefficients } from "../../model/interpolants/prediction.ts";
+import type { SiT } from "../../model/sit.ts";
+import { canonicalName } from "../../model/state_dict.ts";
+import { denoisingLoss } from "../../train/loss.ts";
+import { AdamW } from "../../train/optimizers/adamw.ts";
+import { Golden } from "./golden.ts";
+import { loadModel } from "./golden_model.ts";
+import { normError, Report } from "./report.ts";
+import {
+  GRADIENT,
+  LOSS,
+  MOST_PARAMETERS,
+  PARAMETER,
+  ROUNDING,
+  SQUARED_GRADIENT,
+} from "./tolerances.ts";
+
+/** Recorded tensors of parameters, such as `after3.` or `opt3.exp_avg.`, with the number of steps. */
+const RECORDED = /^(after|ema|opt)(\d+)\.(?:(exp_avg_sq|exp_avg)\.)?/;
+
+/** The file that holds weights and inputs of the one with averages and moments alone. */
+const CONTINUED: Readonly<Record<string, string>> = {
+  train_adamw_ema_opt: "train_adamw_steps",
+};
+
+/** Verifies a file of optimiser steps; weights and inputs may lie in the file beside it. */
+export async function verifyOptimizer(
+  device: Device,
+  golden: Golden,
+  report: Report,
+): Promise<void> {
+  if (golden.has("input.step0.t")) return await runSteps(device, golden, { golden, report });
+  const sibling = siblingPath(report);
+  if (!existsSync(sibling)) {
+    report.fail("weights", `${sibling} is needed beside it and is not there`);
+    for (const key of golden.keys()) golden.use(key);
+    return;
+  }
+  using inputs = new Golden(sibling);
+  await runSteps(device, inputs, { golden, report });
+}
+
+function siblingPath({ path, name }: Report): string {
+  const base = CONTINUED[name];
+  return base === undefined ? "the file with the weights" : path.replace(name, base);
+}
+
+async function runSteps(
+  device: Device,
+  inputs: Golden,
+  { golden, report }: { golden: Golden; report: Report },
+): Promise<void> {
+  const metadata = golden.metadata();
+  const [beta1 = 0, beta2 = 0] = metadata.numbers("betas");
+  const learningRate = metadata.number("lr"), emaDecay = metadata.number("ema_decay");
+  const model = await loadModel(device, inputs, inputs === golden ? report : new Report(""));
+  using store = model.parameters;
+  using optimizer = new AdamW(store, {
+    beta1,
+    beta2,
+    epsilon: metadata.number("eps"),
+    weightDecay: metadata.number("weight_decay"),
+    clip: metadata.number("clip"),
+    emaDecay,
+  });
+  const steps = new Set(inputs.namesUnder("input.step").map((name) => Number.parseInt(name))).size;
+  const losses: number[] = [], norms: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    const results = device.scope(() => {
+      const loss = lossOf(model, { inputs, step });
+      return { loss, normAndFactor: optimizer.step({ learningRate }) };
+    });
+    losses.push((await results.loss.read())[0]!);
+    norms.push((await results.normAndFactor.read())[0]!);
+    results.loss.dispose();
+    results.normAndFactor.dispose();
+    await compareState({
+      golden,
+      report,
+      model,
+      optimizer,
+      step: step + 1,
+      learningRate,
+      emaDecay,
+    });
+  }
+  for (
+    const [quantity, got, tolerance] of [
+      ["output.loss", losses, LOSS],
+      ["output.grad_norm", norms, GRADIENT],
+    ] as const
+  ) {
+    if (!golden.has(quantity)) continue;
+    const recorded = golden.values(quantity);
+    report.compare({ quantity, kind: "losses", got, recorded, tolerance });
+  }
+}
+
+/** Records one training step and leaves its gradients in the store. */
+function lossOf(model: SiT, { inputs, step }: { inputs: Golden; step: number }): Tensor {
+  const { device } = model;
+  const at = (name: string) => `input.step${step}.${name}`;
+  const coefficients = Float32Array.from(
+    [...inputs.values(at("t"))].flatMap((t) => {
+      const { data, noise } = targetCoefficients(linearInterpolant, "velocity", t);
+      return [linearInterpolant.alpha(t), linearInterpolant.sigma(t), data, noise];
+    }),
+  );
+  const { x, target } = interpolate(
+    inputs.tensor(device, at("x1")),
+    inputs.tensor(device, at("x0")),
+    device.tensor(coefficients, [coefficients.length / 4, 4]),
+  );
+  const t = inputs.tensor(device, at("t"));
+  const condition = inputs.tensor(device, inputs.has(at("s")) ? at("s") : at("y"));
+  const tape = new Tape(device);
+  const loss = tape.record(() => denoisingLoss(model.forward(x, t, condition), target));
+  tape.backward(loss);
+  return loss;
+}
+
+/** Compares all that the file recorded after `step` steps. */
+async function compareState(
+  { golden, report, model, optimizer, step, learningRate, emaDecay }: {
+    golden: Golden;
+    report: Report;
+    model: SiT;
+    optimizer: AdamW;
+    step: number;
+    learningRate: number;
+    emaDecay: number;
+  },
+): Promise<void> {
+  const averages = new Map(optimizer.averageEntries());
+  const moments = new Map(optimizer.stateEntries());
+  const differences: number[] = [];
+  for (const key of golden.keys()) {
+    const match = RECORDED.exec(key);
+    if (!match || Number(match[2]) !== step) continue;
+    const [prefix, kind, , moment] = match;
+    const name = canonicalName(key.slice(prefix.length));
+    if (!model.parameters.has(name)) continue;
+    const recorded = golden.values(key);
+    if (kind === "opt") {
+      const tensor = moments.get(`${moment}.${name}`);
+      if (!tensor) continue;
+      report.compare({
+        quantity: key,
+        kind: "parameters",
+        got: await tensor.read(),
+        recorded,
+        tolerance: moment === "exp_avg" ? GRADIENT : SQUARED_GRADIENT,
+        measure: normError,
+      });
+      continue;
+    }
+    const averaged = kind === "ema";
+    const got = await (averaged ? averages.get(name)! : model.parameters.get(name)).read();
+    // An average follows the parameters by the share 1 - decay in each step.
+    const followed = averaged ? 1 - emaDecay ** step : 1;
+    if (!averaged) {
+      for (let i = 0; i < got.length; i++) differences.push(Math.abs(got[i]! - recorded[i]!));
+    }
+    report.compare({
+      quantity: key,
+      kind: "parameters",
+      got,
+      recorded,
+      tolerance: PARAMETER * step,
+      measure: stepShare({ step, length: learningRate * followed }),
+    });
+  }
+  if (differences.length === 0) return;
+  differences.sort((a, b) => a - b);
+  report.compare({
+    quantity: `after${step}, 99.9 % of the elements`,
+    kind: "parameters",
+    got: [differences[Math.ceil(differences.length * 0.999) - 1]!],
+    recorded: [0],
+    tolerance: MOST_PARAMETERS,
+    measure: (got) => got[0]!,
+  });
+}
+
+/**
+ * The largest difference in lengths of a step, beyond what rounding the numbers themselves to float32
+ * five times a step may cost: a step of 1e-8 cannot be seen in a weight of 1.
+ */
+function stepShare(
+  { step, length }: { step: number; length: number },
+): (got: ArrayLike<number>, recorded: ArrayLike<number>) => number {
+  return (got, recorded) => {
+    let worst = 0;
+    for (let i = 0; i < recorded.length; i++) {
+      const rounding = 5 * step * ROUNDING * Math.abs(recorded[i]!);
+      worst = Math.max(worst, (Math.abs(got[i]! - recorded[i]!) - rounding) / length);
+    }
+    return worst;
+  };
+}

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import type { Device } from "../../kernels/core/device.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
+import { linearInterpolant } from "../../model/interpolants/linear.ts";
+import { type Dopri5Options, sampleDopri5 } from "../../sample/dopri5.ts";
+import { countEvaluations, type Network } from "../../sample/network.ts";
+import { gpuTest } from "../_gpu.ts";
+import { flowError, gaussianNetwork, gaussianStates } from "./_gaussian.ts";
+
+const interpolant = linearInterpolant;
+
+async function run(
+  device: Device,
+  options: Dopri5Options = {},
+): Promise<{ errors: number[]; evaluations: number }> {
+  const { times = [0, 1] } = options;
+  const { states, ones } = gaussianStates(device, { interpolant, t: times[0]! });
+  const network = countEvaluations(
+    gaussianNetwork(ones, { interpolant, prediction: "velocity" }),
+  );
+  const seen: { t: number; x: Tensor }[] = [];
+  const sample = await sampleDopri5(network, states, {
+    ...options,
+    onStep({ step, t, x }) {
+      assert.equal(step, seen.length);
+      const copy = device.empty(x.shape);
+      device.copy(x, copy);
+      seen.push({ t, x: copy });
+    },
+  });
+  assert.deepEqual(seen.map(({ t }) => t), times.slice(1));
+  assert.deepEqual(await sample.read(), await seen.at(-1)!.x.read());
+  const errors = [];
+  for (const { t, x } of seen) {
+    errors.push(flowError(await x.read(), { interpolant, t }));
+    x.dispose();
+  }
+  for (const tensor of [sample, states, ones]) tensor.dispose();
+  return { errors, evaluations: network.evaluations };
+}
+
+gpuTest(
+  "sampleDopri5() keeps the error near its tolerance, with more steps where it is tighter",
+  async (device) => {
+    const loose = await run(device, { relativeTolerance: 1e-3 });
+    const tight = await run(device, { relativeTolerance: 1e-5 });
+    // States are about 1, and the errors of four to seven steps add up.
+    assert.ok(loose.errors[0]! < 4e-3, `${loose.errors}`);
+    assert.ok(tight.errors[0]! < 7e-5, `${tight.errors}`);
+    assert.ok(tight.evaluations > loose.evaluations);
+    for (const { evaluations } of [loose, tight]) assert.equal((evaluations - 2) % 6, 0);
+  },
+);
+
+gpuTest("sampleDopri5() interpolates at any times without more evaluations", async (device) => {
+  const options = { relativeTolerance: 1e-5 };
+  const { evaluations } = await run(device, options);
+  const times = Array.from({ length: 41 }, (_, i) => i / 40);
+  const dense = await run(device, { ...options, times });
+  assert.equal(dense.evaluations, evaluations);
+  // Between its ends a step is good to the fourth order only, of which its error says nothing.
+  assert.ok(Math.max(...dense.errors) < 2e-4, `${Math.max(...dense.errors)}`);
+});
+
+gpuTest("sampleDopri5() does not ask the network beyond the last time", async (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant, t: 0 });
+  const network = gaussianNetwork(ones, { interpolant, prediction: "velocity" });
+  let latest = 0;
+  const watched: Network = (x, t) => {
+    latest = Math.max(latest, t);
+    return network(x, t);
+  };
+  for (const end of [0.1, 0.7, 1]) {
+    latest = 0;
+    const sample = await sampleDopri5(watched, states, { times: [0, end] });
+    assert.equal(latest, end);
+    sample.dispose();
+  }
+  states.dispose();
+  ones.dispose();
+});
+
+gpuTest("sampleDopri5() begins at the first of the times", async (device) => {
+  const { errors } = await run(device, { times: [0.3, 0.31, 0.6], relativeTolerance: 1e-5 });
+  assert.ok(Math.max(...errors) < 7e-5, `${errors}`);
+});
+
+gpuTest("sampleDopri5() solves polynomials of its degree exactly in few steps", async (device) => {
+  // dx/dt = 4 t³: steps and interpolation are exact, so that steps grow tenfold.
+  const zero = device.tensor(new Float32Array(4), [1, 1, 2, 2]);
+  const network = countEvaluations((x, t) =>
+    x.device.tensor(new Float32Array(4).fill(4 * t ** 3), x.shape)
+  );
+  const sample = await sampleDopri5(network, zero, { relativeTolerance: 1e-4 });
+  for (const value of await sample.read()) assert.ok(Math.abs(value - 1) < 1e-5, `${value}`);
+  assert.ok(network.evaluations <= 2 + 6 * 8, `${network.evaluations} evaluations`);
+  zero.dispose();
+  sample.dispose();
+});
+
+gpuTest("sampleDopri5() leaves a tensor that the network keeps to itself alone", async (device) => {
+  const one = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
+  const sample = await sampleDopri5(() => one, one, {});
+  for (const value of await sample.read()) assert.ok(Math.abs(value - 2) < 1e-6, `${value}`);
+  assert.deepEqual([...await one.read()], [1, 1, 1, 1]);
+  one.dispose();
+  sample.dispose();
+});
+
+gpuTest("sampleDopri5() refuses times, tolerances and velocities of no use", async (device) => {
+  const x = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
+  const still: Network = (x) => x.device.tensor(new Float32Array(4), x.shape);
+  for (const times of [[], [0], [0, 0], [0, 0.5, 0.4], [NaN, 1], [0, NaN]]) {
+    await assert.rejects(sampleDopri5(still, x, { times }), RangeError);
+  }
+  for (const tolerance of [0, -1, NaN, Infinity]) {
+    await assert.rejects(sampleDopri5(still, x, { relativeTolerance: tolerance }), RangeError);
+    await assert.rejects(sampleDopri5(still, x, { absoluteTolerance: tolerance }), RangeError);
+  }
+  const broken: Network = (x, t) =>
+    x.device.tensor(new Float32Array(4).fill(t > 0.5 ? NaN : 1), x.shape);
+  await assert.rejects(sampleDopri5(broken, x), {
+    name: "RangeError",
+    message: /^Cannot integrate the ODE at t = 0\.\d+: no step is short enough, expected finite/,
+  });
+  x.dispose();
+});

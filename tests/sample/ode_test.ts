@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import type { Device } from "../../kernels/core/device.ts";
+import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
+import type { Interpolant } from "../../model/interpolants/interpolant.ts";
+import { linearInterpolant } from "../../model/interpolants/linear.ts";
+import type { Prediction } from "../../model/interpolants/prediction.ts";
+import { sampleInterval } from "../../model/interpolants/time.ts";
+import { vpInterpolant } from "../../model/interpolants/vp.ts";
+import { countEvaluations } from "../../sample/network.ts";
+import {
+  type OdeSampler,
+  sampleEuler,
+  sampleHeun,
+  sampleHeun3,
+  sampleMidpoint,
+  sampleRk4,
+} from "../../sample/ode.ts";
+import { odeTimes } from "../../sample/times.ts";
+import { gpuTest } from "../_gpu.ts";
+import { flowError, gaussianNetwork, gaussianStates } from "./_gaussian.ts";
+
+interface Method {
+  readonly name: string;
+  readonly sampler: OdeSampler;
+  readonly order: number;
+  readonly evaluations: number;
+  /** Steps that are halved: few enough for the error to stay above float32's rounding. */
+  readonly steps: number;
+}
+
+const METHODS: readonly Method[] = [
+  { name: "sampleEuler", sampler: sampleEuler, order: 1, evaluations: 1, steps: 32 },
+  { name: "sampleHeun", sampler: sampleHeun, order: 2, evaluations: 2, steps: 16 },
+  { name: "sampleMidpoint", sampler: sampleMidpoint, order: 2, evaluations: 2, steps: 16 },
+  { name: "sampleHeun3", sampler: sampleHeun3, order: 3, evaluations: 3, steps: 12 },
+  { name: "sampleRk4", sampler: sampleRk4, order: 4, evaluations: 4, steps: 8 },
+];
+
+/** The largest error at the end of the path, and the evaluations that it took. */
+async function run(
+  device: Device,
+  { sampler, steps, interpolant, prediction = "velocity" }: {
+    sampler: OdeSampler;
+    steps: number;
+    interpolant: Interpolant;
+    prediction?: Prediction;
+  },
+): Promise<{ error: number; evaluations: number }> {
+  const times = odeTimes({ steps }, sampleInterval(interpolant, prediction, { epsilon: 0.1 }));
+  const { states, ones } = gaussianStates(device, { interpolant, t: times[0]! });
+  const network = countEvaluations(gaussianNetwork(ones, { interpolant, prediction }));
+  const sample = sampler(network, states, { interpolant, prediction, times });
+  const error = flowError(await sample.read(), { interpolant, t: times.at(-1)! });
+  for (const tensor of [states, ones, sample]) tensor.dispose();
+  return { error, evaluations: network.evaluations };
+}
+
+for (const { name, sampler, order, evaluations, steps } of METHODS) {
+  gpuTest(`${name}() converges with order ${order}`, async (device) => {
+    // On the linear path the second-order error of the midpoint method happens to cancel.
+    const coarse = await run(device, { sampler, steps, interpolant: gvpInterpolant });
+    const fine = await run(device, { sampler, steps: 2 * steps, interpolant: gvpInterpolant });
+    assert.equal(coarse.evaluations, steps * evaluations);
+    assert.equal(fine.evaluations, 2 * steps * evaluations);
+    const found = Math.log2(coarse.error / fine.error);
+    // The next term of the error is a share of about 1 / steps of it.
+    assert.ok(
+      Math.abs(found - order) < 0.35,
+      `${name} order ${found} from errors ${coarse.error}, ${fine.error}`,
+    );
+  });
+}
+
+gpuTest("sampleHeun() follows every path with every prediction", async (device) => {
+  for (const interpolant of [linearInterpolant, gvpInterpolant, vpInterpolant]) {
+    for (const prediction of ["velocity", "noise", "score"] as const) {
+      const { error } = await run(device, {
+        sampler: sampleHeun,
+        steps: 64,
+        interpolant,
+        prediction,
+      });
+      assert.ok(error < 2e-3, `${interpolant.name} ${prediction}: ${error}`);
+    }
+  }
+});
+
+gpuTest("samplers report each step and leave the noise as it was", async (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
+  const before = await states.read();
+  const network = gaussianNetwork(ones, { interpolant: linearInterpolant, prediction: "velocity" });
+  for (const { sampler } of METHODS) {
+    const steps: number[] = [], times: number[] = [];
+    const sample = sampler(network, states, {
+      steps: 4,
+      onStep({ step, t, x }) {
+        assert.deepEqual(x.shape, states.shape);
+        steps.push(step);
+        times.push(t);
+      },
+    });
+    assert.deepEqual(steps, [0, 1, 2, 3]);
+    assert.deepEqual(times, [0.25, 0.5, 0.75, 1]);
+    sample.dispose();
+  }
+  assert.deepEqual(await states.read(), before);
+  states.dispose();
+  ones.dispose();
+});

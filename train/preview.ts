@@ -1,0 +1,94 @@
+/** @module */
+
+import { join } from "node:path";
+import { draw } from "../sample/draw.ts";
+import type { Config } from "./config.ts";
+import { tileImages } from "./datasets/picture.ts";
+import { encodePng } from "./datasets/png.ts";
+import { pathOf, type Run } from "./run.ts";
+
+/** Width in pixels that a picture should about have. */
+const PICTURE_WIDTH = 640;
+
+/**
+ * Pictures of samples in the course of a run, always from the same snippets (or labels) and noise:
+ * rows of training images alternate with rows of samples that were given their snippets.
+ */
+export class Preview implements Disposable {
+  readonly #run: Run;
+  readonly #config: Config;
+  readonly #directory: string;
+  readonly #indices: Uint32Array;
+
+  /** Chooses images evenly spread over the data set; pictures go to `directory`. */
+  constructor(options: { run: Run; config: Config; directory: string }) {
+    const { run, config } = options;
+    this.#run = run;
+    this.#config = config;
+    this.#directory = options.directory;
+    const { size } = run.dataset, count = Math.min(config.sample.count, size);
+    this.#indices = Uint32Array.from(
+      { length: count },
+      (_, i) => Math.floor((i + 0.5) * size / count),
+    );
+  }
+
+  /** Draws the picture with the averaged weights and returns its path. */
+  async write(): Promise<string> {
+    const { trainer, model, dataset, device } = this.#run;
+    const { sample } = this.#config;
+    // The adaptive sampler waits for the GPU between steps; a preview does with even steps.
+    const config = sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } as const : sample;
+    const drawn = trainer.withAverages(() =>
+      device.scope(() =>
+        draw({
+          model,
+          condition: this.#run.conditionOf(this.#indices),
+          config,
+          ...pathOf(this.#config),
+        })
+      )
+    );
+    const samples = await drawn.images.read();
+    drawn.images.dispose();
+    const { channels, imageSize } = dataset;
+    const picture = tileImages(
+      interleaveRows(dataset.read(this.#indices), samples, {
+        count: this.#indices.length,
+        columns: config.columns,
+      }),
+      {
+        columns: config.columns,
+        imageSize,
+        channels: channels as 1 | 3,
+        scale: Math.max(1, Math.round(PICTURE_WIDTH / (config.columns * imageSize))),
+      },
+    );
+    await Deno.mkdir(this.#directory, { recursive: true });
+    const path = join(this.#directory, `step_${String(trainer.step).padStart(7, "0")}.png`);
+    await Deno.writeFile(path, encodePng(picture));
+    return path;
+  }
+
+  /** Nothing is held between pictures. */
+  [Symbol.dispose](): void {}
+}
+
+/** Puts a row of `above` over each row of `below`, both [count, …], `columns` images in a row. */
+export function interleaveRows(
+  above: Float32Array,
+  below: Float32Array,
+  options: { count: number; columns: number },
+): Float32Array {
+  const { count, columns } = options;
+  const length = above.length / count, rows = Math.ceil(count / columns);
+  // A last row that is not full keeps its place by blank (white) images.
+  const out = new Float32Array(2 * rows * columns * length).fill(1);
+  for (let i = 0; i < count; i++) {
+    const row = Math.floor(i / columns), column = i % columns;
+    const image = i * length;
+    out.set(above.subarray(image, image + length), (2 * row * columns + column) * length);
+    out.set(below.subarray(image, image + length), ((2 * row + 1) * columns + column) * length);
+  }
+  return out;
+}

@@ -1,0 +1,149 @@
+/**
+ * The numbers that show whether the snippets guide the model.
+ *
+ * @module
+ */
+
+import { frechetDistance, GaussianStatistics } from "../evaluate/frechet.ts";
+import { Stream } from "../kernels/core/random.ts";
+import { Random } from "../kernels/core/random.ts";
+import { draw } from "../sample/draw.ts";
+import type { Config } from "./config.ts";
+import type { ImageSet } from "./datasets/image_set.ts";
+import type { Bank } from "../bank/bank.ts";
+import type { Encoder } from "../bank/encoders/encoder.ts";
+import { pathOf, type Run } from "./run.ts";
+
+const SAMPLES = 256;
+const BATCH = 64;
+
+/** How well samples follow their snippets, and how far they are from the data. */
+export interface ConditioningReport {
+  /** Number of samples behind the numbers. */
+  readonly samples: number;
+  /** Evaluations of the network for one sample. */
+  readonly evaluations: number;
+  /** Mean cosine between the encoding of a sample and the snippet that it was given. */
+  readonly cosine: number;
+  /** The same with the snippets shuffled among the samples: what chance gives. */
+  readonly shuffledCosine: number;
+  /** Fréchet distances to the training images in the encoder's space; 0 is best. */
+  readonly frechet: {
+    /** Of the samples. */
+    readonly samples: number;
+    /** Of Gaussian noise images: the distance before training. */
+    readonly noise: number;
+    /** Of real images that training did not see: as near as samples can be expected to come. */
+    readonly heldOut: number | undefined;
+  };
+}
+
+/** Draws samples for snippets spread over the bank and measures them with the bank's encoder. */
+export async function reportConditioning(
+  options: Omit<Run, "bank" | "encoder"> & {
+    bank: Bank;
+    encoder: Encoder;
+    config: Config;
+    heldOut: ImageSet | undefined;
+  },
+): Promise<ConditioningReport> {
+  const { bank, encoder, dataset, config, heldOut } = options;
+  const { channels, imageSize: size } = dataset;
+  const count = Math.min(SAMPLES, bank.size);
+  const indices = Uint32Array.from(
+    { length: count },
+    (_, i) => Math.floor((i + 0.5) * bank.size / count),
+  );
+  const shape = (n: number) => ({ count: n, channels, height: size, width: size });
+
+  const { snippets, images, evaluations } = await drawAll(options, indices);
+  const encoded = await encoder.encode(images, shape(count));
+  const noise = new Random(config.sample.seed, Stream.Noise)
+    .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
+  const real = await encodeSet(encoder, dataset, dataset.size);
+  const unseen = heldOut && await encodeSet(encoder, heldOut, Math.min(heldOut.size, count));
+  const statistics = (vectors: Float32Array) => new GaussianStatistics(bank.dim).add(vectors);
+  const distance = (vectors: Float32Array) =>
+    frechetDistance(statistics(vectors), statistics(real));
+  return {
+    samples: count,
+    evaluations,
+    cosine: meanCosine(encoded, snippets, { dim: bank.dim, offset: 0 }),
+    shuffledCosine: meanCosine(encoded, snippets, { dim: bank.dim, offset: Math.floor(count / 2) }),
+    frechet: {
+      samples: distance(encoded),
+      noise: distance(await encoder.encode(noise, shape(count))),
+      heldOut: unseen && distance(unseen),
+    },
+  };
+}
+
+/** The report as lines for a person. */
+export function describeReport(report: ConditioningReport): string[] {
+  const { cosine, shuffledCosine, frechet } = report;
+  return [
+    `samples follow their snippets: cosine ${cosine.toFixed(3)}, shuffled ${
+      shuffledCosine.toFixed(3)
+    }`,
+    `distance to the training images (encoder space): samples ${
+      frechet.samples.toFixed(4)
+    }, noise ${frechet.noise.toFixed(4)}${
+      frechet.heldOut === undefined ? "" : `, held-out images ${frechet.heldOut.toFixed(4)}`
+    }`,
+  ];
+}
+
+async function drawAll(
+  { device, model, trainer, bank, config }: Parameters<typeof reportConditioning>[0],
+  indices: Uint32Array,
+): Promise<{ snippets: Float32Array; images: Float32Array; evaluations: number }> {
+  const { channels, inputSize } = model.options;
+  const pixels = channels * inputSize ** 2;
+  const snippets = new Float32Array(indices.length * bank.dim);
+  const images = new Float32Array(indices.length * pixels);
+  let evaluations = 0;
+  for (let first = 0; first < indices.length; first += BATCH) {
+    const part = device.scope(() => {
+      const condition = bank.gather(indices.subarray(first, first + BATCH));
+      const { sample } = config;
+      const fixed = sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } as const : sample;
+      const drawn = trainer.withAverages(() =>
+        draw({ model, condition, config: fixed, firstSample: first, ...pathOf(config) })
+      );
+      return { condition, ...drawn };
+    });
+    snippets.set(await part.condition.read(), first * bank.dim);
+    images.set(await part.images.read(), first * pixels);
+    evaluations = part.evaluations;
+    part.condition.dispose();
+    part.images.dispose();
+  }
+  return { snippets, images, evaluations };
+}
+
+async function encodeSet(encoder: Encoder, set: ImageSet, count: number): Promise<Float32Array> {
+  const { channels, imageSize: size } = set;
+  const out = new Float32Array(count * encoder.dim);
+  for (let first = 0; first < count; first += BATCH) {
+    const n = Math.min(BATCH, count - first);
+    const images = set.read(Uint32Array.from({ length: n }, (_, i) => first + i));
+    const vectors = await encoder.encode(images, { count: n, channels, height: size, width: size });
+    out.set(vectors, first * encoder.dim);
+  }
+  return out;
+}
+
+/** Mean of x_i · y_(i + offset) over rows of unit norm. */
+function meanCosine(
+  x: Float32Array,
+  y: Float32Array,
+  { dim, offset }: { dim: number; offset: number },
+): number {
+  const rows = x.length / dim;
+  let sum = 0;
+  for (let i = 0; i < rows; i++) {
+    const other = (i + offset) % rows;
+    for (let k = 0; k < dim; k++) sum += x[i * dim + k]! * y[other * dim + k]!;
+  }
+  return sum / rows;
+}
