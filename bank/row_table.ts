@@ -85,10 +85,15 @@ export class RowTable implements Disposable {
     this.#room.dispose();
   }
 
+  get #mostRows(): number {
+    return Math.floor(this.#device.profile.maxBindingBytes / (4 * this.width));
+  }
+
   /** Makes room for a quarter more rows, so that the copies for many that come one by one are few. */
   #grow(): void {
     const { size, width } = this;
-    const room = this.#allocate(size + 16 + Math.floor(size / 4));
+    const wanted = size + 16 + Math.floor(size / 4);
+    const room = this.#allocate(Math.max(size + 1, Math.min(wanted, this.#mostRows)));
     using begin = viewOf(room.storage, { first: 0, shape: [size, width] });
     this.#device.copy(this.#rows, begin);
     this.#room.dispose();
@@ -96,12 +101,12 @@ export class RowTable implements Disposable {
   }
 
   #allocate(rows: number): Tensor {
-    const { width } = this, { maxBindingBytes } = this.#device.profile;
-    if (rows * width * 4 > maxBindingBytes) {
+    const { width } = this;
+    if (rows > this.#mostRows) {
       throw new RangeError(
         `Cannot hold a table ${formatShape([rows, width])} of ${rows * width * 4} bytes: this ` +
-          `device binds at most ${maxBindingBytes}, which is ` +
-          `${Math.floor(maxBindingBytes / (4 * width))} rows; a low-rank bank takes less`,
+          `device binds at most ${this.#device.profile.maxBindingBytes}, which is ` +
+          `${this.#mostRows} rows; a low-rank bank takes less`,
       );
     }
     return this.#device.unscoped(() => this.#device.empty([rows, width]));

@@ -90,7 +90,8 @@ export async function factorize(
   const { values, vectors } = symmetricEigen(moments.covariance(), dim);
   const singular = values.map((value) => Math.sqrt(Math.max(0, value) * size));
   const rank = chooseRank(singular, options);
-  const mean = new Float32Array(moments.mean());
+  // The stored mean, rounded as it is, so that coefficients and mean fit each other.
+  const mean = new Float32Array(moments.mean()), centre = new Float64Array(mean);
   const basis = new Float32Array(dim * rank), directions = new Float64Array(rank * dim);
   for (let k = 0; k < rank; k++) {
     const root = Math.sqrt(singular[k]!);
@@ -101,7 +102,7 @@ export async function factorize(
   }
   const coefficients = new Float32Array(size * rank);
   for await (const { first, rows } of chunks(source)) {
-    coefficients.set(projectRows(rows, { mean, directions }), first * rank);
+    coefficients.set(projectRows(rows, { mean: centre, directions }), first * rank);
     options.onProgress?.(size + first + rows.length / dim);
   }
   return {
@@ -164,7 +165,7 @@ export function externalCoefficients(snippets: Float32Array, factors: SharedFact
       directions[k * dim + i] = basis[i * rank + k]! / singularValues[k]!;
     }
   }
-  return new Float32Array(projectRows(snippets, { mean, directions }));
+  return new Float32Array(projectRows(snippets, { mean: new Float64Array(mean), directions }));
 }
 
 /** alpha first + (1 − alpha) second (GMem, equation 11), for coefficients as for any rows of one length. */

@@ -10,7 +10,7 @@ import { symmetricEigen } from "../eigen.ts";
 import { type ImageSource, readInOrder } from "../image_source.ts";
 import { Moments } from "../moments.ts";
 import { normalizeSnippets } from "../normalize.ts";
-import { projectRows } from "../projection.ts";
+import { type Projection, projectRows } from "../projection.ts";
 import type { Encoder, EncoderDescription, EncoderWeight, ImageBatchShape } from "./encoder.ts";
 import { resizeImages } from "./resize.ts";
 
@@ -65,8 +65,7 @@ export class PixelPca implements Encoder {
   readonly #device: Device;
   readonly #resolution: number;
   readonly #channels: number;
-  readonly #mean: Float32Array;
-  readonly #components: Float32Array;
+  readonly #projection: Projection;
 
   private constructor(device: Device, state: FittedState) {
     const { description, weights } = state;
@@ -77,8 +76,10 @@ export class PixelPca implements Encoder {
     this.#resolution = positiveInteger(description, "size");
     this.#channels = positiveInteger(description, "channels");
     const pixels = this.#channels * this.#resolution ** 2;
-    this.#mean = weightOf(weights, { name: "mean", shape: [pixels] });
-    this.#components = weightOf(weights, { name: "components", shape: [this.dim, pixels] });
+    this.#projection = {
+      mean: weightOf(weights, { name: "mean", shape: [pixels] }),
+      directions: weightOf(weights, { name: "components", shape: [this.dim, pixels] }),
+    };
   }
 
   /**
@@ -162,7 +163,7 @@ export class PixelPca implements Encoder {
       );
     }
     const rows = await resizeImages(this.#device, images, { shape, size: this.#resolution });
-    const features = projectRows(rows, { mean: this.#mean, directions: this.#components });
+    const features = projectRows(rows, this.#projection);
     return normalizeSnippets(features, { dim: this.dim, firstIndex: shape.firstIndex ?? 0 });
   }
 
@@ -202,7 +203,7 @@ function positiveInteger(description: EncoderDescription, key: "size" | "channel
 function weightOf(
   weights: ReadonlyMap<string, EncoderWeight>,
   expected: { name: string; shape: readonly number[] },
-): Float32Array {
+): Float64Array {
   const { name, shape } = expected;
   const weight = weights.get(name);
   if (weight === undefined || weight.shape.join() !== shape.join()) {
@@ -212,7 +213,7 @@ function weightOf(
         `expected [${shape.join(", ")}]`,
     );
   }
-  return weight.values;
+  return new Float64Array(weight.values);
 }
 
 /** SHA-256 over the bytes of arrays, one after the other. */

@@ -14,7 +14,7 @@ export default /* wgsl */ `
 override PART: u32 = 0u;
 
 struct Params {
-  rows: u32, tokens: u32, heads: u32, head_width: u32, first: u32, end: u32, scale: f32, accumulate: u32
+  rows: u32, tokens: u32, heads: u32, head_width: u32, first: u32, end: u32, scale: f32
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
@@ -39,7 +39,7 @@ fn attention_backward_naive(
   let base = batch * params.tokens * 3u * width + start;
   let base_dy = batch * params.tokens * width + start;
   let to = base + row * 3u * width + PART * width;
-  if (params.first == 0u && params.accumulate == 0u) {
+  if (params.first == 0u) {
     for (var d = 0u; d < params.head_width; d++) { d_qkv[to + d] = 0.0; }
   }
   for (var other = params.first; other < params.end; other++) {

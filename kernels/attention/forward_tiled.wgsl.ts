@@ -85,7 +85,6 @@ fn attention_forward_tiled(
   for (var key = 0u; key < params.tokens; key += 32u) {
     var s = mat4x4f();
     for (var first = 0u; first < HEAD_VECTORS; first += 8u) {
-      // The last chunk of a head may be narrower: its invocations past the end load zeros.
       let d = first + x;
       let row = x * 64u + (y ^ x);
       let column = SECOND + x * 32u + (y ^ x);

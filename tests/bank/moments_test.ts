@@ -63,17 +63,17 @@ Deno.test("Moments.add() throws on values that are not whole rows", () => {
 
 Deno.test("projectRows() centres rows and takes their products with the directions", () => {
   const projected = projectRows(Float32Array.of(1, 2, 3, 4), {
-    mean: Float32Array.of(1, 1),
-    directions: Float32Array.of(1, 0, 0, 2, 1, 1),
+    mean: Float64Array.of(1, 1),
+    directions: Float64Array.of(1, 0, 0, 2, 1, 1),
   });
   assert.deepEqual([...projected], [0, 2, 1, 2, 6, 5]);
 });
 
 Deno.test("projectRows() throws on sizes that do not fit", () => {
-  const mean = new Float32Array(2), directions = new Float32Array(4);
+  const mean = new Float64Array(2), directions = new Float64Array(4);
   assert.throws(() => projectRows(new Float32Array(3), { mean, directions }), TypeError);
   assert.throws(
-    () => projectRows(new Float32Array(2), { mean, directions: new Float32Array(3) }),
+    () => projectRows(new Float32Array(2), { mean, directions: new Float64Array(3) }),
     TypeError,
   );
 });

@@ -190,7 +190,14 @@ const DIFFERENTIATED: Readonly<Record<string, SiTOptions>> = {
   "SiT with labels": { ...SIZES, ...LABELS, width: 16, learnSigma: true },
   "SiT with a projector": { ...SIZES, ...SNIPPETS, ...PROJECTOR, width: 16 },
   "LightningDiT with all switches": { ...SIZES, ...SNIPPETS, ...LIGHTNING, width: 16 },
-  "LightningDiT without shifts": { ...SIZES, ...LABELS, width: 16, rope: true, noShift: true },
+  "LightningDiT with layer norms, without shifts": {
+    ...SIZES,
+    ...LABELS,
+    width: 16,
+    rope: true,
+    qkNorm: true,
+    noShift: true,
+  },
 };
 
 for (const [name, options] of Object.entries(DIFFERENTIATED)) {
@@ -265,14 +272,17 @@ async function gradientsOf(
     )
   );
   onRecorded?.();
-  tape.backwardFrom(result, dy);
+  const inputGradients = device.scope(() => {
+    tape.backwardFrom(result, dy);
+    return Array.from(watched, ([name, tensor]) => [name, tape.gradient(tensor)] as const);
+  });
   const gradients = new Map<string, Float32Array>();
   for await (const [{ name, frozen }, values] of parameters.read(parameters.gradients)) {
     if (!frozen) gradients.set(name, values);
   }
-  for (const [name, tensor] of watched) {
-    using gradient = tape.gradient(tensor);
+  for (const [name, gradient] of inputGradients) {
     gradients.set(name, await gradient.read());
+    gradient.dispose();
   }
   return gradients;
 }

@@ -168,8 +168,6 @@ async function compareState(
     }
     const averaged = kind === "ema";
     const got = await (averaged ? averages.get(name)! : model.parameters.get(name)).read();
-    // An average follows the parameters by the share 1 - decay in each step.
-    const followed = averaged ? 1 - emaDecay ** step : 1;
     if (!averaged) {
       for (let i = 0; i < got.length; i++) differences.push(Math.abs(got[i]! - recorded[i]!));
     }
@@ -179,7 +177,10 @@ async function compareState(
       got,
       recorded,
       tolerance: PARAMETER * step,
-      measure: stepShare({ step, length: learningRate * followed }),
+      // An average follows the parameters by the share 1 - decay in each step.
+      measure: averaged
+        ? stepShare({ length: learningRate * (1 - emaDecay ** step), roundings: 5 * step })
+        : stepShare({ length: learningRate, roundings: 0 }),
     });
   }
   if (differences.length === 0) return;
@@ -195,16 +196,16 @@ async function compareState(
 }
 
 /**
- * The largest difference in lengths of a step, beyond what rounding the numbers themselves to float32
- * five times a step may cost: a step of 1e-8 cannot be seen in a weight of 1.
+ * The largest difference in lengths of a step, beyond what `roundings` of the numbers themselves may
+ * cost: an average that moves by 1e-8 cannot be seen to move in a weight of 1.
  */
 function stepShare(
-  { step, length }: { step: number; length: number },
+  { length, roundings }: { length: number; roundings: number },
 ): (got: ArrayLike<number>, recorded: ArrayLike<number>) => number {
   return (got, recorded) => {
     let worst = 0;
     for (let i = 0; i < recorded.length; i++) {
-      const rounding = 5 * step * ROUNDING * Math.abs(recorded[i]!);
+      const rounding = roundings * ROUNDING * Math.abs(recorded[i]!);
       worst = Math.max(worst, (Math.abs(got[i]! - recorded[i]!) - rounding) / length);
     }
     return worst;

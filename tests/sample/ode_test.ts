@@ -80,7 +80,8 @@ gpuTest("sampleHeun() follows every path with every prediction", async (device) 
         interpolant,
         prediction,
       });
-      assert.ok(error < 2e-3, `${interpolant.name} ${prediction}: ${error}`);
+      // 64 steps of second order: 1 / 64² = 2.4e-4 times slopes of the flow, which are about 1.
+      assert.ok(error < 5e-4, `${interpolant.name} ${prediction}: ${error}`);
     }
   }
 });

@@ -4,7 +4,7 @@ import { PixelPca } from "../../../bank/encoders/pixel_pca.ts";
 import { resizeImages } from "../../../bank/encoders/resize.ts";
 import { storedEncoder } from "../../../bank/encoders/stored.ts";
 import { normalizeSnippets } from "../../../bank/normalize.ts";
-import { projectRows } from "../../../bank/projection.ts";
+import { type Projection, projectRows } from "../../../bank/projection.ts";
 import type { Device } from "../../../kernels/core/device.ts";
 import { assertClose } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
@@ -16,6 +16,13 @@ const IMAGES = randomImages(COUNT, SIZES);
 function fit(device: Device, options: { dim?: number; whiten?: boolean } = {}): Promise<PixelPca> {
   const { dim = 5, whiten = true } = options;
   return PixelPca.fit({ device, images: sourceOf(IMAGES, SIZES), dim, resolution: 6, whiten });
+}
+
+function projectionOf({ weights }: PixelPca): Projection {
+  return {
+    mean: new Float64Array(weights.get("mean")!.values),
+    directions: new Float64Array(weights.get("components")!.values),
+  };
 }
 
 /** Σ_row a_i a_j over the columns of rows [count, n], divided by count. */
@@ -37,8 +44,7 @@ function identity(n: number): Float64Array {
 
 gpuTest("PixelPca.fit() finds components of equal variance without correlation", async (device) => {
   using encoder = await fit(device);
-  const mean = encoder.weights.get("mean")!.values;
-  const directions = encoder.weights.get("components")!.values;
+  const { mean, directions } = projectionOf(encoder);
   const features = projectRows(IMAGES, { mean, directions });
   // The variance that stands for rounding to 8 bits, 5e-6, is taken off variances from 0.01 up:
   // a factor of (1 + 5e-4)² at most.
@@ -52,8 +58,7 @@ gpuTest(
   "PixelPca.fit() without whitening finds unit directions of falling variance",
   async (device) => {
     using encoder = await fit(device, { whiten: false });
-    const mean = encoder.weights.get("mean")!.values;
-    const directions = encoder.weights.get("components")!.values;
+    const { mean, directions } = projectionOf(encoder);
     const products = new Float64Array(25);
     for (let i = 0; i < 5; i++) {
       for (let j = 0; j < 5; j++) {
@@ -84,10 +89,7 @@ gpuTest("PixelPca gives directions that no image varies in no weight", async (de
 gpuTest("PixelPca.encode() is the normalised projection, the same in any batch", async (device) => {
   using encoder = await fit(device);
   const { snippets, dim } = await encodeImages({ images: sourceOf(IMAGES, SIZES), encoder });
-  const features = projectRows(IMAGES, {
-    mean: encoder.weights.get("mean")!.values,
-    directions: encoder.weights.get("components")!.values,
-  });
+  const features = projectRows(IMAGES, projectionOf(encoder));
   assert.deepEqual(snippets, normalizeSnippets(features, { dim }));
   const one = await encoder.encode(IMAGES.subarray(7 * PIXELS, 8 * PIXELS), {
     count: 1,

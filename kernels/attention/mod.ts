@@ -1,0 +1,201 @@
+/**
+ * Multi-head self-attention.
+ *
+ * @module
+ */
+
+import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { addTo } from "../core/in_place.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import backwardNaive from "./backward_naive.wgsl.ts";
+import backwardRows from "./backward_rows.wgsl.ts";
+import backwardTiled from "./backward_tiled.wgsl.ts";
+import deltaSource from "./delta.wgsl.ts";
+import deltaTextureSource from "./delta_texture.wgsl.ts";
+import forwardNaive from "./forward_naive.wgsl.ts";
+import forwardRows from "./forward_rows.wgsl.ts";
+import forwardTiled from "./forward_tiled.wgsl.ts";
+import {
+  type AttentionSize,
+  type AttentionVariant,
+  pickAttention,
+  supportsAttention,
+  tiledMemory,
+} from "./variants.ts";
+
+const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
+  naive: new Kernel({ source: forwardNaive }),
+  rows: new Kernel({ source: forwardRows }),
+  tiled: new Kernel({ source: forwardTiled }),
+};
+const BACKWARD: Readonly<Record<AttentionVariant, Kernel>> = {
+  naive: new Kernel({ source: backwardNaive }),
+  rows: new Kernel({ source: backwardRows }),
+  tiled: new Kernel({ source: backwardTiled }),
+};
+const DELTA = new Kernel({ source: deltaSource });
+const DELTA_TEXTURE = new Kernel({ source: deltaTextureSource });
+
+/** Thirds of d_qkv: `naive` and `rows` write q, k and v apart, `tiled` k and v together. */
+const PARTS: Readonly<Record<AttentionVariant, readonly number[]>> = {
+  naive: [0, 1, 2],
+  rows: [0, 1, 2],
+  tiled: [0, 1],
+};
+
+/** Elements that one invocation of `naive` reads of each key before the next dispatch goes on. */
+const NAIVE_ELEMENTS = 8192;
+
+/** How attention is computed. */
+export interface AttentionOptions {
+  /** Number of heads; divides the width. */
+  readonly heads: number;
+}
+
+/** A split of `qkv` into heads with the kernels that compute it. */
+interface Heads extends AttentionSize {
+  readonly device: Device;
+  readonly variant: AttentionVariant;
+  readonly batch: number;
+  readonly heads: number;
+}
+
+/** What one recording of kernels over the heads needs. */
+interface Recording {
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Present in gradients only. */
+  readonly params?: Readonly<Record<string, number>>;
+}
+
+/**
+ * Softmax attention of every token on all tokens of its image: `qkv` [B, T, 3·D], packed as
+ * [B, T, 3, H, D / H], gives [B, T, D]; for each head softmax(q kᵀ / √(D / H)) v (Vaswani et al.,
+ * arXiv 1706.03762, eq. 1). 4·B·T²·D flops forward, 14 or 16·B·T²·D backward.
+ *
+ * Scores exist a tile at a time (Dao et al., arXiv 2205.14135): the forward pass keeps each row's
+ * logarithm of the sum of exponentials, [B, H, T], from which the backward pass makes them again.
+ *
+ * Throws `TypeError` when `qkv` is not [B, T, 3·D] or the heads do not divide D.
+ */
+export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
+  const heads = headsOf(qkv, options.heads);
+  const { device, batch, tokens, headWidth } = heads;
+  const out = device.empty([batch, tokens, heads.heads * headWidth]);
+  const lse = device.empty([batch, heads.heads, tokens]);
+  record(FORWARD[heads.variant], heads, { tensors: { qkv, out, lse } });
+  device.tape?.push({
+    name: "attention",
+    inputs: [qkv],
+    output: out,
+    saved: [qkv, out, lse],
+    backward(dy, gradients) {
+      gradients.into(qkv, (dQkv, accumulate) =>
+        device.scope(() => {
+          const delta = deltaOf(heads, { dy, out });
+          // `naive` sums in memory: what is there must not take part in its roundings.
+          const apart = heads.variant === "naive" && accumulate === 1;
+          const written = apart ? device.empty(qkv.shape) : dQkv;
+          for (const PART of PARTS[heads.variant]) {
+            record(BACKWARD[heads.variant], heads, {
+              tensors: { qkv, dy, lse, delta, d_qkv: written },
+              constants: { PART },
+              params: heads.variant === "naive" ? {} : { accumulate },
+            });
+          }
+          if (apart) addTo(dQkv, written);
+        }));
+    },
+  });
+  return out;
+}
+
+function headsOf(qkv: Tensor, heads: number): Heads {
+  const [batch, tokens, packed] = qkv.shape;
+  const headWidth = packed === undefined ? NaN : packed / (3 * heads);
+  if (
+    batch === undefined || tokens === undefined || qkv.shape.length !== 3 ||
+    !Number.isInteger(headWidth) || headWidth < 1 || heads < 1
+  ) {
+    throw new TypeError(
+      `Cannot attend with ${heads} heads to ${formatShape(qkv.shape)}: ` +
+        `expected [B, T, 3 D] with D a multiple of the heads`,
+    );
+  }
+  const { device } = qkv;
+  const { profile } = device, size = { tokens, headWidth };
+  const picked = device.variant("attention", pickAttention(profile, size));
+  const variant = supportsAttention(picked, { profile, size }) ? picked : "naive";
+  return { device, variant, batch, heads, ...size };
+}
+
+/** delta [B, H, T]: the products of dy and out summed over each head. */
+function deltaOf(size: Heads, tensors: { dy: Tensor; out: Tensor }): Tensor {
+  const { device, variant, batch, tokens, heads, headWidth } = size;
+  const delta = device.empty([batch, heads, tokens]);
+  const rows = delta.elements, workgroups = spreadWorkgroups(Math.ceil(rows / 64));
+  if (variant === "rows") {
+    device.dispatch(DELTA_TEXTURE, {
+      tensors: { ...tensors, delta },
+      params: { tokens, heads, head_vectors: headWidth / 4, rows },
+      workgroups,
+    });
+  } else {
+    device.dispatch(DELTA, {
+      tensors: { ...tensors, delta },
+      params: { tokens, heads, head_width: headWidth, rows },
+      workgroups,
+    });
+  }
+  return delta;
+}
+
+/** Records the kernel of a variant over all rows of all heads. */
+function record(kernel: Kernel, size: Heads, recording: Recording): void {
+  const { device, variant, batch, tokens, heads, headWidth } = size;
+  const { tensors, constants } = recording;
+  const params = { ...recording.params, tokens, heads, scale: headWidth ** -0.5 };
+  const headVectors = headWidth / 4;
+  if (variant === "naive") {
+    const rows = batch * heads * tokens;
+    const step = Math.max(1, Math.floor(NAIVE_ELEMENTS / headWidth));
+    for (let first = 0; first < tokens; first += step) {
+      device.dispatch(kernel, {
+        tensors,
+        params: {
+          ...params,
+          rows,
+          head_width: headWidth,
+          first,
+          end: Math.min(tokens, first + step),
+        },
+        workgroups: spreadWorkgroups(Math.ceil(rows / 64)),
+        constants: { ...constants },
+      });
+    }
+  } else if (variant === "rows") {
+    // Fewer rows for few tokens: less to compile and to compute.
+    const ROWS = tokens > 16 ? 32 : 16, SLOTS = headVectors > 8 ? 2 : 1;
+    const tiles = Math.ceil(tokens / ROWS), units = batch * heads * tiles;
+    device.dispatch(kernel, {
+      tensors,
+      params: { ...params, head_vectors: headVectors, tiles, units },
+      workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (8 * SLOTS))],
+      constants: { ...constants, ROWS, SLOTS },
+    });
+  } else {
+    const tiles = Math.ceil(tokens / 64), units = batch * heads * tiles;
+    device.dispatch(kernel, {
+      tensors,
+      params: { ...params, tiles, units },
+      workgroups: spreadWorkgroups(units),
+      constants: {
+        ...constants,
+        HEAD_VECTORS: headVectors,
+        SLOTS: Math.ceil(headVectors / 8),
+        MEMORY_VECTORS: tiledMemory(headWidth),
+      },
+    });
+  }
+}

@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { FullBank } from "../../bank/full_bank.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import type { Device } from "../../kernels/core/device.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { SiT } from "../../model/sit.ts";
+import {
+  findCheckpoint,
+  listCheckpoints,
+  loadCheckpoint,
+  saveCheckpoint,
+} from "../../train/checkpoint.ts";
+import { DataOrder } from "../../train/data_order.ts";
+import { ImageSet } from "../../train/datasets/image_set.ts";
+import { NonFiniteLossError, Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import { testNumbers } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const SIZE = 24, DIM = 8;
+
+/** Images whose left and right halves have random colours, in three classes. */
+function makeImages(): ImageSet {
+  const next = testNumbers(3);
+  const pixels = new Uint8Array(SIZE * 3 * 64);
+  for (let i = 0; i < SIZE * 3; i++) {
+    const sides = [next(), next()].map((value) => Math.floor(127.5 * (value + 1)));
+    for (let p = 0; p < 64; p++) pixels[i * 64 + p] = sides[p % 8 < 4 ? 0 : 1]!;
+  }
+  return new ImageSet({
+    imageSize: 8,
+    channels: 3,
+    pixels,
+    names: Array.from({ length: SIZE }, (_, i) => `image ${i}`),
+    labels: Uint32Array.from({ length: SIZE }, (_, i) => i % 3),
+    classes: ["a", "b", "c"],
+  });
+}
+
+function makeBank(device: Device): FullBank {
+  const next = testNumbers(4);
+  const values = Float32Array.from({ length: SIZE * DIM }, next);
+  const snippets = normalizeSnippets(values, { dim: DIM });
+  return FullBank.from(device, { snippets, dim: DIM });
+}
+
+interface Parts extends Disposable {
+  model: SiT;
+  trainer: Trainer;
+}
+
+function makeTrainer(
+  device: Device,
+  options: Partial<TrainerOptions> & { labels?: boolean } = {},
+): Parts {
+  const { labels = false, ...rest } = options;
+  const dataset = makeImages();
+  const bank = labels ? undefined : makeBank(device);
+  const store = new ParameterStore(device, { seed: 5 });
+  const model = new SiT(store, {
+    inputSize: 8,
+    channels: 3,
+    patchSize: 4,
+    width: 16,
+    depth: 1,
+    heads: 2,
+    condition: labels ? { classes: 3 } : { snippetDim: DIM },
+  });
+  const trainer = new Trainer({
+    model,
+    dataset,
+    bank,
+    batchSize: 8,
+    seed: 7,
+    learningRate: 1e-2,
+    mask: labels ? undefined : { kind: "zero", ratio: 0.25 },
+    ...rest,
+  });
+  return {
+    model,
+    trainer,
+    [Symbol.dispose]() {
+      trainer.dispose();
+      store.dispose();
+      bank?.[Symbol.dispose]();
+    },
+  };
+}
+
+async function losses(trainer: Trainer, steps: number): Promise<number[]> {
+  const out: number[] = [];
+  for await (const { loss } of trainer.run({ steps, logEvery: 1 })) out.push(loss);
+  return out;
+}
+
+async function weights({ parameters }: SiT): Promise<Float32Array> {
+  return await parameters.values[0]!.read();
+}
+
+gpuTest("Trainer.run() lowers the loss and repeats bit for bit", async (device) => {
+  const runs: number[][] = [];
+  for (let i = 0; i < 2; i++) {
+    using parts = makeTrainer(device);
+    runs.push(await losses(parts.trainer, 30));
+  }
+  assert.deepEqual(runs[0], runs[1]);
+  const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+  assert.ok(mean(runs[0]!.slice(-5)) < 0.8 * mean(runs[0]!.slice(0, 5)), `${runs[0]}`);
+});
+
+gpuTest("Trainer.run() allocates nothing after the first step", async (device) => {
+  using parts = makeTrainer(device);
+  await losses(parts.trainer, 2);
+  const { created } = device.pool;
+  await losses(parts.trainer, 5);
+  assert.equal(device.pool.created, created);
+});
+
+gpuTest("Trainer.run() submits once a step besides its inputs", async (device) => {
+  using parts = makeTrainer(device);
+  for await (const _ of parts.trainer.run({ steps: 3, logEvery: 3 })) { /* warm */ }
+  const { submits } = device.recorder;
+  for await (const _ of parts.trainer.run({ steps: 13, logEvery: 10 })) { /* measured */ }
+  // Ten steps and one reading of the losses.
+  assert.equal(device.recorder.submits - submits, 11);
+});
+
+gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using whole = makeTrainer(device, { emaWarmup: true });
+    const expected = await losses(whole.trainer, 6);
+    using first = makeTrainer(device, { emaWarmup: true });
+    await losses(first.trainer, 3);
+    const path = await saveCheckpoint(directory, { ...first, config: { any: 1 } });
+    assert.equal(findCheckpoint(directory), path);
+    using second = makeTrainer(device, { emaWarmup: true, seed: 7 });
+    const state = loadCheckpoint(path, second);
+    assert.deepEqual(state, { format: 1, step: 3, config: { any: 1 } });
+    assert.deepEqual(await losses(second.trainer, 6), expected.slice(3));
+    assert.deepEqual(await weights(second.model), await weights(whole.model));
+    const averages = (parts: Parts) => parts.trainer.optimizer.averages[0]!.read();
+    assert.deepEqual(await averages(second), await averages(whole));
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+gpuTest("saveCheckpoint() keeps the old checkpoint when it fails", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using parts = makeTrainer(device);
+    const path = await saveCheckpoint(directory, { ...parts, config: {} });
+    const before = await Deno.readFile(`${path}/model.safetensors`);
+    const broken = {
+      toJSON: () => {
+        throw new Error("disk full");
+      },
+    };
+    await assert.rejects(saveCheckpoint(directory, { ...parts, config: broken }), /disk full/);
+    assert.deepEqual(await Deno.readFile(`${path}/model.safetensors`), before);
+    assert.equal(listCheckpoints(directory).length, 1);
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["step_0000000"]);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+gpuTest("Trainer gives the same step in one part and in four", async (device) => {
+  using one = makeTrainer(device);
+  using four = makeTrainer(device, { gradientAccumulation: 4 });
+  const [a, b] = [await losses(one.trainer, 3), await losses(four.trainer, 3)];
+  for (const [i, loss] of a.entries()) {
+    // Sums of other order: some roundings of 2^-24 that three steps of AdamW spread.
+    assert.ok(Math.abs(loss - b[i]!) < 1e-4 * loss, `${a} and ${b}`);
+  }
+});
+
+gpuTest("Trainer gives the same step with and without recomputation", async (device) => {
+  using plain = makeTrainer(device);
+  using recomputed = makeTrainer(device, { recompute: true });
+  assert.deepEqual(await losses(plain.trainer, 3), await losses(recomputed.trainer, 3));
+});
+
+gpuTest("Trainer trains with labels, flips, and the cosine loss", async (device) => {
+  using parts = makeTrainer(device, { labels: true, flip: true, cosineLoss: true });
+  const values = await losses(parts.trainer, 20);
+  assert.ok(values.at(-1)! < values[0]!, `${values}`);
+});
+
+gpuTest("Trainer.run() stops at a loss that is not finite", async (device) => {
+  using parts = makeTrainer(device);
+  const bias = parts.model.parameters.get("final_layer.linear.bias");
+  bias.write(new Float32Array(bias.elements).fill(NaN));
+  await assert.rejects(
+    losses(parts.trainer, 2),
+    (error: Error) => error instanceof NonFiniteLossError && error.step === 1,
+  );
+});
+
+gpuTest("Trainer.run() stops after the step in which it is aborted", async (device) => {
+  using parts = makeTrainer(device);
+  const abort = new AbortController();
+  const records = parts.trainer.run({
+    steps: 100,
+    logEvery: 50,
+    signal: abort.signal,
+    onStep: (step) => step === 4 && abort.abort(),
+  });
+  for await (const { step } of records) assert.equal(step, 4);
+  assert.equal(parts.trainer.step, 4);
+});
+
+gpuTest("Trainer refuses parts that do not fit", (device) => {
+  assert.throws(() => makeTrainer(device, { bank: undefined }), /expected a bank/);
+  assert.throws(() => makeTrainer(device, { gradientAccumulation: 3 }), /no multiple of 3/);
+});
+
+Deno.test("DataOrder.take() shows every image once an epoch, whatever the batch size", () => {
+  const order = new DataOrder({ size: 10, seed: 1 });
+  const whole = order.take(0, 20);
+  for (const epoch of [whole.subarray(0, 10), whole.subarray(10)]) {
+    assert.deepEqual([...epoch].sort((a, b) => a - b), [...Array(10).keys()]);
+  }
+  assert.notDeepEqual(whole.subarray(0, 10), whole.subarray(10));
+  const again = new DataOrder({ size: 10, seed: 1 });
+  const parts = [...again.take(0, 7), ...again.take(7, 7), ...again.take(14, 6)];
+  assert.deepEqual(parts, [...whole]);
+});
