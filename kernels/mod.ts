@@ -77,7 +77,7 @@ export {
   type MaskSnippetsOptions,
   type SnippetMaskKind,
 } from "./mask_snippets/mod.ts";
-export { matmul, matmulInto, type MatmulInto, type MatmulOptions } from "./matmul/mod.ts";
+export { matmul, type MatmulInto, matmulInto, type MatmulOptions } from "./matmul/mod.ts";
 export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
 export { gate, modulate } from "./modulate/mod.ts";
 export { scaleBy } from "./multiply/mod.ts";

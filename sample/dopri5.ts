@@ -20,6 +20,12 @@ export interface Dopri5Options extends SamplerOptions {
   readonly relativeTolerance?: number;
   /** Error allowed in a step besides that. Default 1e-6. */
   readonly absoluteTolerance?: number;
+  /**
+   * How the last time is met: `cut` shortens the last step, so that the network is never asked beyond
+   * the data, where it was not trained; `interpolate` steps past and interpolates, as torchdiffeq
+   * does, for results that are equal to the official ones. Default `cut`.
+   */
+  readonly ending?: "cut" | "interpolate";
 }
 
 /** The nodes of the stages after the first (Dormand and Prince 1980, RK5(4)7M). */
@@ -89,10 +95,9 @@ interface Tolerances {
  * all elements is at most 1; the next step is 0.9 / error^(1/5) times as long, a fifth to ten times.
  *
  * Noise [B, C, H, W] at the first time to a sample at the last. Steps are not cut at the times
- * between: what lies inside of a step is interpolated to fourth order. The last step is cut, so that
- * the network is not asked beyond the data, where it was never trained (torchdiffeq steps past the
- * end and interpolates). Two evaluations to begin with, then six for each step that is tried, after
- * which it waits for the GPU. To be called outside of a scope.
+ * between: what lies inside of a step is interpolated to fourth order. Two evaluations to begin
+ * with, then six for each step that is tried, after which it waits for the GPU. To be called outside
+ * of a scope.
  *
  * Throws `RangeError` when the times do not rise, when a tolerance is not positive, or when the
  * error stays too large however short the step.
@@ -112,7 +117,7 @@ export async function sampleDopri5(
   const { times = FULL_INTERVAL, relativeTolerance = 1e-3, absoluteTolerance = 1e-6 } = options;
   const tolerances = { relative: relativeTolerance, absolute: absoluteTolerance };
   checkOptions(times, tolerances);
-  const end = times.at(-1)!;
+  const end = options.ending === "interpolate" ? Infinity : times.at(-1)!;
   const { device } = x;
   const field = velocity(network, options);
   // A view of its own, since the network may return a tensor that is not the solver's to release.

@@ -126,7 +126,7 @@ gpuTest(
     assert.equal(unknown.rows.length, 1);
 
     const absent = await verifyFile(device, `${FIXTURES}/sit_absent.safetensors`);
-    assert.match(failedQuantities(absent).join(), /^file: Cannot open .*sit_absent\.safetensors/);
+    assert.match(failedQuantities(absent).join(), /^file: Cannot read file .*sit_absent\.safetensors/);
   },
 );
 

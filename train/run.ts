@@ -9,6 +9,7 @@ import type { Bank } from "../bank/bank.ts";
 import { buildBank } from "../bank/build.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { storedEncoder } from "../bank/encoders/stored.ts";
 import { loadBank } from "../bank/load.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -148,7 +149,7 @@ async function prepareBank(
   if (file) {
     const bank = await loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
-    return { bank, encoder: bank.encoder && PixelPca.fromBank(device, bank) };
+    return { bank, encoder: storedEncoder(device, bank) };
   }
   const started = performance.now();
   const encoder = await PixelPca.fit({ device, images: train, dim, resolution, whiten });

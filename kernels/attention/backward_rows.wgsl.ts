@@ -5,18 +5,17 @@ export default /* wgsl */ `
 //
 // qkv, d_qkv: [B, T, 3, H, 4 head_vectors]; dy: [B, T, H, 4 head_vectors]; lse, delta: [B, H, T].
 // qkv and dy are bound as textures of vec4.
-// One subgroup of 8 computes ROWS rows (queries, or keys for parts 1 and 2) by 32 SLOTS columns of
-// one head; workgroups in z take further columns. Over tiles of 32 tokens of the other side:
-// 1. each lane owns 4 tokens and makes P or dS of ROWS rows with them: for 4 columns it loads 8
-//    vec4 per product (its own and every lane others of the rows, then broadcast) for 16 ROWS
+// One subgroup of 8 computes 16 rows (queries, or keys for parts 1 and 2) by 32 SLOTS columns of one
+// head; workgroups in z take further columns. Over tiles of 32 tokens of the other side:
+// 1. each lane owns 4 tokens and makes P or dS of 16 rows with them: for 4 columns and a product it
+//    loads 4 vec4 of its tokens and 2 of the rows (every lane others, then handed round) for 256
 //    multiply-adds;
 // 2. each lane owns 4 SLOTS columns and adds the coefficients, handed on lane by lane, times the
-//    other side's rows: 4 SLOTS loads for 16 ROWS SLOTS multiply-adds.
+//    other side's rows: 4 SLOTS loads for 256 SLOTS multiply-adds.
 // No barrier. Error: that of P and dS, 2^-24 (2 |s| + widthOfHead sum |q k| scale) relative, plus
 // T 2^-24 of the sum of magnitudes.
 
 override PART: u32 = 0u;
-override ROWS: u32 = 32u;
 override SLOTS: u32 = 2u;
 
 struct Params {
@@ -42,6 +41,12 @@ fn four_dy(rows: vec4u, d: u32) -> mat4x4f {
 
 fn four_tokens(token: u32) -> vec4u {
   return min(token + vec4u(0u, 1u, 2u, 3u), vec4u(params.tokens - 1u));
+}
+
+// The vec4 of the four rows that the lanes 2 pair and 2 pair + 1 hold.
+fn of_pair(rows: mat2x4f, pair: u32) -> mat4x4f {
+  return mat4x4f(subgroupShuffle(rows[0], 2u * pair), subgroupShuffle(rows[1], 2u * pair),
+    subgroupShuffle(rows[0], 2u * pair + 1u), subgroupShuffle(rows[1], 2u * pair + 1u));
 }
 
 fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
@@ -99,7 +104,7 @@ fn attention_backward_rows(
 ) {
   let unit = group.y * groups.x + group.x;
   if (unit >= params.units) { return; }
-  let row = unit % params.tiles * ROWS;
+  let row = unit % params.tiles * 16u;
   let index = unit / params.tiles;
   let batch = index / params.heads;
   let start = index % params.heads * params.head_vectors;
@@ -122,9 +127,7 @@ fn attention_backward_rows(
     known.row_delta = vec4f(delta[stats + rows.x], delta[stats + rows.y], delta[stats + rows.z], delta[stats + rows.w]);
   }
   var a0 = mat4x4f(); var a1 = mat4x4f(); var a2 = mat4x4f(); var a3 = mat4x4f();
-  var a4 = mat4x4f(); var a5 = mat4x4f(); var a6 = mat4x4f(); var a7 = mat4x4f();
   var b0 = mat4x4f(); var b1 = mat4x4f(); var b2 = mat4x4f(); var b3 = mat4x4f();
-  var b4 = mat4x4f(); var b5 = mat4x4f(); var b6 = mat4x4f(); var b7 = mat4x4f();
 
   for (var other = 0u; other < params.tokens; other += 32u) {
     let own = four_tokens(other + lane * 4u);
@@ -136,7 +139,6 @@ fn attention_backward_rows(
     let own_k = select(base_q, base_k, PART == 0u) + own * stride;
     let row_q = select(base_k, base_q, PART == 0u) + rows * stride;
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
-    var s4 = mat4x4f(); var s5 = mat4x4f(); var s6 = mat4x4f(); var s7 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let x = transpose(four(own_k, d));
       let y = four(row_q, d);
@@ -144,15 +146,8 @@ fn attention_backward_rows(
       s1 += x * of_lane(y, 1u);
       s2 += x * of_lane(y, 2u);
       s3 += x * of_lane(y, 3u);
-      if (ROWS > 16u) {
-        s4 += x * of_lane(y, 4u);
-        s5 += x * of_lane(y, 5u);
-        s6 += x * of_lane(y, 6u);
-        s7 += x * of_lane(y, 7u);
-      }
     }
     var t0 = mat4x4f(); var t1 = mat4x4f(); var t2 = mat4x4f(); var t3 = mat4x4f();
-    var t4 = mat4x4f(); var t5 = mat4x4f(); var t6 = mat4x4f(); var t7 = mat4x4f();
     if (PART != 2u) {
       for (var d = 0u; d < params.head_vectors; d++) {
         var x: mat4x4f; var y: mat4x4f;
@@ -167,24 +162,12 @@ fn attention_backward_rows(
         t1 += x * of_lane(y, 1u);
         t2 += x * of_lane(y, 2u);
         t3 += x * of_lane(y, 3u);
-        if (ROWS > 16u) {
-          t4 += x * of_lane(y, 4u);
-          t5 += x * of_lane(y, 5u);
-          t6 += x * of_lane(y, 6u);
-          t7 += x * of_lane(y, 7u);
-        }
       }
     }
     s0 = coefficients(s0, t0, known, 0u);
     s1 = coefficients(s1, t1, known, 1u);
     s2 = coefficients(s2, t2, known, 2u);
     s3 = coefficients(s3, t3, known, 3u);
-    if (ROWS > 16u) {
-      s4 = coefficients(s4, t4, known, 4u);
-      s5 = coefficients(s5, t5, known, 5u);
-      s6 = coefficients(s6, t6, known, 6u);
-      s7 = coefficients(s7, t7, known, 7u);
-    }
     let owners = min(8u, (params.tokens - other + 3u) / 4u);
     for (var owner = 0u; owner < owners; owner++) {
       let tokens = four_tokens(other + owner * 4u);
@@ -201,12 +184,6 @@ fn attention_backward_rows(
       let c1 = of_lane(s1, owner); a1 += x * c1; if (SLOTS > 1u) { b1 += y * c1; }
       let c2 = of_lane(s2, owner); a2 += x * c2; if (SLOTS > 1u) { b2 += y * c2; }
       let c3 = of_lane(s3, owner); a3 += x * c3; if (SLOTS > 1u) { b3 += y * c3; }
-      if (ROWS > 16u) {
-        let c4 = of_lane(s4, owner); a4 += x * c4; if (SLOTS > 1u) { b4 += y * c4; }
-        let c5 = of_lane(s5, owner); a5 += x * c5; if (SLOTS > 1u) { b5 += y * c5; }
-        let c6 = of_lane(s6, owner); a6 += x * c6; if (SLOTS > 1u) { b6 += y * c6; }
-        let c7 = of_lane(s7, owner); a7 += x * c7; if (SLOTS > 1u) { b7 += y * c7; }
-      }
     }
   }
 
@@ -215,24 +192,12 @@ fn attention_backward_rows(
   store_rows(a1, to, row + 4u);
   store_rows(a2, to, row + 8u);
   store_rows(a3, to, row + 12u);
-  if (ROWS > 16u) {
-    store_rows(a4, to, row + 16u);
-    store_rows(a5, to, row + 20u);
-    store_rows(a6, to, row + 24u);
-    store_rows(a7, to, row + 28u);
-  }
   if (SLOTS > 1u) {
     let next = to + vec2u(0u, 8u);
     store_rows(b0, next, row);
     store_rows(b1, next, row + 4u);
     store_rows(b2, next, row + 8u);
     store_rows(b3, next, row + 12u);
-    if (ROWS > 16u) {
-      store_rows(b4, next, row + 16u);
-      store_rows(b5, next, row + 20u);
-      store_rows(b6, next, row + 24u);
-      store_rows(b7, next, row + 28u);
-    }
   }
 }
 `;

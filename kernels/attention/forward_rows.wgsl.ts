@@ -4,19 +4,18 @@ export default /* wgsl */ `
 // qkv: [B, T, 3, H, 4 head_vectors], bound as a texture of vec4 (loads through the texture unit cost
 // this driver a tenth of storage loads); out: [B, T, H, 4 head_vectors]; lse: [B, H, T], the
 // logarithm of every row's sum of exponentials, for the backward pass.
-// One subgroup of 8 computes ROWS query rows by 32 SLOTS columns of one head; workgroups in z take
+// One subgroup of 8 computes 16 query rows by 32 SLOTS columns of one head; workgroups in z take
 // further columns. Over tiles of 32 keys:
-// 1. each lane owns 4 keys and makes their scores with all ROWS queries: for 4 columns it loads 4
-//    vec4 of keys and 4 of queries (every lane others, then broadcast) for 16 ROWS multiply-adds;
+// 1. each lane owns 4 keys and makes their scores with all 16 queries: for 4 columns it loads 4
+//    vec4 of keys and 2 of queries (every lane others, then handed round) for 256 multiply-adds;
 // 2. maxima over the lanes by a butterfly; sums stay apart until the end;
 // 3. each lane owns 4 SLOTS columns of out and adds the weights, handed on lane by lane, times
-//    values: 4 SLOTS loads for 16 ROWS SLOTS multiply-adds.
+//    values: 4 SLOTS loads for 256 SLOTS multiply-adds.
 // Everything is in registers: a private array with a computed index costs this driver's compiler
 // 10 s (32 mat4x4f), and workgroup memory is as slow as storage. No barrier.
 // Error relative to the largest |v|: the scores' absolute error, 2^-24 (widthOfHead sum |q k| scale
 // + 2 |s|), plus T 2^-24.
 
-override ROWS: u32 = 32u;
 override SLOTS: u32 = 2u;
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, tiles: u32, units: u32, scale: f32 }
@@ -37,6 +36,12 @@ fn four(rows: vec4u, d: u32) -> mat4x4f {
 // Where the four rows from token on start; past the end it is the last one again.
 fn rows_from(token: u32, base: u32, stride: u32) -> vec4u {
   return base + min(token + vec4u(0u, 1u, 2u, 3u), vec4u(params.tokens - 1u)) * stride;
+}
+
+// The vec4 of the four rows that the lanes 2 pair and 2 pair + 1 hold.
+fn of_pair(near: vec4f, far: vec4f, pair: u32) -> mat4x4f {
+  return mat4x4f(subgroupShuffle(near, 2u * pair), subgroupShuffle(far, 2u * pair),
+    subgroupShuffle(near, 2u * pair + 1u), subgroupShuffle(far, 2u * pair + 1u));
 }
 
 fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
@@ -119,7 +124,7 @@ fn attention_forward_rows(
 ) {
   let unit = group.y * groups.x + group.x;
   if (unit >= params.units) { return; }
-  let query = unit % params.tiles * ROWS;
+  let query = unit % params.tiles * 16u;
   let index = unit / params.tiles;
   let batch = index / params.heads;
   let start = index % params.heads * params.head_vectors;
@@ -130,40 +135,27 @@ fn attention_forward_rows(
   // Lanes past the last column read it again and store nothing.
   let near = min(column, params.head_vectors - 1u);
   let far = min(column + 8u, params.head_vectors - 1u);
-  let queries = rows_from(query + lane * 4u, base, stride);
+  let queries = rows_from(query + lane * 2u, base, stride).xy;
 
   var a0 = empty_block(); var a1 = empty_block(); var a2 = empty_block(); var a3 = empty_block();
-  var a4 = empty_block(); var a5 = empty_block(); var a6 = empty_block(); var a7 = empty_block();
   for (var key = 0u; key < params.tokens; key += 32u) {
     let own = key + lane * 4u;
     let keys = rows_from(own, base + width, stride);
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
-    var s4 = mat4x4f(); var s5 = mat4x4f(); var s6 = mat4x4f(); var s7 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let k = transpose(four(keys, d));
-      let q = four(queries, d);
-      s0 += k * of_lane(q, 0u);
-      s1 += k * of_lane(q, 1u);
-      s2 += k * of_lane(q, 2u);
-      s3 += k * of_lane(q, 3u);
-      if (ROWS > 16u) {
-        s4 += k * of_lane(q, 4u);
-        s5 += k * of_lane(q, 5u);
-        s6 += k * of_lane(q, 6u);
-        s7 += k * of_lane(q, 7u);
-      }
+      let q = at(queries.x + d);
+      let r = at(queries.y + d);
+      s0 += k * of_pair(q, r, 0u);
+      s1 += k * of_pair(q, r, 1u);
+      s2 += k * of_pair(q, r, 2u);
+      s3 += k * of_pair(q, r, 3u);
     }
     let valid = own + vec4u(0u, 1u, 2u, 3u) < vec4u(params.tokens);
     a0 = weighed(a0, s0, valid);
     a1 = weighed(a1, s1, valid);
     a2 = weighed(a2, s2, valid);
     a3 = weighed(a3, s3, valid);
-    if (ROWS > 16u) {
-      a4 = weighed(a4, s4, valid);
-      a5 = weighed(a5, s5, valid);
-      a6 = weighed(a6, s6, valid);
-      a7 = weighed(a7, s7, valid);
-    }
     let owners = min(8u, (params.tokens - key + 3u) / 4u);
     for (var owner = 0u; owner < owners; owner++) {
       let values = rows_from(key + owner * 4u, base + 2u * width, stride);
@@ -174,12 +166,6 @@ fn attention_forward_rows(
       a1 = added(a1, owner, v, w);
       a2 = added(a2, owner, v, w);
       a3 = added(a3, owner, v, w);
-      if (ROWS > 16u) {
-        a4 = added(a4, owner, v, w);
-        a5 = added(a5, owner, v, w);
-        a6 = added(a6, owner, v, w);
-        a7 = added(a7, owner, v, w);
-      }
     }
   }
 
@@ -188,11 +174,5 @@ fn attention_forward_rows(
   finish(a1, query + 4u, place);
   finish(a2, query + 8u, place);
   finish(a3, query + 12u, place);
-  if (ROWS > 16u) {
-    finish(a4, query + 16u, place);
-    finish(a5, query + 20u, place);
-    finish(a6, query + 24u, place);
-    finish(a7, query + 28u, place);
-  }
 }
 `;

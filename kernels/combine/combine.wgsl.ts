@@ -5,8 +5,8 @@ export default /* wgsl */ `
 // are not read. One invocation per vec4. No barrier.
 // Error: |error| <= 5 2^-24 (|keep out| + sum |c x|).
 
-override terms: u32;
-override keeps: u32;
+override terms: u32 = 4u;
+override keeps: u32 = 0u;
 
 struct Params { vectors: u32, keep: f32, c0: f32, c1: f32, c2: f32, c3: f32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -176,7 +176,7 @@ export class Tape {
   /** See {@linkcode Gradients.into}. */
   into(tensor: Tensor, write: WriteGradient): void {
     if (!this.#needs(tensor)) return;
-    if (tensor instanceof Parameter) return write(tensor.gradient, 1);
+    if (tensor instanceof Parameter) return writeParameter(tensor, write);
     const slot = this.#slots.get(tensor.storage);
     if (slot) write(slot.gradient, 1);
     else write(this.#makeSlot(tensor), 0);
@@ -185,7 +185,7 @@ export class Tape {
   /** See {@linkcode Gradients.region}. */
   region(tensor: Tensor, write: WriteGradient): void {
     if (!this.#needs(tensor)) return;
-    if (tensor instanceof Parameter) return write(tensor.gradient, 1);
+    if (tensor instanceof Parameter) return writeParameter(tensor, write);
     let gradient = this.#slots.get(tensor.storage)?.gradient;
     if (!gradient) fill(gradient = this.#makeSlot(tensor), 0);
     write(gradient, 1);
@@ -231,4 +231,10 @@ export class Tape {
     this.#slots.set(tensor.storage, { gradient });
     return gradient;
   }
+}
+
+/** Parameters always add: their gradients are zeroed by the optimiser alone. */
+function writeParameter(parameter: Parameter, write: WriteGradient): void {
+  using gradient = parameter.gradient;
+  write(gradient, 1);
 }

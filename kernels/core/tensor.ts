@@ -61,6 +61,7 @@ export class Storage {
 
   /** Removes a holder. */
   release(): void {
+    if (this.#holders === 0) throw new ReferenceError("Cannot release a buffer: nobody holds it");
     if (--this.#holders > 0) return;
     for (const { texture } of this.#staged.values()) this.device.pool.putTexture(texture);
     this.#staged.clear();

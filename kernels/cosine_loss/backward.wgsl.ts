@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> da: array<f32>;
 
 @compute @workgroup_size(64)
-fn cosine_backward(
+fn cosine_loss_backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,

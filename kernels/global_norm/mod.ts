@@ -8,8 +8,8 @@ import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import clipFactorSource from "./clip_factor.wgsl.ts";
-import squareSumSource from "./square_sum.wgsl.ts";
-import squareSumTextureSource from "./square_sum_texture.wgsl.ts";
+import squareSumSource from "./slab_square_sum.wgsl.ts";
+import squareSumTextureSource from "./slab_square_sum_texture.wgsl.ts";
 import { type GlobalNormVariant, pickGlobalNorm } from "./variants.ts";
 
 const SQUARE_SUM: Readonly<Record<GlobalNormVariant, Kernel>> = {

@@ -45,7 +45,7 @@ export function linear(
     name: "linear",
     inputs: bias ? [x, weight, bias] : [x, weight],
     output: out,
-    saved: [x],
+    saved: [x, weight],
     backward(dy, gradients) {
       gradients.into(
         x,

@@ -169,6 +169,7 @@ async function runOde(noise: Tensor, network: Network, run: Run): Promise<void> 
       ...options,
       relativeTolerance: spec.number("rtol"),
       absoluteTolerance: spec.number("atol"),
+      ending: "interpolate",
     });
     return;
   }

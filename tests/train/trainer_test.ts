@@ -104,7 +104,7 @@ gpuTest("Trainer.run() lowers the loss and repeats bit for bit", async (device) 
   }
   assert.deepEqual(runs[0], runs[1]);
   const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
-  assert.ok(mean(runs[0]!.slice(-5)) < 0.8 * mean(runs[0]!.slice(0, 5)), `${runs[0]}`);
+  assert.ok(mean(runs[0]!.slice(-5)) < 0.9 * mean(runs[0]!.slice(0, 5)), `${runs[0]}`);
 });
 
 gpuTest("Trainer.run() allocates nothing after the first step", async (device) => {
@@ -211,8 +211,14 @@ gpuTest("Trainer.run() stops after the step in which it is aborted", async (devi
 });
 
 gpuTest("Trainer refuses parts that do not fit", (device) => {
-  assert.throws(() => makeTrainer(device, { bank: undefined }), /expected a bank/);
-  assert.throws(() => makeTrainer(device, { gradientAccumulation: 3 }), /no multiple of 3/);
+  using fitting = makeTrainer(device);
+  const { model } = fitting, dataset = makeImages();
+  assert.throws(() => new Trainer({ model, dataset }), /expected a bank/);
+  using bank = makeBank(device);
+  assert.throws(
+    () => new Trainer({ model, dataset, bank, batchSize: 8, gradientAccumulation: 3 }),
+    /no multiple of 3/,
+  );
 });
 
 Deno.test("DataOrder.take() shows every image once an epoch, whatever the batch size", () => {

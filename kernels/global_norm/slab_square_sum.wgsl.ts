@@ -16,7 +16,7 @@ struct Params { vectors: u32, first: u32 }
 var<workgroup> sums: array<f32, 256>;
 
 @compute @workgroup_size(256)
-fn square_sum(
+fn slab_square_sum(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,

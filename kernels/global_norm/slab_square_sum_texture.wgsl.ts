@@ -14,7 +14,7 @@ struct Params { vectors: u32, first: u32 }
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(8)
-fn square_sum_texture(
+fn slab_square_sum_texture(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
