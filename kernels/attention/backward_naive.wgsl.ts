@@ -7,7 +7,7 @@ export default /* wgsl */ `
 // One invocation per row (query, or key for parts 1 and 2), over the tokens [first, end) of the other
 // side; with first > 0 it adds to what is there. No barrier.
 // Some drivers end an invocation's loops after 65,535 iterations in all, nested ones included:
-// an invocation takes (end - first) (2 head_width + 1) + head_width.
+// an invocation takes (end - first) (2 head_width + 3) + head_width.
 // Error: that of P and dS, 2^-24 (2 |s| + head_width sum |q k| scale) relative, plus T 2^-24 of
 // the sum of magnitudes.
 

@@ -43,6 +43,9 @@ fn four_tokens(token: u32) -> vec4u {
   return min(token + vec4u(0u, 1u, 2u, 3u), vec4u(params.tokens - 1u));
 }
 
+fn four_lse(i: vec4u) -> vec4f { return vec4f(lse[i.x], lse[i.y], lse[i.z], lse[i.w]); }
+fn four_delta(i: vec4u) -> vec4f { return vec4f(delta[i.x], delta[i.y], delta[i.z], delta[i.w]); }
+
 // The vec4 of the four rows that the lanes 2 pair and 2 pair + 1 hold.
 fn of_pair(rows: mat2x4f, pair: u32) -> mat4x4f {
   return mat4x4f(subgroupShuffle(rows[0], 2u * pair), subgroupShuffle(rows[1], 2u * pair),
@@ -120,11 +123,14 @@ fn attention_backward_rows(
   let near = min(column, params.head_vectors - 1u);
   let far = min(column + 8u, params.head_vectors - 1u);
 
-  let rows = four_tokens(row + lane * 4u);
+  let rows = four_tokens(row + lane * 2u).xy;
+  let row_q = select(base_k, base_q, PART == 0u) + rows * stride;
+  let row_v = base_v + rows * stride;
+  let row_dy = base_dy + rows * width;
   var known: Known;
   if (PART == 0u) {
-    known.row_lse = vec4f(lse[stats + rows.x], lse[stats + rows.y], lse[stats + rows.z], lse[stats + rows.w]);
-    known.row_delta = vec4f(delta[stats + rows.x], delta[stats + rows.y], delta[stats + rows.z], delta[stats + rows.w]);
+    known.row_lse = four_lse(stats + four_tokens(row + lane * 4u));
+    known.row_delta = four_delta(stats + four_tokens(row + lane * 4u));
   }
   var a0 = mat4x4f(); var a1 = mat4x4f(); var a2 = mat4x4f(); var a3 = mat4x4f();
   var b0 = mat4x4f(); var b1 = mat4x4f(); var b2 = mat4x4f(); var b3 = mat4x4f();
@@ -133,35 +139,36 @@ fn attention_backward_rows(
     let own = four_tokens(other + lane * 4u);
     known.valid = other + lane * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.tokens);
     if (PART != 0u) {
-      known.own_lse = vec4f(lse[stats + own.x], lse[stats + own.y], lse[stats + own.z], lse[stats + own.w]);
-      known.own_delta = vec4f(delta[stats + own.x], delta[stats + own.y], delta[stats + own.z], delta[stats + own.w]);
+      known.own_lse = four_lse(stats + own);
+      known.own_delta = four_delta(stats + own);
     }
     let own_k = select(base_q, base_k, PART == 0u) + own * stride;
-    let row_q = select(base_k, base_q, PART == 0u) + rows * stride;
+    let own_v = base_v + own * stride;
+    let own_dy = base_dy + own * width;
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let x = transpose(four(own_k, d));
-      let y = four(row_q, d);
-      s0 += x * of_lane(y, 0u);
-      s1 += x * of_lane(y, 1u);
-      s2 += x * of_lane(y, 2u);
-      s3 += x * of_lane(y, 3u);
+      let y = mat2x4f(at(row_q.x + d), at(row_q.y + d));
+      s0 += x * of_pair(y, 0u);
+      s1 += x * of_pair(y, 1u);
+      s2 += x * of_pair(y, 2u);
+      s3 += x * of_pair(y, 3u);
     }
     var t0 = mat4x4f(); var t1 = mat4x4f(); var t2 = mat4x4f(); var t3 = mat4x4f();
     if (PART != 2u) {
       for (var d = 0u; d < params.head_vectors; d++) {
-        var x: mat4x4f; var y: mat4x4f;
+        var x: mat4x4f; var y: mat2x4f;
         if (PART == 0u) {
-          x = transpose(four(base_v + own * stride, d));
-          y = four_dy(base_dy + rows * width, d);
+          x = transpose(four(own_v, d));
+          y = mat2x4f(at_dy(row_dy.x + d), at_dy(row_dy.y + d));
         } else {
-          x = transpose(four_dy(base_dy + own * width, d));
-          y = four(base_v + rows * stride, d);
+          x = transpose(four_dy(own_dy, d));
+          y = mat2x4f(at(row_v.x + d), at(row_v.y + d));
         }
-        t0 += x * of_lane(y, 0u);
-        t1 += x * of_lane(y, 1u);
-        t2 += x * of_lane(y, 2u);
-        t3 += x * of_lane(y, 3u);
+        t0 += x * of_pair(y, 0u);
+        t1 += x * of_pair(y, 1u);
+        t2 += x * of_pair(y, 2u);
+        t3 += x * of_pair(y, 3u);
       }
     }
     s0 = coefficients(s0, t0, known, 0u);

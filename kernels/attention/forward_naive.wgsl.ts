@@ -6,7 +6,7 @@ export default /* wgsl */ `
 // One invocation per query row, over the keys [first, end) twice: for the logarithm of the sum and
 // for the output. With first > 0 it goes on from the out and lse of the keys before. No barrier.
 // Some drivers end an invocation's loops after 65,535 iterations in all, nested ones included:
-// an invocation takes (end - first) (3 head_width + 2) + head_width.
+// an invocation takes (end - first) (3 head_width + 5) + head_width.
 // Error relative to the largest |v|: the scores' absolute error, 2^-24 (head_width sum |q k| scale
 // + 2 |s|), plus T 2^-24.
 

@@ -39,9 +39,9 @@ fn rows_from(token: u32, base: u32, stride: u32) -> vec4u {
 }
 
 // The vec4 of the four rows that the lanes 2 pair and 2 pair + 1 hold.
-fn of_pair(near: vec4f, far: vec4f, pair: u32) -> mat4x4f {
-  return mat4x4f(subgroupShuffle(near, 2u * pair), subgroupShuffle(far, 2u * pair),
-    subgroupShuffle(near, 2u * pair + 1u), subgroupShuffle(far, 2u * pair + 1u));
+fn of_pair(rows: mat2x4f, pair: u32) -> mat4x4f {
+  return mat4x4f(subgroupShuffle(rows[0], 2u * pair), subgroupShuffle(rows[1], 2u * pair),
+    subgroupShuffle(rows[0], 2u * pair + 1u), subgroupShuffle(rows[1], 2u * pair + 1u));
 }
 
 fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
@@ -144,12 +144,11 @@ fn attention_forward_rows(
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let k = transpose(four(keys, d));
-      let q = at(queries.x + d);
-      let r = at(queries.y + d);
-      s0 += k * of_pair(q, r, 0u);
-      s1 += k * of_pair(q, r, 1u);
-      s2 += k * of_pair(q, r, 2u);
-      s3 += k * of_pair(q, r, 3u);
+      let q = mat2x4f(at(queries.x + d), at(queries.y + d));
+      s0 += k * of_pair(q, 0u);
+      s1 += k * of_pair(q, 1u);
+      s2 += k * of_pair(q, 2u);
+      s3 += k * of_pair(q, 3u);
     }
     let valid = own + vec4u(0u, 1u, 2u, 3u) < vec4u(params.tokens);
     a0 = weighed(a0, s0, valid);

@@ -45,7 +45,7 @@ const PARTS: Readonly<Record<AttentionVariant, readonly number[]>> = {
 };
 
 /** Elements that one invocation of `naive` reads of each key before the next dispatch goes on. */
-const NAIVE_ELEMENTS = 8192;
+const NAIVE_ELEMENTS = 4096;
 
 /** How attention is computed. */
 export interface AttentionOptions {
@@ -175,14 +175,13 @@ function record(kernel: Kernel, size: Heads, recording: Recording): void {
       });
     }
   } else if (variant === "rows") {
-    // Fewer rows for few tokens: less to compile and to compute.
-    const ROWS = tokens > 16 ? 32 : 16, SLOTS = headVectors > 8 ? 2 : 1;
-    const tiles = Math.ceil(tokens / ROWS), units = batch * heads * tiles;
+    const SLOTS = headVectors > 8 ? 2 : 1;
+    const tiles = Math.ceil(tokens / 16), units = batch * heads * tiles;
     device.dispatch(kernel, {
       tensors,
       params: { ...params, head_vectors: headVectors, tiles, units },
       workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (8 * SLOTS))],
-      constants: { ...constants, ROWS, SLOTS },
+      constants: { ...constants, SLOTS },
     });
   } else {
     const tiles = Math.ceil(tokens / 64), units = batch * heads * tiles;

@@ -40,8 +40,9 @@ export function supportsAttention(
   const aligned = headWidth % 4 === 0;
   switch (variant) {
     case "rows": {
-      // Each tile of 32 tokens loops twice over a head's vec4 and once over 8 lanes.
-      const iterations = Math.ceil(tokens / 32) * (headWidth / 2 + 9);
+      // Each tile of 32 tokens loops twice over a head's vec4 and once over 8 lanes; leaving a loop
+      // counts, too.
+      const iterations = Math.ceil(tokens / 32) * (headWidth / 2 + 12);
       return aligned && profile.subgroups && profile.subgroupSize === 8 &&
         iterations <= CPU_ITERATIONS;
     }

@@ -144,7 +144,7 @@ export function formatSummary(reports: readonly Report[]): string[] {
       worst.set(kind, Math.max(known, error));
     }
     const kinds = [...worst].map(([kind, error]) => `${kind} ${formatError(error)}`);
-    return [report.name, formatCount([report]), kinds.join(", ")];
+    return [report.path, formatCount([report]), kinds.join(", ")];
   }));
   return reports.flatMap((report, i) => {
     const failures = report.rows.filter((row) => !passed(row));
