@@ -56,6 +56,7 @@ export {
 } from "./kernels/mod.ts";
 
 export { type ModelConfig } from "./model/config.ts";
+export { activationBytes, countFlops, type Flops, parameterSizes } from "./model/cost.ts";
 export { gvpInterpolant } from "./model/interpolants/gvp.ts";
 export type { DiffusionForm, Interpolant } from "./model/interpolants/interpolant.ts";
 export { linearInterpolant } from "./model/interpolants/linear.ts";
@@ -69,6 +70,7 @@ export {
   targetCoefficients,
   velocityCoefficients,
 } from "./model/interpolants/prediction.ts";
+export { namedModel } from "./model/named_models.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
 export {
@@ -79,13 +81,21 @@ export {
 } from "./model/state_dict.ts";
 export { TorchFile, type TorchTensor, type TorchValue } from "./model/torch_file.ts";
 
-export type { Bank } from "./bank/bank.ts";
-export { buildBank } from "./bank/build.ts";
+export { openWeights, reverseTime, type WeightsFile } from "./model/weights.ts";
+
+export type { Bank, ExtensibleBank, SnippetSet } from "./bank/bank.ts";
+export { buildBank, encodeImages } from "./bank/build.ts";
 export type { Encoder, EncoderDescription } from "./bank/encoders/encoder.ts";
 export { PixelPca } from "./bank/encoders/pixel_pca.ts";
+export { storedEncoder } from "./bank/encoders/stored.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { loadBank } from "./bank/load.ts";
+export { concatSnippets, lerpSnippets, mixSnippets, slerpSnippets } from "./bank/interpolate.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
+export { indexByNoise } from "./bank/noise_index.ts";
+export { normalizeSnippets } from "./bank/normalize.ts";
+export { factorize } from "./bank/svd.ts";
+export { importTorchBank } from "./bank/torch.ts";
 
 export { type SampleConfig } from "./sample/config.ts";
 export { sampleDopri5 } from "./sample/dopri5.ts";
@@ -120,6 +130,7 @@ export { frechetDistance, GaussianStatistics } from "./evaluate/frechet.ts";
 
 export {
   findCheckpoint,
+  initializeFrom,
   loadCheckpoint,
   loadWeights,
   readCheckpointState,
@@ -142,3 +153,61 @@ export {
   type TrainingData,
   type TrainRecord,
 } from "./train/trainer.ts";
+export type {
+  AddedRecord,
+  BankRecords,
+  EncoderRecords,
+  SnippetMix,
+  SnippetRange,
+} from "./bank/bank.ts";
+export type { BuildOptions, EncodeOptions } from "./bank/build.ts";
+export type { BankConfig } from "./bank/config.ts";
+export type { EncoderWeight, ImageBatchShape, JsonRecord } from "./bank/encoders/encoder.ts";
+export type { InterpolateOptions, MixOptions } from "./bank/interpolate.ts";
+export type { NoiseIndexOptions } from "./bank/noise_index.ts";
+export type { NormalizeOptions } from "./bank/normalize.ts";
+export type { Factorization, FactorizeOptions, SnippetSource } from "./bank/svd.ts";
+export type { TableBank } from "./bank/table_bank.ts";
+export type { ImportOptions } from "./bank/torch.ts";
+export type { AlignmentConfig, InterpolantConfig } from "./model/config.ts";
+export type { ParameterSize, TrainingBatch } from "./model/cost.ts";
+export type { InterpolantName } from "./model/interpolants/interpolant.ts";
+export type {
+  EndpointCoefficients,
+  LossCoefficients,
+  LossOptions,
+  StateCoefficients,
+} from "./model/interpolants/prediction.ts";
+export type { TimeInterval } from "./model/interpolants/time.ts";
+export type { NamedModelOptions } from "./model/named_models.ts";
+export type { Observe } from "./model/sit_block.ts";
+export type { LoadOptions } from "./model/state_dict.ts";
+export type { StateDictOptions } from "./model/torch_file.ts";
+export type { TorchOpaque } from "./model/torch_pickle.ts";
+export type { OpenWeightsOptions } from "./model/weights.ts";
+export type { DiffusionConfig, GuidanceConfig } from "./sample/config.ts";
+export type { Dopri5Options } from "./sample/dopri5.ts";
+export type { GuidedOptions } from "./sample/guidance.ts";
+export type { SamplerOptions } from "./sample/network.ts";
+export type { OdeTimesOptions } from "./sample/times.ts";
+export type { CheckpointState, LoadWeightsOptions } from "./train/checkpoint.ts";
+export type {
+  ConfigOptions,
+  DataConfig,
+  DeviceConfig,
+  OptimizerConfig,
+  TrainConfig,
+} from "./train/config.ts";
+export type { Cifar10Options } from "./train/datasets/cifar10.ts";
+export type { EmojiOptions } from "./train/datasets/emoji.ts";
+export type { Split, SplitOptions } from "./train/datasets/image_set.ts";
+export type { MnistOptions } from "./train/datasets/mnist.ts";
+export type { TileOptions } from "./train/datasets/picture.ts";
+export type { AdamWStep } from "./train/optimizers/adamw.ts";
+export type { ImageRecords } from "./bank/bank.ts";
+export type { MaskConfig } from "./bank/config.ts";
+export type { JsonValue } from "./bank/encoders/encoder.ts";
+export type { ImageSource } from "./bank/image_source.ts";
+export type { RowRange } from "./bank/row_table.ts";
+export type { KeptPart, LowRankFactors } from "./bank/svd.ts";
+export type { SharedFactors } from "./bank/svd.ts";

@@ -39,6 +39,14 @@ export interface SnippetSet extends BankRecords {
   readonly snippets: Float32Array;
 }
 
+/** Snippets that follow each other in a bank. */
+export interface SnippetRange {
+  /** Index of the first. */
+  readonly first: number;
+  /** The snippets [count, d]. */
+  readonly rows: Tensor;
+}
+
 /**
  * A memory bank M of N snippets (GMem, section 4.1), on the GPU.
  *
@@ -73,6 +81,11 @@ export interface Bank extends Disposable {
    * read back and not checked: an index past the end means the last snippet.
    */
   gather(indices: Uint32Array | readonly number[] | Tensor): Tensor;
+  /**
+   * Yields all snippets in order as tensors [count, d] of norm 1, about `most` of them at a time, for
+   * work on the whole bank within bounded memory. The caller disposes each.
+   */
+  ranges(most: number): Generator<SnippetRange>;
   /**
    * Returns one snippet [d]. Waits for the GPU.
    *

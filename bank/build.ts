@@ -8,6 +8,10 @@ import type { ImageRecords, SnippetSet } from "./bank.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
+import { PartFile } from "./part_file.ts";
+
+/** Snippets that are copied at once from the part file. */
+const COPIED_ROWS = 4096;
 
 /** What is encoded, and by what. */
 export interface EncodeOptions {
@@ -29,6 +33,10 @@ export interface BuildOptions extends EncodeOptions {
  * Encodes all images of a source to a bank file, with one batch in memory at a time: snippet i is that
  * of image i. The file takes its name when it is complete; one that was there stays until then.
  *
+ * Snippets are kept beside it in `PATH.part` as they are made. A build that was killed goes on from
+ * there when it is called again with the same encoder and the same images, by number, size and names;
+ * with others it begins anew. The result is the same, bit for bit.
+ *
  * Throws what the encoder throws: a TypeError for images that it does not take, a RangeError that
  * names the image for one that has no direction; and a CheckpointError if the disk refuses.
  *
@@ -42,9 +50,24 @@ export interface BuildOptions extends EncodeOptions {
  */
 export async function buildBank(options: BuildOptions): Promise<void> {
   const { path, images } = options;
-  using writer = new BankWriter(path, { ...recordsOf(options), size: images.size });
-  for await (const rows of encodeInOrder(options)) writer.append(rows);
+  const records = recordsOf(options);
+  using part = await PartFile.open(`${path}.part`, {
+    key: JSON.stringify([records.encoder, images.size, images.imageSize, images.names ?? []]),
+    dim: records.dim,
+  });
+  try {
+    for await (const rows of encodeInOrder(options, part.rows)) part.append(rows);
+  } catch (error) {
+    // Images that the encoder refuses are to be changed first; the snippets may then be others.
+    if (error instanceof RangeError || error instanceof TypeError) part.remove();
+    throw error;
+  }
+  using writer = new BankWriter(path, { ...records, size: images.size });
+  for (let first = 0; first < images.size; first += COPIED_ROWS) {
+    writer.append(part.read(first, Math.min(COPIED_ROWS, images.size - first)));
+  }
   writer.commit();
+  part.remove();
 }
 
 /**
@@ -56,17 +79,20 @@ export async function encodeImages(options: EncodeOptions): Promise<SnippetSet> 
   const records = recordsOf(options);
   const snippets = new Float32Array(options.images.size * records.dim);
   let written = 0;
-  for await (const rows of encodeInOrder(options)) {
+  for await (const rows of encodeInOrder(options, 0)) {
     snippets.set(rows, written);
     written += rows.length;
   }
   return { ...records, snippets };
 }
 
-async function* encodeInOrder(options: EncodeOptions): AsyncGenerator<Float32Array> {
+async function* encodeInOrder(
+  options: EncodeOptions,
+  start: number,
+): AsyncGenerator<Float32Array> {
   const { images: source, encoder, onProgress } = options;
   const { channels, imageSize } = source;
-  for await (const { first, count, images } of readInOrder(source)) {
+  for await (const { first, count, images } of readInOrder(source, start)) {
     const shape = { count, channels, height: imageSize, width: imageSize, firstIndex: first };
     yield await encoder.encode(images, shape);
     onProgress?.(first + count);

@@ -4,7 +4,8 @@
  * | tensor | type | shape | what |
  * |---|---|---|---|
  * | `snippets` | F32, or read as F16, BF16 | [N, d] | full bank: snippets of norm 1 |
- * | `coefficients` | F32, or read as F16, BF16 | [N, r] | low-rank bank: C = U S^½ |
+ * | `coefficients` | F32, F16 or I8, or read as BF16 | [N, r] | low-rank bank: C = U S^½ |
+ * | `coefficient_scales` | F32 | [r] | low-rank bank: factors of the columns of C (for I8) |
  * | `basis` | F32 | [d, r] | low-rank bank: B = V S^½ |
  * | `singular_values` | F32 | [r] | low-rank bank: S |
  * | `mean` | F32 | [d] | low-rank bank: μ |
@@ -48,6 +49,15 @@ const VERSION = "1";
 
 /** Prefix of the encoder's weights among the tensors. */
 const ENCODER = "encoder.";
+
+/** The factors of the columns of C, for coefficients stored as whole numbers. */
+const SCALES = "coefficient_scales";
+
+/** The largest whole number that I8 holds on both sides of zero. */
+const INT8_MOST = 127;
+
+/** How the coefficients of a low-rank bank are stored: 4, 2 or 1 bytes each. */
+export type CoefficientStorage = "f32" | "f16" | "int8";
 
 /** A low-rank bank in memory. */
 export interface LowRankSet extends BankRecords, LowRankFactors {}
@@ -94,6 +104,7 @@ export class BankFile implements SnippetSource, Disposable {
   readonly texts: readonly string[] | undefined;
   readonly #file: SafetensorsFile;
   #factors: SharedFactors | undefined;
+  #scales: Float32Array | undefined;
 
   private constructor(file: SafetensorsFile) {
     this.#file = file;
@@ -160,7 +171,7 @@ export class BankFile implements SnippetSource, Disposable {
       );
     }
     if (rank !== undefined) {
-      const coefficients = this.#file.readRange("coefficients", first * rank, count * rank);
+      const coefficients = this.#readCoefficients(first, count);
       const rows = reconstructRows(coefficients, this.#readFactors());
       try {
         return normalizeSnippets(rows, { dim, firstIndex: first });
@@ -204,7 +215,7 @@ export class BankFile implements SnippetSource, Disposable {
           "expected a low-rank bank",
       );
     }
-    const coefficients = this.#file.readFloat32("coefficients");
+    const coefficients = this.#readCoefficients(0, this.size);
     const factors = { ...this.#readFactors(), coefficients };
     const problem = findFactorProblem(factors);
     if (problem !== undefined) throw bankError(path, problem);
@@ -214,6 +225,14 @@ export class BankFile implements SnippetSource, Disposable {
   /** Closes the file; what was read stays. */
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
+  }
+
+  #readCoefficients(first: number, count: number): Float32Array {
+    const rank = this.rank!;
+    const coefficients = this.#file.readRange("coefficients", first * rank, count * rank);
+    if (!this.#file.has(SCALES)) return coefficients;
+    const scales = this.#scales ??= this.#file.readFloat32(SCALES);
+    return coefficients.map((value, i) => value * scales[i % rank]!);
   }
 
   #readFactors(): SharedFactors {
@@ -309,22 +328,131 @@ export function writeBank(path: string, bank: SnippetSet): void {
   writer.commit();
 }
 
+/** A low-rank bank that is written piece by piece. */
+export interface LowRankDeclaration extends BankRecords {
+  /** Number of snippets N. */
+  readonly size: number;
+  /** Mean, basis and singular values. */
+  readonly shared: SharedFactors;
+  /** How coefficients are stored: as they are by default, or rounded to fewer bytes. */
+  readonly storage?: CoefficientStorage;
+  /** Largest magnitude of each column of C [r]; `int8` needs it, and takes 1/127 of it for a step. */
+  readonly columnMaxima?: Float64Array;
+}
+
+/**
+ * Writes a low-rank bank piece by piece, for coefficients that are not in memory at once. The file
+ * takes its name in {@linkcode LowRankWriter.commit}; without it, nothing is left of it.
+ *
+ * @example
+ * ```ts ignore
+ * const { shared, project } = await fitFactors(file, { rank: 64 });
+ * using writer = new LowRankWriter("low.safetensors", { size: file.size, shared, storage: "f16" });
+ * for await (const { rows } of readRows(file)) writer.append(project(rows));
+ * writer.commit();
+ * ```
+ */
+export class LowRankWriter implements Disposable {
+  readonly #writer: SafetensorsWriter;
+  readonly #storage: CoefficientStorage;
+  readonly #steps: Float32Array;
+
+  /**
+   * Begins a file with everything but the coefficients.
+   *
+   * Throws a TypeError for `int8` without the maxima of the r columns, and a
+   * {@linkcode CheckpointError} if the records do not fit the size, or if the disk refuses.
+   */
+  constructor(path: string, bank: LowRankDeclaration) {
+    const { size, shared: { mean, basis, singularValues }, storage = "f32", columnMaxima } = bank;
+    const dim = mean.length, rank = singularValues.length;
+    if (storage === "int8" && columnMaxima?.length !== rank) {
+      throw new TypeError(
+        `Cannot store coefficients as int8: there are ${
+          columnMaxima?.length ?? 0
+        } column maxima, ` +
+          `expected ${rank}`,
+      );
+    }
+    this.#storage = storage;
+    // A column of zeros alone keeps them with any step.
+    this.#steps = Float32Array.from(columnMaxima ?? [], (most) => most > 0 ? most / INT8_MOST : 1);
+    const records = storedRecords(path, { ...bank, dim });
+    const tensors: [string, SafetensorsTensor][] = [
+      ["basis", { dtype: "F32", shape: [dim, rank], data: basis }],
+      ["singular_values", { dtype: "F32", shape: [rank], data: singularValues }],
+      ["mean", { dtype: "F32", shape: [dim], data: mean }],
+      ...records.tensors,
+    ];
+    if (storage === "int8") {
+      tensors.push([SCALES, { dtype: "F32", shape: [rank], data: this.#steps }]);
+    }
+    const dtype = ({ f32: "F32", f16: "F16", int8: "I8" } as const)[storage];
+    this.#writer = new SafetensorsWriter(
+      path,
+      [["coefficients", { dtype, shape: [size, rank] }], ...tensors],
+      { metadata: records.metadata },
+    );
+    try {
+      for (const [key, { data }] of tensors) this.#writer.append(key, data);
+    } catch (error) {
+      this.#writer[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Adds the coefficients [n, r] of the next snippets.
+   *
+   * Throws a RangeError if `f16` cannot hold one, and a {@linkcode CheckpointError} for more snippets
+   * than were declared or when the disk refuses.
+   */
+  append(coefficients: Float32Array): void {
+    this.#writer.append("coefficients", this.#stored(coefficients));
+  }
+
+  /**
+   * Gives the file its name, replacing any file there.
+   *
+   * Throws a {@linkcode CheckpointError} if coefficients are missing or the disk refuses.
+   */
+  commit(): void {
+    this.#writer.commit();
+  }
+
+  /** Removes the unfinished file unless it was committed. */
+  [Symbol.dispose](): void {
+    this.#writer[Symbol.dispose]();
+  }
+
+  #stored(coefficients: Float32Array): ArrayBufferView {
+    if (this.#storage === "f32") return coefficients;
+    if (this.#storage === "int8") {
+      const steps = this.#steps, rank = steps.length;
+      return Int8Array.from(coefficients, (value, i) => Math.round(value / steps[i % rank]!));
+    }
+    const halves = new Float16Array(coefficients);
+    const wrong = halves.findIndex((value) => !Number.isFinite(value));
+    if (wrong >= 0) {
+      throw new RangeError(
+        `Cannot store coefficients as f16: one is ${coefficients[wrong]}, expected at most 65504`,
+      );
+    }
+    return halves;
+  }
+}
+
 /**
  * Writes a low-rank bank, all or nothing.
  *
  * Throws a {@linkcode CheckpointError} if the records do not fit or the disk refuses.
  */
 export function writeLowRankBank(path: string, bank: LowRankSet): void {
-  const { mean, basis, singularValues, coefficients } = bank;
-  const dim = mean.length, rank = singularValues.length, size = coefficients.length / rank;
-  const records = storedRecords(path, { ...bank, size, dim });
-  writeSafetensors(path, [
-    ["coefficients", { dtype: "F32", shape: [size, rank], data: coefficients }],
-    ["basis", { dtype: "F32", shape: [dim, rank], data: basis }],
-    ["singular_values", { dtype: "F32", shape: [rank], data: singularValues }],
-    ["mean", { dtype: "F32", shape: [dim], data: mean }],
-    ...records.tensors,
-  ], { metadata: records.metadata });
+  const { coefficients, ...shared } = bank;
+  const size = coefficients.length / bank.singularValues.length;
+  using writer = new LowRankWriter(path, { ...bank, size, shared });
+  writer.append(coefficients);
+  writer.commit();
 }
 
 function bankError(path: string, problem: { key?: string; state: string }): CheckpointError {
@@ -373,7 +501,12 @@ function readTableShape(file: SafetensorsFile, key: string): [number, number] {
 /** Returns d after a check that the other factors of a low-rank bank are of d and r. */
 function readLowRankDim(file: SafetensorsFile, rank: number): number {
   const dim = file.has("mean") ? file.entry("mean").shape[0] ?? 0 : 0;
-  const expected = { mean: [dim], basis: [dim, rank], singular_values: [rank] };
+  const expected = {
+    mean: [dim],
+    basis: [dim, rank],
+    singular_values: [rank],
+    ...(file.has(SCALES) ? { [SCALES]: [rank] } : {}),
+  };
   for (const [key, shape] of Object.entries(expected)) {
     const found = file.has(key) ? `[${file.entry(key).shape.join(", ")}]` : "missing";
     if (found !== `[${shape.join(", ")}]` || dim === 0) {

@@ -8,15 +8,18 @@ import type { Device } from "../kernels/core/device.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import {
   type AddedRecord,
+  type BankRecords,
   checkAddedSnippet,
   checkMix,
   type SnippetMix,
+  type SnippetRange,
   type SnippetSet,
 } from "./bank.ts";
 import { BankFile, writeBank } from "./file.ts";
 import { lerpSnippets } from "./interpolate.ts";
 import { findSnippetProblem } from "./normalize.ts";
-import { TableBank } from "./table_bank.ts";
+import type { RowSource } from "./row_table.ts";
+import { rowsInMemory, TableBank } from "./table_bank.ts";
 
 /**
  * A full bank: snippets [N, d] on the GPU, 4·N·d bytes.
@@ -29,38 +32,53 @@ import { TableBank } from "./table_bank.ts";
  * ```
  */
 export class FullBank extends TableBank {
-  private constructor(device: Device, bank: SnippetSet) {
-    const { dim, snippets } = bank;
-    super(device, { dim, rows: snippets, width: dim, records: bank });
+  private constructor(device: Device, bank: { source: RowSource; records: BankRecords }) {
+    super(device, { dim: bank.source.width, ...bank });
   }
 
   /**
    * Makes a bank of snippets in memory.
    *
    * Throws a TypeError if the snippets are not whole rows or the records do not fit them, and a
-   * RangeError that names the snippet if one is not finite or not of norm 1, or if the bank is larger
-   * than the device can bind at once.
+   * RangeError that names the snippet if one is not finite or not of norm 1.
    */
   static from(device: Device, bank: SnippetSet): FullBank {
     const problem = findSnippetProblem(bank.snippets, { dim: bank.dim });
     if (problem !== undefined) throw new RangeError(`Cannot make a bank: ${problem.state}`);
-    return new FullBank(device, bank);
+    return new FullBank(device, { source: rowsInMemory(bank.snippets, bank.dim), records: bank });
   }
 
   /**
-   * Loads a bank from a safetensors file.
+   * Loads a bank from a safetensors file, 16 MB at a time.
    *
-   * Throws a CheckpointError that says what is wrong with the file, a TypeError if it holds a
-   * low-rank bank, and a RangeError if the bank is larger than the device can bind at once.
+   * Throws a CheckpointError that says what is wrong with the file, and a TypeError if it holds a
+   * low-rank bank.
    */
   static load(device: Device, path: string): FullBank {
     using file = BankFile.open(path);
-    return new FullBank(device, file.readFull());
+    if (file.rank !== undefined) {
+      throw new TypeError(
+        `Cannot load bank ${JSON.stringify(path)} as a full one: its rank is ${file.rank}, ` +
+          "expected a full bank",
+      );
+    }
+    const { size, dim: width } = file;
+    const source = {
+      size,
+      width,
+      rows: (first: number, count: number) => file.rows(first, count),
+    };
+    return new FullBank(device, { source, records: file.records });
   }
 
   /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. */
   override gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
     return this.takeRows(indices);
+  }
+
+  /** Yields views of all snippets in order; see `Bank.ranges`. */
+  override ranges(most: number): Generator<SnippetRange> {
+    return this.rowRanges(most);
   }
 
   /** Adds the snippet [d] of a new image; see `ExtensibleBank.addExternal`. */

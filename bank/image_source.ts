@@ -18,6 +18,48 @@ export interface ImageSource extends ImageRecords {
   read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
 }
 
+/** One of several equal parts, numbered from 1: of 10 images, shard 2 of 3 has those of 3, 4 and 5. */
+export interface Shard {
+  /** Which part, from 1 to {@linkcode Shard.count}. */
+  readonly number: number;
+  /** Number of parts. */
+  readonly count: number;
+}
+
+/**
+ * The images of one shard, in order; all shards one after the other are the whole source. Classes
+ * keep their numbers.
+ *
+ * Throws a RangeError unless the shard is one of 1 … count and has an image.
+ */
+export function shardOf(source: ImageSource, shard: Shard): ImageSource {
+  const { number, count } = shard;
+  if (!Number.isInteger(count) || !Number.isInteger(number) || number < 1 || number > count) {
+    throw new RangeError(
+      `Cannot take shard ${number} of ${count}: expected whole numbers, the first from 1 to the second`,
+    );
+  }
+  const begin = Math.floor((number - 1) * source.size / count);
+  const end = Math.floor(number * source.size / count);
+  if (begin === end) {
+    throw new RangeError(
+      `Cannot take shard ${number} of ${count}: there are ${source.size} images, expected as many ` +
+        "as shards",
+    );
+  }
+  const { imageSize, channels, names, labels, classes, texts } = source;
+  return {
+    size: end - begin,
+    imageSize,
+    channels,
+    names: names?.slice(begin, end),
+    labels: labels && Int32Array.from({ length: end - begin }, (_, i) => labels[begin + i]!),
+    classes,
+    texts: texts?.slice(begin, end),
+    read: (indices) => source.read(indices.map((index) => begin + index)),
+  };
+}
+
 /** A batch of images in the order of their source. */
 export interface SourceBatch {
   /** Index of the first image. */
@@ -31,9 +73,9 @@ export interface SourceBatch {
 /** Images that are read at once: enough to hide the wait for the GPU, and few megabytes. */
 const BATCH_SIZE = 256;
 
-/** Reads all images of a source in order, in batches. */
-export async function* readInOrder(source: ImageSource): AsyncGenerator<SourceBatch> {
-  for (let first = 0; first < source.size; first += BATCH_SIZE) {
+/** Reads the images of a source in order, in batches, from the one of index `start` on. */
+export async function* readInOrder(source: ImageSource, start = 0): AsyncGenerator<SourceBatch> {
+  for (let first = start; first < source.size; first += BATCH_SIZE) {
     const count = Math.min(BATCH_SIZE, source.size - first);
     const indices = Uint32Array.from({ length: count }, (_, i) => first + i);
     yield { first, count, images: await source.read(indices) };

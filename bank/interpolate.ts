@@ -21,6 +21,24 @@ export interface MixOptions {
   readonly ratio?: number;
 }
 
+/** One of the snippets that {@linkcode interpolateSnippets} makes. */
+export interface BetweenSnippet {
+  /** How it was made, such as `slerp 0.25`. */
+  readonly name: string;
+  /** The snippet [d]. */
+  readonly snippet: Float32Array;
+}
+
+/** How {@linkcode interpolateSnippets} goes. */
+export interface BetweenOptions {
+  /** Straight line, great circle, halves, or a random half each (GMem, appendix C). */
+  readonly mode: "lerp" | "slerp" | "concat" | "mask";
+  /** Snippets from the first to the second, both counted, for `lerp` and `slerp`; at least 2. */
+  readonly steps: number;
+  /** Seed of the choice of dimensions, for `mask`. */
+  readonly seed: number | bigint;
+}
+
 /** Sine of the angle below which two snippets count as parallel. */
 const LEAST_SINE = 1e-6;
 
@@ -104,6 +122,27 @@ export function mixSnippets(
   const order = permutation(first.length, seed, 0);
   const chosen = new Set(order.subarray(0, Math.floor(ratio * first.length)));
   return choose(first, second, (i) => chosen.has(i));
+}
+
+/**
+ * Makes all snippets of a way from one [d] to another: one for each step of `lerp` and `slerp`, with
+ * both ends; one for `concat` and `mask`.
+ *
+ * Throws what the functions of those names throw.
+ */
+export function interpolateSnippets(
+  first: Float32Array,
+  second: Float32Array,
+  options: BetweenOptions,
+): BetweenSnippet[] {
+  const { mode, steps, seed } = options;
+  if (mode === "concat") return [{ name: mode, snippet: concatSnippets(first, second) }];
+  if (mode === "mask") return [{ name: mode, snippet: mixSnippets(first, second, { seed }) }];
+  const between = mode === "lerp" ? lerpSnippets : slerpSnippets;
+  return Array.from({ length: steps }, (_, step) => {
+    const alpha = step / (steps - 1);
+    return { name: `${mode} ${alpha}`, snippet: between(first, second, { alpha }) };
+  });
 }
 
 function choose(

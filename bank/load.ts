@@ -13,12 +13,13 @@ import { LowRankBank } from "./low_rank_bank.ts";
 /**
  * Loads the bank of a safetensors file, full or low-rank.
  *
- * Throws a CheckpointError that says what is wrong with the file, and a RangeError if the bank is
- * larger than the device can bind at once.
+ * Throws a CheckpointError that says what is wrong with the file.
  */
 export function loadBank(device: Device, path: string): ExtensibleBank {
+  return isLowRank(path) ? LowRankBank.load(device, path) : FullBank.load(device, path);
+}
+
+function isLowRank(path: string): boolean {
   using file = BankFile.open(path);
-  return file.rank === undefined
-    ? FullBank.from(device, file.readFull())
-    : LowRankBank.from(device, file.readLowRank());
+  return file.rank !== undefined;
 }

@@ -8,10 +8,16 @@ import type { Device } from "../kernels/core/device.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
 import { linear } from "../kernels/linear/mod.ts";
-import { type AddedRecord, checkAddedSnippet, checkMix, type SnippetMix } from "./bank.ts";
+import {
+  type AddedRecord,
+  checkAddedSnippet,
+  checkMix,
+  type SnippetMix,
+  type SnippetRange,
+} from "./bank.ts";
 import { BankFile, type LowRankSet, writeLowRankBank } from "./file.ts";
 import { externalCoefficients, findFactorProblem, mixRows, type SharedFactors } from "./svd.ts";
-import { TableBank } from "./table_bank.ts";
+import { rowsInMemory, TableBank } from "./table_bank.ts";
 
 /**
  * A low-rank bank: snippet i is c_i Bᵀ + μ (GMem, equation 9), normalised. On the GPU are the
@@ -41,7 +47,7 @@ export class LowRankBank extends TableBank {
           `${dim * rank} for [${dim}, ${rank}]`,
       );
     }
-    super(device, { dim, rows: coefficients, width: rank, records: bank });
+    super(device, { dim, source: rowsInMemory(coefficients, rank), records: bank });
     this.rank = rank;
     this.#factors = { mean, basis, singularValues };
     this.#basis = device.unscoped(() => device.tensor(basis, [dim, rank]));
@@ -52,8 +58,7 @@ export class LowRankBank extends TableBank {
    * Makes a bank of factors in memory, such as `factorize` returns, and of records.
    *
    * Throws a TypeError if the factors or the records do not fit each other, and a RangeError if a
-   * value is not finite, a singular value is not positive, or the coefficients are more than the
-   * device can bind at once.
+   * value is not finite or a singular value is not positive.
    */
   static from(device: Device, bank: LowRankSet): LowRankBank {
     const problem = findFactorProblem(bank);
@@ -66,8 +71,8 @@ export class LowRankBank extends TableBank {
   /**
    * Loads a bank from a safetensors file.
    *
-   * Throws a CheckpointError that says what is wrong with the file, a TypeError if it holds a
-   * full bank, and a RangeError if the bank is larger than the device can bind at once.
+   * Throws a CheckpointError that says what is wrong with the file, and a TypeError if it
+   * holds a full bank.
    */
   static load(device: Device, path: string): LowRankBank {
     using file = BankFile.open(path);
@@ -76,9 +81,18 @@ export class LowRankBank extends TableBank {
 
   /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. 2·B·d·r operations. */
   override gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
-    return this.#basis.device.scope(() =>
-      l2Normalize(linear(this.takeRows(indices), this.#basis, { bias: this.#mean }))
-    );
+    return this.#basis.device.scope(() => this.#reconstruct(this.takeRows(indices)));
+  }
+
+  /** Yields all snippets in order, reconstructed on the GPU; see `Bank.ranges`. */
+  override *ranges(most: number): Generator<SnippetRange> {
+    for (const { first, rows: coefficients } of this.rowRanges(most)) {
+      try {
+        yield { first, rows: this.#basis.device.scope(() => this.#reconstruct(coefficients)) };
+      } finally {
+        coefficients.dispose();
+      }
+    }
   }
 
   /**
@@ -104,6 +118,10 @@ export class LowRankBank extends TableBank {
       ...this.#factors,
       coefficients: await this.readRows(),
     });
+  }
+
+  #reconstruct(coefficients: Tensor): Tensor {
+    return l2Normalize(linear(coefficients, this.#basis, { bias: this.#mean }));
   }
 
   /** Releases what is on the GPU. */

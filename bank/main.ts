@@ -5,72 +5,87 @@
  */
 
 import process from "node:process";
-import { type CommandDefinition, parseArguments, selectCommand } from "../cli/arguments.ts";
-import { BANK_BUILD_COMMAND, BANK_INSPECT_COMMAND, BANK_PROGRAM } from "../cli/commands.ts";
+import { parseArguments, selectCommand, UsageError } from "../cli/arguments.ts";
+import {
+  BANK_ADD_COMMAND,
+  BANK_BUILD_COMMAND,
+  BANK_COMPRESS_COMMAND,
+  BANK_EXPORT_COMMAND,
+  BANK_IMPORT_COMMAND,
+  BANK_INSPECT_COMMAND,
+  BANK_INTERPOLATE_COMMAND,
+  BANK_MERGE_COMMAND,
+  BANK_NEAREST_COMMAND,
+  BANK_PROGRAM,
+} from "../cli/commands.ts";
+import { plotEnergy, plotMap } from "../cli/plot.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";
 import { type Config, configReference, parseConfig } from "../train/config.ts";
+import { loadConfig } from "../train/load_config.ts";
+import type { ImageSet } from "../train/datasets/image_set.ts";
+import { tileImages } from "../train/datasets/picture.ts";
+import { encodePng } from "../train/datasets/png.ts";
 import { loadData } from "../train/load_data.ts";
-import { buildBank } from "./build.ts";
+import { type Bank, checkIndices } from "./bank.ts";
+import { buildBank, encodeImages } from "./build.ts";
+import { compressBank, compressionReads } from "./compress.ts";
+import type { Encoder } from "./encoders/encoder.ts";
 import { PixelPca } from "./encoders/pixel_pca.ts";
-import { BankFile, writeLowRankBank } from "./file.ts";
-import type { ImageSource } from "./image_source.ts";
+import { storedEncoder } from "./encoders/stored.ts";
+import { BankFile, writeBank, writeLowRankBank } from "./file.ts";
+import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
 import { type BankSummary, describeBank, inspectBank } from "./inspect.ts";
-import { factorize } from "./svd.ts";
+import { interpolateSnippets } from "./interpolate.ts";
+import { loadBank } from "./load.ts";
+import { mergeBanks } from "./merge.ts";
+import { writeNpy } from "./npy.ts";
+import { indexOfName, nearestSnippets } from "./retrieve.ts";
+import { mapSnippets } from "./snippet_map.ts";
+import { factorize, readRows } from "./svd.ts";
+import { importTorchBank } from "./torch.ts";
 
-const BUILD_COMMAND = {
-  ...BANK_BUILD_COMMAND,
-  options: {
-    config: {
-      type: "string",
-      value: "FILE",
-      description: "YAML configuration whose sections data and bank, and train.seed, count",
-    },
-    ...BANK_BUILD_COMMAND.options,
-    dim: {
-      type: "integer",
-      minimum: 1,
-      description: "Length of a snippet; stands for --set bank.dim",
-    },
-    resolution: {
-      type: "integer",
-      minimum: 1,
-      description: "Side in pixels to which images are shrunk; stands for --set bank.resolution",
-    },
-    set: {
-      type: "string",
-      short: "s",
-      value: "KEY=VALUE",
-      multiple: true,
-      description: "Take this value for a key of the configuration",
-    },
-  },
-} as const satisfies CommandDefinition;
+const COMMANDS: Readonly<
+  Record<keyof typeof BANK_PROGRAM.commands, (args: readonly string[]) => void | Promise<void>>
+> = {
+  build,
+  inspect,
+  import: importBank,
+  compress,
+  merge,
+  add,
+  interpolate,
+  nearest,
+  export: exportBank,
+};
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
 
 async function main(): Promise<void> {
   const { command, args } = selectCommand(BANK_PROGRAM, Deno.args);
-  if (command === "build") await build(args);
-  else inspect(args);
+  await COMMANDS[command](args);
 }
 
 async function build(args: readonly string[]): Promise<void> {
-  const { options } = parseArguments(BUILD_COMMAND, args, { details: configReference });
+  const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configReference });
   const { out, rank, json } = options;
-  const config = await readConfig(options.config, [
+  const shard = options.shard === undefined ? undefined : parseShard(options.shard);
+  const overrides = [
     ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
     ...(options.dim ? [`bank.dim=${options.dim}`] : []),
     ...(options.resolution ? [`bank.resolution=${options.resolution}`] : []),
     ...options.set,
-  ]);
-  const say = json ? () => {} : (line: string) => console.error(line);
+  ];
+  const config = options.config === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(options.config, { overrides });
+  const say = (line: string) => console.error(line);
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   say(`device    ${device.profile.label}`);
   const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
-  const encoding = { device, images, bank: config.bank, json };
+  const encoding = { device, images, shard, bank: config.bank, json };
   if (rank === undefined) {
     await encode(encoding, out);
   } else {
@@ -89,17 +104,33 @@ async function build(args: readonly string[]): Promise<void> {
   show(inspectBank(file), json);
 }
 
+function parseShard(text: string): Shard {
+  const [, number, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (number === undefined) {
+    throw new UsageError(`Cannot read --shard ${text}: expected a part and their number, as 3/8`);
+  }
+  return { number: Number(number), count: Number(count) };
+}
+
 /** Fits the encoder to the images and writes their bank. */
 async function encode(
-  encoding: { device: Device; images: ImageSource; bank: Config["bank"]; json: boolean },
+  encoding: {
+    device: Device;
+    images: ImageSource;
+    shard: Shard | undefined;
+    bank: Config["bank"];
+    json: boolean;
+  },
   path: string,
 ): Promise<void> {
-  const { device, images, bank: { dim, resolution, whiten }, json } = encoding;
+  const { device, images, shard, bank: { dim, resolution, whiten }, json } = encoding;
+  const encoded = shard === undefined ? images : shardOf(images, shard);
   using progress = new Progress({
-    total: 2 * images.size,
+    total: images.size + encoded.size,
     stream: json ? process.stdout : process.stderr,
     json,
   });
+  // Every shard fits the same encoder, to all images.
   using encoder = await PixelPca.fit({
     device,
     images,
@@ -109,26 +140,223 @@ async function encode(
     onProgress: (done) => progress.advance(done),
   });
   await buildBank({
-    images,
+    images: encoded,
     encoder,
     path,
     onProgress: (done) => progress.advance(images.size + done),
   });
 }
 
-function inspect(args: readonly string[]): void {
-  const { options, positionals } = parseArguments(BANK_INSPECT_COMMAND, args);
-  using file = BankFile.open(positionals[0]!);
+function importBank(args: readonly string[]): void {
+  const { options, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
+  importTorchBank(positionals[0]!, { out: options.out });
+  using file = BankFile.open(options.out);
   show(inspectBank(file), options.json);
+}
+
+async function inspect(args: readonly string[]): Promise<void> {
+  const { options: { plot, json }, positionals } = parseArguments(BANK_INSPECT_COMMAND, args);
+  using file = BankFile.open(positionals[0]!);
+  const summary = inspectBank(file);
+  show(summary, json);
+  if (plot === undefined) return;
+  await writeText(`${plot}_energy.svg`, await plotEnergy(summary.spectrum.shares));
+  await writeText(`${plot}_map.svg`, await plotMap(await mapSnippets(file)));
+}
+
+async function compress(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_COMPRESS_COMMAND, args);
+  const { rank, energy, storage, out: path, json } = options;
+  if ((rank === undefined) === (energy === undefined)) {
+    throw new UsageError("Cannot compress a bank: expected either --rank or --energy");
+  }
+  using file = BankFile.open(positionals[0]!);
+  using progress = progressOf(compressionReads(file.size, storage), json);
+  const made = await compressBank(file, {
+    ...(rank === undefined ? { energy: energy! } : { rank }),
+    path,
+    storage,
+    onProgress: (done) => progress.advance(done),
+  });
+  progress.stop();
+  const { bytes, compared } = made;
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+  print(json, made, [
+    `rank      ${made.rank} keeps ${percent(made.energy)} of the energy`,
+    `storage   ${storage}, ${percent(bytes.after / bytes.before)} of ${bytes.before} bytes`,
+    `cosine    ${made.meanCosine.toFixed(6)} to the snippets before in the mean, ` +
+    `${made.leastCosine.toFixed(6)} at least, of ${compared}`,
+  ]);
+}
+
+async function merge(args: readonly string[]): Promise<void> {
+  const { options: { out: path, json }, positionals } = parseArguments(BANK_MERGE_COMMAND, args);
+  using opened = new DisposableStack();
+  const files = positionals.map((each) => opened.use(BankFile.open(each)));
+  using progress = progressOf(files.reduce((sum, { size }) => sum + size, 0), json);
+  await mergeBanks(files, { path, onProgress: (done) => progress.advance(done) });
+  progress.stop();
+  using file = BankFile.open(path);
+  show(inspectBank(file), json);
+}
+
+async function add(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_ADD_COMMAND, args);
+  const { bank: path, out = path, class: className, size, json } = options;
+  using device = await Device.open({ allowFallback: true });
+  using bank = loadBank(device, path);
+  using encoder = encoderOf(device, bank);
+  const label = className === undefined ? -1 : bank.classes.indexOf(className);
+  if (className !== undefined && label < 0) {
+    throw new RangeError(
+      `Cannot add to class ${className}: the bank has the classes ` +
+        `${bank.classes.join(", ") || "of no name"}`,
+    );
+  }
+  const images = await loadFiles(positionals, size ?? ownSize(encoder));
+  const { snippets } = await encodeImages({ images, encoder });
+  const added = positionals.map((name, i) => {
+    const snippet = snippets.slice(i * bank.dim, (i + 1) * bank.dim);
+    return { index: bank.addExternal(snippet, { name, label }), name };
+  });
+  await bank.save(out);
+  print(json, { added, path: out, size: bank.size }, [
+    ...added.map(({ index, name }) => `snippet   ${index} is ${name}`),
+    `bank      ${out}, ${bank.size} snippets`,
+  ]);
+}
+
+function interpolate(args: readonly string[]): void {
+  const { options, positionals } = parseArguments(BANK_INTERPOLATE_COMMAND, args);
+  const { bank, mode, steps, seed, out, json } = options;
+  using file = BankFile.open(bank);
+  const indices = positionals.map((word) => placeOf(file, word));
+  checkIndices(indices, file.size);
+  const [first, second] = indices.map((index) => file.rows(index, 1));
+  const between = interpolateSnippets(first!, second!, { mode, steps, seed });
+  const { encoder, encoderWeights } = file;
+  const names = between.map(({ name }) => `${indices.join(" to ")}, ${name}`);
+  const snippets = new Float32Array(between.flatMap(({ snippet }) => [...snippet]));
+  writeBank(out, { dim: file.dim, snippets, encoder, encoderWeights, names });
+  print(json, { path: out, names }, [
+    `bank      ${out}, ${names.length} snippets`,
+    ...names.map((name, i) => `snippet   ${i} is ${name}`),
+  ]);
+}
+
+async function nearest(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
+  const { count, metric, out, json } = options;
+  const overrides = [
+    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
+    ...options.set,
+  ];
+  const config = options.config === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(options.config, { overrides });
+  using device = await Device.open({ allowFallback: true, variants: config.device.variants });
+  using bank = loadBank(device, options.bank);
+  using encoder = encoderOf(device, bank);
+  const { train: images } = await loadData(config.data, {
+    seed: config.train.seed,
+    note: (line) => console.error(line),
+  });
+  const query = await loadFiles(positionals, config.data.imageSize);
+  const { snippets: queries } = await encodeImages({ images: query, encoder });
+  const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;
+  const rows = found.map((neighbour) => {
+    const name = bank.names?.[neighbour.index] ?? `snippet ${neighbour.index}`;
+    return { ...neighbour, name, image: imageOf(images, { index: neighbour.index, bank }) };
+  });
+  const shown = rows.filter(({ image }) => image >= 0).map(({ image }) => image);
+  if (shown.length === 0) {
+    throw new RangeError(
+      `Cannot draw the neighbours: none of them is among the ${images.size} configured images, ` +
+        "expected --config or --data that the bank was built from",
+    );
+  }
+  const pixels = [query.read(Uint32Array.of(0)), images.read(Uint32Array.from(shown))];
+  const picture = tileImages(new Float32Array(pixels.flatMap((each) => [...each])), {
+    columns: 1 + shown.length,
+    imageSize: images.imageSize,
+    channels: 3,
+    scale: Math.max(1, Math.floor(128 / images.imageSize)),
+  });
+  await Deno.writeFile(out, encodePng(picture));
+  print(json, { neighbours: rows.map(({ image: _, ...row }) => row), picture: out }, [
+    ...rows.map(({ index, cosine, distance, name }) =>
+      `${String(index).padStart(9)}  cosine ${cosine.toFixed(4)}  distance ${distance.toFixed(4)}` +
+      `  ${name}`
+    ),
+    `wrote     ${out}`,
+  ]);
+}
+
+async function exportBank(args: readonly string[]): Promise<void> {
+  const { options: { out, json }, positionals } = parseArguments(BANK_EXPORT_COMMAND, args);
+  using file = BankFile.open(positionals[0]!);
+  const { size, dim } = file;
+  if (out.endsWith(".npy")) {
+    await writeNpy(out, { shape: [size, dim], pieces: piecesOf(file) });
+  } else if (out.endsWith(".safetensors")) {
+    await mergeBanks([file], { path: out });
+  } else {
+    throw new UsageError(`Cannot export to ${out}: expected a name in .npy or .safetensors`);
+  }
+  print(json, { path: out, shape: [size, dim] }, [`wrote     ${out}, [${size}, ${dim}] f32`]);
+}
+
+async function* piecesOf(file: BankFile): AsyncGenerator<Float32Array> {
+  for await (const { rows } of readRows(file)) yield rows;
+}
+
+/** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
+function imageOf(images: ImageSource, snippet: { index: number; bank: Bank }): number {
+  const { index, bank } = snippet;
+  const name = bank.names?.[index];
+  if (images.names?.[index] === name && index < images.size) return index;
+  return name === undefined ? -1 : images.names?.indexOf(name) ?? -1;
+}
+
+/** The index that a word on the command line means: a number, or the name of an image. */
+function placeOf(file: BankFile, word: string): number {
+  return /^-?\d+$/.test(word) ? Number(word) : indexOfName(file, word);
+}
+
+function encoderOf(device: Device, bank: Bank): Encoder {
+  const encoder = storedEncoder(device, bank);
+  if (encoder !== undefined) return encoder;
+  throw new TypeError(
+    `Cannot encode an image for the bank: its encoder is ${bank.encoder?.kind ?? "not known"}, ` +
+      "expected one that is stored in the bank, pixel_pca",
+  );
+}
+
+function ownSize(encoder: Encoder): number {
+  return Number(encoder.description.preprocessing["size"]);
+}
+
+async function loadFiles(paths: readonly string[], imageSize: number): Promise<ImageSet> {
+  // Imported here alone, so that the other commands need no native image decoder.
+  const { loadImageFiles } = await import("../train/datasets/image_folder.ts");
+  return await loadImageFiles(paths, { imageSize });
+}
+
+function progressOf(total: number, json: boolean): Progress {
+  return new Progress({ total, stream: json ? process.stdout : process.stderr, json });
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(path, text);
+  console.error(`wrote     ${path}`);
+}
+
+function print(json: boolean, value: unknown, lines: readonly string[]): void {
+  console.log(json ? JSON.stringify(value) : lines.join("\n"));
 }
 
 function show(summary: BankSummary, json: boolean): void {
   console.log(json ? JSON.stringify(summary) : describeBank(summary).join("\n"));
-}
-
-async function readConfig(path: string | undefined, overrides: readonly string[]): Promise<Config> {
-  if (path === undefined) return parseConfig("", { overrides });
-  return parseConfig(await Deno.readTextFile(path), { name: path, overrides });
 }
 
 function removeIfThere(path: string): void {

@@ -5,45 +5,91 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
-import { formatShape, type Storage, Tensor } from "../kernels/core/tensor.ts";
-import { gatherRows } from "../kernels/embed_rows/mod.ts";
+import { formatShape, Tensor } from "../kernels/core/tensor.ts";
+import { gatherRows, gatherRowsOfParts } from "../kernels/embed_rows/mod.ts";
 import { checkIndices } from "./bank.ts";
 
-/** Rows of a bank [N, width]: taken by index, added at the end. Lives until it is disposed. */
+/** Rows that a {@linkcode RowTable} is filled with. */
+export interface RowSource {
+  /** Number of rows N, at least 1. */
+  readonly size: number;
+  /** Numbers in a row. */
+  readonly width: number;
+  /** Reads `count` rows [count, width] from the one of index `first` on. */
+  rows(first: number, count: number): Float32Array;
+}
+
+/** Rows [count, width] that lie in one part of a table. */
+export interface RowRange {
+  /** Index of the first row. */
+  readonly first: number;
+  /** The rows [count, width], a view; the caller disposes it. */
+  readonly rows: Tensor;
+}
+
+/** A tensor with room for rows, and how many it has. */
+interface Part {
+  /** Room for rows [capacity, width]. */
+  readonly room: Tensor;
+  /** The rows there are, a view of the room's first. */
+  rows: Tensor;
+}
+
+/** Bytes that are read and uploaded at once. */
+const UPLOAD_BYTES = 2 ** 24;
+
+/** A view begins at whole blocks of 256 bytes, which 64 rows of any width fill. */
+const ROW_BLOCK = 64;
+
+/**
+ * Rows of a bank [N, width]: taken by index, added at the end. Lives until it is disposed.
+ *
+ * Rows of more bytes than the device can bind at once lie in several parts, all full but the last.
+ */
 export class RowTable implements Disposable {
   /** Numbers in a row. */
   readonly width: number;
   readonly #device: Device;
-  /** Room for rows [capacity, width]. */
-  #room: Tensor;
-  /** The rows there are [N, width], a view of the room's first. */
-  #rows: Tensor;
+  readonly #parts: Part[] = [];
 
   /**
-   * Uploads rows [N, width].
+   * Uploads rows [N, width], 16 MB at a time.
    *
-   * Throws a TypeError if the values are not whole rows, and a RangeError if they are more than the
-   * device can bind at once.
+   * Throws a TypeError if there are no rows, a RangeError if one row is more than the device can bind
+   * at once, and what the source throws.
    */
-  constructor(device: Device, options: { rows: Float32Array; width: number }) {
-    const { rows, width } = options;
-    const size = rows.length / width;
-    if (!Number.isInteger(size) || size === 0) {
+  constructor(device: Device, source: RowSource) {
+    const { size, width } = source;
+    this.#device = device;
+    this.width = width;
+    if (!Number.isInteger(size) || size < 1) {
       throw new TypeError(
-        `Cannot make a table of ${rows.length} values: expected a positive multiple of the width ` +
+        `Cannot make a table of ${
+          size * width
+        } values: expected a positive multiple of the width ` +
           `${width}`,
       );
     }
-    this.#device = device;
-    this.width = width;
-    this.#room = this.#allocate(size);
-    this.#rows = viewOf(this.#room.storage, { first: 0, shape: [size, width] });
-    this.#rows.write(rows);
+    const atOnce = Math.max(1, Math.floor(UPLOAD_BYTES / (4 * width)));
+    try {
+      while (this.size < size) {
+        const first = this.size, count = Math.min(size - first, this.#mostRows);
+        const part = this.#addPart(count, count);
+        for (let done = 0; done < count; done += atOnce) {
+          const rows = Math.min(atOnce, count - done);
+          using target = viewOf(part.room, { first: done * width, shape: [rows, width] });
+          target.write(source.rows(first + done, rows));
+        }
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Number of rows N. */
   get size(): number {
-    return this.#rows.shape[0]!;
+    return this.#parts.reduce((sum, { rows }) => sum + rows.shape[0]!, 0);
   }
 
   /**
@@ -52,69 +98,115 @@ export class RowTable implements Disposable {
    * Throws a RangeError for an index on the CPU that the table does not have.
    */
   gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
-    if (indices instanceof Tensor) return gatherRows(this.#rows, indices);
+    if (indices instanceof Tensor) return this.#gather(indices);
     const checked = checkIndices(indices, this.size);
     const device = this.#device;
-    return device.scope(() => gatherRows(this.#rows, device.tensor(checked, [checked.length])));
+    return device.scope(() => this.#gather(device.tensor(checked, [checked.length])));
+  }
+
+  /**
+   * Views all rows in order, `most` of them at a time or fewer, without a copy. The caller disposes
+   * each view.
+   */
+  *ranges(most: number): Generator<RowRange> {
+    const { width } = this;
+    const step = Math.max(ROW_BLOCK, Math.floor(most / ROW_BLOCK) * ROW_BLOCK);
+    let before = 0;
+    for (const { room, rows } of this.#parts) {
+      const size = rows.shape[0]!;
+      for (let first = 0; first < size; first += step) {
+        const count = Math.min(step, size - first);
+        const view = viewOf(room, { first: first * width, shape: [count, width] });
+        yield { first: before + first, rows: view };
+      }
+      before += size;
+    }
   }
 
   /**
    * Adds a row [width] at the end and returns its index.
    *
-   * Throws a RangeError if the table would be larger than the device can bind at once.
+   * Throws what the GPU throws when there is no room, and the table stays as it was.
    */
   append(row: Float32Array): number {
     const { size, width } = this;
-    if (size === this.#room.shape[0]) this.#grow();
-    const { storage } = this.#room;
-    using added = viewOf(storage, { first: size * width, shape: [1, width] });
+    let part = this.#parts.at(-1)!;
+    if (part.rows.shape[0] === this.#mostRows) part = this.#addPart(ROW_BLOCK, 0);
+    else if (part.rows.shape[0] === part.room.shape[0]) part = this.#grow(part);
+    const count = part.rows.shape[0]!;
+    using added = viewOf(part.room, { first: count * width, shape: [1, width] });
     added.write(row);
-    this.#rows.dispose();
-    this.#rows = viewOf(storage, { first: 0, shape: [size + 1, width] });
+    part.rows.dispose();
+    part.rows = viewOf(part.room, { first: 0, shape: [count + 1, width] });
     return size;
   }
 
   /** Reads all rows [N, width]. Waits for the GPU. */
-  read(): Promise<Float32Array> {
-    return this.#rows.read();
+  async read(): Promise<Float32Array> {
+    if (this.#parts.length === 1) return await this.#parts[0]!.rows.read();
+    const all = new Float32Array(this.size * this.width);
+    let written = 0;
+    for (const { rows } of this.#parts) {
+      const values = await rows.read();
+      all.set(values, written);
+      written += values.length;
+    }
+    return all;
   }
 
   /** Releases the rows. */
   [Symbol.dispose](): void {
-    this.#rows.dispose();
-    this.#room.dispose();
+    for (const { room, rows } of this.#parts) {
+      rows.dispose();
+      room.dispose();
+    }
+    this.#parts.length = 0;
   }
 
+  /** Rows that one part can hold. */
   get #mostRows(): number {
     return Math.floor(this.#device.profile.maxBindingBytes / (4 * this.width));
   }
 
-  /** Makes room for a quarter more rows, so that the copies for many that come one by one are few. */
-  #grow(): void {
-    const { size, width } = this;
-    const wanted = size + 16 + Math.floor(size / 4);
-    const room = this.#allocate(Math.max(size + 1, Math.min(wanted, this.#mostRows)));
-    using begin = viewOf(room.storage, { first: 0, shape: [size, width] });
-    this.#device.copy(this.#rows, begin);
-    this.#room.dispose();
-    this.#room = room;
+  #gather(indices: Tensor): Tensor {
+    const parts = this.#parts.map(({ rows }) => rows);
+    return parts.length === 1 ? gatherRows(parts[0]!, indices) : gatherRowsOfParts(parts, indices);
   }
 
-  #allocate(rows: number): Tensor {
+  /** Adds a part at the end with room for `capacity` rows, of which `size` are there. */
+  #addPart(capacity: number, size: number): Part {
+    const part = this.#makePart(Math.min(capacity, this.#mostRows), size);
+    this.#parts.push(part);
+    return part;
+  }
+
+  /** Makes room for a quarter more rows, so that the copies for many that come one by one are few. */
+  #grow(part: Part): Part {
+    const size = part.rows.shape[0]!;
+    const grown = this.#makePart(Math.min(size + 16 + Math.floor(size / 4), this.#mostRows), size);
+    this.#device.copy(part.rows, grown.rows);
+    part.rows.dispose();
+    part.room.dispose();
+    this.#parts[this.#parts.length - 1] = grown;
+    return grown;
+  }
+
+  #makePart(capacity: number, size: number): Part {
     const { width } = this;
-    if (rows > this.#mostRows) {
+    if (capacity < 1) {
       throw new RangeError(
-        `Cannot hold a table ${formatShape([rows, width])} of ${rows * width * 4} bytes: this ` +
-          `device binds at most ${this.#device.profile.maxBindingBytes}, which is ` +
-          `${this.#mostRows} rows; a low-rank bank takes less`,
+        `Cannot hold a table of rows ${formatShape([1, width])} of ${width * 4} bytes: this ` +
+          `device binds at most ${this.#device.profile.maxBindingBytes}`,
       );
     }
-    return this.#device.unscoped(() => this.#device.empty([rows, width]));
+    const room = this.#device.unscoped(() => this.#device.empty([capacity, width]));
+    return { room, rows: viewOf(room, { first: 0, shape: [size, width] }) };
   }
 }
 
-/** A tensor over a part of a buffer, from the element `first` on. */
-function viewOf(storage: Storage, part: { first: number; shape: [number, number] }): Tensor {
+/** A tensor over a part of another one's buffer, from the element `first` on. */
+function viewOf(room: Tensor, part: { first: number; shape: [number, number] }): Tensor {
+  const { storage } = room;
   storage.retain();
   return new Tensor(storage, { shape: part.shape, dtype: "f32", offset: part.first * 4 });
 }

@@ -57,6 +57,16 @@ export interface Factorization extends LowRankFactors {
   readonly energy: number;
 }
 
+/** What {@linkcode fitFactors} returns. */
+export interface FittedFactors {
+  /** Mean, basis and singular values. */
+  readonly shared: SharedFactors;
+  /** Share of the sum of squared singular values that was kept. */
+  readonly energy: number;
+  /** Returns the coefficients [n, r] of snippets [n, d] of the source. */
+  project(rows: Float32Array): Float32Array;
+}
+
 /** Rows that are read at once. */
 const CHUNK_ROWS = 4096;
 
@@ -69,10 +79,9 @@ const LEAST_SINGULAR_VALUE = 1e-6;
 /**
  * Factors the snippets M [N, d] of a source: M − μ = U S Vᵀ, C = U S^½, B = V S^½ (GMem, section 4.3).
  *
- * The source is read twice and never held whole: once for the d × d covariance, whose eigenvectors
- * are V, and once for C = (M − μ) V S^-½. All in float64; memory is 16 d² bytes and C itself, time
- * N d² + 2 N d r operations. An eigenvalue carries the square of a singular value, so those below
- * 1e-8 of the largest are lost; they are below what f32 snippets hold.
+ * The source is read twice and never held whole: once by {@linkcode fitFactors}, and once for
+ * C = (M − μ) V S^-½. All in float64; memory is 16 d² bytes and C itself, time N d² + 2 N d r
+ * operations.
  *
  * Throws a RangeError if the rank is not from 1 to the number of singular values above 1e-6 of the
  * largest, or the energy is not above 0 and at most 1.
@@ -82,8 +91,33 @@ export async function factorize(
   options: FactorizeOptions,
 ): Promise<Factorization> {
   const { size, dim } = source;
+  const { shared, energy, project } = await fitFactors(source, options);
+  const rank = shared.singularValues.length;
+  const coefficients = new Float32Array(size * rank);
+  for await (const { first, rows } of readRows(source)) {
+    coefficients.set(project(rows), first * rank);
+    options.onProgress?.(size + first + rows.length / dim);
+  }
+  return { ...shared, coefficients, energy };
+}
+
+/**
+ * Finds what all snippets of a low-rank bank share, without their coefficients: reads the source once,
+ * for the d × d covariance, whose eigenvectors are V. In float64; memory is 16 d² bytes and one piece
+ * of 4,096 snippets, however many there are.
+ *
+ * An eigenvalue carries the square of a singular value, so those below 1e-8 of the largest are lost;
+ * they are below what f32 snippets hold.
+ *
+ * Throws what {@linkcode factorize} throws.
+ */
+export async function fitFactors(
+  source: SnippetSource,
+  options: FactorizeOptions,
+): Promise<FittedFactors> {
+  const { size, dim } = source;
   const moments = new Moments(dim);
-  for await (const { first, rows } of chunks(source)) {
+  for await (const { first, rows } of readRows(source)) {
     moments.add(rows);
     options.onProgress?.(first + rows.length / dim);
   }
@@ -100,17 +134,10 @@ export async function factorize(
       directions[k * dim + i] = vectors[k * dim + i]! / root;
     }
   }
-  const coefficients = new Float32Array(size * rank);
-  for await (const { first, rows } of chunks(source)) {
-    coefficients.set(projectRows(rows, { mean: centre, directions }), first * rank);
-    options.onProgress?.(size + first + rows.length / dim);
-  }
   return {
-    mean,
-    basis,
-    singularValues: new Float32Array(singular.subarray(0, rank)),
-    coefficients,
+    shared: { mean, basis, singularValues: new Float32Array(singular.subarray(0, rank)) },
     energy: squares(singular.subarray(0, rank)) / squares(singular),
+    project: (rows) => new Float32Array(projectRows(rows, { mean: centre, directions })),
   };
 }
 
@@ -178,7 +205,8 @@ export function mixRows(
   return first.map((value, i) => alpha * value + (1 - alpha) * second[i]!);
 }
 
-async function* chunks(
+/** Reads a source from front to back, 4,096 snippets at a time. */
+export async function* readRows(
   source: SnippetSource,
 ): AsyncGenerator<{ first: number; rows: Float32Array }> {
   for (let first = 0; first < source.size; first += CHUNK_ROWS) {

@@ -9,16 +9,14 @@ import type { Tensor } from "../kernels/core/tensor.ts";
 import type { AddedRecord, BankRecords, ExtensibleBank, SnippetMix } from "./bank.ts";
 import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
 import { RecordStore } from "./records.ts";
-import { RowTable } from "./row_table.ts";
+import { type RowRange, type RowSource, RowTable } from "./row_table.ts";
 
 /** A row for each snippet, and what is known of it. */
 export interface TableBankOptions {
   /** Length d of a snippet. */
   readonly dim: number;
   /** What the bank holds of each snippet [N, width]. */
-  readonly rows: Float32Array;
-  /** Numbers in a row. */
-  readonly width: number;
+  readonly source: RowSource;
   /** What belongs to the snippets. */
   readonly records: BankRecords;
 }
@@ -33,14 +31,13 @@ export abstract class TableBank implements ExtensibleBank {
   /**
    * Uploads the rows and copies the records.
    *
-   * Throws a TypeError if they do not fit each other, and a RangeError if the rows are more than the
-   * device can bind at once.
+   * Throws a TypeError if they do not fit each other, and what the source of the rows throws.
    */
   constructor(device: Device, options: TableBankOptions) {
-    const { dim, rows, width, records } = options;
+    const { dim, source, records } = options;
     this.dim = dim;
-    this.#records = new RecordStore(records, { size: rows.length / width, dim });
-    this.#table = new RowTable(device, { rows, width });
+    this.#records = new RecordStore(records, { size: source.size, dim });
+    this.#table = new RowTable(device, source);
   }
 
   /** Number of snippets N. */
@@ -81,6 +78,9 @@ export abstract class TableBank implements ExtensibleBank {
   /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. */
   abstract gather(indices: Uint32Array | readonly number[] | Tensor): Tensor;
 
+  /** Yields all snippets in order; see `Bank.ranges`. */
+  abstract ranges(most: number): Generator<RowRange>;
+
   /** Adds the snippet [d] of a new image; see `ExtensibleBank.addExternal`. */
   abstract addExternal(snippet: Float32Array, record?: AddedRecord): number;
 
@@ -104,6 +104,11 @@ export abstract class TableBank implements ExtensibleBank {
   /** Takes rows [B, width] by their indices [B], in the caller's scope. */
   protected takeRows(indices: Uint32Array | readonly number[] | Tensor): Tensor {
     return this.#table.gather(indices);
+  }
+
+  /** Yields views of all rows in order, at most `most` of them at a time. */
+  protected rowRanges(most: number): Generator<RowRange> {
+    return this.#table.ranges(most);
   }
 
   /** Reads two rows. Waits for the GPU. */
@@ -134,4 +139,13 @@ export abstract class TableBank implements ExtensibleBank {
     const { encoder, encoderWeights, names, labels, classes, texts } = this;
     return { encoder, encoderWeights, names, labels, classes, texts };
   }
+}
+
+/** Rows [N, width] in memory, as what a table is filled with. */
+export function rowsInMemory(values: Float32Array, width: number): RowSource {
+  return {
+    size: values.length / width,
+    width,
+    rows: (first, count) => values.subarray(first * width, (first + count) * width),
+  };
 }

@@ -7,6 +7,7 @@
 import { FullBank } from "../bank/full_bank.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
+import { countFlops } from "../model/cost.ts";
 import { SiT, type SiTOptions } from "../model/sit.ts";
 import { Trainer } from "../train/trainer.ts";
 
@@ -51,11 +52,7 @@ export const WORKLOADS: readonly Workload[] = [
 
 /** Flops of one training step: forward and twice that backward, matrix products and attention. */
 export function stepFlops({ batch, model }: Workload): number {
-  const { inputSize, channels, patchSize, width: D, depth } = model;
-  const tokens = (inputSize / patchSize) ** 2, patch = channels * patchSize ** 2;
-  const token = 2 * D * patch * 2 + depth * (2 * D * D * 12 + 4 * tokens * D);
-  const sample = depth * 2 * D * 6 * D + 2 * D * 2 * D + 2 * D * (256 + D + SNIPPET_DIM);
-  return 3 * batch * (tokens * token + sample);
+  return batch * countFlops(model).training;
 }
 
 /** A trainer on random images of the workload's sizes; the caller disposes it. */

@@ -52,6 +52,107 @@ export async function plotLoss(
     vconcat: panels,
     config: { axis: { titleFontSize: 12, labelFontSize: 11 }, font: "sans-serif" },
   };
+  return await drawSvg(spec);
+}
+
+/**
+ * Draws how much of the variance of a bank's snippets their first directions hold, and gives the SVG:
+ * `shares` of each direction, largest first.
+ *
+ * @throws {RangeError} when there are no shares.
+ */
+export async function plotEnergy(shares: readonly number[]): Promise<string> {
+  if (shares.length === 0) {
+    throw new RangeError("Cannot plot the energy: there are no directions, expected at least one");
+  }
+  let sum = 0;
+  const values = shares.map((share, index) => ({ directions: index + 1, kept: sum += share }));
+  return await drawSvg({
+    background: "white",
+    padding: 12,
+    width: WIDTH,
+    height: 280,
+    data: { values },
+    mark: { type: "line", color: LOSS_COLOUR, strokeWidth: 2, point: shares.length < 40 },
+    encoding: {
+      x: {
+        field: "directions",
+        type: "quantitative",
+        title: "rank: principal directions kept",
+        axis: { format: ",d", tickMinStep: 1 },
+        scale: { domain: [0, shares.length], nice: false },
+      },
+      y: {
+        field: "kept",
+        type: "quantitative",
+        title: "share of the variance kept",
+        axis: { format: "%" },
+        scale: { domain: [0, 1] },
+      },
+    },
+  });
+}
+
+/** One point of {@linkcode plotMap}. */
+export interface PlotPoint {
+  /** Horizontal coordinate. */
+  readonly x: number;
+  /** Vertical coordinate. */
+  readonly y: number;
+  /** Class, which gives the colour; empty for none. */
+  readonly className: string;
+}
+
+/** Classes that colours can tell apart. */
+const MOST_COLOURS = 20;
+
+/**
+ * Draws points on a plane, coloured by class, and gives the SVG. Beyond 20 classes the larger 19 have
+ * colours of their own.
+ *
+ * @throws {RangeError} when there are no points.
+ */
+export async function plotMap(points: readonly PlotPoint[]): Promise<string> {
+  if (points.length === 0) {
+    throw new RangeError("Cannot plot a map: there are no points, expected at least one");
+  }
+  const shown = withFewClasses(points);
+  const coloured = shown.some(({ className }) => className !== "");
+  return await drawSvg({
+    background: "white",
+    padding: 12,
+    width: WIDTH,
+    height: WIDTH,
+    data: { values: shown.map(({ x, y, className }) => ({ x, y, className })) },
+    mark: { type: "circle", size: 16, opacity: 0.7 },
+    encoding: {
+      x: { field: "x", type: "quantitative", title: "first principal component" },
+      y: { field: "y", type: "quantitative", title: "second principal component" },
+      color: coloured
+        ? {
+          field: "className",
+          type: "nominal",
+          title: "class",
+          scale: { scheme: "tableau20" },
+        }
+        : { value: LOSS_COLOUR },
+    },
+  });
+}
+
+function withFewClasses(points: readonly PlotPoint[]): PlotPoint[] {
+  const counts = new Map<string, number>();
+  for (const { className } of points) counts.set(className, (counts.get(className) ?? 0) + 1);
+  if (counts.size <= MOST_COLOURS) return [...points];
+  const kept = new Set(
+    [...counts].sort(([, a], [, b]) => b - a).slice(0, MOST_COLOURS - 1).map(([name]) => name),
+  );
+  return points.map((point) =>
+    kept.has(point.className) ? point : { ...point, className: "other classes" }
+  );
+}
+
+async function drawSvg(spec: TopLevelSpec): Promise<string> {
   const view = new View(parse(compile(spec).spec), { renderer: "none" });
   try {
     return await view.toSVG();

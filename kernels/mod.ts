@@ -61,16 +61,24 @@ export { type DType, type Shape, Tensor } from "./core/tensor.ts";
 
 export { add } from "./add/mod.ts";
 export { addRows } from "./add_rows/mod.ts";
-export { attention } from "./attention/mod.ts";
+export { adamwInto, type AdamwOptions, type AdamwSlabs } from "./adamw/mod.ts";
+export { attention, type AttentionOptions } from "./attention/mod.ts";
 export { combine, combineInto, type Term } from "./combine/mod.ts";
 export { alignmentLoss, cosineLoss, type CosineOptions } from "./cosine_loss/mod.ts";
 export { gatherRows } from "./embed_rows/mod.ts";
 export { embedTime, type EmbedTimeOptions } from "./embed_time/mod.ts";
 export { gelu } from "./gelu/mod.ts";
-export { guide } from "./guide/mod.ts";
+export { globalNorm, type GlobalNormOptions } from "./global_norm/mod.ts";
+export { guide, type GuideOptions } from "./guide/mod.ts";
 export { interpolate } from "./interpolate/mod.ts";
 export { l2Normalize } from "./l2_normalize/mod.ts";
-export { layerNorm, rmsNorm } from "./layer_norm/mod.ts";
+export {
+  layerNorm,
+  type LayerNormOptions,
+  type Norm,
+  rmsNorm,
+  type RmsNormOptions,
+} from "./layer_norm/mod.ts";
 export { columnSum, linear } from "./linear/mod.ts";
 export {
   maskSnippets,
@@ -79,10 +87,10 @@ export {
 } from "./mask_snippets/mod.ts";
 export { matmul, type MatmulInto, matmulInto, type MatmulOptions } from "./matmul/mod.ts";
 export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
-export { gate, modulate } from "./modulate/mod.ts";
+export { gate, type GateOptions, modulate, type ModulateOptions } from "./modulate/mod.ts";
 export { scaleBy } from "./multiply/mod.ts";
 export { patchify, unpatchify, type UnpatchifyOptions } from "./patchify/mod.ts";
-export { qkNorm } from "./qk_norm/mod.ts";
+export { qkNorm, type QkNormOptions } from "./qk_norm/mod.ts";
 export { randomNormal } from "./random_normal/mod.ts";
 export { resample, type ResampleOptions } from "./resample/mod.ts";
 export {
@@ -93,7 +101,19 @@ export {
   stackTransforms,
   type Transform,
 } from "./resample/transforms.ts";
-export { rope } from "./rope/mod.ts";
+export { rope, type RopeOptions } from "./rope/mod.ts";
 export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
+export type { BufferPool } from "./core/buffer_pool.ts";
+export type { Access } from "./core/kernel.ts";
+export type { Place } from "./core/parameter_store.ts";
+export type { Recorder } from "./core/recorder.ts";
+export type { StoredType } from "./core/stored_numbers.ts";
+export type { Storage } from "./core/tensor.ts";
+export type { MatmulSize } from "./matmul/variants.ts";
+export type { CounterOptions } from "./random_normal/counters.ts";
+export type { Size, Window } from "./resample/transforms.ts";
+export type { Pooled } from "./core/buffer_pool.ts";
+export type { Dispatch, TimeDispatch } from "./core/recorder.ts";
+export type { WriteParams } from "./core/recorder.ts";

@@ -205,7 +205,8 @@ export const interpolantSchema: z.ZodType<InterpolantConfig> = z.strictObject({
   }
 });
 
-function parseModelName(
+/** What a published name such as SiT-B/2 stands for; undefined for any other name. */
+export function parseModelName(
   name: string,
 ): (ModelSize & { patchSize: number; lightning: boolean }) | undefined {
   const match = /^(SiT|LightningDiT)-(S|B|L|XL)\/([1248])$/.exec(name);

@@ -9,7 +9,7 @@ import type { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
 
-/** Named tensors in a file: `SafetensorsFile` is one through {@linkcode safetensorsSource}. */
+/** Named tensors in a file, such as those that `openWeights` of `model/weights.ts` opens. */
 export interface TensorSource {
   /** The file, for errors. */
   readonly path: string;
@@ -63,7 +63,7 @@ export interface LoadOptions {
 
 /**
  * Copies a file's tensors into the parameters of the same names. Nothing is changed unless all fit:
- * missing, unexpected and mis-shaped names are listed in one `CheckpointError`.
+ * missing, unexpected, doubled and mis-shaped names are listed in one `CheckpointError`.
  */
 export function loadStateDict(
   store: ParameterStore,
@@ -72,8 +72,13 @@ export function loadStateDict(
 ): void {
   const { strict = true, select = () => true } = options;
   const found = new Map<string, string>();
-  for (const key of source.keys()) if (select(key)) found.set(canonicalName(key), key);
   const problems: string[] = [];
+  for (const key of source.keys()) {
+    if (!select(key)) continue;
+    const name = canonicalName(key), before = found.get(name);
+    if (before !== undefined) problems.push(`both ${before} and ${key} are ${name}`);
+    found.set(name, key);
+  }
   for (const [name, { shape }] of store.entries()) {
     const key = found.get(name);
     if (key === undefined) problems.push(`missing ${name} ${formatShape(shape)}`);

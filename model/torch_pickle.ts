@@ -99,6 +99,27 @@ export class TorchTensor {
     });
     return isContiguous(shape, strides) ? numbers : gather(numbers, shape, strides);
   }
+
+  /**
+   * As {@linkcode TorchTensor.readFloat32} for `count` entries of the outermost axis from the one of
+   * index `first` on, for tensors that should not be in memory at once.
+   *
+   * Also throws a RangeError when the tensor does not have them.
+   */
+  readRows(first: number, count: number): Float32Array {
+    const { storage, offset, strides } = this.#place;
+    const [size = 0, ...rest] = this.shape;
+    if (
+      !Number.isInteger(first) || !Number.isInteger(count) || first < 0 || count < 0 ||
+      first + count > size
+    ) {
+      throw new RangeError(
+        `Cannot read ${count} rows from ${first} on of a tensor [${this.shape}]: expected rows within`,
+      );
+    }
+    const place = { storage, offset: offset + first * (strides[0] ?? 0), strides };
+    return makeTensor({ ...place, shape: [count, ...rest] }).readFloat32();
+  }
 }
 
 /** What a checkpoint holds: a dict is a Map, a list or a tuple is an array, None is null. */

@@ -76,14 +76,14 @@ export function draw(options: DrawOptions): Drawn {
   const { config, onStep } = options;
   const { device } = options.model;
   return device.scope(() => {
-    const network = countEvaluations(guidedNetwork(options));
+    const { network, evaluations } = guidedNetwork(options);
     const noise = startingNoise(options);
     const path = resolvePath(options);
     const step = onStep ? { onStep } : {};
     const ode = ODE_SAMPLERS[config.sampler], sde = SDE_SAMPLERS[config.sampler];
     if (ode) {
       const images = ode(network, noise, { ...path, ...step, times: times(options) });
-      return { images, evaluations: network.evaluations };
+      return { images, evaluations: evaluations() };
     }
     if (!sde) throw new RangeError(`Cannot draw with ${config.sampler}: its steps are not fixed`);
     const { steps, diffusion, lastStep, lastStepSize, seed } = config;
@@ -95,29 +95,41 @@ export function draw(options: DrawOptions): Drawn {
       lastStep,
       lastStepSize,
       seed,
+      firstSample: options.firstSample ?? 0,
     });
-    return { images, evaluations: network.evaluations };
+    return { images, evaluations: evaluations() };
   });
 }
 
 /** As {@linkcode draw} with any sampler, the adaptive `dopri5` included. */
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
   if (options.config.sampler !== "dopri5") return draw(options);
-  const network = countEvaluations(guidedNetwork(options));
-  const noise = startingNoise(options);
+  const { network, evaluations, nothing } = guidedNetwork(options);
+  using noise = startingNoise(options);
+  using _ = nothing;
   const grid = times(options);
   const images = await sampleDopri5(network, noise, {
     ...resolvePath(options),
     times: [grid[0]!, grid.at(-1)!],
   });
-  noise.dispose();
-  return { images, evaluations: network.evaluations };
+  return { images, evaluations: evaluations() };
 }
 
-function guidedNetwork(options: DrawOptions): Network {
+interface GuidedNetwork {
+  /** What the sampler integrates. */
+  readonly network: Network;
+  /** How often the model ran for it so far. */
+  readonly evaluations: () => number;
+  /** The null condition, if there is guidance. */
+  readonly nothing?: Tensor;
+}
+
+function guidedNetwork(options: DrawOptions): GuidedNetwork {
   const { model, condition, config: { guidance } } = options;
-  const conditional = conditionedNetwork(model, condition);
-  if (guidance.scale === 1) return conditional;
+  const conditional = countEvaluations(conditionedNetwork(model, condition));
+  if (guidance.scale === 1) {
+    return { network: conditional, evaluations: () => conditional.evaluations };
+  }
   const { device } = model;
   const nothing = "classes" in model.options.condition
     ? device.tensor(
@@ -125,11 +137,16 @@ function guidedNetwork(options: DrawOptions): Network {
       condition.shape,
     )
     : device.tensor(new Float32Array(condition.elements), condition.shape);
-  return guided(conditional, conditionedNetwork(model, nothing), {
-    scale: guidance.scale,
-    interval: guidance.interval,
-    channels: guidance.channels === "all" ? "all" : 3,
-  });
+  const unconditional = countEvaluations(conditionedNetwork(model, nothing));
+  return {
+    network: guided(conditional, unconditional, {
+      scale: guidance.scale,
+      interval: guidance.interval,
+      channels: guidance.channels === "all" ? "all" : 3,
+    }),
+    evaluations: () => conditional.evaluations + unconditional.evaluations,
+    nothing,
+  };
 }
 
 function startingNoise({ model, condition, config, firstSample = 0 }: DrawOptions): Tensor {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { loadBank } from "../bank/load.ts";
 import { parseArguments } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands.ts";
@@ -26,6 +26,12 @@ import { drawAdaptive } from "./draw.ts";
 const BATCH = 64;
 /** Width in pixels that the picture should about have. */
 const PICTURE_WIDTH = 640;
+/** Weights whose shapes tell what a model was trained with. */
+const LABEL_WEIGHT = "y_embedder.embedding_table.weight";
+const SNIPPET_WEIGHTS = {
+  linear: "condition_projection.linear.weight",
+  mlp3: "condition_projection.net.0.weight",
+} as const;
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
 
@@ -39,14 +45,17 @@ async function main(): Promise<void> {
       ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
       ...(options.steps ? [`sample.steps=${options.steps}`] : []),
       ...(options.count ? [`sample.count=${options.count}`] : []),
-      `sample.seed=${options.seed}`,
+      ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
+      ...options.set,
     ],
   });
+  // Before the long work, which a folder that cannot be made would waste.
+  await Deno.mkdir(dirname(options.out), { recursive: true });
   using device = await Device.open({
     allowFallback: config.device.allowCpuDriver,
     variants: config.device.variants,
   });
-  if (!options.json) console.error(`device  ${device.profile.label}`);
+  console.error(`device  ${device.profile.label}`);
   using conditions = await openConditions({ device, config, checkpoint, bank: options.bank });
   using store = new ParameterStore(device, { seed: config.train.seed });
   const model = new SiT(
@@ -86,13 +95,13 @@ async function main(): Promise<void> {
   });
   await Deno.writeFile(options.out, encodePng(picture));
   const seconds = (performance.now() - started) / 1000;
-  const result = { out: options.out, count, step: state.step, evaluations, seconds };
-  if (options.json) console.log(JSON.stringify(result));
-  else {
-    console.error(
-      `wrote   ${options.out}: ${count} images by ${config.sample.sampler}, ` +
-        `${evaluations} network evaluations each (NFE), ${seconds.toFixed(1)} s`,
-    );
+  console.error(
+    `wrote   ${options.out}: ${count} images by ${config.sample.sampler}, ` +
+      `${evaluations} network evaluations each (NFE), ${seconds.toFixed(1)} s`,
+  );
+  if (options.json) {
+    const { step } = state;
+    console.log(JSON.stringify({ out: options.out, count, step, evaluations, seconds }));
   }
 }
 
@@ -119,7 +128,8 @@ async function openConditions(
     );
   if (config.model.conditioning === "label") {
     if (path) throw new TypeError("Cannot use --bank: the model is guided by labels");
-    const classes = labelClasses(checkpoint);
+    // One row more than there are classes: the null class.
+    const classes = shapeInCheckpoint(checkpoint, LABEL_WEIGHT)[0]! - 1;
     return {
       classes,
       dim: 0,
@@ -127,10 +137,14 @@ async function openConditions(
       [Symbol.dispose]() {},
     };
   }
-  const bank = await loadBank(
-    device,
-    path ?? config.bank.path ?? join(resolve(checkpoint, ".."), "bank.safetensors"),
-  );
+  const file = path ?? config.bank.path ?? join(dirname(checkpoint), "bank.safetensors");
+  const bank = loadBank(device, file);
+  const expected = shapeInCheckpoint(checkpoint, SNIPPET_WEIGHTS[config.model.snippetEmbedding])[1];
+  if (bank.dim !== expected) {
+    throw new TypeError(
+      `Cannot guide ${checkpoint} by ${file}: its snippets have ${bank.dim} components, expected ${expected}`,
+    );
+  }
   return {
     classes: 0,
     dim: bank.dim,
@@ -139,8 +153,8 @@ async function openConditions(
   };
 }
 
-/** The number of classes that a checkpoint was trained with, read off its table of labels. */
-function labelClasses(checkpoint: string): number {
+/** Shape of a weight in a checkpoint. */
+function shapeInCheckpoint(checkpoint: string, name: string): readonly number[] {
   using file = SafetensorsFile.open(join(checkpoint, "ema.safetensors"));
-  return file.entry("y_embedder.embedding_table.weight").shape[0]! - 1;
+  return file.entry(name).shape;
 }

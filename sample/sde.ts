@@ -36,6 +36,8 @@ export interface SdeOptions extends SamplerOptions {
   readonly lastStepSize?: number;
   /** Seed of the noise. Default 0. */
   readonly seed?: number;
+  /** Identity of the first image: image i draws the same noise whatever the batch. Default 0. */
+  readonly firstSample?: number;
   /** Distance from the ends of time where the path is singular; the official value by default. */
   readonly epsilon?: number;
   /** Standard-normal noise [B, C, H, W] of a step, instead of noise drawn from `seed`. */
@@ -89,7 +91,7 @@ interface Process {
 }
 
 function makeProcess(network: Network, options: SdeOptions): Process {
-  const { steps = 50, lastStep = "mean", lastStepSize = 0.04, seed = 0, onStep } = options;
+  const { steps = 50, lastStep = "mean", lastStepSize = 0.04, seed = 0, firstSample = 0, onStep } = options;
   const { form, norm = 1 } = options.diffusion ?? { form: "sigma" };
   const { interpolant, prediction } = resolvePath(options);
   const sde = { form, lastStepSize: lastStep === "none" ? 0 : lastStepSize };
@@ -132,7 +134,7 @@ function makeProcess(network: Network, options: SdeOptions): Process {
           seed,
           stream: Stream.Sampler,
           step: step + 1,
-          firstSample: 0,
+          firstSample,
         }),
     run(x, advance) {
       const state = integrate(x, { times, onStep }, advance);

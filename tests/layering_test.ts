@@ -12,7 +12,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "kernels/common/": [],
   "kernels/": ["kernels/core/", "kernels/common/"],
   "model/": KERNEL_FILES,
-  "bank/": [...KERNEL_FILES, "model/tokenizers/"],
+  "bank/": [...KERNEL_FILES, "model/tokenizers/", "model/torch_file.ts"],
   "sample/": [...KERNEL_FILES, "model/", "bank/"],
   "evaluate/": [...KERNEL_FILES, "model/", "bank/", "sample/"],
   "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],
@@ -118,7 +118,7 @@ function allowedFor(path: string): readonly string[] {
   const folder = Object.keys(FOLDERS).filter((each) => path.startsWith(each))
     .sort((a, b) => b.length - a.length)[0];
   assert.ok(folder, `${path} is in none of the folders ${Object.keys(FOLDERS).join(", ")}`);
-  if (MAIN.test(path)) return MAIN_MAY_IMPORT;
+  if (MAIN.test(path)) return [folder, ...MAIN_MAY_IMPORT];
   if (folder !== "kernels/") return [folder, ...FOLDERS[folder]!];
   const op = path.split("/")[1]!;
   return [

@@ -126,7 +126,10 @@ gpuTest(
     assert.equal(unknown.rows.length, 1);
 
     const absent = await verifyFile(device, `${FIXTURES}/sit_absent.safetensors`);
-    assert.match(failedQuantities(absent).join(), /^file: Cannot read file .*sit_absent\.safetensors/);
+    assert.match(
+      failedQuantities(absent).join(),
+      /^file: Cannot read file .*sit_absent\.safetensors/,
+    );
   },
 );
 
@@ -204,24 +207,27 @@ for (const [name, sizes] of Object.entries(SIZES)) {
   });
 }
 
-async function runCommand(...args: string[]): Promise<{ code: number; lines: string[] }> {
+async function runCommand(
+  ...args: string[]
+): Promise<{ code: number; lines: string[]; errors: string }> {
   const main = fileURLToPath(new URL("./parity/main.ts", import.meta.url));
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", main, ...args],
   }).output();
-  return { code, lines: new TextDecoder().decode(stdout).trimEnd().split("\n") };
+  const [text, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trimEnd());
+  return { code, lines: text!.split("\n"), errors: errors! };
 }
 
 gpuTest("deno task verify ends with the count and exits by it", async () => {
   const bank = `${FIXTURES}/memory_bank_svd.safetensors`;
   const good = await runCommand(bank);
-  assert.equal(good.code, 0);
+  assert.equal(good.code, 0, good.errors);
   assert.match(good.lines.at(-1)!, /^\d\d passed, 0 failed$/);
   const count = good.lines.filter((line) => line.endsWith("  pass")).length;
   assert.equal(good.lines.at(-1), `${count} passed, 0 failed`);
 
   const bad = await runCommand("--summary", bank, "mystery.safetensors");
-  assert.equal(bad.code, 1);
+  assert.equal(bad.code, 1, bad.errors);
   assert.equal(bad.lines.at(-1), `${count} passed, 1 failed`);
   assert.equal(bad.lines.at(-2), "  mystery file: FAIL not covered");
 

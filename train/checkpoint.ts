@@ -12,7 +12,8 @@ import { join } from "node:path";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import type { SiT } from "../model/sit.ts";
-import { loadStateDict, safetensorsSource, saveStateDict } from "../model/state_dict.ts";
+import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
+import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** What `state.json` holds. */
@@ -130,14 +131,39 @@ export function loadCheckpoint(
   return state;
 }
 
-/** Loads the weights in a safetensors file into a model; `CheckpointError` when they do not fit. */
-export function loadWeights(path: string, model: SiT): void {
-  withFile(path, (file) => loadStateDict(model.parameters, safetensorsSource(file)));
+/** How {@linkcode loadWeights} reads a file. */
+export interface LoadWeightsOptions extends OpenWeightsOptions {
+  /** The file's time runs from data to noise (REPA, first GMem release). Default `false`. */
+  readonly reversed?: boolean | undefined;
+}
+
+/**
+ * Loads the weights in a `.safetensors`, `.pt` or `.pth` file into a model; `CheckpointError` when
+ * they do not fit.
+ */
+export function loadWeights(path: string, model: SiT, options: LoadWeightsOptions = {}): void {
+  using weights = openWeights(path, options);
+  loadStateDict(model.parameters, options.reversed ? reverseTime(weights) : weights);
+}
+
+/** Starts a trainer from the weights in a file, as {@linkcode loadWeights} reads it. */
+export function initializeFrom(
+  path: string,
+  run: { trainer: Trainer; model: SiT },
+  options: LoadWeightsOptions = {},
+): void {
+  loadWeights(path, run.model, options);
+  run.trainer.optimizer.resetAverages();
 }
 
 function withFile(path: string, use: (file: SafetensorsFile) => void): void {
   using file = SafetensorsFile.open(path);
-  use(file);
+  try {
+    use(file);
+  } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
+    throw new CheckpointError(`Cannot load ${path}: ${(cause as Error).message}`, { path, cause });
+  }
 }
 
 async function saveTensors(

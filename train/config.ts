@@ -6,8 +6,8 @@
  * Defaults are those of SiT and of the GMem paper where the two agree (learning rate 1e-4, betas
  * 0.9 and 0.999, no weight decay, EMA 0.9999, uniform times); where they differ, those of GMem (no
  * variance half, clipping at 1, mask ratio 0.4). The released GMem code trains with learning rate
- * 2e-4, second beta 0.95, logit-normal times and a cosine loss: `configs/gmem_sit_xl.yaml` shows
- * how to ask for it.
+ * 2e-4, second beta 0.95, logit-normal times and a cosine loss: `optimizer.learningRate`,
+ * `optimizer.beta2`, `interpolant.timeDistribution` and `interpolant.cosineLoss` ask for it.
  *
  * @module
  */
@@ -34,13 +34,13 @@ export interface DeviceConfig {
 
 /** The `data` section: the images. */
 export interface DataConfig {
-  /** emoji is built in; folder reads image files; latents reads safetensors shards of a tokenizer. */
-  readonly kind: "emoji" | "folder" | "mnist" | "cifar10" | "latents";
+  /** emoji is built in; folder reads image files; mnist and cifar10 read their binary files. */
+  readonly kind: "emoji" | "folder" | "mnist" | "cifar10";
   /** Folder that holds the data; emoji needs none. */
   readonly path: string | null;
-  /** Side of the square image, or of the latent, in pixels. */
+  /** Side of the square image in pixels. */
   readonly imageSize: number;
-  /** Channels of the image or the latent: 1 is grey, 3 is colour. */
+  /** Channels of the image: 1 is grey, 3 is colour. */
   readonly channels: number;
   /** Images never trained on: a share below 1, or a number of images from 1 up. */
   readonly heldOut: number;
@@ -132,16 +132,16 @@ const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
 });
 
 const dataSchema: z.ZodType<DataConfig> = z.strictObject({
-  kind: z.enum(["emoji", "folder", "mnist", "cifar10", "latents"]).default("emoji")
+  kind: z.enum(["emoji", "folder", "mnist", "cifar10"]).default("emoji")
     .describe(
-      "emoji is built in; folder reads image files; latents reads safetensors shards of a tokenizer",
+      "emoji is built in; folder reads image files; mnist and cifar10 read their binary files",
     ),
   path: z.string().nullable().default(null)
     .describe("Folder that holds the data; emoji needs none"),
   imageSize: z.int().min(1).default(32)
-    .describe("Side of the square image, or of the latent, in pixels"),
+    .describe("Side of the square image in pixels"),
   channels: z.int().min(1).default(3)
-    .describe("Channels of the image or the latent: 1 is grey, 3 is colour"),
+    .describe("Channels of the image: 1 is grey, 3 is colour"),
   heldOut: z.number().min(0).default(0)
     .describe("Images never trained on: a share below 1, or a number of images from 1 up"),
   flip: z.boolean().default(false)
@@ -237,7 +237,7 @@ function configSchema(name: string): z.ZodType<Config> {
       });
     }
     const pixels = bank.resolution ** 2 * data.channels;
-    if (bank.path === null && data.kind !== "latents" && bank.dim > pixels) {
+    if (bank.path === null && bank.dim > pixels) {
       context.addIssue({
         code: "custom",
         path: ["bank", "dim"],

@@ -57,9 +57,5 @@ async function loadImages(config: DataConfig, note: (line: string) => void): Pro
       if (skipped.length > 0) note(`skipped ${skipped.length} files, kept ${images.size}`);
       return images;
     }
-    case "latents":
-      throw new RangeError(
-        "Cannot load data.kind latents: there is no loader of latents in this version",
-      );
   }
 }

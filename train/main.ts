@@ -4,9 +4,9 @@
  * @module
  */
 
-import { join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
-import { parseArguments } from "../cli/arguments.ts";
+import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands.ts";
 import { plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
@@ -15,12 +15,14 @@ import { runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";
 import {
   findCheckpoint,
+  initializeFrom,
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { type Config, configReference, parseConfig, resolveConfig } from "./config.ts";
+import { type Config, configReference, resolveConfig } from "./config.ts";
+import { loadConfig } from "./load_config.ts";
 import { loadData } from "./load_data.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
@@ -28,46 +30,43 @@ import { buildRun, type Run } from "./run.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 
-let runDirectory: string | undefined;
+/** The run's folder, once there is something in it to go on from. */
+let startedDirectory: string | undefined;
 
-await runCommand(main, {
-  debug: Deno.args.includes("--debug"),
-  hint: (error) => {
-    const last = runDirectory && listedCheckpoints(runDirectory).at(-1)?.path;
-    if (error.name === "NonFiniteLossError") {
-      return last
-        ? `The last good checkpoint is ${last}; lower optimizer.learningRate and go on from it with --resume ${runDirectory}`
-        : "There is no checkpoint yet; lower optimizer.learningRate and start again";
-    }
-    return last ? `Go on with: deno task train --resume ${runDirectory}` : undefined;
-  },
-});
-
-function listedCheckpoints(directory: string): { path: string }[] {
-  try {
-    return listCheckpoints(directory);
-  } catch {
-    return [];
-  }
-}
+await runCommand(main, { debug: Deno.args.includes("--debug"), hint: adviseAfter });
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(TRAIN_COMMAND, Deno.args, {
     details: configReference,
   });
+  const { resume, init, reversed, json } = options;
+  if (init !== undefined && resume !== undefined) {
+    throw new UsageError("Cannot take weights from --init: --resume has those of the run already");
+  }
+  if (reversed && init === undefined) {
+    throw new UsageError("Cannot reverse the time of a new network: expected --init FILE");
+  }
+  if (resume !== undefined && positionals.length > 0) {
+    throw new UsageError(
+      `Cannot resume with ${
+        positionals[0]
+      }: a run keeps its configuration, expected --set for keys to change`,
+    );
+  }
   const overrides = [
     ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
     ...(options.steps ? [`train.steps=${options.steps}`] : []),
-    ...(options.set ?? []),
+    ...options.set,
   ];
-  const resumed = options.resume ? findCheckpoint(options.resume) : undefined;
+  const resumed = resume === undefined ? undefined : findCheckpoint(resume);
   const config = resumed
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
-    : await readConfig(positionals[0] ?? DEFAULT_CONFIG, overrides);
-  runDirectory = resumed ? resolve(resumed, "..") : config.train.runDirectory;
-  await Deno.mkdir(runDirectory, { recursive: true });
+    : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
+  const directory = resumed ? dirname(resumed) : config.train.runDirectory;
+  if (!resumed) requireNoCheckpoint(directory);
 
-  const say = options.json ? () => {} : (line: string) => console.error(line);
+  // Standard output is kept for the results that --json asks for.
+  const say = (line: string) => console.error(line);
   using device = await Device.open({
     allowFallback: config.device.allowCpuDriver,
     variants: config.device.variants,
@@ -78,13 +77,26 @@ async function main(): Promise<void> {
   }
   const { train, heldOut } = await loadData(config.data, { seed: config.train.seed, note: say });
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
-  using run = await buildRun({ device, config, train, runDirectory, note: say });
+  await Deno.mkdir(directory, { recursive: true });
+  using run = await buildRun({
+    device,
+    config,
+    train,
+    runDirectory: directory,
+    resume: resumed !== undefined,
+    note: say,
+  });
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
+  if (init !== undefined) {
+    initializeFrom(init, run, { reversed });
+    say(`weights ${init}`);
+  }
   if (resumed) {
     loadCheckpoint(resumed, run);
-    say(`resume  ${resumed}`);
+    say(`resume  ${resumed}, of ${config.train.steps} steps`);
   }
-  await trainRun({ run, config, directory: runDirectory, json: options.json ?? false, say });
+  const result = await trainRun({ run, config, directory, json, say });
+  if (!result) return;
 
   if (run.bank && run.encoder) {
     const report = await reportConditioning({
@@ -94,16 +106,47 @@ async function main(): Promise<void> {
       config,
       heldOut,
     });
-    const file = join(runDirectory, "report.json");
-    await Deno.writeTextFile(file, JSON.stringify(report, null, 2));
+    await Deno.writeTextFile(join(directory, "report.json"), JSON.stringify(report, null, 2));
     for (const line of describeReport(report)) say(line);
+    if (json) console.log(JSON.stringify({ ...result, report }));
+  } else if (json) {
+    console.log(JSON.stringify(result));
   }
 }
 
-async function readConfig(path: string, overrides: readonly string[]): Promise<Config> {
-  return parseConfig(await Deno.readTextFile(path), { name: path, overrides });
+/** A fresh run among the checkpoints of another would later be resumed from the wrong one. */
+function requireNoCheckpoint(directory: string): void {
+  const last = lastCheckpoint(directory);
+  if (last === undefined) return;
+  throw new UsageError(
+    `Cannot start a run in ${directory}: it holds ${last}, expected a folder without checkpoints. ` +
+      `Go on with that run by --resume ${directory}, ` +
+      "or choose another folder by --set train.runDirectory=DIR",
+  );
 }
 
+function lastCheckpoint(directory: string): string | undefined {
+  try {
+    return listCheckpoints(directory).at(-1)?.path;
+  } catch {
+    return undefined; // There is no such folder yet.
+  }
+}
+
+/** What to do after an error that stopped a run. */
+function adviseAfter(error: Error): string | undefined {
+  if (startedDirectory === undefined) return undefined;
+  const last = lastCheckpoint(startedDirectory);
+  const diverged = error.name === "NonFiniteLossError";
+  if (last === undefined) {
+    return diverged ? "There is no checkpoint yet; start again with a lower rate" : undefined;
+  }
+  const rate = diverged ? " --set optimizer.learningRate=LOWER" : "";
+  return `The last good checkpoint is ${last}; ` +
+    `go on from it with: deno task train --resume ${startedDirectory}${rate}`;
+}
+
+/** Trains to the end and returns what was written, or undefined when Ctrl-C ended it early. */
 async function trainRun(
   { run, config, directory, json, say }: {
     run: Run;
@@ -112,11 +155,11 @@ async function trainRun(
     json: boolean;
     say: (line: string) => void;
   },
-): Promise<void> {
+): Promise<{ step: number; checkpoint: string; picture: string; plot: string } | undefined> {
   const { trainer, model } = run;
   const { steps, logEvery, syncEvery, sampleEvery, checkpointEvery } = config.train;
-  const log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
-  using preview = new Preview({ run, config, directory: join(directory, "samples") });
+  using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
+  const preview = new Preview({ run, config, directory: join(directory, "samples") });
   using progress = new Progress({
     total: steps,
     start: trainer.step,
@@ -126,11 +169,12 @@ async function trainRun(
   const interrupt = new AbortController();
   const onInterrupt = () => interrupt.abort();
   Deno.addSignalListener("SIGINT", onInterrupt);
-  const started = performance.now();
-  let saved = -1;
+  startedDirectory = directory;
+  const first = trainer.step, started = performance.now();
+  let checkpoint = "", saved = -1;
   const save = async () => {
     if (saved === trainer.step) return;
-    await saveCheckpoint(directory, { trainer, model, config });
+    checkpoint = await saveCheckpoint(directory, { trainer, model, config });
     saved = trainer.step;
   };
   try {
@@ -151,27 +195,25 @@ async function trainRun(
       if (due(checkpointEvery)) await save();
     }
     await save();
-    await writeLossPlot(directory);
-    if (interrupt.signal.aborted) {
-      progress.stop();
-      say(`stopped after step ${trainer.step}; go on with: deno task train --resume ${directory}`);
-      Deno.exit(0);
-    }
-    const picture = await preview.write();
-    progress.stop();
-    say(`trained ${steps} steps in ${formatDuration((performance.now() - started) / 1000)}`);
-    say(`wrote   ${picture}, ${join(directory, "loss.svg")}, checkpoint of step ${trainer.step}`);
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
-    log[Symbol.dispose]();
   }
+  const plot = join(directory, "loss.svg");
+  const logged = await readRunLog(join(directory, "log.jsonl"));
+  if (logged.length > 0) await Deno.writeTextFile(plot, await plotLoss(logged));
+  progress.stop();
+  if (trainer.step < steps) {
+    say(`stopped after step ${trainer.step} and saved ${checkpoint}`);
+    say(`go on with: deno task train --resume ${directory}`);
+    return undefined;
+  }
+  const picture = await preview.write();
+  const seconds = (performance.now() - started) / 1000;
+  say(`trained ${trainer.step - first} steps in ${formatDuration(seconds)}`);
+  say(`wrote   ${picture}, ${plot}, ${checkpoint}`);
+  return { step: trainer.step, checkpoint, picture, plot };
 }
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
-}
-
-async function writeLossPlot(directory: string): Promise<void> {
-  const records = await readRunLog(join(directory, "log.jsonl"));
-  await Deno.writeTextFile(join(directory, "loss.svg"), await plotLoss(records));
 }

@@ -14,7 +14,7 @@ const PICTURE_WIDTH = 640;
  * Pictures of samples in the course of a run, always from the same snippets (or labels) and noise:
  * rows of training images alternate with rows of samples that were given their snippets.
  */
-export class Preview implements Disposable {
+export class Preview {
   readonly #run: Run;
   readonly #config: Config;
   readonly #directory: string;
@@ -69,9 +69,6 @@ export class Preview implements Disposable {
     await Deno.writeFile(path, encodePng(picture));
     return path;
   }
-
-  /** Nothing is held between pictures. */
-  [Symbol.dispose](): void {}
 }
 
 /** Puts a row of `above` over each row of `below`, both [count, …], `columns` images in a row. */

@@ -61,7 +61,9 @@ export async function reportConditioning(
   const noise = new Random(config.sample.seed, Stream.Noise)
     .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
   const real = await encodeSet(encoder, dataset, dataset.size);
-  const unseen = heldOut && await encodeSet(encoder, heldOut, Math.min(heldOut.size, count));
+  // A covariance takes two images.
+  const unseen = heldOut && heldOut.size > 1 &&
+    await encodeSet(encoder, heldOut, Math.min(heldOut.size, count));
   const statistics = (vectors: Float32Array) => new GaussianStatistics(bank.dim).add(vectors);
   const distance = (vectors: Float32Array) =>
     frechetDistance(statistics(vectors), statistics(real));
@@ -73,7 +75,7 @@ export async function reportConditioning(
     frechet: {
       samples: distance(encoded),
       noise: distance(await encoder.encode(noise, shape(count))),
-      heldOut: unseen && distance(unseen),
+      heldOut: unseen ? distance(unseen) : undefined,
     },
   };
 }

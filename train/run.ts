@@ -77,9 +77,14 @@ export async function buildRun(options: {
   config: Config;
   train: ImageSet;
   runDirectory: string;
+  /** Take the bank that the run was started with; a fresh run builds its own. */
+  resume: boolean;
   note: (line: string) => void;
 }): Promise<Run> {
   const { device, config, train } = options;
+  if (config.model.repa !== null) {
+    throw new RangeError("Cannot train with model.repa: this version has no alignment loss");
+  }
   const snippets = config.model.conditioning === "snippet" ? await prepareBank(options) : undefined;
   const bank = snippets?.bank;
   const store = new ParameterStore(device, { seed: config.train.seed });
@@ -139,13 +144,13 @@ export async function buildRun(options: {
   };
 }
 
-/** The bank of a run: the configured file, the one that an earlier start built, or a new one. */
+/** The bank of a run: the configured file, the one that a resumed run has, or a new one. */
 async function prepareBank(
-  { device, config, train, runDirectory, note }: Parameters<typeof buildRun>[0],
+  { device, config, train, runDirectory, resume, note }: Parameters<typeof buildRun>[0],
 ): Promise<{ bank: Bank; encoder: Encoder | undefined }> {
   const { path, dim, resolution, whiten } = config.bank;
   const built = join(runDirectory, "bank.safetensors");
-  const file = path ?? (exists(built) ? built : undefined);
+  const file = path ?? (resume && exists(built) ? built : undefined);
   if (file) {
     const bank = await loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);

@@ -117,6 +117,7 @@ export interface TrainRecord {
 
 /** Training cannot go on: the loss is not a finite number. */
 export class NonFiniteLossError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "NonFiniteLossError";
   /** The step whose loss it was, from 1. */
   readonly step: number;

@@ -12,8 +12,10 @@ export default /* wgsl */ `
 //    then dy v;
 // 2. P or dS replaces them, 32 rows of the other side lie behind; an invocation adds to its columns
 //    x + 8 slot. Part 1 does this for P and for dS.
-// Two barriers a chunk and two or four more a tile. 8 + 0.5 HEAD_VECTORS KiB of workgroup memory.
-// Error: that of P and dS, 2^-24 (2 |s| + widthOfHead sum |q k| scale) relative, plus T 2^-24 of
+// Two barriers a chunk and two or four more a tile. 10 + 0.5 HEAD_VECTORS KiB of workgroup memory.
+// Mesa's compiler for RDNA 2 makes of parts 0 and 1, at width 64, 120 and 136 registers without a
+// spill, 8 and 6 waves, and an inner loop of 67 % multiply-adds. No GPU has timed it.
+// Error: that of P and dS, 2^-24 (2 |s| + 4 HEAD_VECTORS scale sum |q k|) relative, plus T 2^-24 of
 // the sum of magnitudes.
 
 override PART: u32 = 0u;
@@ -47,6 +49,20 @@ fn element(what: u32, token: u32, d: u32, place: Place) -> vec4f {
   return qkv[place.qkv + (t * 3u + what) * width() + d];
 }
 
+// sum + m w, one multiply-add after the other so that compilers fuse them.
+fn plus(sum: vec4f, m: mat4x4f, w: vec4f) -> vec4f {
+  var result = sum;
+  result += m[0] * w.x;
+  result += m[1] * w.y;
+  result += m[2] * w.z;
+  result += m[3] * w.w;
+  return result;
+}
+fn plus_product(sum: mat4x4f, m: mat4x4f, w: mat4x4f) -> mat4x4f {
+  return mat4x4f(plus(sum[0], m, w[0]), plus(sum[1], m, w[1]), plus(sum[2], m, w[2]),
+    plus(sum[3], m, w[3]));
+}
+
 // Dot products of the rows of one kind (columns) with the tokens other + x + 8 j of another.
 fn products(of_row: u32, of_other: u32, other: u32, place: Place) -> mat4x4f {
   let x = place.x;
@@ -69,7 +85,8 @@ fn products(of_row: u32, of_other: u32, other: u32, place: Place) -> mat4x4f {
       let a = c * 64u + (y ^ c);
       let b = SECOND + c * 32u + (x ^ c);
       let k = mat4x4f(memory[b], memory[b + 8u], memory[b + 16u], memory[b + 24u]);
-      s += mat4x4f(memory[a] * k, memory[a + 16u] * k, memory[a + 32u] * k, memory[a + 48u] * k);
+      let q = mat4x4f(memory[a], memory[a + 16u], memory[a + 32u], memory[a + 48u]);
+      s = plus_product(s, transpose(k), q);
     }
     workgroupBarrier();
   }
@@ -105,10 +122,10 @@ fn added(sum: Columns, coefficients: mat4x4f, what: u32, other: u32, place: Plac
     let w = mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
     // Columns past the head's last one are never stored.
     let v = SECOND + c * HEAD_VECTORS + x;
-    result.a += four_rows(v) * w;
-    if (SLOTS > 1u) { result.b += four_rows(v + 8u) * w; }
-    if (SLOTS > 2u) { result.c += four_rows(v + 16u) * w; }
-    if (SLOTS > 3u) { result.d += four_rows(v + 24u) * w; }
+    result.a = plus_product(result.a, four_rows(v), w);
+    if (SLOTS > 1u) { result.b = plus_product(result.b, four_rows(v + 8u), w); }
+    if (SLOTS > 2u) { result.c = plus_product(result.c, four_rows(v + 16u), w); }
+    if (SLOTS > 3u) { result.d = plus_product(result.d, four_rows(v + 24u), w); }
   }
   workgroupBarrier();
   return result;

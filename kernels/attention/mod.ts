@@ -44,7 +44,7 @@ const PARTS: Readonly<Record<AttentionVariant, readonly number[]>> = {
   tiled: [0, 1],
 };
 
-/** Elements that one invocation of `naive` reads of each key before the next dispatch goes on. */
+/** Elements of keys that one invocation of `naive` goes over in one dispatch. */
 const NAIVE_ELEMENTS = 4096;
 
 /** How attention is computed. */
@@ -116,7 +116,7 @@ function headsOf(qkv: Tensor, heads: number): Heads {
   const headWidth = packed === undefined ? NaN : packed / (3 * heads);
   if (
     batch === undefined || tokens === undefined || qkv.shape.length !== 3 ||
-    !Number.isInteger(headWidth) || headWidth < 1 || heads < 1
+    !Number.isInteger(heads) || heads < 1 || !Number.isInteger(headWidth) || headWidth < 1
   ) {
     throw new TypeError(
       `Cannot attend with ${heads} heads to ${formatShape(qkv.shape)}: ` +

@@ -60,7 +60,7 @@ export function supportsAttention(
  */
 export function pickAttention(profile: Profile, size: AttentionSize): AttentionVariant {
   const order: readonly AttentionVariant[] = profile.driver === "cpu"
-    ? ["rows", "naive"]
+    ? ["rows", "tiled", "naive"]
     : ["tiled", "naive"];
   return order.find((variant) => supportsAttention(variant, { profile, size }))!;
 }

@@ -45,6 +45,8 @@ interface CompiledKernel {
 }
 
 const MAX_WORKGROUPS = 65535;
+/** Uploads hold memory of the driver until the next submission. */
+const MAX_WAITING_UPLOAD_BYTES = 1 << 26;
 const MAX_CACHED_GROUPS = 8192;
 const NO_DEVICE_ADVICE =
   "install a Vulkan driver for the GPU, or a CPU one (Debian: apt-get install mesa-vulkan-drivers)";
@@ -92,6 +94,7 @@ export class Device implements Disposable {
   #failure: Error | undefined;
   #checks: Promise<void>[] = [];
   #cachedGroups = 0;
+  #waitingUploadBytes = 0;
   #closed = false;
 
   /** Wraps an open WebGPU device; most callers use {@linkcode Device.open}. */
@@ -317,6 +320,11 @@ export class Device implements Disposable {
       data.byteLength,
     );
     tensor.storage.version++;
+    this.#waitingUploadBytes += data.byteLength;
+    if (this.#waitingUploadBytes > MAX_WAITING_UPLOAD_BYTES) {
+      this.gpu.queue.submit([]);
+      this.#waitingUploadBytes = 0;
+    }
   }
 
   /** Records a copy of all elements of `source` into `target` of the same size. */

@@ -8,6 +8,7 @@
 
 /** No usable WebGPU device: {@linkcode missing} says what was asked for and not there. */
 export class UnsupportedDeviceError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "UnsupportedDeviceError";
   /** What the machine lacks, one entry each. */
   readonly missing: readonly string[];
@@ -21,6 +22,7 @@ export class UnsupportedDeviceError extends Error {
 
 /** A shader was refused by the WebGPU implementation. */
 export class ShaderCompilationError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "ShaderCompilationError";
   /** Entry point of the shader, which is the kernel's name. */
   readonly kernel: string;
@@ -34,11 +36,13 @@ export class ShaderCompilationError extends Error {
 
 /** The GPU went away (reset, unplugged, driver crash). The process cannot go on using it. */
 export class DeviceLostError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "DeviceLostError";
 }
 
 /** A buffer could not be made. */
 export class OutOfMemoryError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "OutOfMemoryError";
   /** Bytes that were asked for. */
   readonly requestedBytes: number;
@@ -55,6 +59,7 @@ export class OutOfMemoryError extends Error {
 
 /** The WebGPU implementation refused a command: a defect of gmem or of a custom kernel. */
 export class GpuValidationError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "GpuValidationError";
   /** Names of the modules and kernels in whose recording the error arose. */
   readonly path: string;
@@ -68,6 +73,7 @@ export class GpuValidationError extends Error {
 
 /** A checkpoint, bank or tensor file that cannot be read or written. */
 export class CheckpointError extends Error {
+  /** The class, by which errors from other realms can be told. */
   override readonly name = "CheckpointError";
   /** The file. */
   readonly path: string;

@@ -14,14 +14,19 @@ export type Access = "read" | "write" | "texture";
 
 /** One storage or texture binding of a kernel. */
 export interface Binding {
+  /** Name of the variable in the shader. */
   readonly name: string;
+  /** Index of the binding in group 0. */
   readonly index: number;
+  /** How the shader uses it. */
   readonly access: Access;
 }
 
 /** One field of the kernel's `Params`. */
 export interface ParamField {
+  /** Name of the field. */
   readonly name: string;
+  /** Its WGSL type. */
   readonly type: "u32" | "i32" | "f32";
   /** Bytes from the start of the struct. */
   readonly offset: number;

@@ -5,6 +5,7 @@
  */
 
 import type { Device } from "./device.ts";
+import { fill } from "./in_place.ts";
 import { formatShape, type Shape, type Storage, Tensor } from "./tensor.ts";
 
 const ALIGNMENT_ELEMENTS = 64;
@@ -15,7 +16,9 @@ export type Initializer = (
   context: { readonly name: string; readonly shape: Shape; readonly seed: number },
 ) => void;
 
-interface Place {
+/** Where a parameter lies in its slab. */
+export interface Place {
+  /** Number of the slab. */
   readonly slab: number;
   /** Elements from the slab's start. */
   readonly first: number;
@@ -80,8 +83,7 @@ export interface ParameterScope {
  * so an optimiser step is one dispatch for each slab.
  */
 export class ParameterStore implements ParameterScope, Disposable {
-  /** The device that holds the slabs. */
-  readonly device: Device;
+  readonly #device: Device | undefined;
   readonly #seed: number;
   readonly #parameters = new Map<string, Parameter>();
   readonly #initializers = new Map<string, Initializer>();
@@ -91,10 +93,19 @@ export class ParameterStore implements ParameterScope, Disposable {
   #gradients: readonly Tensor[] = [];
   #allocated = false;
 
-  /** Makes an empty store; `seed` decides all initial values. */
-  constructor(device: Device, options: { seed?: number } = {}) {
-    this.device = device;
+  /**
+   * Makes an empty store; `seed` decides all initial values. Without a device the store only knows
+   * names and shapes, which is enough to count the parameters of a model.
+   */
+  constructor(device: Device | undefined, options: { seed?: number } = {}) {
+    this.#device = device;
     this.#seed = options.seed ?? 0;
+  }
+
+  /** The device that holds the slabs; `TypeError` when the store was made without one. */
+  get device(): Device {
+    if (this.#device) return this.#device;
+    throw new TypeError("Cannot use parameters: their store was made without a device");
   }
 
   /** See {@linkcode ParameterScope.at}. */
@@ -278,7 +289,7 @@ export class ParameterStore implements ParameterScope, Disposable {
 /** Slabs outlive every scope, hence they are made outside of the current one. */
 function zeroed(device: Device, elements: number): Tensor {
   const slab = device.unscoped(() => device.empty([elements]));
-  slab.write(new Float32Array(elements));
+  fill(slab, 0);
   return slab;
 }
 

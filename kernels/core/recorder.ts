@@ -24,10 +24,13 @@ export type TimeDispatch = (name: string) => GPUComputePassTimestampWrites;
 export interface Dispatch {
   /** The kernel's name. */
   readonly name: string;
+  /** The compiled kernel. */
   readonly pipeline: GPUComputePipeline;
+  /** Its tensors. */
   readonly group: GPUBindGroup;
   /** Absent for kernels without `Params`. */
   readonly params: WriteParams | undefined;
+  /** Workgroups in x, y and z. */
   readonly workgroups: readonly [number, number, number];
 }
 

@@ -7,10 +7,12 @@
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
+import gatherPartSource from "./gather_part.wgsl.ts";
 import gatherRowsSource from "./gather_rows.wgsl.ts";
 import scatterRowsSource from "./scatter_rows.wgsl.ts";
 
 const GATHER_ROWS = new Kernel({ source: gatherRowsSource });
+const GATHER_PART = new Kernel({ source: gatherPartSource });
 const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
 
 /** The backward kernel's loop; some drivers stop silently at 65,535 rounds. */
@@ -60,5 +62,43 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
         }));
     },
   });
+  return out;
+}
+
+/**
+ * Takes rows of a table that lies in several tensors, each within what the device can bind at once:
+ * `parts` [N₁, D], [N₂, D], … in the order of the rows, `indices` [B] of type u32, result [B, D]. One
+ * kernel for each part. Not differentiated.
+ *
+ * An index that is N₁ + N₂ + … or more means the last row: a caller who knows the indices checks them.
+ *
+ * Throws `TypeError` when there is no part, a part has no rows or another width than the first, or
+ * the indices are not u32 [B].
+ */
+export function gatherRowsOfParts(parts: readonly Tensor[], indices: Tensor): Tensor {
+  const width = parts[0]?.shape[1] ?? 0, [batch = 0] = indices.shape;
+  const fits = parts.every(({ shape }) => shape.length === 2 && shape[0] && shape[1] === width);
+  if (width === 0 || !fits || indices.shape.length !== 1 || indices.dtype !== "u32") {
+    throw new TypeError(
+      `Cannot take rows ${formatShape(indices.shape)} of type ${indices.dtype} from tables ` +
+        `${
+          parts.map(({ shape }) => formatShape(shape)).join(", ") || "of no part"
+        }: expected u32 ` +
+        "indices [B] and tables of one width",
+    );
+  }
+  const { device } = indices;
+  const out = device.empty([batch, width]);
+  const total = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
+  let first = 0;
+  for (const part of parts) {
+    const rows = part.shape[0]!;
+    device.dispatch(GATHER_PART, {
+      tensors: { part, indices, out },
+      params: { first, rows, total, width, batch },
+      workgroups: spreadWorkgroups(Math.ceil(batch * width / 64)),
+    });
+    first += rows;
+  }
   return out;
 }

@@ -11,8 +11,11 @@ export type MatmulVariant = "naive" | "register" | "subgroup" | "tiled";
 
 /** Sizes of one product: out is [M, N], the sum runs over K. */
 export interface MatmulSize {
+  /** Rows of the result. */
   readonly M: number;
+  /** Columns of the result. */
   readonly N: number;
+  /** Terms of each sum. */
   readonly K: number;
 }
 

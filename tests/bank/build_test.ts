@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { buildBank, encodeImages } from "../../bank/build.ts";
 import { BankFile } from "../../bank/file.ts";
+import { type ImageSource, shardOf } from "../../bank/image_source.ts";
+import { mergeBanks } from "../../bank/merge.ts";
 import { inDirectory, pixelEncoder, randomImages, sourceOf } from "./_images.ts";
 
 const SIZES = { channels: 1, imageSize: 2 };
@@ -57,4 +59,82 @@ Deno.test("buildBank() names the image without direction and leaves the old file
     assert.equal(await Deno.readTextFile(path), "old");
     assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
   });
+});
+
+Deno.test("buildBank() goes on where a killed build ended", async () => {
+  const images = sourceOf(randomImages(700, SIZES), SIZES);
+  const encoder = pixelEncoder(4);
+  const read: number[] = [];
+  const watched: ImageSource = {
+    ...images,
+    read(indices) {
+      read.push(indices[0]!);
+      if (indices[0]! >= 512 && read.length === 3) throw new Error("killed");
+      return images.read(indices);
+    },
+  };
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    await assert.rejects(buildBank({ images: watched, encoder, path }), { message: "killed" });
+    assert.deepEqual(read, [0, 256, 512]);
+    // A kill may cut a row off.
+    const { size } = Deno.statSync(`${path}.part`);
+    Deno.truncateSync(`${path}.part`, size - 5);
+    const done: number[] = [];
+    await buildBank({ images: watched, encoder, path, onProgress: (count) => done.push(count) });
+    assert.deepEqual([read.slice(3), done], [[511], [700]]);
+    const { snippets } = await encodeImages({ images, encoder });
+    using file = BankFile.open(path);
+    assert.deepEqual(file.rows(0, 700), snippets);
+    assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
+  });
+});
+
+Deno.test("buildBank() begins anew for another encoder", async () => {
+  const images = sourceOf(randomImages(3, SIZES), SIZES);
+  const encoder = pixelEncoder(4);
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    const broken = { ...images, read: () => Promise.reject(new Error("killed")) };
+    await assert.rejects(buildBank({ images: broken, encoder, path }), { message: "killed" });
+    Deno.writeFileSync(`${path}.part`, new Uint8Array(3 * 16), { append: true });
+    const other = { ...encoder, description: { ...encoder.description, fingerprint: "other" } };
+    await buildBank({ images, encoder: other, path });
+    const { snippets } = await encodeImages({ images, encoder });
+    using file = BankFile.open(path);
+    assert.deepEqual(file.rows(0, 3), snippets);
+  });
+});
+
+Deno.test("shardOf() parts a source; the merged banks of the shards are that of the whole", async () => {
+  const names = Array.from({ length: 10 }, (_, i) => `image ${i}`);
+  const images = sourceOf(randomImages(10, SIZES), {
+    ...SIZES,
+    names,
+    labels: Uint32Array.from(names, (_, i) => i % 2),
+    classes: ["even", "odd"],
+  });
+  assert.deepEqual(shardOf(images, { number: 2, count: 3 }).names, names.slice(3, 6));
+  const encoder = pixelEncoder(4);
+  await inDirectory(async (directory) => {
+    const paths = [1, 2, 3].map((number) => `${directory}/${number}`);
+    for (const [i, path] of paths.entries()) {
+      const shard = shardOf(images, { number: i + 1, count: 3 });
+      await buildBank({ images: shard, encoder, path });
+    }
+    await buildBank({ images, encoder, path: `${directory}/whole` });
+    const files = paths.map((path) => BankFile.open(path));
+    await mergeBanks(files, { path: `${directory}/merged` });
+    for (const file of files) file[Symbol.dispose]();
+    assert.deepEqual(
+      Deno.readFileSync(`${directory}/merged`),
+      Deno.readFileSync(`${directory}/whole`),
+    );
+  });
+  for (const [number, count] of [[0, 3], [4, 3], [1, 1.5], [1, 11]] as const) {
+    assert.throws(() => shardOf(images, { number, count }), {
+      name: "RangeError",
+      message: /^Cannot take shard /,
+    });
+  }
 });

@@ -1,18 +1,30 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { BankFile } from "../../bank/file.ts";
+import { NpyFile } from "../../bank/npy.ts";
 import type { BankSummary } from "../../bank/inspect.ts";
+import { loadEmoji } from "../../train/datasets/emoji.ts";
+import { tileImages } from "../../train/datasets/picture.ts";
+import { decodePng, encodePng } from "../../train/datasets/png.ts";
 import { sharedDevice } from "../_gpu.ts";
 import { inDirectory } from "./_images.ts";
 
 const MAIN = fileURLToPath(new URL("../../bank/main.ts", import.meta.url));
+
+const PERMISSIONS = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-ffi",
+  "--allow-env",
+  "--allow-sys=cpus,networkInterfaces,hostname",
+];
 
 /** Runs the program with the permissions that its task has. */
 async function runBank(
   ...args: string[]
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "--allow-read", "--allow-write", "--allow-env", MAIN, ...args],
+    args: ["run", "--no-check", ...PERMISSIONS, MAIN, ...args],
     env: { NO_COLOR: "1" },
   });
   const { code, stdout, stderr } = await command.output();
@@ -48,5 +60,92 @@ Deno.test("bank build writes a bank of the configured images, and bank inspect s
     const refused = await runBank("inspect", path);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /^error: Cannot read .*bank.safetensors/m);
+  });
+});
+
+Deno.test("bank commands work on what bank build made", async () => {
+  if (!await sharedDevice()) return;
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    const run = async (...args: string[]) => {
+      const { code, stdout, stderr } = await runBank(...args);
+      assert.equal(code, 0, `${args[0]}: ${stderr}`);
+      return { stdout, stderr };
+    };
+    const data = ["-s", "data.imageSize=8", "-s", "data.heldOut=0", "-s", "model.patchSize=2"];
+    const sizes = ["--dim", "10", "--resolution", "8", ...data];
+    for (const shard of ["1/2", "2/2"]) {
+      await run("build", "--shard", shard, "--out", at(`part${shard[0]}`), ...sizes);
+    }
+    const bank = at("bank.safetensors");
+    await run("merge", at("part1"), at("part2"), "--out", bank);
+    const images = await loadEmoji({ imageSize: 8 });
+    {
+      using file = BankFile.open(bank);
+      assert.deepEqual([file.size, file.names?.[1000]], [images.size, images.names[1000]]);
+    }
+
+    const { stdout } = await run(
+      "compress",
+      ...[bank, "--energy", "0.8", "--storage", "int8", "--out", at("low"), "--json"],
+    );
+    const made = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    assert.ok(made.energy >= 0.8 && made.meanCosine > 0.8 && made.rank < 10, stdout);
+    assert.equal((await runBank("compress", bank, "--out", at("low"))).code, 2);
+
+    const pixels = images.read(Uint32Array.of(123));
+    const tile = { columns: 1, imageSize: 8, channels: 3 } as const;
+    Deno.writeFileSync(at("query.png"), encodePng(tileImages(pixels, tile)));
+    const near = await run(
+      "nearest",
+      ...[at("query.png"), "--bank", bank, "--count", "3", "--out", at("near.png"), "--json"],
+      ...data,
+    );
+    const { neighbours } = JSON.parse(near.stdout);
+    assert.deepEqual([neighbours.length, neighbours[0].name], [3, images.names[123]]);
+    assert.ok(neighbours[0].cosine > 0.9999);
+    const picture = decodePng(Deno.readFileSync(at("near.png")));
+    // Four tiles of 8 pixels, each 16 times as large, and three gaps of 2.
+    assert.deepEqual([picture.width, picture.height], [4 * 128 + 6, 128]);
+
+    await run("add", at("query.png"), "--bank", at("low"), "--out", at("more"));
+    {
+      using file = BankFile.open(at("more"));
+      assert.deepEqual([file.size, file.names?.at(-1)], [images.size + 1, at("query.png")]);
+    }
+    await run(
+      "interpolate",
+      ...["3", images.names[123]!, "--bank", bank, "--steps", "5", "--out", at("between")],
+    );
+    {
+      using file = BankFile.open(at("between")), whole = BankFile.open(bank);
+      assert.equal(file.size, 5);
+      assert.equal(file.names?.[1], "3 to 123, slerp 0.25");
+      const near = (a: Float32Array, b: Float32Array) =>
+        a.reduce((sum, value, i) => sum + value * b[i]!, 0) > 1 - 1e-6;
+      assert.ok(near(file.rows(0, 1), whole.rows(3, 1)));
+      assert.ok(near(file.rows(4, 1), whole.rows(123, 1)));
+      assert.deepEqual(file.encoder, whole.encoder);
+    }
+    await run("export", at("low"), "--out", at("all.npy"));
+    {
+      using array = NpyFile.open(at("all.npy")), file = BankFile.open(at("low"));
+      assert.deepEqual(array.shape, [images.size, 10]);
+      assert.deepEqual(array.rows(7, 2), file.rows(7, 2));
+    }
+    await run("inspect", bank, "--plot", at("look"));
+    for (const name of ["look_energy.svg", "look_map.svg"]) {
+      assert.match(Deno.readTextFileSync(at(name)), /^<svg/, name);
+    }
+    for (
+      const [args, message] of [
+        [["build", "--shard", "3"], /^error: Cannot read --shard 3: expected a part/],
+        [["export", bank, "--out", at("x.txt")], /expected a name in .npy or .safetensors/],
+        [["interpolate", "1", "-9", "--bank", bank], /error: .*-9/],
+      ] as const
+    ) {
+      const { code, stderr } = await runBank(...args);
+      assert.ok(code > 0 && message.test(stderr), stderr);
+    }
   });
 });

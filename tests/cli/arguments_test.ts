@@ -196,7 +196,7 @@ Deno.test("every example of a command can be parsed by it", () => {
 
 Deno.test("selectCommand() splits off the command's word", () => {
   const { command, args } = selectCommand(BANK_PROGRAM, ["build", "--data", "photos"]);
-  const word: "build" | "inspect" = command;
+  const word: "build" | "import" | "inspect" = command;
   assert.equal(word, "build");
   assert.deepEqual(args, ["--data", "photos"]);
 });
@@ -205,7 +205,7 @@ Deno.test("selectCommand() refuses an unknown word and lists the known on reques
   assert.throws(() => selectCommand(BANK_PROGRAM, ["biuld"]), {
     name: "UsageError",
     message: "Cannot read the arguments of deno task bank: unknown command biuld, " +
-      "did you mean build? Expected one of build, inspect",
+      "did you mean build? Expected one of build, inspect, import",
   });
   for (const args of [[], ["--help"], ["-h"]]) {
     assert.throws(

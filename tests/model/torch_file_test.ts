@@ -257,6 +257,23 @@ Deno.test("TorchFile reads views with any strides and offset of a shared storage
   }
 });
 
+Deno.test("TorchTensor.readRows() reads a part of any view", () => {
+  const data = eighths(40);
+  for (const strides of [[6, 2, 1], [1, 4, 12], [0, 2, 1]]) {
+    const place = { count: 40, offset: 3, strides };
+    const tensor = openTensor(code.tensor("FloatStorage", [4, 3, 2], place), {
+      storages: { 0: data },
+    });
+    const whole = tensor.readFloat32();
+    assert.deepEqual(tensor.readRows(1, 2), whole.slice(6, 18));
+    assert.deepEqual(tensor.readRows(0, 4), whole);
+    assert.deepEqual(tensor.readRows(4, 0), new Float32Array(0));
+    for (const [first, count] of [[3, 2], [-1, 1], [0.5, 1], [0, NaN]] as const) {
+      assert.throws(() => tensor.readRows(first, count), RangeError);
+    }
+  }
+});
+
 Deno.test("TorchFile reads zip64 archives, comments and entries of newer PyTorch", () => {
   const storages = { 0: eighths(4) };
   const value = code.tensor("FloatStorage", [4]);

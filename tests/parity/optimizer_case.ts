@@ -162,8 +162,11 @@ async function compareState(step: number, run: Run): Promise<void> {
     }
     const averaged = kind === "ema";
     const got = await (averaged ? averages.get(name)! : model.parameters.get(name)).read();
+    const noise = noisePart(model, name);
     if (!averaged) {
-      for (let i = 0; i < got.length; i++) differences.push(Math.abs(got[i]! - recorded[i]!));
+      for (let i = 0; i < got.length; i++) {
+        if (!noise(i)) differences.push(Math.abs(got[i]! - recorded[i]!));
+      }
     }
     report.compare({
       quantity: key,
@@ -173,8 +176,8 @@ async function compareState(step: number, run: Run): Promise<void> {
       tolerance: PARAMETER * step,
       // An average follows the parameters by the share 1 - decay in each step.
       measure: averaged
-        ? stepShare({ length: learningRate * (1 - emaDecay ** step), roundings: 5 * step })
-        : stepShare({ length: learningRate, roundings: 0 }),
+        ? stepShare({ length: learningRate * (1 - emaDecay ** step), roundings: 5 * step, noise })
+        : stepShare({ length: learningRate, roundings: 0, noise }),
     });
   }
   if (differences.length === 0) return;
@@ -190,17 +193,32 @@ async function compareState(step: number, run: Run): Promise<void> {
 }
 
 /**
+ * Which elements of a parameter have a gradient of nothing but rounding: the bias of the keys adds the
+ * same to all scores of a query, which softmax does not see. AdamW makes steps of any size of it.
+ */
+function noisePart({ options }: SiT, name: string): (index: number) => boolean {
+  if (options.rope || options.qkNorm || !name.endsWith(".attn.qkv.bias")) return () => false;
+  return (index) => index >= options.width && index < 2 * options.width;
+}
+
+/**
  * The largest difference in lengths of a step, beyond what `roundings` of the numbers themselves may
- * cost: an average that moves by 1e-8 cannot be seen to move in a weight of 1.
+ * cost: an average that moves by 1e-8 cannot be seen to move in a weight of 1. Of `noise` a whole
+ * step counts as much as {@linkcode PARAMETER} of a step elsewhere.
  */
 function stepShare(
-  { length, roundings }: { length: number; roundings: number },
+  { length, roundings, noise }: {
+    length: number;
+    roundings: number;
+    noise: (index: number) => boolean;
+  },
 ): (got: ArrayLike<number>, recorded: ArrayLike<number>) => number {
   return (got, recorded) => {
     let worst = 0;
     for (let i = 0; i < recorded.length; i++) {
       const rounding = roundings * ROUNDING * Math.abs(recorded[i]!);
-      worst = Math.max(worst, (Math.abs(got[i]! - recorded[i]!) - rounding) / length);
+      const steps = (Math.abs(got[i]! - recorded[i]!) - rounding) / length;
+      worst = Math.max(worst, noise(i) ? PARAMETER * steps : steps);
     }
     return worst;
   };

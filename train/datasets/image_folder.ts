@@ -85,11 +85,7 @@ export async function loadImageFolder(
   options: ImageFolderOptions,
 ): Promise<ImageFolder> {
   const { imageSize, onProgress } = options;
-  if (!Number.isInteger(imageSize) || imageSize < 1) {
-    throw new RangeError(
-      `Cannot load images: imageSize is ${imageSize}, expected a positive integer`,
-    );
-  }
+  checkImageSize(imageSize);
   const root = directoryPath(directory);
   const names = (await listImages(root, { prefix: "", parents: [] })).sort();
   if (names.length === 0) {
@@ -147,13 +143,47 @@ export async function loadImageFolder(
   return { images, skipped };
 }
 
+/**
+ * Loads image files by their paths, in the order given, prepared as {@linkcode loadImageFolder}
+ * prepares them. Names are the paths.
+ *
+ * Throws a RangeError if imageSize is not a positive integer or there are no paths, and an Error that
+ * names the first file that cannot be read or decoded.
+ */
+export async function loadImageFiles(
+  paths: readonly string[],
+  options: { readonly imageSize: number },
+): Promise<ImageSet> {
+  const { imageSize } = options;
+  checkImageSize(imageSize);
+  const imageLength = CHANNELS * imageSize * imageSize;
+  const pixels = new Uint8Array(paths.length * imageLength);
+  for (const [index, path] of paths.entries()) {
+    try {
+      pixels.set(await decodeImage(await Deno.readFile(path), imageSize), index * imageLength);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`Cannot load image ${path}: ${reason}, expected an image file`, { cause });
+    }
+  }
+  return new ImageSet({ imageSize, channels: CHANNELS, pixels, names: paths });
+}
+
+function checkImageSize(imageSize: number): void {
+  if (!Number.isInteger(imageSize) || imageSize < 1) {
+    throw new RangeError(
+      `Cannot load images: imageSize is ${imageSize}, expected a positive integer`,
+    );
+  }
+}
+
 /** Lists the image files under root/prefix, as paths in the root; parents holds the real folders above. */
 async function listImages(
   root: string,
   options: { prefix: string; parents: readonly string[] },
 ): Promise<string[]> {
   const { prefix, parents } = options;
-  const path = `${root}/${prefix}`;
+  const path = prefix === "" ? root : `${root}/${prefix}`;
   const entries = await readDirectory(path, { problem: "Cannot load images", expected: EXPECTED });
   const realPath = await Deno.realPath(path);
   if (parents.includes(realPath)) {

@@ -211,3 +211,13 @@ Deno.test({
     });
   },
 });
+
+Deno.test("ParameterStore without a device knows names and shapes only", () => {
+  const store = new ParameterStore(undefined);
+  const weight = store.at("head").parameter("weight", [3, 2], filled(1));
+  assert.deepEqual([...store.entries()], [["head.weight", weight]]);
+  assert.deepEqual([weight.shape, weight.elements, store.trainedElements], [[3, 2], 6, 6]);
+  const expected = { name: "TypeError", message: /store was made without a device/ };
+  assert.throws(() => weight.storage, expected);
+  assert.throws(() => store.device, expected);
+});

@@ -1,0 +1,130 @@
+/**
+ * The snippets of a build that is under way, from which it goes on after it was killed.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "../kernels/core/errors.ts";
+
+/** Bytes of the SHA-256 that a part file begins with. */
+const KEY_BYTES = 32;
+
+/** What a {@linkcode PartFile} holds. */
+export interface PartOptions {
+  /** All that decides what the rows will be; a file of another key is begun anew. */
+  readonly key: string;
+  /** Numbers in a row. */
+  readonly dim: number;
+}
+
+/**
+ * Rows of f32 that are appended to a file as they are made. The file begins with the SHA-256 of its
+ * key; a row that was cut off by a kill is dropped when the file is opened again.
+ */
+export class PartFile implements Disposable {
+  /** The file's path. */
+  readonly path: string;
+  readonly #dim: number;
+  #file: Deno.FsFile | undefined;
+  #rows: number;
+
+  private constructor(path: string, part: { file: Deno.FsFile; dim: number; rows: number }) {
+    this.path = path;
+    this.#file = part.file;
+    this.#dim = part.dim;
+    this.#rows = part.rows;
+  }
+
+  /**
+   * Opens the file at `path` to append to it; makes it where there is none of this key.
+   *
+   * Throws a {@linkcode CheckpointError} if the disk refuses.
+   */
+  static async open(path: string, options: PartOptions): Promise<PartFile> {
+    const { key, dim } = options;
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
+    const wanted = new Uint8Array(digest);
+    return attempt(path, () => {
+      const file = Deno.openSync(path, { read: true, write: true, create: true });
+      const found = new Uint8Array(KEY_BYTES);
+      const known = file.readSync(found) === KEY_BYTES &&
+        wanted.every((byte, i) => byte === found[i]);
+      const bytes = known ? file.statSync().size - KEY_BYTES : 0;
+      const rows = Math.floor(bytes / (4 * dim));
+      if (!known) {
+        file.truncateSync(0);
+        writeAll(file, wanted, 0);
+      }
+      file.truncateSync(KEY_BYTES + rows * 4 * dim);
+      return new PartFile(path, { file, dim, rows });
+    });
+  }
+
+  /** Number of rows that are there. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /**
+   * Adds rows [n, dim].
+   *
+   * Throws a {@linkcode CheckpointError} if the disk refuses.
+   */
+  append(rows: Float32Array): void {
+    const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+    attempt(this.path, () => writeAll(this.#open, bytes, KEY_BYTES + this.#rows * 4 * this.#dim));
+    this.#rows += rows.length / this.#dim;
+  }
+
+  /**
+   * Reads `count` rows [count, dim] from the one of index `first` on.
+   *
+   * Throws a {@linkcode CheckpointError} if they are not there or the disk refuses.
+   */
+  read(first: number, count: number): Float32Array {
+    const rows = new Float32Array(count * this.#dim);
+    const bytes = new Uint8Array(rows.buffer);
+    attempt(this.path, () => {
+      this.#open.seekSync(KEY_BYTES + first * 4 * this.#dim, Deno.SeekMode.Start);
+      for (let done = 0; done < bytes.length;) {
+        const read = this.#open.readSync(bytes.subarray(done));
+        if (read === null) throw new Error("it became shorter");
+        done += read;
+      }
+    });
+    return rows;
+  }
+
+  /** Closes and removes the file. */
+  remove(): void {
+    this[Symbol.dispose]();
+    attempt(this.path, () => Deno.removeSync(this.path));
+  }
+
+  /** Closes the file; it stays on the disk. */
+  [Symbol.dispose](): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+
+  get #open(): Deno.FsFile {
+    if (this.#file === undefined) throw new Error("it is closed");
+    return this.#file;
+  }
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array, offset: number): void {
+  file.seekSync(offset, Deno.SeekMode.Start);
+  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+}
+
+function attempt<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw new CheckpointError(
+      `Cannot keep snippets in ${JSON.stringify(path)}: ${(cause as Error).message}`,
+      { path, cause },
+    );
+  }
+}

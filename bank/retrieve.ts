@@ -1,0 +1,282 @@
+/**
+ * Which snippets of a bank to take: at random, by class, by name, by text, or by what an image is
+ * like. Each gives indices for `Bank.gather`; `indexByNoise` is one more.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import { Random, Stream } from "../kernels/core/random.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
+import { matmulInto } from "../kernels/matmul/mod.ts";
+import { scaleBy } from "../kernels/multiply/mod.ts";
+import { rowSum } from "../kernels/row_sum/mod.ts";
+import { topK } from "../kernels/top_k/mod.ts";
+import type { Bank, ImageRecords } from "./bank.ts";
+import { snippetNorms } from "./normalize.ts";
+
+/** How {@linkcode drawUniform} draws. */
+export interface DrawOptions {
+  /** Number of indices. */
+  readonly count: number;
+  /** Seed of the draw. */
+  readonly seed: number | bigint;
+  /** Other draws of one seed have other steps; default 0. */
+  readonly step?: number;
+}
+
+/**
+ * Draws indices, each of 0 … size − 1 with the same probability and independent of the others, by
+ * Philox: equal options give equal indices. Returns [count].
+ *
+ * Throws a RangeError unless the size is a whole number of at least 1.
+ *
+ * @example
+ * ```ts ignore
+ * using snippets = bank.gather(drawUniform(bank.size, { count: 16, seed: 0 }));
+ * ```
+ */
+export function drawUniform(size: number, options: DrawOptions): Uint32Array {
+  const { count, seed, step = 0 } = options;
+  if (!Number.isInteger(size) || size < 1) {
+    throw new RangeError(`Cannot draw from ${size} snippets: expected a whole number, at least 1`);
+  }
+  const random = new Random(seed, Stream.Label);
+  return Uint32Array.from(
+    { length: count },
+    (_, i) => Math.floor(random.uniform(step, 0, i) * size),
+  );
+}
+
+/**
+ * Returns the indices of all snippets of a class, in order.
+ *
+ * Throws a RangeError that lists the classes if there is none of that name.
+ */
+export function indicesOfClass(records: ImageRecords, name: string): Uint32Array {
+  const { classes = [], labels } = records;
+  const label = classes.indexOf(name);
+  if (label < 0 || labels === undefined) {
+    throw new RangeError(
+      `Cannot retrieve class ${JSON.stringify(name)}: the bank has ` +
+        (classes.length === 0 ? "no classes" : `the classes ${listed(classes)}`),
+    );
+  }
+  const found: number[] = [];
+  for (let i = 0; i < labels.length; i++) if (labels[i] === label) found.push(i);
+  return Uint32Array.from(found);
+}
+
+/**
+ * Returns the index of the snippet of an image's name; of several, the first.
+ *
+ * Throws a RangeError if no image has that name.
+ */
+export function indexOfName(records: ImageRecords, name: string): number {
+  const { names } = records;
+  const index = names?.indexOf(name) ?? -1;
+  if (index < 0) {
+    throw new RangeError(
+      `Cannot retrieve ${JSON.stringify(name)}: ` +
+        (names === undefined
+          ? "the bank has no names"
+          : `none of ${names.length} snippets has that name, such as ${listed(names.slice(0, 3))}`),
+    );
+  }
+  return index;
+}
+
+/**
+ * Returns the indices of all snippets whose text has every given word, in any case, in order.
+ *
+ * Throws a RangeError if the bank has no texts.
+ */
+export function indicesOfText(records: ImageRecords, words: string): Uint32Array {
+  const { texts } = records;
+  if (texts === undefined) {
+    throw new RangeError(`Cannot retrieve text ${JSON.stringify(words)}: the bank has no texts`);
+  }
+  const wanted = words.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const found: number[] = [];
+  for (const [index, text] of texts.entries()) {
+    const lower = text.toLowerCase();
+    if (wanted.every((word) => lower.includes(word))) found.push(index);
+  }
+  return Uint32Array.from(found);
+}
+
+/** How two snippets are compared. */
+export type Metric = "cosine" | "euclidean";
+
+/** What {@linkcode nearestSnippets} looks for. */
+export interface NearestOptions {
+  /** Neighbours of each query, at most 100; no more than the bank has are found. */
+  readonly count: number;
+  /** Default `cosine`. Between snippets of norm 1 both give one order. */
+  readonly metric?: Metric;
+}
+
+/** A snippet that is near to another. */
+export interface Neighbour {
+  /** Its index in the bank. */
+  readonly index: number;
+  /** Cosine of the angle between the two. */
+  readonly cosine: number;
+  /** Length of their difference. */
+  readonly distance: number;
+}
+
+/** Bytes of snippets, and of their products with the queries, on the GPU at once. */
+const CHUNK_BYTES = 2 ** 26;
+
+/**
+ * Finds the snippets that are nearest to each of some queries [q, d], nearest first, among all of the
+ * bank: one product of queries and snippets and one search for each 64 MB of snippets, on the GPU;
+ * 2·q·N·d operations. A low-rank bank is reconstructed there in the same pieces, 2·N·d·r more. What
+ * is reported of those that were found is computed again in float64. Waits for the GPU.
+ *
+ * Throws a TypeError if the queries are not whole rows of the bank's length, and a RangeError if one
+ * is zero or not finite or the count is not a whole number from 1 to 100.
+ *
+ * @example
+ * ```ts ignore
+ * const query = await encoder.encode(image, shape);
+ * const [neighbours] = await nearestSnippets(device, { bank, queries: query, count: 8 });
+ * ```
+ */
+export async function nearestSnippets(
+  device: Device,
+  search: NearestOptions & { readonly bank: Bank; readonly queries: Float32Array },
+): Promise<Neighbour[][]> {
+  const { bank, queries, metric = "cosine" } = search;
+  const { dim } = bank;
+  const count = checkSearch(search);
+  const rows = queries.length / dim;
+  const found: { first: number; scores: Tensor; columns: Tensor }[] = [];
+  using wanted = device.unscoped(() => device.tensor(queries, [rows, dim]));
+  try {
+    const most = Math.floor(CHUNK_BYTES / (4 * Math.max(dim, rows)));
+    for (const { first, rows: snippets } of bank.ranges(most)) {
+      try {
+        const best = device.unscoped(() =>
+          device.scope(() => {
+            const scores = scoresOf(snippets, { wanted, metric });
+            return topK(scores, Math.min(count, snippets.shape[0]!));
+          })
+        );
+        found.push({ first, scores: best.values, columns: best.indices });
+      } finally {
+        snippets.dispose();
+      }
+    }
+    const parts = await Promise.all(
+      found.map(async ({ first, scores, columns }) => ({
+        first,
+        scores: await scores.read(),
+        columns: await columns.readUint32(),
+      })),
+    );
+    const chosen = new Uint32Array(rows * count);
+    for (let row = 0; row < rows; row++) {
+      const candidates = parts.flatMap(({ first, scores, columns }) => {
+        const width = scores.length / rows;
+        return Array.from({ length: width }, (_, i) => ({
+          index: first + columns[row * width + i]!,
+          score: scores[row * width + i]!,
+        }));
+      });
+      candidates.sort((a, b) => b.score - a.score || a.index - b.index);
+      for (let i = 0; i < count; i++) chosen[row * count + i] = candidates[i]!.index;
+    }
+    using snippets = device.unscoped(() => bank.gather(chosen));
+    return compare(await snippets.read(), { chosen, count, queries, dim, metric });
+  } finally {
+    for (const { scores, columns } of found) {
+      scores.dispose();
+      columns.dispose();
+    }
+  }
+}
+
+/** Returns how many neighbours there can be, after a check of what is asked. */
+function checkSearch(
+  search: NearestOptions & { readonly bank: Bank; readonly queries: Float32Array },
+): number {
+  const { bank: { dim, size }, queries, count } = search;
+  if (queries.length === 0 || queries.length % dim !== 0) {
+    throw new TypeError(
+      `Cannot find what is near ${queries.length} values: expected snippets of length ${dim}`,
+    );
+  }
+  for (const [row, norm] of snippetNorms(queries, dim).entries()) {
+    if (!(norm > 0 && norm < Infinity)) {
+      throw new RangeError(
+        `Cannot find what is near query ${row}: its norm is ${norm}, expected a positive number`,
+      );
+    }
+  }
+  if (!Number.isInteger(count) || count < 1 || count > 100) {
+    throw new RangeError(`Cannot find ${count} neighbours: expected a whole number from 1 to 100`);
+  }
+  return Math.min(count, size);
+}
+
+/** Scores [q, n] of snippets [n, d], larger for those that are nearer to a query [q, d]. */
+function scoresOf(
+  snippets: Tensor,
+  options: { readonly wanted: Tensor; readonly metric: Metric },
+): Tensor {
+  const { wanted, metric } = options;
+  const { device } = snippets;
+  const rows = snippets.shape[0]!;
+  const scores = device.empty([wanted.shape[0]!, rows]);
+  if (metric === "cosine") {
+    matmulInto(scores, { a: wanted, b: l2Normalize(snippets), transposeB: true });
+    return scores;
+  }
+  // Of two snippets the one with the larger q · s − ‖s‖² / 2 is nearer to q.
+  const bias = device.empty([rows]);
+  rowSum(bias, { x: scaleBy(snippets, snippets), scale: -0.5 });
+  matmulInto(scores, { a: wanted, b: snippets, bias, transposeB: true });
+  return scores;
+}
+
+/** Compares queries with the snippets chosen for them, in float64, and puts the nearest first. */
+function compare(
+  snippets: Float32Array,
+  found: {
+    readonly chosen: Uint32Array;
+    readonly count: number;
+    readonly queries: Float32Array;
+    readonly dim: number;
+    readonly metric: Metric;
+  },
+): Neighbour[][] {
+  const { chosen, count, queries, dim, metric } = found;
+  return Array.from({ length: chosen.length / count }, (_, row) => {
+    const neighbours = Array.from({ length: count }, (_, i): Neighbour => {
+      let product = 0, squares = 0, querySquares = 0, distance = 0;
+      for (let k = 0; k < dim; k++) {
+        const a = queries[row * dim + k]!, b = snippets[(row * count + i) * dim + k]!;
+        product += a * b;
+        squares += b * b;
+        querySquares += a * a;
+        distance += (a - b) ** 2;
+      }
+      return {
+        index: chosen[row * count + i]!,
+        cosine: product / Math.sqrt(squares * querySquares),
+        distance: Math.sqrt(distance),
+      };
+    });
+    return neighbours.sort((a, b) =>
+      (metric === "cosine" ? b.cosine - a.cosine : a.distance - b.distance) || a.index - b.index
+    );
+  });
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 10).join(", ");
+  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;
+}

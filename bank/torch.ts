@@ -1,0 +1,111 @@
+/**
+ * Memory banks that PyTorch saved, turned into bank files.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "../kernels/core/errors.ts";
+import { TorchFile, TorchTensor, type TorchValue } from "../model/torch_file.ts";
+import { BankWriter, writeLowRankBank } from "./file.ts";
+import { normalizeSnippets } from "./normalize.ts";
+
+/** Numbers that are read at once: 16 MiB of f32. */
+const CHUNK_ELEMENTS = 1 << 22;
+
+/** Names of a low-rank bank's parts in the official code. */
+const FACTORS = { coefficients: "C", basis: "M", singularValues: "S", mean: "mean" } as const;
+
+/** Where checkpoints of the first GMem release keep their bank. */
+const BANK_OF_CHECKPOINT = "memorybank";
+
+/** Options of {@linkcode importTorchBank}. */
+export interface ImportOptions {
+  /** The bank file to write, `.safetensors`. */
+  readonly out: string;
+}
+
+/**
+ * Writes the bank in a file of `torch.save` as a bank file: a tensor of features [N, d], normalised
+ * here since the official code saves them as the encoder gave them; the dict C, M, S and mean of a
+ * low-rank bank; or `memorybank` of a checkpoint of the first GMem release. A full bank is never in
+ * memory as a whole.
+ *
+ * Throws a `CheckpointError` when the file cannot be read or holds something else, and a RangeError
+ * that names the snippet when a feature is zero or not finite.
+ *
+ * @example
+ * ```ts ignore
+ * importTorchBank("memory_bank.pth", { out: "bank.safetensors" });
+ * ```
+ */
+export function importTorchBank(path: string, options: ImportOptions): void {
+  using file = TorchFile.open(path);
+  const { root } = file;
+  const found = root instanceof Map ? root.get(BANK_OF_CHECKPOINT) : root;
+  if (found instanceof TorchTensor) return writeFull(found, { ...options, path });
+  if (root instanceof Map && Object.values(FACTORS).every((key) => root.has(key))) {
+    return writeFactors(root, { ...options, path });
+  }
+  throw bankError(
+    path,
+    `it holds none, expected a tensor [N, d], a dict of ${Object.values(FACTORS).join(", ")} ` +
+      `or one with ${BANK_OF_CHECKPOINT}`,
+  );
+}
+
+function writeFull(
+  features: TorchTensor,
+  { path, out }: ImportOptions & { path: string },
+) {
+  const [size = 0, dim = 0] = features.shape;
+  if (features.shape.length !== 2 || size === 0 || dim === 0) {
+    throw bankError(path, `its tensor has shape [${features.shape.join(", ")}], expected [N, d]`);
+  }
+  using writer = new BankWriter(out, { size, dim });
+  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / dim));
+  for (let first = 0; first < size; first += chunk) {
+    const count = Math.min(chunk, size - first);
+    writer.append(normalizeSnippets(features.readRows(first, count), { dim, firstIndex: first }));
+  }
+  writer.commit();
+}
+
+function writeFactors(
+  dict: ReadonlyMap<TorchValue, TorchValue>,
+  { path, out }: ImportOptions & { path: string },
+): void {
+  const part = (name: keyof typeof FACTORS): TorchTensor => {
+    const value = dict.get(FACTORS[name]);
+    if (value instanceof TorchTensor) return value;
+    throw bankError(path, `its ${FACTORS[name]} is no tensor, expected one`);
+  };
+  const [size = 0, rank = 0] = part("coefficients").shape;
+  const dim = part("mean").shape.at(-1) ?? 0;
+  const expected = {
+    coefficients: size * rank,
+    basis: dim * rank,
+    singularValues: rank,
+    mean: dim,
+  } as const;
+  for (const name of ["coefficients", "basis", "singularValues", "mean"] as const) {
+    const { shape } = part(name);
+    const elements = shape.reduce((product, axis) => product * axis, 1);
+    if (elements === 0 || elements !== expected[name]) {
+      throw bankError(
+        path,
+        `its ${FACTORS[name]} has shape [${shape.join(", ")}], ` +
+          `expected ${expected[name]} numbers for C [N, r], M [d, r], S [r] and mean [d]`,
+      );
+    }
+  }
+  writeLowRankBank(out, {
+    coefficients: part("coefficients").readFloat32(),
+    basis: part("basis").readFloat32(),
+    singularValues: part("singularValues").readFloat32(),
+    mean: part("mean").readFloat32(),
+  });
+}
+
+function bankError(path: string, state: string): CheckpointError {
+  return new CheckpointError(`Cannot import bank ${JSON.stringify(path)}: ${state}`, { path });
+}

@@ -1,0 +1,86 @@
+/**
+ * The largest values of each row and where they are.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import source from "./top_k.wgsl.ts";
+
+const TOP_K = new Kernel({ source });
+
+/** Values that one invocation looks through: few enough to keep thousands of them busy. */
+const STRIP_LENGTH = 1024;
+
+/**
+ * Rounds of all loops of one invocation, of which some drivers silently stop at 65,535. At worst,
+ * when a strip is in rising order, every value moves all k others.
+ */
+const MAX_ROUNDS = 65_000;
+
+/** Beyond, a strip within those rounds would not leave much less than it has. */
+const MAX_COUNT = 100;
+
+/** The largest values of each row, the largest first. */
+export interface TopK {
+  /** Values [rows, k]. */
+  readonly values: Tensor;
+  /** Columns of the values [rows, k], of type u32. */
+  readonly indices: Tensor;
+}
+
+/**
+ * Finds the k largest values of each row: `x` [rows, columns]. Of equal values the one further left
+ * comes first. Not differentiated. A value that is not a number is never found.
+ *
+ * Reads `x` once; each further pass reads what the last one kept, a hundredth for k = 10.
+ *
+ * Throws `TypeError` when `x` does not have two axes, and `RangeError` unless k is a whole number
+ * from 1 to the number of columns and at most 100.
+ */
+export function topK(x: Tensor, k: number): TopK {
+  const [rows = 0, columns = 0] = x.shape;
+  if (x.shape.length !== 2) {
+    throw new TypeError(
+      `Cannot find the largest of ${formatShape(x.shape)}: expected [N, columns]`,
+    );
+  }
+  const most = Math.min(columns, MAX_COUNT);
+  if (!Number.isInteger(k) || k < 1 || k > most) {
+    throw new RangeError(
+      `Cannot find the ${k} largest of ${columns} values: expected a whole number from 1 to ${most}`,
+    );
+  }
+  return x.device.scope(() => {
+    let left: Pass = { values: x, indices: undefined, rows, columns };
+    do left = keepLargest(left, k); while (left.columns > k);
+    return { values: left.values.reshape([rows, k]), indices: left.indices!.reshape([rows, k]) };
+  });
+}
+
+/** Candidates [rows, columns]; without indices, each is named by its column. */
+interface Pass {
+  readonly values: Tensor;
+  readonly indices: Tensor | undefined;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function keepLargest(from: Pass, k: number): Pass {
+  const { values, indices, rows, columns } = from;
+  const { device } = values;
+  // For the largest k a strip has 6 k values, so that every pass leaves about a sixth at most.
+  const strip = Math.min(STRIP_LENGTH, Math.floor(MAX_ROUNDS / (k + 1)));
+  const strips = Math.ceil(columns / strip);
+  const best = device.empty([rows, strips * k]);
+  const names = device.empty([rows, strips * k], { dtype: "u32" });
+  device.dispatch(TOP_K, {
+    tensors: { values, indices: indices ?? values, best, names },
+    params: { rows, columns, strips, k },
+    workgroups: spreadWorkgroups(Math.ceil(rows * strips / 64)),
+    constants: { HAS_INDICES: Number(indices !== undefined) },
+  });
+  return { values: best, indices: names, rows, columns: strips * k };
+}

@@ -1,0 +1,64 @@
+export default /* wgsl */ `
+// best[q][strip][0..k) = the k largest of values[q][strip], strip + strips, strip + 2 strips, ...
+//
+// values: [rows, columns], f32. With HAS_INDICES, indices [rows, columns] names each value, else its
+// name is its column. best, names: [rows, strips, k], largest first; of equal values the smaller name
+// comes first, so the result does not depend on strips. Room that is left holds the least f32 under
+// the name 2^32 - 1. One invocation per row and strip, which keeps its k slots of best and names
+// sorted by insertion; the invocations of a workgroup read side by side. No barrier. Exact.
+
+struct Params { rows: u32, columns: u32, strips: u32, k: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> values: array<f32>;
+@group(0) @binding(2) var<storage, read> indices: array<u32>;
+@group(0) @binding(3) var<storage, read_write> best: array<f32>;
+@group(0) @binding(4) var<storage, read_write> names: array<u32>;
+
+override HAS_INDICES: bool = false;
+
+const LEAST = -3.4028234663852886e38f;
+const NO_NAME = 0xffffffffu;
+
+fn comes_first(value: f32, name: u32, other: f32, other_name: u32) -> bool {
+  return value > other || (value == other && name < other_name);
+}
+
+@compute @workgroup_size(64)
+fn top_k(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * params.strips) { return; }
+  let row = i / params.strips;
+  let first = i * params.k;
+  let last = first + params.k - 1u;
+  for (var slot = first; slot <= last; slot++) {
+    best[slot] = LEAST;
+    names[slot] = NO_NAME;
+  }
+  var least = LEAST;
+  var least_name = NO_NAME;
+  for (var column = i % params.strips; column < params.columns; column += params.strips) {
+    let at = row * params.columns + column;
+    let value = values[at];
+    var name = column;
+    if (HAS_INDICES) { name = indices[at]; }
+    if (!comes_first(value, name, least, least_name)) { continue; }
+    var slot = last;
+    while (slot > first) {
+      let above = best[slot - 1u];
+      let above_name = names[slot - 1u];
+      if (!comes_first(value, name, above, above_name)) { break; }
+      best[slot] = above;
+      names[slot] = above_name;
+      slot -= 1u;
+    }
+    best[slot] = value;
+    names[slot] = name;
+    least = best[last];
+    least_name = names[last];
+  }
+}
+`;

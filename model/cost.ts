@@ -1,0 +1,253 @@
+/**
+ * What a network costs, from its sizes alone: no GPU is asked.
+ *
+ * @module
+ */
+
+import { ParameterStore } from "../kernels/core/parameter_store.ts";
+import type { Shape } from "../kernels/core/tensor.ts";
+import { SiT, type SiTOptions } from "./sit.ts";
+
+/** A parameter of a network. */
+export interface ParameterSize {
+  /** Official name. */
+  readonly name: string;
+  /** Sizes of its axes. */
+  readonly shape: Shape;
+  /** Numbers in it. */
+  readonly count: number;
+  /** Computed from the sizes, not learned. */
+  readonly frozen: boolean;
+}
+
+/** The parameters of a network in the order of their declaration. */
+export function parameterSizes(options: SiTOptions): ParameterSize[] {
+  const store = new ParameterStore(undefined);
+  new SiT(store, options);
+  return [...store.entries()].map(([name, { shape, elements, frozen }]) => ({
+    name,
+    shape,
+    count: elements,
+    frozen,
+  }));
+}
+
+/**
+ * The count that PyTorch gives for the official network, the sum of `parameters()`: with the fixed
+ * table of positions, without the rotary angles, which are buffers there.
+ */
+export function officialCount(sizes: readonly ParameterSize[]): number {
+  const counted = sizes.filter(({ name }) => !name.startsWith("feat_rope."));
+  return counted.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** Flops for one image; a multiplication with an addition counts as two. */
+export interface Flops {
+  /** One evaluation of the network: matrix products and attention. */
+  readonly forward: number;
+  /** A step of training: the backward pass costs two evaluations. */
+  readonly training: number;
+  /** A step of training that computes the blocks again in the backward pass. */
+  readonly trainingWithRecomputation: number;
+}
+
+/** The flops of a network without its projector, for one image. */
+export function countFlops(options: SiTOptions): Flops {
+  const { channels, patchSize, width, depth, condition } = options;
+  const { tokens, hidden, outputs } = sizesOf(options);
+  const modulation = width * (options.noShift ? 4 : 6) * width;
+  const feedForward = (options.swiglu ? 3 : 2) * width * hidden;
+  const attention = 4 * width * width + 2 * tokens * width;
+  const block = 2 * (modulation + tokens * (attention + feedForward));
+  const embedding = "classes" in condition
+    ? 0
+    : condition.snippetDim * width + (condition.embedding === "mlp3" ? 2 * width * width : 0);
+  const ends = 2 * (
+    tokens * channels * patchSize ** 2 * width + (256 + width) * width + embedding +
+    2 * width * width + tokens * width * outputs
+  );
+  const forward = depth * block + ends;
+  return {
+    forward,
+    training: 3 * forward,
+    trainingWithRecomputation: 3 * forward + depth * block,
+  };
+}
+
+/** A batch of training. */
+export interface TrainingBatch {
+  /** Images that go through the network at once (B). */
+  readonly batch: number;
+  /** Keep only the tokens between blocks and compute the rest again. Default `false`. */
+  readonly recompute?: boolean;
+}
+
+/**
+ * Bytes that a training step of a network without projector holds at once, beside parameters and
+ * what is parallel to them: what the ops keep for the backward pass and the gradients at its fullest
+ * moment.
+ */
+export function activationBytes(options: SiTOptions, batch: TrainingBatch): number {
+  const { inputSize, channels } = options;
+  const images = batch.batch * channels * inputSize ** 2;
+  // The state and the target of the loss wait until the step ends.
+  return 4 * (2 * images + peakElements(networkOps(options, batch)));
+}
+
+/** An op as the tape sees it, in numbers of elements. */
+interface Op {
+  readonly output: string;
+  readonly elements: number;
+  /** Activations that get a gradient. */
+  readonly inputs: readonly string[];
+  /** The one of them whose gradient takes over the buffer of the output's (a residual stream). */
+  readonly passes?: string;
+  /** What is kept beside the output: statistics of rows, inputs that need no gradient. */
+  readonly kept?: number;
+  /** Ops that run again in the backward pass and keep nothing before; the last has this output. */
+  readonly again?: readonly Op[];
+}
+
+function sizesOf(options: SiTOptions): { tokens: number; hidden: number; outputs: number } {
+  const { inputSize, patchSize, width, mlpRatio = 4, channels } = options;
+  const hidden = Math.floor(width * mlpRatio);
+  return {
+    tokens: (inputSize / patchSize) ** 2,
+    hidden: options.swiglu ? Math.floor(2 / 3 * hidden) : hidden,
+    outputs: patchSize ** 2 * channels * (options.learnSigma ? 2 : 1),
+  };
+}
+
+function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): Op[] {
+  const { inputSize, channels, width, depth, condition } = options;
+  const { tokens, outputs } = sizesOf(options);
+  const images = batch * channels * inputSize ** 2;
+  const vector = batch * width, stream = vector * tokens;
+  const snippet = "classes" in condition ? batch : batch * condition.snippetDim;
+  const ops: Op[] = [
+    { output: "patches", elements: stream, inputs: [], kept: images },
+    { output: "time.0", elements: vector, inputs: [], kept: 256 * batch },
+    { output: "time.1", elements: vector, inputs: ["time.0"] },
+    { output: "time", elements: vector, inputs: ["time.1"] },
+    ...conditionOps(condition, vector, snippet),
+    { output: "sum", elements: vector, inputs: ["condition", "time"], passes: "time" },
+    { output: "activated", elements: vector, inputs: ["sum"] },
+    { output: "stream.0", elements: stream, inputs: ["patches"], passes: "patches" },
+  ];
+  for (let i = 0; i < depth; i++) {
+    const again = blockOps(options, { batch, index: i });
+    const inputs = [`stream.${i}`, "activated"];
+    if (recompute) ops.push({ output: `stream.${i + 1}`, elements: stream, inputs, again });
+    else ops.push(...again);
+  }
+  ops.push(
+    { output: "shifts", elements: 2 * vector, inputs: ["activated"] },
+    {
+      output: "normed",
+      elements: stream,
+      inputs: [`stream.${depth}`, "shifts"],
+      kept: 2 * batch * tokens,
+    },
+    { output: "values", elements: batch * tokens * outputs, inputs: ["normed"] },
+    { output: "images", elements: images, inputs: ["values"] },
+    { output: "loss", elements: batch, inputs: ["images"] },
+  );
+  return ops;
+}
+
+function conditionOps(
+  condition: SiTOptions["condition"],
+  vector: number,
+  snippet: number,
+): Op[] {
+  const last: Op = { output: "condition", elements: vector, inputs: [], kept: snippet };
+  if ("classes" in condition || condition.embedding !== "mlp3") return [last];
+  return [
+    { ...last, output: "condition.0" },
+    { output: "condition.1", elements: vector, inputs: ["condition.0"] },
+    { output: "condition.2", elements: vector, inputs: ["condition.1"] },
+    { output: "condition.3", elements: vector, inputs: ["condition.2"] },
+    { output: "condition", elements: vector, inputs: ["condition.3"] },
+  ];
+}
+
+function blockOps(options: SiTOptions, { batch, index }: { batch: number; index: number }): Op[] {
+  const { width, heads } = options;
+  const { tokens, hidden } = sizesOf(options);
+  const rows = batch * tokens, stream = rows * width;
+  const name = (part: string) => `blocks.${index}.${part}`;
+  const ops: Op[] = [];
+  const push = (part: string, op: Omit<Op, "output">): string => {
+    ops.push({ output: name(part), ...op });
+    return name(part);
+  };
+  const start = `stream.${index}`;
+  const chunks = options.noShift ? 4 : 6;
+  const modulation = push("shifts", { elements: batch * chunks * width, inputs: ["activated"] });
+  const first = push("norm1", { elements: stream, inputs: [start, modulation], kept: 2 * rows });
+  let qkv = push("qkv", { elements: 3 * stream, inputs: [first] });
+  if (options.qkNorm) {
+    qkv = push("qk_norm", { elements: 3 * stream, inputs: [qkv], kept: 4 * rows * heads });
+  }
+  if (options.rope) qkv = push("rope", { elements: 3 * stream, inputs: [qkv] });
+  const heard = push("attention", { elements: stream, inputs: [qkv], kept: rows * heads });
+  const attended = push("proj", { elements: stream, inputs: [heard] });
+  const middle = push("middle", {
+    elements: stream,
+    inputs: [attended, modulation, start],
+    passes: start,
+  });
+  const second = push("norm2", { elements: stream, inputs: [middle, modulation], kept: 2 * rows });
+  const inner = rows * hidden;
+  const raised = push("raised", { elements: (options.swiglu ? 2 : 1) * inner, inputs: [second] });
+  const bent = push("bent", { elements: inner, inputs: [raised] });
+  const mapped = push("mapped", { elements: stream, inputs: [bent] });
+  ops.push({
+    output: `stream.${index + 1}`,
+    elements: stream,
+    inputs: [mapped, modulation, middle],
+    passes: middle,
+  });
+  return ops;
+}
+
+function keptBy(ops: readonly Op[]): number {
+  return ops.reduce((sum, { elements, kept = 0 }) => sum + elements + kept, 0);
+}
+
+/** Goes through the ops backwards as the tape does; returns the most elements held at once. */
+function peakElements(ops: readonly Op[]): number {
+  const sizes = new Map<string, number>();
+  for (const op of ops) {
+    for (const { output, elements } of [...op.again ?? [], op]) sizes.set(output, elements);
+  }
+  const gradients = new Set<string>();
+  let live = keptBy(ops), peak = live;
+  const hold = (elements: number) => {
+    live += elements;
+    peak = Math.max(peak, live);
+  };
+  const propagate = (reversed: readonly Op[]): void => {
+    for (const { elements, inputs, passes, kept = 0, again } of reversed) {
+      if (again) {
+        hold(keptBy(again));
+        propagate(again.toReversed());
+      } else {
+        let passed = false;
+        for (const input of inputs) {
+          if (gradients.has(input)) continue;
+          gradients.add(input);
+          if (input === passes) passed = true;
+          else hold(sizes.get(input)!);
+        }
+        if (!passed) live -= elements;
+      }
+      live -= elements + kept;
+    }
+  };
+  const last = ops.at(-1)!;
+  gradients.add(last.output);
+  hold(last.elements);
+  propagate(ops.toReversed());
+  return peak;
+}

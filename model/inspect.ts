@@ -1,0 +1,138 @@
+/**
+ * What a model holds and costs, in numbers and in words.
+ *
+ * @module
+ */
+
+import { formatShape, type Shape } from "../kernels/core/tensor.ts";
+import {
+  activationBytes,
+  countFlops,
+  type Flops,
+  officialCount,
+  type ParameterSize,
+  parameterSizes,
+} from "./cost.ts";
+import type { SiTOptions } from "./sit.ts";
+
+/** Bytes that training holds on the GPU. */
+export interface TrainingBytes {
+  /** Parameters, with the tables that are not learned. */
+  readonly parameters: number;
+  /** Their gradients. */
+  readonly gradients: number;
+  /** Two moments for each learned parameter. */
+  readonly optimizer: number;
+  /** Moving average of the learned parameters. */
+  readonly average: number;
+  /** What a step holds beside these. */
+  readonly activations: number;
+  /** The same when the blocks are computed again in the backward pass. */
+  readonly activationsWithRecomputation: number;
+}
+
+/** What {@linkcode modelCost} finds. */
+export interface ModelCost {
+  /** Parameters as the official code counts them. */
+  readonly officialCount: number;
+  /** Learned parameters. */
+  readonly trainedCount: number;
+  /** For one image. */
+  readonly flops: Flops;
+  /** Images that go through the network at once. */
+  readonly batch: number;
+  /** In training with that batch. */
+  readonly bytes: TrainingBytes;
+}
+
+/** Counts what a network and its training with AdamW and a moving average cost. */
+export function modelCost(options: SiTOptions, { batch }: { batch: number }): ModelCost {
+  const sizes = parameterSizes(options);
+  const trainedCount = totalCount(sizes.filter(({ frozen }) => !frozen));
+  return {
+    officialCount: officialCount(sizes),
+    trainedCount,
+    flops: countFlops(options),
+    batch,
+    bytes: {
+      parameters: 4 * totalCount(sizes),
+      gradients: 4 * trainedCount,
+      optimizer: 8 * trainedCount,
+      average: 4 * trainedCount,
+      activations: activationBytes(options, { batch }),
+      activationsWithRecomputation: activationBytes(options, { batch, recompute: true }),
+    },
+  };
+}
+
+/** A tensor of a model, or of a file of weights. */
+export type NamedSize = Omit<ParameterSize, "frozen">;
+
+/** The numbers in all of the tensors. */
+export function totalCount(sizes: readonly NamedSize[]): number {
+  return sizes.reduce((sum, { count }) => sum + count, 0);
+}
+
+interface Row {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly count: number;
+  blocks: number;
+}
+
+/** A table of names, shapes and counts; tensors that all blocks have alike take one line. */
+export function describeSizes(sizes: readonly NamedSize[]): string[] {
+  const rows = new Map<string, Row>();
+  for (const { name, shape, count } of sizes) {
+    const folded = name.replace(/^blocks\.\d+\./, "blocks.*.");
+    const key = `${folded} ${formatShape(shape)}`;
+    const row = rows.get(key);
+    if (row) row.blocks++;
+    else rows.set(key, { name: folded, shape, count, blocks: 1 });
+  }
+  const cells = [...rows.values()].map(({ name, shape, count, blocks }) => [
+    name,
+    formatShape(shape),
+    (count * blocks).toLocaleString("en"),
+    blocks === 1 ? "" : `${blocks} × ${count.toLocaleString("en")}`,
+  ]);
+  cells.push(["in all", "", totalCount(sizes).toLocaleString("en"), ""]);
+  const widths = [0, 1, 2].map((i) => Math.max(...cells.map((row) => row[i]!.length)));
+  return cells.map(([name, shape, count, blocks]) =>
+    [name!.padEnd(widths[0]!), shape!.padEnd(widths[1]!), count!.padStart(widths[2]!), blocks]
+      .join("  ").trimEnd()
+  );
+}
+
+/** A cost as lines for a person. */
+export function describeCost(cost: ModelCost): string[] {
+  const { flops, batch, bytes } = cost;
+  const { activations, activationsWithRecomputation: recomputed } = bytes;
+  const fixed = bytes.parameters + bytes.gradients + bytes.optimizer + bytes.average;
+  const gigaflops = (count: number) =>
+    `${formatGiga(count)} GFLOP an image, ${formatGiga(batch * count)} at batch ${batch}`;
+  return [
+    `official count   ${cost.officialCount.toLocaleString("en")} parameters`,
+    `learned          ${cost.trainedCount.toLocaleString("en")} parameters`,
+    `evaluation       ${gigaflops(flops.forward)}`,
+    `training step    ${gigaflops(flops.training)}`,
+    `  recomputing    ${gigaflops(flops.trainingWithRecomputation)}`,
+    `parameters       ${formatMebibytes(bytes.parameters)}`,
+    `gradients        ${formatMebibytes(bytes.gradients)}`,
+    `optimiser        ${formatMebibytes(bytes.optimizer)}`,
+    `moving average   ${formatMebibytes(bytes.average)}`,
+    `activations      ${formatMebibytes(activations)} at batch ${batch}`,
+    `  recomputing    ${formatMebibytes(recomputed)} at batch ${batch}`,
+    `training in all  ${formatMebibytes(fixed + activations)}`,
+    `  recomputing    ${formatMebibytes(fixed + recomputed)}`,
+  ];
+}
+
+function formatGiga(count: number): string {
+  const giga = count / 1e9;
+  return giga.toLocaleString("en", { maximumFractionDigits: giga < 1 ? 4 : giga < 100 ? 2 : 0 });
+}
+
+function formatMebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: 1 })} MiB`;
+}

@@ -1,0 +1,49 @@
+/**
+ * `deno task inspect`: see `INSPECT_COMMAND`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { parseArguments } from "../cli/arguments.ts";
+import { INSPECT_COMMAND } from "../cli/commands.ts";
+import { runCommand } from "../cli/run_command.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
+import { findCheckpoint } from "../train/checkpoint.ts";
+import { parameterSizes } from "./cost.ts";
+import { describeCost, describeSizes, modelCost, type NamedSize, totalCount } from "./inspect.ts";
+import { namedModel } from "./named_models.ts";
+import { openWeights } from "./weights.ts";
+
+await runCommand(main, { debug: Deno.args.includes("--debug") });
+
+// deno-lint-ignore require-await -- runCommand turns what it throws into an exit code.
+async function main(): Promise<void> {
+  const { options, positionals } = parseArguments(INSPECT_COMMAND, Deno.args);
+  const model = positionals[0]!, { batch, size, channels, snippets, json } = options;
+  if (!/^(?:SiT|LightningDiT)-/.test(model)) return show(fileSizes(model), json);
+  const condition = snippets === undefined ? undefined : { snippetDim: snippets };
+  const network = namedModel(model, { inputSize: size, channels, condition });
+  const sizes = parameterSizes(network), cost = modelCost(network, { batch });
+  if (json) console.log(JSON.stringify({ model, network, ...cost, parameters: sizes }));
+  else console.log([...describeSizes(sizes), "", ...describeCost(cost)].join("\n"));
+}
+
+function show(sizes: readonly NamedSize[], json: boolean): void {
+  console.log(
+    json
+      ? JSON.stringify({ count: totalCount(sizes), parameters: sizes })
+      : describeSizes(sizes).join("\n"),
+  );
+}
+
+/** The tensors in a file of weights, or in that of a checkpoint. */
+function fileSizes(path: string): NamedSize[] {
+  const isFile = /\.(?:safetensors|pth?)$/i.test(path);
+  const file = isFile ? path : join(findCheckpoint(path), "model.safetensors");
+  using weights = openWeights(file);
+  return Array.from(weights.keys(), (name) => {
+    const shape = weights.shape(name);
+    return { name, shape, count: elementsOf(shape) };
+  });
+}

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { compressBank } from "../../bank/compress.ts";
+import { BankFile, writeBank, writeLowRankBank } from "../../bank/file.ts";
+import { mergeBanks } from "../../bank/merge.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { factorize } from "../../bank/svd.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+import { inDirectory } from "./_images.ts";
+
+const SIZE = 300, DIM = 10;
+
+/** Snippets whose spread falls off quickly, as that of real ones. */
+const SNIPPETS = normalizeSnippets(
+  randomValues([SIZE, DIM], 4).map((value, i) => value * 0.6 ** (i % DIM) + 0.05),
+  { dim: DIM },
+);
+
+Deno.test("compressBank() writes what factorize() computes, and measures what it loses", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`, out = `${directory}/low.safetensors`;
+    const names = Array.from({ length: SIZE }, (_, i) => `${i}.png`);
+    writeBank(path, { dim: DIM, snippets: SNIPPETS, names });
+    using file = BankFile.open(path);
+    const progress: number[] = [];
+    const made = await compressBank(file, {
+      rank: 6,
+      path: out,
+      onProgress: (done) => progress.push(done),
+    });
+    assert.deepEqual(progress, [SIZE, 2 * SIZE]);
+    const factors = await factorize(file, { rank: 6 });
+    using low = BankFile.open(out);
+    assert.deepEqual(low.readLowRank().coefficients, factors.coefficients);
+    assert.deepEqual([low.names, low.rank, made.rank], [names, 6, 6]);
+    assert.equal(made.energy, factors.energy);
+    assert.deepEqual(made.bytes, {
+      before: Deno.statSync(path).size,
+      after: Deno.statSync(out).size,
+    });
+    const rows = low.rows(0, SIZE);
+    const cosines = Array.from({ length: SIZE }, (_, row) => {
+      let product = 0;
+      for (let i = row * DIM; i < (row + 1) * DIM; i++) product += SNIPPETS[i]! * rows[i]!;
+      return product;
+    });
+    assert.equal(made.compared, SIZE);
+    assertClose([made.leastCosine], [Math.min(...cosines)], { tolerance: 1e-12, name: "least" });
+    const mean = cosines.reduce((sum, value) => sum + value) / SIZE;
+    assertClose([made.meanCosine], [mean], { tolerance: 1e-12, name: "mean" });
+    assert.ok(mean < 0.9999 && mean > 0.9, `${mean}`);
+  });
+});
+
+Deno.test("compressBank() stores coefficients in half or a byte with a small loss", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    writeBank(path, { dim: DIM, snippets: SNIPPETS });
+    using file = BankFile.open(path);
+    const factors = await factorize(file, { rank: DIM - 1 });
+    const whole = await compressBank(file, { rank: DIM - 1, path: `${directory}/f32` });
+    for (const [storage, bytes, error] of [["f16", 2, 2 ** -11], ["int8", 1, 1 / 254]] as const) {
+      const out = `${directory}/${storage}`;
+      const made = await compressBank(file, { rank: DIM - 1, path: out, storage });
+      assert.equal(made.storage, storage);
+      const scales = storage === "int8" ? 4 * (DIM - 1) : 0;
+      // Headers of the two files differ by the words for types and scales.
+      const saved = SIZE * (DIM - 1) * (4 - bytes) - scales;
+      assert.ok(Math.abs(whole.bytes.after - made.bytes.after - saved) < 160);
+      using low = BankFile.open(out);
+      const { coefficients } = low.readLowRank();
+      for (let column = 0; column < DIM - 1; column++) {
+        const of = (values: Float32Array) => values.filter((_, i) => i % (DIM - 1) === column);
+        const name = `${storage} column ${column}`;
+        assertClose(of(coefficients), of(factors.coefficients), { tolerance: 1.001 * error, name });
+      }
+      const loss = whole.meanCosine - made.meanCosine;
+      assert.ok(loss < 1e-3, `${storage} loses ${loss}`);
+    }
+  });
+});
+
+Deno.test("mergeBanks() puts banks in one, with classes by their names", async () => {
+  await inDirectory(async (directory) => {
+    const paths = ["a", "b", "c", "out"].map((name) => `${directory}/${name}`);
+    const part = (first: number, count: number) =>
+      SNIPPETS.slice(first * DIM, (first + count) * DIM);
+    writeBank(paths[0]!, {
+      dim: DIM,
+      snippets: part(0, 2),
+      labels: [1, 0],
+      classes: ["cat", "dog"],
+      names: ["1", "2"],
+      texts: ["x", "y"],
+    });
+    writeBank(paths[1]!, {
+      dim: DIM,
+      snippets: part(2, 3),
+      labels: [0, -1, 1],
+      classes: ["dog", "cow"],
+      names: ["3", "4", "5"],
+    });
+    writeBank(paths[2]!, { dim: DIM, snippets: part(5, 1), names: ["6"] });
+    const files = paths.slice(0, 3).map((path) => BankFile.open(path));
+    await mergeBanks(files, { path: paths[3]! });
+    for (const file of files) file[Symbol.dispose]();
+    using merged = BankFile.open(paths[3]!);
+    assert.deepEqual(merged.rows(0, 6), part(0, 6));
+    assert.deepEqual(merged.classes, ["cat", "dog", "cow"]);
+    assert.deepEqual([...merged.labels!], [1, 0, 1, -1, 2, -1]);
+    assert.deepEqual([merged.names?.join(""), merged.texts], ["123456", undefined]);
+  });
+});
+
+Deno.test("mergeBanks() refuses other lengths and encoders, and takes low-rank banks", async () => {
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    const encoder = { kind: "pixels", dim: DIM, preprocessing: {}, settings: {} };
+    writeBank(at("a"), { dim: DIM, snippets: SNIPPETS, encoder: { ...encoder, fingerprint: "1" } });
+    writeBank(at("b"), { dim: DIM, snippets: SNIPPETS, encoder: { ...encoder, fingerprint: "2" } });
+    writeBank(at("plain"), { dim: DIM, snippets: SNIPPETS });
+    writeBank(at("short"), { dim: 2, snippets: Float32Array.of(1, 0) });
+    using a = BankFile.open(at("a")), b = BankFile.open(at("b"));
+    using plain = BankFile.open(at("plain")), short = BankFile.open(at("short"));
+    const bad = [
+      [b, /their encoders differ, fingerprint is "2", expected "1"$/],
+      [plain, /only one of them names its encoder$/],
+      [short, /its snippets have length 2, expected 10$/],
+    ] as const;
+    for (const [other, message] of bad) {
+      await assert.rejects(mergeBanks([a, other], { path: at("out") }), {
+        name: "TypeError",
+        message,
+      });
+    }
+    writeLowRankBank(at("low"), await factorize(plain, { rank: DIM - 1 }));
+    using low = BankFile.open(at("low"));
+    await mergeBanks([plain, low], { path: at("out") });
+    using merged = BankFile.open(at("out"));
+    assert.deepEqual([merged.size, merged.rank], [2 * SIZE, undefined]);
+    assert.deepEqual(merged.rows(SIZE, SIZE), low.rows(0, SIZE));
+  });
+});

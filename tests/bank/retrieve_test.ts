@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import type { Bank } from "../../bank/bank.ts";
+import { FullBank } from "../../bank/full_bank.ts";
+import { LowRankBank } from "../../bank/low_rank_bank.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import {
+  drawUniform,
+  indexOfName,
+  indicesOfClass,
+  indicesOfText,
+  type Metric,
+  nearestSnippets,
+} from "../../bank/retrieve.ts";
+import { factorize } from "../../bank/svd.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const SIZE = 1500, DIM = 12;
+const SNIPPETS = normalizeSnippets(randomValues([SIZE, DIM], 3), { dim: DIM });
+const RECORDS = {
+  names: ["a.png", "b.png", "c.png"],
+  labels: [1, 0, 1],
+  classes: ["cat", "dog"],
+  texts: ["A red dog", "the cat", "Dog, red, running"],
+};
+
+/** Neighbours by a full sort in float64. */
+function nearestReference(
+  snippets: ArrayLike<number>,
+  search: { query: Float32Array; count: number; metric: Metric },
+): { index: number; value: number }[] {
+  const { query, count, metric } = search;
+  const values = Array.from({ length: snippets.length / DIM }, (_, index) => {
+    const row = Float64Array.from({ length: DIM }, (_, k) => snippets[index * DIM + k]!);
+    const value = metric === "cosine"
+      ? row.reduce((sum, b, k) => sum + b * query[k]!, 0) / Math.hypot(...row) /
+        Math.hypot(...query)
+      : -Math.hypot(...row.map((b, k) => b - query[k]!));
+    return { index, value };
+  });
+  return values.sort((a, b) => b.value - a.value).slice(0, count);
+}
+
+async function assertNearest(
+  device: Device,
+  bank: Bank,
+  metric: Metric,
+): Promise<void> {
+  const all: number[] = [];
+  for (const { rows } of bank.ranges(1024)) {
+    all.push(...await rows.read());
+    rows.dispose();
+  }
+  const queries = new Float32Array(randomValues([3, DIM], 8));
+  queries.set(all.slice(77 * DIM, 78 * DIM));
+  const found = await nearestSnippets(device, { bank, queries, count: 9, metric });
+  assert.equal(found.length, 3);
+  for (const [row, neighbours] of found.entries()) {
+    const query = queries.slice(row * DIM, (row + 1) * DIM);
+    const want = nearestReference(all, { query, count: 9, metric });
+    assert.deepEqual(neighbours.map(({ index }) => index), want.map(({ index }) => index));
+    const got = neighbours.map((each) => metric === "cosine" ? each.cosine : -each.distance);
+    assertClose(got, want.map(({ value }) => value), { tolerance: 1e-7, name: metric });
+  }
+  const [self] = found[0]!;
+  assert.equal(self!.index, 77);
+  assert.ok(self!.distance < 1e-6 && Math.abs(self!.cosine - 1) < 1e-12);
+}
+
+gpuTest("nearestSnippets() finds what a search of all snippets finds", async (device) => {
+  using bank = FullBank.from(device, { dim: DIM, snippets: SNIPPETS });
+  await assertNearest(device, bank, "cosine");
+  await assertNearest(device, bank, "euclidean");
+});
+
+gpuTest("nearestSnippets() searches a low-rank bank", async (device) => {
+  const rows = (first: number, count: number) =>
+    SNIPPETS.subarray(first * DIM, (first + count) * DIM);
+  const factors = await factorize({ size: SIZE, dim: DIM, rows }, { rank: 7 });
+  using bank = LowRankBank.from(device, factors);
+  await assertNearest(device, bank, "cosine");
+});
+
+gpuTest("nearestSnippets() searches a bank of several buffers", async (device) => {
+  const profile = { ...device.profile, maxBindingBytes: 4 * DIM * 256 };
+  const small = new Device(device.gpu, { profile });
+  {
+    using bank = FullBank.from(small, { dim: DIM, snippets: SNIPPETS });
+    await assertNearest(small, bank, "euclidean");
+  }
+  assert.equal(small.pool.liveBytes, 0);
+});
+
+gpuTest(
+  "nearestSnippets() finds no more than there are and refuses wrong queries",
+  async (device) => {
+    using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
+    const [both] = await nearestSnippets(device, {
+      bank,
+      queries: Float32Array.of(0.1, 2),
+      count: 9,
+    });
+    assert.deepEqual(both!.map(({ index }) => index), [1, 0]);
+    const bad = [
+      [Float32Array.of(1, 0, 1), 1, /near 3 values: expected snippets of length 2$/],
+      [new Float32Array(), 1, /near 0 values/],
+      [Float32Array.of(1, 0, 0, 0), 1, /near query 1: its norm is 0, expected a positive number$/],
+      [Float32Array.of(1, 0), 0, /find 0 neighbours: expected a whole number from 1 to 100$/],
+    ] as const;
+    for (const [queries, count, message] of bad) {
+      await assert.rejects(nearestSnippets(device, { bank, queries, count }), { message });
+    }
+  },
+);
+
+Deno.test("drawUniform() repeats itself and draws every index equally often", () => {
+  const drawn = drawUniform(5, { count: 5000, seed: 3 });
+  assert.deepEqual(drawn, drawUniform(5, { count: 5000, seed: 3 }));
+  assert.notDeepEqual(drawn, drawUniform(5, { count: 5000, seed: 3, step: 1 }));
+  const counts = [0, 0, 0, 0, 0];
+  for (const index of drawn) counts[index]!++;
+  // Expected 1000 each with a standard deviation of 28.
+  assert.ok(counts.every((count) => Math.abs(count - 1000) < 120), counts.join());
+  assert.throws(() => drawUniform(0, { count: 1, seed: 0 }), RangeError);
+});
+
+Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by their records", () => {
+  assert.deepEqual([...indicesOfClass(RECORDS, "dog")], [0, 2]);
+  assert.equal(indexOfName(RECORDS, "b.png"), 1);
+  assert.deepEqual([...indicesOfText(RECORDS, "RED dog")], [0, 2]);
+  assert.deepEqual([...indicesOfText(RECORDS, "running")], [2]);
+  assert.throws(() => indicesOfClass(RECORDS, "cow"), {
+    name: "RangeError",
+    message: 'Cannot retrieve class "cow": the bank has the classes cat, dog',
+  });
+  assert.throws(() => indexOfName(RECORDS, "d.png"), {
+    message:
+      'Cannot retrieve "d.png": none of 3 snippets has that name, such as a.png, b.png, c.png',
+  });
+  for (const find of [indicesOfClass, indexOfName, indicesOfText]) {
+    assert.throws(() => find({}, "dog"), { name: "RangeError", message: /the bank has no/ });
+  }
+});

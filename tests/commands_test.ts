@@ -1,0 +1,401 @@
+/** The commands as a user meets them: what they write, and what they say to bad input. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { BankFile } from "../bank/file.ts";
+import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import { decodePng, encodePng } from "../train/datasets/png.ts";
+import { readRunLog } from "../cli/run_log.ts";
+import { openDevice } from "./_gpu.ts";
+import {
+  finish,
+  type Finished,
+  runTask,
+  SMALL,
+  SMALL_EMOJI,
+  start,
+  startTask,
+  taskCommand,
+} from "./_tasks.ts";
+
+const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_commands_" });
+Deno.test.afterAll(() => Deno.remove(TEMPORARY, { recursive: true }));
+
+let hasDevice: Promise<boolean> | undefined;
+let trained: Promise<{ directory: string } & Finished> | undefined;
+
+/** A test that is skipped, with the reason printed, where no device can be opened. */
+function deviceTest(name: string, fn: () => Promise<void>): void {
+  Deno.test(name, async () => {
+    hasDevice ??= openDevice().then((device) => {
+      device?.dispose();
+      return device !== undefined;
+    });
+    if (await hasDevice) await fn();
+  });
+}
+
+function inTemporary(name: string): string {
+  return join(TEMPORARY, name);
+}
+
+function trainSmall(directory: string, ...args: string[]): Promise<Finished> {
+  const settings = ["--set", `train.runDirectory=${directory}`, "--steps", "3", ...args];
+  return runTask("train", [...SMALL_EMOJI, ...settings]);
+}
+
+/** A run of three steps that all tests share; they copy it to change it. */
+function trainedRun(): Promise<{ directory: string } & Finished> {
+  const directory = inTemporary("run");
+  return trained ??= trainSmall(directory, "--json").then((run) => ({ directory, ...run }));
+}
+
+/** A copy of the shared run, and of everything in it before a command ran. */
+async function copyOfRun(name: string): Promise<string> {
+  const { directory } = await trainedRun();
+  const copy = inTemporary(name);
+  copyDirectory(directory, copy);
+  return copy;
+}
+
+function copyDirectory(source: string, target: string): void {
+  Deno.mkdirSync(target);
+  for (const { name, isDirectory } of Deno.readDirSync(source)) {
+    const [from, to] = [join(source, name), join(target, name)];
+    if (isDirectory) copyDirectory(from, to);
+    else Deno.copyFileSync(from, to);
+  }
+}
+
+/** Every file under a directory with its bytes. */
+function contents(directory: string): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  for (const { name, isDirectory } of Deno.readDirSync(directory)) {
+    const path = join(directory, name);
+    if (!isDirectory) files.set(name, Deno.readFileSync(path));
+    else for (const [inside, bytes] of contents(path)) files.set(join(name, inside), bytes);
+  }
+  return files;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Checks that a command failed with a code and said so, on standard error alone. */
+function assertRefusal(run: Finished, code: number, ...said: (string | RegExp)[]): void {
+  assert.equal(run.code, code, run.stderr);
+  assert.equal(run.stdout, "");
+  assert.match(run.stderr, /^error: /m);
+  assert.doesNotMatch(run.stderr, /^ {4}at /m);
+  for (const text of said) {
+    if (text instanceof RegExp) assert.match(run.stderr, text);
+    else assert(run.stderr.includes(text), `${run.stderr}\nlacks ${text}`);
+  }
+}
+
+/** Writes images that differ, the first `corrupt` of them cut off. */
+function writeImages(directory: string, options: { count: number; corrupt: number }): void {
+  Deno.mkdirSync(directory);
+  for (let i = 0; i < options.count; i++) {
+    const data = Uint8Array.from({ length: 360 }, (_, k) => (k * (i + 3) * 7 + i * 31) % 256);
+    const png = encodePng({ width: 10, height: 12, channels: 3, data });
+    const name = `image_${String(i).padStart(2, "0")}.png`;
+    Deno.writeFileSync(join(directory, name), i < options.corrupt ? png.subarray(0, 60) : png);
+  }
+}
+
+Deno.test("every command explains itself with --help, with examples", async () => {
+  const commands: ["train" | "sample" | "bank" | "verify", ...string[]][] = [
+    ["train"],
+    ["sample"],
+    ["bank", "build"],
+    ["bank", "inspect"],
+    ["verify"],
+  ];
+  await Promise.all(commands.map(async ([task, ...words]) => {
+    const { code, stdout, stderr } = await runTask(task, [...words, "--help"]);
+    assert.equal(code, 0, stderr);
+    const name = ["deno task", task, ...words].join(" ");
+    assert(stdout.startsWith(`Usage: ${name} `), stdout);
+    assert.match(stdout, new RegExp(`^Examples:\\n {2}${name}\\s`, "m"));
+  }));
+});
+
+Deno.test("a command line that cannot be used gives exit code 2 and the nearest name", async () => {
+  const cases: [task: "train" | "sample" | "bank", args: string[], said: string][] = [
+    ["train", ["--stepz", "3"], "unknown option --stepz, did you mean --steps?"],
+    ["train", ["--steps", "few"], "Cannot read --steps few: expected a whole number, at least 1"],
+    ["train", ["configs/emoji.yaml", "--resume", "runs/x"], "Cannot resume with configs/emoji"],
+    ["sample", [], "--checkpoint is missing"],
+    ["sample", ["--checkpoint", "x", "--sampler", "huen"], "did you mean heun?"],
+    ["bank", ["biuld"], "unknown command biuld, did you mean build?"],
+  ];
+  await Promise.all(cases.map(async ([task, args, said]) => {
+    assertRefusal(await runTask(task, args), 2, said);
+  }));
+});
+
+Deno.test("a wrong configuration gives exit code 1 and the nearest key or the files there", async () => {
+  const directory = inTemporary("configurations");
+  await Deno.mkdir(directory);
+  await Deno.writeTextFile(join(directory, "mine.yaml"), "train: { stepz: 3 }\n");
+  const wrong = await runTask("train", [join(directory, "mine.yaml")]);
+  assertRefusal(wrong, 1, "mine.yaml: unknown key train.stepz, did you mean train.steps?");
+  const set = await runTask("train", ["--set", "modle.width=16"]);
+  assertRefusal(set, 1, "unknown key modle", "did you mean model");
+  const missing = await runTask("train", [join(directory, "main.yaml")]);
+  assertRefusal(
+    missing,
+    1,
+    "main.yaml: there is no such file, expected one such as",
+    join(directory, "mine.yaml"),
+    "configs/emoji_tiny.yaml",
+  );
+});
+
+Deno.test("without an adapter commands give exit code 3 and say what to install", async () => {
+  const directory = inTemporary("no_adapter");
+  const runs = await Promise.all([
+    runTask("train", ["--set", `train.runDirectory=${directory}`], { DENO_WEBGPU_BACKEND: "" }),
+    runTask("bank", ["build", "--out", directory], { DENO_WEBGPU_BACKEND: "" }),
+  ]);
+  for (const run of runs) {
+    assertRefusal(run, 3, "no adapter found", "apt-get install mesa-vulkan-drivers");
+  }
+  assert(!exists(directory));
+});
+
+deviceTest(
+  "train writes pictures, plot, log, report and a checkpoint of official names",
+  async () => {
+    const { directory, code, stdout, stderr } = await trainedRun();
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^device {2}\S/m);
+    const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual(lines.map(({ step }) => step), [1, 2, 3, 3]);
+    assert.deepEqual(await readRunLog(join(directory, "log.jsonl")), lines.slice(0, 3));
+    for (const step of [2, 3]) {
+      const picture = await Deno.readFile(join(directory, `samples/step_000000${step}.png`));
+      // Four columns of 8 pixels, 20-fold, with gaps of 2; a row of data over a row of samples.
+      const { width, height } = decodePng(picture);
+      assert.deepEqual([width, height], [4 * 160 + 3 * 2, 2 * 160 + 2]);
+    }
+    assert.match(await Deno.readTextFile(join(directory, "loss.svg")), /^<svg/);
+    const report = JSON.parse(await Deno.readTextFile(join(directory, "report.json")));
+    assert.deepEqual(lines[3].report, report);
+    assert(Number.isFinite(report.cosine) && Number.isFinite(report.frechet.heldOut));
+    const checkpoint = join(directory, "step_0000003");
+    assert.equal(lines[3].checkpoint, checkpoint);
+    for (const name of ["model", "ema"]) {
+      using file = SafetensorsFile.open(join(checkpoint, `${name}.safetensors`));
+      assert.deepEqual(file.entry("x_embedder.proj.weight").shape, [16, 3, 4, 4]);
+      assert.deepEqual(file.entry("blocks.0.attn.qkv.weight").shape, [48, 16]);
+      assert.deepEqual(file.entry("final_layer.linear.weight").shape, [48, 16]);
+    }
+    const { step, config } = JSON.parse(await Deno.readTextFile(join(checkpoint, "state.json")));
+    assert.deepEqual([step, config.model.width], [3, 16]);
+  },
+);
+
+deviceTest("train --resume goes on as if it had not been interrupted", async () => {
+  const resumed = await copyOfRun("resumed"), whole = inTemporary("whole");
+  const run = await runTask("train", ["--resume", resumed, "--steps", "5"]);
+  assert.equal(run.code, 0, run.stderr);
+  assert.equal((await trainSmall(whole, "--steps", "5")).code, 0);
+  for (const name of ["model", "ema", "optimizer"]) {
+    const file = `step_0000005/${name}.safetensors`;
+    assert.deepEqual(Deno.readFileSync(join(resumed, file)), Deno.readFileSync(join(whole, file)));
+  }
+  const log = await readRunLog(join(resumed, "log.jsonl"));
+  assert.deepEqual(log.map(({ step }) => step), [1, 2, 3, 4, 5]);
+});
+
+deviceTest("train saves at Ctrl-C and says how to go on", async () => {
+  const directory = inTemporary("interrupted");
+  const child = startTask("train", [
+    ...SMALL_EMOJI,
+    ...["--set", `train.runDirectory=${directory}`, "--steps", "100000"],
+    ...["--set", "train.checkpointEvery=null", "--set", "train.sampleEvery=null"],
+  ]);
+  const log = join(directory, "log.jsonl");
+  while (!exists(log) || Deno.statSync(log).size === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  child.kill("SIGINT");
+  const { code, stderr } = await finish(child);
+  assert.equal(code, 0, stderr);
+  const step = (await readRunLog(log)).length;
+  assert.match(stderr, new RegExp(`^stopped after step ${step} and saved `, "m"));
+  assert(stderr.includes(`go on with: deno task train --resume ${directory}\n`), stderr);
+  assert(exists(join(directory, `step_${String(step).padStart(7, "0")}`, "state.json")));
+});
+
+deviceTest("train starts no run among the checkpoints of another", async () => {
+  const { directory } = await trainedRun();
+  const before = contents(directory);
+  assertRefusal(await trainSmall(directory), 2, "step_0000003", `--resume ${directory}`);
+  assert.deepEqual(contents(directory), before);
+});
+
+deviceTest("sample draws a picture with any sampler, guidance and condition", async () => {
+  const { directory } = await trainedRun();
+  const labels = inTemporary("labels");
+  assert.equal((await trainSmall(labels, "--set", "model.conditioning=label")).code, 0);
+  const cases: [args: string[], evaluations: number][] = [
+    [["--checkpoint", directory, "--sampler", "heun", "--steps", "3"], 6],
+    [["--checkpoint", directory, "--sampler", "euler-maruyama"], 2],
+    // Guided, each evaluation is one with the snippet and one without.
+    [["--checkpoint", join(directory, "step_0000003"), "--set", "sample.guidance.scale=2"], 8],
+    [["--checkpoint", labels, "--seed", "1"], 4],
+  ];
+  for (const [index, [args, evaluations]] of cases.entries()) {
+    const out = inTemporary(`new/${index}.png`);
+    const { code, stdout, stderr } = await runTask("sample", [...args, "--out", out, "--json"]);
+    assert.equal(code, 0, stderr);
+    const result = JSON.parse(stdout);
+    assert.deepEqual([result.out, result.count, result.step], [out, 4, 3]);
+    assert.equal(result.evaluations, evaluations);
+    assert.deepEqual(decodePng(await Deno.readFile(out)).width, 4 * 160 + 3 * 2);
+  }
+});
+
+deviceTest("bank build makes a bank that guides a model of its dimension alone", async () => {
+  const { directory } = await trainedRun();
+  const [fitting, other] = [inTemporary("bank12.safetensors"), inTemporary("bank24.safetensors")];
+  const settings = ["--resolution", "8", "--set", "data.imageSize=8", "--set", "data.heldOut=1800"];
+  for (const [out, dim] of [[fitting, "12"], [other, "24"]] as const) {
+    const { code, stderr } = await runTask("bank", [
+      ...["build", "--config", "configs/emoji_tiny.yaml", "--out", out, "--dim", dim],
+      ...settings,
+    ]);
+    assert.equal(code, 0, stderr);
+    using file = BankFile.open(out);
+    assert.deepEqual([file.size, file.dim], [106, Number(dim)]);
+  }
+  const out = inTemporary("other_bank.png");
+  const sample = (bank: string) =>
+    runTask("sample", ["--checkpoint", directory, "--bank", bank, "--out", out]);
+  assertRefusal(await sample(other), 1, other, "24 components, expected 12");
+  assert(!exists(out));
+  assert.equal((await sample(fitting)).code, 0);
+  assert(exists(out));
+});
+
+deviceTest("train refuses a folder without images and too many corrupt ones", async () => {
+  const [missing, empty] = [inTemporary("missing"), inTemporary("empty")];
+  const many = inTemporary("many_corrupt"), directory = inTemporary("no_run");
+  Deno.mkdirSync(empty);
+  writeImages(many, { count: 40, corrupt: 3 });
+  const on = (data: string) =>
+    runTask("train", [...SMALL, "--data", data, "--set", `train.runDirectory=${directory}`]);
+  assertRefusal(await on(missing), 1, `${missing} does not exist, expected a folder of png`);
+  assertRefusal(await on(empty), 1, `${empty} holds no images`);
+  assertRefusal(await on(many), 1, `files in ${many} cannot be decoded`, "image_02.png (");
+  assert(!exists(directory));
+});
+
+deviceTest("train skips a corrupt image, names it and counts it", async () => {
+  const data = inTemporary("one_corrupt"), directory = inTemporary("folder_run");
+  writeImages(data, { count: 40, corrupt: 1 });
+  const run = await runTask("train", [
+    ...[...SMALL, "--data", data, "--steps", "2"],
+    ...["--set", `train.runDirectory=${directory}`, "--set", "data.heldOut=4"],
+  ]);
+  assert.equal(run.code, 0, run.stderr);
+  assert.match(run.stderr, /^skipped image_00\.png: /m);
+  assert.match(run.stderr, /^skipped 1 files, kept 39$/m);
+  assert.match(run.stderr, /^data {4}35 images to train on, 4 held out$/m);
+});
+
+deviceTest("truncated files are refused by name and key, and nothing is written", async () => {
+  const directory = await copyOfRun("truncated");
+  const checkpoint = join(directory, "step_0000003");
+  const cases: [task: "train" | "sample", file: string][] = [
+    ["sample", join(checkpoint, "ema.safetensors")],
+    ["train", join(checkpoint, "model.safetensors")],
+    ["train", join(checkpoint, "ema.safetensors")],
+    ["train", join(checkpoint, "optimizer.safetensors")],
+    ["train", join(directory, "bank.safetensors")],
+    ["train", join(checkpoint, "state.json")],
+  ];
+  for (const [task, file] of cases) {
+    const whole = Deno.readFileSync(file);
+    Deno.truncateSync(file, Math.floor(whole.length * 0.6));
+    const before = contents(directory);
+    const run = task === "train"
+      ? await runTask("train", ["--resume", directory, "--steps", "4"])
+      : await runTask("sample", ["--checkpoint", directory, "--out", join(directory, "x.png")]);
+    const key = file.endsWith(".json") ? /JSON/ : /Cannot read tensor "[\w.]+" of file/;
+    assertRefusal(run, 1, file, key);
+    assert.deepEqual(contents(directory), before);
+    Deno.writeFileSync(file, whole);
+  }
+});
+
+deviceTest("train refuses a checkpoint of other shapes, both named", async () => {
+  const directory = await copyOfRun("other_shapes");
+  const before = contents(directory);
+  const run = await runTask("train", ["--resume", directory, "--set", "model.width=32"]);
+  assertRefusal(
+    run,
+    1,
+    join(directory, "step_0000003", "model.safetensors"),
+    "x_embedder.proj.weight is [16, 3, 4, 4], expected [32, 3, 4, 4]",
+  );
+  assert.deepEqual(contents(directory), before);
+});
+
+deviceTest("train refuses to resume where there is no checkpoint", async () => {
+  const directory = inTemporary("not_a_run");
+  const missing = await runTask("train", ["--resume", directory]);
+  assertRefusal(missing, 1, `Cannot read folder ${directory}`);
+  Deno.mkdirSync(directory);
+  const empty = await runTask("train", ["--resume", directory]);
+  assertRefusal(empty, 1, `Cannot find a checkpoint in ${directory}`);
+});
+
+deviceTest("train keeps the old checkpoint when the disk is full", async () => {
+  if (Deno.build.os === "windows") return console.log("skipped: sh cannot limit files on Windows");
+  const directory = await copyOfRun("full_disk");
+  const old = contents(join(directory, "step_0000003"));
+  // 75 kB a file, in blocks of 512 bytes: enough for the weights, not for both of their moments.
+  // Without the trap the limit would end the process by a signal.
+  const limited = `trap '' XFSZ; ulimit -f 150; exec "$@"`;
+  const run = await finish(start([
+    ...["sh", "-c", limited, "sh"],
+    ...taskCommand("train", ["--resume", directory, "--steps", "4"]),
+  ]));
+  assertRefusal(
+    run,
+    1,
+    "step_0000004",
+    `The last good checkpoint is ${join(directory, "step_0000003")}`,
+  );
+  assert.deepEqual(contents(join(directory, "step_0000003")), old);
+  const checkpoints = [...Deno.readDirSync(directory)].map(({ name }) => name)
+    .filter((name) => name.startsWith("step_"));
+  assert.deepEqual(checkpoints, ["step_0000003"]);
+});
+
+deviceTest(
+  "train stops at a loss that is not finite and names the last good checkpoint",
+  async () => {
+    const directory = inTemporary("diverged");
+    const run = await trainSmall(
+      directory,
+      ...["--set", "optimizer.learningRate=1e30", "--set", "train.checkpointEvery=1"],
+    );
+    const last = join(directory, "step_0000001");
+    assertRefusal(run, 1, /the loss of step 2 is \S+, expected a finite number/, last);
+    assert(
+      run.stderr.includes(`deno task train --resume ${directory} --set optimizer.learningRate`),
+    );
+    assert(exists(join(last, "state.json")) && !exists(join(directory, "step_0000002")));
+  },
+);

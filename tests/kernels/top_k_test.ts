@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { topK } from "../../kernels/top_k/mod.ts";
+import { topKReference } from "../../kernels/top_k/reference.ts";
+import { randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+gpuTest("topK() finds what a full sort finds, whatever the number of strips", async (device) => {
+  for (
+    const [rows, columns, k] of [
+      [1, 1, 1],
+      [3, 7, 7],
+      [2, 1024, 10],
+      [2, 1025, 10],
+      [5, 20_011, 3],
+      [2, 3001, 100],
+    ] as const
+  ) {
+    const x = new Float32Array(randomValues([rows, columns], columns));
+    using tensor = device.tensor(x, [rows, columns]);
+    const { values, indices } = device.scope(() => topK(tensor, k));
+    const want = topKReference(x, { columns, k });
+    assert.deepEqual(indices.shape, [rows, k]);
+    assert.deepEqual([...await indices.readUint32()], want, `indices of ${rows}x${columns}, ${k}`);
+    assert.deepEqual(
+      [...await values.read()],
+      want.map((column, i) => x[Math.floor(i / k) * columns + column]!),
+    );
+    values.dispose();
+    indices.dispose();
+  }
+});
+
+gpuTest("topK() finds the largest in the order that costs most", async (device) => {
+  const x = Float32Array.from({ length: 2000 }, (_, i) => i);
+  using tensor = device.tensor(x, [1, 2000]);
+  const { values, indices } = device.scope(() => topK(tensor, 100));
+  assert.deepEqual([...await values.read()], [...x.slice(1900).toReversed()]);
+  values.dispose();
+  indices.dispose();
+});
+
+gpuTest("topK() takes the first of equal values and any that are finite", async (device) => {
+  const x = Float32Array.from({ length: 4000 }, (_, i) => -3e38 - (i % 2) * 1e37);
+  using tensor = device.tensor(x, [1, 4000]);
+  const { values, indices } = device.scope(() => topK(tensor, 5));
+  assert.deepEqual([...await indices.readUint32()], [0, 2, 4, 6, 8]);
+  values.dispose();
+  indices.dispose();
+});
+
+gpuTest("topK() refuses other shapes and counts", (device) => {
+  device.scope(() => {
+    assert.throws(() => topK(device.empty([6]), 1), {
+      name: "TypeError",
+      message: "Cannot find the largest of [6]: expected [N, columns]",
+    });
+    assert.throws(() => topK(device.empty([1, 101]), 101), /a whole number from 1 to 100$/);
+    for (const k of [0, 7, 1.5]) {
+      assert.throws(() => topK(device.empty([2, 6]), k), {
+        name: "RangeError",
+        message: `Cannot find the ${k} largest of 6 values: expected a whole number from 1 to 6`,
+      });
+    }
+  });
+});

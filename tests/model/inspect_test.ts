@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { parameterSizes } from "../../model/cost.ts";
+import { describeCost, describeSizes, modelCost, totalCount } from "../../model/inspect.ts";
+import { namedModel } from "../../model/named_models.ts";
+
+const OPTIONS = namedModel("SiT-S/8");
+
+Deno.test("modelCost() counts four numbers of each learned parameter besides itself", () => {
+  const { trainedCount, officialCount, bytes } = modelCost(OPTIONS, { batch: 8 });
+  // The table of 16 positions is not learned.
+  assert.equal(officialCount - trainedCount, 16 * 384);
+  assert.deepEqual(
+    [bytes.parameters, bytes.gradients, bytes.optimizer, bytes.average],
+    [4 * officialCount, 4 * trainedCount, 8 * trainedCount, 4 * trainedCount],
+  );
+  assert.ok(bytes.activationsWithRecomputation < bytes.activations / 3);
+  const twice = modelCost(OPTIONS, { batch: 16 }).bytes;
+  assert.equal(twice.activations, 2 * bytes.activations);
+});
+
+Deno.test("describeSizes() folds what all blocks have alike and keeps the count", () => {
+  const sizes = parameterSizes(OPTIONS);
+  const lines = describeSizes(sizes);
+  const qkv = lines.filter((line) => line.includes("attn.qkv.weight"));
+  assert.equal(qkv.length, 1);
+  assert.match(
+    qkv[0]!,
+    /^blocks\.\*\.attn\.qkv\.weight +\[1152, 384\] +5,308,416 {2}12 × 442,368$/,
+  );
+  const counts = lines.map((line) =>
+    Number(/\]? +([\d,]+)(?: {2}|$)/.exec(line)![1]!.replaceAll(",", ""))
+  );
+  assert.equal(counts.pop(), totalCount(sizes));
+  assert.equal(counts.reduce((sum, count) => sum + count), totalCount(sizes));
+  assert.ok(describeCost(modelCost(OPTIONS, { batch: 8 })).some((line) => /33,148,160/.test(line)));
+});
+
+async function runInspect(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const main = fileURLToPath(new URL("../../model/main.ts", import.meta.url));
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--allow-read", "--allow-env", main, ...args],
+    env: { NO_COLOR: "1" },
+  });
+  const { code, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+Deno.test("inspect describes a published network and a file, and refuses the rest", async () => {
+  const named = await runInspect("LightningDiT-B/1", "--snippets", "768", "--batch", "2", "--json");
+  assert.equal(named.code, 0, named.err);
+  const cost = JSON.parse(named.out);
+  assert.equal(cost.batch, 2);
+  assert.ok(
+    cost.parameters.some(({ name, shape }: { name: string; shape: number[] }) =>
+      name === "condition_projection.linear.weight" && shape.join() === "768,768"
+    ),
+  );
+  const torch = fileURLToPath(new URL("../fixtures/torch_checkpoint.pt", import.meta.url));
+  const file = await runInspect(torch);
+  assert.equal(file.code, 0, file.err);
+  assert.match(file.out, /^weight {2}\[2, 3\] +6\nbias +\[2\] +2\nin all +8\n$/);
+  const unknown = await runInspect("SiT-M/2");
+  assert.deepEqual([unknown.code, unknown.out], [1, ""]);
+  assert.match(unknown.err, /^error: Cannot make model "SiT-M\/2"/);
+  assert.match((await runInspect("nowhere")).err, /^error: Cannot read folder nowhere/);
+});

@@ -1,0 +1,45 @@
+/**
+ * Configurations from files.
+ *
+ * @module
+ */
+
+import { dirname, join } from "node:path";
+import { type Config, parseConfig } from "./config.ts";
+
+/**
+ * Reads the configuration in a file.
+ *
+ * @throws {Deno.errors.NotFound} that lists the configurations there when the file does not exist.
+ * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value.
+ */
+export async function loadConfig(
+  path: string,
+  options: { overrides: readonly string[] },
+): Promise<Config> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    const others = [...configsIn(dirname(path)), ...configsIn("configs")];
+    throw new Deno.errors.NotFound(
+      `Cannot read configuration ${path}: there is no such file, expected one such as ${
+        [...new Set(others)].join(", ")
+      }`,
+      { cause },
+    );
+  }
+  return parseConfig(text, { name: path, overrides: options.overrides });
+}
+
+function configsIn(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)]
+      .filter(({ name }) => /\.ya?ml$/.test(name))
+      .map(({ name }) => join(directory, name))
+      .sort();
+  } catch {
+    return [];
+  }
+}
