@@ -26,7 +26,6 @@ import {
   SafetensorsFile,
   type SafetensorsTensor,
   SafetensorsWriter,
-  writeSafetensors,
 } from "../kernels/core/safetensors.ts";
 import type { BankRecords, SnippetSet } from "./bank.ts";
 import {

@@ -32,8 +32,10 @@ import { type Bank, checkIndices } from "./bank.ts";
 import { buildBank, encodeImages } from "./build.ts";
 import { compressBank, compressionReads } from "./compress.ts";
 import type { Encoder } from "./encoders/encoder.ts";
+import type { OnnxPreprocessing } from "./encoders/onnx.ts";
 import { PixelPca } from "./encoders/pixel_pca.ts";
 import { storedEncoder } from "./encoders/stored.ts";
+import { importFeatures } from "./features.ts";
 import { BankFile, writeBank, writeLowRankBank } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
 import { type BankSummary, describeBank, inspectBank } from "./inspect.ts";
@@ -85,7 +87,8 @@ async function build(args: readonly string[]): Promise<void> {
   say(`device    ${device.profile.label}`);
   const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
-  const encoding = { device, images, shard, bank: config.bank, json };
+  const onnx = await onnxOf(options, config.bank.resolution);
+  const encoding = { device, images, shard, bank: config.bank, onnx, json };
   if (rank === undefined) {
     await encode(encoding, out);
   } else {
@@ -112,46 +115,79 @@ function parseShard(text: string): Shard {
   return { number: Number(number), count: Number(count) };
 }
 
-/** Fits the encoder to the images and writes their bank. */
-async function encode(
-  encoding: {
-    device: Device;
-    images: ImageSource;
-    shard: Shard | undefined;
-    bank: Config["bank"];
-    json: boolean;
-  },
-  path: string,
-): Promise<void> {
-  const { device, images, shard, bank: { dim, resolution, whiten }, json } = encoding;
+/** How a build encodes. */
+interface Encoding {
+  readonly device: Device;
+  readonly images: ImageSource;
+  readonly shard: Shard | undefined;
+  readonly bank: Config["bank"];
+  readonly onnx: (OnnxPreprocessing & { readonly path: string }) | undefined;
+  readonly json: boolean;
+}
+
+/** Fits or opens the encoder and writes the bank of the images. */
+async function encode(encoding: Encoding, path: string): Promise<void> {
+  const { images, shard, onnx, json } = encoding;
   const encoded = shard === undefined ? images : shardOf(images, shard);
-  using progress = new Progress({
-    total: images.size + encoded.size,
-    stream: json ? process.stdout : process.stderr,
-    json,
-  });
-  // Every shard fits the same encoder, to all images.
-  using encoder = await PixelPca.fit({
-    device,
-    images,
-    dim,
-    resolution,
-    whiten,
-    onProgress: (done) => progress.advance(done),
-  });
+  const fitted = onnx === undefined ? images.size : 0;
+  using progress = progressOf(fitted + encoded.size, json);
+  using encoder = await makeEncoder(encoding, (done) => progress.advance(done));
   await buildBank({
     images: encoded,
     encoder,
     path,
-    onProgress: (done) => progress.advance(images.size + done),
+    onProgress: (done) => progress.advance(fitted + done),
   });
 }
 
-function importBank(args: readonly string[]): void {
-  const { options, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
-  importTorchBank(positionals[0]!, { out: options.out });
-  using file = BankFile.open(options.out);
-  show(inspectBank(file), options.json);
+async function makeEncoder(
+  encoding: Encoding,
+  onProgress: (done: number) => void,
+): Promise<Encoder> {
+  const { device, images, bank: { dim, resolution, whiten }, onnx } = encoding;
+  if (onnx === undefined) {
+    // Every shard fits the same encoder, to all images.
+    return await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress });
+  }
+  const { path, ...preprocessing } = onnx;
+  const { OnnxEncoder } = await import("./encoders/onnx.ts");
+  return await OnnxEncoder.open({ device, path, preprocessing });
+}
+
+/** What the options of `bank build` say of a network; undefined without one. */
+async function onnxOf(
+  options: {
+    readonly onnx: string | undefined;
+    readonly statistics: "imagenet" | "clip" | "none";
+    readonly pooling: NonNullable<OnnxPreprocessing["pooling"]>;
+    readonly output: string | undefined;
+    readonly dim: number | undefined;
+  },
+  size: number,
+): Promise<Encoding["onnx"]> {
+  const { onnx: path, statistics, pooling, output, dim } = options;
+  if (path === undefined) return undefined;
+  if (dim !== undefined) {
+    throw new UsageError("Cannot take --dim with --onnx: the network says how long a snippet is");
+  }
+  const { CLIP_STATISTICS, IMAGENET_STATISTICS } = await import("./encoders/onnx.ts");
+  const known = { imagenet: IMAGENET_STATISTICS, clip: CLIP_STATISTICS, none: {} };
+  return {
+    path,
+    size,
+    pooling,
+    ...known[statistics],
+    ...(output === undefined ? {} : { output }),
+  };
+}
+
+async function importBank(args: readonly string[]): Promise<void> {
+  const { options: { out, key, json }, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
+  const path = positionals[0]!;
+  if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });
+  else importTorchBank(path, { out });
+  using file = BankFile.open(out);
+  show(inspectBank(file), json);
 }
 
 async function inspect(args: readonly string[]): Promise<void> {
@@ -205,7 +241,7 @@ async function add(args: readonly string[]): Promise<void> {
   const { bank: path, out = path, class: className, size, json } = options;
   using device = await Device.open({ allowFallback: true });
   using bank = loadBank(device, path);
-  using encoder = encoderOf(device, bank);
+  using encoder = await encoderOf(bank, { device, onnx: options.onnx });
   const label = className === undefined ? -1 : bank.classes.indexOf(className);
   if (className !== undefined && label < 0) {
     throw new RangeError(
@@ -256,7 +292,7 @@ async function nearest(args: readonly string[]): Promise<void> {
     : await loadConfig(options.config, { overrides });
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   using bank = loadBank(device, options.bank);
-  using encoder = encoderOf(device, bank);
+  using encoder = await encoderOf(bank, { device, onnx: options.onnx });
   const { train: images } = await loadData(config.data, {
     seed: config.train.seed,
     note: (line) => console.error(line),
@@ -323,12 +359,20 @@ function placeOf(file: BankFile, word: string): number {
   return /^-?\d+$/.test(word) ? Number(word) : indexOfName(file, word);
 }
 
-function encoderOf(device: Device, bank: Bank): Encoder {
+async function encoderOf(
+  bank: Bank,
+  options: { readonly device: Device; readonly onnx: string | undefined },
+): Promise<Encoder> {
+  const { device, onnx } = options;
+  if (onnx !== undefined) {
+    const { OnnxEncoder } = await import("./encoders/onnx.ts");
+    return await OnnxEncoder.forBank({ device, path: onnx, bank });
+  }
   const encoder = storedEncoder(device, bank);
   if (encoder !== undefined) return encoder;
   throw new TypeError(
     `Cannot encode an image for the bank: its encoder is ${bank.encoder?.kind ?? "not known"}, ` +
-      "expected one that is stored in the bank, pixel_pca",
+      "expected one that is stored in the bank, pixel_pca, or the network as --onnx",
   );
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
+import { type ByteSource, memoryByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
 
@@ -94,6 +94,16 @@ export class NpyFile implements Disposable {
       source.close();
       throw error;
     }
+  }
+
+  /**
+   * Reads an array that is already in memory; `name` stands for its path in errors. The bytes are not
+   * copied and must not change.
+   *
+   * Throws what {@linkcode NpyFile.open} throws.
+   */
+  static from(bytes: Uint8Array, name: string): NpyFile {
+    return new NpyFile(memoryByteSource(bytes), name);
   }
 
   /**

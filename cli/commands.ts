@@ -40,6 +40,12 @@ const BANK_OUT = {
   description: "File to write",
 } as const;
 
+const ONNX_FILE = {
+  type: "string",
+  value: "FILE",
+  description: "The ONNX network that encoded the bank, where one did",
+} as const;
+
 const IMAGE_SIZE = {
   type: "integer",
   minimum: 1,
@@ -186,6 +192,28 @@ export const BANK_BUILD_COMMAND = {
       minimum: 1,
       description: "Keep a low-rank bank of this rank; the full bank when left out",
     },
+    onnx: {
+      type: "string",
+      value: "FILE",
+      description: "Encode by this ONNX network, in place of principal components of pixels",
+    },
+    statistics: {
+      type: "string",
+      choices: ["imagenet", "clip", "none"],
+      default: "imagenet",
+      description: "With --onnx: mean and deviation of the colours that the network expects",
+    },
+    pooling: {
+      type: "string",
+      choices: ["cls", "mean", "patch-mean"],
+      default: "cls",
+      description: "With --onnx: the tokens that make the snippet, where the network gives several",
+    },
+    output: {
+      type: "string",
+      value: "NAME",
+      description: "With --onnx: the output that is taken; the first by default",
+    },
     shard: {
       type: "string",
       value: "I/N",
@@ -196,6 +224,10 @@ export const BANK_BUILD_COMMAND = {
     json: JSON_LINES,
   },
   examples: [
+    {
+      command: "deno task bank build --data photos --onnx dinov2_base.onnx --resolution 224",
+      description: "Encode by a network of one's own.",
+    },
     {
       command: "deno task bank build --data photos --dim 128 --out photos.safetensors",
       description: "Encode a folder of images; after a kill, go on where it ended.",
@@ -231,11 +263,12 @@ export const BANK_INSPECT_COMMAND = {
 /** `deno task bank import`: turns a bank of the official code into a bank file. */
 export const BANK_IMPORT_COMMAND = {
   name: "deno task bank import",
-  summary: "Turns a bank that PyTorch saved into a bank file, with snippets of norm 1.",
+  summary: "Turns vectors that another program made into a bank file, with snippets of norm 1.",
   positionals: [{
     name: "file",
     required: true,
-    description: "Bank of torch.save: features [N, d], or the parts of a low-rank bank",
+    description:
+      "Features [N, d] in .npy, .npz or .safetensors, or a bank of torch.save in .pt or .pth",
   }],
   options: {
     out: {
@@ -243,6 +276,11 @@ export const BANK_IMPORT_COMMAND = {
       value: "FILE",
       default: "bank.safetensors",
       description: "File to write",
+    },
+    key: {
+      type: "string",
+      value: "NAME",
+      description: "Name of the array, where a .npz or .safetensors file has several",
     },
     json: JSON_LINES,
   },
@@ -311,6 +349,7 @@ export const BANK_ADD_COMMAND = {
     bank: { ...BANK_OPTION, description: "Bank that the snippets are added to" },
     class: { type: "string", value: "NAME", description: "Class of the images; none by default" },
     size: IMAGE_SIZE,
+    onnx: ONNX_FILE,
     out: { type: "string", value: "FILE", description: "File to write; the bank's own by default" },
     json: JSON_LINES,
   },
@@ -381,6 +420,7 @@ export const BANK_NEAREST_COMMAND = {
       description: "Folder of the bank's images; the configured data when left out",
     },
     set: SET,
+    onnx: ONNX_FILE,
     out: { type: "string", value: "FILE", default: "nearest.png", description: "Picture to write" },
     json: JSON_LINES,
   },

@@ -56,7 +56,7 @@ async function main(): Promise<void> {
     variants: config.device.variants,
   });
   console.error(`device  ${device.profile.label}`);
-  using conditions = await openConditions({ device, config, checkpoint, bank: options.bank });
+  using conditions = openConditions({ device, config, checkpoint, bank: options.bank });
   using store = new ParameterStore(device, { seed: config.train.seed });
   const model = new SiT(
     store,
@@ -112,14 +112,14 @@ interface Conditions extends Disposable {
   take(first: number, count: number): Tensor;
 }
 
-async function openConditions(
+function openConditions(
   { device, config, checkpoint, bank: path }: {
     device: Device;
     config: Config;
     checkpoint: string;
     bank: string | undefined;
   },
-): Promise<Conditions> {
+): Conditions {
   const random = new Random(config.sample.seed, Stream.Label);
   const choose = (size: number, first: number, count: number) =>
     Uint32Array.from(

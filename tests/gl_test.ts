@@ -40,31 +40,23 @@ async function inDirectory(body: (path: string) => Promise<void>): Promise<void>
   }
 }
 
-/** Checks that training on GL gives the losses of the default backend. */
+/** Checks that training on GL gives the losses of the default backend, and that sampling works. */
 async function checkSameLosses(args: readonly string[]): Promise<void> {
   await inDirectory(async (directory) => {
-    const gl = await losses(join(directory, "gl"), { args, env: GL });
+    const run = join(directory, "gl"), out = join(directory, "grid.png");
+    const gl = await losses(run, { args, env: GL });
     if (!gl) return;
     assert.equal(gl.length, 3);
     assert(gl.every(Number.isFinite), `${gl}`);
     const usual = await losses(join(directory, "usual"), { args, env: {} });
     // Other kernels sum in another order; the third step has two updates behind it.
     usual?.forEach((loss, step) => assert(Math.abs(gl[step]! - loss) < 1e-4 * loss, `${gl}`));
-  });
-}
-
-Deno.test("train and sample work on GL with the shipped configuration", async () => {
-  await inDirectory(async (directory) => {
-    const run = join(directory, "run"), out = join(directory, "grid.png");
-    const trained = await losses(run, { args: ["configs/emoji_tiny.yaml"], env: GL });
-    if (!trained) return;
-    assert(trained.every((loss) => loss > 0 && loss < 3), `${trained}`);
     const sampled = await runTask("sample", ["--checkpoint", run, "--out", out], GL);
     assert.equal(sampled.code, 0, sampled.stderr);
     assert.match(sampled.stderr, /no subgroups/);
     assert.equal(decodePng(await Deno.readFile(out)).width, 4 * 160 + 3 * 2);
   });
-});
+}
 
 Deno.test("train on GL gives the losses of the default backend", async () => {
   await checkSameLosses(SMALL_EMOJI);

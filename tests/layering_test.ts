@@ -59,14 +59,14 @@ const LIBRARIES: Readonly<Record<string, RegExp>> = {
   "@gfx/wgpu-matrix": /^kernels\/resample\/transforms\.ts$/,
   "cli-progress": /^cli\/progress\.ts$/,
   "fast-png": /^train\/datasets\/png\.ts$/,
-  "fflate": /^model\/torch_zip\.ts$/,
+  "fflate": /^bank\/features\.ts$/,
   "js-yaml": /^train\/yaml\.ts$/,
   "ml-matrix": /^bank\/eigen\.ts$/,
   "onnxruntime-node": /^bank\/encoders\/onnx\.ts$/,
   "sharp": /^train\/datasets\/image_folder\.ts$/,
   "vega": /^cli\/plot\.ts$/,
   "vega-lite": /^cli\/plot\.ts$/,
-  "zod": /^(?:model\/schema|[a-z]+\/config|bank\/encoders\/encoder)\.ts$/,
+  "zod": /^(?:model\/schema|[a-z]+\/config|bank\/encoders\/(?:encoder|onnx))\.ts$/,
 };
 
 /** Large native libraries, which a user of the library must not have to download. */

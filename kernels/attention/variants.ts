@@ -23,6 +23,9 @@ const TILED_HEAD_WIDTH = 128;
 /** Loop iterations of one invocation that a CPU driver carries out; it drops the rest silently. */
 const CPU_ITERATIONS = 65_000;
 
+/** Up to here `naive` is as fast on a CPU driver as `tiled`, which takes a minute to compile there. */
+const CPU_NAIVE_TOKENS = 16;
+
 /**
  * The vec4 of workgroup memory that `tiled` needs: 64 rows by 8 vec4 and, behind them, 32 rows by 8
  * or a tile of 32 whole rows and 128 maxima.
@@ -59,8 +62,9 @@ export function supportsAttention(
  * is ordinary memory: large register tiles win; GPUs share tiles through workgroup memory.
  */
 export function pickAttention(profile: Profile, size: AttentionSize): AttentionVariant {
-  const order: readonly AttentionVariant[] = profile.driver === "cpu"
-    ? ["rows", "tiled", "naive"]
-    : ["tiled", "naive"];
+  const cpu = profile.driver === "cpu";
+  const order: readonly AttentionVariant[] = cpu && size.tokens <= CPU_NAIVE_TOKENS
+    ? ["rows", "naive"]
+    : [...(cpu ? ["rows"] as const : []), "tiled", "naive"];
   return order.find((variant) => supportsAttention(variant, { profile, size }))!;
 }

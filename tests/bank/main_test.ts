@@ -149,3 +149,35 @@ Deno.test("bank commands work on what bank build made", async () => {
     }
   });
 });
+
+Deno.test("bank build --onnx encodes by a network, which bank add then needs again", async () => {
+  if (!await sharedDevice()) return;
+  const onnx = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
+  await inDirectory(async (directory) => {
+    const bank = `${directory}/bank.safetensors`, image = `${directory}/image.png`;
+    const built = await runBank(
+      "build",
+      ...["--onnx", onnx, "--resolution", "8", "--pooling", "mean", "--out", bank],
+      ...["-s", "data.imageSize=8", "-s", "data.heldOut=1800", "-s", "model.patchSize=2"],
+    );
+    assert.equal(built.code, 0, built.stderr);
+    let first: Float32Array;
+    {
+      using file = BankFile.open(bank);
+      assert.deepEqual([file.dim, file.encoder?.kind], [6, "onnx"]);
+      assert.equal(file.encoder?.settings["pooling"], "mean");
+      const images = await loadEmoji({ imageSize: 8 });
+      const index = images.names.indexOf(file.names![0]!);
+      const tile = { columns: 1, imageSize: 8, channels: 3 } as const;
+      const pixels = images.read(Uint32Array.of(index));
+      Deno.writeFileSync(image, encodePng(tileImages(pixels, tile)));
+      first = file.rows(0, 1);
+    }
+    const refused = await runBank("add", image, "--bank", bank);
+    assert.match(refused.stderr, /its encoder is onnx, expected one .* as --onnx$/m);
+    const added = await runBank("add", image, "--bank", bank, "--onnx", onnx, "--size", "8");
+    assert.equal(added.code, 0, added.stderr);
+    using file = BankFile.open(bank);
+    assert.deepEqual(file.rows(file.size - 1, 1), first);
+  });
+});

@@ -3,6 +3,7 @@ import { normalizeSnippets } from "../../bank/normalize.ts";
 import {
   externalCoefficients,
   factorize,
+  fitFactors,
   mixRows,
   reconstructRows,
   type SnippetSource,
@@ -145,4 +146,14 @@ Deno.test("externalCoefficients() of a snippet of the bank are its coefficients"
   const got = externalCoefficients(snippets, factors);
   // Division by the smallest singular value kept, a hundredth of the largest, widens roundings.
   assertClose(got, factors.coefficients, { tolerance: 1e-5, name: "coefficients" });
+});
+
+Deno.test("fitFactors() never asks for more than 4,096 snippets at a time", async () => {
+  const size = 10_000, dim = 2, counts: number[] = [];
+  const rows = (first: number, count: number) => {
+    counts.push(count);
+    return Float32Array.from({ length: count * dim }, (_, i) => Math.sin(first * dim + i));
+  };
+  await fitFactors({ size, dim, rows }, { rank: 1 });
+  assert.deepEqual(counts, [4096, 4096, 1808]);
 });

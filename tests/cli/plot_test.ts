@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { plotLoss } from "../../cli/plot.ts";
+import { plotEnergy, plotLoss, plotMap } from "../../cli/plot.ts";
 import type { RunRecord } from "../../cli/run_log.ts";
 
 function falling(count: number): RunRecord[] {
@@ -79,4 +79,34 @@ Deno.test("plotLoss() draws a single record and refuses none", async () => {
 Deno.test("plotLoss() bears a long run", async () => {
   const svg = await plotLoss(falling(20_000));
   assert.equal(lines(svg)[0]?.length, 20_000);
+});
+
+Deno.test("plotEnergy() draws the running sum of the shares", async () => {
+  const svg = await plotEnergy([0.5, 0.3, 0.2]);
+  assert.match(svg, /^<svg/);
+  assert.match(svg, /share of the variance kept/);
+  // One point of the line for each direction.
+  assert.match(svg, /aria-label="[^"]*directions kept: 2;[^"]*: 80\.0*%"/);
+  await assert.rejects(plotEnergy([]), RangeError);
+});
+
+Deno.test("plotMap() colours points by class, and keeps colours for the largest of many", async () => {
+  const two = await plotMap([
+    { x: 0, y: 1, className: "cat" },
+    { x: 1, y: 0, className: "dog" },
+  ]);
+  assert.match(two, />cat</);
+  assert.match(two, />dog</);
+  const many = Array.from({ length: 60 }, (_, i) => ({
+    x: i,
+    y: -i,
+    className: `class ${i < 30 ? i % 15 : i}`,
+  }));
+  const svg = await plotMap(many);
+  assert.match(svg, />class 14</);
+  assert.match(svg, />other classes</);
+  assert.doesNotMatch(svg, />class 59</);
+  const plain = await plotMap([{ x: 0, y: 0, className: "" }]);
+  assert.doesNotMatch(plain, />class</);
+  await assert.rejects(plotMap([]), RangeError);
 });

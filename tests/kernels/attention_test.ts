@@ -126,6 +126,7 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   assert.equal(pickAttention(profile, size), "rows");
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, size), "tiled");
   assert.equal(pickAttention(profile, { ...size, headWidth: 5 }), "naive");
+  assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, { ...size, tokens: 16 }), "naive");
   // More steps than the driver makes in one invocation.
   assert.equal(pickAttention(profile, { tokens: 100_000, headWidth: 192 }), "naive");
   const gpu: Profile = { ...profile, driver: "gpu" };

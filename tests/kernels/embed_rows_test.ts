@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { Tape } from "../../kernels/core/tape.ts";
-import { gatherRows } from "../../kernels/embed_rows/mod.ts";
+import { gatherRows, gatherRowsOfParts } from "../../kernels/embed_rows/mod.ts";
 import { gatherRowsReference } from "../../kernels/embed_rows/reference.ts";
-import { checkOp, ROUNDING } from "../_check_op.ts";
+import { checkOp, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 gpuTest(
@@ -74,5 +74,36 @@ gpuTest("gatherRows() refuses indices of another type, empty tables and huge bat
       () => gatherRows(table, device.empty([65535], { dtype: "u32" })),
       /65535 rows at once/,
     );
+  });
+});
+
+gpuTest(
+  "gatherRowsOfParts() takes rows as gatherRows() does of the whole table",
+  async (device) => {
+    const table = new Float32Array(randomValues([130, 3], 5));
+    const wanted = Uint32Array.of(129, 0, 63, 64, 65, 128, 64, 200, 2 ** 32 - 1);
+    const [whole, parted] = device.scope(() => {
+      const indices = device.tensor(wanted, [wanted.length]);
+      const parts = [[0, 64], [64, 65], [65, 130]].map(([first, end]) =>
+        device.tensor(table.subarray(3 * first!, 3 * end!), [end! - first!, 3])
+      );
+      return [
+        gatherRows(device.tensor(table, [130, 3]), indices),
+        gatherRowsOfParts(parts, indices),
+      ] as const;
+    });
+    assert.deepEqual(await parted.read(), await whole.read());
+    whole.dispose();
+    parted.dispose();
+  },
+);
+
+gpuTest("gatherRowsOfParts() refuses no parts, other widths and other indices", (device) => {
+  device.scope(() => {
+    const indices = device.tensor(Uint32Array.of(0), [1]);
+    const two = device.empty([4, 2]), three = device.empty([4, 3]);
+    assert.throws(() => gatherRowsOfParts([], indices), /tables of no part: expected u32/);
+    assert.throws(() => gatherRowsOfParts([two, three], indices), TypeError);
+    assert.throws(() => gatherRowsOfParts([two], device.empty([1])), TypeError);
   });
 });

@@ -1,0 +1,303 @@
+/**
+ * Encoders that are ONNX files, such as DINOv2 or the image half of CLIP. The only file that imports
+ * onnxruntime-node, a native library; nothing that the library's entry points reach imports this.
+ *
+ * @module
+ */
+
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { z } from "zod";
+import type { Device } from "../../kernels/core/device.ts";
+import { normalizeSnippets } from "../normalize.ts";
+import type { EncoderRecords } from "../bank.ts";
+import {
+  type Encoder,
+  type EncoderDescription,
+  type EncoderWeight,
+  type ImageBatchShape,
+  requireEncoder,
+} from "./encoder.ts";
+import { resizeImages } from "./resize.ts";
+
+/** What is done to an image before the network sees it, and what is taken of its output. */
+export interface OnnxPreprocessing {
+  /** Height and width r in pixels to which images are resized, cubic and antialiased. */
+  readonly size: number;
+  /** Mean of each channel, of values in [0, 1]; 0 by default. */
+  readonly mean?: readonly number[];
+  /** Standard deviation of each channel, of values in [0, 1]; 1 by default. */
+  readonly std?: readonly number[];
+  /** Name of the output; the first by default. */
+  readonly output?: string;
+  /**
+   * How an output of tokens [n, T, d] becomes [n, d]: `cls`, the first token, by default; `mean` of all;
+   * `patch-mean` of all but the first.
+   */
+  readonly pooling?: "cls" | "mean" | "patch-mean";
+}
+
+/** How {@linkcode OnnxEncoder.open} makes an encoder. */
+export interface OnnxOptions {
+  /** What resizes images. */
+  readonly device: Device;
+  /** The ONNX file: one input [n, C, r, r] of f32, outputs [n, d] or [n, T, d]. */
+  readonly path: string;
+  /** What is done to images; part of the encoder's identity. */
+  readonly preprocessing: OnnxPreprocessing;
+}
+
+const KIND = "onnx";
+
+/** What a bank has stored of the preprocessing. */
+const storedSchema: z.ZodType<Required<OnnxPreprocessing>> = z.object({
+  size: z.int(),
+  mean: z.array(z.number()),
+  std: z.array(z.number()),
+  output: z.string(),
+  pooling: z.enum(["cls", "mean", "patch-mean"]),
+});
+
+/** Images that go through the network at once. */
+const BATCH_SIZE = 16;
+
+/** ImageNet's statistics, with which DINOv2 and most networks were trained. */
+export const IMAGENET_STATISTICS: {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+} = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
+/** The statistics with which CLIP was trained. */
+export const CLIP_STATISTICS: {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+} = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+};
+
+/** An open network and the shape of what it takes. */
+interface Network {
+  readonly session: InferenceSession;
+  readonly channels: number;
+  readonly output: string;
+}
+
+/**
+ * An encoder that is an ONNX file, run by onnxruntime on the CPU: the snippet of x is f / ‖f‖ with f
+ * the network's output for ((x + 1) / 2 − mean) / std, shrunk to r × r.
+ *
+ * @example
+ * ```ts ignore
+ * using encoder = await OnnxEncoder.open({
+ *   device,
+ *   path: "dinov2_base.onnx",
+ *   preprocessing: { size: 224, ...IMAGENET_STATISTICS, pooling: "cls" },
+ * });
+ * await buildBank({ images, encoder, path: "bank.safetensors" });
+ * ```
+ */
+export class OnnxEncoder implements Encoder {
+  /** Length d of a snippet. */
+  readonly dim: number;
+  /** The file's SHA-256 and the preprocessing. */
+  readonly description: EncoderDescription;
+  /** None: the encoder is a file of its own. */
+  readonly weights: ReadonlyMap<string, EncoderWeight> = new Map();
+  readonly #device: Device;
+  readonly #network: Network;
+  readonly #preprocessing: Required<Omit<OnnxPreprocessing, "output">>;
+
+  private constructor(
+    device: Device,
+    made: {
+      network: Network;
+      preprocessing: Required<Omit<OnnxPreprocessing, "output">>;
+      description: EncoderDescription;
+    },
+  ) {
+    this.#device = device;
+    this.#network = made.network;
+    this.#preprocessing = made.preprocessing;
+    this.description = made.description;
+    this.dim = made.description.dim;
+  }
+
+  /**
+   * Opens an ONNX file and runs it once, which tells the length of its snippets.
+   *
+   * Throws a TypeError if the network does not take images or gives something else than features, and
+   * a RangeError if the preprocessing does not fit it.
+   */
+  static async open(options: OnnxOptions): Promise<OnnxEncoder> {
+    const { device, path } = options;
+    const bytes = await Deno.readFile(path);
+    const session = await InferenceSession.create(bytes);
+    const channels = inputChannels(session, path);
+    const {
+      size,
+      mean = Array(channels).fill(0),
+      std = Array(channels).fill(1),
+      output = session.outputNames[0]!,
+      pooling = "cls",
+    } = options.preprocessing;
+    const network = { session, channels, output };
+    const preprocessing = { size, mean, std, pooling };
+    checkPreprocessing(preprocessing, { network, path });
+    const probe = await run(network, new Float32Array(channels * size ** 2), size);
+    const dim = pool(probe, { pooling, path }).length;
+    const digest = await crypto.subtle.digest("SHA-256", bytes);
+    return new OnnxEncoder(device, {
+      network,
+      preprocessing,
+      description: {
+        kind: KIND,
+        dim,
+        fingerprint: new Uint8Array(digest).toHex(),
+        preprocessing: { size, channels, interpolation: "bicubic", mean, std },
+        settings: { output, pooling },
+      },
+    });
+  }
+
+  /**
+   * Opens the ONNX file that encoded a bank, with the preprocessing that the bank has stored.
+   *
+   * Throws a TypeError if another encoder made the bank, such as another file.
+   */
+  static async forBank(
+    options: Omit<OnnxOptions, "preprocessing"> & { readonly bank: EncoderRecords },
+  ): Promise<OnnxEncoder> {
+    const { bank: { encoder: description } } = options;
+    const stored = storedSchema.safeParse({
+      ...description?.preprocessing,
+      ...description?.settings,
+    });
+    if (description?.kind !== KIND || !stored.success) {
+      throw new TypeError(
+        `Cannot encode for the bank with ${KIND}: its encoder is ` +
+          `${description?.kind ?? "not known"}, expected a whole description of ${KIND}`,
+      );
+    }
+    const encoder = await OnnxEncoder.open({ ...options, preprocessing: stored.data });
+    try {
+      requireEncoder(encoder.description, { encoder: description });
+    } catch (error) {
+      encoder[Symbol.dispose]();
+      throw error;
+    }
+    return encoder;
+  }
+
+  /**
+   * Encodes `images` [n, C, H, W] in [−1, 1] to snippets [n, d] of norm 1, 16 at a time.
+   *
+   * Throws a TypeError if the images do not have the given shape or not the network's channels, and a
+   * RangeError that names the image if its features are zero or not finite.
+   */
+  async encode(images: Float32Array, shape: ImageBatchShape): Promise<Float32Array> {
+    const { channels } = this.#network;
+    const { size, mean, std, pooling } = this.#preprocessing;
+    if (shape.channels !== channels) {
+      throw new TypeError(
+        `Cannot encode images of ${shape.channels} channels with ${KIND}: expected ${channels}`,
+      );
+    }
+    const resized = await resizeImages(this.#device, images, { shape, size });
+    const plane = size * size, length = channels * plane;
+    const prepared = resized.map((value, i) => {
+      const channel = Math.floor(i / plane) % channels;
+      return ((value + 1) / 2 - mean[channel]!) / std[channel]!;
+    });
+    const features = new Float32Array(shape.count * this.dim);
+    for (let first = 0; first < shape.count; first += BATCH_SIZE) {
+      const end = Math.min(first + BATCH_SIZE, shape.count);
+      const batch = prepared.slice(first * length, end * length);
+      const output = await run(this.#network, batch, size);
+      features.set(pool(output, { pooling, path: "the network" }), first * this.dim);
+    }
+    return normalizeSnippets(features, { dim: this.dim, firstIndex: shape.firstIndex ?? 0 });
+  }
+
+  /** Lets go of the network. */
+  [Symbol.dispose](): void {
+    this.#network.session.release();
+  }
+}
+
+/** A network's output and its shape. */
+interface Output {
+  readonly values: Float32Array;
+  readonly shape: readonly number[];
+}
+
+async function run(network: Network, images: Float32Array, size: number): Promise<Output> {
+  const { session, channels, output } = network;
+  const count = images.length / (channels * size * size);
+  const input = new Tensor("float32", images, [count, channels, size, size]);
+  const result = await session.run({ [session.inputNames[0]!]: input }, [output]);
+  const found = result[output]!;
+  if (!(found.data instanceof Float32Array)) {
+    throw new TypeError(`Cannot use output ${output}: its type is ${found.type}, expected float32`);
+  }
+  return { values: found.data, shape: found.dims };
+}
+
+/** Features [n, d] of an output [n, d] or [n, T, d]. */
+function pool(
+  output: Output,
+  options: { pooling: NonNullable<OnnxPreprocessing["pooling"]>; path: string },
+): Float32Array {
+  const { values, shape } = output;
+  if (shape.length === 2) return values;
+  const { pooling, path } = options;
+  const [count = 0, tokens = 0, dim = 0] = shape;
+  const first = pooling === "patch-mean" ? 1 : 0, end = pooling === "cls" ? 1 : tokens;
+  if (shape.length !== 3 || first >= end) {
+    throw new TypeError(
+      `Cannot encode with ${path}: its output has shape [${shape.join(", ")}], expected [n, d] ` +
+        "or [n, T, d]",
+    );
+  }
+  const out = new Float32Array(count * dim);
+  for (let image = 0; image < count; image++) {
+    for (let i = 0; i < dim; i++) {
+      let sum = 0;
+      for (let token = first; token < end; token++) {
+        sum += values[(image * tokens + token) * dim + i]!;
+      }
+      out[image * dim + i] = sum / (end - first);
+    }
+  }
+  return out;
+}
+
+function inputChannels(session: InferenceSession, path: string): number {
+  const [input, ...others] = session.inputMetadata;
+  const shape = input?.isTensor ? input.shape : [];
+  const channels = shape[1];
+  if (others.length > 0 || shape.length !== 4 || typeof channels !== "number") {
+    throw new TypeError(
+      `Cannot encode with ${path}: its inputs are ${session.inputNames.join(", ")}, the first of ` +
+        `shape [${shape.join(", ")}], expected one [n, C, H, W]`,
+    );
+  }
+  return channels;
+}
+
+function checkPreprocessing(
+  preprocessing: Required<Omit<OnnxPreprocessing, "output">>,
+  options: { network: Network; path: string },
+): void {
+  const { size, mean, std } = preprocessing;
+  const { network: { session, channels, output }, path } = options;
+  const problem = !Number.isInteger(size) || size < 1
+    ? `size is ${size}, expected a positive integer`
+    : mean.length !== channels || std.length !== channels
+    ? `there are ${mean.length} means and ${std.length} standard deviations, expected ${channels}`
+    : !std.every((value) => value > 0)
+    ? `std is ${std.join(", ")}, expected positive numbers`
+    : !session.outputNames.includes(output)
+    ? `output is ${output}, expected one of ${session.outputNames.join(", ")}`
+    : undefined;
+  if (problem !== undefined) throw new RangeError(`Cannot encode with ${path}: ${problem}`);
+}

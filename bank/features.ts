@@ -1,0 +1,188 @@
+/**
+ * Vectors that another program made, as snippets: arrays of NumPy and tensors of safetensors. Those of
+ * PyTorch are read by `importTorchBank`. The only file that imports fflate, for `.npz` archives.
+ *
+ * @module
+ */
+
+import { unzipSync } from "fflate";
+import { CheckpointError } from "../kernels/core/errors.ts";
+import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import type { EncoderDescription } from "./encoders/encoder.ts";
+import { BankWriter } from "./file.ts";
+import { normalizeSnippets } from "./normalize.ts";
+import { NpyFile } from "./npy.ts";
+import { readRows, type SnippetSource } from "./svd.ts";
+
+/** How {@linkcode openFeatures} finds the vectors. */
+export interface FeatureOptions {
+  /** Name of the array in an archive or safetensors file that has several. */
+  readonly key?: string | undefined;
+}
+
+/** Options of {@linkcode importFeatures}. */
+export interface FeatureImportOptions extends FeatureOptions {
+  /** The bank file to write. */
+  readonly out: string;
+  /** Called with the number of snippets written. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** Vectors in a file, normalised as they are read. */
+export interface FeatureFile extends SnippetSource, Disposable {
+  /** Reads `count` snippets [count, d] of norm 1 from the one of index `first` on. */
+  rows(first: number, count: number): Float32Array;
+}
+
+/** The largest `.npz` archive, which is unpacked in memory. */
+const MOST_ARCHIVE_BYTES = 2 ** 31;
+
+/**
+ * Opens vectors [N, d] of any norm in a `.npy`, `.npz` or `.safetensors` file. An `.npz` archive is
+ * unpacked in memory, the others are read in pieces.
+ *
+ * Throws a {@linkcode CheckpointError} if the file cannot be read, has not the one array that is
+ * asked for, or it is not [N, d].
+ */
+export function openFeatures(path: string, options: FeatureOptions = {}): FeatureFile {
+  const file = openArray(path, options);
+  const [size = 0, dim = 0] = file.shape;
+  if (file.shape.length !== 2 || size === 0 || dim === 0) {
+    file[Symbol.dispose]();
+    throw featureError(path, `its array has shape [${file.shape.join(", ")}], expected [N, d]`);
+  }
+  return {
+    size,
+    dim,
+    rows: (first, count) => normalizeSnippets(file.rows(first, count), { dim, firstIndex: first }),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  };
+}
+
+/**
+ * Writes a bank of vectors that another program made, 4,096 at a time. Its encoder is `features` with
+ * the SHA-256 of the snippets: no image can be encoded for it, and two files are two encoders.
+ *
+ * Throws what {@linkcode openFeatures} throws, and a RangeError that names the vector if one is zero or
+ * not finite.
+ *
+ * @example
+ * ```ts ignore
+ * await importFeatures("clip_features.npy", { out: "bank.safetensors" });
+ * ```
+ */
+export async function importFeatures(path: string, options: FeatureImportOptions): Promise<void> {
+  const { out, onProgress } = options;
+  using features = openFeatures(path, options);
+  const { size, dim } = features;
+  using writer = new BankWriter(out, { size, dim, encoder: await describe(features) });
+  for await (const { first, rows } of readRows(features)) {
+    writer.append(rows);
+    onProgress?.(first + rows.length / dim);
+  }
+  writer.commit();
+}
+
+/** Describes vectors by the hashes of their pieces, hashed again. */
+async function describe(features: FeatureFile): Promise<EncoderDescription> {
+  let hashes = new Uint8Array();
+  for await (const { rows } of readRows(features)) {
+    const digest = await crypto.subtle.digest("SHA-256", new Float32Array(rows));
+    hashes = Uint8Array.of(...hashes, ...new Uint8Array(digest));
+  }
+  const digest = await crypto.subtle.digest("SHA-256", hashes);
+  return {
+    kind: "features",
+    dim: features.dim,
+    fingerprint: new Uint8Array(digest).toHex(),
+    preprocessing: {},
+    settings: {},
+  };
+}
+
+/** An array of which rows can be read. */
+interface OpenArray extends Disposable {
+  readonly shape: readonly number[];
+  rows(first: number, count: number): Float32Array;
+}
+
+function openArray(path: string, options: FeatureOptions): OpenArray {
+  if (path.endsWith(".npy")) return NpyFile.open(path);
+  if (path.endsWith(".npz")) return openArchive(path, options);
+  if (path.endsWith(".safetensors")) return openSafetensors(path, options);
+  throw featureError(path, "its name says no known format, expected .npy, .npz or .safetensors");
+}
+
+function openSafetensors(path: string, options: FeatureOptions): OpenArray {
+  const file = SafetensorsFile.open(path);
+  try {
+    const key = chooseKey(path, { keys: file.keys(), wanted: options.key });
+    const { shape } = file.entry(key);
+    const width = shape.slice(1).reduce((product, size) => product * size, 1);
+    return {
+      shape,
+      rows: (first, count) => file.readRange(key, first * width, count * width),
+      [Symbol.dispose]: () => file[Symbol.dispose](),
+    };
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function openArchive(path: string, options: FeatureOptions): OpenArray {
+  let bytes: Uint8Array;
+  try {
+    bytes = Deno.readFileSync(path);
+  } catch (cause) {
+    throw featureError(path, (cause as Error).message, cause);
+  }
+  const keys: string[] = [];
+  let size = 0;
+  let found: Uint8Array | undefined;
+  try {
+    unzipSync(bytes, {
+      filter: ({ name }) => {
+        keys.push(name.replace(/\.npy$/, ""));
+        return false;
+      },
+    });
+    const key = chooseKey(path, { keys, wanted: options.key });
+    found = unzipSync(bytes, {
+      filter: ({ name, originalSize }) => {
+        const wanted = name.replace(/\.npy$/, "") === key;
+        if (wanted) size = originalSize;
+        return wanted && originalSize <= MOST_ARCHIVE_BYTES;
+      },
+    })[`${key}.npy`];
+  } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
+    throw featureError(path, `it cannot be unpacked, ${(cause as Error).message}`, cause);
+  }
+  if (found === undefined) {
+    throw featureError(path, `its array has ${size} bytes, expected a .npy of at most 2 GiB`);
+  }
+  return NpyFile.from(found, path);
+}
+
+function chooseKey(
+  path: string,
+  names: { readonly keys: readonly string[]; readonly wanted: string | undefined },
+): string {
+  const { keys, wanted = keys.length === 1 ? keys[0] : undefined } = names;
+  if (wanted !== undefined && keys.includes(wanted)) return wanted;
+  const listed = keys.slice(0, 10).join(", ") || "none";
+  throw featureError(
+    path,
+    wanted === undefined
+      ? `it has the arrays ${listed}, expected one, or the key of one`
+      : `it has the arrays ${listed}, expected one named ${wanted}`,
+  );
+}
+
+function featureError(path: string, state: string, cause?: unknown): CheckpointError {
+  return new CheckpointError(`Cannot read features ${JSON.stringify(path)}: ${state}`, {
+    path,
+    cause,
+  });
+}

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { OnnxEncoder, type OnnxPreprocessing } from "../../../bank/encoders/onnx.ts";
+import { normalizeSnippets } from "../../../bank/normalize.ts";
+import { assertClose } from "../../_check_op.ts";
+import { gpuTest } from "../../_gpu.ts";
+import { randomImages } from "../_images.ts";
+
+const PATH = fileURLToPath(new URL("../../fixtures/tiny_encoder.onnx", import.meta.url));
+const DIM = 6, PATCH = 4, SIZE = 8;
+const MEAN = [0.4, 0.5, 0.6], STD = [0.2, 0.3, 0.25];
+
+/** What the network that make_tiny_encoder.py wrote gives for one image [3, 8, 8]: tokens [5, 6]. */
+function tokensOf(image: Float32Array): Float64Array {
+  const tokens = new Float64Array(5 * DIM);
+  for (let patch = 0; patch < 4; patch++) {
+    for (let i = 0; i < DIM; i++) {
+      let sum = 0;
+      for (let k = 0; k < 3 * PATCH * PATCH; k++) {
+        const channel = Math.floor(k / PATCH ** 2);
+        const y = PATCH * Math.floor(patch / 2) + Math.floor(k / PATCH) % PATCH;
+        const x = PATCH * (patch % 2) + k % PATCH;
+        const pixel = image[(channel * SIZE + y) * SIZE + x]!;
+        const value = ((pixel + 1) / 2 - MEAN[channel]!) / STD[channel]!;
+        sum += value * Math.fround(Math.sin(i * 3 * PATCH * PATCH + k));
+      }
+      tokens[(1 + patch) * DIM + i] = sum;
+      tokens[i]! += Math.cos(i) * sum / 4;
+    }
+  }
+  return tokens;
+}
+
+gpuTest("OnnxEncoder runs a network and pools its tokens", async (device) => {
+  const images = randomImages(20, { channels: 3, imageSize: SIZE });
+  const shape = { count: 20, channels: 3, height: SIZE, width: SIZE };
+  const cases: [Partial<OnnxPreprocessing>, number, number][] = [
+    [{}, 0, 1],
+    [{ pooling: "mean" }, 0, 5],
+    [{ pooling: "patch-mean" }, 1, 5],
+    [{ output: "pooled" }, 1, 5],
+  ];
+  for (const [part, first, end] of cases) {
+    const preprocessing = { size: SIZE, mean: MEAN, std: STD, ...part };
+    using encoder = await OnnxEncoder.open({ device, path: PATH, preprocessing });
+    assert.equal(encoder.dim, DIM);
+    const snippets = await encoder.encode(images, shape);
+    const features = Array.from({ length: 20 }, (_, n) => {
+      const tokens = tokensOf(images.subarray(n * 192, (n + 1) * 192));
+      return Array.from({ length: DIM }, (_, i) => {
+        let sum = 0;
+        for (let token = first; token < end; token++) sum += tokens[token * DIM + i]!;
+        return sum / (end - first);
+      });
+    }).flat();
+    const want = normalizeSnippets(Float64Array.from(features), { dim: DIM });
+    assertClose(snippets, want, { tolerance: 1e-5, name: JSON.stringify(part) });
+  }
+});
+
+gpuTest(
+  "OnnxEncoder describes itself, shrinks images and refuses what does not fit",
+  async (device) => {
+    const preprocessing = { size: SIZE, mean: MEAN, std: STD };
+    using encoder = await OnnxEncoder.open({ device, path: PATH, preprocessing });
+    const { fingerprint, ...description } = encoder.description;
+    assert.match(fingerprint, /^[0-9a-f]{64}$/);
+    assert.deepEqual(description, {
+      kind: "onnx",
+      dim: DIM,
+      preprocessing: { size: 8, channels: 3, interpolation: "bicubic", mean: MEAN, std: STD },
+      settings: { output: "last_hidden_state", pooling: "cls" },
+    });
+    const flat = new Float32Array(3 * 16 * 16).fill(0.5);
+    const shape = { count: 1, channels: 3, height: 16, width: 16 };
+    const small = { ...shape, height: SIZE, width: SIZE };
+    assertClose(
+      await encoder.encode(flat, shape),
+      await encoder.encode(flat.subarray(0, 192), small),
+      { tolerance: 1e-5, name: "an even image, shrunk" },
+    );
+    await assert.rejects(encoder.encode(new Float32Array(64), { ...small, channels: 1 }), {
+      name: "TypeError",
+      message: "Cannot encode images of 1 channels with onnx: expected 3",
+    });
+    const bad = [
+      [{ size: 0 }, /size is 0, expected a positive integer$/],
+      [{ mean: [0] }, /there are 1 means and 3 standard deviations, expected 3$/],
+      [{ std: [1, 0, 1] }, /std is 1, 0, 1, expected positive numbers$/],
+      [{ output: "x" }, /output is x, expected one of last_hidden_state, pooled$/],
+    ] as const;
+    for (const [part, message] of bad) {
+      await assert.rejects(
+        OnnxEncoder.open({ device, path: PATH, preprocessing: { ...preprocessing, ...part } }),
+        { name: "RangeError", message },
+      );
+    }
+  },
+);

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { zipSync } from "fflate";
+import { importFeatures, openFeatures } from "../../bank/features.ts";
+import { BankFile } from "../../bank/file.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { writeNpy } from "../../bank/npy.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { randomValues } from "../_check_op.ts";
+import { inDirectory } from "./_images.ts";
+
+const SIZE = 5000, DIM = 3;
+const FEATURES = Float32Array.from(randomValues([SIZE, DIM], 2), (value) => 9 * value);
+const SNIPPETS = normalizeSnippets(FEATURES, { dim: DIM });
+
+Deno.test("importFeatures() normalises vectors of every format", async () => {
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    await writeNpy(at("a.npy"), { shape: [SIZE, DIM], pieces: [FEATURES] });
+    const npy = Deno.readFileSync(at("a.npy"));
+    Deno.writeFileSync(at("a.npz"), zipSync({ "other.npy": npy.slice(), "clip.npy": npy }));
+    writeSafetensors(at("a.safetensors"), [
+      ["clip", { dtype: "F32", shape: [SIZE, DIM], data: FEATURES }],
+    ]);
+    const fingerprints = new Set<string>();
+    for (const [name, key] of [["a.npy"], ["a.npz", "clip"], ["a.safetensors"]] as const) {
+      const done: number[] = [];
+      await importFeatures(at(name), {
+        out: at("out"),
+        key,
+        onProgress: (count) => done.push(count),
+      });
+      assert.deepEqual(done, [4096, 5000]);
+      using file = BankFile.open(at("out"));
+      assert.deepEqual(file.rows(0, SIZE), SNIPPETS);
+      assert.deepEqual([file.encoder?.kind, file.encoder?.dim], ["features", DIM]);
+      fingerprints.add(file.encoder!.fingerprint);
+    }
+    assert.equal(fingerprints.size, 1);
+  });
+});
+
+Deno.test("openFeatures() says what is wrong with a file", async () => {
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    await writeNpy(at("flat.npy"), { shape: [6], pieces: [FEATURES.slice(0, 6)] });
+    await writeNpy(at("a.npy"), { shape: [2, 3], pieces: [new Float32Array(6)] });
+    const npy = Deno.readFileSync(at("a.npy"));
+    Deno.writeFileSync(at("two.npz"), zipSync({ "a.npy": npy, "b.npy": npy }));
+    Deno.writeFileSync(at("bad.npz"), new Uint8Array(100));
+    const bad = [
+      ["flat.npy", undefined, /its array has shape \[6\], expected \[N, d\]$/],
+      ["two.npz", undefined, /it has the arrays a, b, expected one, or the key of one$/],
+      ["two.npz", "c", /it has the arrays a, b, expected one named c$/],
+      ["bad.npz", undefined, /it cannot be unpacked, /],
+      ["none.npz", undefined, /No such file/],
+      ["a.csv", undefined, /expected .npy, .npz or .safetensors$/],
+    ] as const;
+    for (const [name, key, message] of bad) {
+      assert.throws(() => openFeatures(at(name), { key }), { name: "CheckpointError", message });
+    }
+    await assert.rejects(importFeatures(at("a.npy"), { out: at("out") }), {
+      name: "RangeError",
+      message: /snippet 0: its norm is 0/,
+    });
+    assert.ok(![...Deno.readDirSync(directory)].some(({ name }) => name.startsWith("out")));
+  });
+});
