@@ -65,7 +65,7 @@ export { adamwInto, type AdamwOptions, type AdamwSlabs } from "./adamw/mod.ts";
 export { attention, type AttentionOptions } from "./attention/mod.ts";
 export { combine, combineInto, type Term } from "./combine/mod.ts";
 export { alignmentLoss, cosineLoss, type CosineOptions } from "./cosine_loss/mod.ts";
-export { gatherRows } from "./embed_rows/mod.ts";
+export { gatherRows, gatherRowsOfParts } from "./embed_rows/mod.ts";
 export { embedTime, type EmbedTimeOptions } from "./embed_time/mod.ts";
 export { gelu } from "./gelu/mod.ts";
 export { globalNorm, type GlobalNormOptions } from "./global_norm/mod.ts";
@@ -104,6 +104,7 @@ export {
 export { rope, type RopeOptions } from "./rope/mod.ts";
 export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
+export { topK } from "./top_k/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
 export type { BufferPool } from "./core/buffer_pool.ts";
 export type { Access } from "./core/kernel.ts";
