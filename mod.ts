@@ -94,6 +94,17 @@ export { concatSnippets, lerpSnippets, mixSnippets, slerpSnippets } from "./bank
 export { LowRankBank } from "./bank/low_rank_bank.ts";
 export { indexByNoise } from "./bank/noise_index.ts";
 export { normalizeSnippets } from "./bank/normalize.ts";
+export {
+  drawUniform,
+  indexOfName,
+  indicesOfClass,
+  indicesOfText,
+  type Metric,
+  type NearestOptions,
+  nearestSnippets,
+  type Neighbour,
+  type UniformOptions,
+} from "./bank/retrieve.ts";
 export { factorize } from "./bank/svd.ts";
 export { importTorchBank } from "./bank/torch.ts";
 

@@ -17,7 +17,7 @@ import type { Bank, ImageRecords } from "./bank.ts";
 import { snippetNorms } from "./normalize.ts";
 
 /** How {@linkcode drawUniform} draws. */
-export interface DrawOptions {
+export interface UniformOptions {
   /** Number of indices. */
   readonly count: number;
   /** Seed of the draw. */
@@ -37,7 +37,7 @@ export interface DrawOptions {
  * using snippets = bank.gather(drawUniform(bank.size, { count: 16, seed: 0 }));
  * ```
  */
-export function drawUniform(size: number, options: DrawOptions): Uint32Array {
+export function drawUniform(size: number, options: UniformOptions): Uint32Array {
   const { count, seed, step = 0 } = options;
   if (!Number.isInteger(size) || size < 1) {
     throw new RangeError(`Cannot draw from ${size} snippets: expected a whole number, at least 1`);

@@ -93,8 +93,8 @@ function symmetricRoot(matrix: Float64Array, size: number): Float64Array {
   for (let k = 0; k < size; k++) {
     const root = Math.sqrt(Math.max(values[k]!, 0));
     for (let i = 0; i < size; i++) {
-      const scaled = root * vectors[i * size + k]!;
-      for (let j = 0; j < size; j++) out[i * size + j]! += scaled * vectors[j * size + k]!;
+      const scaled = root * vectors[k * size + i]!;
+      for (let j = 0; j < size; j++) out[i * size + j]! += scaled * vectors[k * size + j]!;
     }
   }
   return out;
