@@ -9,6 +9,13 @@ export function sharedDevice(): Promise<Device | undefined> {
   return shared ??= openDevice();
 }
 
+// A file that imports this has one device at most; the driver must not find it open at exit.
+Deno.test.afterAll(async () => {
+  const device = await shared;
+  await device?.settle().catch(() => {});
+  device?.dispose();
+});
+
 /** Opens a device, or prints why there is none. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device | undefined> {
   try {
