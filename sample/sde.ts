@@ -91,7 +91,8 @@ interface Process {
 }
 
 function makeProcess(network: Network, options: SdeOptions): Process {
-  const { steps = 50, lastStep = "mean", lastStepSize = 0.04, seed = 0, firstSample = 0, onStep } = options;
+  const { steps = 50, lastStep = "mean", lastStepSize = 0.04, seed = 0, firstSample = 0, onStep } =
+    options;
   const { form, norm = 1 } = options.diffusion ?? { form: "sigma" };
   const { interpolant, prediction } = resolvePath(options);
   const sde = { form, lastStepSize: lastStep === "none" ? 0 : lastStepSize };
