@@ -20,7 +20,7 @@ export interface Workload {
 
 const SNIPPET_DIM = 64;
 
-/** "small" is the one that other stacks were measured on; "emoji_tiny" is the default run. */
+/** "small" is the one that other stacks were measured on; "emoji_tiny" is the default run's network. */
 export const WORKLOADS: readonly Workload[] = [
   {
     name: "emoji_tiny",
