@@ -55,45 +55,95 @@ export {
   writeSafetensors,
 } from "./kernels/mod.ts";
 
-export { type ModelConfig } from "./model/config.ts";
-export { activationBytes, countFlops, type Flops, parameterSizes } from "./model/cost.ts";
+export type { AlignmentConfig, InterpolantConfig, ModelConfig } from "./model/config.ts";
+export {
+  activationBytes,
+  countFlops,
+  type Flops,
+  type ParameterSize,
+  parameterSizes,
+  type TrainingBatch,
+} from "./model/cost.ts";
 export { gvpInterpolant } from "./model/interpolants/gvp.ts";
-export type { DiffusionForm, Interpolant } from "./model/interpolants/interpolant.ts";
+export type {
+  DiffusionForm,
+  Interpolant,
+  InterpolantName,
+} from "./model/interpolants/interpolant.ts";
 export { linearInterpolant } from "./model/interpolants/linear.ts";
 export {
   dataCoefficients,
+  type EndpointCoefficients,
+  type LossCoefficients,
   lossCoefficients,
+  type LossOptions,
   type LossWeighting,
   noiseCoefficients,
   type Prediction,
   scoreCoefficients,
+  type StateCoefficients,
   targetCoefficients,
   velocityCoefficients,
 } from "./model/interpolants/prediction.ts";
-export { namedModel } from "./model/named_models.ts";
+export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
 export {
+  type LoadOptions,
   loadStateDict,
   safetensorsSource,
   saveStateDict,
   type TensorSource,
 } from "./model/state_dict.ts";
-export { TorchFile, type TorchTensor, type TorchValue } from "./model/torch_file.ts";
+export {
+  type StateDictOptions,
+  TorchFile,
+  type TorchTensor,
+  type TorchValue,
+} from "./model/torch_file.ts";
 
-export { openWeights, reverseTime, type WeightsFile } from "./model/weights.ts";
+export {
+  openWeights,
+  type OpenWeightsOptions,
+  reverseTime,
+  type WeightsFile,
+} from "./model/weights.ts";
 
-export type { Bank, ExtensibleBank, SnippetSet } from "./bank/bank.ts";
-export { buildBank, encodeImages } from "./bank/build.ts";
-export type { Encoder, EncoderDescription } from "./bank/encoders/encoder.ts";
+export type {
+  AddedRecord,
+  Bank,
+  BankRecords,
+  EncoderRecords,
+  ExtensibleBank,
+  ImageRecords,
+  SnippetMix,
+  SnippetRange,
+  SnippetSet,
+} from "./bank/bank.ts";
+export { buildBank, type BuildOptions, encodeImages, type EncodeOptions } from "./bank/build.ts";
+export type {
+  Encoder,
+  EncoderDescription,
+  EncoderWeight,
+  ImageBatchShape,
+  JsonRecord,
+  JsonValue,
+} from "./bank/encoders/encoder.ts";
 export { PixelPca } from "./bank/encoders/pixel_pca.ts";
 export { storedEncoder } from "./bank/encoders/stored.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { loadBank } from "./bank/load.ts";
-export { concatSnippets, lerpSnippets, mixSnippets, slerpSnippets } from "./bank/interpolate.ts";
+export {
+  concatSnippets,
+  type InterpolateOptions,
+  lerpSnippets,
+  type MixOptions,
+  mixSnippets,
+  slerpSnippets,
+} from "./bank/interpolate.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
-export { indexByNoise } from "./bank/noise_index.ts";
-export { normalizeSnippets } from "./bank/normalize.ts";
+export { indexByNoise, type NoiseIndexOptions } from "./bank/noise_index.ts";
+export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
 export {
   drawUniform,
   indexOfName,
@@ -105,11 +155,19 @@ export {
   type Neighbour,
   type UniformOptions,
 } from "./bank/retrieve.ts";
-export { factorize } from "./bank/svd.ts";
-export { importTorchBank } from "./bank/torch.ts";
+export {
+  type Factorization,
+  factorize,
+  type FactorizeOptions,
+  type KeptPart,
+  type LowRankFactors,
+  type SharedFactors,
+  type SnippetSource,
+} from "./bank/svd.ts";
+export { type ImportOptions, importTorchBank } from "./bank/torch.ts";
 
-export { type SampleConfig } from "./sample/config.ts";
-export { sampleDopri5 } from "./sample/dopri5.ts";
+export type { DiffusionConfig, GuidanceConfig, SampleConfig } from "./sample/config.ts";
+export { type Dopri5Options, sampleDopri5 } from "./sample/dopri5.ts";
 export {
   conditionedNetwork,
   draw,
@@ -117,8 +175,14 @@ export {
   type Drawn,
   type DrawOptions,
 } from "./sample/draw.ts";
-export { guided } from "./sample/guidance.ts";
-export { countEvaluations, type Network, type Path, type SamplerStep } from "./sample/network.ts";
+export { guided, type GuidedOptions } from "./sample/guidance.ts";
+export {
+  countEvaluations,
+  type Network,
+  type Path,
+  type SamplerOptions,
+  type SamplerStep,
+} from "./sample/network.ts";
 export {
   type OdeOptions,
   type OdeSampler,
@@ -135,27 +199,39 @@ export {
   type SdeOptions,
   type SdeSampler,
 } from "./sample/sde.ts";
-export { odeTimes, sdeTimes } from "./sample/times.ts";
+export { odeTimes, type OdeTimesOptions, sdeTimes } from "./sample/times.ts";
 
 export { frechetDistance, GaussianStatistics } from "./evaluate/frechet.ts";
 
 export {
+  type CheckpointState,
   findCheckpoint,
   initializeFrom,
   loadCheckpoint,
   loadWeights,
+  type LoadWeightsOptions,
   readCheckpointState,
   saveCheckpoint,
 } from "./train/checkpoint.ts";
-export { type Config, parseConfig, resolveConfig, stringifyConfig } from "./train/config.ts";
-export { loadCifar10 } from "./train/datasets/cifar10.ts";
-export { loadEmoji } from "./train/datasets/emoji.ts";
-export { ImageSet } from "./train/datasets/image_set.ts";
-export { loadMnist } from "./train/datasets/mnist.ts";
-export { tileImages } from "./train/datasets/picture.ts";
+export {
+  type Config,
+  type ConfigOptions,
+  type DataConfig,
+  type DeviceConfig,
+  type OptimizerConfig,
+  parseConfig,
+  resolveConfig,
+  stringifyConfig,
+  type TrainConfig,
+} from "./train/config.ts";
+export { type Cifar10Options, loadCifar10 } from "./train/datasets/cifar10.ts";
+export { type EmojiOptions, loadEmoji } from "./train/datasets/emoji.ts";
+export { ImageSet, type Split, type SplitOptions } from "./train/datasets/image_set.ts";
+export { loadMnist, type MnistOptions } from "./train/datasets/mnist.ts";
+export { tileImages, type TileOptions } from "./train/datasets/picture.ts";
 export { decodePng, encodePng, type RawImage } from "./train/datasets/png.ts";
 export { denoisingLoss } from "./train/loss.ts";
-export { AdamW } from "./train/optimizers/adamw.ts";
+export { AdamW, type AdamWStep } from "./train/optimizers/adamw.ts";
 export {
   NonFiniteLossError,
   type RunOptions,
@@ -164,61 +240,10 @@ export {
   type TrainingData,
   type TrainRecord,
 } from "./train/trainer.ts";
-export type {
-  AddedRecord,
-  BankRecords,
-  EncoderRecords,
-  SnippetMix,
-  SnippetRange,
-} from "./bank/bank.ts";
-export type { BuildOptions, EncodeOptions } from "./bank/build.ts";
-export type { BankConfig } from "./bank/config.ts";
-export type { EncoderWeight, ImageBatchShape, JsonRecord } from "./bank/encoders/encoder.ts";
-export type { InterpolateOptions, MixOptions } from "./bank/interpolate.ts";
-export type { NoiseIndexOptions } from "./bank/noise_index.ts";
-export type { NormalizeOptions } from "./bank/normalize.ts";
-export type { Factorization, FactorizeOptions, SnippetSource } from "./bank/svd.ts";
+export type { BankConfig, MaskConfig } from "./bank/config.ts";
 export type { TableBank } from "./bank/table_bank.ts";
-export type { ImportOptions } from "./bank/torch.ts";
-export type { AlignmentConfig, InterpolantConfig } from "./model/config.ts";
-export type { ParameterSize, TrainingBatch } from "./model/cost.ts";
-export type { InterpolantName } from "./model/interpolants/interpolant.ts";
-export type {
-  EndpointCoefficients,
-  LossCoefficients,
-  LossOptions,
-  StateCoefficients,
-} from "./model/interpolants/prediction.ts";
 export type { TimeInterval } from "./model/interpolants/time.ts";
-export type { NamedModelOptions } from "./model/named_models.ts";
 export type { Observe } from "./model/sit_block.ts";
-export type { LoadOptions } from "./model/state_dict.ts";
-export type { StateDictOptions } from "./model/torch_file.ts";
 export type { TorchOpaque } from "./model/torch_pickle.ts";
-export type { OpenWeightsOptions } from "./model/weights.ts";
-export type { DiffusionConfig, GuidanceConfig } from "./sample/config.ts";
-export type { Dopri5Options } from "./sample/dopri5.ts";
-export type { GuidedOptions } from "./sample/guidance.ts";
-export type { SamplerOptions } from "./sample/network.ts";
-export type { OdeTimesOptions } from "./sample/times.ts";
-export type { CheckpointState, LoadWeightsOptions } from "./train/checkpoint.ts";
-export type {
-  ConfigOptions,
-  DataConfig,
-  DeviceConfig,
-  OptimizerConfig,
-  TrainConfig,
-} from "./train/config.ts";
-export type { Cifar10Options } from "./train/datasets/cifar10.ts";
-export type { EmojiOptions } from "./train/datasets/emoji.ts";
-export type { Split, SplitOptions } from "./train/datasets/image_set.ts";
-export type { MnistOptions } from "./train/datasets/mnist.ts";
-export type { TileOptions } from "./train/datasets/picture.ts";
-export type { AdamWStep } from "./train/optimizers/adamw.ts";
-export type { ImageRecords } from "./bank/bank.ts";
-export type { MaskConfig } from "./bank/config.ts";
-export type { JsonValue } from "./bank/encoders/encoder.ts";
 export type { ImageSource } from "./bank/image_source.ts";
 export type { RowRange } from "./bank/row_table.ts";
-export type { KeptPart, LowRankFactors } from "./bank/svd.ts";
-export type { SharedFactors } from "./bank/svd.ts";

@@ -37,12 +37,13 @@ export {
   UnsupportedDeviceError,
 } from "./core/errors.ts";
 export { addTo, fill, storeAt } from "./core/in_place.ts";
-export { type Binding, Kernel, type ParamField } from "./core/kernel.ts";
+export { type Access, type Binding, Kernel, type ParamField } from "./core/kernel.ts";
 export {
   type Initializer,
   Parameter,
   type ParameterScope,
   ParameterStore,
+  type Place,
 } from "./core/parameter_store.ts";
 export type { Profile } from "./core/profile.ts";
 export { type FillOptions, permutation, philox, Random, Stream } from "./core/random.ts";
@@ -57,7 +58,7 @@ export {
   writeSafetensors,
 } from "./core/safetensors.ts";
 export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/tape.ts";
-export { type DType, type Shape, Tensor } from "./core/tensor.ts";
+export { type DType, type Shape, type Storage, Tensor } from "./core/tensor.ts";
 
 export { add } from "./add/mod.ts";
 export { addRows } from "./add_rows/mod.ts";
@@ -98,23 +99,18 @@ export {
   cropTransform,
   flipTransform,
   resizeTransform,
+  type Size,
   stackTransforms,
   type Transform,
+  type Window,
 } from "./resample/transforms.ts";
 export { rope, type RopeOptions } from "./rope/mod.ts";
 export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
 export { topK } from "./top_k/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
-export type { BufferPool } from "./core/buffer_pool.ts";
-export type { Access } from "./core/kernel.ts";
-export type { Place } from "./core/parameter_store.ts";
-export type { Recorder } from "./core/recorder.ts";
+export type { BufferPool, Pooled } from "./core/buffer_pool.ts";
+export type { Dispatch, Recorder, TimeDispatch, WriteParams } from "./core/recorder.ts";
 export type { StoredType } from "./core/stored_numbers.ts";
-export type { Storage } from "./core/tensor.ts";
 export type { MatmulSize } from "./matmul/variants.ts";
 export type { CounterOptions } from "./random_normal/counters.ts";
-export type { Size, Window } from "./resample/transforms.ts";
-export type { Pooled } from "./core/buffer_pool.ts";
-export type { Dispatch, TimeDispatch } from "./core/recorder.ts";
-export type { WriteParams } from "./core/recorder.ts";
