@@ -107,7 +107,7 @@ export {
 export { rope, type RopeOptions } from "./rope/mod.ts";
 export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
-export { topK } from "./top_k/mod.ts";
+export { type TopK, topK } from "./top_k/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
 export type { BufferPool, Pooled } from "./core/buffer_pool.ts";
 export type { Dispatch, Recorder, TimeDispatch, WriteParams } from "./core/recorder.ts";
