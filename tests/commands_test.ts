@@ -251,8 +251,15 @@ deviceTest("sample draws a picture with any sampler, guidance and condition", as
     [["--checkpoint", directory, "--sampler", "heun", "--steps", "3"], 6],
     [["--checkpoint", directory, "--sampler", "euler-maruyama"], 2],
     // Guided, each evaluation is one with the snippet and one without.
-    [["--checkpoint", join(directory, "step_0000003"), "--set", "sample.guidance.scale=2"], 8],
-    [["--checkpoint", labels, "--seed", "1"], 4],
+    [
+      [
+        ...["--checkpoint", join(directory, "step_0000003"), "--sampler", "heun"],
+        ...["--set", "sample.guidance.scale=2"],
+      ],
+      8,
+    ],
+    // The configuration's own sampler: one stochastic Heun step and the last one.
+    [["--checkpoint", labels, "--seed", "1"], 3],
   ];
   for (const [index, [args, evaluations]] of cases.entries()) {
     const out = inTemporary(`new/${index}.png`);
