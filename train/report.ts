@@ -35,6 +35,8 @@ export interface ConditioningReport {
     readonly noise: number;
     /** Of real images that training did not see: as near as samples can be expected to come. */
     readonly heldOut: number | undefined;
+    /** Of every second training image to the others: what two halves differ by chance. */
+    readonly halves: number;
   };
 }
 
@@ -76,6 +78,10 @@ export async function reportConditioning(
       samples: distance(encoded),
       noise: distance(await encoder.encode(noise, shape(count))),
       heldOut: unseen ? distance(unseen) : undefined,
+      halves: frechetDistance(
+        statistics(everySecond(real, { dim: bank.dim, first: 0 })),
+        statistics(everySecond(real, { dim: bank.dim, first: 1 })),
+      ),
     },
   };
 }
@@ -91,7 +97,7 @@ export function describeReport(report: ConditioningReport): string[] {
       frechet.samples.toFixed(4)
     }, noise ${frechet.noise.toFixed(4)}${
       frechet.heldOut === undefined ? "" : `, held-out images ${frechet.heldOut.toFixed(4)}`
-    }`,
+    }; one half of them to the other ${frechet.halves.toFixed(4)}`,
   ];
 }
 
@@ -131,6 +137,20 @@ async function encodeSet(encoder: Encoder, set: ImageSet, count: number): Promis
     const images = set.read(Uint32Array.from({ length: n }, (_, i) => first + i));
     const vectors = await encoder.encode(images, { count: n, channels, height: size, width: size });
     out.set(vectors, first * encoder.dim);
+  }
+  return out;
+}
+
+/** The rows `first`, `first` + 2, … of vectors [n, dim]. */
+function everySecond(
+  vectors: Float32Array,
+  { dim, first }: { dim: number; first: number },
+): Float32Array {
+  const rows = Math.ceil((vectors.length / dim - first) / 2);
+  const out = new Float32Array(rows * dim);
+  for (let i = 0; i < rows; i++) {
+    const row = (2 * i + first) * dim;
+    out.set(vectors.subarray(row, row + dim), i * dim);
   }
   return out;
 }
