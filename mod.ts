@@ -45,6 +45,7 @@ export {
   OutOfMemoryError,
   ParameterStore,
   permutation,
+  type Precision,
   Random,
   SafetensorsFile,
   ShaderCompilationError,
@@ -142,7 +143,7 @@ export {
   slerpSnippets,
 } from "./bank/interpolate.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
-export { indexByNoise, type NoiseIndexOptions } from "./bank/noise_index.ts";
+export { indexByNoise, type NoiseIndexOptions, snippetsByNoise } from "./bank/noise_index.ts";
 export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
 export {
   drawUniform,
@@ -174,6 +175,8 @@ export {
   drawAdaptive,
   type Drawn,
   type DrawOptions,
+  pairedNetwork,
+  stack,
 } from "./sample/draw.ts";
 export { guided, type GuidedOptions } from "./sample/guidance.ts";
 export {
@@ -193,6 +196,14 @@ export {
   sampleRk4,
 } from "./sample/ode.ts";
 export {
+  drawAll,
+  type DrawAllOptions,
+  type DrawManyOptions,
+  type DrawnImages,
+  drawRows,
+  type DrawRowsOptions,
+} from "./sample/rows.ts";
+export {
   type LastStep,
   sampleEulerMaruyama,
   sampleSdeHeun,
@@ -201,7 +212,49 @@ export {
 } from "./sample/sde.ts";
 export { odeTimes, type OdeTimesOptions, sdeTimes } from "./sample/times.ts";
 
-export { frechetDistance, GaussianStatistics } from "./evaluate/frechet.ts";
+export { type AdmBatch, AdmBatchWriter, openAdmBatch } from "./evaluate/adm_batch.ts";
+export {
+  bootstrapFrechet,
+  type BootstrapOptions,
+  bootstrapShare,
+  type Estimate,
+} from "./evaluate/bootstrap.ts";
+export {
+  checkCopies,
+  type CopyCheck,
+  type CopyCheckOptions,
+  type CopyDistances,
+  type CopyPicture,
+  copyVerdict,
+  drawCopies,
+} from "./evaluate/copies.ts";
+export type { DistanceOptions } from "./evaluate/distances.ts";
+export {
+  frechetDistance,
+  FrechetReference,
+  type Gaussian,
+  GaussianStatistics,
+  knownGaussian,
+} from "./evaluate/frechet.ts";
+export type { ByteBatch, ImageStream } from "./evaluate/image_stream.ts";
+export {
+  InceptionScore,
+  type InceptionScoreResult,
+  softmaxRows,
+} from "./evaluate/inception_score.ts";
+export {
+  type PrecisionRecall,
+  precisionRecall,
+  type PrecisionRecallOptions,
+} from "./evaluate/manifold.ts";
+export {
+  type ChanceDistance,
+  chanceDistance,
+  compareFeatures,
+  type CompareOptions,
+  type FeatureComparison,
+  type FeatureSets,
+} from "./evaluate/measure.ts";
 
 export {
   type CheckpointState,
@@ -231,6 +284,7 @@ export { loadMnist, type MnistOptions } from "./train/datasets/mnist.ts";
 export { tileImages, type TileOptions } from "./train/datasets/picture.ts";
 export { decodePng, encodePng, type RawImage } from "./train/datasets/png.ts";
 export { denoisingLoss } from "./train/loss.ts";
+export { LossScale, type LossScaleGrowth } from "./train/loss_scale.ts";
 export { AdamW, type AdamWStep } from "./train/optimizers/adamw.ts";
 export {
   NonFiniteLossError,
@@ -240,7 +294,7 @@ export {
   type TrainingData,
   type TrainRecord,
 } from "./train/trainer.ts";
-export type { BankConfig, MaskConfig } from "./bank/config.ts";
+export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
 export type { TableBank } from "./bank/table_bank.ts";
 export type { TimeInterval } from "./model/interpolants/time.ts";
 export type { Observe } from "./model/sit_block.ts";

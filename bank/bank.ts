@@ -18,6 +18,11 @@ export interface ImageRecords {
   readonly classes?: readonly string[] | undefined;
   /** A text for each image [N]. */
   readonly texts?: readonly string[] | undefined;
+  /**
+   * How often retrieval by noise is to choose each snippet [N], in any unit; equally often without it.
+   * The first GMem release keeps the number of training images behind a snippet.
+   */
+  readonly frequencies?: ArrayLike<number> | undefined;
 }
 
 /** What made the snippets, as far as it is known. */
@@ -73,6 +78,8 @@ export interface Bank extends Disposable {
   readonly classes: readonly string[];
   /** A text for each image [N], or undefined. */
   readonly texts: readonly string[] | undefined;
+  /** How often retrieval by noise chooses each snippet [N], or undefined for equally often. */
+  readonly frequencies: Float32Array | undefined;
   /**
    * Returns the snippets [B, d] of norm 1 with the given indices [B], in the caller's scope.
    *

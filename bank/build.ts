@@ -4,11 +4,15 @@
  * @module
  */
 
+import { CheckpointError } from "../kernels/core/errors.ts";
 import type { ImageRecords, SnippetSet } from "./bank.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
 import { PartFile } from "./part_file.ts";
+
+/** Raised when part files change their form, so that those of another are begun anew. */
+const PART_FORMAT = 2;
 
 /** Snippets that are copied at once from the part file. */
 const COPIED_ROWS = 4096;
@@ -35,10 +39,12 @@ export interface BuildOptions extends EncodeOptions {
  *
  * Snippets are kept beside it in `PATH.part` as they are made. A build that was killed goes on from
  * there when it is called again with the same encoder and the same images, by number, size and names;
- * with others it begins anew. The result is the same, bit for bit.
+ * with others it begins anew. The result is the same, bit for bit. The pixels of the first and of the
+ * last image that were done are compared with what they were, by a hash.
  *
  * Throws what the encoder throws: a TypeError for images that it does not take, a RangeError that
- * names the image for one that has no direction; and a CheckpointError if the disk refuses.
+ * names the image for one that has no direction; and a CheckpointError if the disk refuses, or if an
+ * image has changed since the build that was killed.
  *
  * @example
  * ```ts ignore
@@ -52,11 +58,20 @@ export async function buildBank(options: BuildOptions): Promise<void> {
   const { path, images } = options;
   const records = recordsOf(options);
   using part = await PartFile.open(`${path}.part`, {
-    key: JSON.stringify([records.encoder, images.size, images.imageSize, images.names ?? []]),
+    key: JSON.stringify([
+      PART_FORMAT,
+      records.encoder,
+      images.size,
+      images.imageSize,
+      images.names ?? [],
+    ]),
     dim: records.dim,
   });
+  await checkUnchanged(part, options);
   try {
-    for await (const rows of encodeInOrder(options, part.rows)) part.append(rows);
+    for await (const { rows, marks } of encodeInOrder(options, part.rows)) {
+      part.append(rows, marks());
+    }
   } catch (error) {
     // Images that the encoder refuses are to be changed first; the snippets may then be others.
     if (error instanceof RangeError || error instanceof TypeError) part.remove();
@@ -79,24 +94,70 @@ export async function encodeImages(options: EncodeOptions): Promise<SnippetSet> 
   const records = recordsOf(options);
   const snippets = new Float32Array(options.images.size * records.dim);
   let written = 0;
-  for await (const rows of encodeInOrder(options, 0)) {
+  for await (const { rows } of encodeInOrder(options, 0)) {
     snippets.set(rows, written);
     written += rows.length;
   }
   return { ...records, snippets };
 }
 
+/** Snippets of a batch of images. */
+interface EncodedBatch {
+  /** Snippets [n, d]. */
+  readonly rows: Float32Array;
+  /** Returns the hashes [n] of the images' pixels. */
+  marks(): Uint32Array;
+}
+
 async function* encodeInOrder(
   options: EncodeOptions,
   start: number,
-): AsyncGenerator<Float32Array> {
+): AsyncGenerator<EncodedBatch> {
   const { images: source, encoder, onProgress } = options;
   const { channels, imageSize } = source;
   for await (const { first, count, images } of readInOrder(source, start)) {
     const shape = { count, channels, height: imageSize, width: imageSize, firstIndex: first };
-    yield await encoder.encode(images, shape);
+    yield { rows: await encoder.encode(images, shape), marks: () => hashImages(images, count) };
     onProgress?.(first + count);
   }
+}
+
+/** Throws unless the first and the last image of a part file still have the pixels that they had. */
+async function checkUnchanged(part: PartFile, options: BuildOptions): Promise<void> {
+  if (part.rows === 0) return;
+  const { path, images } = options;
+  for (const index of new Set([0, part.rows - 1])) {
+    const [mark] = hashImages(await images.read(Uint32Array.of(index)), 1);
+    if (mark === part.mark(index)) continue;
+    const name = images.names?.[index];
+    throw new CheckpointError(
+      `Cannot go on with the build of ${JSON.stringify(path)}: image ${index}` +
+        `${
+          name === undefined ? "" : ` ${JSON.stringify(name)}`
+        } has changed since it was encoded, ` +
+        `expected the same pixels; remove ${JSON.stringify(part.path)} to begin anew`,
+      { path: part.path },
+    );
+  }
+}
+
+/** Values of an image that its hash reads at most: every image stays a few microseconds. */
+const HASHED_VALUES = 4096;
+
+/** FNV-1a over the bits of pixels [n, C, H, W], evenly spread over each image. Returns [n]. */
+function hashImages(pixels: Float32Array, count: number): Uint32Array {
+  const bits = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length);
+  const length = pixels.length / count, stride = Math.ceil(length / HASHED_VALUES);
+  return Uint32Array.from({ length: count }, (_, image) => {
+    let hash = 0x811c9dc5;
+    for (let i = image * length; i < (image + 1) * length; i += stride) {
+      const word = bits[i]!;
+      // Pixels that are multiples of a power of two have zeros at one end; both ends are to count.
+      hash = Math.imul(hash ^ (word & 0xffff), 0x01000193);
+      hash = Math.imul(hash ^ (word >>> 16), 0x01000193);
+    }
+    return hash >>> 0;
+  });
 }
 
 /** Everything beside the snippets; labels without classes to name them mean nothing and are left out. */

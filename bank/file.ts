@@ -10,11 +10,12 @@
  * | `singular_values` | F32 | [r] | low-rank bank: S |
  * | `mean` | F32 | [d] | low-rank bank: μ |
  * | `labels` | I32 | [N] | class of each image, −1 for none (optional) |
+ * | `frequencies` | F32 | [N] | how often retrieval by noise chooses each snippet (optional) |
  * | `names`, `texts` | U8 | [bytes] | a JSON array of N strings in UTF-8 (optional) |
  * | `encoder.*` | F32 | any | what the encoder was fitted to (optional) |
  *
- * Metadata: `format` is `gmem-bank` and `version` is `1`; `encoder` is the encoder's description and
- * `classes` an array of names, both in JSON and both optional. A file without metadata is read as
+ * Metadata: `format` is `gmem-bank` and `version` is `1`; `encoder` is the encoder's description,
+ * `classes` an array of names and `loss` what `compressBank` measured, in JSON and optional. A file without metadata is read as
  * well, so that snippets from other programs need nothing but the tensor `snippets`. Tensors of other
  * names are left alone.
  *
@@ -57,6 +58,29 @@ const INT8_MOST = 127;
 
 /** How the coefficients of a low-rank bank are stored: 4, 2 or 1 bytes each. */
 export type CoefficientStorage = "f32" | "f16" | "int8";
+
+/** What a low-rank bank lost, of snippets that were compared with those it was made of. */
+export interface CompressionLoss {
+  /** Share of the sum of squared singular values that was kept. */
+  readonly energy: number;
+  /** Mean cosine between a snippet and what the low-rank bank gives for it. */
+  readonly meanCosine: number;
+  /** Least of those cosines. */
+  readonly leastCosine: number;
+  /** Root of the mean square of the lengths ‖s − ŝ‖ of the differences. */
+  readonly rmsError: number;
+  /** Largest of those lengths. */
+  readonly largestError: number;
+  /** Part of it that is due to the type of the stored coefficients: the same for ŝ before and after. */
+  readonly storageLoss: {
+    /** Root of the mean square of the lengths of the differences. */
+    readonly rmsError: number;
+    /** Largest of them. */
+    readonly largestError: number;
+  };
+  /** Number of snippets that were compared, spread over the bank. */
+  readonly compared: number;
+}
 
 /** A low-rank bank in memory. */
 export interface LowRankSet extends BankRecords, LowRankFactors {}
@@ -101,8 +125,14 @@ export class BankFile implements SnippetSource, Disposable {
   readonly classes: readonly string[];
   /** A text for each image [N], or undefined. */
   readonly texts: readonly string[] | undefined;
+  /** How often retrieval by noise chooses each snippet [N], or undefined. */
+  readonly frequencies: Float32Array | undefined;
+  /** How the coefficients of a low-rank bank are stored; undefined for a full one. */
+  readonly storage: CoefficientStorage | undefined;
+  /** What a low-rank bank lost when it was made, or undefined if it is not known. */
+  readonly loss: CompressionLoss | undefined;
   readonly #file: SafetensorsFile;
-  #factors: SharedFactors | undefined;
+  #shared: SharedFactors | undefined;
   #scales: Float32Array | undefined;
 
   private constructor(file: SafetensorsFile) {
@@ -125,6 +155,9 @@ export class BankFile implements SnippetSource, Disposable {
     this.names = readStrings(file, "names", readText(file, "names"));
     this.texts = readStrings(file, "texts", readText(file, "texts"));
     this.labels = file.has("labels") ? Int32Array.from(file.readIntegers("labels")) : undefined;
+    this.frequencies = file.has("frequencies") ? file.readFloat32("frequencies") : undefined;
+    this.storage = lowRank ? storageOf(file) : undefined;
+    this.loss = readLoss(file);
     const problem = findRecordProblem(this, this);
     if (problem !== undefined) throw bankError(file.path, problem);
   }
@@ -147,8 +180,8 @@ export class BankFile implements SnippetSource, Disposable {
 
   /** Everything beside the snippets. */
   get records(): BankRecords {
-    const { encoder, encoderWeights, names, labels, classes, texts } = this;
-    return { encoder, encoderWeights, names, labels, classes, texts };
+    const { encoder, encoderWeights, names, labels, classes, texts, frequencies } = this;
+    return { encoder, encoderWeights, names, labels, classes, texts, frequencies };
   }
 
   /**
@@ -159,19 +192,11 @@ export class BankFile implements SnippetSource, Disposable {
    * the snippet if one is not finite or not of norm 1.
    */
   rows(first: number, count: number): Float32Array {
-    const { path, size, dim, rank } = this;
-    if (
-      !Number.isInteger(first) || !Number.isInteger(count) || first < 0 || count < 0 ||
-      first + count > size
-    ) {
-      throw new RangeError(
-        `Cannot read ${count} snippets from ${first} on: the bank has ${size} snippets, ` +
-          "expected whole numbers within",
-      );
-    }
+    const { path, dim, rank } = this;
+    this.#checkRange(first, count);
     if (rank !== undefined) {
       const coefficients = this.#readCoefficients(first, count);
-      const rows = reconstructRows(coefficients, this.#readFactors());
+      const rows = reconstructRows(coefficients, this.readShared());
       try {
         return normalizeSnippets(rows, { dim, firstIndex: first });
       } catch (error) {
@@ -207,18 +232,40 @@ export class BankFile implements SnippetSource, Disposable {
    * a singular value is not positive.
    */
   readLowRank(): LowRankSet {
-    const { path, rank } = this;
-    if (rank === undefined) {
-      throw new TypeError(
-        `Cannot read the factors of bank ${JSON.stringify(path)}: it is full, ` +
-          "expected a low-rank bank",
-      );
+    const shared = this.readShared();
+    return { ...this.records, ...shared, coefficients: this.coefficients(0, this.size) };
+  }
+
+  /**
+   * Reads the coefficients [count, r] of `count` snippets of a low-rank bank from the one of index
+   * `first` on.
+   *
+   * Throws a TypeError for a full bank, a RangeError if the bank does not have them, and a
+   * {@linkcode CheckpointError} if a value is not finite.
+   */
+  coefficients(first: number, count: number): Float32Array {
+    this.#checkRange(first, count);
+    const coefficients = this.#readCoefficients(first, count);
+    const wrong = coefficients.findIndex((value) => !Number.isFinite(value));
+    if (wrong >= 0) {
+      const at = first * this.rank! + wrong;
+      throw bankError(this.path, {
+        key: "coefficients",
+        state: `coefficients holds ${coefficients[wrong]} at ${at}, expected finite numbers`,
+      });
     }
-    const coefficients = this.#readCoefficients(0, this.size);
-    const factors = { ...this.#readFactors(), coefficients };
-    const problem = findFactorProblem(factors);
-    if (problem !== undefined) throw bankError(path, problem);
-    return { ...this.records, ...factors };
+    return coefficients;
+  }
+
+  /**
+   * Reads what all snippets of a low-rank bank share.
+   *
+   * Throws a TypeError for a full bank, and a {@linkcode CheckpointError} if a value is not finite or
+   * a singular value is not positive.
+   */
+  readShared(): SharedFactors {
+    this.#assertLowRank();
+    return this.#shared ??= this.#readShared();
   }
 
   /** Closes the file; what was read stays. */
@@ -226,16 +273,39 @@ export class BankFile implements SnippetSource, Disposable {
     this.#file[Symbol.dispose]();
   }
 
+  #assertLowRank(): number {
+    const { path, rank } = this;
+    if (rank === undefined) {
+      throw new TypeError(
+        `Cannot read the factors of bank ${JSON.stringify(path)}: it is full, ` +
+          "expected a low-rank bank",
+      );
+    }
+    return rank;
+  }
+
+  #checkRange(first: number, count: number): void {
+    const { size } = this;
+    if (
+      !Number.isInteger(first) || !Number.isInteger(count) || first < 0 || count < 0 ||
+      first + count > size
+    ) {
+      throw new RangeError(
+        `Cannot read ${count} snippets from ${first} on: the bank has ${size} snippets, ` +
+          "expected whole numbers within",
+      );
+    }
+  }
+
   #readCoefficients(first: number, count: number): Float32Array {
-    const rank = this.rank!;
+    const rank = this.#assertLowRank();
     const coefficients = this.#file.readRange("coefficients", first * rank, count * rank);
     if (!this.#file.has(SCALES)) return coefficients;
     const scales = this.#scales ??= this.#file.readFloat32(SCALES);
     return coefficients.map((value, i) => value * scales[i % rank]!);
   }
 
-  #readFactors(): SharedFactors {
-    if (this.#factors !== undefined) return this.#factors;
+  #readShared(): SharedFactors {
     const factors = {
       mean: this.#file.readFloat32("mean"),
       basis: this.#file.readFloat32("basis"),
@@ -243,7 +313,7 @@ export class BankFile implements SnippetSource, Disposable {
     };
     const problem = findFactorProblem({ ...factors, coefficients: new Float32Array() });
     if (problem !== undefined) throw bankError(this.path, problem);
-    return this.#factors = factors;
+    return factors;
   }
 }
 
@@ -337,6 +407,8 @@ export interface LowRankDeclaration extends BankRecords {
   readonly storage?: CoefficientStorage;
   /** Largest magnitude of each column of C [r]; `int8` needs it, and takes 1/127 of it for a step. */
   readonly columnMaxima?: Float64Array;
+  /** What is lost, where it was measured. */
+  readonly loss?: CompressionLoss;
 }
 
 /**
@@ -353,8 +425,7 @@ export interface LowRankDeclaration extends BankRecords {
  */
 export class LowRankWriter implements Disposable {
   readonly #writer: SafetensorsWriter;
-  readonly #storage: CoefficientStorage;
-  readonly #steps: Float32Array;
+  readonly #format: CoefficientFormat;
 
   /**
    * Begins a file with everything but the coefficients.
@@ -363,19 +434,9 @@ export class LowRankWriter implements Disposable {
    * {@linkcode CheckpointError} if the records do not fit the size, or if the disk refuses.
    */
   constructor(path: string, bank: LowRankDeclaration) {
-    const { size, shared: { mean, basis, singularValues }, storage = "f32", columnMaxima } = bank;
+    const { size, shared: { mean, basis, singularValues }, storage = "f32", loss } = bank;
     const dim = mean.length, rank = singularValues.length;
-    if (storage === "int8" && columnMaxima?.length !== rank) {
-      throw new TypeError(
-        `Cannot store coefficients as int8: there are ${
-          columnMaxima?.length ?? 0
-        } column maxima, ` +
-          `expected ${rank}`,
-      );
-    }
-    this.#storage = storage;
-    // A column of zeros alone keeps them with any step.
-    this.#steps = Float32Array.from(columnMaxima ?? [], (most) => most > 0 ? most / INT8_MOST : 1);
+    this.#format = new CoefficientFormat(storage, { rank, columnMaxima: bank.columnMaxima });
     const records = storedRecords(path, { ...bank, dim });
     const tensors: [string, SafetensorsTensor][] = [
       ["basis", { dtype: "F32", shape: [dim, rank], data: basis }],
@@ -384,13 +445,17 @@ export class LowRankWriter implements Disposable {
       ...records.tensors,
     ];
     if (storage === "int8") {
-      tensors.push([SCALES, { dtype: "F32", shape: [rank], data: this.#steps }]);
+      tensors.push([SCALES, { dtype: "F32", shape: [rank], data: this.#format.steps }]);
     }
     const dtype = ({ f32: "F32", f16: "F16", int8: "I8" } as const)[storage];
     this.#writer = new SafetensorsWriter(
       path,
       [["coefficients", { dtype, shape: [size, rank] }], ...tensors],
-      { metadata: records.metadata },
+      {
+        metadata: loss === undefined
+          ? records.metadata
+          : { ...records.metadata, loss: JSON.stringify(loss) },
+      },
     );
     try {
       for (const [key, { data }] of tensors) this.#writer.append(key, data);
@@ -407,7 +472,7 @@ export class LowRankWriter implements Disposable {
    * than were declared or when the disk refuses.
    */
   append(coefficients: Float32Array): void {
-    this.#writer.append("coefficients", this.#stored(coefficients));
+    this.#writer.append("coefficients", this.#format.stored(coefficients));
   }
 
   /**
@@ -423,11 +488,43 @@ export class LowRankWriter implements Disposable {
   [Symbol.dispose](): void {
     this.#writer[Symbol.dispose]();
   }
+}
 
-  #stored(coefficients: Float32Array): ArrayBufferView {
+/** How coefficients become stored numbers, and what these mean. */
+export class CoefficientFormat {
+  /** Factors of the columns [r] of numbers stored as `int8`; empty for other types. */
+  readonly steps: Float32Array;
+  readonly #storage: CoefficientStorage;
+
+  /**
+   * Takes the largest magnitude of each column [r], which `int8` needs.
+   *
+   * Throws a TypeError for `int8` without the maxima of the r columns.
+   */
+  constructor(
+    storage: CoefficientStorage,
+    columns: { readonly rank: number; readonly columnMaxima: Float64Array | undefined },
+  ) {
+    const { rank, columnMaxima } = columns, count = columnMaxima?.length ?? 0;
+    if (storage === "int8" && count !== rank) {
+      throw new TypeError(
+        `Cannot store coefficients as int8: there are ${count} column maxima, expected ${rank}`,
+      );
+    }
+    this.#storage = storage;
+    // A column of zeros alone keeps them with any step.
+    this.steps = Float32Array.from(columnMaxima ?? [], (most) => most > 0 ? most / INT8_MOST : 1);
+  }
+
+  /**
+   * Returns what is stored of coefficients [n, r].
+   *
+   * Throws a RangeError if `f16` cannot hold one.
+   */
+  stored(coefficients: Float32Array): Float32Array | Float16Array | Int8Array {
     if (this.#storage === "f32") return coefficients;
     if (this.#storage === "int8") {
-      const steps = this.#steps, rank = steps.length;
+      const { steps } = this, rank = steps.length;
       return Int8Array.from(coefficients, (value, i) => Math.round(value / steps[i % rank]!));
     }
     const halves = new Float16Array(coefficients);
@@ -438,6 +535,13 @@ export class LowRankWriter implements Disposable {
       );
     }
     return halves;
+  }
+
+  /** Returns the coefficients [n, r] that will be read of those that are stored. */
+  rounded(coefficients: Float32Array): Float32Array {
+    const stored = this.stored(coefficients), { steps } = this, rank = steps.length;
+    const scaled = this.#storage === "int8";
+    return Float32Array.from(stored, (value, i) => scaled ? value * steps[i % rank]! : value);
   }
 }
 
@@ -528,6 +632,40 @@ function readEncoder(file: SafetensorsFile): EncoderDescription | undefined {
   }
 }
 
+function storageOf(file: SafetensorsFile): CoefficientStorage {
+  const { dtype } = file.entry("coefficients");
+  return dtype === "I8" ? "int8" : dtype === "F16" || dtype === "BF16" ? "f16" : "f32";
+}
+
+function readLoss(file: SafetensorsFile): CompressionLoss | undefined {
+  const text = file.metadata["loss"];
+  if (text === undefined) return undefined;
+  let loss: unknown;
+  try {
+    loss = JSON.parse(text);
+  } catch {
+    // The check below says what was expected.
+  }
+  if (!isLoss(loss)) {
+    throw bankError(file.path, { key: "loss", state: "its loss is not a JSON object of numbers" });
+  }
+  return loss;
+}
+
+function isLoss(value: unknown): value is CompressionLoss {
+  const loss = value as Partial<CompressionLoss> | null | undefined, byStorage = loss?.storageLoss;
+  return [
+    loss?.energy,
+    loss?.meanCosine,
+    loss?.leastCosine,
+    loss?.rmsError,
+    loss?.largestError,
+    loss?.compared,
+    byStorage?.rmsError,
+    byStorage?.largestError,
+  ].every(Number.isFinite);
+}
+
 function readText(file: SafetensorsFile, key: string): string | undefined {
   return file.has(key) ? new TextDecoder().decode(file.readBytes(key)) : undefined;
 }
@@ -563,10 +701,15 @@ function storedRecords(
     });
   }
   const { encoder, encoderWeights = new Map(), names, labels, classes = [], texts } = bank;
+  const { frequencies } = bank;
   const tensors: [string, SafetensorsTensor][] = [];
   if (labels !== undefined) {
     const data = Int32Array.from(labels);
     tensors.push(["labels", { dtype: "I32", shape: [data.length], data }]);
+  }
+  if (frequencies !== undefined) {
+    const data = Float32Array.from(frequencies);
+    tensors.push(["frequencies", { dtype: "F32", shape: [data.length], data }]);
   }
   for (const [key, values] of Object.entries({ names, texts })) {
     if (values === undefined) continue;

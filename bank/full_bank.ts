@@ -15,7 +15,7 @@ import {
   type SnippetRange,
   type SnippetSet,
 } from "./bank.ts";
-import { BankFile, writeBank } from "./file.ts";
+import { BankFile, BankWriter } from "./file.ts";
 import { lerpSnippets } from "./interpolate.ts";
 import { findSnippetProblem } from "./normalize.ts";
 import type { RowSource } from "./row_table.ts";
@@ -100,6 +100,9 @@ export class FullBank extends TableBank {
 
   /** Writes the bank to a file; see `ExtensibleBank.save`. */
   override async save(path: string): Promise<void> {
-    writeBank(path, { ...this.records, dim: this.dim, snippets: await this.readRows() });
+    const { dim, size } = this;
+    using writer = new BankWriter(path, { ...this.records, dim, size });
+    for await (const rows of this.readRows()) writer.append(rows);
+    writer.commit();
   }
 }

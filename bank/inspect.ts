@@ -6,7 +6,7 @@
 
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { symmetricEigen } from "./eigen.ts";
-import type { BankFile } from "./file.ts";
+import type { BankFile, CoefficientStorage, CompressionLoss } from "./file.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
 
@@ -28,6 +28,10 @@ export interface BankSummary {
   readonly dim: number;
   /** Rank r of a low-rank bank; null for a full one. */
   readonly rank: number | null;
+  /** How the coefficients of a low-rank bank are stored; null for a full one. */
+  readonly storage: CoefficientStorage | null;
+  /** What a low-rank bank lost when it was made; null if that is not known. */
+  readonly loss: CompressionLoss | null;
   /** The encoder that made the snippets; null if the file does not say. */
   readonly encoder: EncoderDescription | null;
   /** Number of images in each class, by its name. */
@@ -36,7 +40,7 @@ export interface BankSummary {
   readonly names: boolean;
   /** Whether each snippet has a text. */
   readonly texts: boolean;
-  /** Least and largest norm; of a low-rank bank, after the normalisation of each retrieval. */
+  /** Least and largest norm; of a low-rank bank, of those of the spectrum, as retrieval normalises them. */
   readonly norms: { readonly least: number; readonly largest: number };
   /** How the snippets spread. */
   readonly spectrum: SnippetSpectrum;
@@ -51,24 +55,40 @@ const CHUNK_ROWS = 4096;
 const SPECTRUM_ROWS = 20_000;
 
 /**
- * Reads a bank once from front to back, which checks every snippet, and sums it up.
+ * Reads a bank once from front to back, which checks every snippet, or every coefficient of a low-rank
+ * bank, and sums it up.
  *
- * Throws a CheckpointError that names the first snippet that is not finite or not of norm 1.
+ * Throws a CheckpointError that names the first snippet that is not finite or not of norm 1, or the first
+ * coefficient that is not finite.
  */
 export function inspectBank(file: BankFile): BankSummary {
-  const { path, size, dim, rank, encoder, names, texts } = file;
+  const { path, size, dim, rank, storage, loss, encoder, names, texts } = file;
   const moments = new Moments(dim);
   const stride = Math.ceil(size / SPECTRUM_ROWS);
   let least = Infinity, largest = 0;
   for (let first = 0; first < size; first += CHUNK_ROWS) {
     const count = Math.min(CHUNK_ROWS, size - first);
-    const rows = file.rows(first, count);
-    for (const norm of snippetNorms(rows, dim)) {
-      least = Math.min(least, norm);
-      largest = Math.max(largest, norm);
-    }
-    for (let row = 0; row < count; row++) {
-      if ((first + row) % stride === 0) moments.add(rows.subarray(row * dim, (row + 1) * dim));
+    const note = (rows: Float32Array) => {
+      for (const norm of snippetNorms(rows, dim)) {
+        least = Math.min(least, norm);
+        largest = Math.max(largest, norm);
+      }
+    };
+    const looked = Array.from({ length: count }, (_, row) => first + row)
+      .filter((index) => index % stride === 0);
+    if (rank === undefined) {
+      const rows = file.rows(first, count);
+      note(rows);
+      for (const index of looked) {
+        moments.add(rows.subarray((index - first) * dim, (index - first + 1) * dim));
+      }
+    } else {
+      file.coefficients(first, count);
+      for (const index of looked) {
+        const row = file.rows(index, 1);
+        note(row);
+        moments.add(row);
+      }
     }
   }
   return {
@@ -76,6 +96,8 @@ export function inspectBank(file: BankFile): BankSummary {
     size,
     dim,
     rank: rank ?? null,
+    storage: storage ?? null,
+    loss: loss ?? null,
     encoder: encoder ?? null,
     classes: countClasses(file),
     names: names !== undefined,
@@ -102,6 +124,7 @@ export function describeBank(summary: BankSummary): string[] {
   return [
     `bank      ${path}`,
     `snippets  ${size} of length ${dim}, ${rank === null ? "whole" : `${rank} coefficients each`}`,
+    ...describeLoss(summary),
     `encoder   ${encoder === null ? "not known" : describeEncoder(encoder)}`,
     counts.length === 0
       ? "classes   none"
@@ -117,10 +140,25 @@ export function describeBank(summary: BankSummary): string[] {
   ];
 }
 
+function describeLoss({ storage, loss }: BankSummary): string[] {
+  if (storage === null) return [];
+  if (loss === null) return [`stored    ${storage}`];
+  return [
+    `stored    ${storage}; cosine to the snippets before ${
+      loss.meanCosine.toFixed(6)
+    } in the mean, ` +
+    `${loss.leastCosine.toFixed(6)} at least; error ${loss.rmsError.toExponential(2)} rms, ` +
+    `${loss.largestError.toExponential(2)} at most, by ${storage} ` +
+    `${loss.storageLoss.rmsError.toExponential(2)} and ` +
+    loss.storageLoss.largestError.toExponential(2),
+  ];
+}
+
 function describeEncoder(encoder: EncoderDescription): string {
   const facts = Object.entries({ ...encoder.preprocessing, ...encoder.settings })
     .map(([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return `${[encoder.kind, ...facts].join(", ")} (${encoder.fingerprint.slice(0, 12)})`;
+  const from = encoder.source === undefined ? "" : `, from ${encoder.source}`;
+  return `${[encoder.kind, ...facts].join(", ")} (${encoder.fingerprint.slice(0, 12)})${from}`;
 }
 
 function countClasses(file: BankFile): Record<string, number> {

@@ -5,23 +5,32 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
-import type { Tensor } from "../kernels/core/tensor.ts";
+import { Tensor } from "../kernels/core/tensor.ts";
 import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
 import { linear } from "../kernels/linear/mod.ts";
+import { padBasis, reconstruct } from "../kernels/reconstruct/mod.ts";
 import {
   type AddedRecord,
+  type BankRecords,
   checkAddedSnippet,
+  checkIndices,
   checkMix,
   type SnippetMix,
   type SnippetRange,
 } from "./bank.ts";
-import { BankFile, type LowRankSet, writeLowRankBank } from "./file.ts";
+import { BankFile, type LowRankSet, LowRankWriter } from "./file.ts";
+import type { RowSource } from "./row_table.ts";
 import { externalCoefficients, findFactorProblem, mixRows, type SharedFactors } from "./svd.ts";
 import { rowsInMemory, TableBank } from "./table_bank.ts";
 
+/** Coefficients that one kernel reconstructs a snippet from; more take a product and a normalisation. */
+const MOST_FUSED = 768;
+
 /**
  * A low-rank bank: snippet i is c_i Bᵀ + μ (GMem, equation 9), normalised. On the GPU are the
- * coefficients [N, r], the basis [d, r] and the mean [d]: 4·(N r + d r + d) bytes.
+ * coefficients [N, r], the basis [d, r] and the mean [d]: 4·(N r + d r + d) bytes, 328 MB for
+ * N = 1.28 million, d = 768 and r = 64. In memory are the basis, the mean and, while the bank is loaded
+ * or saved, 16 MB of the coefficients.
  *
  * @example
  * ```ts ignore
@@ -38,8 +47,11 @@ export class LowRankBank extends TableBank {
   readonly #basis: Tensor;
   readonly #mean: Tensor;
 
-  private constructor(device: Device, bank: LowRankSet) {
-    const { mean, basis, singularValues, coefficients } = bank;
+  private constructor(
+    device: Device,
+    bank: { shared: SharedFactors; source: RowSource; records: BankRecords },
+  ) {
+    const { shared: { mean, basis, singularValues }, source, records } = bank;
     const dim = mean.length, rank = singularValues.length;
     if (basis.length !== dim * rank) {
       throw new TypeError(
@@ -47,10 +59,12 @@ export class LowRankBank extends TableBank {
           `${dim * rank} for [${dim}, ${rank}]`,
       );
     }
-    super(device, { dim, source: rowsInMemory(coefficients, rank), records: bank });
+    super(device, { dim, source, records });
     this.rank = rank;
     this.#factors = { mean, basis, singularValues };
-    this.#basis = device.unscoped(() => device.tensor(basis, [dim, rank]));
+    const columns = rank > MOST_FUSED ? rank : 4 * Math.ceil(rank / 4);
+    const stored = rank > MOST_FUSED ? basis : padBasis(basis, rank);
+    this.#basis = device.unscoped(() => device.tensor(stored, [dim, columns]));
     this.#mean = device.unscoped(() => device.tensor(mean, [dim]));
   }
 
@@ -65,23 +79,42 @@ export class LowRankBank extends TableBank {
     if (problem !== undefined) {
       throw new RangeError(`Cannot make a low-rank bank: ${problem.state}`);
     }
-    return new LowRankBank(device, bank);
+    const { coefficients, ...shared } = bank;
+    const source = rowsInMemory(coefficients, bank.singularValues.length);
+    return new LowRankBank(device, { shared, source, records: bank });
   }
 
   /**
-   * Loads a bank from a safetensors file.
+   * Loads a bank from a safetensors file, 16 MB of coefficients at a time.
    *
    * Throws a CheckpointError that says what is wrong with the file, and a TypeError if it
    * holds a full bank.
    */
   static load(device: Device, path: string): LowRankBank {
     using file = BankFile.open(path);
-    return new LowRankBank(device, file.readLowRank());
+    const shared = file.readShared();
+    const source = {
+      size: file.size,
+      width: shared.singularValues.length,
+      rows: (first: number, count: number) => file.coefficients(first, count),
+    };
+    return new LowRankBank(device, { shared, source, records: file.records });
   }
 
-  /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. 2·B·d·r operations. */
+  /**
+   * Returns snippets [B, d] by their indices [B]; see `Bank.gather`. 2·B·d·r operations in one kernel;
+   * coefficients in several tables, which the device cannot bind at once, are gathered first.
+   */
   override gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
-    return this.#basis.device.scope(() => this.#reconstruct(this.takeRows(indices)));
+    const { device } = this.#basis, table = this.wholeTable;
+    return device.scope(() => {
+      if (table === undefined || this.rank > MOST_FUSED) {
+        return this.#reconstruct(this.takeRows(indices));
+      }
+      if (indices instanceof Tensor) return this.#reconstruct(table, indices);
+      const checked = checkIndices(indices, this.size);
+      return this.#reconstruct(table, device.tensor(checked, [checked.length]));
+    });
   }
 
   /** Yields all snippets in order, reconstructed on the GPU; see `Bank.ranges`. */
@@ -113,15 +146,18 @@ export class LowRankBank extends TableBank {
 
   /** Writes the bank to a file; see `ExtensibleBank.save`. */
   override async save(path: string): Promise<void> {
-    writeLowRankBank(path, {
-      ...this.records,
-      ...this.#factors,
-      coefficients: await this.readRows(),
-    });
+    const { size } = this;
+    using writer = new LowRankWriter(path, { ...this.records, size, shared: this.#factors });
+    for await (const coefficients of this.readRows()) writer.append(coefficients);
+    writer.commit();
   }
 
-  #reconstruct(coefficients: Tensor): Tensor {
-    return l2Normalize(linear(coefficients, this.#basis, { bias: this.#mean }));
+  #reconstruct(coefficients: Tensor, indices?: Tensor): Tensor {
+    if (this.rank > MOST_FUSED) {
+      return l2Normalize(linear(coefficients, this.#basis, { bias: this.#mean }));
+    }
+    const factors = { basis: this.#basis, mean: this.#mean };
+    return reconstruct(coefficients, indices === undefined ? factors : { ...factors, indices });
   }
 
   /** Releases what is on the GPU. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import process from "node:process";
 import { parseArguments, selectCommand, UsageError } from "../cli/arguments.ts";
 import {
@@ -17,30 +18,49 @@ import {
   BANK_MERGE_COMMAND,
   BANK_NEAREST_COMMAND,
   BANK_PROGRAM,
+  BANK_TRANSFER_COMMAND,
 } from "../cli/commands.ts";
 import { plotEnergy, plotMap } from "../cli/plot.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";
-import { type Config, configReference, parseConfig } from "../train/config.ts";
+import {
+  imagesFor,
+  pictureInterpolation,
+  pictureNovel,
+  pictureTransfer,
+  type SamplePicture,
+  withChannels,
+} from "../train/bank_pictures.ts";
+import { type Config, configReference, parseConfig, resolveConfig } from "../train/config.ts";
 import { loadConfig } from "../train/load_config.ts";
 import type { ImageSet } from "../train/datasets/image_set.ts";
-import { tileImages } from "../train/datasets/picture.ts";
-import { encodePng } from "../train/datasets/png.ts";
+import { pictureOfRows } from "../train/datasets/picture_rows.ts";
+import { encodePng, type RawImage } from "../train/datasets/png.ts";
 import { loadData } from "../train/load_data.ts";
-import { type Bank, checkIndices } from "./bank.ts";
-import { buildBank, encodeImages } from "./build.ts";
+import {
+  bankPathOf,
+  type CheckpointConfig,
+  openTrained,
+  readCheckpointConfig,
+  type TrainedModel,
+} from "../train/trained.ts";
+import { type Bank, checkIndices, type ImageRecords } from "./bank.ts";
 import { compressBank, compressionReads } from "./compress.ts";
-import type { Encoder } from "./encoders/encoder.ts";
-import type { OnnxPreprocessing } from "./encoders/onnx.ts";
-import { PixelPca } from "./encoders/pixel_pca.ts";
-import { storedEncoder } from "./encoders/stored.ts";
+import { type Encoder, encoderDifference } from "./encoders/encoder.ts";
+import { encoderOfBank } from "./encoders/open.ts";
+import {
+  CLIP_STATISTICS,
+  type ColourStatistics,
+  IMAGENET_STATISTICS,
+} from "./encoders/preprocessing.ts";
 import { importFeatures } from "./features.ts";
 import { BankFile, writeBank, writeLowRankBank } from "./file.ts";
-import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
+import type { Shard } from "./image_source.ts";
 import { type BankSummary, describeBank, inspectBank } from "./inspect.ts";
 import { interpolateSnippets } from "./interpolate.ts";
 import { loadBank } from "./load.ts";
+import { makeBank, type Places } from "./make.ts";
 import { mergeBanks } from "./merge.ts";
 import { writeNpy } from "./npy.ts";
 import { indexOfName, nearestSnippets } from "./retrieve.ts";
@@ -59,7 +79,18 @@ const COMMANDS: Readonly<
   add,
   interpolate,
   nearest,
+  transfer,
   export: exportBank,
+};
+
+/** Neighbours that a row of `bank add --sample` ends with, as in GMem's figure 4. */
+const ROW_NEIGHBOURS = 5;
+
+/** Mean and deviation by the names that `bank build --statistics` knows. */
+const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
+  imagenet: IMAGENET_STATISTICS,
+  clip: CLIP_STATISTICS,
+  none: { mean: [0, 0, 0], std: [1, 1, 1] },
 };
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
@@ -73,22 +104,18 @@ async function build(args: readonly string[]): Promise<void> {
   const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configReference });
   const { out, rank, json } = options;
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
-  const overrides = [
-    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
-    ...(options.dim ? [`bank.dim=${options.dim}`] : []),
-    ...(options.resolution ? [`bank.resolution=${options.resolution}`] : []),
-    ...options.set,
-  ];
+  const overrides = buildOverrides(options);
   const config = options.config === undefined
     ? parseConfig("", { overrides })
     : await loadConfig(options.config, { overrides });
-  const say = (line: string) => console.error(line);
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   say(`device    ${device.profile.label}`);
-  const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
+  const { train: images, places } = await loadData(config.data, {
+    seed: config.train.seed,
+    note: say,
+  });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
-  const onnx = await onnxOf(options, config.bank.resolution);
-  const encoding = { device, images, shard, bank: config.bank, onnx, json };
+  const encoding = { device, images, places, shard, config: config.bank, like: options.like, json };
   if (rank === undefined) {
     await encode(encoding, out);
   } else {
@@ -115,70 +142,77 @@ function parseShard(text: string): Shard {
   return { number: Number(number), count: Number(count) };
 }
 
+/** What the options of `bank build` say of the configuration. */
+function buildOverrides(
+  options: {
+    readonly data: string | undefined;
+    readonly dim: number | undefined;
+    readonly resolution: number | undefined;
+    readonly onnx: string | undefined;
+    readonly statistics: keyof typeof STATISTICS | undefined;
+    readonly pooling: string | undefined;
+    readonly output: string | undefined;
+    readonly set: readonly string[];
+  },
+): string[] {
+  const { data, dim, resolution, onnx, statistics, pooling, output, set } = options;
+  if (onnx === undefined) {
+    for (const [name, value] of Object.entries({ statistics, pooling, output })) {
+      if (value !== undefined) {
+        throw new UsageError(`Cannot take --${name} without a network: expected --onnx FILE`);
+      }
+    }
+  } else if (dim !== undefined) {
+    throw new UsageError("Cannot take --dim with --onnx: the network says how long a snippet is");
+  }
+  const { mean, std } = STATISTICS[statistics ?? "imagenet"];
+  const size = onnx === undefined ? "bank.resolution" : "bank.onnx.size";
+  return [
+    ...folderOverrides(data),
+    ...(dim ? [`bank.dim=${dim}`] : []),
+    ...(onnx === undefined ? [] : ["bank.encoder=onnx", `bank.onnx.path=${JSON.stringify(onnx)}`]),
+    ...(resolution ? [`${size}=${resolution}`] : []),
+    ...(statistics === undefined
+      ? []
+      : [`bank.onnx.mean=${JSON.stringify(mean)}`, `bank.onnx.std=${JSON.stringify(std)}`]),
+    ...(pooling === undefined ? [] : [`bank.onnx.pooling=${pooling}`]),
+    ...(output === undefined ? [] : [`bank.onnx.output=${JSON.stringify(output)}`]),
+    ...set,
+  ];
+}
+
 /** How a build encodes. */
 interface Encoding {
   readonly device: Device;
-  readonly images: ImageSource;
+  readonly images: ImageSet;
+  readonly places: Places;
   readonly shard: Shard | undefined;
-  readonly bank: Config["bank"];
-  readonly onnx: (OnnxPreprocessing & { readonly path: string }) | undefined;
+  readonly config: Config["bank"];
+  readonly like: string | undefined;
   readonly json: boolean;
 }
 
-/** Fits or opens the encoder and writes the bank of the images. */
+/** Writes the bank of the images by the encoder that the configuration or another bank names. */
 async function encode(encoding: Encoding, path: string): Promise<void> {
-  const { images, shard, onnx, json } = encoding;
-  const encoded = shard === undefined ? images : shardOf(images, shard);
-  const fitted = onnx === undefined ? images.size : 0;
-  using progress = progressOf(fitted + encoded.size, json);
-  using encoder = await makeEncoder(encoding, (done) => progress.advance(done));
-  await buildBank({
-    images: encoded,
+  const { device, like, json, ...making } = encoding;
+  using opened = new DisposableStack();
+  let encoder: Encoder | undefined;
+  if (like !== undefined) {
+    using bank = BankFile.open(like);
+    encoder = opened.use(await encoderOfBank(bank, { device }));
+  }
+  let progress: Progress | undefined;
+  const made = await makeBank({
+    ...making,
+    device,
     encoder,
     path,
-    onProgress: (done) => progress.advance(fitted + done),
+    onProgress: (done, total) => {
+      progress ??= opened.use(progressOf(total, json));
+      progress.advance(done);
+    },
   });
-}
-
-async function makeEncoder(
-  encoding: Encoding,
-  onProgress: (done: number) => void,
-): Promise<Encoder> {
-  const { device, images, bank: { dim, resolution, whiten }, onnx } = encoding;
-  if (onnx === undefined) {
-    // Every shard fits the same encoder, to all images.
-    return await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress });
-  }
-  const { path, ...preprocessing } = onnx;
-  const { OnnxEncoder } = await import("./encoders/onnx.ts");
-  return await OnnxEncoder.open({ device, path, preprocessing });
-}
-
-/** What the options of `bank build` say of a network; undefined without one. */
-async function onnxOf(
-  options: {
-    readonly onnx: string | undefined;
-    readonly statistics: "imagenet" | "clip" | "none";
-    readonly pooling: NonNullable<OnnxPreprocessing["pooling"]>;
-    readonly output: string | undefined;
-    readonly dim: number | undefined;
-  },
-  size: number,
-): Promise<Encoding["onnx"]> {
-  const { onnx: path, statistics, pooling, output, dim } = options;
-  if (path === undefined) return undefined;
-  if (dim !== undefined) {
-    throw new UsageError("Cannot take --dim with --onnx: the network says how long a snippet is");
-  }
-  const { CLIP_STATISTICS, IMAGENET_STATISTICS } = await import("./encoders/onnx.ts");
-  const known = { imagenet: IMAGENET_STATISTICS, clip: CLIP_STATISTICS, none: {} };
-  return {
-    path,
-    size,
-    pooling,
-    ...known[statistics],
-    ...(output === undefined ? {} : { output }),
-  };
+  if (made !== encoder) made?.[Symbol.dispose]();
 }
 
 async function importBank(args: readonly string[]): Promise<void> {
@@ -238,10 +272,32 @@ async function merge(args: readonly string[]): Promise<void> {
 
 async function add(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_ADD_COMMAND, args);
-  const { bank: path, out = path, class: className, size, json } = options;
-  using device = await Device.open({ allowFallback: true });
-  using bank = loadBank(device, path);
-  using encoder = await encoderOf(bank, { device, onnx: options.onnx });
+  const { class: className, sample, checkpoint, onnx, json } = options;
+  if (sample !== (checkpoint !== undefined)) {
+    throw new UsageError(
+      sample
+        ? "Cannot draw samples without a model: expected --checkpoint DIR beside --sample"
+        : "Cannot use --checkpoint alone: expected --sample beside it",
+    );
+  }
+  const found = checkpoint === undefined ? undefined : readRun(checkpoint, options);
+  const path = options.bank ?? (found && bankPathOf(found));
+  if (path === undefined) {
+    throw new UsageError(
+      "Cannot add to a bank: expected --bank FILE, or --sample and --checkpoint",
+    );
+  }
+  const out = options.out ?? options.bank;
+  if (out?.endsWith(".png")) {
+    throw new UsageError(
+      `Cannot write a bank to ${out}: expected --picture for the rows of samples`,
+    );
+  }
+  using device = await openFor(found);
+  using trained = found && openTrained(device, { ...found, bank: path });
+  using loaded = trained ? undefined : loadBank(device, path);
+  const bank = trained ? bankOf(trained) : loaded!;
+  using encoder = await encoderOfBank(bank, { device, onnx });
   const label = className === undefined ? -1 : bank.classes.indexOf(className);
   if (className !== undefined && label < 0) {
     throw new RangeError(
@@ -249,29 +305,71 @@ async function add(args: readonly string[]): Promise<void> {
         `${bank.classes.join(", ") || "of no name"}`,
     );
   }
-  const images = await loadFiles(positionals, size ?? ownSize(encoder));
-  const { snippets } = await encodeImages({ images, encoder });
+  const imageSize = options.size ?? found?.config.data.imageSize ?? ownSize(encoder);
+  const images = await loadFiles(positionals, imageSize);
+  const snippets = await encodeFiles(images, encoder);
+  const first = bank.size;
+  const near = trained &&
+    await nearestImages(trained, { device, bank, snippets, data: options.data });
   const added = positionals.map((name, i) => {
     const snippet = snippets.slice(i * bank.dim, (i + 1) * bank.dim);
     return { index: bank.addExternal(snippet, { name, label }), name };
   });
-  await bank.save(out);
-  print(json, { added, path: out, size: bank.size }, [
-    ...added.map(({ index, name }) => `snippet   ${index} is ${name}`),
-    `bank      ${out}, ${bank.size} snippets`,
+  // The picture comes first: a bank is written when nothing else can fail.
+  let drawn: SamplePicture | undefined;
+  if (trained) {
+    const { noises, picture } = options;
+    using progress = progressOf(added.length * noises, json);
+    // A low-rank bank gives back what its directions hold of the new snippets.
+    using kept = bank.gather(added.map(({ index }) => index));
+    drawn = await pictureNovel(trained, {
+      images: await imagesFor(trained, { device, images, indices: added.map((_, i) => i) }),
+      snippets: await kept.read(),
+      noises,
+      nearest: near,
+      onProgress: (done) => progress.advance(done),
+    });
+    progress.stop();
+    await writePicture(picture, drawn.picture);
+  }
+  if (out !== undefined) await bank.save(out);
+  const result = {
+    added,
+    ...(out !== undefined && { path: out, size: bank.size }),
+    ...(drawn && { picture: options.picture, evaluations: drawn.evaluations }),
+  };
+  const columns = `${options.noises} samples of ${drawn?.evaluations} network evaluations each` +
+    (near ? `, the ${near.columns} images nearest to it` : "");
+  print(json, result, [
+    ...(out === undefined ? [] : added.map(({ index, name }) => `snippet   ${index} is ${name}`)),
+    ...(drawn ? [`rows      the image, ${columns}`, `wrote     ${options.picture}`] : []),
+    out === undefined
+      ? `bank      ${path} keeps its ${first} snippets; --out FILE writes them with the new ones`
+      : `bank      ${out}, ${bank.size} snippets`,
   ]);
 }
 
-function interpolate(args: readonly string[]): void {
+async function interpolate(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_INTERPOLATE_COMMAND, args);
-  const { bank, mode, steps, seed, out, json } = options;
+  if (options.checkpoint !== undefined) {
+    return await drawBetween(options.checkpoint, { ...options, positionals });
+  }
+  const { bank, mode, steps, seed = 0, out = "between.safetensors", json } = options;
+  if (bank === undefined) {
+    throw new UsageError("Cannot interpolate: expected --bank FILE, or --checkpoint DIR to draw");
+  }
+  if (out.endsWith(".png")) {
+    throw new UsageError(`Cannot draw ${out} without a model: expected --checkpoint DIR`);
+  }
   using file = BankFile.open(bank);
-  const indices = positionals.map((word) => placeOf(file, word));
-  checkIndices(indices, file.size);
-  const [first, second] = indices.map((index) => file.rows(index, 1));
-  const between = interpolateSnippets(first!, second!, { mode, steps, seed });
+  const [first, second] = pairOf(file, positionals);
+  const between = interpolateSnippets(file.rows(first, 1), file.rows(second, 1), {
+    mode,
+    steps,
+    seed,
+  });
   const { encoder, encoderWeights } = file;
-  const names = between.map(({ name }) => `${indices.join(" to ")}, ${name}`);
+  const names = between.map(({ name }) => `${first} to ${second}, ${name}`);
   const snippets = new Float32Array(between.flatMap(({ snippet }) => [...snippet]));
   writeBank(out, { dim: file.dim, snippets, encoder, encoderWeights, names });
   print(json, { path: out, names }, [
@@ -280,28 +378,125 @@ function interpolate(args: readonly string[]): void {
   ]);
 }
 
+/** Draws from the snippets between two others, in a row for each noise. */
+async function drawBetween(
+  checkpoint: string,
+  options: {
+    readonly positionals: readonly string[];
+    readonly bank: string | undefined;
+    readonly mode: "lerp" | "slerp" | "concat" | "mask";
+    readonly steps: number;
+    readonly noises: number;
+    readonly seed: number | undefined;
+    readonly data: string | undefined;
+    readonly out: string | undefined;
+    readonly set: readonly string[];
+    readonly json: boolean;
+  },
+): Promise<void> {
+  const { positionals, mode, steps, noises, data, out = "rows.png", json } = options;
+  const found = readRun(checkpoint, options);
+  using device = await openFor(found);
+  using trained = openTrained(device, { ...found, bank: options.bank });
+  const bank = bankOf(trained);
+  const pair = pairOf(bank, positionals);
+  const [first, second] = await Promise.all(pair.map((index) => bank.snippet(index)));
+  const { seed } = trained.config.sample;
+  const whole = interpolateSnippets(first!, second!, { mode, steps: steps + 2, seed });
+  // The two snippets themselves are shown by their images.
+  const between = whole.length === 1 ? whole : whole.slice(1, -1);
+  const ends = await sourcesOf(trained, { device, bank, indices: pair, data });
+  using progress = progressOf(between.length * noises, json);
+  const { picture, evaluations } = await pictureInterpolation(trained, {
+    snippets: new Float32Array(between.flatMap(({ snippet }) => [...snippet])),
+    noises,
+    ends: ends && [ends.subarray(0, ends.length / 2), ends.subarray(ends.length / 2)],
+    onProgress: (done) => progress.advance(done),
+  });
+  progress.stop();
+  await writePicture(out, picture);
+  const names = between.map(({ name }) => name);
+  const titles = pair.map((index) => titleOf(bank, index));
+  print(json, { picture: out, between: pair, names, noises, evaluations }, [
+    `columns   ${ends ? `the image of ${titles[0]}, ` : ""}` +
+    `${names.length} samples (${names[0]} … ${names.at(-1)})` +
+    `${ends ? `, the image of ${titles[1]}` : ` between ${titles.join(" and ")}`}`,
+    `rows      ${noises} noises; ${evaluations} network evaluations a sample`,
+    `wrote     ${out}`,
+  ]);
+}
+
+async function transfer(args: readonly string[]): Promise<void> {
+  const { options } = parseArguments(BANK_TRANSFER_COMMAND, args);
+  const { bank: path, count, columns, data, out, json } = options;
+  const found = readRun(options.checkpoint, options);
+  const source = options.config === undefined && data === undefined
+    ? undefined
+    : await dataOf(options.config, { data, set: [] });
+  using device = await openFor(found);
+  using trained = openTrained(device, { ...found, bank: path });
+  const bank = bankOf(trained);
+  const problem = encoderProblem(bank, found);
+  if (problem !== undefined && !options["any-encoder"]) {
+    throw new TypeError(
+      `Cannot guide ${found.checkpoint} by ${path}: ${problem}. Encode its images as the run did ` +
+        `by bank build --like ${bankPathOf(found)}, or take it as it is by --any-encoder`,
+    );
+  }
+  if (problem !== undefined) console.error(`note      ${problem}; the samples may follow nothing`);
+  const shown = Math.min(count, bank.size);
+  const indices = Uint32Array.from(
+    { length: shown },
+    (_, i) => Math.floor((i + 0.5) * bank.size / shown),
+  );
+  const sources = source && await placedImages(trained, {
+    device,
+    bank,
+    indices,
+    images: (await loadData(source.data, { seed: source.train.seed, note: say })).train,
+    expected: "--config or --data that the bank was built from",
+  });
+  using progress = progressOf(shown, json);
+  const { picture, evaluations } = await pictureTransfer(trained, {
+    indices,
+    columns: Math.min(columns, shown),
+    sources,
+    onProgress: (done) => progress.advance(done),
+  });
+  progress.stop();
+  await writePicture(out, picture);
+  print(json, { picture: out, snippets: [...indices], evaluations }, [
+    `samples   ${shown} of the ${bank.size} snippets of ${path}, ` +
+    `${evaluations} network evaluations each`,
+    ...(sources
+      ? ["rows      images of the bank, and under each the sample from its snippet"]
+      : []),
+    `wrote     ${out}`,
+  ]);
+}
+
+/** Says why a bank may not mean to a model what the one it was trained with means. */
+function encoderProblem(bank: Bank, found: CheckpointConfig): string | undefined {
+  using own = BankFile.open(bankPathOf(found));
+  if (bank.encoder === undefined) return "the bank does not name its encoder";
+  if (own.encoder === undefined) return `the run's own bank ${own.path} does not name its encoder`;
+  const difference = encoderDifference(bank.encoder, own.encoder);
+  return difference && `another encoder made its snippets, ${difference}`;
+}
+
 async function nearest(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
   const { count, metric, out, json } = options;
-  const overrides = [
-    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
-    ...options.set,
-  ];
-  const config = options.config === undefined
-    ? parseConfig("", { overrides })
-    : await loadConfig(options.config, { overrides });
+  const config = await dataOf(options.config, options);
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   using bank = loadBank(device, options.bank);
-  using encoder = await encoderOf(bank, { device, onnx: options.onnx });
-  const { train: images } = await loadData(config.data, {
-    seed: config.train.seed,
-    note: (line) => console.error(line),
-  });
+  using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
+  const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
   const query = await loadFiles(positionals, config.data.imageSize);
-  const { snippets: queries } = await encodeImages({ images: query, encoder });
+  const queries = await encodeFiles(query, encoder);
   const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;
   const rows = found.map((neighbour) => {
-    const name = bank.names?.[neighbour.index] ?? `snippet ${neighbour.index}`;
+    const name = titleOf(bank, neighbour.index);
     return { ...neighbour, name, image: imageOf(images, { index: neighbour.index, bank }) };
   });
   const shown = rows.filter(({ image }) => image >= 0).map(({ image }) => image);
@@ -311,14 +506,17 @@ async function nearest(args: readonly string[]): Promise<void> {
         "expected --config or --data that the bank was built from",
     );
   }
-  const pixels = [query.read(Uint32Array.of(0)), images.read(Uint32Array.from(shown))];
-  const picture = tileImages(new Float32Array(pixels.flatMap((each) => [...each])), {
-    columns: 1 + shown.length,
-    imageSize: images.imageSize,
-    channels: 3,
-    scale: Math.max(1, Math.floor(128 / images.imageSize)),
+  const { imageSize } = images, channels = images.channels as 1 | 3;
+  const asked = withChannels(query.read(Uint32Array.of(0)), {
+    from: query.channels,
+    to: channels,
+    plane: imageSize ** 2,
   });
-  await Deno.writeFile(out, encodePng(picture));
+  const parts = [{ images: asked, columns: 1 }, {
+    images: images.read(Uint32Array.from(shown)),
+    columns: shown.length,
+  }];
+  await writePicture(out, pictureOfRows(parts, { imageSize, channels }));
   print(json, { neighbours: rows.map(({ image: _, ...row }) => row), picture: out }, [
     ...rows.map(({ index, cosine, distance, name }) =>
       `${String(index).padStart(9)}  cosine ${cosine.toFixed(4)}  distance ${distance.toFixed(4)}` +
@@ -346,34 +544,133 @@ async function* piecesOf(file: BankFile): AsyncGenerator<Float32Array> {
   for await (const { rows } of readRows(file)) yield rows;
 }
 
+/** The configuration whose data section names the images of a bank. */
+async function dataOf(
+  config: string | undefined,
+  options: { readonly data: string | undefined; readonly set: readonly string[] },
+): Promise<Config> {
+  const overrides = [...folderOverrides(options.data), ...options.set];
+  return config === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(config, { overrides });
+}
+
+function folderOverrides(data: string | undefined): string[] {
+  return data === undefined ? [] : ["data.kind=folder", `data.path=${JSON.stringify(data)}`];
+}
+
+/** The configuration of a run, with the seed of the noises and settings above it. */
+function readRun(
+  checkpoint: string,
+  options: { readonly seed: number | undefined; readonly set: readonly string[] },
+): CheckpointConfig {
+  const { seed, set } = options;
+  return readCheckpointConfig(checkpoint, {
+    overrides: [...(seed === undefined ? [] : [`sample.seed=${seed}`]), ...set],
+  });
+}
+
+/** A device as a run has it. */
+async function openFor(found: CheckpointConfig | undefined): Promise<Device> {
+  if (found === undefined) return await Device.open({ allowFallback: true });
+  const { allowCpuDriver: allowFallback, variants } = found.config.device;
+  return await Device.open({ allowFallback, variants });
+}
+
+function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {
+  if (trained.bank !== undefined) return trained.bank;
+  throw new TypeError(
+    `Cannot draw from snippets with ${trained.checkpoint}: the model is guided by labels, ` +
+      "expected one with model.conditioning snippet",
+  );
+}
+
+/** The images of a bank's snippets [n, C, H, W] from the data of a run, if they are there. */
+async function sourcesOf(
+  trained: TrainedModel,
+  options: {
+    readonly device: Device;
+    readonly bank: Bank;
+    readonly indices: ArrayLike<number>;
+    readonly data: string | undefined;
+  },
+): Promise<Float32Array | undefined> {
+  const { data, ...placed } = options;
+  const config = resolveConfig(trained.config, { overrides: folderOverrides(data) });
+  try {
+    const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
+    return await placedImages(trained, { ...placed, images, expected: "--data DIR with them" });
+  } catch (error) {
+    // Data that the run was trained on may have moved; what was asked for by name must be there.
+    if (data !== undefined) throw error;
+    say(`note      without images of the bank: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** The images of a bank's snippets [n, C, H, W] among those of a set, white for those that are not. */
+async function placedImages(
+  trained: TrainedModel,
+  options: {
+    readonly device: Device;
+    readonly bank: Bank;
+    readonly indices: ArrayLike<number>;
+    readonly images: ImageSet;
+    readonly expected: string;
+  },
+): Promise<Float32Array> {
+  const { device, bank, images, expected } = options;
+  const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
+  if (indices.every((index) => index < 0)) {
+    throw new RangeError(
+      `Cannot show the images of the snippets: none of them is among ${images.size} images, ` +
+        `expected ${expected}`,
+    );
+  }
+  return await imagesFor(trained, { device, images, indices });
+}
+
+/** The images of the bank nearest to each of some snippets [k, d], as the last part of their rows. */
+async function nearestImages(
+  trained: TrainedModel,
+  options: {
+    readonly device: Device;
+    readonly bank: Bank;
+    readonly snippets: Float32Array;
+    readonly data: string | undefined;
+  },
+): Promise<{ images: Float32Array; columns: number } | undefined> {
+  const { device, bank, snippets, data } = options;
+  const columns = Math.min(ROW_NEIGHBOURS, bank.size);
+  const found = await nearestSnippets(device, { bank, queries: snippets, count: columns });
+  const indices = found.flatMap((row) => row.map(({ index }) => index));
+  const images = await sourcesOf(trained, { device, bank, indices, data });
+  return images && { images, columns };
+}
+
 /** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
-function imageOf(images: ImageSource, snippet: { index: number; bank: Bank }): number {
+function imageOf(images: ImageSet, snippet: { index: number; bank: Bank }): number {
   const { index, bank } = snippet;
   const name = bank.names?.[index];
-  if (images.names?.[index] === name && index < images.size) return index;
-  return name === undefined ? -1 : images.names?.indexOf(name) ?? -1;
+  if (name === undefined) return bank.size === images.size ? index : -1;
+  return images.names[index] === name ? index : images.names.indexOf(name);
 }
 
-/** The index that a word on the command line means: a number, or the name of an image. */
-function placeOf(file: BankFile, word: string): number {
-  return /^-?\d+$/.test(word) ? Number(word) : indexOfName(file, word);
+/** What a snippet is called. */
+function titleOf(bank: Bank, index: number): string {
+  return bank.names?.[index] ?? `snippet ${index}`;
 }
 
-async function encoderOf(
-  bank: Bank,
-  options: { readonly device: Device; readonly onnx: string | undefined },
-): Promise<Encoder> {
-  const { device, onnx } = options;
-  if (onnx !== undefined) {
-    const { OnnxEncoder } = await import("./encoders/onnx.ts");
-    return await OnnxEncoder.forBank({ device, path: onnx, bank });
-  }
-  const encoder = storedEncoder(device, bank);
-  if (encoder !== undefined) return encoder;
-  throw new TypeError(
-    `Cannot encode an image for the bank: its encoder is ${bank.encoder?.kind ?? "not known"}, ` +
-      "expected one that is stored in the bank, pixel_pca, or the network as --onnx",
+/** The two indices that words on the command line mean: numbers, or names of images. */
+function pairOf(
+  bank: ImageRecords & { readonly size: number },
+  words: readonly string[],
+): [number, number] {
+  const indices = words.map((word) =>
+    /^-?\d+$/.test(word) ? Number(word) : indexOfName(bank, word)
   );
+  const [first, second] = checkIndices(indices, bank.size);
+  return [first!, second!];
 }
 
 function ownSize(encoder: Encoder): number {
@@ -386,8 +683,28 @@ async function loadFiles(paths: readonly string[], imageSize: number): Promise<I
   return await loadImageFiles(paths, { imageSize });
 }
 
+/** Snippets [n, d] of image files, grey for an encoder of grey images. */
+async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<Float32Array> {
+  const { size, imageSize } = images;
+  const channels = Number(encoder.description.preprocessing["channels"]);
+  const pixels = images.read(Uint32Array.from({ length: size }, (_, i) => i));
+  return await encoder.encode(
+    withChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
+    { count: size, channels, height: imageSize, width: imageSize },
+  );
+}
+
+function say(line: string): void {
+  console.error(line);
+}
+
 function progressOf(total: number, json: boolean): Progress {
   return new Progress({ total, stream: json ? process.stdout : process.stderr, json });
+}
+
+async function writePicture(path: string, picture: RawImage): Promise<void> {
+  await Deno.mkdir(dirname(path), { recursive: true });
+  await Deno.writeFile(path, encodePng(picture));
 }
 
 async function writeText(path: string, text: string): Promise<void> {

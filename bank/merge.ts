@@ -75,10 +75,14 @@ function mergeRecords(banks: readonly BankFile[]): BankRecords {
     banks.every((bank) => bank[key] !== undefined)
       ? banks.flatMap((bank) => bank[key]!)
       : undefined;
+  const frequencies = banks.every((bank) => bank.frequencies !== undefined)
+    ? banks.flatMap((bank) => [...bank.frequencies!])
+    : undefined;
   return {
     encoder,
     encoderWeights,
     classes,
+    frequencies,
     labels: banks.some((bank) => bank.labels !== undefined) ? labels : undefined,
     names: allOf("names"),
     texts: allOf("texts"),

@@ -5,6 +5,10 @@
  * @module
  */
 
+import type { Tensor } from "../kernels/core/tensor.ts";
+import type { Bank } from "./bank.ts";
+import { findFrequencyProblem } from "./records.ts";
+
 /** What {@linkcode indexByNoise} is told beside the noise. */
 export interface NoiseIndexOptions {
   /** Number of noise images B. */
@@ -31,25 +35,33 @@ export interface NoiseIndexOptions {
  */
 export function indexByNoise(noise: Float32Array, options: NoiseIndexOptions): Uint32Array {
   const { batch, frequencies } = options;
+  const problem = findFrequencyProblem(frequencies);
+  if (problem !== undefined) throw new RangeError(`Cannot choose snippets: ${problem}`);
   const sums = new Float64Array(frequencies.length);
   let total = 0;
-  for (let i = 0; i < sums.length; i++) {
-    const frequency = frequencies[i]!;
-    if (!(frequency >= 0 && frequency < Infinity)) {
-      throw new RangeError(
-        `Cannot choose snippets: frequency ${i} is ${frequency}, expected 0 or a positive number`,
-      );
-    }
-    sums[i] = total += frequency;
-  }
-  if (!(total > 0)) {
-    throw new RangeError("Cannot choose snippets: all frequencies are 0, expected one above 0");
-  }
+  for (let i = 0; i < sums.length; i++) sums[i] = total += frequencies[i]!;
   const last = sums.indexOf(total);
   return Uint32Array.from(noiseQuantiles(noise, batch), (quantile) => {
     // A quantile that rounds to 1 still means the last snippet of any frequency.
     return Math.min(countUpTo(sums, quantile * total), last);
   });
+}
+
+/**
+ * Takes the snippet of a bank for each noise image: standard normal `noise` [B, C, H, W] to snippets
+ * [B, d], in the caller's scope. Snippet i comes with the probability of its frequency, each with the
+ * same one if the bank has none.
+ *
+ * Throws a TypeError if the noise is not whole images.
+ */
+export function snippetsByNoise(
+  bank: Bank,
+  noise: Float32Array,
+  options: { readonly batch: number },
+): Tensor {
+  const { batch } = options;
+  const frequencies = bank.frequencies ?? new Uint8Array(bank.size).fill(1);
+  return bank.gather(indexByNoise(noise, { batch, frequencies }));
 }
 
 /**

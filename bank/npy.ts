@@ -103,7 +103,17 @@ export class NpyFile implements Disposable {
    * Throws what {@linkcode NpyFile.open} throws.
    */
   static from(bytes: Uint8Array, name: string): NpyFile {
-    return new NpyFile(memoryByteSource(bytes), name);
+    return NpyFile.over(memoryByteSource(bytes), name);
+  }
+
+  /**
+   * Reads an array out of any bytes, such as a part of an archive, which are closed with it; `name`
+   * stands for its path in errors.
+   *
+   * Throws what {@linkcode NpyFile.open} throws.
+   */
+  static over(source: ByteSource, name: string): NpyFile {
+    return new NpyFile(source, name);
   }
 
   /**
@@ -112,6 +122,19 @@ export class NpyFile implements Disposable {
    * Throws a RangeError if the array does not have them.
    */
   rows(first: number, count: number): Float32Array {
+    return this.#read(first, { count, make: (length) => new Float32Array(length) });
+  }
+
+  /** As {@linkcode rows}, with all the digits of numbers that have more than f32. */
+  doubles(first: number, count: number): Float64Array {
+    return this.#read(first, { count, make: (length) => new Float64Array(length) });
+  }
+
+  #read<T extends Float32Array | Float64Array>(
+    first: number,
+    options: { readonly count: number; readonly make: (length: number) => T },
+  ): T {
+    const { count, make } = options;
     const [size = 0, ...rest] = this.shape;
     const width = rest.reduce((product, each) => product * each, 1);
     if (!(first >= 0 && count >= 0 && first + count <= size)) {
@@ -122,7 +145,7 @@ export class NpyFile implements Disposable {
     }
     return readNumbers(this.#type, {
       start: this.#start + first * width * STORED_BYTES[this.#type],
-      out: new Float32Array(count * width),
+      out: make(count * width),
       read: (target, position) => {
         if (this.#source === undefined) {
           throw new ReferenceError(`Cannot read ${JSON.stringify(this.path)}: it is closed`);
@@ -156,15 +179,7 @@ export async function writeNpy(
   },
 ): Promise<void> {
   const { shape, pieces } = array;
-  const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
-  const dict = `{'descr': '<f4', 'fortran_order': False, 'shape': (${sizes}), }`;
-  const before = MAGIC.length + 4;
-  const length = Math.ceil((before + dict.length + 1) / BLOCK) * BLOCK - before;
-  const header = new Uint8Array(before + length).fill(" ".charCodeAt(0));
-  header.set([...MAGIC].map((letter) => letter.charCodeAt(0)));
-  header.set([1, 0, length & 255, length >> 8], MAGIC.length);
-  header.set(new TextEncoder().encode(dict), before);
-  header[before + length - 1] = "\n".charCodeAt(0);
+  const header = npyHeader("<f4", shape);
   const partial = `${path}.partial`;
   let left = shape.reduce((product, size) => product * size, 1);
   try {
@@ -186,6 +201,20 @@ export async function writeNpy(
     throw error;
   }
   Deno.renameSync(partial, path);
+}
+
+/** What stands before the numbers of a `.npy` file: `type` is f32 or bytes, in NumPy's words. */
+export function npyHeader(type: "<f4" | "|u1", shape: readonly number[]): Uint8Array<ArrayBuffer> {
+  const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  const dict = `{'descr': '${type}', 'fortran_order': False, 'shape': (${sizes}), }`;
+  const before = MAGIC.length + 4;
+  const length = Math.ceil((before + dict.length + 1) / BLOCK) * BLOCK - before;
+  const header = new Uint8Array(before + length).fill(" ".charCodeAt(0));
+  header.set([...MAGIC].map((letter) => letter.charCodeAt(0)));
+  header.set([1, 0, length & 255, length >> 8], MAGIC.length);
+  header.set(new TextEncoder().encode(dict), before);
+  header[before + length - 1] = "\n".charCodeAt(0);
+  return header;
 }
 
 function readHeader(source: ByteSource, path: string): { header: string; start: number } {

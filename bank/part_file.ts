@@ -9,6 +9,9 @@ import { CheckpointError } from "../kernels/core/errors.ts";
 /** Bytes of the SHA-256 that a part file begins with. */
 const KEY_BYTES = 32;
 
+/** Numbers after those of a row: the mark of what the row was made of. */
+const MARK_NUMBERS = 1;
+
 /** What a {@linkcode PartFile} holds. */
 export interface PartOptions {
   /** All that decides what the rows will be; a file of another key is begun anew. */
@@ -18,13 +21,16 @@ export interface PartOptions {
 }
 
 /**
- * Rows of f32 that are appended to a file as they are made. The file begins with the SHA-256 of its
- * key; a row that was cut off by a kill is dropped when the file is opened again.
+ * Rows of f32 that are appended to a file as they are made, each with a mark of 32 bits by which its
+ * source is known again. The file begins with the SHA-256 of its key; a row that was cut off by a kill is
+ * dropped when the file is opened again.
  */
 export class PartFile implements Disposable {
   /** The file's path. */
   readonly path: string;
   readonly #dim: number;
+  /** Numbers of a row and its mark. */
+  readonly #stride: number;
   #file: Deno.FsFile | undefined;
   #rows: number;
 
@@ -32,6 +38,7 @@ export class PartFile implements Disposable {
     this.path = path;
     this.#file = part.file;
     this.#dim = part.dim;
+    this.#stride = part.dim + MARK_NUMBERS;
     this.#rows = part.rows;
   }
 
@@ -41,7 +48,7 @@ export class PartFile implements Disposable {
    * Throws a {@linkcode CheckpointError} if the disk refuses.
    */
   static async open(path: string, options: PartOptions): Promise<PartFile> {
-    const { key, dim } = options;
+    const { key, dim } = options, rowBytes = 4 * (dim + MARK_NUMBERS);
     const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
     const wanted = new Uint8Array(digest);
     return attempt(path, () => {
@@ -50,12 +57,12 @@ export class PartFile implements Disposable {
       const known = file.readSync(found) === KEY_BYTES &&
         wanted.every((byte, i) => byte === found[i]);
       const bytes = known ? file.statSync().size - KEY_BYTES : 0;
-      const rows = Math.floor(bytes / (4 * dim));
+      const rows = Math.floor(bytes / rowBytes);
       if (!known) {
         file.truncateSync(0);
         writeAll(file, wanted, 0);
       }
-      file.truncateSync(KEY_BYTES + rows * 4 * dim);
+      file.truncateSync(KEY_BYTES + rows * rowBytes);
       return new PartFile(path, { file, dim, rows });
     });
   }
@@ -66,14 +73,20 @@ export class PartFile implements Disposable {
   }
 
   /**
-   * Adds rows [n, dim].
+   * Adds rows [n, dim] with their marks [n].
    *
    * Throws a {@linkcode CheckpointError} if the disk refuses.
    */
-  append(rows: Float32Array): void {
-    const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
-    attempt(this.path, () => writeAll(this.#open, bytes, KEY_BYTES + this.#rows * 4 * this.#dim));
-    this.#rows += rows.length / this.#dim;
+  append(rows: Float32Array, marks: Uint32Array): void {
+    const dim = this.#dim, stride = this.#stride, count = marks.length;
+    const words = new Float32Array(count * stride), bits = new Uint32Array(words.buffer);
+    for (let row = 0; row < count; row++) {
+      words.set(rows.subarray(row * dim, (row + 1) * dim), row * stride);
+      bits[row * stride + dim] = marks[row]!;
+    }
+    const bytes = new Uint8Array(words.buffer);
+    attempt(this.path, () => writeAll(this.#open, bytes, KEY_BYTES + this.#rows * 4 * stride));
+    this.#rows += count;
   }
 
   /**
@@ -82,17 +95,21 @@ export class PartFile implements Disposable {
    * Throws a {@linkcode CheckpointError} if they are not there or the disk refuses.
    */
   read(first: number, count: number): Float32Array {
-    const rows = new Float32Array(count * this.#dim);
-    const bytes = new Uint8Array(rows.buffer);
-    attempt(this.path, () => {
-      this.#open.seekSync(KEY_BYTES + first * 4 * this.#dim, Deno.SeekMode.Start);
-      for (let done = 0; done < bytes.length;) {
-        const read = this.#open.readSync(bytes.subarray(done));
-        if (read === null) throw new Error("it became shorter");
-        done += read;
-      }
-    });
+    const dim = this.#dim, stride = this.#stride;
+    const words = this.#read(first, count), rows = new Float32Array(count * dim);
+    for (let row = 0; row < count; row++) {
+      rows.set(words.subarray(row * stride, row * stride + dim), row * dim);
+    }
     return rows;
+  }
+
+  /**
+   * Reads the mark of a row.
+   *
+   * Throws a {@linkcode CheckpointError} if the row is not there or the disk refuses.
+   */
+  mark(row: number): number {
+    return new Uint32Array(this.#read(row, 1).buffer)[this.#dim]!;
   }
 
   /** Closes and removes the file. */
@@ -105,6 +122,20 @@ export class PartFile implements Disposable {
   [Symbol.dispose](): void {
     this.#file?.close();
     this.#file = undefined;
+  }
+
+  #read(first: number, count: number): Float32Array<ArrayBuffer> {
+    const words = new Float32Array(count * this.#stride);
+    const bytes = new Uint8Array(words.buffer);
+    attempt(this.path, () => {
+      this.#open.seekSync(KEY_BYTES + first * 4 * this.#stride, Deno.SeekMode.Start);
+      for (let done = 0; done < bytes.length;) {
+        const read = this.#open.readSync(bytes.subarray(done));
+        if (read === null) throw new Error("it became shorter");
+        done += read;
+      }
+    });
+    return words;
   }
 
   get #open(): Deno.FsFile {

@@ -9,7 +9,7 @@ import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
 
 /** A record that does not fit the snippets. */
 export interface RecordProblem {
-  /** Which record: `names`, `labels`, `classes`, `texts` or `encoder`. */
+  /** Which record: `names`, `labels`, `classes`, `texts`, `frequencies` or `encoder`. */
   readonly key: string;
   /** State and expectation, for the second half of an error message. */
   readonly state: string;
@@ -20,9 +20,9 @@ export function findRecordProblem(
   records: BankRecords,
   bank: { readonly size: number; readonly dim: number },
 ): RecordProblem | undefined {
-  const { names, labels, classes = [], texts, encoder } = records;
+  const { names, labels, classes = [], texts, frequencies, encoder } = records;
   const { size, dim } = bank;
-  for (const [key, values] of Object.entries({ names, labels, texts })) {
+  for (const [key, values] of Object.entries({ names, labels, texts, frequencies })) {
     if (values !== undefined && values.length !== size) {
       return { key, state: `there are ${values.length} ${key} for ${size} snippets` };
     }
@@ -31,6 +31,8 @@ export function findRecordProblem(
     if (isLabel(labels[i]!, classes)) continue;
     return { key: "labels", state: `label ${i} is ${labels[i]}, ${expectedLabel(classes)}` };
   }
+  const frequency = findFrequencyProblem(frequencies);
+  if (frequency !== undefined) return { key: "frequencies", state: frequency };
   if (encoder !== undefined && encoder.dim !== dim) {
     return {
       key: "encoder",
@@ -38,6 +40,19 @@ export function findRecordProblem(
     };
   }
   return undefined;
+}
+
+/** Finds what keeps frequencies from being shares of a whole, for the second half of an error message. */
+export function findFrequencyProblem(frequencies: ArrayLike<number> = [1]): string | undefined {
+  let total = 0;
+  for (let i = 0; i < frequencies.length; i++) {
+    const frequency = frequencies[i]!;
+    if (!(frequency >= 0 && frequency < Infinity)) {
+      return `frequency ${i} is ${frequency}, expected 0 or a positive number`;
+    }
+    total += frequency;
+  }
+  return total > 0 ? undefined : "all frequencies are 0, expected one above 0";
 }
 
 /** The records of a bank in memory, which can grow with it. */
@@ -51,6 +66,7 @@ export class RecordStore {
   readonly #names: string[] | undefined;
   readonly #texts: string[] | undefined;
   #labels: Int32Array | undefined;
+  #frequencies: Float32Array | undefined;
 
   /**
    * Copies the records of N snippets of length d.
@@ -66,6 +82,7 @@ export class RecordStore {
     this.#names = records.names?.slice();
     this.#texts = records.texts?.slice();
     this.#labels = records.labels && Int32Array.from(records.labels);
+    this.#frequencies = records.frequencies && Float32Array.from(records.frequencies);
   }
 
   /** Names of the images. */
@@ -76,6 +93,11 @@ export class RecordStore {
   /** Class of each image, −1 for one without. */
   get labels(): Int32Array | undefined {
     return this.#labels;
+  }
+
+  /** How often retrieval by noise chooses each snippet. */
+  get frequencies(): Float32Array | undefined {
+    return this.#frequencies;
   }
 
   /** A text for each image. */
@@ -99,12 +121,17 @@ export class RecordStore {
 
   /**
    * Adds what is known of the next snippet, of index N. A first label leaves all others at −1, none;
-   * a name or a text is kept where the other snippets have one.
+   * a name or a text is kept where the other snippets have one, and so is a frequency: that of one image.
    */
   add(index: number, record: AddedRecord): void {
     const { name = `added ${index}`, label = -1, text = "" } = record;
     this.#names?.push(name);
     this.#texts?.push(text);
+    if (this.#frequencies !== undefined) {
+      const frequencies = new Float32Array(index + 1).fill(1);
+      frequencies.set(this.#frequencies);
+      this.#frequencies = frequencies;
+    }
     if (this.#labels === undefined && label === -1) return;
     const grown = new Int32Array(index + 1).fill(-1);
     grown.set(this.#labels ?? []);

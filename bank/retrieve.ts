@@ -7,12 +7,10 @@
 
 import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
-import type { Tensor } from "../kernels/core/tensor.ts";
-import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
+import { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
-import { scaleBy } from "../kernels/multiply/mod.ts";
-import { rowSum } from "../kernels/row_sum/mod.ts";
-import { topK } from "../kernels/top_k/mod.ts";
+import { rowSquares } from "../kernels/row_squares/mod.ts";
+import { type TopK, topK } from "../kernels/top_k/mod.ts";
 import type { Bank, ImageRecords } from "./bank.ts";
 import { snippetNorms } from "./normalize.ts";
 
@@ -132,9 +130,10 @@ const CHUNK_BYTES = 2 ** 26;
 
 /**
  * Finds the snippets that are nearest to each of some queries [q, d], nearest first, among all of the
- * bank: one product of queries and snippets and one search for each 64 MB of snippets, on the GPU;
- * 2·q·N·d operations. A low-rank bank is reconstructed there in the same pieces, 2·N·d·r more. What
- * is reported of those that were found is computed again in float64. Waits for the GPU.
+ * bank: one product of queries and snippets, the norms of the snippets and one search for each 64 MB of
+ * snippets, on the GPU. 2·(q + 1)·N·d operations, 4·N·d bytes read twice, and 4·q·N bytes of scores. A
+ * low-rank bank is reconstructed there in the same pieces, 2·N·d·r operations more. What is reported of
+ * those that were found is computed again in float64. Waits for the GPU.
  *
  * Throws a TypeError if the queries are not whole rows of the bank's length, and a RangeError if one
  * is zero or not finite or the count is not a whole number from 1 to 100.
@@ -154,16 +153,23 @@ export async function nearestSnippets(
   const count = checkSearch(search);
   const rows = queries.length / dim;
   const found: { first: number; scores: Tensor; columns: Tensor }[] = [];
-  using wanted = device.unscoped(() => device.tensor(queries, [rows, dim]));
+  // The fastest products want multiples of 4; the scores of queries of zeros are left alone.
+  const padded = new Float32Array(4 * Math.ceil(rows / 4) * dim);
+  padded.set(queries);
+  using wanted = device.unscoped(() => device.tensor(padded, [padded.length / dim, dim]));
   try {
     const most = Math.floor(CHUNK_BYTES / (4 * Math.max(dim, rows)));
     for (const { first, rows: snippets } of bank.ranges(most)) {
       try {
         const best = device.unscoped(() =>
-          device.scope(() => {
-            const scores = scoresOf(snippets, { wanted, metric });
-            return topK(scores, Math.min(count, snippets.shape[0]!));
-          })
+          device.scope(() =>
+            bestOf(snippets, {
+              wanted,
+              metric,
+              rows,
+              count: Math.min(count, snippets.shape[0]!),
+            })
+          )
         );
         found.push({ first, scores: best.values, columns: best.indices });
       } finally {
@@ -222,24 +228,35 @@ function checkSearch(
   return Math.min(count, size);
 }
 
-/** Scores [q, n] of snippets [n, d], larger for those that are nearer to a query [q, d]. */
-function scoresOf(
+/** The snippets [n, d] that are nearest to each of the first `rows` of the queries `wanted` [q, d]. */
+function bestOf(
   snippets: Tensor,
-  options: { readonly wanted: Tensor; readonly metric: Metric },
-): Tensor {
-  const { wanted, metric } = options;
-  const { device } = snippets;
-  const rows = snippets.shape[0]!;
-  const scores = device.empty([wanted.shape[0]!, rows]);
-  if (metric === "cosine") {
-    matmulInto(scores, { a: wanted, b: l2Normalize(snippets), transposeB: true });
-    return scores;
+  options: {
+    readonly wanted: Tensor;
+    readonly metric: Metric;
+    readonly rows: number;
+    readonly count: number;
+  },
+): TopK {
+  const { wanted, metric, rows, count } = options;
+  const { device } = snippets, size = snippets.shape[0]!;
+  let read = snippets;
+  if (device.profile.driver === "cpu") {
+    // Such a driver reads textures, which a tensor keeps as long as it lives: those of the bank would
+    // double its memory.
+    read = device.empty(snippets.shape);
+    device.copy(snippets, read);
   }
+  const all = device.empty([wanted.shape[0]!, size]);
+  const product = { a: wanted, b: read, transposeB: true } as const;
+  if (metric === "cosine") matmulInto(all, product);
   // Of two snippets the one with the larger q · s − ‖s‖² / 2 is nearer to q.
-  const bias = device.empty([rows]);
-  rowSum(bias, { x: scaleBy(snippets, snippets), scale: -0.5 });
-  matmulInto(scores, { a: wanted, b: snippets, bias, transposeB: true });
-  return scores;
+  else matmulInto(all, { ...product, bias: rowSquares(read, { scale: -0.5 }) });
+  all.storage.retain();
+  const scores = device.adopt(new Tensor(all.storage, { shape: [rows, size], dtype: "f32" }));
+  return metric === "cosine"
+    ? topK(scores, count, { factors: rowSquares(read, { inverseRoot: true }) })
+    : topK(scores, count);
 }
 
 /** Compares queries with the snippets chosen for them, in float64, and puts the nearest first. */

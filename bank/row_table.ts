@@ -141,17 +141,20 @@ export class RowTable implements Disposable {
     return size;
   }
 
-  /** Reads all rows [N, width]. Waits for the GPU. */
-  async read(): Promise<Float32Array> {
-    if (this.#parts.length === 1) return await this.#parts[0]!.rows.read();
-    const all = new Float32Array(this.size * this.width);
-    let written = 0;
-    for (const { rows } of this.#parts) {
-      const values = await rows.read();
-      all.set(values, written);
-      written += values.length;
+  /** All rows [N, width] as one tensor, where they lie in one part. It is the table's own. */
+  get whole(): Tensor | undefined {
+    return this.#parts.length === 1 ? this.#parts[0]!.rows : undefined;
+  }
+
+  /** Reads all rows in order, 16 MB at a time. Waits for the GPU. */
+  async *read(): AsyncGenerator<Float32Array> {
+    for (const { rows } of this.ranges(Math.floor(UPLOAD_BYTES / (4 * this.width)))) {
+      try {
+        yield await rows.read();
+      } finally {
+        rows.dispose();
+      }
     }
-    return all;
   }
 
   /** Releases the rows. */

@@ -75,6 +75,11 @@ export abstract class TableBank implements ExtensibleBank {
     return this.#records.texts;
   }
 
+  /** How often retrieval by noise chooses each snippet [N], or undefined. */
+  get frequencies(): Float32Array | undefined {
+    return this.#records.frequencies;
+  }
+
   /** Returns snippets [B, d] by their indices [B]; see `Bank.gather`. */
   abstract gather(indices: Uint32Array | readonly number[] | Tensor): Tensor;
 
@@ -121,8 +126,13 @@ export abstract class TableBank implements ExtensibleBank {
     return { first: rows.subarray(0, width), second: rows.subarray(width) };
   }
 
-  /** Reads all rows [N, width]. Waits for the GPU. */
-  protected readRows(): Promise<Float32Array> {
+  /** All rows [N, width] as one tensor, where the device can bind them at once. */
+  protected get wholeTable(): Tensor | undefined {
+    return this.#table.whole;
+  }
+
+  /** Reads all rows in order, 16 MB at a time. Waits for the GPU. */
+  protected readRows(): AsyncGenerator<Float32Array> {
     return this.#table.read();
   }
 
@@ -136,8 +146,8 @@ export abstract class TableBank implements ExtensibleBank {
 
   /** Everything beside the snippets, for a file. */
   protected get records(): BankRecords {
-    const { encoder, encoderWeights, names, labels, classes, texts } = this;
-    return { encoder, encoderWeights, names, labels, classes, texts };
+    const { encoder, encoderWeights, names, labels, classes, texts, frequencies } = this;
+    return { encoder, encoderWeights, names, labels, classes, texts, frequencies };
   }
 }
 

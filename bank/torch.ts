@@ -8,6 +8,7 @@ import { CheckpointError } from "../kernels/core/errors.ts";
 import { TorchFile, TorchTensor, type TorchValue } from "../model/torch_file.ts";
 import { BankWriter, writeLowRankBank } from "./file.ts";
 import { normalizeSnippets } from "./normalize.ts";
+import { findFrequencyProblem } from "./records.ts";
 
 /** Numbers that are read at once: 16 MiB of f32. */
 const CHUNK_ELEMENTS = 1 << 22;
@@ -15,8 +16,8 @@ const CHUNK_ELEMENTS = 1 << 22;
 /** Names of a low-rank bank's parts in the official code. */
 const FACTORS = { coefficients: "C", basis: "M", singularValues: "S", mean: "mean" } as const;
 
-/** Where checkpoints of the first GMem release keep their bank. */
-const BANK_OF_CHECKPOINT = "memorybank";
+/** Where checkpoints of the first GMem release keep their bank, and how often each snippet is chosen. */
+const BANK_OF_CHECKPOINT = "memorybank", FREQUENCIES_OF_CHECKPOINT = "memoryfreq";
 
 /** Options of {@linkcode importTorchBank}. */
 export interface ImportOptions {
@@ -27,8 +28,8 @@ export interface ImportOptions {
 /**
  * Writes the bank in a file of `torch.save` as a bank file: a tensor of features [N, d], normalised
  * here since the official code saves them as the encoder gave them; the dict C, M, S and mean of a
- * low-rank bank; or `memorybank` of a checkpoint of the first GMem release. A full bank is never in
- * memory as a whole.
+ * low-rank bank; or `memorybank` of a checkpoint of the first GMem release, with `memoryfreq` as the
+ * frequencies of retrieval by noise. A full bank is never in memory as a whole.
  *
  * Throws a `CheckpointError` when the file cannot be read or holds something else, and a RangeError
  * that names the snippet when a feature is zero or not finite.
@@ -42,7 +43,10 @@ export function importTorchBank(path: string, options: ImportOptions): void {
   using file = TorchFile.open(path);
   const { root } = file;
   const found = root instanceof Map ? root.get(BANK_OF_CHECKPOINT) : root;
-  if (found instanceof TorchTensor) return writeFull(found, { ...options, path });
+  if (found instanceof TorchTensor) {
+    const counts = root instanceof Map ? root.get(FREQUENCIES_OF_CHECKPOINT) : undefined;
+    return writeFull(found, { ...options, path, counts });
+  }
   if (root instanceof Map && Object.values(FACTORS).every((key) => root.has(key))) {
     return writeFactors(root, { ...options, path });
   }
@@ -55,19 +59,46 @@ export function importTorchBank(path: string, options: ImportOptions): void {
 
 function writeFull(
   features: TorchTensor,
-  { path, out }: ImportOptions & { path: string },
-) {
+  { path, out, counts }: ImportOptions & { path: string; counts: TorchValue | undefined },
+): void {
   const [size = 0, dim = 0] = features.shape;
   if (features.shape.length !== 2 || size === 0 || dim === 0) {
     throw bankError(path, `its tensor has shape [${features.shape.join(", ")}], expected [N, d]`);
   }
-  using writer = new BankWriter(out, { size, dim });
+  const frequencies = readFrequencies(counts, { path, size });
+  using writer = new BankWriter(out, { size, dim, frequencies });
   const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / dim));
   for (let first = 0; first < size; first += chunk) {
     const count = Math.min(chunk, size - first);
     writer.append(normalizeSnippets(features.readRows(first, count), { dim, firstIndex: first }));
   }
   writer.commit();
+}
+
+function readFrequencies(
+  counts: TorchValue | undefined,
+  { path, size }: { path: string; size: number },
+): Float32Array | undefined {
+  if (counts === undefined || counts === null) return undefined;
+  const elements = counts instanceof TorchTensor
+    ? counts.shape.reduce((product, axis) => product * axis, 1)
+    : 0;
+  if (!(counts instanceof TorchTensor) || elements !== size) {
+    throw bankError(
+      path,
+      `its ${FREQUENCIES_OF_CHECKPOINT} is ` +
+        `${
+          counts instanceof TorchTensor ? `a tensor [${counts.shape.join(", ")}]` : "no tensor"
+        }, ` +
+        `expected [${size}], one number for each snippet`,
+    );
+  }
+  const frequencies = counts.readFloat32();
+  const problem = findFrequencyProblem(frequencies);
+  if (problem !== undefined) {
+    throw bankError(path, `in its ${FREQUENCIES_OF_CHECKPOINT}, ${problem}`);
+  }
+  return frequencies;
 }
 
 function writeFactors(

@@ -1,144 +1,166 @@
 /**
- * `deno task bench`: what the adapter can do, and how near kernels and steps come.
- *
- * `deno task bench [--json]` prints a table or one JSON object.
+ * `deno task bench`: see `BENCH_COMMAND`.
  *
  * @module
  */
 
+import process from "node:process";
+import { parseArguments } from "../cli/arguments.ts";
+import { BENCH_COMMAND } from "../cli/commands.ts";
+import { plotRoofline, type RooflinePoint } from "../cli/plot.ts";
+import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { VERSION } from "../cli/version.ts";
 import { Device } from "../kernels/core/device.ts";
-import { matmulInto } from "../kernels/matmul/mod.ts";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
-import { measure, median, waitMilliseconds } from "./measure.ts";
-import { profile } from "./profile.ts";
-import { makeTrainer, stepFlops, type Workload, WORKLOADS } from "./workload.ts";
+import { benchMatmul, MATMULS } from "./matmuls.ts";
+import { countMemory, type MemoryRow } from "./memory.ts";
+import { benchOp, opCases, type OpRow } from "./ops.ts";
+import {
+  type BenchResult,
+  compareResults,
+  comparisonTable,
+  markdownTable,
+  parseResult,
+  resultTables,
+  type Table,
+  textTable,
+} from "./report.ts";
+import { benchSampling, benchTraining, type StepRow } from "./steps.ts";
+import { largeWorkload, type Workload, WORKLOADS } from "./workload.ts";
 
-const MATMULS = [
-  { name: "512³", M: 512, N: 512, K: 512, transposeA: false, transposeB: false },
-  { name: "1024³", M: 1024, N: 1024, K: 1024, transposeA: false, transposeB: false },
-  { name: "forward 2048×768×256", M: 2048, N: 768, K: 256, transposeA: false, transposeB: true },
-  { name: "input 2048×256×768", M: 2048, N: 256, K: 768, transposeA: false, transposeB: false },
-  { name: "weight 768×256×2048", M: 768, N: 256, K: 2048, transposeA: true, transposeB: false },
-] as const;
+type Part = "matmul" | "ops" | "steps" | "memory";
 
-const STEPS = 8;
+const ALL_PARTS: readonly Part[] = ["matmul", "ops", "steps", "memory"];
+
+/** Labels of each workload in the roofline. */
+const MOST_LABELS = 9;
+
+/** Whole steps of a large network take a CPU driver minutes. */
+const STEPS = { cpu: 4, gpu: 10 } as const;
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
 
 async function main(): Promise<void> {
-  const json = Deno.args.includes("--json");
+  const { options } = parseArguments(BENCH_COMMAND, Deno.args);
+  const { compare, out, markdown, json } = options;
+  const older = compare === undefined
+    ? undefined
+    : parseResult(await readOlder(compare), { path: compare });
+  const parts: readonly Part[] = options.only.length > 0 ? options.only : ALL_PARTS;
+  const result = await measureAll(parts);
+  if (out !== undefined) {
+    await Deno.writeTextFile(out, await plotRoofline(rooflinePoints(result), result.ceilings));
+    console.error(`wrote ${out}`);
+  }
+  if (json) return console.log(JSON.stringify(result));
+  const tables = resultTables(result);
+  if (older) tables.push(comparisonTable(compareResults(older, result), older));
+  print(tables, { markdown, result });
+}
+
+/** Before anything is measured: minutes later would be late to learn that there is no such file. */
+async function readOlder(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    throw new Deno.errors.NotFound(
+      `Cannot compare with ${path}: there is no such file, expected what deno task bench --json printed`,
+      { cause },
+    );
+  }
+}
+
+async function measureAll(parts: readonly Part[]): Promise<BenchResult> {
   using device = await Device.open({ allowFallback: true });
-  const wait = await waitMilliseconds(device);
-  const ceilings = await measureCeilings(device, wait);
-  const matmuls = [];
-  for (const size of MATMULS) matmuls.push(await benchMatmul(device, { ...size, wait, ceilings }));
-  const steps = [];
-  for (const workload of WORKLOADS) steps.push(await benchStep(device, workload));
-  const result = {
-    adapter: device.profile.label,
-    date: new Date().toISOString(),
-    wait,
-    ceilings,
-    matmuls,
-    steps,
+  const { driver, label } = device.profile;
+  console.error(`device  ${label}`);
+  const small = WORKLOADS.find(({ name }) => name === "small")!, large = largeWorkload(driver);
+  const cases = parts.includes("ops")
+    ? [small, large].flatMap((workload) =>
+      opCases(workload).map((op) => ({ group: workload.name, op }))
+    )
+    : [];
+  const products = parts.includes("matmul") ? MATMULS : [];
+  const stepped = parts.includes("steps")
+    ? [...WORKLOADS, ...(driver === "gpu" ? [large] : [])]
+    : [];
+  const counted = parts.includes("memory") ? [...WORKLOADS, { ...large, batch: 32 }] : [];
+  const total = 1 + products.length + cases.length + 2 * stepped.length + 2 * counted.length;
+  using progress = new Progress({ total, stream: process.stderr });
+  let done = 0;
+  const finished = <T>(value: T): T => {
+    progress.advance(++done);
+    return value;
   };
-  if (json) console.log(JSON.stringify(result));
-  else print(result);
-}
-
-async function benchMatmul(
-  device: Device,
-  options: (typeof MATMULS)[number] & { wait: number; ceilings: Ceilings },
-): Promise<{ name: string; milliseconds: number; gigaflops: number; share: number }> {
-  const { name, M, N, K, transposeA, transposeB, wait, ceilings } = options;
-  using a = device.tensor(new Float32Array(M * K).fill(0.1), [M * K]);
-  using b = device.tensor(new Float32Array(K * N).fill(0.1), [K * N]);
-  using out = device.empty([M, N]);
-  const size = { M, N, K };
-  const { milliseconds } = await measure(device, () => {
-    // As in a step, one operand is new: its staging counts.
-    a.storage.version++;
-    matmulInto(out, { a, b, size, transposeA, transposeB });
-  }, { wait });
-  const gigaflops = 2 * M * N * K / milliseconds / 1e6;
-  return { name, milliseconds, gigaflops, share: gigaflops / ceilings.gigaflops };
-}
-
-async function benchStep(device: Device, workload: Workload): Promise<{
-  name: string;
-  milliseconds: number;
-  gigaflops: number;
-  javascriptMilliseconds: number;
-  allocations: number;
-  peakBytes: number;
-  kernels: { name: string; count: number; milliseconds: number }[];
-}> {
-  using trainer = makeTrainer(device, workload);
-  const step = async () => {
-    for await (const _ of trainer.run({ steps: trainer.step + 1, logEvery: 1 })) { /* one step */ }
-  };
-  await step();
-  await step();
-  const { created } = device.pool;
-  const times: number[] = [], scripts: number[] = [];
-  for (let i = 0; i < STEPS; i++) {
-    const start = performance.now();
-    let recorded = start;
-    const records = trainer.run({
-      steps: trainer.step + 1,
-      logEvery: 1,
-      onStep: () => recorded = performance.now(),
-    });
-    for await (const _ of records) { /* one step */ }
-    times.push(performance.now() - start);
-    scripts.push(recorded - start);
+  const ceilings = finished(await measureCeilings(device));
+  const matmuls: OpRow[] = [], ops: OpRow[] = [], steps: StepRow[] = [], memory: MemoryRow[] = [];
+  for (const product of products) {
+    matmuls.push(finished(await benchMatmul(device, { product, ceilings })));
   }
-  const milliseconds = median(times);
-  return {
-    name: workload.name,
-    milliseconds,
-    gigaflops: stepFlops(workload) / milliseconds / 1e6,
-    javascriptMilliseconds: median(scripts),
-    allocations: device.pool.created - created,
-    peakBytes: device.pool.peakBytes,
-    kernels: await profile(device, step),
-  };
-}
-
-function print(result: {
-  adapter: string;
-  ceilings: Ceilings;
-  matmuls: Awaited<ReturnType<typeof benchMatmul>>[];
-  steps: Awaited<ReturnType<typeof benchStep>>[];
-}): void {
-  const { ceilings } = result;
-  console.log(result.adapter);
-  console.log(
-    `ceilings: ${ceilings.gigaflops.toFixed(1)} GFLOP/s, copy ${
-      ceilings.gigabytes.toFixed(2)
-    } GB/s, dispatch ${ceilings.dispatchMicroseconds.toFixed(0)} µs`,
-  );
-  for (const { name, milliseconds, gigaflops, share } of result.matmuls) {
-    console.log(
-      `matmul ${name.padEnd(24)} ${milliseconds.toFixed(2).padStart(9)} ms ${
-        gigaflops.toFixed(1).padStart(7)
-      } GFLOP/s ${(100 * share).toFixed(0).padStart(4)} % of the ceiling`,
-    );
+  for (const each of cases) ops.push(...finished(await benchOp(device, { ...each, ceilings })));
+  for (const workload of stepped) {
+    for (const row of await benchSteps(workload, { ceilings, driver })) steps.push(finished(row));
   }
-  for (const step of result.steps) {
-    console.log(
-      `step ${step.name.padEnd(12)} ${step.milliseconds.toFixed(0)} ms, ${
-        step.gigaflops.toFixed(1)
-      } GFLOP/s, JavaScript ${step.javascriptMilliseconds.toFixed(1)} ms, ` +
-        `${step.allocations} allocations, peak ${(step.peakBytes / 2 ** 20).toFixed(0)} MiB`,
-    );
-    for (const { name, count, milliseconds } of step.kernels.slice(0, 10)) {
-      console.log(
-        `  ${name.padEnd(30)} ${String(count).padStart(4)} × ${
-          milliseconds.toFixed(1).padStart(8)
-        } ms`,
-      );
+  for (const workload of counted) {
+    for (const recompute of [false, true]) {
+      memory.push(finished(await countMemory(workload, { recompute })));
     }
   }
+  return {
+    adapter: label,
+    version: VERSION,
+    date: new Date().toISOString(),
+    ceilings,
+    matmuls,
+    ops,
+    steps,
+    memory,
+  };
+}
+
+async function benchSteps(
+  workload: Workload,
+  { ceilings, driver }: { ceilings: Ceilings; driver: "cpu" | "gpu" },
+): Promise<StepRow[]> {
+  const options = { steps: STEPS[driver], wait: ceilings.waitMilliseconds };
+  return [
+    await benchTraining(workload, { ...options, kernels: true }),
+    await benchSampling(workload, options),
+  ];
+}
+
+function print(
+  tables: readonly Table[],
+  { markdown, result }: { markdown: boolean; result: BenchResult },
+): void {
+  const { adapter, date, version } = result;
+  if (markdown) console.log(`gmem ${version}, ${date.slice(0, 10)}, ${adapter}.\n`);
+  for (const table of tables) {
+    for (const line of markdown ? markdownTable(table) : textTable(table)) console.log(line);
+  }
+}
+
+/** All ops as points; labelled are square products and the costliest op of each kind. */
+function rooflinePoints({ matmuls, ops }: BenchResult): RooflinePoint[] {
+  const labels = new Map<OpRow, string>();
+  for (const row of matmuls) if (row.name.endsWith("³")) labels.set(row, row.name);
+  for (const group of new Set(ops.map((op) => op.group))) {
+    const kinds = new Map<string, OpRow>();
+    const costs = (op: OpRow) => op.count * op.milliseconds;
+    for (const op of ops.filter((op) => op.group === group)) {
+      const kind = op.name.replace(/^\w+: (?:\w+ (?=linear))?/, "").replace(/ \S*[×→]\S*/, "");
+      const costliest = kinds.get(kind);
+      if (!costliest || costs(op) > costs(costliest)) kinds.set(kind, op);
+    }
+    [...kinds].sort(([, a], [, b]) => costs(b) - costs(a)).slice(0, MOST_LABELS)
+      .forEach(([kind, op]) => labels.set(op, kind));
+  }
+  return [...matmuls, ...ops].map((row) => ({
+    label: labels.get(row) ?? "",
+    kind: row.group,
+    intensity: row.flops / row.bytes,
+    gigaflops: row.flops / row.milliseconds / 1e6,
+  }));
 }

@@ -39,9 +39,15 @@ export async function waitMilliseconds(device: Device): Promise<number> {
 export async function measure(
   device: Device,
   record: () => void,
-  options: { wait: number; rounds?: number; minimumMilliseconds?: number },
+  options: {
+    wait: number;
+    rounds?: number;
+    minimumMilliseconds?: number;
+    /** One repetition that takes longer than this is enough to know. */
+    giveUpAfter?: number;
+  },
 ): Promise<Timing> {
-  const { wait, rounds = 5, minimumMilliseconds = 150 } = options;
+  const { wait, rounds = 5, minimumMilliseconds = 150, giveUpAfter = Infinity } = options;
   async function round(repetitions: number): Promise<number> {
     const start = performance.now();
     for (let i = 0; i < repetitions; i++) record();
@@ -50,6 +56,7 @@ export async function measure(
   }
   await round(1);
   const once = await round(1);
+  if (once > giveUpAfter) return { milliseconds: once, spread: 1 };
   const repetitions = Math.max(1, Math.min(1000, Math.ceil(minimumMilliseconds / once)));
   const times: number[] = [];
   for (let i = 0; i < rounds; i++) times.push(await round(repetitions));

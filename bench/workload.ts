@@ -8,6 +8,7 @@ import { FullBank } from "../bank/full_bank.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { countFlops } from "../model/cost.ts";
+import { namedModel } from "../model/named_models.ts";
 import { SiT, type SiTOptions } from "../model/sit.ts";
 import { Trainer } from "../train/trainer.ts";
 
@@ -16,9 +17,12 @@ export interface Workload {
   readonly name: string;
   readonly batch: number;
   readonly model: SiTOptions;
+  /** Images, and snippets in the bank; four batches of them by default. */
+  readonly bankSize?: number;
 }
 
-const SNIPPET_DIM = 64;
+/** Components of a snippet. */
+export const SNIPPET_DIM = 64;
 
 /** "small" is the one that other stacks were measured on; "emoji_tiny" is the default run's network. */
 export const WORKLOADS: readonly Workload[] = [
@@ -55,26 +59,45 @@ export function stepFlops({ batch, model }: Workload): number {
   return batch * countFlops(model).training;
 }
 
-/** A trainer on random images of the workload's sizes; the caller disposes it. */
-export function makeTrainer(device: Device, workload: Workload): Trainer & Disposable {
-  const { batch, model: options } = workload;
-  const size = 4 * batch;
-  const length = options.channels * options.inputSize ** 2;
-  const images = Float32Array.from({ length: size * length }, (_, i) => Math.sin(i));
-  const snippets = new Float32Array(size * SNIPPET_DIM);
-  for (let i = 0; i < size; i++) snippets[i * SNIPPET_DIM + i % SNIPPET_DIM] = 1;
+/** SiT-B/2 on latents of 256 × 256 images, with as many images as the adapter takes easily. */
+export function largeWorkload(driver: "cpu" | "gpu"): Workload {
+  return {
+    name: "SiT-B/2",
+    batch: driver === "cpu" ? 4 : 32,
+    model: namedModel("SiT-B/2", { condition: { snippetDim: SNIPPET_DIM } }),
+  };
+}
+
+/** A trainer on made-up images of the workload's sizes; the caller disposes it. */
+export function makeTrainer(
+  device: Device,
+  workload: Workload,
+  options: { recompute?: boolean } = {},
+): Trainer & Disposable {
+  const { batch, model: sizes } = workload;
+  const size = workload.bankSize ?? 4 * batch;
+  const length = sizes.channels * sizes.inputSize ** 2;
+  const wave = Float32Array.from({ length }, (_, i) => Math.sin(i));
   const dataset = {
     size,
     labels: new Uint32Array(size),
     read(indices: Uint32Array) {
       const out = new Float32Array(indices.length * length);
-      indices.forEach((index, i) =>
-        out.set(images.subarray(index * length, (index + 1) * length), i * length)
-      );
+      for (let i = 0; i < indices.length; i++) out.set(wave, i * length);
       return out;
     },
   };
-  const bank = FullBank.from(device, { snippets, dim: SNIPPET_DIM });
-  const model = new SiT(new ParameterStore(device, { seed: 0 }), options);
-  return new Trainer({ model, dataset, bank, batchSize: batch });
+  const bank = FullBank.from(device, {
+    snippets: oneHotSnippets(size),
+    dim: SNIPPET_DIM,
+  });
+  const model = new SiT(new ParameterStore(device, { seed: 0 }), sizes);
+  return new Trainer({ ...options, model, dataset, bank, batchSize: batch });
+}
+
+/** Snippets [count, 64] with one component of 1 each. */
+export function oneHotSnippets(count: number): Float32Array {
+  const snippets = new Float32Array(count * SNIPPET_DIM);
+  for (let i = 0; i < count; i++) snippets[i * SNIPPET_DIM + i % SNIPPET_DIM] = 1;
+  return snippets;
 }

@@ -1,6 +1,6 @@
 /**
  * The commands of this project with their arguments and options. What they do stands in the
- * `main.ts` of `train`, `sample` and `bank`.
+ * `main.ts` of `train`, `sample`, `evaluate`, `bank` and the others.
  *
  * @module
  */
@@ -43,8 +43,22 @@ const BANK_OUT = {
 const ONNX_FILE = {
   type: "string",
   value: "FILE",
-  description: "The ONNX network that encoded the bank, where one did",
+  description: "The ONNX network that encoded the bank; where the bank says by default",
 } as const;
+
+const MODEL = {
+  type: "string",
+  value: "DIR",
+  description: "Checkpoint, or run directory of which the newest one is taken",
+} as const;
+
+const SOURCE_FOLDER = {
+  type: "string",
+  value: "DIR",
+  description: "Folder of the bank's images; the data of the run when left out",
+} as const;
+
+const NOISE_SEED = { type: "integer", minimum: 0, description: "Seed of the noises" } as const;
 
 const IMAGE_SIZE = {
   type: "integer",
@@ -185,7 +199,8 @@ export const BANK_BUILD_COMMAND = {
     resolution: {
       type: "integer",
       minimum: 1,
-      description: "Side in pixels to which images are shrunk; stands for --set bank.resolution",
+      description: "Side in pixels to which images are shrunk; stands for --set bank.resolution, " +
+        "and with --onnx for --set bank.onnx.size",
     },
     rank: {
       type: "integer",
@@ -195,24 +210,32 @@ export const BANK_BUILD_COMMAND = {
     onnx: {
       type: "string",
       value: "FILE",
-      description: "Encode by this ONNX network, in place of principal components of pixels",
+      description: "Encode by this ONNX network; stands for --set bank.encoder=onnx and " +
+        "--set bank.onnx.path, beside which bank.onnx says what is done to images",
     },
     statistics: {
       type: "string",
       choices: ["imagenet", "clip", "none"],
-      default: "imagenet",
-      description: "With --onnx: mean and deviation of the colours that the network expects",
+      description: "With --onnx: the colours that the network expects, ImageNet's by default; " +
+        "stands for --set bank.onnx.mean and bank.onnx.std",
     },
     pooling: {
       type: "string",
       choices: ["cls", "mean", "patch-mean"],
-      default: "cls",
-      description: "With --onnx: the tokens that make the snippet, where the network gives several",
+      description: "With --onnx: the tokens that make the snippet, the first by default; " +
+        "stands for --set bank.onnx.pooling",
     },
     output: {
       type: "string",
       value: "NAME",
-      description: "With --onnx: the output that is taken; the first by default",
+      description: "With --onnx: the output that is taken, the first by default; stands for " +
+        "--set bank.onnx.output",
+    },
+    like: {
+      type: "string",
+      value: "FILE",
+      description: "Encode by the encoder of this bank, so that a model trained with it can take " +
+        "the new one",
     },
     shard: {
       type: "string",
@@ -225,12 +248,16 @@ export const BANK_BUILD_COMMAND = {
   },
   examples: [
     {
+      command: "deno task bank build --data photos --dim 128 --out photos.safetensors",
+      description: "Encode a folder of images; after a kill, go on where it ended.",
+    },
+    {
       command: "deno task bank build --data photos --onnx dinov2_base.onnx --resolution 224",
       description: "Encode by a network of one's own.",
     },
     {
-      command: "deno task bank build --data photos --dim 128 --out photos.safetensors",
-      description: "Encode a folder of images; after a kill, go on where it ended.",
+      command: "deno task bank build --data photos --like runs/emoji/bank.safetensors",
+      description: "Make a bank of other images for a model that is trained already.",
     },
     {
       command: "deno task bank build --data photos --shard 3/8 --out part3.safetensors",
@@ -338,7 +365,8 @@ export const BANK_MERGE_COMMAND = {
 /** `deno task bank add`: adds images to a bank. */
 export const BANK_ADD_COMMAND = {
   name: "deno task bank add",
-  summary: "Adds the snippets of new images to a bank, which needs no training.",
+  summary:
+    "Adds the snippets of new images to a bank, which needs no training, and draws from them.",
   positionals: [{
     name: "image",
     required: true,
@@ -346,11 +374,44 @@ export const BANK_ADD_COMMAND = {
     description: "Image files, encoded by the encoder that the bank has stored",
   }],
   options: {
-    bank: { ...BANK_OPTION, description: "Bank that the snippets are added to" },
+    bank: {
+      type: "string",
+      value: "FILE",
+      description: "Bank that the snippets are added to; when left out, that of --checkpoint is " +
+        "read and stays as it is",
+    },
     class: { type: "string", value: "NAME", description: "Class of the images; none by default" },
     size: IMAGE_SIZE,
     onnx: ONNX_FILE,
-    out: { type: "string", value: "FILE", description: "File to write; the bank's own by default" },
+    out: {
+      type: "string",
+      value: "FILE",
+      description: "Bank to write; the one of --bank by default",
+    },
+    sample: {
+      type: "boolean",
+      description: "Draw a row for each image, with --checkpoint: the image, samples from its " +
+        "snippet, and the images of the bank nearest to it",
+    },
+    checkpoint: {
+      ...MODEL,
+      description: "With --sample: checkpoint, or run directory of which the newest one is taken",
+    },
+    noises: {
+      type: "integer",
+      minimum: 1,
+      default: 6,
+      description: "With --sample: samples of each image, from noises of their own",
+    },
+    seed: NOISE_SEED,
+    data: SOURCE_FOLDER,
+    picture: {
+      type: "string",
+      value: "FILE",
+      default: "rows.png",
+      description: "With --sample: picture to write",
+    },
+    set: SET,
     json: JSON_LINES,
   },
   examples: [
@@ -358,19 +419,27 @@ export const BANK_ADD_COMMAND = {
       command: "deno task bank add cat.jpg --bank bank.safetensors --class cats",
       description: "Let a model draw from an image that it never saw.",
     },
+    {
+      command: "deno task bank add cat.jpg --sample --checkpoint runs/emoji --picture cat.png",
+      description: "See what it draws, without a change of any bank.",
+    },
   ],
 } as const satisfies CommandDefinition;
 
 /** `deno task bank interpolate`: goes from one snippet to another. */
 export const BANK_INTERPOLATE_COMMAND = {
   name: "deno task bank interpolate",
-  summary: "Writes a bank of the snippets between two others.",
+  summary: "Writes a bank of the snippets between two others, or draws from them.",
   positionals: [
     { name: "first", required: true, description: "Index or name of a snippet" },
     { name: "second", required: true, description: "Index or name of another one" },
   ],
   options: {
-    bank: BANK_OPTION,
+    bank: {
+      type: "string",
+      value: "FILE",
+      description: "Bank of the two; that of the run when left out with --checkpoint",
+    },
     mode: {
       type: "string",
       choices: ["lerp", "slerp", "concat", "mask"],
@@ -381,16 +450,43 @@ export const BANK_INTERPOLATE_COMMAND = {
       type: "integer",
       minimum: 2,
       default: 9,
-      description: "Snippets from the first to the second, for lerp and slerp",
+      description: "Snippets from the first to the second, for lerp and slerp; with --checkpoint " +
+        "those between the two, whose images stand at the ends",
     },
-    seed: { type: "integer", minimum: 0, default: 0, description: "Seed of the parts, for mask" },
-    out: { ...BANK_OUT, default: "between.safetensors" },
+    checkpoint: {
+      ...MODEL,
+      description:
+        "Draw from the snippets with this checkpoint, or the newest one of a run directory",
+    },
+    noises: {
+      type: "integer",
+      minimum: 1,
+      default: 4,
+      description: "With --checkpoint: rows, each drawn from one noise",
+    },
+    seed: {
+      type: "integer",
+      minimum: 0,
+      description: "Seed of the parts, for mask, and of the noises",
+    },
+    data: SOURCE_FOLDER,
+    out: {
+      type: "string",
+      value: "FILE",
+      description: "File to write: between.safetensors by default, with --checkpoint the picture " +
+        "rows.png",
+    },
+    set: SET,
     json: JSON_LINES,
   },
   examples: [
     {
       command: "deno task bank interpolate 3 17 --bank bank.safetensors --mode slerp",
       description: "Go from snippet 3 to snippet 17 in nine steps, for sample --bank.",
+    },
+    {
+      command: "deno task bank interpolate 3 17 --checkpoint runs/emoji --noises 4 --out rows.png",
+      description: "See what lies between them: nine samples a row, from the same noise.",
     },
   ],
 } as const satisfies CommandDefinition;
@@ -432,6 +528,57 @@ export const BANK_NEAREST_COMMAND = {
   ],
 } as const satisfies CommandDefinition;
 
+/** `deno task bank transfer`: draws by the bank of another data set. */
+export const BANK_TRANSFER_COMMAND = {
+  name: "deno task bank transfer",
+  summary: "Draws with a model from a bank of images that it was not trained on.",
+  options: {
+    checkpoint: { ...MODEL, required: true },
+    bank: {
+      ...BANK_OPTION,
+      description: "Bank of other images by the encoder of the run's own, see bank build --like",
+    },
+    count: {
+      type: "integer",
+      minimum: 1,
+      default: 16,
+      description: "Samples, from snippets evenly spread over the bank",
+    },
+    columns: { type: "integer", minimum: 1, default: 8, description: "Samples in a row" },
+    seed: NOISE_SEED,
+    config: {
+      type: "string",
+      value: "FILE",
+      description: "YAML configuration whose section data names the images of the bank, which " +
+        "then stand above the samples",
+    },
+    data: {
+      type: "string",
+      value: "DIR",
+      description: "Or: the folder of the bank's images",
+    },
+    "any-encoder": {
+      type: "boolean",
+      description: "Take a bank of equal length whose encoder differs or is not known",
+    },
+    out: {
+      type: "string",
+      value: "FILE",
+      default: "transfer.png",
+      description: "Picture to write",
+    },
+    set: SET,
+    json: JSON_LINES,
+  },
+  examples: [
+    {
+      command:
+        "deno task bank transfer --checkpoint runs/emoji --bank photos.safetensors --data photos",
+      description: "Draw emoji from the snippets of photos, each under its photo.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
 /** `deno task bank export`: writes snippets for other programs. */
 export const BANK_EXPORT_COMMAND = {
   name: "deno task bank export",
@@ -457,7 +604,7 @@ export const BANK_EXPORT_COMMAND = {
 /** `deno task bank`: the commands on banks. */
 export const BANK_PROGRAM = {
   name: "deno task bank",
-  summary: "Makes and looks at memory banks.",
+  summary: "Makes, changes and looks at memory banks, and draws from them.",
   commands: {
     build: BANK_BUILD_COMMAND,
     inspect: BANK_INSPECT_COMMAND,
@@ -467,9 +614,133 @@ export const BANK_PROGRAM = {
     add: BANK_ADD_COMMAND,
     interpolate: BANK_INTERPOLATE_COMMAND,
     nearest: BANK_NEAREST_COMMAND,
+    transfer: BANK_TRANSFER_COMMAND,
     export: BANK_EXPORT_COMMAND,
   },
 } as const satisfies ProgramDefinition;
+
+/** `deno task evaluate`: measures samples against a reference. */
+export const EVALUATE_COMMAND = {
+  name: "deno task evaluate",
+  summary: "Measures samples of a model, or images of any origin, against a reference.",
+  options: {
+    checkpoint: {
+      type: "string",
+      value: "DIR",
+      description: "Checkpoint to draw from, or run directory of which the newest one is taken",
+    },
+    samples: {
+      type: "string",
+      value: "PATH",
+      description: "Measure the images of this folder or .npz file in place of drawing some",
+    },
+    count: {
+      type: "integer",
+      minimum: 5,
+      description: "Number of samples: 1000 are drawn, and all of --samples are taken, by default",
+    },
+    reference: {
+      type: "string",
+      value: "WHAT",
+      default: "train",
+      description:
+        "train or held-out: that part of the configured data; or a folder of images, a " +
+        ".npz of ADM's evaluator, or a bank (.safetensors)",
+    },
+    inception: {
+      type: "string",
+      value: "FILE",
+      description: "ONNX file of the Inception network of FID, for FID, sFID and Inception score",
+    },
+    output: {
+      type: "string",
+      value: "KIND=NAME",
+      multiple: true,
+      description: "With --inception: the output that is pool, spatial or logits, where its name " +
+        "or shape does not tell",
+    },
+    pixels: {
+      type: "string",
+      choices: ["bytes", "unit", "signed"],
+      default: "bytes",
+      description: "With --inception: it takes pixels from 0 to 255, from 0 to 1 or from -1 to 1",
+    },
+    copies: {
+      type: "string",
+      value: "FILE",
+      description:
+        "Draw the training images nearest to samples to this PNG, and distances to the " +
+        "SVG of that name",
+    },
+    out: {
+      type: "string",
+      value: "FILE",
+      description: "Write the samples as .npz for ADM's evaluator (arr_0, bytes [N, H, W, C])",
+    },
+    report: {
+      type: "string",
+      value: "FILE",
+      description: "JSON file to write; evaluation.json in the checkpoint by default",
+    },
+    resamples: {
+      type: "integer",
+      minimum: 0,
+      default: 100,
+      description: "Resamples behind the 95 % intervals; 0 for no intervals",
+    },
+    bank: {
+      type: "string",
+      value: "FILE",
+      description:
+        "Bank whose encoder measures, and which guides the model; that of the run when " +
+        "left out",
+    },
+    onnx: ONNX_FILE,
+    config: {
+      type: "string",
+      value: "FILE",
+      description: "Without --checkpoint: YAML configuration whose sections data and bank count",
+    },
+    data: {
+      type: "string",
+      value: "DIR",
+      description: "Folder of the training images, in place of the configured data",
+    },
+    sampler: {
+      type: "string",
+      value: "NAME",
+      choices: ["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"],
+      description: "Sampler; that of the run's configuration when left out",
+    },
+    steps: { type: "integer", minimum: 1, description: "Steps from noise to data" },
+    seed: {
+      type: "integer",
+      minimum: 0,
+      description: "Seed of the noise, of the choice of snippets or labels, and of the intervals",
+    },
+    set: SET,
+    json: JSON_LINES,
+  },
+  examples: [
+    {
+      command: "deno task evaluate --checkpoint runs/emoji --count 1000 --copies copies.png",
+      description: "Measure a model in the space of its bank's encoder, and look for copies.",
+    },
+    {
+      command: "deno task evaluate --checkpoint runs/imagenet --count 50000 " +
+        "--inception inception.onnx --reference VIRTUAL_imagenet256_labeled.npz",
+      description: "Measure FID, sFID, Inception score, precision and recall as ADM does.",
+    },
+    {
+      command: "deno task evaluate --checkpoint runs/emoji --out samples.npz",
+      description: "Write samples that the official tools can measure as well.",
+    },
+    {
+      command: "deno task evaluate --samples generated --reference photos --report result.json",
+      description: "Compare two folders of images, whatever made them.",
+    },
+  ],
+} as const satisfies CommandDefinition;
 
 /** `deno task verify`: compares this project with recordings of the official code. */
 export const VERIFY_COMMAND = {
@@ -496,6 +767,149 @@ export const VERIFY_COMMAND = {
     {
       command: "deno task verify goldens/*.safetensors --summary",
       description: "See the largest error of many files.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
+/** `deno task claims`: tests the claims of the paper. */
+export const CLAIMS_COMMAND = {
+  name: "deno task claims",
+  summary:
+    "Tests the claims of the paper on the built-in emoji: tables, plots and a verdict for each.",
+  positionals: [{
+    name: "claim",
+    multiple: true,
+    description: "Claims a to g; all when left out",
+  }],
+  options: {
+    scale: {
+      type: "string",
+      choices: ["tiny", "laptop", "gpu"],
+      default: "tiny",
+      description: "How much is trained and drawn: for two CPU cores, a laptop's GPU, a large GPU",
+    },
+    plan: {
+      type: "boolean",
+      description: "Say what there is to do and how long it takes, and end",
+    },
+    seed: {
+      type: "integer",
+      minimum: 0,
+      default: 0,
+      description: "Seed of the held-out images, the weights, the noises and the resamplings",
+    },
+    out: {
+      type: "string",
+      value: "DIR",
+      default: "claims",
+      description: "Folder of README.md with all verdicts, and of results with a page for each",
+    },
+    runs: {
+      type: "string",
+      value: "DIR",
+      default: "runs/claims",
+      description: "Folder of models and samples, which are kept; delete it to begin anew",
+    },
+    json: JSON_LINES,
+  },
+  examples: [
+    {
+      command: "deno task claims",
+      description: "Test all; after a kill, the same command goes on where it ended.",
+    },
+    { command: "deno task claims d", description: "Test one; models that are kept are used." },
+    {
+      command: "deno task claims a b --scale gpu --plan",
+      description: "See what a larger test would take.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
+/** `deno task bench`: measures this project on the user's adapter. */
+export const BENCH_COMMAND = {
+  name: "deno task bench",
+  summary:
+    "Measures what the adapter can do at best, and how near ops and whole steps come to it. " +
+    "Takes some minutes.",
+  options: {
+    only: {
+      type: "string",
+      multiple: true,
+      choices: ["matmul", "ops", "steps", "memory"],
+      description: "Measure these parts alone; the ceilings are always measured",
+    },
+    compare: {
+      type: "string",
+      value: "FILE",
+      description: "Show the times beside those of an earlier --json, what got slowest first",
+    },
+    out: {
+      type: "string",
+      value: "FILE",
+      description: "Draw the ops under the ceilings as SVG: a roofline",
+    },
+    markdown: { type: "boolean", description: "Print the tables in Markdown" },
+    json: { type: "boolean", description: "Print all measurements as one JSON object" },
+  },
+  examples: [
+    { command: "deno task bench", description: "Measure everything on a quiet machine." },
+    {
+      command: "deno task bench --only matmul --only steps --json > before.json",
+      description: "Keep the times of two parts.",
+    },
+    {
+      command: "deno task bench --only matmul --only steps --compare before.json",
+      description: "See what a change made of them.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
+/** `deno task bench:growth`: measures how steps grow. */
+export const GROWTH_COMMAND = {
+  name: "deno task bench:growth",
+  summary: "Measures how the time of a training step grows with batch, tokens, width, depth and " +
+    "bank, each varied alone. Takes some minutes.",
+  options: {
+    only: {
+      type: "string",
+      multiple: true,
+      choices: ["batch", "tokens", "width", "depth", "bank", "dispatches"],
+      description: "Measure these series alone",
+    },
+    markdown: { type: "boolean", description: "Print the tables in Markdown" },
+    json: { type: "boolean", description: "Print all measurements as one JSON object" },
+  },
+  examples: [
+    {
+      command: "deno task bench:growth --only tokens",
+      description: "See what longer sequences cost.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
+/** `deno task tune`: finds the fastest kernels for a model on the user's adapter. */
+export const TUNE_COMMAND = {
+  name: "deno task tune",
+  summary: "Times the kernels that can compute a model's products, norms and attention on this " +
+    "adapter, and keeps the fastest for later runs of any command.",
+  positionals: [{
+    name: "config",
+    description: "YAML configuration of the model; configs/emoji_tiny.yaml when left out",
+  }],
+  options: {
+    set: SET,
+    out: {
+      type: "string",
+      value: "FILE",
+      description: "File to keep them in; tuning.json in the user's cache folder when left out",
+    },
+    json: { type: "boolean", description: "Print all times as one JSON object" },
+  },
+  examples: [
+    { command: "deno task tune", description: "Tune for the built-in emoji model." },
+    {
+      command: "deno task tune configs/emoji.yaml -s train.batchSize=32",
+      description: "Tune for the sizes that a run with that batch has.",
     },
   ],
 } as const satisfies CommandDefinition;

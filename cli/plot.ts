@@ -20,12 +20,21 @@ type Panel = Extract<TopLevelSpec, { vconcat: unknown }>["vconcat"][number];
 
 const WIDTH = 640;
 const LOSS_COLOUR = "#4c78a8";
-const DISTANCE_COLOUR = "#e45756";
+const LEVEL_COLOUR = "#666666";
+/** Lines in place of dots, solid where the curves have pale bands, and names in full. */
+const LEGEND = {
+  symbolType: "stroke",
+  symbolSize: 300,
+  symbolOpacity: 1,
+  symbolStrokeWidth: 2,
+  labelLimit: 260,
+} as const;
+/** Dashes of the first, second, … style of {@linkcode plotCurves}. */
+const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
 
 /**
  * Draws the loss over the steps of a run, raw in pale and as a running mean in full, and gives the
- * SVG. Where records have a `frechet` value, a second panel below shows that distance over the same
- * steps.
+ * SVG.
  *
  * @throws {RangeError} when no record has a finite `loss`.
  */
@@ -37,22 +46,41 @@ export async function plotLoss(
   // A logarithmic axis has no place for step 0.
   const shown = logStep ? records.filter(({ step }) => step > 0) : records;
   const losses = shown.filter(({ loss }) => Number.isFinite(loss));
-  const distances = shown.filter(({ frechet }) => Number.isFinite(frechet));
   if (losses.length === 0) {
     throw new RangeError("Cannot plot the loss: no record has one, expected at least one");
   }
-  const steps = [...losses, ...distances].map(({ step }) => step);
-  const x = stepAxis(steps, logStep);
-  const panels = [lossPanel(losses, x)];
-  if (distances.length > 0) panels.push(distancePanel(distances, x));
+  const x = stepAxis(losses.map(({ step }) => step), logStep);
   const spec: TopLevelSpec = {
     ...(title === undefined ? {} : { title }),
     background: "white",
     padding: 12,
-    vconcat: panels,
+    vconcat: [lossPanel(losses, x)],
     config: { axis: { titleFontSize: 12, labelFontSize: 11 }, font: "sans-serif" },
   };
   return await drawSvg(spec);
+}
+
+/**
+ * Draws the Fréchet distance of samples over the steps of a run, from the records that have a
+ * `frechet` value, and gives the SVG. A line shows the last `frechetHeldOut`: what images that
+ * training never saw have, as near as samples need to come.
+ *
+ * @throws {RangeError} when no record has a finite `frechet`.
+ */
+export async function plotEvaluation(records: readonly RunRecord[]): Promise<string> {
+  const measured = records.filter(({ frechet }) => Number.isFinite(frechet));
+  const heldOut = measured.at(-1)?.["frechetHeldOut"];
+  return await plotCurves([{
+    xTitle: "optimizer steps",
+    // Of few measurements each step is named.
+    ...(measured.length <= 10 && { xValues: measured.map(({ step }) => step) }),
+    yTitle: ["Fréchet distance of samples to the", "training images (encoder space)"],
+    curves: [{
+      name: "samples",
+      points: measured.map(({ step, frechet }) => ({ x: step, y: Number(frechet) })),
+    }],
+    levels: typeof heldOut === "number" ? [{ name: "held-out images", y: heldOut }] : [],
+  }]);
 }
 
 /**
@@ -117,7 +145,8 @@ export async function plotMap(points: readonly PlotPoint[]): Promise<string> {
     throw new RangeError("Cannot plot a map: there are no points, expected at least one");
   }
   const shown = withFewClasses(points);
-  const coloured = shown.some(({ className }) => className !== "");
+  const classes = new Set(shown.map(({ className }) => className));
+  const coloured = classes.size > 1 || !classes.has("");
   return await drawSvg({
     background: "white",
     padding: 12,
@@ -133,11 +162,141 @@ export async function plotMap(points: readonly PlotPoint[]): Promise<string> {
           field: "className",
           type: "nominal",
           title: "class",
-          scale: { scheme: "tableau20" },
+          scale: { scheme: classes.size > 10 ? "tableau20" : "tableau10" },
         }
         : { value: LOSS_COLOUR },
     },
   });
+}
+
+/** A point of a curve, and the interval that it lies in. */
+export interface CurvePoint {
+  /** Horizontal coordinate. */
+  readonly x: number;
+  /** Vertical coordinate; a point without a finite one is left out. */
+  readonly y: number;
+  /** Lower end of the interval; no band where it is left out. */
+  readonly low?: number;
+  /** Upper end of the interval. */
+  readonly high?: number;
+}
+
+/** A named line through points. */
+export interface Curve {
+  /** What the colour stands for. */
+  readonly name: string;
+  /** What the dashes stand for, where lines of one colour differ. */
+  readonly style?: string;
+  /** The points, in order. */
+  readonly points: readonly CurvePoint[];
+}
+
+/** Curves over one pair of axes. */
+export interface CurvePanel {
+  /** Title of the horizontal axis. */
+  readonly xTitle: string;
+  /** Title of the vertical axis; one line each. */
+  readonly yTitle: string | readonly string[];
+  /** Logarithmic horizontal axis. */
+  readonly logX?: boolean;
+  /** Values that the horizontal axis names; chosen by the library when left out. */
+  readonly xValues?: readonly number[];
+  /** Begin the vertical axis at zero. Default `true`. */
+  readonly zero?: boolean;
+  /** Mark the points; for few of them. Default `true`. */
+  readonly marked?: boolean;
+  /** The curves. */
+  readonly curves: readonly Curve[];
+  /** Horizontal lines to compare with. */
+  readonly levels?: readonly { readonly name: string; readonly y: number }[];
+}
+
+/**
+ * Draws curves with their intervals as bands, one panel under the other, and gives the SVG.
+ *
+ * @throws {RangeError} when a panel has no point with finite coordinates.
+ */
+export async function plotCurves(panels: readonly CurvePanel[]): Promise<string> {
+  return await drawSvg({
+    background: "white",
+    padding: 12,
+    vconcat: panels.map(curvePanel),
+    resolve: { scale: { color: "independent", strokeDash: "independent" } },
+    config: { axis: { titleFontSize: 12, labelFontSize: 11 }, font: "sans-serif" },
+  });
+}
+
+function curvePanel(panel: CurvePanel): Panel {
+  const { curves, levels = [], logX = false, xValues, zero = true, marked = true } = panel;
+  const values = curves.flatMap(({ name, style = "", points }) =>
+    points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y))
+      .map((point) => ({ ...point, name, style }))
+  );
+  if (values.length === 0) {
+    throw new RangeError("Cannot plot curves: they have no finite point, expected at least one");
+  }
+  const styles = [...new Set(curves.map(({ style = "" }) => style))];
+  const names = [...new Set(curves.map(({ name }) => name))];
+  const x = {
+    field: "x",
+    type: "quantitative" as const,
+    title: panel.xTitle,
+    axis: { grid: true, ...(xValues && { values: [...xValues] }) },
+    scale: { type: logX ? "log" as const : "linear" as const, nice: false },
+  };
+  const y = {
+    field: "y",
+    type: "quantitative" as const,
+    title: typeof panel.yTitle === "string" ? panel.yTitle : [...panel.yTitle],
+    scale: { zero },
+  };
+  const color = {
+    field: "name",
+    type: "nominal" as const,
+    title: null,
+    scale: { domain: names, scheme: "tableau10" as const },
+    legend: names.length > 1 ? LEGEND : null,
+  };
+  const strokeDash = {
+    field: "style",
+    type: "nominal" as const,
+    title: null,
+    scale: { domain: styles, range: DASHES.slice(0, styles.length) },
+    legend: styles.length > 1 ? { ...LEGEND, symbolStrokeColor: LEVEL_COLOUR } : null,
+  };
+  const banded = values.filter(({ low, high }) => Number.isFinite(low) && Number.isFinite(high));
+  return {
+    width: WIDTH,
+    height: 280,
+    layer: [
+      {
+        data: { values: banded },
+        mark: { type: "area", opacity: 0.15 },
+        encoding: {
+          x,
+          y: { ...y, field: "low" },
+          y2: { field: "high" },
+          color,
+          detail: strokeDash,
+        },
+      },
+      {
+        data: { values },
+        mark: { type: "line", strokeWidth: 2, ...(marked && { point: { size: 36 } }) },
+        encoding: { x, y, color, strokeDash },
+      },
+      {
+        data: { values: [...levels] },
+        mark: { type: "rule", color: LEVEL_COLOUR, strokeDash: [2, 2] },
+        encoding: { y },
+      },
+      {
+        data: { values: [...levels] },
+        mark: { type: "text", align: "right", baseline: "bottom", dx: -4, color: LEVEL_COLOUR },
+        encoding: { x: { value: WIDTH }, y, text: { field: "name" } },
+      },
+    ],
+  };
 }
 
 function withFewClasses(points: readonly PlotPoint[]): PlotPoint[] {
@@ -150,6 +309,157 @@ function withFewClasses(points: readonly PlotPoint[]): PlotPoint[] {
   return points.map((point) =>
     kept.has(point.className) ? point : { ...point, className: "other classes" }
   );
+}
+
+/** A measured op under the ceilings of an adapter; see {@linkcode plotRoofline}. */
+export interface RooflinePoint {
+  /** Label beside the point; points without one are only drawn. */
+  readonly label: string;
+  /** Kind, which gives the colour. */
+  readonly kind: string;
+  /** Floating-point operations for each byte that has to be moved. */
+  readonly intensity: number;
+  /** Speed in GFLOP/s. */
+  readonly gigaflops: number;
+}
+
+/** What bounds all points of {@linkcode plotRoofline}. */
+export interface Roof {
+  /** Most GFLOP/s. */
+  readonly gigaflops: number;
+  /** Most GB/s. */
+  readonly gigabytes: number;
+}
+
+/**
+ * Draws measured ops under what an adapter allows, the roofline of Williams, Waterman and Patterson
+ * (2009), and gives the SVG: speed over operations for each byte, both logarithmic, below the lesser
+ * of the arithmetic and the memory ceiling.
+ *
+ * @throws {RangeError} when no point has an intensity and a speed above 0.
+ */
+export async function plotRoofline(
+  points: readonly RooflinePoint[],
+  roof: Roof,
+): Promise<string> {
+  const shown = points.filter(({ intensity, gigaflops }) => intensity > 0 && gigaflops > 0);
+  if (shown.length === 0) {
+    throw new RangeError("Cannot plot a roofline: no point has a speed, expected at least one");
+  }
+  const ridge = roof.gigaflops / roof.gigabytes;
+  const intensities = shown.map(({ intensity }) => intensity);
+  const least = Math.min(ridge, ...intensities) / 2;
+  const most = Math.max(ridge, ...intensities) * 4;
+  const x = {
+    field: "intensity",
+    type: "quantitative" as const,
+    title: "operations for each byte that has to be moved",
+    scale: { type: "log" as const, domain: [least, most], nice: false },
+    axis: { format: "~g", grid: false },
+  };
+  const y = {
+    field: "gigaflops",
+    type: "quantitative" as const,
+    title: "GFLOP/s",
+    scale: {
+      type: "log" as const,
+      domain: [
+        Math.min(least * roof.gigabytes, ...shown.map(({ gigaflops }) => gigaflops)) / 2,
+        roof.gigaflops * 2,
+      ],
+      nice: false,
+    },
+    axis: { format: "~g", grid: false },
+  };
+  const color = {
+    field: "kind",
+    type: "nominal" as const,
+    title: null,
+    legend: { orient: "bottom-right" as const, offset: 12 },
+    scale: { range: [LOSS_COLOUR, "#e45756", "#54a24b", "#b279a2"] },
+  };
+  const corners = [
+    { intensity: least, gigaflops: least * roof.gigabytes },
+    { intensity: ridge, gigaflops: roof.gigaflops },
+    { intensity: most, gigaflops: roof.gigaflops },
+  ];
+  const ceilings = [
+    {
+      intensity: least * 1.1,
+      gigaflops: least * 1.1 * roof.gigabytes,
+      name: `copy kernel: ${roof.gigabytes.toPrecision(3)} GB/s`,
+    },
+    {
+      intensity: Math.sqrt(ridge * most),
+      gigaflops: roof.gigaflops,
+      name: `multiply-adds: ${roof.gigaflops.toPrecision(3)} GFLOP/s`,
+    },
+  ];
+  return await drawSvg({
+    background: "white",
+    padding: 12,
+    width: WIDTH + 160,
+    height: 480,
+    layer: [
+      {
+        data: { values: corners },
+        mark: { type: "line", color: "#888888", strokeWidth: 2 },
+        encoding: { x, y },
+      },
+      {
+        data: { values: ceilings.slice(0, 1) },
+        mark: { type: "text", align: "left", dx: 12, dy: 14, color: "#555555" },
+        encoding: { x, y, text: { field: "name" } },
+      },
+      {
+        data: { values: ceilings.slice(1) },
+        mark: { type: "text", align: "center", dy: -8, color: "#555555" },
+        encoding: { x, y, text: { field: "name" } },
+      },
+      {
+        data: { values: [...shown] },
+        mark: { type: "circle", size: 50, opacity: 0.85 },
+        encoding: {
+          x,
+          y,
+          color,
+        },
+      },
+      {
+        data: { values: spreadLabels(shown, { x: x.scale.domain, y: y.scale.domain }) },
+        mark: { type: "text", align: "left", dx: 7, fontSize: 10 },
+        encoding: {
+          x,
+          y: { ...y, field: "labelAt" },
+          color,
+          text: { field: "label" },
+        },
+      },
+    ],
+  });
+}
+
+/** Moves labels up or down by as few lines as keep them apart, inside of the panel. */
+function spreadLabels(
+  points: readonly RooflinePoint[],
+  { x: [left, right], y: [bottom, top] }: { x: readonly number[]; y: readonly number[] },
+): (RooflinePoint & { labelAt: number })[] {
+  const line = Math.log(top! / bottom!) / 36, letter = Math.log(right! / left!) / 130;
+  const placed: { x: number; y: number; end: number }[] = [];
+  return points.filter(({ label }) => label !== "").map((point) => {
+    const x = Math.log(point.intensity), end = x + point.label.length * letter;
+    let y = Math.log(point.gigaflops);
+    for (let tries = 1; tries < 40; tries++) {
+      const inside = y > Math.log(bottom!) && y < Math.log(top!);
+      const free = placed.every((other) =>
+        end < other.x || x > other.end || Math.abs(other.y - y) >= line
+      );
+      if (inside && free) break;
+      y = Math.log(point.gigaflops) + line * (tries % 2 ? (tries + 1) / 2 : -tries / 2);
+    }
+    placed.push({ x, y, end });
+    return { ...point, labelAt: Math.exp(y) };
+  });
 }
 
 async function drawSvg(spec: TopLevelSpec): Promise<string> {
@@ -208,24 +518,6 @@ function lossAxis(field: string) {
     type: "quantitative" as const,
     title: "training loss (mean squared error)",
     scale: { zero: false },
-  };
-}
-
-function distancePanel(distances: readonly RunRecord[], x: ReturnType<typeof stepAxis>): Panel {
-  return {
-    width: WIDTH,
-    height: 160,
-    data: { values: [...distances] },
-    mark: { type: "line", color: DISTANCE_COLOUR, point: { color: DISTANCE_COLOUR } },
-    encoding: {
-      x,
-      y: {
-        field: "frechet",
-        type: "quantitative",
-        title: ["Fréchet distance", "(squared encoder units)"],
-        scale: { zero: true },
-      },
-    },
   };
 }
 

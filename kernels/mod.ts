@@ -26,6 +26,7 @@ export {
   Device,
   type DeviceOptions,
   type DispatchOptions,
+  type Precision,
   spreadWorkgroups,
 } from "./core/device.ts";
 export {
@@ -59,11 +60,21 @@ export {
 } from "./core/safetensors.ts";
 export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/tape.ts";
 export { type DType, type Shape, type Storage, Tensor } from "./core/tensor.ts";
+export {
+  type AskedVariant,
+  parseTuning,
+  shapeKey,
+  type Tuning,
+  type TuningTable,
+  type VariantQuestion,
+  type VariantShape,
+} from "./core/tuning.ts";
 
 export { add } from "./add/mod.ts";
 export { addRows } from "./add_rows/mod.ts";
 export { adamwInto, type AdamwOptions, type AdamwSlabs } from "./adamw/mod.ts";
 export { attention, type AttentionOptions } from "./attention/mod.ts";
+export { cast, castInto, type CastOptions, rounded } from "./cast/mod.ts";
 export { combine, combineInto, type Term } from "./combine/mod.ts";
 export { alignmentLoss, cosineLoss, type CosineOptions } from "./cosine_loss/mod.ts";
 export { gatherRows, gatherRowsOfParts } from "./embed_rows/mod.ts";
@@ -81,6 +92,7 @@ export {
   type RmsNormOptions,
 } from "./layer_norm/mod.ts";
 export { columnSum, linear } from "./linear/mod.ts";
+export { type LossScaleOptions, type LossScaleState, updateLossScale } from "./loss_scale/mod.ts";
 export {
   maskSnippets,
   type MaskSnippetsOptions,
@@ -93,6 +105,7 @@ export { scaleBy } from "./multiply/mod.ts";
 export { patchify, unpatchify, type UnpatchifyOptions } from "./patchify/mod.ts";
 export { qkNorm, type QkNormOptions } from "./qk_norm/mod.ts";
 export { randomNormal } from "./random_normal/mod.ts";
+export { padBasis, reconstruct, type ReconstructOptions } from "./reconstruct/mod.ts";
 export { resample, type ResampleOptions } from "./resample/mod.ts";
 export {
   composeTransforms,
@@ -105,11 +118,12 @@ export {
   type Window,
 } from "./resample/transforms.ts";
 export { rope, type RopeOptions } from "./rope/mod.ts";
+export { rowSquares, type RowSquaresOptions } from "./row_squares/mod.ts";
 export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
-export { type TopK, topK } from "./top_k/mod.ts";
+export { type TopK, topK, type TopKOptions } from "./top_k/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
-export type { BufferPool, Pooled } from "./core/buffer_pool.ts";
+export type { BufferPool, Pooled, StagingFormat } from "./core/buffer_pool.ts";
 export type { Dispatch, Recorder, TimeDispatch, WriteParams } from "./core/recorder.ts";
 export type { StoredType } from "./core/stored_numbers.ts";
 export type { MatmulSize } from "./matmul/variants.ts";

@@ -102,6 +102,8 @@ interface Op {
   readonly inputs: readonly string[];
   /** The one of them whose gradient takes over the buffer of the output's (a residual stream). */
   readonly passes?: string;
+  /** No op needs the output to differentiate: it is gone once the next op has read it. */
+  readonly passing?: boolean;
   /** What is kept beside the output: statistics of rows, inputs that need no gradient. */
   readonly kept?: number;
   /** Ops that run again in the backward pass and keep nothing before; the last has this output. */
@@ -125,7 +127,7 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
   const vector = batch * width, stream = vector * tokens;
   const snippet = "classes" in condition ? batch : batch * condition.snippetDim;
   const ops: Op[] = [
-    { output: "patches", elements: stream, inputs: [], kept: images },
+    { output: "patches", elements: stream, inputs: [], passing: true, kept: images },
     { output: "time.0", elements: vector, inputs: [], kept: 256 * batch },
     { output: "time.1", elements: vector, inputs: ["time.0"] },
     { output: "time", elements: vector, inputs: ["time.1"] },
@@ -148,7 +150,7 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
       inputs: [`stream.${depth}`, "shifts"],
       kept: 2 * batch * tokens,
     },
-    { output: "values", elements: batch * tokens * outputs, inputs: ["normed"] },
+    { output: "values", elements: batch * tokens * outputs, inputs: ["normed"], passing: true },
     { output: "images", elements: images, inputs: ["values"] },
     { output: "loss", elements: batch, inputs: ["images"] },
   );
@@ -185,11 +187,13 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
   const chunks = options.noShift ? 4 : 6;
   const modulation = push("shifts", { elements: batch * chunks * width, inputs: ["activated"] });
   const first = push("norm1", { elements: stream, inputs: [start, modulation], kept: 2 * rows });
-  let qkv = push("qkv", { elements: 3 * stream, inputs: [first] });
-  if (options.qkNorm) {
-    qkv = push("qk_norm", { elements: 3 * stream, inputs: [qkv], kept: 4 * rows * heads });
+  const { qkNorm = false, rope = false } = options;
+  let qkv = push("qkv", { elements: 3 * stream, inputs: [first], passing: rope && !qkNorm });
+  if (qkNorm) {
+    const kept = 4 * rows * heads;
+    qkv = push("qk_norm", { elements: 3 * stream, inputs: [qkv], passing: rope, kept });
   }
-  if (options.rope) qkv = push("rope", { elements: 3 * stream, inputs: [qkv] });
+  if (rope) qkv = push("rope", { elements: 3 * stream, inputs: [qkv] });
   const heard = push("attention", { elements: stream, inputs: [qkv], kept: rows * heads });
   const attended = push("proj", { elements: stream, inputs: [heard] });
   const middle = push("middle", {
@@ -212,7 +216,11 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
 }
 
 function keptBy(ops: readonly Op[]): number {
-  return ops.reduce((sum, { elements, kept = 0 }) => sum + elements + kept, 0);
+  return ops.reduce((sum, op) => sum + keptByOp(op), 0);
+}
+
+function keptByOp({ elements, passing = false, kept = 0 }: Op): number {
+  return kept + (passing ? 0 : elements);
 }
 
 /** Goes through the ops backwards as the tape does; returns the most elements held at once. */
@@ -228,7 +236,8 @@ function peakElements(ops: readonly Op[]): number {
     peak = Math.max(peak, live);
   };
   const propagate = (reversed: readonly Op[]): void => {
-    for (const { elements, inputs, passes, kept = 0, again } of reversed) {
+    for (const op of reversed) {
+      const { elements, inputs, passes, again } = op;
       if (again) {
         hold(keptBy(again));
         propagate(again.toReversed());
@@ -242,7 +251,7 @@ function peakElements(ops: readonly Op[]): number {
         }
         if (!passed) live -= elements;
       }
-      live -= elements + kept;
+      live -= keptByOp(op);
     }
   };
   const last = ops.at(-1)!;

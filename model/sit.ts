@@ -92,6 +92,11 @@ export interface SiTOutput {
  * SiT (Ma et al. 2024), with the switches that make it LightningDiT (Yao and Wang 2025), guided by
  * labels or by snippets of a memory bank (GMem). Parameters have the official names.
  *
+ * Within `device.withPrecision("f16", …)` the affine layers of attention, feed-forward layers and
+ * projector round their operands. The rest stays f32: embeddings and modulations have one row an
+ * image, so there is nothing to gain, and they reach every token; patches and last layer are the
+ * image itself, where rounding shows at once; norms and softmax need the range.
+ *
  * @example
  * ```ts
  * import { Device, ParameterStore, SiT } from "@gmem/gmem";
@@ -188,7 +193,28 @@ export class SiT {
     condition: Tensor,
     options: { observe?: Observe; recompute?: boolean } = {},
   ): Tensor {
-    return this.device.scope(() => this.#run({ x, t, condition, ...options }).output);
+    return this.device.scope(() =>
+      this.#run({ x, t, embedded: this.embed(condition, options), ...options }).output
+    );
+  }
+
+  /**
+   * The vectors [B, D] that stand for labels u32 [B] or snippets [B, d] inside the network: for
+   * {@linkcode SiT.forwardEmbedded}, which a sampler calls many times on the same condition.
+   */
+  embed(condition: Tensor, options: { observe?: Observe } = {}): Tensor {
+    const { device } = this;
+    const embedded = device.withPrecision(
+      "f32",
+      () => device.scope(() => this.#condition.forward(condition)),
+    );
+    options.observe?.("condition", embedded);
+    return embedded;
+  }
+
+  /** As {@linkcode SiT.forward}, with the condition as the vectors [B, D] of {@linkcode SiT.embed}. */
+  forwardEmbedded(x: Tensor, t: Tensor, embedded: Tensor): Tensor {
+    return this.device.scope(() => this.#run({ x, t, embedded }).output);
   }
 
   /** As {@linkcode SiT.forward}, with the projected tokens for the alignment loss (REPA). */
@@ -202,16 +228,17 @@ export class SiT {
       throw new TypeError("Cannot project tokens: the model has no projector");
     }
     return this.device.scope(() => {
-      const { output, tapped } = this.#run({ x, t, condition, ...options });
+      const embedded = this.embed(condition, options);
+      const { output, tapped } = this.#run({ x, t, embedded, ...options });
       return { output, projection: forwardSiluMlp(this.#projector, tapped!) };
     });
   }
 
   #run(
-    { x, t, condition, observe, recompute = false }: {
+    { x, t, embedded, observe, recompute = false }: {
       x: Tensor;
       t: Tensor;
-      condition: Tensor;
+      embedded: Tensor;
       observe?: Observe;
       recompute?: boolean;
     },
@@ -229,13 +256,13 @@ export class SiT {
       );
     }
     const { device } = this;
-    const patches = this.#patches.forward(x);
-    observe?.("x_embedder", patches);
-    const time = this.#time.forward(t);
-    observe?.("t_embedder", time);
-    const embedded = this.#condition.forward(condition);
-    observe?.("condition", embedded);
-    const activated = silu(add(time, embedded));
+    const { patches, activated } = device.withPrecision("f32", () => {
+      const patches = this.#patches.forward(x);
+      observe?.("x_embedder", patches);
+      const time = this.#time.forward(t);
+      observe?.("t_embedder", time);
+      return { patches, activated: silu(add(time, embedded)) };
+    });
     let tokens = addRows(patches, this.#positions), tapped: Tensor | undefined;
     for (const [i, block] of this.#blocks.entries()) {
       const inputs = tokens;
@@ -249,7 +276,7 @@ export class SiT {
       observe?.(`blocks.${i}`, tokens);
       if (projector?.depth === i + 1) tapped = tokens;
     }
-    const values = this.#final.forward(tokens, activated);
+    const values = device.withPrecision("f32", () => this.#final.forward(tokens, activated));
     observe?.("final_layer", values);
     return { output: unpatchify(values, { patch, channels }), tapped };
   }

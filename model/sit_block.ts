@@ -72,9 +72,9 @@ export class SiTBlock {
   /** x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, D]. */
   forward(x: Tensor, condition: Tensor, options: { observe?: Observe | undefined } = {}): Tensor {
     const { observe } = options;
-    const norm = this.#norms ? "rms" : "layer";
-    return x.device.scope(() => {
-      const modulation = this.#modulation.forward(condition);
+    const norm = this.#norms ? "rms" : "layer", { device } = x;
+    return device.scope(() => {
+      const modulation = device.withPrecision("f32", () => this.#modulation.forward(condition));
       const { attention, mlp } = this.#layout;
       const attended = this.#attention.forward(
         modulate(x, modulation, { ...attention, norm, weight: this.#norms?.first }),

@@ -58,14 +58,35 @@ export interface Drawn {
   readonly evaluations: number;
 }
 
-/** A model at a fixed condition as a {@linkcode Network}. */
-export function conditionedNetwork(model: SiT, condition: Tensor): Network {
+/**
+ * A model at a fixed condition as a {@linkcode Network}. The condition comes as the vectors [B, D] of
+ * `model.embed`, so that it is embedded once for all evaluations; the caller owns them.
+ */
+export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
   return (x, t) =>
     x.device.scope(() => {
       const times = x.device.empty([x.shape[0]!]);
       fill(times, t);
-      return model.forward(x, times, condition);
+      return model.forwardEmbedded(x, times, embedded);
     });
+}
+
+/**
+ * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
+ * half under the first condition. `embedded` holds the vectors of both, [2 B, D].
+ */
+export function pairedNetwork(model: SiT, embedded: Tensor): Network {
+  const network = conditionedNetwork(model, embedded);
+  return (x, t) => x.device.scope(() => network(stack(x, x), t));
+}
+
+/** Two tensors of the same shape one after the other: [B, …] twice to [2 B, …]. */
+export function stack(first: Tensor, second: Tensor): Tensor {
+  const { device, shape: [batch = 0, ...rest], dtype } = first;
+  const out = device.empty([2 * batch, ...rest], { dtype });
+  device.copy(first, out, { first: 0 });
+  device.copy(second, out, { first: first.elements });
+  return out;
 }
 
 /**
@@ -104,48 +125,59 @@ export function draw(options: DrawOptions): Drawn {
 /** As {@linkcode draw} with any sampler, the adaptive `dopri5` included. */
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
   if (options.config.sampler !== "dopri5") return draw(options);
-  const { network, evaluations, nothing } = guidedNetwork(options);
-  using noise = startingNoise(options);
-  using _ = nothing;
-  const grid = times(options);
-  const images = await sampleDopri5(network, noise, {
-    ...resolvePath(options),
-    times: [grid[0]!, grid.at(-1)!],
-  });
-  return { images, evaluations: evaluations() };
+  const { network, evaluations, embedded } = guidedNetwork(options);
+  try {
+    using noise = startingNoise(options);
+    const grid = times(options);
+    const images = await sampleDopri5(network, noise, {
+      ...resolvePath(options),
+      times: [grid[0]!, grid.at(-1)!],
+    });
+    return { images, evaluations: evaluations() };
+  } finally {
+    for (const vectors of embedded) vectors.dispose();
+  }
 }
 
 interface GuidedNetwork {
   /** What the sampler integrates. */
   readonly network: Network;
-  /** How often the model ran for it so far. */
+  /** Evaluations for each image so far. */
   readonly evaluations: () => number;
-  /** The null condition, if there is guidance. */
-  readonly nothing?: Tensor;
+  /** The embedded conditions that the network reads. */
+  readonly embedded: readonly Tensor[];
 }
 
 function guidedNetwork(options: DrawOptions): GuidedNetwork {
   const { model, condition, config: { guidance } } = options;
-  const conditional = countEvaluations(conditionedNetwork(model, condition));
-  if (guidance.scale === 1) {
-    return { network: conditional, evaluations: () => conditional.evaluations };
-  }
   const { device } = model;
-  const nothing = "classes" in model.options.condition
-    ? device.tensor(
-      new Uint32Array(condition.elements).fill(model.options.condition.classes),
-      condition.shape,
-    )
-    : device.tensor(new Float32Array(condition.elements), condition.shape);
-  const unconditional = countEvaluations(conditionedNetwork(model, nothing));
+  const embedded = model.embed(condition);
+  const conditional = countEvaluations(conditionedNetwork(model, embedded));
+  if (guidance.scale === 1) {
+    return {
+      network: conditional,
+      evaluations: () => conditional.evaluations,
+      embedded: [embedded],
+    };
+  }
+  const pair = device.scope(() => {
+    const nothing = "classes" in model.options.condition
+      ? device.tensor(
+        new Uint32Array(condition.elements).fill(model.options.condition.classes),
+        condition.shape,
+      )
+      : device.tensor(new Float32Array(condition.elements), condition.shape);
+    return stack(embedded, model.embed(nothing));
+  });
+  const both = countEvaluations(pairedNetwork(model, pair));
   return {
-    network: guided(conditional, unconditional, {
+    network: guided(conditional, both, {
       scale: guidance.scale,
       interval: guidance.interval,
       channels: guidance.channels === "all" ? "all" : 3,
     }),
-    evaluations: () => conditional.evaluations + unconditional.evaluations,
-    nothing,
+    evaluations: () => conditional.evaluations + 2 * both.evaluations,
+    embedded: [embedded, pair],
   };
 }
 

@@ -51,33 +51,29 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  * the unconditional u, both of states [B, C, H, W].
  *
  * Outside of the interval, and where the scale is 1, it is the conditional network alone: one
- * evaluation in place of two.
+ * evaluation of B images in place of one of 2 B.
  *
  * @param conditional The network under the condition that is wanted.
- * @param unconditional The network under the null class or the empty snippet.
+ * @param both The network under the condition and then under the null class or the empty snippet, as
+ * one batch: states [B, C, H, W] to predictions [2 B, C, H, W].
  * @param options Scale, interval and channels.
  *
  * @example
  * ```ts ignore
  * const network = guided(
- *   (x, t) => model.forward(x, times(t), snippets),
- *   (x, t) => model.forward(x, times(t), nothing),
+ *   conditionedNetwork(model, model.embed(snippets)),
+ *   pairedNetwork(model, [model.embed(snippets), model.embed(nothing)]),
  *   { scale: 1.5, interval: [0.11, 1] },
  * );
  * const images = sampleHeun(network, noise, { steps: 25 });
  * ```
  */
-export function guided(
-  conditional: Network,
-  unconditional: Network,
-  options: GuidedOptions,
-): Network {
+export function guided(conditional: Network, both: Network, options: GuidedOptions): Network {
   const { scale, interval = FULL_INTERVAL, channels = "all" } = options;
   if (scale === 1) return conditional;
   return (x, t) => {
-    const prediction = conditional(x, t);
-    if (!guidanceActive(t, interval)) return prediction;
-    const first = channels === "all" ? channels : Math.min(channels, prediction.shape[1] ?? 0);
-    return guide(prediction, unconditional(x, t), { scale, channels: first });
+    if (!guidanceActive(t, interval)) return conditional(x, t);
+    const first = channels === "all" ? channels : Math.min(channels, x.shape[1] ?? 0);
+    return guide(both(x, t), { scale, channels: first });
   };
 }

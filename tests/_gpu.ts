@@ -27,6 +27,21 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device | 
   }
 }
 
+/** The names of the kernels that `record` dispatches, in order. */
+export function dispatchesOf(device: Device, record: () => void): string[] {
+  const names: string[] = [], dispatch = device.dispatch;
+  device.dispatch = (kernel, options) => {
+    names.push(kernel.name);
+    dispatch.call(device, kernel, options);
+  };
+  try {
+    record();
+  } finally {
+    device.dispatch = dispatch;
+  }
+  return names;
+}
+
 /** A test on the shared device that also fails on any GPU error and on leaked tensors. */
 export function gpuTest(name: string, run: (device: Device) => void | Promise<void>): void {
   Deno.test({

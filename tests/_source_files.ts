@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 const ROOT = new URL("../", import.meta.url);
-const NOT_OURS = /^(?:\.|node_modules$|runs$|claims$|coverage$)/;
+const NOT_OURS = /^(?:\.|node_modules$|runs$|coverage$)/;
 
 /** Paths of all TypeScript files relative to the project's root, sorted. */
 export function sourceFiles(folder = ""): string[] {

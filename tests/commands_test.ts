@@ -40,7 +40,10 @@ function inTemporary(name: string): string {
 }
 
 function trainSmall(directory: string, ...args: string[]): Promise<Finished> {
-  const settings = ["--set", `train.runDirectory=${directory}`, "--steps", "3", ...args];
+  const settings = [
+    ...["--set", `train.runDirectory=${directory}`, "--set", "train.evaluateEvery=2"],
+    ...["--steps", "3", ...args],
+  ];
   return runTask("train", [...SMALL_EMOJI, ...settings]);
 }
 
@@ -111,12 +114,15 @@ function writeImages(directory: string, options: { count: number; corrupt: numbe
 }
 
 Deno.test("every command explains itself with --help, with examples", async () => {
-  const commands: ["train" | "sample" | "bank" | "verify", ...string[]][] = [
+  const commands: [task: Parameters<typeof runTask>[0], ...words: string[]][] = [
     ["train"],
     ["sample"],
+    ["evaluate"],
     ["bank", "build"],
     ["bank", "inspect"],
+    ["bank", "transfer"],
     ["verify"],
+    ["claims"],
   ];
   await Promise.all(commands.map(async ([task, ...words]) => {
     const { code, stdout, stderr } = await runTask(task, [...words, "--help"]);
@@ -187,6 +193,9 @@ deviceTest(
       assert.deepEqual([width, height], [4 * 160 + 3 * 2, 2 * 160 + 2]);
     }
     assert.match(await Deno.readTextFile(join(directory, "loss.svg")), /^<svg/);
+    assert.deepEqual(lines.slice(0, 3).map(({ frechet }) => frechet > 0), [false, true, false]);
+    const evaluation = await Deno.readTextFile(join(directory, "evaluation.svg"));
+    assert.match(evaluation, />held-out images</);
     const report = JSON.parse(await Deno.readTextFile(join(directory, "report.json")));
     assert.deepEqual(lines[3].report, report);
     assert(Number.isFinite(report.cosine) && Number.isFinite(report.frechet.heldOut));
@@ -214,6 +223,13 @@ deviceTest("train --resume goes on as if it had not been interrupted", async () 
   }
   const log = await readRunLog(join(resumed, "log.jsonl"));
   assert.deepEqual(log.map(({ step }) => step), [1, 2, 3, 4, 5]);
+  // The curve goes on as well.
+  const distances = log.map(({ frechet }) => frechet);
+  assert.deepEqual(
+    (await readRunLog(join(whole, "log.jsonl"))).map(({ frechet }) => frechet),
+    distances,
+  );
+  assert.deepEqual(distances.map(Number.isFinite), [false, true, false, true, false]);
 });
 
 deviceTest("train saves at Ctrl-C and says how to go on", async () => {

@@ -35,7 +35,9 @@ function includesOf(source: string, without: readonly string[] = []): string[] {
   for (const [path, include] of INCLUDES) {
     if (without.includes(path)) continue;
     const names = functionsOf(include);
-    if (!names.some((name) => new RegExp(`\\b${name}\\(`).test(source))) continue;
+    if (!names.some((name) => new RegExp(`(?<!fn )\\b${name}\\(`).test(source))) continue;
+    // Of two includes with the same function either will do.
+    if (needed.some((other) => functionsOf(other).some((name) => names.includes(name)))) continue;
     for (const each of [...includesOf(include, [...without, path]), include]) {
       if (!needed.includes(each)) needed.push(each);
     }

@@ -96,7 +96,10 @@ export async function saveCheckpoint(
     const store = model.parameters;
     await saveStateDict(join(partial, "model.safetensors"), store);
     await saveStateDict(join(partial, "ema.safetensors"), store, { slabs: optimizer.averages });
-    await saveTensors(join(partial, "optimizer.safetensors"), optimizer.stateEntries());
+    await saveTensors(join(partial, "optimizer.safetensors"), [
+      ...optimizer.stateEntries(),
+      ...trainer.lossScaleEntries(),
+    ]);
     const state: CheckpointState = { format: 1, step, config };
     Deno.writeTextFileSync(join(partial, "state.json"), JSON.stringify(state, null, 2));
     removeDirectory(path);
@@ -126,6 +129,9 @@ export function loadCheckpoint(
   });
   withFile(join(path, "optimizer.safetensors"), (file) => {
     optimizer.loadState((key) => file.readFloat32(key));
+    const [first] = trainer.lossScaleEntries();
+    // A run that goes on in f16 after f32 has none yet.
+    if (first && file.has(first[0])) trainer.loadLossScale((key) => file.readFloat32(key));
   });
   trainer.step = state.step;
   return state;

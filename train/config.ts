@@ -66,10 +66,16 @@ export interface TrainConfig {
   readonly clip: number | null;
   /** Compute activations again in the backward pass: less memory, about a third more time. */
   readonly recompute: boolean;
+  /** What the operands of the blocks' matrix products are rounded to; all else stays f32. */
+  readonly precision: "f32" | "f16";
+  /** Steps without an overflow after which the loss scale of f16 doubles. */
+  readonly lossScaleInterval: number;
   /** Steps between two log lines. */
   readonly logEvery: number;
   /** Steps between two pictures of samples; null draws none. */
   readonly sampleEvery: number | null;
+  /** Steps between two measurements of the distance of samples to the data; null makes none. */
+  readonly evaluateEvery: number | null;
   /** Steps between two checkpoints; null writes the last one alone. */
   readonly checkpointEvery: number | null;
   /** Steps between two waits for the GPU, which bound the work in flight. */
@@ -180,9 +186,19 @@ const givenTrainSchema = z.strictObject({
     .describe(
       "Compute activations again in the backward pass: less memory, about a third more time",
     ),
+  precision: z.enum(["f32", "f16"]).default("f32")
+    .describe(
+      "What the operands of the blocks' matrix products are rounded to; all else stays f32",
+    ),
+  lossScaleInterval: z.int().min(1).default(2000)
+    .describe("Steps without an overflow after which the loss scale of f16 doubles"),
   logEvery: z.int().min(1).default(100).describe("Steps between two log lines"),
   sampleEvery: z.int().min(1).nullable().default(5000)
     .describe("Steps between two pictures of samples; null draws none"),
+  evaluateEvery: z.int().min(1).nullable().default(5000)
+    .describe(
+      "Steps between two measurements of the distance of samples to the data; null makes none",
+    ),
   checkpointEvery: z.int().min(1).nullable().default(5000)
     .describe("Steps between two checkpoints; null writes the last one alone"),
   syncEvery: z.int().min(1).default(10)
@@ -237,7 +253,7 @@ function configSchema(name: string): z.ZodType<Config> {
       });
     }
     const pixels = bank.resolution ** 2 * data.channels;
-    if (bank.path === null && bank.dim > pixels) {
+    if (bank.encoder === "pixel_pca" && bank.path === null && bank.dim > pixels) {
       context.addIssue({
         code: "custom",
         path: ["bank", "dim"],

@@ -5,10 +5,11 @@
  * @module
  */
 
+import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { loadEmoji } from "./datasets/emoji.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
+import { ImageSet } from "./datasets/image_set.ts";
 import { loadMnist } from "./datasets/mnist.ts";
 
 /** Images to train on and images kept apart. */
@@ -17,6 +18,8 @@ export interface LoadedData {
   readonly train: ImageSet;
   /** Images that training never sees; undefined when none are held out. */
   readonly heldOut: ImageSet | undefined;
+  /** Which of all images those to train on are, for files that have something for each of all. */
+  readonly places: Places;
 }
 
 /**
@@ -36,8 +39,24 @@ export async function loadData(
     );
   }
   const heldOut = config.heldOut < 1 ? Math.round(all.size * config.heldOut) : config.heldOut;
-  if (heldOut === 0) return { train: all, heldOut: undefined };
-  return all.split({ heldOut, seed: options.seed });
+  const split = { heldOut, seed: options.seed };
+  const numbers = numbered(all.size);
+  return {
+    ...(heldOut === 0 ? { train: all, heldOut: undefined } : all.split(split)),
+    places: {
+      indices: Uint32Array.from(
+        (heldOut === 0 ? numbers : numbers.split(split).train).names,
+        Number,
+      ),
+      of: all.size,
+    },
+  };
+}
+
+/** A set whose images are named by their numbers: a split of it says which images one of that size takes. */
+function numbered(size: number): ImageSet {
+  const names = Array.from({ length: size }, (_, i) => String(i));
+  return new ImageSet({ imageSize: 1, channels: 1, pixels: new Uint8Array(size), names });
 }
 
 async function loadImages(config: DataConfig, note: (line: string) => void): Promise<ImageSet> {

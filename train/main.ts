@@ -8,10 +8,11 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands.ts";
-import { plotLoss } from "../cli/plot.ts";
+import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
 import {
   findCheckpoint,
@@ -22,6 +23,8 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { type Config, configReference, resolveConfig } from "./config.ts";
+import type { ImageSet } from "./datasets/image_set.ts";
+import { Evaluation } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData } from "./load_data.ts";
 import { Preview } from "./preview.ts";
@@ -29,6 +32,9 @@ import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, type Run } from "./run.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
+
+/** Milliseconds without a sign of life. */
+const PATIENCE = 3000;
 
 /** The run's folder, once there is something in it to go on from. */
 let startedDirectory: string | undefined;
@@ -70,22 +76,29 @@ async function main(): Promise<void> {
   using device = await Device.open({
     allowFallback: config.device.allowCpuDriver,
     variants: config.device.variants,
+    ...tunedOptions(say),
   });
   say(`device  ${device.profile.label}`);
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");
   }
-  const { train, heldOut } = await loadData(config.data, { seed: config.train.seed, note: say });
+  const { train, heldOut, places } = await loadData(config.data, {
+    seed: config.train.seed,
+    note: say,
+  });
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
   await Deno.mkdir(directory, { recursive: true });
+  const encoding = watchEncoding({ json, say });
   using run = await buildRun({
     device,
     config,
     train,
+    places,
     runDirectory: directory,
     resume: resumed !== undefined,
     note: say,
-  });
+    onEncoded: encoding.advance,
+  }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
   if (init !== undefined) {
     initializeFrom(init, run, { reversed });
@@ -95,7 +108,7 @@ async function main(): Promise<void> {
     loadCheckpoint(resumed, run);
     say(`resume  ${resumed}, of ${config.train.steps} steps`);
   }
-  const result = await trainRun({ run, config, directory, json, say });
+  const result = await trainRun({ run, config, heldOut, directory, json, say });
   if (!result) return;
 
   if (run.bank && run.encoder) {
@@ -112,6 +125,25 @@ async function main(): Promise<void> {
   } else if (json) {
     console.log(JSON.stringify(result));
   }
+}
+
+/** Shows how far the bank of a run is, once that takes longer than one waits without a word. */
+function watchEncoding(
+  { json, say }: { json: boolean; say: (line: string) => void },
+): { advance(done: number, total: number): void; stop(): void } {
+  const started = performance.now();
+  let progress: Progress | undefined;
+  return {
+    advance(done, total) {
+      if (json || performance.now() - started < PATIENCE) return;
+      if (progress === undefined) {
+        say(`bank    encoding the images, ${done} of ${total} are done`);
+        progress = new Progress({ total, start: done, stream: process.stderr });
+      }
+      progress.advance(done);
+    },
+    stop: () => progress?.stop(),
+  };
 }
 
 /** A fresh run among the checkpoints of another would later be resumed from the wrong one. */
@@ -148,16 +180,17 @@ function adviseAfter(error: Error): string | undefined {
 
 /** Trains to the end and returns what was written, or undefined when Ctrl-C ended it early. */
 async function trainRun(
-  { run, config, directory, json, say }: {
+  { run, config, heldOut, directory, json, say }: {
     run: Run;
     config: Config;
+    heldOut: ImageSet | undefined;
     directory: string;
     json: boolean;
     say: (line: string) => void;
   },
 ): Promise<{ step: number; checkpoint: string; picture: string; plot: string } | undefined> {
   const { trainer, model } = run;
-  const { steps, logEvery, syncEvery, sampleEvery, checkpointEvery } = config.train;
+  const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery, checkpointEvery } = config.train;
   using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
   const preview = new Preview({ run, config, directory: join(directory, "samples") });
   using progress = new Progress({
@@ -172,6 +205,7 @@ async function trainRun(
   startedDirectory = directory;
   const first = trainer.step, started = performance.now();
   let checkpoint = "", saved = -1;
+  let evaluation: Evaluation | undefined;
   const save = async () => {
     if (saved === trainer.step) return;
     checkpoint = await saveCheckpoint(directory, { trainer, model, config });
@@ -180,7 +214,8 @@ async function trainRun(
   try {
     const due = (every: number | null) => every !== null && trainer.step % every === 0;
     // A record is due wherever something else is, so that the loop can do it there.
-    const everies = [logEvery, sampleEvery, checkpointEvery].filter((every) => every !== null);
+    const everies = [logEvery, sampleEvery, evaluateEvery, checkpointEvery]
+      .filter((every) => every !== null);
     const records = trainer.run({
       steps,
       logEvery: everies.reduce(greatestCommonDivisor),
@@ -189,8 +224,10 @@ async function trainRun(
       onStep: (step) => progress.advance(step),
     });
     for await (const record of records) {
-      log.append({ ...record });
-      progress.record({ ...record });
+      if (due(evaluateEvery)) evaluation ??= await Evaluation.prepare({ run, config, heldOut });
+      const measured = due(evaluateEvery) ? await evaluation?.measure() : undefined;
+      log.append({ ...record, ...measured });
+      progress.record({ ...record, ...measured });
       if (due(sampleEvery) && trainer.step < steps) await preview.write();
       if (due(checkpointEvery)) await save();
     }
@@ -201,6 +238,11 @@ async function trainRun(
   const plot = join(directory, "loss.svg");
   const logged = await readRunLog(join(directory, "log.jsonl"));
   if (logged.length > 0) await Deno.writeTextFile(plot, await plotLoss(logged));
+  const plots = [plot];
+  if (logged.some(({ frechet }) => Number.isFinite(frechet))) {
+    plots.push(join(directory, "evaluation.svg"));
+    await Deno.writeTextFile(plots[1]!, await plotEvaluation(logged));
+  }
   progress.stop();
   if (trainer.step < steps) {
     say(`stopped after step ${trainer.step} and saved ${checkpoint}`);
@@ -210,7 +252,7 @@ async function trainRun(
   const picture = await preview.write();
   const seconds = (performance.now() - started) / 1000;
   say(`trained ${trainer.step - first} steps in ${formatDuration(seconds)}`);
-  say(`wrote   ${picture}, ${plot}, ${checkpoint}`);
+  say(`wrote   ${[picture, ...plots, checkpoint].join(", ")}`);
   return { step: trainer.step, checkpoint, picture, plot };
 }
 

@@ -7,6 +7,7 @@
 import { frechetDistance, GaussianStatistics } from "../evaluate/frechet.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { Random } from "../kernels/core/random.ts";
+import type { SampleConfig } from "../sample/config.ts";
 import { draw } from "../sample/draw.ts";
 import type { Config } from "./config.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
@@ -52,20 +53,22 @@ export async function reportConditioning(
   const { bank, encoder, dataset, config, heldOut } = options;
   const { channels, imageSize: size } = dataset;
   const count = Math.min(SAMPLES, bank.size);
-  const indices = Uint32Array.from(
-    { length: count },
-    (_, i) => Math.floor((i + 0.5) * bank.size / count),
-  );
+  const { sample } = config;
   const shape = (n: number) => ({ count: n, channels, height: size, width: size });
 
-  const { snippets, images, evaluations } = await drawAll(options, indices);
+  const { snippets, images, evaluations } = await drawSpread(options, {
+    count,
+    config,
+    // The adaptive sampler waits for the GPU between steps.
+    sample: sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } : sample,
+  });
   const encoded = await encoder.encode(images, shape(count));
   const noise = new Random(config.sample.seed, Stream.Noise)
     .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
-  const real = await encodeSet(encoder, dataset, dataset.size);
+  const real = await encodeSpread(encoder, dataset, dataset.size);
   // A covariance takes two images.
   const unseen = heldOut && heldOut.size > 1 &&
-    await encodeSet(encoder, heldOut, Math.min(heldOut.size, count));
+    await encodeSpread(encoder, heldOut, Math.min(heldOut.size, count));
   const statistics = (vectors: Float32Array) => new GaussianStatistics(bank.dim).add(vectors);
   const distance = (vectors: Float32Array) =>
     frechetDistance(statistics(vectors), statistics(real));
@@ -101,22 +104,32 @@ export function describeReport(report: ConditioningReport): string[] {
   ];
 }
 
-async function drawAll(
-  { device, model, trainer, bank, config }: Parameters<typeof reportConditioning>[0],
-  indices: Uint32Array,
-): Promise<{ snippets: Float32Array; images: Float32Array; evaluations: number }> {
+/** Samples with the snippets that they were given. */
+export interface GuidedSamples {
+  /** Snippets [n, d]. */
+  readonly snippets: Float32Array;
+  /** Images [n, C, H, W]. */
+  readonly images: Float32Array;
+  /** Evaluations of the network for each. */
+  readonly evaluations: number;
+}
+
+/** Draws with the averaged weights for `count` snippets that are spread evenly over the bank. */
+export async function drawSpread(
+  { device, model, trainer, bank }: Pick<Run, "device" | "model" | "trainer"> & { bank: Bank },
+  { count, config, sample }: { count: number; config: Config; sample: SampleConfig },
+): Promise<GuidedSamples> {
+  const indices = spread(count, bank.size);
   const { channels, inputSize } = model.options;
   const pixels = channels * inputSize ** 2;
-  const snippets = new Float32Array(indices.length * bank.dim);
-  const images = new Float32Array(indices.length * pixels);
+  const snippets = new Float32Array(count * bank.dim);
+  const images = new Float32Array(count * pixels);
   let evaluations = 0;
-  for (let first = 0; first < indices.length; first += BATCH) {
+  for (let first = 0; first < count; first += BATCH) {
     const part = device.scope(() => {
       const condition = bank.gather(indices.subarray(first, first + BATCH));
-      const { sample } = config;
-      const fixed = sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } as const : sample;
       const drawn = trainer.withAverages(() =>
-        draw({ model, condition, config: fixed, firstSample: first, ...pathOf(config) })
+        draw({ model, condition, config: sample, firstSample: first, ...pathOf(config) })
       );
       return { condition, ...drawn };
     });
@@ -129,12 +142,22 @@ async function drawAll(
   return { snippets, images, evaluations };
 }
 
-async function encodeSet(encoder: Encoder, set: ImageSet, count: number): Promise<Float32Array> {
+/** `count` indices below `size`, spread evenly. */
+export function spread(count: number, size: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, i) => Math.floor((i + 0.5) * size / count));
+}
+
+/** Encodes `count` images that are spread evenly over a set to [count, d]. */
+export async function encodeSpread(
+  encoder: Encoder,
+  set: ImageSet,
+  count: number,
+): Promise<Float32Array> {
   const { channels, imageSize: size } = set;
-  const out = new Float32Array(count * encoder.dim);
+  const out = new Float32Array(count * encoder.dim), indices = spread(count, set.size);
   for (let first = 0; first < count; first += BATCH) {
     const n = Math.min(BATCH, count - first);
-    const images = set.read(Uint32Array.from({ length: n }, (_, i) => first + i));
+    const images = set.read(indices.subarray(first, first + n));
     const vectors = await encoder.encode(images, { count: n, channels, height: size, width: size });
     out.set(vectors, first * encoder.dim);
   }

@@ -6,11 +6,10 @@
 
 import { join } from "node:path";
 import type { Bank } from "../bank/bank.ts";
-import { buildBank } from "../bank/build.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
-import { PixelPca } from "../bank/encoders/pixel_pca.ts";
-import { storedEncoder } from "../bank/encoders/stored.ts";
+import { encoderOfBank } from "../bank/encoders/open.ts";
 import { loadBank } from "../bank/load.ts";
+import { makeBank, type Places } from "../bank/make.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
@@ -76,10 +75,14 @@ export async function buildRun(options: {
   device: Device;
   config: Config;
   train: ImageSet;
+  /** Which of all images those to train on are, for files that have something for each of all. */
+  places?: Places;
   runDirectory: string;
   /** Take the bank that the run was started with; a fresh run builds its own. */
   resume: boolean;
   note: (line: string) => void;
+  /** Called with the number of images encoded, where a bank is built. */
+  onEncoded?: (done: number, total: number) => void;
 }): Promise<Run> {
   const { device, config, train } = options;
   if (config.model.repa !== null) {
@@ -102,6 +105,7 @@ export async function buildRun(options: {
   const { learningRate, warmupSteps, ...optimizer } = config.optimizer;
   const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup, recompute } =
     config.train;
+  const { precision, lossScaleInterval } = config.train;
   const trainer = new Trainer({
     model,
     dataset: train,
@@ -123,6 +127,8 @@ export async function buildRun(options: {
     emaDecay,
     emaWarmup,
     recompute,
+    precision,
+    lossScaleInterval,
   });
   return {
     device,
@@ -145,23 +151,35 @@ export async function buildRun(options: {
 }
 
 /** The bank of a run: the configured file, the one that a resumed run has, or a new one. */
-async function prepareBank(
-  { device, config, train, runDirectory, resume, note }: Parameters<typeof buildRun>[0],
-): Promise<{ bank: Bank; encoder: Encoder | undefined }> {
-  const { path, dim, resolution, whiten } = config.bank;
+async function prepareBank(options: Parameters<typeof buildRun>[0]): Promise<
+  { bank: Bank; encoder: Encoder | undefined }
+> {
+  const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
   const built = join(runDirectory, "bank.safetensors");
-  const file = path ?? (resume && exists(built) ? built : undefined);
+  const file = config.bank.path ?? (resume && exists(built) ? built : undefined);
   if (file) {
-    const bank = await loadBank(device, file);
+    const bank = loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
-    return { bank, encoder: storedEncoder(device, bank) };
+    const encoder = await encoderOfBank(bank, { device }).catch((error: Error) => {
+      // Training goes by the snippets alone; only the report at its end encodes images.
+      note(`        no report at the end: ${error.message}`);
+      return undefined;
+    });
+    return { bank, encoder };
   }
   const started = performance.now();
-  const encoder = await PixelPca.fit({ device, images: train, dim, resolution, whiten });
-  await buildBank({ images: train, encoder, path: built });
-  const bank = await loadBank(device, built);
+  const encoder = await makeBank({
+    device,
+    config: config.bank,
+    images: train,
+    places,
+    path: built,
+    onProgress: onEncoded,
+  });
+  const bank = loadBank(device, built);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  note(`bank    ${bank.size} snippets of ${bank.dim} by pixel_pca in ${seconds} s, in ${built}`);
+  const by = config.bank.encoder;
+  note(`bank    ${bank.size} snippets of ${bank.dim} by ${by} in ${seconds} s, in ${built}`);
   return { bank, encoder };
 }
 

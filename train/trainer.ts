@@ -5,7 +5,7 @@
  */
 
 import type { Bank } from "../bank/bank.ts";
-import type { Device } from "../kernels/core/device.ts";
+import type { Device, Precision } from "../kernels/core/device.ts";
 import { storeAt } from "../kernels/core/in_place.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { Tape } from "../kernels/core/tape.ts";
@@ -24,6 +24,7 @@ import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolan
 import type { SiT } from "../model/sit.ts";
 import { DataOrder } from "./data_order.ts";
 import { denoisingLoss } from "./loss.ts";
+import { LossScale } from "./loss_scale.ts";
 import { AdamW } from "./optimizers/adamw.ts";
 
 /** Images or latents to train on; {@linkcode ImageSet} is one. */
@@ -85,6 +86,14 @@ export interface TrainerOptions {
   readonly emaWarmup?: boolean;
   /** Compute activations again in the backward pass. Default `false`. */
   readonly recompute?: boolean;
+  /**
+   * What the operands of the blocks' matrix products are rounded to. With `"f16"` weights, moments,
+   * gradients of weights, norms, softmax, losses and all sums stay f32, and the loss is scaled so
+   * that small gradients do not vanish; steps whose gradients overflow are skipped. Default `"f32"`.
+   */
+  readonly precision?: Precision;
+  /** Steps without an overflow after which the loss scale doubles; used with f16. Default 2000. */
+  readonly lossScaleInterval?: number;
 }
 
 /** How long to run, and how often to look. */
@@ -109,8 +118,10 @@ export interface TrainRecord {
   readonly loss: number;
   /** Mean norm of the gradient before clipping. */
   readonly gradientNorm: number;
-  /** Steps that were skipped for a non-finite gradient. */
+  /** Steps that were skipped for a non-finite gradient; with f16 some are part of finding the scale. */
   readonly skipped: number;
+  /** Factor on the loss after the last step; with f16 only. */
+  readonly lossScale?: number;
   /** Images a second, by the wall clock. */
   readonly imagesPerSecond: number;
 }
@@ -151,6 +162,7 @@ export class Trainer implements Disposable {
   readonly #bank: Bank | undefined;
   readonly #mask: TrainerOptions["mask"];
   readonly #order: DataOrder;
+  readonly #lossScale: LossScale | undefined;
   readonly #inputs: {
     readonly images: Tensor;
     readonly times: Tensor;
@@ -160,7 +172,10 @@ export class Trainer implements Disposable {
   };
   #step = 0;
 
-  /** Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together. */
+  /**
+   * Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together, and
+   * `UnsupportedDeviceError` when the adapter cannot compute with the precision.
+   */
   constructor(options: TrainerOptions) {
     const { model, dataset, bank } = options;
     this.device = model.device;
@@ -183,9 +198,16 @@ export class Trainer implements Disposable {
       emaDecay: 0.9999,
       emaWarmup: false,
       recompute: false,
+      precision: "f32",
+      lossScaleInterval: 2000,
       ...options,
     };
     checkParts(options, this.#options);
+    const { precision, lossScaleInterval: growthInterval } = this.#options;
+    this.device.requirePrecision(precision);
+    this.#lossScale = precision === "f16"
+      ? new LossScale(this.device, { growthInterval })
+      : undefined;
     const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup } = this.#options;
     this.#order = new DataOrder({ size: dataset.size, seed });
     this.optimizer = new AdamW(model.parameters, {
@@ -217,6 +239,19 @@ export class Trainer implements Disposable {
     this.optimizer.stepCount = step;
   }
 
+  /** The loss scale by name, for checkpoints; nothing with f32. The tensors are the trainer's. */
+  lossScaleEntries(): IterableIterator<[key: string, state: Tensor]> {
+    return this.#lossScale?.stateEntries() ?? [].values();
+  }
+
+  /**
+   * Sets the loss scale to what `read` gives for each key of {@linkcode Trainer.lossScaleEntries};
+   * throws `RangeError` when that is no loss scale, and whatever `read` throws.
+   */
+  loadLossScale(read: (key: string) => Float32Array): void {
+    this.#lossScale?.loadState(read);
+  }
+
   /**
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end.
    * Throws {@linkcode NonFiniteLossError} when the loss is no finite number.
@@ -224,7 +259,7 @@ export class Trainer implements Disposable {
   async *run(options: RunOptions): AsyncGenerator<TrainRecord> {
     const { steps, logEvery = 50, syncEvery = 10, signal, onStep } = options;
     const { batchSize, gradientAccumulation: parts } = this.#options;
-    const columns = parts + 2;
+    const columns = parts + (this.#lossScale ? 3 : 2);
     using history = this.device.unscoped(() => this.device.empty([logEvery, columns]));
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
@@ -241,7 +276,7 @@ export class Trainer implements Disposable {
       if (this.#step - logged < logEvery && !last) continue;
       const rows = await history.read(), count = this.#step - logged;
       const now = performance.now();
-      const record = summarize(rows, { first: logged + 1, count, parts });
+      const record = summarize(rows, { first: logged + 1, count, parts, columns });
       const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
       [logged, synced] = [this.#step, this.#step];
       yield { step: this.#step, ...record, imagesPerSecond };
@@ -262,6 +297,7 @@ export class Trainer implements Disposable {
   /** Releases the optimiser and the inputs; the model is the caller's. */
   dispose(): void {
     for (const tensor of Object.values(this.#inputs)) tensor.dispose();
+    this.#lossScale?.dispose();
     this.optimizer.dispose();
   }
 
@@ -286,8 +322,10 @@ export class Trainer implements Disposable {
     }
     const warmup = warmupSteps > 0 ? Math.min(1, (this.#step + 1) / warmupSteps) : 1;
     this.device.scope(() => {
-      const norm = this.optimizer.step({ learningRate: learningRate * warmup });
+      const lossScale = this.#lossScale;
+      const norm = this.optimizer.step({ learningRate: learningRate * warmup, lossScale });
       storeAt(history, norm, { first: row + parts });
+      if (lossScale) storeAt(history, lossScale.scale, { first: row + parts + 2 });
     });
     this.device.flush();
     this.#step++;
@@ -342,7 +380,7 @@ export class Trainer implements Disposable {
   }
 
   #differentiate(firstSample: number, scale: number): Tensor {
-    const { model, seed, recompute, cosineLoss } = this.#options;
+    const { model, seed, recompute, cosineLoss, precision } = this.#options;
     const { images, times, coefficients, scales } = this.#inputs;
     const { device } = this, step = this.#step;
     const noise = randomNormal(device, images.shape, {
@@ -356,10 +394,14 @@ export class Trainer implements Disposable {
     const condition = this.#condition(firstSample);
     const tape = new Tape(device);
     const loss = tape.record(() => {
-      const output = model.forward(x, times, condition, { recompute });
+      const output = device.withPrecision(
+        precision,
+        () => model.forward(x, times, condition, { recompute }),
+      );
       return denoisingLoss(output, target, { scales, cosineLoss });
     });
-    tape.backward(loss, { scale });
+    if (this.#lossScale) tape.backwardFrom(loss, this.#lossScale.seed(scale));
+    else tape.backward(loss, { scale });
     return loss;
   }
 
@@ -407,18 +449,30 @@ function checkParts(
 
 function summarize(
   rows: Float32Array,
-  { first, count, parts }: { first: number; count: number; parts: number },
-): Pick<TrainRecord, "loss" | "gradientNorm" | "skipped"> {
-  let loss = 0, gradientNorm = 0, skipped = 0;
+  { first, count, parts, columns }: {
+    first: number;
+    count: number;
+    parts: number;
+    columns: number;
+  },
+): Pick<TrainRecord, "loss" | "gradientNorm" | "skipped" | "lossScale"> {
+  let loss = 0, normSum = 0, skipped = 0;
   for (let i = 0; i < count; i++) {
-    const row = rows.subarray(i * (parts + 2), (i + 1) * (parts + 2));
+    const row = rows.subarray(i * columns, (i + 1) * columns);
     const stepLoss = row.subarray(0, parts).reduce((sum, value) => sum + value, 0) / parts;
     if (!Number.isFinite(stepLoss)) throw new NonFiniteLossError(first + i, stepLoss);
     loss += stepLoss / count;
     if (row[parts + 1] === 0) skipped++;
-    else gradientNorm += row[parts]! / count;
+    else normSum += row[parts]!;
   }
-  return { loss, gradientNorm, skipped };
+  const lossScale = rows[count * columns - 1]!;
+  return {
+    loss,
+    // A skipped step has no norm.
+    gradientNorm: normSum / Math.max(count - skipped, 1),
+    skipped,
+    ...(columns > parts + 2 && { lossScale }),
+  };
 }
 
 /** Mirrors, in place, the images that the flip stream picks. */

@@ -34,6 +34,8 @@ export interface EncoderDescription {
   readonly preprocessing: JsonRecord;
   /** Everything else that changes the result, by the method's own names. */
   readonly settings: JsonRecord;
+  /** Where the encoder's own file was when it made the bank; no part of what tells encoders apart. */
+  readonly source?: string | undefined;
 }
 
 /** An array that an encoder was fitted to, and that is stored with the bank. */
@@ -83,6 +85,7 @@ const descriptionSchema: z.ZodType<EncoderDescription> = z.strictObject({
   fingerprint: z.string(),
   preprocessing: jsonRecordSchema,
   settings: jsonRecordSchema,
+  source: z.string().optional(),
 });
 
 /**
@@ -106,7 +109,7 @@ export function encoderDifference(
   encoder: EncoderDescription,
   expected: EncoderDescription,
 ): string | undefined {
-  const found = flatten(encoder), wanted = flatten(expected);
+  const found = flatten(identityOf(encoder)), wanted = flatten(identityOf(expected));
   for (const key of new Set([...wanted.keys(), ...found.keys()])) {
     const value = found.get(key) ?? "not there", want = wanted.get(key) ?? "not there";
     if (value !== want) return `${key} is ${value}, expected ${want}`;
@@ -135,6 +138,11 @@ export function requireEncoder(
       `Cannot encode for the bank with ${encoder.kind}: another encoder made it, ${difference}`,
     );
   }
+}
+
+function identityOf(description: EncoderDescription): Omit<EncoderDescription, "source"> {
+  const { source: _, ...identity } = description;
+  return identity;
 }
 
 /** The leaves of a description, by their path. */

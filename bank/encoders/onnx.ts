@@ -17,24 +17,10 @@ import {
   type ImageBatchShape,
   requireEncoder,
 } from "./encoder.ts";
+import type { OnnxPreprocessing } from "./preprocessing.ts";
 import { resizeImages } from "./resize.ts";
 
-/** What is done to an image before the network sees it, and what is taken of its output. */
-export interface OnnxPreprocessing {
-  /** Height and width r in pixels to which images are resized, cubic and antialiased. */
-  readonly size: number;
-  /** Mean of each channel, of values in [0, 1]; 0 by default. */
-  readonly mean?: readonly number[];
-  /** Standard deviation of each channel, of values in [0, 1]; 1 by default. */
-  readonly std?: readonly number[];
-  /** Name of the output; the first by default. */
-  readonly output?: string;
-  /**
-   * How an output of tokens [n, T, d] becomes [n, d]: `cls`, the first token, by default; `mean` of all;
-   * `patch-mean` of all but the first.
-   */
-  readonly pooling?: "cls" | "mean" | "patch-mean";
-}
+export { CLIP_STATISTICS, IMAGENET_STATISTICS, type OnnxPreprocessing } from "./preprocessing.ts";
 
 /** How {@linkcode OnnxEncoder.open} makes an encoder. */
 export interface OnnxOptions {
@@ -51,6 +37,9 @@ const KIND = "onnx";
 /** What a bank has stored of the preprocessing. */
 const storedSchema: z.ZodType<Required<OnnxPreprocessing>> = z.object({
   size: z.int(),
+  crop: z.number(),
+  interpolation: z.enum(["bicubic", "bilinear", "torch-bicubic"]),
+  range: z.tuple([z.number(), z.number()]),
   mean: z.array(z.number()),
   std: z.array(z.number()),
   output: z.string(),
@@ -60,20 +49,8 @@ const storedSchema: z.ZodType<Required<OnnxPreprocessing>> = z.object({
 /** Images that go through the network at once. */
 const BATCH_SIZE = 16;
 
-/** ImageNet's statistics, with which DINOv2 and most networks were trained. */
-export const IMAGENET_STATISTICS: {
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-} = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
-
-/** The statistics with which CLIP was trained. */
-export const CLIP_STATISTICS: {
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-} = {
-  mean: [0.48145466, 0.4578275, 0.40821073],
-  std: [0.26862954, 0.26130258, 0.27577711],
-};
+/** Everything that is done to an image. */
+type Preparation = Required<Omit<OnnxPreprocessing, "output">>;
 
 /** An open network and the shape of what it takes. */
 interface Network {
@@ -84,7 +61,8 @@ interface Network {
 
 /**
  * An encoder that is an ONNX file, run by onnxruntime on the CPU: the snippet of x is f / ‖f‖ with f
- * the network's output for ((x + 1) / 2 − mean) / std, shrunk to r × r.
+ * the network's output for (z − mean) / std, where z is the central part of x resized to r × r, with
+ * values that go from the low to the high end of the range where those of x go from −1 to 1.
  *
  * @example
  * ```ts ignore
@@ -105,13 +83,13 @@ export class OnnxEncoder implements Encoder {
   readonly weights: ReadonlyMap<string, EncoderWeight> = new Map();
   readonly #device: Device;
   readonly #network: Network;
-  readonly #preprocessing: Required<Omit<OnnxPreprocessing, "output">>;
+  readonly #preprocessing: Preparation;
 
   private constructor(
     device: Device,
     made: {
       network: Network;
-      preprocessing: Required<Omit<OnnxPreprocessing, "output">>;
+      preprocessing: Preparation;
       description: EncoderDescription;
     },
   ) {
@@ -125,25 +103,40 @@ export class OnnxEncoder implements Encoder {
   /**
    * Opens an ONNX file and runs it once, which tells the length of its snippets.
    *
-   * Throws a TypeError if the network does not take images or gives something else than features, and
-   * a RangeError if the preprocessing does not fit it.
+   * Throws a NotFound error if there is no such file, a TypeError if it is no network that takes images
+   * of that size and gives features, and a RangeError if the preprocessing does not fit it.
    */
   static async open(options: OnnxOptions): Promise<OnnxEncoder> {
     const { device, path } = options;
-    const bytes = await Deno.readFile(path);
-    const session = await InferenceSession.create(bytes);
+    const bytes = await readNetwork(path);
+    const session = await InferenceSession.create(bytes).catch((cause) => {
+      throw new TypeError(
+        `Cannot encode with ${path}: ${oneLine(cause)}, expected an ONNX file`,
+        { cause },
+      );
+    });
     const channels = inputChannels(session, path);
     const {
       size,
+      crop = 1,
+      interpolation = "bicubic",
+      range = [0, 1],
       mean = Array(channels).fill(0),
       std = Array(channels).fill(1),
       output = session.outputNames[0]!,
       pooling = "cls",
     } = options.preprocessing;
     const network = { session, channels, output };
-    const preprocessing = { size, mean, std, pooling };
+    const preprocessing = { size, crop, interpolation, range, mean, std, pooling };
     checkPreprocessing(preprocessing, { network, path });
-    const probe = await run(network, new Float32Array(channels * size ** 2), size);
+    const probe = await run(network, new Float32Array(channels * size ** 2), size)
+      .catch((cause) => {
+        throw new TypeError(
+          `Cannot encode with ${path}: it does not take an image of ${size} × ${size} pixels, ` +
+            `${oneLine(cause)}`,
+          { cause },
+        );
+      });
     const dim = pool(probe, { pooling, path }).length;
     const digest = await crypto.subtle.digest("SHA-256", bytes);
     return new OnnxEncoder(device, {
@@ -153,8 +146,9 @@ export class OnnxEncoder implements Encoder {
         kind: KIND,
         dim,
         fingerprint: new Uint8Array(digest).toHex(),
-        preprocessing: { size, channels, interpolation: "bicubic", mean, std },
+        preprocessing: { size, channels, crop, interpolation, range, mean, std },
         settings: { output, pooling },
+        source: path,
       },
     });
   }
@@ -196,17 +190,19 @@ export class OnnxEncoder implements Encoder {
    */
   async encode(images: Float32Array, shape: ImageBatchShape): Promise<Float32Array> {
     const { channels } = this.#network;
-    const { size, mean, std, pooling } = this.#preprocessing;
+    const { size, crop, interpolation, range: [low, high], mean, std, pooling } =
+      this.#preprocessing;
     if (shape.channels !== channels) {
       throw new TypeError(
         `Cannot encode images of ${shape.channels} channels with ${KIND}: expected ${channels}`,
       );
     }
-    const resized = await resizeImages(this.#device, images, { shape, size });
+    const resizing = { shape, size, crop, interpolation };
+    const resized = await resizeImages(this.#device, images, resizing);
     const plane = size * size, length = channels * plane;
     const prepared = resized.map((value, i) => {
       const channel = Math.floor(i / plane) % channels;
-      return ((value + 1) / 2 - mean[channel]!) / std[channel]!;
+      return (low + (high - low) * (value + 1) / 2 - mean[channel]!) / std[channel]!;
     });
     const features = new Float32Array(shape.count * this.dim);
     for (let first = 0; first < shape.count; first += BATCH_SIZE) {
@@ -221,6 +217,24 @@ export class OnnxEncoder implements Encoder {
   /** Lets go of the network. */
   [Symbol.dispose](): void {
     this.#network.session.release();
+  }
+}
+
+/** What onnxruntime says, which takes several lines, without its last one of general advice. */
+function oneLine(cause: unknown): string {
+  const lines = (cause as Error).message.split("\n").map((line) => line.trim());
+  return lines.filter((line) => !line.startsWith("Please fix")).join(" ").replace(/\.$/, "");
+}
+
+async function readNetwork(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Deno.readFile(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    throw new Deno.errors.NotFound(
+      `Cannot encode with ${path}: there is no such file, expected an ONNX file`,
+      { cause },
+    );
   }
 }
 
@@ -285,13 +299,17 @@ function inputChannels(session: InferenceSession, path: string): number {
 }
 
 function checkPreprocessing(
-  preprocessing: Required<Omit<OnnxPreprocessing, "output">>,
+  preprocessing: Preparation,
   options: { network: Network; path: string },
 ): void {
-  const { size, mean, std } = preprocessing;
+  const { size, crop, range: [low, high], mean, std } = preprocessing;
   const { network: { session, channels, output }, path } = options;
   const problem = !Number.isInteger(size) || size < 1
     ? `size is ${size}, expected a positive integer`
+    : !(crop > 0 && crop <= 1)
+    ? `crop is ${crop}, expected a number above 0 and at most 1`
+    : !(low < high)
+    ? `range is ${low}, ${high}, expected the first to be below the second`
     : mean.length !== channels || std.length !== channels
     ? `there are ${mean.length} means and ${std.length} standard deviations, expected ${channels}`
     : !std.every((value) => value > 0)

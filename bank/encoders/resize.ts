@@ -6,8 +6,15 @@
 
 import type { Device } from "../../kernels/core/device.ts";
 import { resample } from "../../kernels/resample/mod.ts";
-import { resizeTransform, stackTransforms } from "../../kernels/resample/transforms.ts";
+import { cropTransform, stackTransforms } from "../../kernels/resample/transforms.ts";
 import type { ImageBatchShape } from "./encoder.ts";
+
+/**
+ * Filter that makes pixels of pixels. `bicubic` (Catmull and Rom, a = −1/2) and `bilinear` widen when
+ * an image shrinks, as Pillow and torchvision do with antialiasing; `torch-bicubic` (a = −3/4) never
+ * widens, as `torch.nn.functional.interpolate`, which REPA and GMem use.
+ */
+export type Interpolation = "bicubic" | "bilinear" | "torch-bicubic";
 
 /** What {@linkcode resizeImages} makes of which images. */
 export interface ResizeOptions {
@@ -15,6 +22,10 @@ export interface ResizeOptions {
   readonly shape: ImageBatchShape;
   /** Height and width of the results in pixels. */
   readonly size: number;
+  /** Share of either side that is kept around the centre; 1, all, by default. */
+  readonly crop?: number;
+  /** Default `bicubic`. */
+  readonly interpolation?: Interpolation;
 }
 
 /** Bytes of images on the GPU at once: within every device's largest binding. */
@@ -24,8 +35,10 @@ const MAX_BYTES = 2 ** 26;
 const MAX_SHRINKING = 60;
 
 /**
- * Stretches images [n, C, H, W] to [n, C, size, size] with the antialiased cubic filter of `resample`.
- * Images that have the size already are returned as they are.
+ * Resizes the central part of images [n, C, H, W] to [n, C, size, size]: `bicubic` by `resample` on the
+ * GPU, the other filters in float64 on the CPU. To resize to 256 and crop to 224, as most encoders are
+ * evaluated, is a size of 224 with a crop of 224 / 256 = 0.875. Images that have the size already are
+ * returned as they are.
  *
  * Throws a TypeError if the values are not those of the shape, and a RangeError if a side is more
  * than 60 times the size.
@@ -35,23 +48,40 @@ export async function resizeImages(
   images: Float32Array,
   options: ResizeOptions,
 ): Promise<Float32Array> {
-  const { shape: { count, channels, height, width }, size } = options;
-  const perImage = channels * height * width;
-  if (images.length !== count * perImage) {
+  const { shape, size, crop = 1, interpolation = "bicubic" } = options;
+  const { count, channels, height, width } = shape;
+  if (images.length !== count * channels * height * width) {
     throw new TypeError(
-      `Cannot resize images of ${images.length} values: expected ${count * perImage} for ` +
-        `[${count}, ${channels}, ${height}, ${width}]`,
+      `Cannot resize images of ${images.length} values: expected ` +
+        `${count * channels * height * width} for [${count}, ${channels}, ${height}, ${width}]`,
     );
   }
-  if (height === size && width === size) return images;
+  if (crop === 1 && height === size && width === size) return images;
   if (Math.max(height, width) > MAX_SHRINKING * size) {
     throw new RangeError(
       `Cannot resize images of ${width} by ${height} pixels to ${size}: expected at most ` +
         `${MAX_SHRINKING * size} pixels a side, shrink them before`,
     );
   }
-  const transform = resizeTransform({ width, height }, { width: size, height: size });
-  const perResult = channels * size * size;
+  return interpolation === "bicubic"
+    ? await resizeByKernel(device, images, { shape, size, crop })
+    : resizeByTaps(images, { shape, size, crop, interpolation });
+}
+
+async function resizeByKernel(
+  device: Device,
+  images: Float32Array,
+  options: { shape: ImageBatchShape; size: number; crop: number },
+): Promise<Float32Array> {
+  const { shape: { count, channels, height, width }, size, crop } = options;
+  const window = {
+    x: (1 - crop) / 2 * width,
+    y: (1 - crop) / 2 * height,
+    width: crop * width,
+    height: crop * height,
+  };
+  const transform = cropTransform(window, { width: size, height: size });
+  const perImage = channels * height * width, perResult = channels * size * size;
   const resized = new Float32Array(count * perResult);
   const most = Math.max(1, Math.floor(MAX_BYTES / (4 * Math.max(perImage, perResult))));
   for (let first = 0; first < count; first += most) {
@@ -69,4 +99,80 @@ export async function resizeImages(
     resized.set(await result.read(), first * perResult);
   }
   return resized;
+}
+
+/** Rows and then columns, each result pixel a weighted sum of a few pixels. */
+function resizeByTaps(
+  images: Float32Array,
+  options: {
+    shape: ImageBatchShape;
+    size: number;
+    crop: number;
+    interpolation: Exclude<Interpolation, "bicubic">;
+  },
+): Float32Array {
+  const { shape: { count, channels, height, width }, size, crop, interpolation } = options;
+  const across = tapsOf(interpolation, { length: width, size, crop });
+  const down = tapsOf(interpolation, { length: height, size, crop });
+  const resized = new Float32Array(count * channels * size * size);
+  const narrow = new Float64Array(height * size);
+  for (let plane = 0; plane < count * channels; plane++) {
+    for (let y = 0; y < height; y++) {
+      const row = (plane * height + y) * width;
+      for (const [x, taps] of across.entries()) {
+        let sum = 0;
+        for (const { index, weight } of taps) sum += weight * images[row + index]!;
+        narrow[y * size + x] = sum;
+      }
+    }
+    for (const [y, taps] of down.entries()) {
+      for (let x = 0; x < size; x++) {
+        let sum = 0;
+        for (const { index, weight } of taps) sum += weight * narrow[index * size + x]!;
+        resized[(plane * size + y) * size + x] = sum;
+      }
+    }
+  }
+  return resized;
+}
+
+/** A pixel of an image and its share in one of the result. */
+interface Tap {
+  readonly index: number;
+  readonly weight: number;
+}
+
+/**
+ * What makes each of `size` pixels along one axis. Beyond the edge an image goes on with its last pixel
+ * as in torch, or has nothing, as in Pillow.
+ */
+function tapsOf(
+  interpolation: Exclude<Interpolation, "bicubic">,
+  axis: { length: number; size: number; crop: number },
+): Tap[][] {
+  const { length, size, crop } = axis;
+  const scale = crop * length / size, start = (1 - crop) / 2 * length;
+  const bilinear = interpolation === "bilinear";
+  const spread = bilinear ? Math.max(1, scale) : 1;
+  const reach = (bilinear ? 1 : 2) * spread;
+  return Array.from({ length: size }, (_, position) => {
+    // In pixels from the centre of the first one.
+    const centre = start + (position + 0.5) * scale - 0.5;
+    const taps: Tap[] = [];
+    for (let i = Math.ceil(centre - reach); i <= Math.floor(centre + reach); i++) {
+      const index = Math.max(0, Math.min(length - 1, i));
+      if (bilinear && index !== i) continue;
+      const distance = Math.abs(i - centre) / spread;
+      taps.push({ index, weight: bilinear ? 1 - distance : torchCubic(distance) });
+    }
+    const total = taps.reduce((sum, { weight }) => sum + weight, 0);
+    return taps.map(({ index, weight }) => ({ index, weight: weight / total }));
+  });
+}
+
+/** The cubic of Keys (1981) with a = −3/4. */
+function torchCubic(distance: number): number {
+  if (distance < 1) return (1.25 * distance - 2.25) * distance * distance + 1;
+  if (distance < 2) return ((-0.75 * distance + 3.75) * distance - 6) * distance + 3;
+  return 0;
 }

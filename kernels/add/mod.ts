@@ -15,8 +15,9 @@ import type { Tensor } from "../core/tensor.ts";
  * Throws `TypeError` when the shapes differ.
  */
 export function add(a: Tensor, b: Tensor): Tensor {
+  const { device } = a;
   const out = combine([[a, 1], [b, 1]]);
-  a.device.tape?.push({
+  device.tape?.push({
     name: "add",
     inputs: [a, b],
     output: out,
@@ -24,7 +25,7 @@ export function add(a: Tensor, b: Tensor): Tensor {
     backward(dy, gradients) {
       gradients.into(b, (db, accumulate) => {
         if (accumulate) addTo(db, dy);
-        else a.device.scope(() => combineInto(db, [[dy.reshape(db.shape), 1]]));
+        else device.scope(() => combineInto(db, [[dy.reshape(db.shape), 1]]));
       });
       gradients.pass(a, dy);
     },

@@ -9,8 +9,10 @@ import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { columnSum } from "../linear/mod.ts";
 import source from "./add_rows.wgsl.ts";
+import vectorSource from "./add_rows_vector.wgsl.ts";
 
 const ADD_ROWS = new Kernel({ source });
+const ADD_ROWS_VECTOR = new Kernel({ source: vectorSource });
 
 /**
  * Adds a table, such as that of the positions, to each element of a batch: `x` [B, T, D], `rows`
@@ -27,11 +29,20 @@ export function addRows(x: Tensor, rows: Tensor): Tensor {
   }
   const { device, elements } = x;
   const out = device.empty(x.shape);
-  device.dispatch(ADD_ROWS, {
-    tensors: { x, rows, out },
-    params: { elements, period: rows.elements },
-    workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
-  });
+  if (rows.elements % 4 === 0) {
+    const vectors = elements / 4;
+    device.dispatch(ADD_ROWS_VECTOR, {
+      tensors: { x, rows, out },
+      params: { vectors, period: rows.elements / 4 },
+      workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+    });
+  } else {
+    device.dispatch(ADD_ROWS, {
+      tensors: { x, rows, out },
+      params: { elements, period: rows.elements },
+      workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
+    });
+  }
   device.tape?.push({
     name: "addRows",
     inputs: [x, rows],

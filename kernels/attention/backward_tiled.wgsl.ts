@@ -4,23 +4,29 @@ export default /* wgsl */ `
 //   PART 0: dq = scale dS k,  PART 1: dk = scale dST q and dv = PT dy
 //
 // qkv, d_qkv: [B, T, 3, H, 4 HEAD_VECTORS]; dy: [B, T, H, 4 HEAD_VECTORS]; lse, delta: [B, H, T].
-// At most 32 vec4 in a head.
-// One workgroup of 8 by 16 computes 64 rows (queries, or keys for part 1) of one head; invocation
-// (x, y) owns the rows y + 16 i. Over tiles of 32 tokens of the other side:
+// One workgroup of 8 by 16 computes 64 rows (queries, or keys for part 1) by COLUMNS vec4 of one
+// head, at most 32; workgroups in z take further columns and make P and dS again. Invocation (x, y)
+// owns the rows y + 16 i. Over tiles of 32 tokens of the other side:
 // 1. for chunks of 8 vec4 of the head, 64 rows and 32 of the other side lie in workgroup memory
 //    between two barriers; an invocation makes 4 by 4 products with the tokens x + 8 j: first q k,
 //    then dy v;
 // 2. P or dS replaces them, 32 rows of the other side lie behind; an invocation adds to its columns
-//    x + 8 slot. Part 1 does this for P and for dS.
-// Two barriers a chunk and two or four more a tile. 10 + 0.5 HEAD_VECTORS KiB of workgroup memory.
-// Mesa's compiler for RDNA 2 makes of parts 0 and 1, at width 64, 120 and 136 registers without a
-// spill, 8 and 6 waves, and an inner loop of 67 % multiply-adds. No GPU has timed it.
+//    x + 8 slot. Of 1, 2 or 4 columns that are left (REST) it adds REST eighths of the tokens to one;
+//    the eighths meet at the end. Part 1 does this for P and for dS.
+// Two barriers a chunk and two or four more a tile. 10 + 0.5 COLUMNS KiB of workgroup memory.
+// For each head 24 or 32 T^2 HEAD_VECTORS flops, 80 or 96 T HEAD_VECTORS bytes; the cache is to hold
+// what is read again, 112 or 128 T HEAD_VECTORS bytes for every 64 rows.
+// RADV's null device (Mesa) makes of it for RDNA 2, at widths 64, 72 and 128, registers without a
+// spill and waves: part 0 120, 136, 152 and 8, 6, 6, part 1 136, 168, 200 and 6, 6, 4; the inner
+// loop is 67 to 71 % multiply-adds. No GPU has timed it.
 // Error: that of P and dS, 2^-24 (2 |s| + 4 HEAD_VECTORS scale sum |q k|) relative, plus T 2^-24 of
 // the sum of magnitudes.
 
 override PART: u32 = 0u;
 override HEAD_VECTORS: u32 = 16u;
+override COLUMNS: u32 = 16u;
 override SLOTS: u32 = 2u;
+override REST: u32 = 0u;
 override MEMORY_VECTORS: u32 = 1152u;
 
 struct Params { tokens: u32, heads: u32, tiles: u32, units: u32, scale: f32, accumulate: u32 }
@@ -34,11 +40,11 @@ struct Params { tokens: u32, heads: u32, tiles: u32, units: u32, scale: f32, acc
 const SECOND = 512u;
 
 // First [8 vec4 of the head][64 rows], then [8][32 tokens of the other side]; or first coefficients
-// [8 vec4 of tokens x + 8 j][64 rows], then rows of the other side [32][HEAD_VECTORS].
+// [8 vec4 of tokens x + 8 j][64 rows], then rows of the other side [32][COLUMNS].
 var<workgroup> memory: array<vec4f, MEMORY_VECTORS>;
 
 // Where things are, the same for the whole workgroup, and who the invocation is.
-struct Place { qkv: u32, dy: u32, stats: u32, row: u32, x: u32, y: u32 }
+struct Place { qkv: u32, dy: u32, stats: u32, slice: u32, row: u32, x: u32, y: u32 }
 
 fn width() -> u32 { return params.heads * HEAD_VECTORS; }
 
@@ -93,11 +99,11 @@ fn products(of_row: u32, of_other: u32, other: u32, place: Place) -> mat4x4f {
   return s;
 }
 
-// The columns x + 8 slot of an invocation's four rows.
-struct Columns { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }
+// The columns x + 8 slot of an invocation's four rows, and its share of a column that is left.
+struct Columns { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, rest: mat4x4f }
 
 fn four_rows(first: u32) -> mat4x4f {
-  let apart = 8u * HEAD_VECTORS;
+  let apart = 8u * COLUMNS;
   return mat4x4f(memory[first], memory[first + apart], memory[first + 2u * apart],
     memory[first + 3u * apart]);
 }
@@ -111,9 +117,9 @@ fn added(sum: Columns, coefficients: mat4x4f, what: u32, other: u32, place: Plac
   memory[to + 16u] = coefficients[1];
   memory[to + 32u] = coefficients[2];
   memory[to + 48u] = coefficients[3];
-  for (var d = x; d < HEAD_VECTORS; d += 8u) {
-    memory[SECOND + y * HEAD_VECTORS + d] = element(what, other + y, d, place);
-    memory[SECOND + (y + 16u) * HEAD_VECTORS + d] = element(what, other + y + 16u, d, place);
+  for (var d = x; d < min(COLUMNS, HEAD_VECTORS - place.slice); d += 8u) {
+    memory[SECOND + y * COLUMNS + d] = element(what, other + y, place.slice + d, place);
+    memory[SECOND + (y + 16u) * COLUMNS + d] = element(what, other + y + 16u, place.slice + d, place);
   }
   workgroupBarrier();
   var result = sum;
@@ -121,11 +127,21 @@ fn added(sum: Columns, coefficients: mat4x4f, what: u32, other: u32, place: Plac
     let i = c * 64u + (y ^ c);
     let w = mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
     // Columns past the head's last one are never stored.
-    let v = SECOND + c * HEAD_VECTORS + x;
+    let v = SECOND + c * COLUMNS + x;
     result.a = plus_product(result.a, four_rows(v), w);
     if (SLOTS > 1u) { result.b = plus_product(result.b, four_rows(v + 8u), w); }
     if (SLOTS > 2u) { result.c = plus_product(result.c, four_rows(v + 16u), w); }
     if (SLOTS > 3u) { result.d = plus_product(result.d, four_rows(v + 24u), w); }
+  }
+  if (REST > 0u) {
+    let column = 8u * SLOTS + x % max(REST, 1u);
+    let first = x / max(REST, 1u) * REST;
+    for (var k = 0u; k < REST; k++) {
+      let c = first + k;
+      let i = c * 64u + (y ^ c);
+      let w = mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
+      result.rest = plus_product(result.rest, four_rows(SECOND + c * COLUMNS + column), w);
+    }
   }
   workgroupBarrier();
   return result;
@@ -140,8 +156,9 @@ fn store(what: u32, token: u32, column: u32, value: vec4f, place: Place) {
   d_qkv[i] = sum;
 }
 
-fn store_column(what: u32, column: u32, x: mat4x4f, place: Place) {
-  if (column >= HEAD_VECTORS) { return; }
+fn store_column(what: u32, own: u32, x: mat4x4f, place: Place) {
+  let column = place.slice + own;
+  if (own >= COLUMNS || column >= HEAD_VECTORS) { return; }
   store(what, place.row, column, x[0], place);
   store(what, place.row + 16u, column, x[1], place);
   store(what, place.row + 32u, column, x[2], place);
@@ -153,6 +170,23 @@ fn store_columns(what: u32, sum: Columns, place: Place) {
   if (SLOTS > 1u) { store_column(what, place.x + 8u, sum.b, place); }
   if (SLOTS > 2u) { store_column(what, place.x + 16u, sum.c, place); }
   if (SLOTS > 3u) { store_column(what, place.x + 24u, sum.d, place); }
+  if (REST > 0u) {
+    let own = place.x * 64u + place.y;
+    memory[own] = sum.rest[0];
+    memory[own + 16u] = sum.rest[1];
+    memory[own + 32u] = sum.rest[2];
+    memory[own + 48u] = sum.rest[3];
+    workgroupBarrier();
+    if (place.x < REST) {
+      var whole = mat4x4f();
+      for (var i = own; i < 512u; i += 64u * max(REST, 1u)) {
+        whole += mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
+      }
+      store_column(what, 8u * SLOTS + place.x, whole, place);
+    }
+    // Part 1 comes here twice.
+    workgroupBarrier();
+  }
 }
 
 // lse or delta of the four queries from first on, apart by a distance.
@@ -186,6 +220,7 @@ fn attention_backward_tiled(
     first * 3u * width() + start,
     first * width() + start,
     index * params.tokens,
+    group.z * COLUMNS,
     unit % params.tiles * 64u + local.y,
     local.x,
     local.y,

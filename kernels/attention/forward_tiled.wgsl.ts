@@ -2,24 +2,31 @@ export default /* wgsl */ `
 // out = softmax(scale q kT) v for each head through workgroup memory, for GPUs
 //
 // qkv: [B, T, 3, H, 4 HEAD_VECTORS]; out: [B, T, H, 4 HEAD_VECTORS]; lse: [B, H, T], the logarithm
-// of every row's sum of exponentials, for the backward pass. At most 32 vec4 in a head.
-// One workgroup of 8 by 16 computes 64 query rows of one head; invocation (x, y) owns the rows
+// of every row's sum of exponentials, for the backward pass.
+// One workgroup of 8 by 16 computes 64 query rows by COLUMNS vec4 of one head, at most 32;
+// workgroups in z take further columns and make the scores again. Invocation (x, y) owns the rows
 // y + 16 i. Over tiles of 32 keys:
 // 1. for chunks of 8 vec4 of the head, 64 rows of q and 32 of k lie in workgroup memory between two
 //    barriers; an invocation makes 4 by 4 scores, of the keys x + 8 j: 512 multiply-adds from 64
 //    reads;
 // 2. maxima over the 8 invocations of a row through workgroup memory, sums stay apart until the end;
 // 3. the weights replace q and k, 32 rows of v lie behind them; an invocation adds to its columns
-//    x + 8 slot: 512 multiply-adds for each slot from 32 (1 + slots) reads.
-// Three barriers a tile besides those of the chunks. 10 + 0.5 HEAD_VECTORS KiB of workgroup memory,
+//    x + 8 slot: 512 multiply-adds for each slot from 32 (1 + slots) reads. Of 1, 2 or 4 columns
+//    that are left (REST) it adds REST eighths of the keys to one; the eighths meet at the end.
+// Three barriers a tile besides those of the chunks. 10 + 0.5 COLUMNS KiB of workgroup memory,
 // vec4 with the row XOR the column so that neighbours hit different banks, both ways.
-// Mesa's compiler for RDNA 2 makes of it, at width 64, 96 registers without a spill, 8 waves, and an
-// inner loop of 68 % multiply-adds; at width 128 128 registers and 6 waves. No GPU has timed it.
+// For each head 16 T^2 HEAD_VECTORS flops, 64 T HEAD_VECTORS bytes; the cache is to hold what is
+// read again, 64 T HEAD_VECTORS bytes for every 64 rows.
+// RADV's null device (Mesa) makes of it for RDNA 2, at widths 64, 72 and 128, 96, 112 and 128
+// registers without a spill, 8, 8 and 6 waves, and an inner loop of 68 to 71 % multiply-adds. No GPU
+// has timed it.
 // Error relative to the largest |v|: the scores' absolute error, 2^-24 (4 HEAD_VECTORS scale
 // sum |q k| + 2 |s|), plus T 2^-24.
 
 override HEAD_VECTORS: u32 = 16u;
+override COLUMNS: u32 = 16u;
 override SLOTS: u32 = 2u;
+override REST: u32 = 0u;
 override MEMORY_VECTORS: u32 = 1152u;
 
 struct Params { tokens: u32, heads: u32, tiles: u32, units: u32, scale: f32 }
@@ -32,7 +39,7 @@ const NEVER = -1e30;
 const SECOND = 512u;
 
 // First q [8 vec4 of the head][64 rows], then k [8][32 keys]; or first the weights
-// [8 vec4 of keys x + 8 j][64 rows], then v [32 keys][HEAD_VECTORS], then maxima or sums [8][16].
+// [8 vec4 of keys x + 8 j][64 rows], then v [32 keys][COLUMNS], then maxima or sums [8][16].
 var<workgroup> memory: array<vec4f, MEMORY_VECTORS>;
 
 fn over_row(i: u32) -> array<vec4f, 8> {
@@ -59,15 +66,19 @@ fn plus_product(sum: mat4x4f, m: mat4x4f, w: mat4x4f) -> mat4x4f {
 }
 
 fn values(first: u32) -> mat4x4f {
-  let apart = 8u * HEAD_VECTORS;
+  let apart = 8u * COLUMNS;
   return mat4x4f(memory[first], memory[first + apart], memory[first + 2u * apart],
     memory[first + 3u * apart]);
 }
 
-fn store(x: mat4x4f, place: vec2u, token: u32) {
-  if (place.y >= HEAD_VECTORS) { return; }
+// Where columns go: the start of the head, the slice's first column, the first query.
+struct Place { start: u32, slice: u32, token: u32 }
+
+fn store(x: mat4x4f, place: Place, column: u32) {
+  let token = place.token;
+  if (column >= COLUMNS || place.slice + column >= HEAD_VECTORS) { return; }
   let stride = params.heads * HEAD_VECTORS;
-  let i = place.x + place.y + token * stride;
+  let i = place.start + place.slice + column + token * stride;
   if (token < params.tokens) { out[i] = x[0]; }
   if (token + 16u < params.tokens) { out[i + 16u * stride] = x[1]; }
   if (token + 32u < params.tokens) { out[i + 32u * stride] = x[2]; }
@@ -92,11 +103,15 @@ fn attention_forward_tiled(
   let base = batch * params.tokens * stride + start;
   let query = unit % params.tiles * 64u + y;
   let last = params.tokens - 1u;
-  let sums = SECOND + 32u * HEAD_VECTORS;
+  let slice = group.z * COLUMNS;
+  let sums = SECOND + 32u * COLUMNS;
 
   var top = vec4f(NEVER);
   var sum = vec4f();
   var o0 = mat4x4f(); var o1 = mat4x4f(); var o2 = mat4x4f(); var o3 = mat4x4f();
+  var rest = mat4x4f();
+  let column_rest = 8u * SLOTS + x % max(REST, 1u);
+  let first_rest = x / max(REST, 1u) * REST;
 
   for (var key = 0u; key < params.tokens; key += 32u) {
     var s = mat4x4f();
@@ -129,13 +144,13 @@ fn attention_forward_tiled(
       select(never, s[2] * params.scale, valid), select(never, s[3] * params.scale, valid));
     let t = transpose(s);
     memory[sums + x * 16u + y] = max(max(t[0], t[1]), max(t[2], t[3]));
-    for (var slot = 0u; slot < SLOTS; slot++) {
+    for (var slot = 0u; slot < (COLUMNS + 7u) / 8u; slot++) {
       let column = x + 8u * slot;
-      if (column < HEAD_VECTORS) {
-        let from_v = base + 2u * width + column;
+      if (column < COLUMNS && slice + column < HEAD_VECTORS) {
+        let from_v = base + 2u * width + slice + column;
         let to = SECOND + column;
-        memory[to + y * HEAD_VECTORS] = qkv[from_v + min(key + y, last) * stride];
-        memory[to + (y + 16u) * HEAD_VECTORS] = qkv[from_v + min(key + y + 16u, last) * stride];
+        memory[to + y * COLUMNS] = qkv[from_v + min(key + y, last) * stride];
+        memory[to + (y + 16u) * COLUMNS] = qkv[from_v + min(key + y + 16u, last) * stride];
       }
     }
     workgroupBarrier();
@@ -160,26 +175,49 @@ fn attention_forward_tiled(
       let i = c * 64u + (y ^ c);
       let w = mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
       // Columns past the head's last one are never stored.
-      let v = SECOND + c * HEAD_VECTORS + x;
+      let v = SECOND + c * COLUMNS + x;
       o0 = plus_product(o0, values(v), w);
       if (SLOTS > 1u) { o1 = plus_product(o1, values(v + 8u), w); }
       if (SLOTS > 2u) { o2 = plus_product(o2, values(v + 16u), w); }
       if (SLOTS > 3u) { o3 = plus_product(o3, values(v + 24u), w); }
     }
+    if (REST > 0u) {
+      rest = columns_times(rest, fade);
+      for (var k = 0u; k < REST; k++) {
+        let c = first_rest + k;
+        let i = c * 64u + (y ^ c);
+        let w = mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
+        rest = plus_product(rest, values(SECOND + c * COLUMNS + column_rest), w);
+      }
+    }
     workgroupBarrier();
   }
 
   memory[sums + x * 16u + y] = sum;
+  if (REST > 0u) {
+    let i = x * 64u + y;
+    memory[i] = rest[0];
+    memory[i + 16u] = rest[1];
+    memory[i + 32u] = rest[2];
+    memory[i + 48u] = rest[3];
+  }
   workgroupBarrier();
   let l = over_row(sums + y);
   let total = ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]));
   let share = 1.0 / total;
-  let to = vec2u(batch * params.tokens * width + start, x);
-  store(columns_times(o0, share), to, query);
-  if (SLOTS > 1u) { store(columns_times(o1, share), to + vec2u(0u, 8u), query); }
-  if (SLOTS > 2u) { store(columns_times(o2, share), to + vec2u(0u, 16u), query); }
-  if (SLOTS > 3u) { store(columns_times(o3, share), to + vec2u(0u, 24u), query); }
-  if (x == 0u) {
+  let to = Place(batch * params.tokens * width + start, slice, query);
+  store(columns_times(o0, share), to, x);
+  if (SLOTS > 1u) { store(columns_times(o1, share), to, x + 8u); }
+  if (SLOTS > 2u) { store(columns_times(o2, share), to, x + 16u); }
+  if (SLOTS > 3u) { store(columns_times(o3, share), to, x + 24u); }
+  if (x < REST) {
+    var whole = mat4x4f();
+    for (var i = x * 64u + y; i < 512u; i += 64u * max(REST, 1u)) {
+      whole += mat4x4f(memory[i], memory[i + 16u], memory[i + 32u], memory[i + 48u]);
+    }
+    store(columns_times(whole, share), to, 8u * SLOTS + x);
+  }
+  if (x == 0u && slice == 0u) {
     let z = top + log(total);
     let row = index * params.tokens + query;
     if (query < params.tokens) { lse[row] = z.x; }

@@ -7,12 +7,13 @@
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { addTo } from "../core/in_place.ts";
 import { Kernel } from "../core/kernel.ts";
-import { formatShape, type Tensor } from "../core/tensor.ts";
+import { formatShape, Tensor } from "../core/tensor.ts";
 import backwardNaive from "./backward_naive.wgsl.ts";
 import backwardRows from "./backward_rows.wgsl.ts";
 import backwardTiled from "./backward_tiled.wgsl.ts";
 import deltaSource from "./delta.wgsl.ts";
 import deltaTextureSource from "./delta_texture.wgsl.ts";
+import deltaVectorSource from "./delta_vector.wgsl.ts";
 import forwardNaive from "./forward_naive.wgsl.ts";
 import forwardRows from "./forward_rows.wgsl.ts";
 import forwardTiled from "./forward_tiled.wgsl.ts";
@@ -20,8 +21,8 @@ import {
   type AttentionSize,
   type AttentionVariant,
   pickAttention,
+  planTiled,
   supportsAttention,
-  tiledMemory,
 } from "./variants.ts";
 
 const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
@@ -34,8 +35,12 @@ const BACKWARD: Readonly<Record<AttentionVariant, Kernel>> = {
   rows: new Kernel({ source: backwardRows }),
   tiled: new Kernel({ source: backwardTiled }),
 };
-const DELTA = new Kernel({ source: deltaSource });
-const DELTA_TEXTURE = new Kernel({ source: deltaTextureSource });
+/** The kernel of delta and how many of its elements one workgroup computes. */
+const DELTA: Readonly<Record<AttentionVariant, readonly [Kernel, rows: number]>> = {
+  naive: [new Kernel({ source: deltaSource }), 64],
+  rows: [new Kernel({ source: deltaTextureSource }), 64],
+  tiled: [new Kernel({ source: deltaVectorSource }), 8],
+};
 
 /** Thirds of d_qkv: `naive` and `rows` write q, k and v apart, `tiled` k and v together. */
 const PARTS: Readonly<Record<AttentionVariant, readonly number[]>> = {
@@ -76,6 +81,9 @@ interface Recording {
  *
  * Scores exist a tile at a time (Dao et al., arXiv 2205.14135): the forward pass keeps each row's
  * logarithm of the sum of exponentials, [B, H, T], from which the backward pass makes them again.
+ * Where `qkv` exceeds what the adapter binds at once, kernels run over parts of the batch. Heads
+ * whose width is no multiple of 4 take slow kernels; beyond a width of 128 scores are made once for
+ * every 128 columns.
  *
  * Throws `TypeError` when `qkv` is not [B, T, 3·D] or the heads do not divide D.
  */
@@ -125,34 +133,89 @@ function headsOf(qkv: Tensor, heads: number): Heads {
   }
   const { device } = qkv;
   const { profile } = device, size = { tokens, headWidth };
-  const picked = device.variant("attention", pickAttention(profile, size));
-  const variant = supportsAttention(picked, { profile, size }) ? picked : "naive";
+  const supports = (variant: string) =>
+    Object.hasOwn(FORWARD, variant) &&
+    supportsAttention(variant as AttentionVariant, { profile, size });
+  const picked = device.variant("attention", pickAttention(profile, size), {
+    shape: { batch, heads, ...size },
+    supports,
+  });
+  const variant = supports(picked) ? picked : "naive";
   return { device, variant, batch, heads, ...size };
 }
 
 /** delta [B, H, T]: the products of dy and out summed over each head. */
-function deltaOf(size: Heads, tensors: { dy: Tensor; out: Tensor }): Tensor {
-  const { device, variant, batch, tokens, heads, headWidth } = size;
-  const delta = device.empty([batch, heads, tokens]);
-  const rows = delta.elements, workgroups = spreadWorkgroups(Math.ceil(rows / 64));
-  if (variant === "rows") {
-    device.dispatch(DELTA_TEXTURE, {
-      tensors: { ...tensors, delta },
-      params: { tokens, heads, head_vectors: headWidth / 4, rows },
-      workgroups,
+function deltaOf(size: Heads, inputs: { dy: Tensor; out: Tensor }): Tensor {
+  const { device, variant, tokens, heads, headWidth } = size;
+  const delta = device.empty([size.batch, heads, tokens]);
+  const [kernel, rowsOfGroup] = DELTA[variant];
+  inBatches(size, { ...inputs, delta }, ({ batch }, tensors) => {
+    const rows = batch * heads * tokens;
+    device.dispatch(kernel, {
+      tensors,
+      params: {
+        tokens,
+        heads,
+        ...(variant === "naive" ? { head_width: headWidth } : { head_vectors: headWidth / 4 }),
+        rows,
+      },
+      workgroups: spreadWorkgroups(Math.ceil(rows / rowsOfGroup)),
     });
-  } else {
-    device.dispatch(DELTA, {
-      tensors: { ...tensors, delta },
-      params: { tokens, heads, head_width: headWidth, rows },
-      workgroups,
+  });
+  return delta;
+}
+
+/**
+ * Calls `fn` with as many elements of the batch as one binding holds: mostly once, with all.
+ * Tensors have the batch as their first axis.
+ */
+function inBatches(
+  size: Heads,
+  tensors: Readonly<Record<string, Tensor>>,
+  fn: (size: Heads, tensors: Readonly<Record<string, Tensor>>) => void,
+): void {
+  const { device, batch } = size, all = Object.entries(tensors);
+  // Bindings start at whole blocks of 256 bytes.
+  let step = 1, largest = 0;
+  for (const [, { elements, bytes }] of all) {
+    const each = elements / batch;
+    step = Math.max(step, 64 / Math.min(64, each & -each));
+    largest = Math.max(largest, bytes / batch);
+  }
+  const fit = Math.floor(device.profile.maxBindingBytes / largest);
+  if (fit >= batch) return fn(size, tensors);
+  const count = Math.max(step, Math.floor(fit / step) * step);
+  for (let first = 0; first < batch; first += count) {
+    device.scope(() => {
+      const entries = { first, count: Math.min(count, batch - first) };
+      const parts = all.map(([name, tensor]) => [name, partOf(tensor, entries)] as const);
+      fn({ ...size, batch: entries.count }, Object.fromEntries(parts));
     });
   }
-  return delta;
+}
+
+/** A view of some elements of the batch. */
+function partOf(tensor: Tensor, entries: { first: number; count: number }): Tensor {
+  const { storage, dtype, offset, bytes, device } = tensor;
+  const [batch = 1, ...shape] = tensor.shape, { first, count } = entries;
+  storage.retain();
+  return device.adopt(
+    new Tensor(storage, {
+      shape: [count, ...shape],
+      dtype,
+      offset: offset + first * bytes / batch,
+    }),
+  );
 }
 
 /** Records the kernel of a variant over all rows of all heads. */
 function record(kernel: Kernel, size: Heads, recording: Recording): void {
+  inBatches(size, recording.tensors, (part, tensors) => {
+    recordPart(kernel, part, { ...recording, tensors });
+  });
+}
+
+function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
   const { device, variant, batch, tokens, heads, headWidth } = size;
   const { tensors, constants } = recording;
   const params = { ...recording.params, tokens, heads, scale: headWidth ** -0.5 };
@@ -185,15 +248,18 @@ function record(kernel: Kernel, size: Heads, recording: Recording): void {
     });
   } else {
     const tiles = Math.ceil(tokens / 64), units = batch * heads * tiles;
+    const { slices, columns, slots, rest, memory } = planTiled(headWidth);
     device.dispatch(kernel, {
       tensors,
       params: { ...params, tiles, units },
-      workgroups: spreadWorkgroups(units),
+      workgroups: [...spreadWorkgroups(units), slices],
       constants: {
         ...constants,
         HEAD_VECTORS: headVectors,
-        SLOTS: Math.ceil(headVectors / 8),
-        MEMORY_VECTORS: tiledMemory(headWidth),
+        COLUMNS: columns,
+        SLOTS: slots,
+        REST: rest,
+        MEMORY_VECTORS: memory,
       },
     });
   }

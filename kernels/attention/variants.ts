@@ -17,8 +17,8 @@ export interface AttentionSize {
   readonly headWidth: number;
 }
 
-/** Widest head that `tiled` takes: four columns of vec4 for each of 8 invocations. */
-const TILED_HEAD_WIDTH = 128;
+/** Columns of vec4 that one workgroup of `tiled` takes: four for each of 8 invocations. */
+const TILED_COLUMNS = 32;
 
 /** Loop iterations of one invocation that a CPU driver carries out; it drops the rest silently. */
 const CPU_ITERATIONS = 65_000;
@@ -26,12 +26,35 @@ const CPU_ITERATIONS = 65_000;
 /** Up to here `naive` is as fast on a CPU driver as `tiled`, which takes a minute to compile there. */
 const CPU_NAIVE_TOKENS = 16;
 
-/**
- * The vec4 of workgroup memory that `tiled` needs: 64 rows by 8 vec4 and, behind them, 32 rows by 8
- * or a tile of 32 whole rows and 128 maxima.
- */
-export function tiledMemory(headWidth: number): number {
-  return Math.max(768, 640 + 8 * headWidth);
+/** How `tiled` cuts a head's columns of vec4 into slices of equal size. */
+export interface TiledPlan {
+  /** Workgroups along the columns; each makes the scores for itself. */
+  readonly slices: number;
+  /** Columns of a slice; the last one may have fewer. */
+  readonly columns: number;
+  /** Columns of each of the 8 invocations that share a row. */
+  readonly slots: number;
+  /** Columns left, 1, 2 or 4, of which several invocations each sum a part; or 0. */
+  readonly rest: number;
+  /**
+   * The vec4 of workgroup memory that it takes: 64 rows by 8 vec4 and, behind them, 32 rows by 8 or
+   * a tile of 32 rows of a slice and 128 maxima.
+   */
+  readonly memory: number;
+}
+
+/** The plan for heads of a width that is a multiple of 4. */
+export function planTiled(headWidth: number): TiledPlan {
+  const vectors = headWidth / 4, slices = Math.ceil(vectors / TILED_COLUMNS);
+  const columns = Math.ceil(vectors / slices);
+  const left = columns % 8, shared = columns > 8 && [1, 2, 4].includes(left);
+  return {
+    slices,
+    columns,
+    slots: shared ? Math.floor(columns / 8) : Math.ceil(columns / 8),
+    rest: shared ? left : 0,
+    memory: Math.max(768, 640 + 32 * columns),
+  };
 }
 
 /** Whether a variant can compute a size on an adapter. */
@@ -49,9 +72,15 @@ export function supportsAttention(
       return aligned && profile.subgroups && profile.subgroupSize === 8 &&
         iterations <= CPU_ITERATIONS;
     }
-    case "tiled":
-      return aligned && headWidth <= TILED_HEAD_WIDTH && profile.workgroupInvocations >= 128 &&
-        profile.workgroupBytes >= 16 * tiledMemory(headWidth);
+    case "tiled": {
+      const { columns, memory } = planTiled(headWidth);
+      // Each tile of 32 tokens loops twice over a head's vec4 in chunks of 8 and twice over 8 vec4 of
+      // coefficients and a slice's columns.
+      const iterations = Math.ceil(tokens / 32) * 2 * (headWidth / 4 * 1.25 + columns / 8 + 20);
+      return aligned && profile.workgroupInvocations >= 128 &&
+        profile.workgroupBytes >= 16 * memory &&
+        (profile.driver === "gpu" || iterations <= CPU_ITERATIONS);
+    }
     case "naive":
       return true;
   }

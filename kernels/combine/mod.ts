@@ -8,9 +8,14 @@ import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./combine.wgsl.ts";
+import textureSource from "./combine_texture.wgsl.ts";
 
 const COMBINE = new Kernel({ source });
+const COMBINE_TEXTURE = new Kernel({ source: textureSource });
 const TERMS_PER_DISPATCH = 4;
+
+/** Elements from which a CPU driver gains more by textures than their copies cost. */
+const TEXTURE_ELEMENTS = 16_384;
 
 /** A tensor and its factor. */
 export type Term = readonly [tensor: Tensor, coefficient: number];
@@ -68,9 +73,13 @@ function dispatchTerms(
   const [x0, c0] = terms[0]!;
   const [x1, c1] = terms[1] ?? [x0, 0], [x2, c2] = terms[2] ?? [x0, 0];
   const [x3, c3] = terms[3] ?? [x0, 0];
-  const vectors = Math.ceil(out.elements / 4);
-  out.device.dispatch(COMBINE, {
-    tensors: { x0, x1, x2, x3, out },
+  const { device, elements } = out, vectors = Math.ceil(elements / 4);
+  const large = device.profile.driver === "cpu" && elements >= TEXTURE_ELEMENTS;
+  const texture = device.variant("combine", large ? "texture" : "storage") === "texture";
+  const inputs = { x0, x1, x2, x3 };
+  device.dispatch(texture ? COMBINE_TEXTURE : COMBINE, {
+    // Through its texture the kernel reads out as it was; where it does not, x0 has one already.
+    tensors: texture ? { ...inputs, before: keeps ? out : x0, out } : { ...inputs, out },
     params: { vectors, keep, c0, c1, c2, c3 },
     constants: { terms: terms.length, keeps },
     workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),

@@ -7,9 +7,13 @@
 import { OutOfMemoryError } from "./errors.ts";
 
 const ALIGNMENT_BYTES = 256;
-const TEXEL_BYTES = 16;
-/** Texels in one row of a staging texture; a row is 64 KiB. */
+/** Texels in one row of a staging texture; a row is 64 KiB of f32 or 32 KiB of f16. */
 export const STAGING_ROW_TEXELS = 4096;
+/** Formats of staging textures with the bytes of a texel, which holds four elements. */
+export const STAGING_TEXEL_BYTES = { rgba32float: 16, rgba16float: 8 } as const;
+
+/** A format of staging textures. */
+export type StagingFormat = keyof typeof STAGING_TEXEL_BYTES;
 
 /** A GPU resource with an identity by which bind groups are cached. */
 export interface Pooled<T> {
@@ -56,7 +60,10 @@ class FreeLists<T> {
 export class BufferPool {
   readonly #gpu: GPUDevice;
   readonly #buffers = new FreeLists<GPUBuffer>();
-  readonly #textures = new FreeLists<GPUTexture>();
+  readonly #textures: Readonly<Record<StagingFormat, FreeLists<GPUTexture>>> = {
+    rgba32float: new FreeLists<GPUTexture>(),
+    rgba16float: new FreeLists<GPUTexture>(),
+  };
   #nextId = 1;
   #liveBytes = 0;
   #heldBytes = 0;
@@ -115,17 +122,17 @@ export class BufferPool {
     this.#buffers.put(item);
   }
 
-  /** A texture of whole rows of {@linkcode STAGING_ROW_TEXELS} `rgba32float` texels for `bytes`. */
-  takeTexture(bytes: number): Pooled<GPUTexture> {
-    const texels = Math.ceil(bytes / TEXEL_BYTES);
-    const rows = Math.ceil(texels / STAGING_ROW_TEXELS);
-    const size = rows * STAGING_ROW_TEXELS * TEXEL_BYTES;
-    const item = this.#textures.take(size) ?? this.#make(
+  /** A texture of whole rows of {@linkcode STAGING_ROW_TEXELS} texels for `bytes`. */
+  takeTexture(bytes: number, format: StagingFormat = "rgba32float"): Pooled<GPUTexture> {
+    const rowBytes = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES[format];
+    const rows = Math.ceil(bytes / rowBytes);
+    const size = rows * rowBytes;
+    const item = this.#textures[format].take(size) ?? this.#make(
       size,
       () =>
         this.#gpu.createTexture({
           size: [STAGING_ROW_TEXELS, rows],
-          format: "rgba32float",
+          format,
           usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
         }),
     );
@@ -136,12 +143,13 @@ export class BufferPool {
   /** Takes a texture back. */
   putTexture(item: Pooled<GPUTexture>): void {
     this.#liveBytes -= item.bytes;
-    this.#textures.put(item);
+    this.#textures[item.resource.format as StagingFormat].put(item);
   }
 
   /** Destroys everything that is free. The caller has flushed. */
   trim(): void {
-    for (const item of [...this.#buffers.drain(), ...this.#textures.drain()]) {
+    const textures = Object.values(this.#textures).flatMap((lists) => lists.drain());
+    for (const item of [...this.#buffers.drain(), ...textures]) {
       item.resource.destroy();
       this.#heldBytes -= item.bytes;
     }

@@ -15,8 +15,23 @@ import {
 import type { Kernel } from "./kernel.ts";
 import { type Profile, requestDevice } from "./profile.ts";
 import { Recorder, type WriteParams } from "./recorder.ts";
-import { type DType, elementsOf, formatShape, type Shape, Storage, Tensor } from "./tensor.ts";
+import {
+  type DType,
+  ELEMENT_BYTES,
+  elementsOf,
+  formatShape,
+  type Shape,
+  Storage,
+  Tensor,
+} from "./tensor.ts";
 import type { Tape } from "./tape.ts";
+import {
+  type AskedVariant,
+  shapeKey,
+  type Tuning,
+  type TuningTable,
+  type VariantQuestion,
+} from "./tuning.ts";
 
 /** How to open a device. */
 export interface DeviceOptions {
@@ -24,7 +39,14 @@ export interface DeviceOptions {
   allowFallback?: boolean;
   /** Kernel variants to use whatever the profile says, by op name: `{ matmul: "naive" }`. */
   variants?: Readonly<Record<string, string>>;
+  /** Variants that were measured; those of this adapter are used where none is forced. */
+  tuning?: Tuning | undefined;
+  /** Told, once each, which measured variants cannot be used. */
+  note?: (line: string) => void;
 }
+
+/** What operands of matrix products are rounded to; their sums are always f32. */
+export type Precision = "f32" | "f16";
 
 /** What a dispatch binds. */
 export interface DispatchOptions {
@@ -86,11 +108,18 @@ export class Device implements Disposable {
   readonly pool: BufferPool;
   /** The one way to the queue. */
   readonly recorder: Recorder;
+  /** Measured variants of this adapter, by op and sizes; a tuner puts its candidates here. */
+  tuning: TuningTable;
+  /** Called with every question for a variant that depends on sizes, unless it is forced. */
+  onVariant: ((asked: AskedVariant) => void) | undefined;
   readonly #variants: Readonly<Record<string, string>>;
+  readonly #note: ((line: string) => void) | undefined;
+  readonly #refused = new Set<string>();
   readonly #compiled = new Map<Kernel, Map<string, CompiledKernel>>();
   #scopes: Tensor[][] = [];
   readonly #path: string[] = [];
   #tape: Tape | undefined;
+  #precision: Precision = "f32";
   #failure: Error | undefined;
   #checks: Promise<void>[] = [];
   #cachedGroups = 0;
@@ -100,11 +129,13 @@ export class Device implements Disposable {
   /** Wraps an open WebGPU device; most callers use {@linkcode Device.open}. */
   constructor(
     gpu: GPUDevice,
-    options: { profile: Profile; variants?: Readonly<Record<string, string>> },
+    options: { profile: Profile } & Omit<DeviceOptions, "allowFallback">,
   ) {
     this.gpu = gpu;
     this.profile = options.profile;
     this.#variants = options.variants ?? {};
+    this.tuning = options.tuning?.adapters[options.profile.label] ?? {};
+    this.#note = options.note;
     this.pool = new BufferPool(gpu);
     this.recorder = new Recorder(gpu);
     gpu.addEventListener("uncapturederror", (event) => {
@@ -139,7 +170,7 @@ export class Device implements Disposable {
         { missing: ["a hardware adapter"] },
       );
     }
-    return new Device(gpu, { profile, variants: options.variants ?? {} });
+    return new Device(gpu, { ...options, profile });
   }
 
   /** The tape that records now, if any; ops append to it. */
@@ -158,6 +189,36 @@ export class Device implements Disposable {
     }
   }
 
+  /** What `linear` rounds its operands to now; see {@linkcode Device.withPrecision}. */
+  get precision(): Precision {
+    return this.#precision;
+  }
+
+  /**
+   * Runs `fn`, which records a forward pass, with the operands of every `linear` rounded to
+   * `precision`; the backward pass of what it recorded rounds alike. Results, sums and everything
+   * else stay f32. Throws `UnsupportedDeviceError` as {@linkcode Device.requirePrecision} does.
+   */
+  withPrecision<T>(precision: Precision, fn: () => T): T {
+    this.requirePrecision(precision);
+    const outer = this.#precision;
+    this.#precision = precision;
+    try {
+      return fn();
+    } finally {
+      this.#precision = outer;
+    }
+  }
+
+  /** Throws `UnsupportedDeviceError` when the adapter cannot compute with a precision. */
+  requirePrecision(precision: Precision): void {
+    if (precision === "f32" || this.profile.f16) return;
+    throw new UnsupportedDeviceError(
+      `Cannot compute in f16: ${this.profile.label} lacks shader-f16, expected it or precision f32`,
+      { missing: ["shader-f16"] },
+    );
+  }
+
   /** Runs `fn` under a name that errors show: `blocks.3 > attention`. */
   named<T>(name: string, fn: () => T): T {
     this.#path.push(name);
@@ -168,9 +229,23 @@ export class Device implements Disposable {
     }
   }
 
-  /** The variant of an op: the one forced at {@linkcode Device.open}, else `picked`. */
-  variant<V extends string>(op: string, picked: V): V {
-    return (this.#variants[op] as V | undefined) ?? picked;
+  /**
+   * The variant of an op: the one forced at {@linkcode Device.open}, else the one measured for the
+   * question's sizes, else `picked`.
+   */
+  variant<V extends string>(op: string, picked: V, question?: VariantQuestion): V {
+    const forced = this.#variants[op];
+    if (forced !== undefined) return forced as V;
+    if (!question) return picked;
+    const { shape, supports } = question;
+    this.onVariant?.({ op, shape, picked });
+    const measured = this.tuning[op];
+    if (!measured) return picked;
+    const key = shapeKey(shape), variant = measured[key];
+    if (variant === undefined || variant === picked) return picked;
+    if (supports(variant)) return variant as V;
+    this.#refuse(`${op} (${key}) has no variant ${JSON.stringify(variant)} here, using ${picked}`);
+    return picked;
   }
 
   /** A tensor without defined contents, owned by the current scope or, outside of one, the caller. */
@@ -183,13 +258,25 @@ export class Device implements Disposable {
         );
       }
     }
-    const storage = new Storage(this, this.pool.takeBuffer(elementsOf(shape) * 4));
-    return this.adopt(new Tensor(storage, { shape, dtype: options.dtype ?? "f32" }));
+    const { dtype = "f32" } = options;
+    const storage = new Storage(
+      this,
+      this.pool.takeBuffer(elementsOf(shape) * ELEMENT_BYTES[dtype]),
+    );
+    return this.adopt(new Tensor(storage, { shape, dtype }));
   }
 
-  /** A tensor with the given elements; `TypeError` when their count is not the shape's. */
-  tensor(data: Float32Array | Uint32Array, shape: Shape): Tensor {
-    const tensor = this.empty(shape, { dtype: data instanceof Uint32Array ? "u32" : "f32" });
+  /**
+   * A tensor with the given elements, by default of their own type; `TypeError` when their count is
+   * not the shape's.
+   */
+  tensor(
+    data: Float32Array | Uint32Array,
+    shape: Shape,
+    options: { dtype?: DType } = {},
+  ): Tensor {
+    const { dtype = data instanceof Uint32Array ? "u32" : "f32" } = options;
+    const tensor = this.empty(shape, { dtype });
     tensor.write(data);
     return tensor;
   }
@@ -286,7 +373,7 @@ export class Device implements Disposable {
     const { bytes } = tensor;
     if (bytes === 0) return new ArrayBuffer(0);
     const staging = this.gpu.createBuffer({
-      size: bytes,
+      size: Math.ceil(bytes / 4) * 4,
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     });
     try {
@@ -306,38 +393,52 @@ export class Device implements Disposable {
   }
 
   /**
-   * Writes a tensor's elements from the CPU. A queue write overtakes recorded commands, so recorded
-   * work is submitted first: values never reach an earlier command.
+   * Writes a tensor's elements from the CPU, rounded to the nearest where it is f16. A queue write
+   * overtakes recorded commands, so recorded work is submitted first: values never reach an earlier
+   * command.
    */
   upload(tensor: Tensor, data: Float32Array | Uint32Array): void {
     this.#assertUsable();
     this.flush();
+    const { buffer, byteOffset, byteLength } = tensor.dtype === "f16" ? toHalves(data) : data;
     this.gpu.queue.writeBuffer(
       tensor.buffer,
       tensor.offset,
-      data.buffer as ArrayBuffer,
-      data.byteOffset,
-      data.byteLength,
+      buffer as ArrayBuffer,
+      byteOffset,
+      byteLength,
     );
     tensor.storage.version++;
-    this.#waitingUploadBytes += data.byteLength;
+    this.#waitingUploadBytes += byteLength;
     if (this.#waitingUploadBytes > MAX_WAITING_UPLOAD_BYTES) {
       this.gpu.queue.submit([]);
       this.#waitingUploadBytes = 0;
     }
   }
 
-  /** Records a copy of all elements of `source` into `target` of the same size. */
-  copy(source: Tensor, target: Tensor): void {
+  /**
+   * Records a copy of all elements of `source` into `target`, from its element `first` on; without
+   * `first` both have the same size.
+   */
+  copy(source: Tensor, target: Tensor, options: { first?: number } = {}): void {
     this.#assertUsable();
-    if (source.bytes !== target.bytes) {
+    const { first } = options;
+    const last = (first ?? 0) + source.elements;
+    const fits = first === undefined ? last === target.elements : last <= target.elements;
+    if (!fits || source.dtype !== target.dtype) {
+      const [from, to] = [source, target].map(({ shape, dtype }) =>
+        `${formatShape(shape)} ${dtype}`
+      );
       throw new TypeError(
-        `Cannot copy ${formatShape(source.shape)} to ${formatShape(target.shape)}: sizes differ`,
+        `Cannot copy ${from} to ${to}${
+          first === undefined ? "" : ` from element ${first} on`
+        }: sizes or types differ`,
       );
     }
+    const offset = target.offset + (first ?? 0) * ELEMENT_BYTES[target.dtype];
     this.recorder.copyToBuffer(
       { buffer: source.buffer, offset: source.offset, bytes: source.bytes },
-      { buffer: target.buffer, offset: target.offset },
+      { buffer: target.buffer, offset },
     );
     target.storage.version++;
   }
@@ -362,6 +463,12 @@ export class Device implements Disposable {
 
   #fail(error: Error): void {
     this.#failure ??= error;
+  }
+
+  #refuse(reason: string): void {
+    if (this.#refused.has(reason)) return;
+    this.#refused.add(reason);
+    this.#note?.(`ignored a measured variant: ${reason}`);
   }
 
   #gpuError(error: GPUError): Error {
@@ -446,6 +553,13 @@ export class Device implements Disposable {
     for (const binding of bindings) {
       const tensor = tensors[binding.name];
       if (!tensor) throw bindingMismatch(kernel, tensors);
+      const half = tensor.dtype === "f16";
+      if (binding.access !== "texture" && half !== kernel.halves.has(binding.name)) {
+        throw new TypeError(
+          `Cannot dispatch ${kernel.name}: ${binding.name} is ${tensor.dtype}, ` +
+            `expected ${half ? "f32, use cast" : "f16"}`,
+        );
+      }
       const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
       staged.push(texture);
       key += texture
@@ -470,7 +584,8 @@ export class Device implements Disposable {
 
   #stage(tensor: Tensor): Pooled<GPUTexture> {
     const { buffer, offset, bytes } = tensor;
-    return tensor.storage.staged({ offset, bytes }, (texture) => {
+    const format = tensor.dtype === "f16" ? "rgba16float" : "rgba32float";
+    return tensor.storage.staged({ offset, bytes, format }, (texture) => {
       this.recorder.copyToTexture({ buffer, offset, bytes }, texture.resource);
     });
   }
@@ -481,6 +596,13 @@ export class Device implements Disposable {
     }
     this.#cachedGroups = 0;
   }
+}
+
+/** An even number of halves, since WebGPU writes whole words. */
+function toHalves(data: Float32Array | Uint32Array): Float16Array {
+  const halves = new Float16Array(Math.ceil(data.length / 2) * 2);
+  halves.set(data);
+  return halves;
 }
 
 function collectTensors(value: unknown, into: Set<Tensor>): void {

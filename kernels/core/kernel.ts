@@ -55,6 +55,8 @@ export class Kernel {
   readonly bindings: readonly Binding[];
   /** Fields of `Params`; empty when the shader has none. */
   readonly params: readonly ParamField[];
+  /** Names of the storage bindings that hold f16, as `f16` or four of them as one `vec2u`. */
+  readonly halves: ReadonlySet<string>;
   /** Names of the pipeline-overridable constants. */
   readonly overrides: ReadonlySet<string>;
   readonly #source: string;
@@ -69,7 +71,7 @@ export class Kernel {
     this.name = entry[2]!;
     this.#usesSubgroups = /\bsubgroup[A-Z_]/.test(text);
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));
-    const bindings: Binding[] = [];
+    const bindings: Binding[] = [], halves = new Set<string>();
     for (const [, index, space, access, name, type] of text.matchAll(BINDING)) {
       if (space === "uniform") {
         if (index !== "0" || name !== "params") {
@@ -82,6 +84,7 @@ export class Kernel {
       if (space === undefined && type?.replace(/\s/g, "") !== "texture_2d<f32>") {
         throw new SyntaxError(`Cannot read kernel ${this.name}: binding ${name} of type ${type}`);
       }
+      if (/\bf16\b|\bvec2u\b/.test(type ?? "")) halves.add(name!);
       bindings.push({
         name: name!,
         index: Number(index),
@@ -89,6 +92,7 @@ export class Kernel {
       });
     }
     this.bindings = bindings.sort((a, b) => a.index - b.index);
+    this.halves = halves;
     const struct = PARAMS.exec(text)?.[1] ?? "";
     const fields = struct.split(",").map((field) => field.trim()).filter((field) => field !== "");
     this.params = fields.map((field, index) => {

@@ -4,12 +4,10 @@
  * @module
  */
 
-import { STAGING_ROW_TEXELS } from "./buffer_pool.ts";
+import { STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES, type StagingFormat } from "./buffer_pool.ts";
 
 const SLOT_BYTES = 256;
 const SLOTS = 4096;
-const TEXEL_BYTES = 16;
-const ROW_BYTES = STAGING_ROW_TEXELS * TEXEL_BYTES;
 
 /** Writes one dispatch's parameters at a word index of the shared arrays. */
 export type WriteParams = (
@@ -112,23 +110,25 @@ export class Recorder {
     texture: GPUTexture,
   ): void {
     const encoder = this.#endPass();
-    const texels = Math.ceil(source.bytes / TEXEL_BYTES);
+    const texelBytes = STAGING_TEXEL_BYTES[texture.format as StagingFormat];
+    const rowBytes = STAGING_ROW_TEXELS * texelBytes;
+    const texels = Math.ceil(source.bytes / texelBytes);
     const rows = Math.floor(texels / STAGING_ROW_TEXELS), rest = texels % STAGING_ROW_TEXELS;
     const { buffer, offset } = source;
-    const layout = { buffer, bytesPerRow: ROW_BYTES };
+    const layout = { buffer, bytesPerRow: rowBytes };
     if (rows > 0) {
       encoder.copyBufferToTexture({ ...layout, offset }, { texture }, [STAGING_ROW_TEXELS, rows]);
     }
     if (rest > 0) {
       encoder.copyBufferToTexture(
-        { ...layout, offset: offset + rows * ROW_BYTES },
+        { ...layout, offset: offset + rows * rowBytes },
         { texture, origin: [0, rows] },
         [rest, 1],
       );
     }
   }
 
-  /** Appends a copy between buffers. */
+  /** Appends a copy between buffers; bytes up to a multiple of 4 are copied, as WebGPU asks. */
   copyToBuffer(
     source: { buffer: GPUBuffer; offset: number; bytes: number },
     target: { buffer: GPUBuffer; offset: number },
@@ -138,7 +138,7 @@ export class Recorder {
       source.offset,
       target.buffer,
       target.offset,
-      source.bytes,
+      Math.ceil(source.bytes / 4) * 4,
     );
   }
 

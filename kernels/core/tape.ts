@@ -7,7 +7,7 @@
 import type { Device } from "./device.ts";
 import { addTo, fill } from "./in_place.ts";
 import { Parameter } from "./parameter_store.ts";
-import { formatShape, type Storage, type Tensor } from "./tensor.ts";
+import { formatShape, type Shape, type Storage, type Tensor } from "./tensor.ts";
 
 /** Writes a gradient: into `gradient`, adding to what is there when `accumulate` is 1. */
 export type WriteGradient = (gradient: Tensor, accumulate: 0 | 1) => void;
@@ -40,9 +40,13 @@ interface Slot {
   readonly gradient: Tensor;
 }
 
-/** A node with the inputs that need a gradient, decided while all of them are alive. */
+/**
+ * A node with the inputs that need a gradient, found while all of them are alive. Storages stand for
+ * tensors, whose elements nobody may need any more: only what ops save is kept.
+ */
 interface RecordedNode extends TapeNode {
-  readonly needed: ReadonlySet<Tensor>;
+  readonly needed: ReadonlyMap<Tensor, Storage>;
+  readonly produced: Storage;
 }
 
 /**
@@ -98,7 +102,9 @@ export class Tape {
 
   /** Appends an op's node when one of its inputs needs a gradient. Called by ops. */
   push(node: TapeNode): void {
-    const needed = new Set(node.inputs.filter((input) => this.#isTracked(input)));
+    const needed = new Map(
+      node.inputs.filter((input) => this.#isTracked(input)).map((input) => [input, input.storage]),
+    );
     if (needed.size > 0) this.#append({ ...node, needed });
   }
 
@@ -107,17 +113,20 @@ export class Tape {
    * memory for one extra forward. `inputs` are all tensors that `fn` reads besides parameters.
    */
   checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
-    const device = this.#device;
+    const device = this.#device, { precision } = device;
     const output = device.withTape(undefined, () => device.scope(fn));
     this.#append({
       name: "checkpoint",
       inputs,
       output,
       saved: inputs,
-      needed: new Set(),
+      needed: new Map(),
       backward: (dy) => {
         const inner = new Tape(device, { parent: this });
-        const again = inner.record(() => device.scope(fn));
+        const again = device.withPrecision(
+          precision,
+          () => inner.record(() => device.scope(fn)),
+        );
         inner.#propagate(again, dy);
         again.dispose();
       },
@@ -157,48 +166,50 @@ export class Tape {
     }
     this.#slots.set(output.storage, { gradient: cotangent.reshape(output.shape) });
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
-      const { output, saved } = node;
-      const slot = this.#slots.get(output.storage);
+      const { produced, saved } = node;
+      const slot = this.#slots.get(produced);
       if (slot) {
-        const watched = this.#watched.has(output.storage);
+        const watched = this.#watched.has(produced);
         // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
         const dy = watched ? this.#clone(slot.gradient) : slot.gradient;
         this.#current = node;
         this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
         dy.dispose();
-        if (!watched) this.#slots.delete(output.storage);
+        if (!watched) this.#slots.delete(produced);
       }
       for (const tensor of saved) tensor.storage.release();
-      output.storage.release();
     }
   }
 
   /** See {@linkcode Gradients.into}. */
   into(tensor: Tensor, write: WriteGradient): void {
-    if (!this.#needs(tensor)) return;
+    const storage = this.#needed(tensor);
+    if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
-    const slot = this.#slots.get(tensor.storage);
+    const slot = this.#slots.get(storage);
     if (slot) write(slot.gradient, 1);
-    else write(this.#makeSlot(tensor), 0);
+    else write(this.#makeSlot(storage, tensor.shape), 0);
   }
 
   /** See {@linkcode Gradients.region}. */
   region(tensor: Tensor, write: WriteGradient): void {
-    if (!this.#needs(tensor)) return;
+    const storage = this.#needed(tensor);
+    if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
-    let gradient = this.#slots.get(tensor.storage)?.gradient;
-    if (!gradient) fill(gradient = this.#makeSlot(tensor), 0);
+    let gradient = this.#slots.get(storage)?.gradient;
+    if (!gradient) fill(gradient = this.#makeSlot(storage, tensor.shape), 0);
     write(gradient, 1);
   }
 
   /** See {@linkcode Gradients.pass}. */
   pass(tensor: Tensor, dy: Tensor): void {
-    if (!this.#needs(tensor)) return;
-    if (tensor instanceof Parameter || this.#slots.has(tensor.storage)) {
+    const storage = this.#needed(tensor);
+    if (!storage) return;
+    if (tensor instanceof Parameter || this.#slots.has(storage)) {
       return this.into(tensor, (gradient) => addTo(gradient, dy));
     }
     // The stream's gradient goes on in the same buffer: later writers add to it in place.
-    this.#slots.set(tensor.storage, { gradient: dy.reshape(tensor.shape) });
+    this.#slots.set(storage, { gradient: dy.reshape(tensor.shape) });
   }
 
   #clone(tensor: Tensor): Tensor {
@@ -207,28 +218,29 @@ export class Tape {
     return copy;
   }
 
-  #append(node: RecordedNode): void {
-    this.#tracked.add(node.output.storage);
+  #append(node: Omit<RecordedNode, "produced">): void {
+    const produced = node.output.storage;
+    this.#tracked.add(produced);
     for (const tensor of node.saved) tensor.storage.retain();
-    node.output.storage.retain();
-    this.#nodes.push(node);
+    this.#nodes.push({ ...node, produced });
   }
 
   #isTracked(tensor: Tensor): boolean {
     return tensor instanceof Parameter ? !tensor.frozen : this.#tracked.has(tensor.storage);
   }
 
-  #needs(tensor: Tensor): boolean {
+  /** What stands for an input of the current node, where it needs a gradient. */
+  #needed(tensor: Tensor): Storage | undefined {
     const { name, inputs, needed } = this.#current!;
     if (!inputs.includes(tensor)) {
       throw new TypeError(`Cannot give ${name} a place for the gradient of what is no input of it`);
     }
-    return needed.has(tensor);
+    return needed.get(tensor);
   }
 
-  #makeSlot(tensor: Tensor): Tensor {
-    const gradient = this.#device.empty(tensor.shape);
-    this.#slots.set(tensor.storage, { gradient });
+  #makeSlot(storage: Storage, shape: Shape): Tensor {
+    const gradient = this.#device.empty(shape);
+    this.#slots.set(storage, { gradient });
     return gradient;
   }
 }

@@ -4,14 +4,17 @@
  * @module
  */
 
-import type { Pooled } from "./buffer_pool.ts";
+import type { Pooled, StagingFormat } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 
 /** Sizes of the axes, slowest first. */
 export type Shape = readonly number[];
 
-/** Element types that live on the GPU. */
-export type DType = "f32" | "u32";
+/** Element types that live on the GPU; two elements of `f16` share four bytes. */
+export type DType = "f32" | "u32" | "f16";
+
+/** Bytes that one element takes. */
+export const ELEMENT_BYTES: Readonly<Record<DType, number>> = { f32: 4, u32: 4, f16: 2 };
 
 /** The product of a shape's axes. */
 export function elementsOf(shape: Shape): number {
@@ -29,6 +32,12 @@ interface StagedCopy {
   version: number;
 }
 
+/** The elements of a range of a storage rounded to f16, current while the versions agree. */
+interface RoundedCopy {
+  readonly tensor: Tensor;
+  version: number;
+}
+
 /**
  * A buffer shared by the tensors that view it. It returns to the pool when the last holder lets go;
  * work already recorded still runs on it, since the queue keeps order.
@@ -41,6 +50,7 @@ export class Storage {
   /** Raised by every dispatch that may write. */
   version = 0;
   readonly #staged = new Map<string, StagedCopy>();
+  readonly #rounded = new Map<string, RoundedCopy>();
   #holders = 1;
 
   /** Wraps a buffer that was just taken from the device's pool, with one holder. */
@@ -65,18 +75,21 @@ export class Storage {
     if (--this.#holders > 0) return;
     for (const { texture } of this.#staged.values()) this.device.pool.putTexture(texture);
     this.#staged.clear();
+    for (const { tensor } of this.#rounded.values()) tensor.dispose();
+    this.#rounded.clear();
     this.device.pool.putBuffer(this.pooled);
   }
 
   /** The texture that mirrors a range, copied anew by `copy` when the buffer has changed. */
   staged(
-    range: { offset: number; bytes: number },
+    range: { offset: number; bytes: number; format?: StagingFormat },
     copy: (texture: Pooled<GPUTexture>) => void,
   ): Pooled<GPUTexture> {
-    const key = `${range.offset}:${range.bytes}`;
+    const { offset, bytes, format = "rgba32float" } = range;
+    const key = `${offset}:${bytes}`;
     let entry = this.#staged.get(key);
     if (!entry) {
-      entry = { texture: this.device.pool.takeTexture(range.bytes), version: -1 };
+      entry = { texture: this.device.pool.takeTexture(bytes, format), version: -1 };
       this.#staged.set(key, entry);
     }
     if (entry.version !== this.version) {
@@ -84,6 +97,29 @@ export class Storage {
       entry.version = this.version;
     }
     return entry.texture;
+  }
+
+  /**
+   * The f16 tensor [elements] that mirrors a range of f32, rounded anew by `round` when the buffer
+   * has changed. It belongs to the storage; a view of it may outlive the storage.
+   */
+  rounded(
+    range: { offset: number; elements: number },
+    round: (rounded: Tensor) => void,
+  ): Tensor {
+    const { offset, elements } = range, { device } = this;
+    const key = `${offset}:${elements}`;
+    let entry = this.#rounded.get(key);
+    if (!entry) {
+      const tensor = device.unscoped(() => device.empty([elements], { dtype: "f16" }));
+      entry = { tensor, version: -1 };
+      this.#rounded.set(key, entry);
+    }
+    if (entry.version !== this.version) {
+      round(entry.tensor);
+      entry.version = this.version;
+    }
+    return entry.tensor;
   }
 }
 
@@ -97,7 +133,7 @@ export class Storage {
 export class Tensor implements Disposable {
   /** Sizes of the axes, slowest first. */
   readonly shape: Shape;
-  /** Element type; every element takes four bytes. */
+  /** Element type. */
   readonly dtype: DType;
   readonly #storage: Storage | undefined;
   readonly #offset: number;
@@ -148,7 +184,7 @@ export class Tensor implements Disposable {
 
   /** Size in bytes. */
   get bytes(): number {
-    return this.elements * 4;
+    return this.elements * ELEMENT_BYTES[this.dtype];
   }
 
   /** The same elements under another shape, sharing the buffer; `TypeError` when the counts differ. */
@@ -164,9 +200,15 @@ export class Tensor implements Disposable {
     return this.device.adopt(new Tensor(storage, { shape, dtype, offset }));
   }
 
-  /** Copies the elements to the CPU after submitting what is recorded. Costs a wait for the GPU. */
+  /**
+   * Copies the elements, of `f16` each as an f32, to the CPU after submitting what is recorded. Costs
+   * a wait for the GPU.
+   */
   async read(): Promise<Float32Array<ArrayBuffer>> {
-    return new Float32Array(await this.device.download(this));
+    const bytes = await this.device.download(this);
+    return this.dtype === "f16"
+      ? Float32Array.from(new Float16Array(bytes, 0, this.elements))
+      : new Float32Array(bytes);
   }
 
   /** As {@linkcode Tensor.read} for `u32` tensors. */
@@ -174,7 +216,10 @@ export class Tensor implements Disposable {
     return new Uint32Array(await this.device.download(this));
   }
 
-  /** Replaces the elements. Submits recorded work first, which would otherwise see the new values. */
+  /**
+   * Replaces the elements; for an `f16` tensor rounds to the nearest, ties to even. Submits recorded
+   * work first, which would otherwise see the new values.
+   */
   write(data: Float32Array | Uint32Array): void {
     if (data.length !== this.elements) {
       throw new TypeError(

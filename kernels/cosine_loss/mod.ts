@@ -9,10 +9,14 @@ import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { rowSum } from "../row_sum/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
+import backwardVectorSource from "./backward_vector.wgsl.ts";
 import cosineSource from "./cosine.wgsl.ts";
+import cosineVectorSource from "./cosine_vector.wgsl.ts";
 
 const COSINE = new Kernel({ source: cosineSource });
+const COSINE_VECTOR = new Kernel({ source: cosineVectorSource });
 const BACKWARD = new Kernel({ source: backwardSource });
+const BACKWARD_VECTOR = new Kernel({ source: backwardVectorSource });
 
 /** Options of {@linkcode cosineLoss} and {@linkcode alignmentLoss}. */
 export interface CosineOptions {
@@ -64,13 +68,15 @@ function negativeCosine(
   const positions = elements / (batch * channels);
   const layout = { channels, positions, channel_last: axis === 1 ? 0 : 1 };
   const scale = -1 / positions;
+  const vector = axis === -1 && channels % 4 === 0, width = channels / 4;
   return device.scope(() => {
     const cosines = device.empty([batch, positions]), stats = device.empty([batch, positions, 4]);
     const loss = device.empty([batch]);
-    device.dispatch(COSINE, {
+    const rows = batch * positions;
+    device.dispatch(vector ? COSINE_VECTOR : COSINE, {
       tensors: { a, b, cosines, stats },
-      params: { batch, ...layout, epsilon },
-      workgroups: spreadWorkgroups(Math.ceil(batch * positions / 64)),
+      params: vector ? { positions: rows, vectors: width, epsilon } : { batch, ...layout, epsilon },
+      workgroups: spreadWorkgroups(Math.ceil(rows / (vector ? 8 : 64))),
     });
     rowSum(loss, { x: cosines, scale, offset });
     device.tape?.push({
@@ -80,12 +86,22 @@ function negativeCosine(
       saved: [a, b, stats],
       backward(dLoss, gradients) {
         [[a, b], [b, a]].forEach(([own, other], second) =>
-          gradients.into(own!, (gradient, accumulate) =>
-            device.dispatch(BACKWARD, {
-              tensors: { a: own!, b: other!, stats, dloss: dLoss, da: gradient },
-              params: { elements, ...layout, second, scale, accumulate },
-              workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
-            }))
+          gradients.into(
+            own!,
+            (gradient, accumulate) =>
+              device.dispatch(vector ? BACKWARD_VECTOR : BACKWARD, {
+                tensors: { a: own!, b: other!, stats, dloss: dLoss, da: gradient },
+                params: {
+                  ...(vector
+                    ? { vectors: elements / 4, width, positions }
+                    : { elements, ...layout }),
+                  second,
+                  scale,
+                  accumulate,
+                },
+                workgroups: spreadWorkgroups(Math.ceil(elements / (vector ? 256 : 64))),
+              }),
+          )
         );
       },
     });

@@ -1,9 +1,9 @@
 export default /* wgsl */ `
-// out[b][j] = part[indices[b] - first][j] for the b whose row is in the part; the others stay
+// out[b] = part[indices[b] - first] for the b whose row is in the part; the others stay
 //
 // part: [rows, width], the rows first, first + 1, ... of a table of params.total; indices: [batch], one
-// past the end of the table meaning its last row; out: [batch, width]. One invocation per element of
-// out. No barrier. Exact.
+// past the end of the table meaning its last row; out: [batch, width]. One workgroup of 64 per b, which
+// leaves at once when its row is in another part. No barrier. Exact.
 
 struct Params { first: u32, rows: u32, total: u32, width: u32, batch: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -17,11 +17,13 @@ fn gather_part(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= params.batch * params.width) { return; }
+  let b = group.y * groups.x + group.x;
+  if (b >= params.batch) { return; }
   // Below the part, the subtraction wraps to a row far beyond it.
-  let row = min(indices[i / params.width], params.total - 1u) - params.first;
+  let row = min(indices[b], params.total - 1u) - params.first;
   if (row >= params.rows) { return; }
-  out[i] = part[row * params.width + i % params.width];
+  for (var j = lane; j < params.width; j += 64u) {
+    out[b * params.width + j] = part[row * params.width + j];
+  }
 }
 `;

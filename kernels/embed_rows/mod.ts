@@ -96,7 +96,7 @@ export function gatherRowsOfParts(parts: readonly Tensor[], indices: Tensor): Te
     device.dispatch(GATHER_PART, {
       tensors: { part, indices, out },
       params: { first, rows, total, width, batch },
-      workgroups: spreadWorkgroups(Math.ceil(batch * width / 64)),
+      workgroups: spreadWorkgroups(batch),
     });
     first += rows;
   }

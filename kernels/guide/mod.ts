@@ -20,22 +20,19 @@ export interface GuideOptions {
 }
 
 /**
- * u + scale (c − u) of a conditional prediction c and an unconditional one u, both [B, C, H, W], on
- * the guided channels, and c on the others (Ho and Salimans 2022, in the form of DiT). Not
- * differentiated.
+ * u + scale (c − u) of conditional predictions c and unconditional ones u, on the guided channels,
+ * and c on the others (Ho and Salimans 2022, in the form of DiT): `predictions` [2·B, C, H, W], c
+ * and then u, result [B, C, H, W]. Not differentiated.
  *
- * Throws `TypeError` when the shapes differ or do not have four axes, and `RangeError` when there
- * are not as many channels as are to be guided.
+ * Throws `TypeError` when the shape does not have four axes or an odd batch, and `RangeError` when
+ * there are not as many channels as are to be guided.
  */
-export function guide(conditional: Tensor, unconditional: Tensor, options: GuideOptions): Tensor {
-  const { shape, device, elements } = conditional;
-  if (shape.length !== 4 || formatShape(shape) !== formatShape(unconditional.shape)) {
-    throw new TypeError(
-      `Cannot guide ${formatShape(shape)} by ${formatShape(unconditional.shape)}: ` +
-        "expected two of shape [B, C, H, W]",
-    );
+export function guide(predictions: Tensor, options: GuideOptions): Tensor {
+  const { shape, device } = predictions;
+  const [batch = 0, channels = 0, height = 0, width = 0] = shape;
+  if (shape.length !== 4 || batch % 2 !== 0) {
+    throw new TypeError(`Cannot guide ${formatShape(shape)}: expected [2 B, C, H, W]`);
   }
-  const [, channels = 0, height = 0, width = 0] = shape;
   const guided = options.channels === undefined || options.channels === "all"
     ? channels
     : options.channels;
@@ -44,9 +41,10 @@ export function guide(conditional: Tensor, unconditional: Tensor, options: Guide
       `Cannot guide ${guided} channels of ${formatShape(shape)}: expected 0 to ${channels}`,
     );
   }
-  const out = device.empty(shape);
+  const out = device.empty([batch / 2, channels, height, width]);
+  const { elements } = out;
   device.dispatch(GUIDE, {
-    tensors: { conditional, unconditional, out },
+    tensors: { predictions, out },
     params: { elements, plane: height * width, channels, guided, scale: options.scale },
     workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
   });

@@ -6,36 +6,69 @@
  */
 
 import reduce from "../common/reduce.wgsl.ts";
+import reduceSubgroups from "../common/reduce_subgroups.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The sum over rows is one kernel for the whole project; it lives with the bias that needs it most.
 import { columnSum } from "../linear/mod.ts";
 import backwardNaive from "./backward_naive.wgsl.ts";
+import backwardRegister from "./backward_register.wgsl.ts";
 import backwardSubgroup from "./backward_subgroup.wgsl.ts";
 import backwardWorkgroup from "./backward_workgroup.wgsl.ts";
 import forwardNaive from "./forward_naive.wgsl.ts";
+import forwardRegister from "./forward_register.wgsl.ts";
 import forwardSubgroup from "./forward_subgroup.wgsl.ts";
 import forwardWorkgroup from "./forward_workgroup.wgsl.ts";
 import groupSumsSource from "./group_sums.wgsl.ts";
 import groupSumsSubgroup from "./group_sums_subgroup.wgsl.ts";
-import { type LayerNormVariant, pickLayerNorm, supportsLayerNorm } from "./variants.ts";
+import groupSumsVector from "./group_sums_vector.wgsl.ts";
+import {
+  type LayerNormVariant,
+  pickLayerNorm,
+  registerSlots,
+  supportsLayerNorm,
+} from "./variants.ts";
 
-const FORWARD: Readonly<Record<LayerNormVariant, Kernel>> = {
-  naive: new Kernel({ source: forwardNaive }),
-  subgroup: new Kernel({ source: forwardSubgroup }),
-  workgroup: new Kernel({ source: forwardWorkgroup, includes: [reduce] }),
+type Kernels = Readonly<Record<LayerNormVariant, Kernel>>;
+
+/** The kernels with one of the two functions that sum over a workgroup. */
+function kernelsOf(include: string): { forward: Kernels; backward: Kernels } {
+  const includes = [include];
+  return {
+    forward: {
+      naive: new Kernel({ source: forwardNaive }),
+      subgroup: new Kernel({ source: forwardSubgroup }),
+      workgroup: new Kernel({ source: forwardWorkgroup, includes }),
+      register: new Kernel({ source: forwardRegister, includes }),
+    },
+    backward: {
+      naive: new Kernel({ source: backwardNaive }),
+      subgroup: new Kernel({ source: backwardSubgroup }),
+      workgroup: new Kernel({ source: backwardWorkgroup, includes }),
+      register: new Kernel({ source: backwardRegister, includes }),
+    },
+  };
+}
+
+const BY_MEMORY = kernelsOf(reduce);
+const BY_SUBGROUPS = kernelsOf(reduceSubgroups);
+/** The kernel of {@linkcode GroupSums} and the columns that one workgroup sums. */
+const GROUP_SUMS_BY_MEMORY = [new Kernel({ source: groupSumsVector }), 64] as const;
+const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: number]>> = {
+  naive: [new Kernel({ source: groupSumsSource }), 64],
+  subgroup: [new Kernel({ source: groupSumsSubgroup }), 32],
+  workgroup: GROUP_SUMS_BY_MEMORY,
+  register: GROUP_SUMS_BY_MEMORY,
 };
-const BACKWARD: Readonly<Record<LayerNormVariant, Kernel>> = {
-  naive: new Kernel({ source: backwardNaive }),
-  subgroup: new Kernel({ source: backwardSubgroup }),
-  workgroup: new Kernel({ source: backwardWorkgroup, includes: [reduce] }),
-};
-const GROUP_SUMS = new Kernel({ source: groupSumsSource });
-const GROUP_SUMS_SUBGROUP = new Kernel({ source: groupSumsSubgroup });
 
 /** Rows that one workgroup normalises. */
-const ROWS: Readonly<Record<LayerNormVariant, number>> = { naive: 64, subgroup: 8, workgroup: 1 };
+const ROWS: Readonly<Record<LayerNormVariant, number>> = {
+  naive: 64,
+  subgroup: 8,
+  workgroup: 1,
+  register: 1,
+};
 
 /** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
 const CHUNK = { cpu: 16384, gpu: 64 } as const;
@@ -146,14 +179,15 @@ function affineNorm(
           (dx, accumulate) =>
             normalizeGradientInto(dx, { x, dy, stats, accumulate, ...normalization }),
         );
-        if (parameters.length === 0) return;
-        const { sums, products } = groupSums(dy, { x, stats, tokens });
+        using groups = new GroupSums(dy, { x, stats, tokens });
         if (weight) {
-          gradients.into(weight, (dw, accumulate) => columnSum(dw, { x: products, accumulate }));
+          gradients.into(weight, (dw, accumulate) => {
+            columnSum(dw, { x: groups.products, accumulate });
+          });
         }
-        if (bias) gradients.into(bias, (db, accumulate) => columnSum(db, { x: sums, accumulate }));
-        sums.dispose();
-        products.dispose();
+        if (bias) {
+          gradients.into(bias, (db, accumulate) => columnSum(db, { x: groups.sums, accumulate }));
+        }
       },
     });
     return out;
@@ -169,8 +203,8 @@ export function normalizeInto(
   options: { x: Tensor; stats: Tensor } & Normalization,
 ): void {
   const { x, stats, norm, epsilon, weight, modulation, tokens, stride, scale, shift } = options;
-  const { width, rows, variant, workgroups } = planOf(x, tokens);
-  out.device.dispatch(FORWARD[variant], {
+  const { width, rows, variant, workgroups, kernels } = planOf(x, tokens);
+  out.device.dispatch(kernels.forward[variant], {
     tensors: { x, weight: weight ?? x, modulation: modulation ?? x, stats, out },
     params: { rows, width, tokens, stride, scale: scale ?? 0, shift: shift ?? 0, epsilon },
     workgroups,
@@ -179,6 +213,7 @@ export function normalizeInto(
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
       HAS_SHIFT: Number(shift !== undefined),
+      ...(variant === "register" && { SLOTS: registerSlots(width) }),
     },
   });
 }
@@ -191,9 +226,9 @@ export function normalizeGradientInto(
     & Omit<Normalization, "epsilon" | "shift">,
 ): void {
   const { x, dy, stats, accumulate, norm, weight, modulation, tokens, stride, scale } = options;
-  const { width, rows, variant, workgroups } = planOf(x, tokens);
+  const { width, rows, variant, workgroups, kernels } = planOf(x, tokens);
   const tensors = { x, dy, weight: weight ?? x, modulation: modulation ?? x, stats, dx };
-  dx.device.dispatch(BACKWARD[variant], {
+  dx.device.dispatch(kernels.backward[variant], {
     // The texture of the old dx is not read when the kernel assigns; x has one already.
     tensors: variant === "subgroup" ? { ...tensors, before: accumulate ? dx : x } : tensors,
     params: { rows, width, tokens, stride, scale: scale ?? 0, accumulate },
@@ -202,44 +237,69 @@ export function normalizeGradientInto(
       RMS: Number(norm === "rms"),
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
+      ...(variant === "register" && { SLOTS: registerSlots(width) }),
     },
   });
 }
 
-/** Sums over the rows of every group of at most `tokens` rows. */
-export interface GroupSums {
-  /** Σ dy, [groups, D]; the groups of one batch entry follow each other. */
-  readonly sums: Tensor;
-  /** Σ dy · n, [groups, D]. */
-  readonly products: Tensor;
+/**
+ * The first stage of the gradients of gains and offsets: sums over groups of at most `tokens` rows
+ * of `dy` [..., D] and of `dy` times the normalised `x`, or times `x` itself when there are no
+ * `stats`. Nothing is recorded before one of the sums is asked for.
+ */
+export class GroupSums implements Disposable {
   /** Groups for each `tokens` rows. */
   readonly chunks: number;
-}
+  readonly #dy: Tensor;
+  readonly #options: { readonly x: Tensor; readonly stats?: Tensor; readonly tokens: number };
+  #sums: { readonly sums: Tensor; readonly products: Tensor } | undefined;
 
-/**
- * The first stage of the gradients of gains and offsets: sums over groups of rows of `dy` [..., D]
- * and of `dy` times the normalised `x`, or times `x` itself when there are no `stats`. The caller
- * disposes of both.
- */
-export function groupSums(
-  dy: Tensor,
-  options: { x: Tensor; stats?: Tensor; tokens: number },
-): GroupSums {
-  const { x, stats, tokens } = options;
-  const { device } = x;
-  const { width, rows, variant } = planOf(x, tokens);
-  const chunk = CHUNK[device.profile.driver];
-  const batches = rows / tokens, chunks = Math.ceil(tokens / chunk);
-  const sums = device.empty([batches * chunks, width]);
-  const products = device.empty([batches * chunks, width]);
-  const bySubgroup = variant === "subgroup";
-  device.dispatch(bySubgroup ? GROUP_SUMS_SUBGROUP : GROUP_SUMS, {
-    tensors: { x, dy, stats: stats ?? x, sums, products },
-    params: { tokens, width, chunk },
-    workgroups: [Math.ceil(width / (bySubgroup ? 32 : 64)), chunks, batches],
-    constants: { PLAIN: Number(stats === undefined) },
-  });
-  return { sums, products, chunks };
+  /** Takes what to sum; both live until {@linkcode GroupSums.dispose}. */
+  constructor(dy: Tensor, options: { x: Tensor; stats?: Tensor; tokens: number }) {
+    this.#dy = dy;
+    this.#options = options;
+    this.chunks = Math.ceil(options.tokens / CHUNK[dy.device.profile.driver]);
+  }
+
+  /** Σ dy, [groups, D]; the groups of one batch entry follow each other. */
+  get sums(): Tensor {
+    return this.#made().sums;
+  }
+
+  /** Σ dy · n, [groups, D]. */
+  get products(): Tensor {
+    return this.#made().products;
+  }
+
+  /** Releases the sums. */
+  [Symbol.dispose](): void {
+    this.#sums?.sums.dispose();
+    this.#sums?.products.dispose();
+  }
+
+  #made(): { readonly sums: Tensor; readonly products: Tensor } {
+    return this.#sums ??= this.#make();
+  }
+
+  #make(): { readonly sums: Tensor; readonly products: Tensor } {
+    const dy = this.#dy, { x, stats, tokens } = this.#options, { chunks } = this;
+    const { device } = x;
+    const { width, rows, variant } = planOf(x, tokens);
+    const batches = rows / tokens;
+    // The caller's scope may be one of several that use the sums: they are released by hand.
+    const made = device.unscoped(() => ({
+      sums: device.empty([batches * chunks, width]),
+      products: device.empty([batches * chunks, width]),
+    }));
+    const [kernel, columns] = GROUP_SUMS[variant];
+    device.dispatch(kernel, {
+      tensors: { x, dy, stats: stats ?? x, ...made },
+      params: { tokens, width, chunk: CHUNK[device.profile.driver] },
+      workgroups: [Math.ceil(width / columns), chunks, batches],
+      constants: { PLAIN: Number(stats === undefined) },
+    });
+    return made;
+  }
 }
 
 function planOf(x: Tensor, tokens: number): {
@@ -247,6 +307,7 @@ function planOf(x: Tensor, tokens: number): {
   rows: number;
   variant: LayerNormVariant;
   workgroups: [number, number];
+  kernels: { forward: Kernels; backward: Kernels };
 } {
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;
@@ -256,16 +317,23 @@ function planOf(x: Tensor, tokens: number): {
     );
   }
   const rows = x.elements / width;
-  const variant = variantOf(device, width);
+  const variant = variantOf(device, { rows, width, tokens });
   // Groups of rows never span two batch entries where they share loads of the modulation.
   const groups = variant === "subgroup"
     ? rows / tokens * Math.ceil(tokens / ROWS.subgroup)
     : Math.ceil(rows / ROWS[variant]);
-  return { width, rows, variant, workgroups: spreadWorkgroups(groups) };
+  const kernels = device.profile.subgroups ? BY_SUBGROUPS : BY_MEMORY;
+  return { width, rows, variant, workgroups: spreadWorkgroups(groups), kernels };
 }
 
-function variantOf(device: Device, width: number): LayerNormVariant {
-  const { profile } = device;
-  const picked = device.variant("layerNorm", pickLayerNorm(profile, width));
-  return supportsLayerNorm(picked, { profile, width }) ? picked : "naive";
+function variantOf(
+  device: Device,
+  shape: { rows: number; width: number; tokens: number },
+): LayerNormVariant {
+  const { profile } = device, { width } = shape;
+  const supports = (variant: string) =>
+    Object.hasOwn(ROWS, variant) &&
+    supportsLayerNorm(variant as LayerNormVariant, { profile, width });
+  const picked = device.variant("layerNorm", pickLayerNorm(profile, width), { shape, supports });
+  return supports(picked) ? picked : "naive";
 }

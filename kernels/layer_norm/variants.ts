@@ -7,7 +7,15 @@
 import type { Profile } from "../core/profile.ts";
 
 /** The kernels of layer norm, slowest and simplest first. */
-export type LayerNormVariant = "naive" | "subgroup" | "workgroup";
+export type LayerNormVariant = "naive" | "subgroup" | "workgroup" | "register";
+
+/** Vec4 of a row that one invocation of `register` holds at most. */
+const MAX_SLOTS = 8;
+
+/** Vec4 of a row that each of the 64 invocations of `register` holds. */
+export function registerSlots(width: number): number {
+  return Math.ceil(width / 256);
+}
 
 /** Whether a variant can normalise rows of `width` on an adapter. */
 export function supportsLayerNorm(
@@ -20,6 +28,8 @@ export function supportsLayerNorm(
       return width % 4 === 0 && profile.subgroups && profile.subgroupSize === 8;
     case "workgroup":
       return width % 4 === 0;
+    case "register":
+      return width % 4 === 0 && registerSlots(width) <= MAX_SLOTS;
     case "naive":
       return true;
   }
@@ -27,11 +37,12 @@ export function supportsLayerNorm(
 
 /**
  * The fastest variant. On a CPU driver a subgroup of 8 reads textures; a GPU gives each row a
- * workgroup, so that neighbouring invocations read neighbouring addresses.
+ * workgroup, so that neighbouring invocations read neighbouring addresses, and holds the row in
+ * registers where it fits.
  */
 export function pickLayerNorm(profile: Profile, width: number): LayerNormVariant {
   const order: readonly LayerNormVariant[] = profile.driver === "cpu"
     ? ["subgroup", "workgroup", "naive"]
-    : ["workgroup", "naive"];
+    : ["register", "workgroup", "naive"];
   return order.find((variant) => supportsLayerNorm(variant, { profile, width }))!;
 }

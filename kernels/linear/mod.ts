@@ -4,6 +4,7 @@
  * @module
  */
 
+import { rounded } from "../cast/mod.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmulInto } from "../matmul/mod.ts";
@@ -19,6 +20,11 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
 /**
  * y = x Wᵀ + b: `x` [..., I], `weight` [O, I] (a convolution's [O, C, p, p] counts as [O, C·p·p]),
  * `bias` [O] or none, result [..., O]. 2·rows·I·O flops forward, twice that backward.
+ *
+ * Within `device.withPrecision("f16", …)` both operands of all three products are rounded to f16:
+ * `x` (which is kept so for the backward pass), `weight` and the gradient of the result. Sums, the
+ * bias with its gradient and all results stay f32 (Micikevicius et al., "Mixed precision training",
+ * 2018, sections 3.1 and 3.3).
  *
  * Throws `TypeError` when the sizes do not fit.
  */
@@ -38,37 +44,42 @@ export function linear(
     );
   }
   const rows = x.elements / inputs;
-  const out = device.empty([...x.shape.slice(0, -1), outputs]);
-  const size = { M: rows, N: outputs, K: inputs };
-  matmulInto(out, { a: x, b: weight, bias, size, transposeB: true });
-  device.tape?.push({
-    name: "linear",
-    inputs: bias ? [x, weight, bias] : [x, weight],
-    output: out,
-    saved: [x, weight],
-    backward(dy, gradients) {
-      gradients.into(
-        x,
-        (dx, accumulate) =>
-          matmulInto(dx, {
-            a: dy,
-            b: weight,
-            size: { M: rows, N: inputs, K: outputs },
+  const operand = device.precision === "f16" ? rounded : asIs;
+  return device.scope(() => {
+    const out = device.empty([...x.shape.slice(0, -1), outputs]);
+    const size = { M: rows, N: outputs, K: inputs };
+    const a = operand(x), b = operand(weight);
+    matmulInto(out, { a, b, bias, size, transposeB: true });
+    device.tape?.push({
+      name: "linear",
+      inputs: bias ? [x, weight, bias] : [x, weight],
+      output: out,
+      saved: [a, b],
+      backward(dy, gradients) {
+        const c = operand(dy);
+        gradients.into(
+          x,
+          (dx, accumulate) =>
+            matmulInto(dx, { a: c, b, size: { M: rows, N: inputs, K: outputs }, accumulate }),
+        );
+        gradients.into(weight, (dw, accumulate) =>
+          matmulInto(dw, {
+            a: c,
+            b: a,
+            transposeA: true,
+            size: { M: outputs, N: inputs, K: rows },
             accumulate,
-          }),
-      );
-      gradients.into(weight, (dw, accumulate) =>
-        matmulInto(dw, {
-          a: dy,
-          b: x,
-          transposeA: true,
-          size: { M: outputs, N: inputs, K: rows },
-          accumulate,
-        }));
-      if (bias) gradients.into(bias, (db, accumulate) => columnSum(db, { x: dy, accumulate }));
-    },
+          }));
+        if (bias) gradients.into(bias, (db, accumulate) => columnSum(db, { x: dy, accumulate }));
+        if (c !== dy) c.dispose();
+      },
+    });
+    return out;
   });
-  return out;
+}
+
+function asIs(x: Tensor): Tensor {
+  return x;
 }
 
 /** Records `out (+)= sum of the rows of x`: `x` [..., columns], `out` [columns]. Two stages at most. */

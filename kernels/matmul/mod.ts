@@ -4,28 +4,61 @@
  * @module
  */
 
+import { castInto } from "../cast/mod.ts";
+import tiledProduct from "../common/tiled_product.wgsl.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Shape, type Tensor } from "../core/tensor.ts";
 import naive from "./naive.wgsl.ts";
 import register from "./register.wgsl.ts";
 import subgroup from "./subgroup.wgsl.ts";
+import subgroup64 from "./subgroup_64.wgsl.ts";
+import sumPartsSource from "./sum_parts.wgsl.ts";
 import tiled from "./tiled.wgsl.ts";
-import { type MatmulSize, type MatmulVariant, pickMatmul, supportsMatmul } from "./variants.ts";
+import tiledF16 from "./tiled_f16.wgsl.ts";
+import {
+  type MatmulSize,
+  type MatmulVariant,
+  pickMatmul,
+  splitSum,
+  supportsMatmul,
+} from "./variants.ts";
 
-const KERNELS: Readonly<Record<MatmulVariant, Kernel>> = {
+/** Variants through workgroup memory, which share two kernels. */
+type TiledVariant = "split" | "tiled" | "tiled_128";
+
+const KERNELS: Readonly<Record<Exclude<MatmulVariant, TiledVariant>, Kernel>> = {
   naive: new Kernel({ source: naive }),
   register: new Kernel({ source: register }),
   subgroup: new Kernel({ source: subgroup }),
-  tiled: new Kernel({ source: tiled }),
+  subgroup_64: new Kernel({ source: subgroup64 }),
 };
+const TILED = {
+  f32: new Kernel({ source: tiled, includes: [tiledProduct] }),
+  f16: new Kernel({ source: tiledF16, includes: [tiledProduct] }),
+} as const;
+const SUM_PARTS = new Kernel({ source: sumPartsSource });
 
 /** Rows and columns of `out` that one workgroup computes. */
 const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
   naive: [8, 8],
   register: [16, 128],
   subgroup: [32, 64],
+  subgroup_64: [64, 64],
+  split: [64, 64],
   tiled: [64, 64],
+  tiled_128: [128, 128],
 };
+
+/** Variants that read operands of f16 as well as f32; the others get a copy in f32. */
+const READS_F16: ReadonlySet<MatmulVariant> = new Set([
+  "register",
+  "subgroup",
+  "subgroup_64",
+  "split",
+  "tiled",
+  "tiled_128",
+]);
 
 /** How two matrices are multiplied. */
 export interface MatmulOptions {
@@ -49,21 +82,50 @@ export interface MatmulInto extends MatmulOptions {
 
 /**
  * Records `out = op(a) op(b) (+ bias) (+ out)` without differentiation: the building block of
- * {@linkcode matmul}, `linear` and their gradients. 2·batch·M·N·K flops.
+ * {@linkcode matmul}, `linear` and their gradients. 2·batch·M·N·K flops. `a` and `b` are both f32 or
+ * both f16; `bias`, `out` and all sums are f32.
+ *
+ * Throws `TypeError` when `a` and `b` are of different types or their inner sizes differ, and
+ * `RangeError` when the sum is longer than a CPU driver's loops.
  */
 export function matmulInto(
   out: Tensor,
   operands: { a: Tensor; b: Tensor } & MatmulInto,
 ): void {
   const { a, b, bias, batch = 1, transposeA = false, transposeB = false } = operands;
-  const size = operands.size ?? sizeOf(a.shape, b.shape, { transposeA, transposeB });
+  if (a.dtype !== b.dtype) {
+    throw new TypeError(
+      `Cannot multiply a ${formatShape(a.shape)} of ${a.dtype} by b ${formatShape(b.shape)} of ` +
+        `${b.dtype}: expected one type, cast ${a.dtype === "f16" ? "b" : "a"}`,
+    );
+  }
+  const size = { ...operands.size ?? sizeOf(a.shape, b.shape, { transposeA, transposeB }), batch };
   const { M, N, K } = size;
   const { device } = out;
-  const picked = device.variant("matmul", pickMatmul(device.profile, size));
-  const variant = supportsMatmul(picked, { profile: device.profile, size }) ? picked : "naive";
+  const supports = (variant: string) =>
+    Object.hasOwn(TILES, variant) &&
+    supportsMatmul(variant as MatmulVariant, { profile: device.profile, size });
+  const standard = pickMatmul(device.profile, size);
+  const picked = device.variant("matmul", standard, {
+    shape: {
+      ...{ M, N, K, batch },
+      ...{ transposeA: Number(transposeA), transposeB: Number(transposeB) },
+      f16: Number(a.dtype === "f16"),
+    },
+    supports,
+  });
+  const variant = supports(picked) ? picked : standard;
+  if (a.dtype === "f16" && !READS_F16.has(variant)) {
+    return device.scope(() => matmulInto(out, { ...operands, a: inF32(a), b: inF32(b), size }));
+  }
+  if (variant === "split" || variant === "tiled" || variant === "tiled_128") {
+    return tiledInto(out, { ...operands, size, variant });
+  }
   const [rows, columns] = TILES[variant];
+  // Every binding needs a buffer of its type, read or not.
+  using noBias = b.dtype === "f16" ? device.unscoped(() => device.empty([4])) : undefined;
   device.dispatch(KERNELS[variant], {
-    tensors: { a, b, bias: bias ?? b, out },
+    tensors: { a, b, bias: bias ?? noBias ?? b, out },
     params: {
       M,
       N,
@@ -85,7 +147,8 @@ export function matmulInto(
  * Matrix product of the last two axes: `a` [..., M, K] times `b` [..., K, N] gives [..., M, N],
  * either operand transposed on request. The leading axes of both are equal, or one operand has none.
  *
- * Throws `TypeError` when the inner sizes or the leading axes differ.
+ * Throws `TypeError` when the inner sizes or the leading axes differ, or when a tape records operands
+ * of f16.
  */
 export function matmul(
   a: Tensor,
@@ -97,6 +160,11 @@ export function matmul(
   const size = sizeOf(a.shape, b.shape, { transposeA, transposeB });
   const lead = leadingAxes(a.shape, b.shape);
   const batch = lead.reduce((product, axis) => product * axis, 1);
+  if (device.tape && a.dtype === "f16") {
+    throw new TypeError(
+      "Cannot differentiate matmul of f16 operands: expected f32, or linear in f16 precision",
+    );
+  }
   const out = device.empty([...lead, size.M, size.N]);
   matmulInto(out, { a, b, size, batch, transposeA, transposeB });
   device.tape?.push({
@@ -136,6 +204,74 @@ export function matmul(
         }));
     },
   });
+  return out;
+}
+
+function tiledInto(
+  out: Tensor,
+  product: { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant } & MatmulInto,
+): void {
+  const { a, b, bias, size, variant, transposeA = false, transposeB = false } = product;
+  const { M, N, K, batch = 1 } = size;
+  const { device } = out;
+  const accumulate = product.accumulate ?? 0;
+  const rowsAreVectors = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0);
+  const [rows, columns] = TILES[variant];
+  const record = (
+    into: Tensor,
+    sum: {
+      bias?: Tensor | undefined;
+      accumulate: number;
+      stride: number;
+      chunk: number;
+      z: number;
+    },
+  ) => {
+    // Every binding needs a buffer of its type, read or not.
+    using noBias = sum.bias ? undefined : device.unscoped(() => device.empty([4]));
+    device.dispatch(a.dtype === "f16" ? TILED.f16 : TILED.f32, {
+      tensors: { a, b, bias: sum.bias ?? noBias!, out: into },
+      params: {
+        M,
+        N,
+        K,
+        stride_a: sum.chunk > 0 || a.elements === M * K ? 0 : M * K,
+        stride_b: sum.chunk > 0 || b.elements === K * N ? 0 : K * N,
+        stride_out: sum.stride,
+        chunk: sum.chunk,
+        accumulate: sum.accumulate,
+      },
+      workgroups: [Math.ceil(N / columns), Math.ceil(M / rows), sum.z],
+      constants: {
+        TRANSPOSE_A: Number(transposeA),
+        TRANSPOSE_B: Number(transposeB),
+        HAS_BIAS: Number(sum.bias !== undefined),
+        VECTORS: Number(rowsAreVectors),
+        TILE: rows,
+      },
+    });
+  };
+  if (variant !== "split") {
+    return record(out, { bias, accumulate, stride: M * N, chunk: 0, z: batch });
+  }
+  const { parts, terms } = splitSum(size);
+  const vectors = Math.ceil(M * N / 4);
+  device.scope(() => {
+    const partial = device.empty([parts, vectors, 4]);
+    record(partial, { accumulate: 0, stride: 4 * vectors, chunk: terms, z: parts });
+    device.dispatch(SUM_PARTS, {
+      tensors: { parts: partial, bias: bias ?? partial, out },
+      params: { vectors, stride: vectors, parts, N, accumulate },
+      workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+      constants: { HAS_BIAS: Number(bias !== undefined) },
+    });
+  });
+}
+
+function inF32(x: Tensor): Tensor {
+  if (x.dtype === "f32") return x;
+  const out = x.device.empty(x.shape);
+  castInto(out, x);
   return out;
 }
 

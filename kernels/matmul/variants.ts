@@ -6,8 +6,19 @@
 
 import type { Profile } from "../core/profile.ts";
 
-/** The kernels of matmul, slowest and simplest first. */
-export type MatmulVariant = "naive" | "register" | "subgroup" | "tiled";
+/**
+ * The kernels of matmul: `naive` is the specification; `register`, `subgroup` and `subgroup_64`, which
+ * takes twice the rows and twice the time to compile, are for CPU drivers; the others go through workgroup memory with tiles of 64 × 64 (`tiled`), of 128 × 128 (`tiled_128`)
+ * or of 64 × 64 with the sum over K in parts that run at once (`split`).
+ */
+export type MatmulVariant =
+  | "naive"
+  | "register"
+  | "subgroup"
+  | "subgroup_64"
+  | "split"
+  | "tiled"
+  | "tiled_128";
 
 /** Sizes of one product: out is [M, N], the sum runs over K. */
 export interface MatmulSize {
@@ -17,34 +28,121 @@ export interface MatmulSize {
   readonly N: number;
   /** Terms of each sum. */
   readonly K: number;
+  /** Products of this size in one dispatch. Default 1. */
+  readonly batch?: number;
 }
 
-/** Whether a variant can compute a size on an adapter. */
+const VARIANTS: readonly MatmulVariant[] = [
+  "naive",
+  "register",
+  "subgroup",
+  "subgroup_64",
+  "split",
+  "tiled",
+  "tiled_128",
+];
+
+/**
+ * Workgroups that keep a GPU busy. WebGPU does not say how many processors there are; large GPUs
+ * have about a hundred that take two or more workgroups each.
+ */
+const BUSY_WORKGROUPS = 256;
+/** What `split` aims at, whose workgroups are a quarter of those of `tiled_128`. */
+const SPLIT_WORKGROUPS = 512;
+/** Terms in a part of the sum at least: one number is then written and read for 512 flops. */
+const PART_TERMS = 256;
+/** K that the tile of 64 takes in one step, of which a part has whole ones. */
+const STEP = 8;
+
+/** A CPU driver ends an invocation's loop after so many rounds, without an error. */
+const LONGEST_LOOP = 65_535;
+
+/** Terms of the sum that a variant takes in one round of its loop. */
+const TERMS_PER_ROUND: Readonly<Record<MatmulVariant, number>> = {
+  naive: 1,
+  register: 4,
+  subgroup: 4,
+  subgroup_64: 4,
+  split: STEP,
+  tiled: STEP,
+  tiled_128: STEP,
+};
+
+/** Tiles of a side that a result has. */
+function tilesOf({ M, N, batch = 1 }: MatmulSize, side: number): number {
+  return Math.ceil(M / side) * Math.ceil(N / side) * batch;
+}
+
+/**
+ * Into how many parts `split` cuts the sum over K, and the terms of all but the last: enough for
+ * 512 workgroups, but at least 256 terms each. One part where it cannot be cut.
+ */
+export function splitSum(size: MatmulSize): { parts: number; terms: number } {
+  const { K, batch = 1 } = size;
+  const wanted = batch > 1 ? 1 : Math.min(
+    Math.ceil(SPLIT_WORKGROUPS / Math.max(tilesOf(size, 64), 1)),
+    Math.floor(K / PART_TERMS),
+  );
+  if (wanted <= 1) return { parts: 1, terms: K };
+  const terms = Math.ceil(K / wanted / STEP) * STEP;
+  return { parts: Math.ceil(K / terms), terms };
+}
+
+/** Whether a variant can compute a size on an adapter; none can where the sum is far too long. */
 export function supportsMatmul(
   variant: MatmulVariant,
   options: { profile: Profile; size: MatmulSize },
 ): boolean {
   const { profile, size } = options;
+  const terms = variant === "split" ? splitSum(size).terms : size.K;
+  if (profile.driver === "cpu" && terms > LONGEST_LOOP * TERMS_PER_ROUND[variant]) return false;
   const aligned = size.M % 4 === 0 && size.N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":
+    case "subgroup_64":
       return aligned && profile.subgroups && profile.subgroupSize === 8;
     case "register":
       return aligned;
+    case "split":
+      return splitSum(size).parts > 1 && profile.workgroupInvocations >= 64 &&
+        profile.workgroupBytes >= 8192;
     case "tiled":
-      return profile.workgroupInvocations >= 256;
+      return profile.workgroupInvocations >= 64 && profile.workgroupBytes >= 8192;
+    case "tiled_128":
+      return profile.workgroupInvocations >= 256 && profile.workgroupBytes >= 32768;
     case "naive":
       return true;
   }
 }
 
+/** Every variant that can compute a size on an adapter, for a tuner to time. */
+export function matmulCandidates(profile: Profile, size: MatmulSize): MatmulVariant[] {
+  return VARIANTS.filter((variant) => supportsMatmul(variant, { profile, size }));
+}
+
 /**
- * The fastest variant. On a CPU driver loads cost far more than multiply-adds and workgroup memory
- * is ordinary memory: large register tiles win; GPUs share tiles through workgroup memory.
+ * The variant to run where none was measured; `RangeError` where no variant can.
+ *
+ * On a CPU driver loads cost far more than multiply-adds and workgroup memory is ordinary memory:
+ * large register tiles win, and of them the one that is compiled sooner: `subgroup_64` pays in long
+ * runs, where tuning finds it. On a GPU tiles are shared through workgroup memory: those of 128, which
+ * read half as much, where there are 256 of them; else those of 64; and where there are fewer than
+ * 256 of these, as for gradients of weights, `split` if the sum is long enough.
  */
 export function pickMatmul(profile: Profile, size: MatmulSize): MatmulVariant {
-  const order: readonly MatmulVariant[] = profile.driver === "cpu"
-    ? ["subgroup", "register", "naive"]
-    : ["tiled", "naive"];
-  return order.find((variant) => supportsMatmul(variant, { profile, size }))!;
+  const picked = preferences(profile, size)
+    .find((variant) => supportsMatmul(variant, { profile, size }));
+  if (picked) return picked;
+  const { M, N, K } = size;
+  throw new RangeError(
+    `Cannot multiply [${M}, ${K}] by [${K}, ${N}] on ${profile.label}: the sum over ${K} terms is ` +
+      "longer than this driver can take in one product, expected parts of the sum",
+  );
+}
+
+function preferences(profile: Profile, size: MatmulSize): readonly MatmulVariant[] {
+  if (profile.driver === "cpu") return ["subgroup", "register", "naive", "split"];
+  if (tilesOf(size, 128) >= BUSY_WORKGROUPS) return ["tiled_128", "tiled", "naive"];
+  if (tilesOf(size, 64) >= BUSY_WORKGROUPS) return ["tiled", "naive"];
+  return ["split", "tiled", "naive"];
 }

@@ -10,10 +10,12 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import { partialSums, rowSum } from "../row_sum/mod.ts";
 import { weightedSum } from "../weighted_sum/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
+import backwardVectorSource from "./backward_vector.wgsl.ts";
 import squareSumSource from "./square_sum.wgsl.ts";
 
 const SQUARE_SUM = new Kernel({ source: squareSumSource });
 const BACKWARD = new Kernel({ source: backwardSource });
+const BACKWARD_VECTOR = new Kernel({ source: backwardVectorSource });
 
 /** Options of {@linkcode meanSquare}. */
 export interface MeanSquareOptions {
@@ -77,12 +79,16 @@ export function meanSquarePerSample(
     output: loss,
     saved: scale ? [out, target, scale] : [out, target],
     backward(dLoss, gradients) {
-      gradients.into(out, (dOut, accumulate) =>
-        device.dispatch(BACKWARD, {
-          tensors: { ...inputs, dloss: dLoss, dy: dOut },
-          params: { batch, elements, scaled, accumulate },
-          workgroups: spreadWorkgroups(Math.ceil(out.elements / 64)),
-        }));
+      const vector = elements % 4 === 0, items = vector ? elements / 4 : elements;
+      gradients.into(
+        out,
+        (dOut, accumulate) =>
+          device.dispatch(vector ? BACKWARD_VECTOR : BACKWARD, {
+            tensors: { ...inputs, dloss: dLoss, dy: dOut },
+            params: { batch, [vector ? "vectors" : "elements"]: items, scaled, accumulate },
+            workgroups: spreadWorkgroups(Math.ceil(batch * items / 64)),
+          }),
+      );
     },
   });
   return loss;

@@ -11,7 +11,7 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 // Modulation is a norm whose gain and offset depend on the batch entry: the norm's kernels read
 // them where they lie.
 import {
-  groupSums,
+  GroupSums,
   type Norm,
   type Normalization,
   normalizeGradientInto,
@@ -20,9 +20,11 @@ import {
 import { columnSum } from "../linear/mod.ts";
 import gateSource from "./gate.wgsl.ts";
 import gateTextureSource from "./gate_texture.wgsl.ts";
+import gateVectorSource from "./gate_vector.wgsl.ts";
 import spreadSumsSource from "./spread_sums.wgsl.ts";
 
 const GATE = new Kernel({ source: gateSource });
+const GATE_VECTOR = new Kernel({ source: gateVectorSource });
 const GATE_TEXTURE = new Kernel({ source: gateTextureSource });
 const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
 
@@ -94,10 +96,11 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
           (dx, accumulate) =>
             normalizeGradientInto(dx, { x, dy, stats, accumulate, ...normalization }),
         );
-        const { sums, products, chunks } = groupSums(dy, { x, stats, tokens });
-        const from = { batches, chunks, width };
+        using groups = new GroupSums(dy, { x, stats, tokens });
+        const from = { batches, chunks: groups.chunks, width };
         gradients.region(modulation, (gradient) => {
           const to = { stride, accumulate: 1 } as const;
+          const { sums, products } = groups;
           spreadSums(gradient, { ...from, ...to, sums: products, at: scaleAt, factors: weight });
           if (shiftAt !== undefined) spreadSums(gradient, { ...from, ...to, sums, at: shiftAt });
         });
@@ -107,7 +110,7 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
               const scaled = device.empty([batches, width]);
               spreadSums(scaled, {
                 ...from,
-                sums: products,
+                sums: groups.products,
                 stride: width,
                 at: 0,
                 factors: modulation,
@@ -119,8 +122,6 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
               columnSum(dw, { x: scaled, accumulate });
             }));
         }
-        sums.dispose();
-        products.dispose();
       },
     });
     return out;
@@ -156,11 +157,11 @@ export function gate(x: Tensor, h: Tensor, options: GateOptions): Tensor {
         h,
         (dh, accumulate) => gateInto(dh, { h: dy, modulation, ...size, accumulate }),
       );
-      gradients.region(modulation, (gradient) =>
-        device.scope(() => {
-          const { products, chunks } = groupSums(dy, { x: h, tokens });
-          spreadSums(gradient, { ...size, chunks, sums: products, accumulate: 1 });
-        }));
+      gradients.region(modulation, (gradient) => {
+        using groups = new GroupSums(dy, { x: h, tokens });
+        const { chunks, products } = groups;
+        spreadSums(gradient, { ...size, chunks, sums: products, accumulate: 1 });
+      });
       gradients.pass(x, dy);
     },
   });
@@ -211,7 +212,8 @@ function gateInto(
   const { device } = out;
   const size = { tokens, width, stride, gate: at };
   const tiles = Math.ceil(tokens / 8);
-  if (width % 4 === 0 && variantOf(device) === "texture") {
+  const variant = width % 4 === 0 ? variantOf(device) : "scalar";
+  if (variant === "texture") {
     // Through its texture the kernel reads out as it was while it writes the buffer.
     const base = accumulate ? out : x;
     device.dispatch(GATE_TEXTURE, {
@@ -221,17 +223,18 @@ function gateInto(
       constants: { HAS_X: Number(base !== undefined) },
     });
   } else {
-    device.dispatch(GATE, {
+    const vectors = variant === "vector";
+    device.dispatch(vectors ? GATE_VECTOR : GATE, {
       tensors: { x: x ?? h, h, modulation, out },
       params: { ...size, accumulate },
-      workgroups: [Math.ceil(width / 64), tiles, batches],
+      workgroups: [Math.ceil(width / (vectors ? 256 : 64)), tiles, batches],
       constants: { HAS_X: Number(x !== undefined) },
     });
   }
 }
 
-function variantOf(device: Device): "scalar" | "texture" {
-  return device.variant("gate", device.profile.driver === "cpu" ? "texture" : "scalar");
+function variantOf(device: Device): "scalar" | "texture" | "vector" {
+  return device.variant("gate", device.profile.driver === "cpu" ? "texture" : "vector");
 }
 
 function spreadSums(

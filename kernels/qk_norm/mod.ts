@@ -4,18 +4,38 @@
  * @module
  */
 
-import { spreadWorkgroups } from "../core/device.ts";
+import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The second stage of the parameters' gradients is the column sum of a bias gradient.
 import { columnSum } from "../linear/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
+import backwardTextureSource from "./backward_texture.wgsl.ts";
+import backwardVectorSource from "./backward_vector.wgsl.ts";
 import forwardSource from "./forward.wgsl.ts";
+import forwardTextureSource from "./forward_texture.wgsl.ts";
+import forwardVectorSource from "./forward_vector.wgsl.ts";
 import parameterSumSource from "./parameter_sum.wgsl.ts";
+import parameterSumTextureSource from "./parameter_sum_texture.wgsl.ts";
 
-const FORWARD = new Kernel({ source: forwardSource });
-const BACKWARD = new Kernel({ source: backwardSource });
+/** How the kernels read a head: by elements, as a CPU driver does best, or as a GPU does. */
+export type QkNormVariant = "scalar" | "texture" | "vector";
+
+const FORWARD: Readonly<Record<QkNormVariant, Kernel>> = {
+  scalar: new Kernel({ source: forwardSource }),
+  texture: new Kernel({ source: forwardTextureSource }),
+  vector: new Kernel({ source: forwardVectorSource }),
+};
+const BACKWARD: Readonly<Record<QkNormVariant, Kernel>> = {
+  scalar: new Kernel({ source: backwardSource }),
+  texture: new Kernel({ source: backwardTextureSource }),
+  vector: new Kernel({ source: backwardVectorSource }),
+};
 const PARAMETER_SUM = new Kernel({ source: parameterSumSource });
+const PARAMETER_SUM_TEXTURE = new Kernel({ source: parameterSumTextureSource });
+
+/** Heads that one workgroup normalises. */
+const ROWS: Readonly<Record<QkNormVariant, number>> = { scalar: 64, texture: 64, vector: 8 };
 
 const MAX_WORKGROUPS = 65535;
 
@@ -54,8 +74,9 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
   const rows = qkv.elements / headWidth;
   const statistics = device.empty([rows / (3 * heads), 2, heads, 2]);
   const out = device.empty(qkv.shape);
-  const workgroups = spreadWorkgroups(Math.ceil(rows / 64));
-  device.dispatch(FORWARD, {
+  const variant = variantOf(device, headWidth);
+  const workgroups = spreadWorkgroups(Math.ceil(rows / ROWS[variant]));
+  device.dispatch(FORWARD[variant], {
     tensors: {
       qkv,
       query_weight: queryWeight,
@@ -84,7 +105,7 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
     saved: [qkv, statistics, queryWeight, keyWeight],
     backward(dy, gradients) {
       gradients.into(qkv, (dqkv, accumulate) =>
-        device.dispatch(BACKWARD, {
+        device.dispatch(BACKWARD[variant], {
           tensors: {
             qkv,
             statistics,
@@ -114,6 +135,11 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
     },
   });
   return out;
+}
+
+function variantOf(device: Device, headWidth: number): QkNormVariant {
+  if (headWidth % 4 !== 0) return "scalar";
+  return device.variant("qk_norm", device.profile.driver === "cpu" ? "texture" : "vector");
 }
 
 /** The head width, or a `TypeError`. */
@@ -162,10 +188,11 @@ function sumForParameter(
   const chunks = Math.ceil(rows / chunk);
   device.scope(() => {
     const partial = device.empty([chunks, headWidth]);
-    device.dispatch(PARAMETER_SUM, {
+    const texture = variantOf(device, headWidth) === "texture";
+    device.dispatch(texture ? PARAMETER_SUM_TEXTURE : PARAMETER_SUM, {
       tensors: { qkv, statistics, dy, partial },
       params: { rows, heads, head_width: headWidth, part, chunk },
-      workgroups: [Math.ceil(headWidth / 64), chunks],
+      workgroups: [Math.ceil(headWidth / (texture ? 32 : 64)), chunks],
       constants: { BIAS: Number(kind === "bias") },
     });
     columnSum(out, { x: partial, accumulate });

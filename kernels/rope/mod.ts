@@ -4,12 +4,16 @@
  * @module
  */
 
-import { spreadWorkgroups } from "../core/device.ts";
+import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import rotateSource from "./rotate.wgsl.ts";
+import rotateTextureSource from "./rotate_texture.wgsl.ts";
+import rotateVectorSource from "./rotate_vector.wgsl.ts";
 
 const ROTATE = new Kernel({ source: rotateSource });
+const ROTATE_TEXTURE = new Kernel({ source: rotateTextureSource });
+const ROTATE_VECTOR = new Kernel({ source: rotateVectorSource });
 
 /** By which angles {@linkcode rope} turns. */
 export interface RopeOptions {
@@ -71,17 +75,39 @@ function rotateInto(
 ): void {
   const { heads, cos, sin, x, transposed, accumulate } = options;
   const [tokens = 0, headWidth = 0] = cos.shape;
-  const pairs = x.elements / 2, pairsPerHead = headWidth / 2;
-  out.device.dispatch(ROTATE, {
-    tensors: { x, cosines: cos, sines: sin, out },
-    params: {
-      pairs,
-      tokens,
-      pairs_per_part: heads * pairsPerHead,
-      pairs_per_head: pairsPerHead,
-      transposed,
-      accumulate,
-    },
-    workgroups: spreadWorkgroups(Math.ceil(pairs / 64)),
-  });
+  const { device } = out, tensors = { x, cosines: cos, sines: sin, out };
+  const variant = headWidth % 4 === 0 ? variantOf(device) : "pairs";
+  if (variant === "pairs") {
+    const pairs = x.elements / 2, pairsPerHead = headWidth / 2;
+    device.dispatch(ROTATE, {
+      tensors,
+      params: {
+        pairs,
+        tokens,
+        pairs_per_part: heads * pairsPerHead,
+        pairs_per_head: pairsPerHead,
+        transposed,
+        accumulate,
+      },
+      workgroups: spreadWorkgroups(Math.ceil(pairs / 64)),
+    });
+  } else {
+    const vectors = x.elements / 4, vectorsPerHead = headWidth / 4;
+    device.dispatch(variant === "texture" ? ROTATE_TEXTURE : ROTATE_VECTOR, {
+      tensors,
+      params: {
+        vectors,
+        tokens,
+        vectors_per_part: heads * vectorsPerHead,
+        vectors_per_head: vectorsPerHead,
+        transposed,
+        accumulate,
+      },
+      workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+    });
+  }
+}
+
+function variantOf(device: Device): "pairs" | "texture" | "vector" {
+  return device.variant("rope", device.profile.driver === "cpu" ? "texture" : "vector");
 }

@@ -5,14 +5,29 @@
  */
 
 import activation from "../common/activation.wgsl.ts";
-import { spreadWorkgroups } from "../core/device.ts";
+import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import type { Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
+import backwardTextureSource from "./backward_texture.wgsl.ts";
 import forwardSource from "./forward.wgsl.ts";
+import forwardTextureSource from "./forward_texture.wgsl.ts";
 
-const FORWARD = new Kernel({ source: forwardSource, includes: [activation] });
-const BACKWARD = new Kernel({ source: backwardSource, includes: [activation] });
+/** How the kernels read their inputs. */
+export type SiluVariant = "storage" | "texture";
+
+const includes = [activation];
+const FORWARD: Readonly<Record<SiluVariant, Kernel>> = {
+  storage: new Kernel({ source: forwardSource, includes }),
+  texture: new Kernel({ source: forwardTextureSource, includes }),
+};
+const BACKWARD: Readonly<Record<SiluVariant, Kernel>> = {
+  storage: new Kernel({ source: backwardSource, includes }),
+  texture: new Kernel({ source: backwardTextureSource, includes }),
+};
+
+/** Elements from which a CPU driver gains more by textures than their copies cost. */
+const TEXTURE_ELEMENTS = 16_384;
 
 /**
  * silu(x) = x / (1 + exp(−x)), element by element for `x` of any shape ("Gaussian error linear
@@ -23,7 +38,8 @@ export function silu(x: Tensor): Tensor {
   const out = device.empty(x.shape);
   const vectors = Math.ceil(x.elements / 4);
   const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
-  device.dispatch(FORWARD, { tensors: { x, out }, params: { vectors }, workgroups });
+  const variant = variantOf(device, x.elements);
+  device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
   device.tape?.push({
     name: "silu",
     inputs: [x],
@@ -31,7 +47,7 @@ export function silu(x: Tensor): Tensor {
     saved: [x],
     backward(dy, gradients) {
       gradients.into(x, (dx, accumulate) =>
-        device.dispatch(BACKWARD, {
+        device.dispatch(BACKWARD[variant], {
           tensors: { x, dy, dx },
           params: { vectors, accumulate },
           workgroups,
@@ -39,4 +55,9 @@ export function silu(x: Tensor): Tensor {
     },
   });
   return out;
+}
+
+function variantOf(device: Device, elements: number): SiluVariant {
+  const texture = device.profile.driver === "cpu" && elements >= TEXTURE_ELEMENTS;
+  return device.variant("silu", texture ? "texture" : "storage");
 }

@@ -10,14 +10,22 @@ import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardTextureSource from "./backward_texture.wgsl.ts";
+import backwardVectorSource from "./backward_vector.wgsl.ts";
 import forwardSource from "./forward.wgsl.ts";
 import forwardTextureSource from "./forward_texture.wgsl.ts";
+import forwardVectorSource from "./forward_vector.wgsl.ts";
 
 const includes = [activation];
-const FORWARD = new Kernel({ source: forwardSource, includes });
-const FORWARD_TEXTURE = new Kernel({ source: forwardTextureSource, includes });
-const BACKWARD = new Kernel({ source: backwardSource, includes });
-const BACKWARD_TEXTURE = new Kernel({ source: backwardTextureSource, includes });
+const FORWARD = {
+  scalar: new Kernel({ source: forwardSource, includes }),
+  texture: new Kernel({ source: forwardTextureSource, includes }),
+  vector: new Kernel({ source: forwardVectorSource, includes }),
+} as const;
+const BACKWARD = {
+  scalar: new Kernel({ source: backwardSource, includes }),
+  texture: new Kernel({ source: backwardTextureSource, includes }),
+  vector: new Kernel({ source: backwardVectorSource, includes }),
+} as const;
 
 /**
  * silu(x₁) · x₂ of the two halves of the last axis: `x` [..., 2h] gives [..., h], gate first
@@ -36,11 +44,14 @@ export function swiglu(x: Tensor): Tensor {
   const half = doubled / 2;
   const out = device.empty([...x.shape.slice(0, -1), half]);
   const { elements } = out;
-  const picked = device.profile.driver === "cpu" ? "texture" : "scalar";
-  const vectors = half % 4 === 0 && device.variant("swiglu", picked) === "texture";
-  const size = vectors ? { vectors: elements / 4, width: half / 4 } : { elements, width: half };
-  const workgroups = spreadWorkgroups(Math.ceil((vectors ? elements / 4 : elements) / 64));
-  device.dispatch(vectors ? FORWARD_TEXTURE : FORWARD, {
+  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = half % 4 === 0
+    ? device.variant<keyof typeof FORWARD>("swiglu", picked)
+    : "scalar";
+  const scalar = variant === "scalar";
+  const size = scalar ? { elements, width: half } : { vectors: elements / 4, width: half / 4 };
+  const workgroups = spreadWorkgroups(Math.ceil((scalar ? elements : elements / 4) / 64));
+  device.dispatch(FORWARD[variant], {
     tensors: { x, out },
     params: size,
     workgroups,
@@ -52,7 +63,7 @@ export function swiglu(x: Tensor): Tensor {
     saved: [x],
     backward(dy, gradients) {
       gradients.into(x, (dx, accumulate) =>
-        device.dispatch(vectors ? BACKWARD_TEXTURE : BACKWARD, {
+        device.dispatch(BACKWARD[variant], {
           tensors: { x, dy, dx },
           params: { ...size, accumulate },
           workgroups,

@@ -31,6 +31,12 @@ export interface TopK {
   readonly indices: Tensor;
 }
 
+/** Options of {@linkcode topK}. */
+export interface TopKOptions {
+  /** Factors [columns] that the values of each row are multiplied by first. */
+  readonly factors?: Tensor;
+}
+
 /**
  * Finds the k largest values of each row: `x` [rows, columns]. Of equal values the one further left
  * comes first. Not differentiated. A value that is not a number is never found.
@@ -38,13 +44,21 @@ export interface TopK {
  * Reads `x` once; each further pass reads what the last one kept, a hundredth for k = 10.
  *
  * Throws `TypeError` when `x` does not have two axes, and `RangeError` unless k is a whole number
- * from 1 to the number of columns and at most 100.
+ * from 1 to the number of columns and at most 100. The factors, if there are any, have one number for
+ * each column, or it is a `TypeError`.
  */
-export function topK(x: Tensor, k: number): TopK {
+export function topK(x: Tensor, k: number, options: TopKOptions = {}): TopK {
+  const { factors } = options;
   const [rows = 0, columns = 0] = x.shape;
   if (x.shape.length !== 2) {
     throw new TypeError(
       `Cannot find the largest of ${formatShape(x.shape)}: expected [N, columns]`,
+    );
+  }
+  if (factors && factors.elements !== columns) {
+    throw new TypeError(
+      `Cannot find the largest of ${formatShape(x.shape)} times ${formatShape(factors.shape)}: ` +
+        `expected [${columns}]`,
     );
   }
   const most = Math.min(columns, MAX_COUNT);
@@ -54,7 +68,7 @@ export function topK(x: Tensor, k: number): TopK {
     );
   }
   return x.device.scope(() => {
-    let left: Pass = { values: x, indices: undefined, rows, columns };
+    let left: Pass = { values: x, indices: undefined, factors, rows, columns };
     do left = keepLargest(left, k); while (left.columns > k);
     return { values: left.values.reshape([rows, k]), indices: left.indices!.reshape([rows, k]) };
   });
@@ -64,12 +78,13 @@ export function topK(x: Tensor, k: number): TopK {
 interface Pass {
   readonly values: Tensor;
   readonly indices: Tensor | undefined;
+  readonly factors: Tensor | undefined;
   readonly rows: number;
   readonly columns: number;
 }
 
 function keepLargest(from: Pass, k: number): Pass {
-  const { values, indices, rows, columns } = from;
+  const { values, indices, factors, rows, columns } = from;
   const { device } = values;
   // For the largest k a strip has 6 k values, so that every pass leaves about a sixth at most.
   const strip = Math.min(STRIP_LENGTH, Math.floor(MAX_ROUNDS / (k + 1)));
@@ -77,10 +92,13 @@ function keepLargest(from: Pass, k: number): Pass {
   const best = device.empty([rows, strips * k]);
   const names = device.empty([rows, strips * k], { dtype: "u32" });
   device.dispatch(TOP_K, {
-    tensors: { values, indices: indices ?? values, best, names },
+    tensors: { values, indices: indices ?? values, factors: factors ?? values, best, names },
     params: { rows, columns, strips, k },
     workgroups: spreadWorkgroups(Math.ceil(rows * strips / 64)),
-    constants: { HAS_INDICES: Number(indices !== undefined) },
+    constants: {
+      HAS_INDICES: Number(indices !== undefined),
+      HAS_FACTORS: Number(factors !== undefined),
+    },
   });
-  return { values: best, indices: names, rows, columns: strips * k };
+  return { values: best, indices: names, factors: undefined, rows, columns: strips * k };
 }

@@ -1,7 +1,7 @@
 export default /* wgsl */ `
 // best[q][strip][0..k) = the k largest of values[q][strip], strip + strips, strip + 2 strips, ...
 //
-// values: [rows, columns], f32. With HAS_INDICES, indices [rows, columns] names each value, else its
+// values: [rows, columns], f32; with HAS_FACTORS each is times factors[column] first. With HAS_INDICES, indices [rows, columns] names each value, else its
 // name is its column. best, names: [rows, strips, k], largest first; of equal values the smaller name
 // comes first, so the result does not depend on strips. Room that is left holds the least f32 under
 // the name 2^32 - 1. One invocation per row and strip, which keeps its k slots of best and names
@@ -13,8 +13,10 @@ struct Params { rows: u32, columns: u32, strips: u32, k: u32 }
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
 @group(0) @binding(3) var<storage, read_write> best: array<f32>;
 @group(0) @binding(4) var<storage, read_write> names: array<u32>;
+@group(0) @binding(5) var<storage, read> factors: array<f32>;
 
 override HAS_INDICES: bool = false;
+override HAS_FACTORS: bool = false;
 
 const LEAST = -3.4028234663852886e38f;
 const NO_NAME = 0xffffffffu;
@@ -42,7 +44,8 @@ fn top_k(
   var least_name = NO_NAME;
   for (var column = i % params.strips; column < params.columns; column += params.strips) {
     let at = row * params.columns + column;
-    let value = values[at];
+    var value = values[at];
+    if (HAS_FACTORS) { value *= factors[column]; }
     var name = column;
     if (HAS_INDICES) { name = indices[at]; }
     if (!comes_first(value, name, least, least_name)) { continue; }

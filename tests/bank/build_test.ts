@@ -82,11 +82,42 @@ Deno.test("buildBank() goes on where a killed build ended", async () => {
     Deno.truncateSync(`${path}.part`, size - 5);
     const done: number[] = [];
     await buildBank({ images: watched, encoder, path, onProgress: (count) => done.push(count) });
-    assert.deepEqual([read.slice(3), done], [[511], [700]]);
+    // The first and the last image that were done are read again, to see that they are the same.
+    assert.deepEqual([read.slice(3), done], [[0, 510, 511], [700]]);
     const { snippets } = await encodeImages({ images, encoder });
     using file = BankFile.open(path);
     assert.deepEqual(file.rows(0, 700), snippets);
     assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
+  });
+});
+
+Deno.test("buildBank() does not go on with images that have changed", async () => {
+  const pixels = randomImages(700, SIZES);
+  const names = Array.from({ length: 700 }, (_, i) => `${i}.png`);
+  const encoder = pixelEncoder(4);
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    const images = sourceOf(pixels, { ...SIZES, names });
+    const broken = {
+      ...images,
+      read: (indices: Uint32Array) =>
+        indices[0]! > 300 ? Promise.reject(new Error("killed")) : images.read(indices),
+    };
+    await assert.rejects(buildBank({ images: broken, encoder, path }), { message: "killed" });
+    for (const changed of [0, 511]) {
+      const others = pixels.slice();
+      others[4 * changed]! += 2 ** -8;
+      await assert.rejects(
+        buildBank({ images: sourceOf(others, { ...SIZES, names }), encoder, path }),
+        {
+          name: "CheckpointError",
+          message:
+            `Cannot go on with the build of "${path}": image ${changed} "${changed}.png" has ` +
+            `changed since it was encoded, expected the same pixels; remove "${path}.part" to begin anew`,
+        },
+      );
+    }
+    await buildBank({ images, encoder, path });
   });
 });
 

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { compressBank } from "../../bank/compress.ts";
+import { compressBank, describeCompression } from "../../bank/compress.ts";
 import { BankFile, writeBank, writeLowRankBank } from "../../bank/file.ts";
 import { mergeBanks } from "../../bank/merge.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { factorize } from "../../bank/svd.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
 import { inDirectory } from "./_images.ts";
 
 const SIZE = 300, DIM = 10;
@@ -47,6 +48,22 @@ Deno.test("compressBank() writes what factorize() computes, and measures what it
     assertClose([made.leastCosine], [Math.min(...cosines)], { tolerance: 1e-12, name: "least" });
     const mean = cosines.reduce((sum, value) => sum + value) / SIZE;
     assertClose([made.meanCosine], [mean], { tolerance: 1e-12, name: "mean" });
+    const errors = Array.from({ length: SIZE }, (_, row) => {
+      let squares = 0;
+      for (let i = row * DIM; i < (row + 1) * DIM; i++) squares += (SNIPPETS[i]! - rows[i]!) ** 2;
+      return squares;
+    });
+    const rms = Math.sqrt(errors.reduce((sum, value) => sum + value) / SIZE);
+    assertClose([made.rmsError], [rms], { tolerance: 1e-12, name: "rms" });
+    assertClose([made.largestError], [Math.sqrt(Math.max(...errors))], {
+      tolerance: 1e-12,
+      name: "largest",
+    });
+    assert.deepEqual(made.storageLoss, { rmsError: 0, largestError: 0 });
+    const { rank: _, storage, bytes: __, ...loss } = made;
+    assert.equal(storage, "f32");
+    assert.deepEqual([low.loss, low.storage], [loss, "f32"]);
+    assert.equal(describeCompression(made).length, 5);
     assert.ok(mean < 0.9999 && mean > 0.9, `${mean}`);
   });
 });
@@ -62,11 +79,15 @@ Deno.test("compressBank() stores coefficients in half or a byte with a small los
       const out = `${directory}/${storage}`;
       const made = await compressBank(file, { rank: DIM - 1, path: out, storage });
       assert.equal(made.storage, storage);
+      // Roundings of coefficients c of r columns: steps of 1/127 of a column's maximum, or 2^-11 of c.
+      const { rmsError, largestError } = made.storageLoss;
+      assert.ok(rmsError > 0 && rmsError <= largestError && largestError < 4 * error, storage);
       const scales = storage === "int8" ? 4 * (DIM - 1) : 0;
       // Headers of the two files differ by the words for types and scales.
       const saved = SIZE * (DIM - 1) * (4 - bytes) - scales;
       assert.ok(Math.abs(whole.bytes.after - made.bytes.after - saved) < 160);
       using low = BankFile.open(out);
+      assert.equal(low.storage, storage);
       const { coefficients } = low.readLowRank();
       for (let column = 0; column < DIM - 1; column++) {
         const of = (values: Float32Array) => values.filter((_, i) => i % (DIM - 1) === column);
@@ -76,6 +97,27 @@ Deno.test("compressBank() stores coefficients in half or a byte with a small los
       const loss = whole.meanCosine - made.meanCosine;
       assert.ok(loss < 1e-3, `${storage} loses ${loss}`);
     }
+  });
+});
+
+gpuTest("compressBank() by a device writes what the CPU computes, to f32", async (device) => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    writeBank(path, { dim: DIM, snippets: SNIPPETS });
+    using file = BankFile.open(path);
+    const progress: number[] = [];
+    const onProgress = (done: number) => progress.push(done);
+    const onCpu = await compressBank(file, { rank: 5, path: `${directory}/cpu` });
+    const options = { rank: 5, path: `${directory}/gpu`, storage: "int8", device } as const;
+    const onGpu = await compressBank(file, { ...options, onProgress });
+    assert.deepEqual(progress, [SIZE, 2 * SIZE, 3 * SIZE]);
+    assert.ok(Math.abs(onCpu.energy - onGpu.energy) < 1e-6, `${onCpu.energy}, ${onGpu.energy}`);
+    using first = BankFile.open(`${directory}/cpu`), second = BankFile.open(`${directory}/gpu`);
+    // A step of a byte is 1/127 of the largest coefficient of a column.
+    assertClose(second.coefficients(0, SIZE), first.coefficients(0, SIZE), {
+      tolerance: 1 / 250,
+      name: "coefficients",
+    });
   });
 });
 
@@ -97,6 +139,7 @@ Deno.test("mergeBanks() puts banks in one, with classes by their names", async (
       snippets: part(2, 3),
       labels: [0, -1, 1],
       classes: ["dog", "cow"],
+      frequencies: [4, 0, 2],
       names: ["3", "4", "5"],
     });
     writeBank(paths[2]!, { dim: DIM, snippets: part(5, 1), names: ["6"] });
@@ -108,6 +151,11 @@ Deno.test("mergeBanks() puts banks in one, with classes by their names", async (
     assert.deepEqual(merged.classes, ["cat", "dog", "cow"]);
     assert.deepEqual([...merged.labels!], [1, 0, 1, -1, 2, -1]);
     assert.deepEqual([merged.names?.join(""), merged.texts], ["123456", undefined]);
+    assert.equal(merged.frequencies, undefined);
+    using counted = BankFile.open(paths[1]!);
+    await mergeBanks([counted, counted], { path: paths[3]! });
+    using twice = BankFile.open(paths[3]!);
+    assert.deepEqual(twice.frequencies, Float32Array.of(4, 0, 2, 4, 0, 2));
   });
 });
 

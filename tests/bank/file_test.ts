@@ -28,6 +28,7 @@ const BANK: SnippetSet = {
   labels: Int32Array.of(0, 1, -1, 1, 0),
   classes: ["first class", "second"],
   texts: ["", "two", "three", "four", "five"],
+  frequencies: Float32Array.of(3, 0, 1, 1, 0.5),
 };
 
 const LOW_RANK = {
@@ -176,6 +177,27 @@ Deno.test("BankFile.open() says what is wrong with a file that is no bank", asyn
       /label 4 is 1, expected one of 1 classes, or -1 for none$/,
     ],
     [{ snippets, labels: floats([5], new Float32Array(5)) }, {}, /its dtype is F32/],
+    [
+      { snippets, frequencies: floats([2], Float32Array.of(1, 1)) },
+      {},
+      /there are 2 frequencies for 5 snippets$/,
+    ],
+    [
+      { snippets, frequencies: floats([5], Float32Array.of(1, 1, -1, 1, 1)) },
+      {},
+      /frequency 2 is -1, expected 0 or a positive number$/,
+    ],
+    [
+      { snippets, frequencies: floats([5], new Float32Array(5)) },
+      {},
+      /all frequencies are 0, expected one above 0$/,
+    ],
+    [lowRank, { loss: '{"energy":1}' }, /its loss is not a JSON object of numbers$/],
+    [
+      { ...lowRank, coefficient_scales: floats([3], Float32Array.of(1, 1, 1)) },
+      {},
+      /coefficient_scales is \[3\], expected \[2\]/,
+    ],
     [withoutMean, {}, /mean is missing, expected \[0\] with 2 coefficients$/],
     [
       { ...lowRank, basis: floats([2, 3], LOW_RANK.basis) },
@@ -217,6 +239,28 @@ Deno.test("BankFile refuses low-rank factors that are not finite or not positive
       assert.throws(() => file.rows(0, 5), { name: "CheckpointError" });
     });
   }
+});
+
+Deno.test("BankFile.coefficients() names the number that is not finite, of a scale too", async () => {
+  const lowRank = {
+    coefficients: { dtype: "I8", shape: [5, 2], data: new Int8Array(10).fill(1) },
+    basis: floats([3, 2], LOW_RANK.basis),
+    singular_values: floats([2], LOW_RANK.singularValues),
+    mean: floats([3], LOW_RANK.mean),
+    coefficient_scales: floats([2], Float32Array.of(1, NaN)),
+  } as const;
+  await withFile(lowRank, {}, (path) => {
+    using file = BankFile.open(path);
+    assert.throws(() => file.coefficients(2, 1), {
+      name: "CheckpointError",
+      message: /coefficients holds NaN at 5, expected finite numbers$/,
+    });
+    assert.throws(() => file.coefficients(2, 4), { name: "RangeError", message: /has 5 snippets/ });
+  });
+  await withFile({ snippets: floats([5, 3], SNIPPETS) }, {}, (path) => {
+    using file = BankFile.open(path);
+    assert.throws(() => file.coefficients(0, 1), { name: "TypeError", message: /it is full/ });
+  });
 });
 
 Deno.test("BankWriter leaves nothing behind unless all snippets came and were committed", async () => {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { compressBank } from "../../bank/compress.ts";
 import { BankFile, writeBank } from "../../bank/file.ts";
 import { describeBank, directionsFor, inspectBank } from "../../bank/inspect.ts";
-import { assertClose } from "../_check_op.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
 import { inDirectory } from "./_images.ts";
 
 Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the snippets", async () => {
@@ -23,6 +25,8 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
       size: 6,
       dim: 3,
       rank: null,
+      storage: null,
+      loss: null,
       encoder: null,
       classes: { a: 2, b: 3 },
       names: false,
@@ -43,5 +47,20 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
         "72 bytes on the GPU",
       ]
     ) assert.ok(lines.includes(part), `${part} in\n${lines}`);
+  });
+});
+
+Deno.test("inspectBank() says how a low-rank bank is stored and what it lost", async () => {
+  await inDirectory(async (directory) => {
+    const full = `${directory}/full`, low = `${directory}/low`;
+    writeBank(full, { dim: 4, snippets: normalizeSnippets(randomValues([30, 4], 1), { dim: 4 }) });
+    using source = BankFile.open(full);
+    const made = await compressBank(source, { rank: 2, path: low, storage: "f16" });
+    using file = BankFile.open(low);
+    const summary = inspectBank(file);
+    assert.deepEqual([summary.storage, summary.rank], ["f16", 2]);
+    assert.equal(summary.loss?.rmsError, made.rmsError);
+    assert.ok(Math.abs(summary.norms.least - 1) < 1e-6);
+    assert.match(describeBank(summary)[2]!, /^stored {4}f16; cosine to the snippets before 0\.\d+/);
   });
 });

@@ -3,6 +3,7 @@ import { loadBank } from "../../bank/load.ts";
 import { LowRankBank } from "../../bank/low_rank_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { factorize, reconstructRows } from "../../bank/svd.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest, sharedDevice } from "../_gpu.ts";
 import { goldenTest } from "../_goldens.ts";
@@ -75,6 +76,42 @@ gpuTest(
     });
   },
 );
+
+gpuTest("LowRankBank spreads over several buffers and keeps its bits", async (device) => {
+  // 8 rows of 3 coefficients to a part: 21 are three of them.
+  const profile = { ...device.profile, maxBindingBytes: 4 * RANK * 8 };
+  const small = new Device(device.gpu, { profile });
+  {
+    using whole = LowRankBank.from(device, FACTORS), parts = LowRankBank.from(small, FACTORS);
+    const wanted = Uint32Array.of(20, 0, 7, 8, 15, 16, 3);
+    using onGpu = small.tensor(wanted, [wanted.length]);
+    using want = whole.gather(wanted);
+    for (const indices of [wanted, onGpu]) {
+      using got = parts.gather(indices);
+      assert.deepEqual(await got.read(), await want.read());
+    }
+    assert.throws(() => parts.gather([21]), { message: /the bank has 21 snippets/ });
+  }
+  await small.settle();
+  assert.equal(small.pool.liveBytes, 0);
+});
+
+gpuTest("LowRankBank takes more coefficients than the kernel has room for", async (device) => {
+  const dim = 2, rank = 770, rows = 3;
+  const factors = {
+    coefficients: new Float32Array(randomValues([rows, rank], 5)),
+    basis: new Float32Array(randomValues([dim, rank], 6)),
+    singularValues: new Float32Array(rank).fill(1),
+    mean: Float32Array.of(1, 1),
+  };
+  using bank = LowRankBank.from(device, factors);
+  using got = bank.gather([2, 0]);
+  const want = normalizeSnippets(reconstructRows(factors.coefficients, factors), { dim });
+  assertClose(await got.read(), [...want.slice(4), ...want.slice(0, 2)], {
+    tolerance: 1e-5,
+    name: "770 coefficients",
+  });
+});
 
 gpuTest("LowRankBank.addExternal() of a snippet of the bank gives it again", async (device) => {
   using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { BankFile } from "../../bank/file.ts";
-import { NpyFile } from "../../bank/npy.ts";
+import { NpyFile, writeNpy } from "../../bank/npy.ts";
 import type { BankSummary } from "../../bank/inspect.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
@@ -105,8 +105,8 @@ Deno.test("bank commands work on what bank build made", async () => {
     assert.deepEqual([neighbours.length, neighbours[0].name], [3, images.names[123]]);
     assert.ok(neighbours[0].cosine > 0.9999);
     const picture = decodePng(Deno.readFileSync(at("near.png")));
-    // Four tiles of 8 pixels, each 16 times as large, and three gaps of 2.
-    assert.deepEqual([picture.width, picture.height], [4 * 128 + 6, 128]);
+    // Tiles of 8 pixels, each 12 times as large: the query, a wider gap, and three neighbours.
+    assert.deepEqual([picture.width, picture.height], [96 + 14 + 3 * 96 + 2 * 2, 96]);
 
     await run("add", at("query.png"), "--bank", at("low"), "--out", at("more"));
     {
@@ -150,11 +150,13 @@ Deno.test("bank commands work on what bank build made", async () => {
   });
 });
 
-Deno.test("bank build --onnx encodes by a network, which bank add then needs again", async () => {
+Deno.test("bank build --onnx encodes by a network, which bank add finds by the bank", async () => {
   if (!await sharedDevice()) return;
-  const onnx = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
+  const fixture = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
   await inDirectory(async (directory) => {
     const bank = `${directory}/bank.safetensors`, image = `${directory}/image.png`;
+    const onnx = `${directory}/encoder.onnx`;
+    Deno.copyFileSync(fixture, onnx);
     const built = await runBank(
       "build",
       ...["--onnx", onnx, "--resolution", "8", "--pooling", "mean", "--out", bank],
@@ -164,7 +166,7 @@ Deno.test("bank build --onnx encodes by a network, which bank add then needs aga
     let first: Float32Array;
     {
       using file = BankFile.open(bank);
-      assert.deepEqual([file.dim, file.encoder?.kind], [6, "onnx"]);
+      assert.deepEqual([file.dim, file.encoder?.kind, file.encoder?.source], [6, "onnx", onnx]);
       assert.equal(file.encoder?.settings["pooling"], "mean");
       const images = await loadEmoji({ imageSize: 8 });
       const index = images.names.indexOf(file.names![0]!);
@@ -173,11 +175,90 @@ Deno.test("bank build --onnx encodes by a network, which bank add then needs aga
       Deno.writeFileSync(image, encodePng(tileImages(pixels, tile)));
       first = file.rows(0, 1);
     }
-    const refused = await runBank("add", image, "--bank", bank);
-    assert.match(refused.stderr, /its encoder is onnx, expected one .* as --onnx$/m);
-    const added = await runBank("add", image, "--bank", bank, "--onnx", onnx, "--size", "8");
+    const added = await runBank("add", image, "--bank", bank);
     assert.equal(added.code, 0, added.stderr);
-    using file = BankFile.open(bank);
-    assert.deepEqual(file.rows(file.size - 1, 1), first);
+    const before = Deno.readFileSync(bank);
+    {
+      using file = BankFile.open(bank);
+      assert.deepEqual([file.size, file.rows(106, 1)], [107, first]);
+    }
+    // The same file in another place is the same encoder, another file at its place is another one.
+    const elsewhere = `${directory}/elsewhere.onnx`;
+    Deno.renameSync(onnx, elsewhere);
+    const lost = await runBank("add", image, "--bank", bank);
+    assert.match(lost.stderr, /read from .*encoder\.onnx, which is not there, expected .* --onnx/);
+    const found = await runBank(
+      "add",
+      ...[image, "--bank", bank, "--onnx", elsewhere, "--out", `${directory}/more.safetensors`],
+    );
+    assert.equal(found.code, 0, found.stderr);
+    // The network with a name of its producer, "x", behind it: field 2 of the model.
+    Deno.writeFileSync(onnx, Uint8Array.of(...Deno.readFileSync(elsewhere), 0x12, 1, 0x78));
+    const other = await runBank("add", image, "--bank", bank);
+    assert.match(
+      other.stderr,
+      /^error: Cannot encode for the bank with onnx: (another encoder|.*)/,
+    );
+    assert.equal(other.code, 1);
+    assert.deepEqual(Deno.readFileSync(bank), before);
+  });
+});
+
+Deno.test("bank build takes the encoder of another bank, or vectors of another program", async () => {
+  if (!await sharedDevice()) return;
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    const run = async (...args: string[]) => {
+      const { code, stdout, stderr } = await runBank(...args);
+      assert.equal(code, 0, `${args[0]}: ${stderr}`);
+      return stdout;
+    };
+    const data = (heldOut: number) => [
+      ...["-s", "data.imageSize=8", "-s", "model.patchSize=2"],
+      ...["-s", `data.heldOut=${heldOut}`],
+    ];
+    const [one, other] = [at("one.safetensors"), at("other.safetensors")];
+    await run("build", "--dim", "8", "--resolution", "8", ...data(1800), "--out", one);
+    await run("build", "--like", one, ...data(1856), "--out", other);
+    using first = BankFile.open(one), second = BankFile.open(other);
+    assert.deepEqual([second.size, second.encoder], [50, first.encoder]);
+    const shared = second.names!.findIndex((name) => first.names!.includes(name));
+    assert.deepEqual(
+      second.rows(shared, 1),
+      first.rows(first.names!.indexOf(second.names![shared]!), 1),
+    );
+
+    // A row for each of all images, of which the held-out ones are left out.
+    const all = await loadEmoji({ imageSize: 8 });
+    const rows = Float32Array.from(
+      { length: 3 * all.size },
+      (_, i) => i % 3 === 0 ? 1 + Math.floor(i / 3) : i % 3 === 1 ? 2000 : 0,
+    );
+    await writeNpy(at("all.npy"), { shape: [all.size, 3], pieces: [rows] });
+    const features = ["-s", "bank.encoder=features", "-s", `bank.features.path=${at("all.npy")}`];
+    await run("build", ...features, ...data(1806), "--out", at("vectors.safetensors"));
+    using vectors = BankFile.open(at("vectors.safetensors"));
+    assert.deepEqual([vectors.size, vectors.dim, vectors.encoder?.kind], [100, 3, "features"]);
+    for (const index of [0, 57, 99]) {
+      const place = all.names.indexOf(vectors.names![index]!);
+      const norm = Math.hypot(1 + place, 2000);
+      assert.ok(Math.abs(vectors.rows(index, 1)[0]! - (1 + place) / norm) < 1e-6);
+    }
+    await writeNpy(at("few.npy"), { shape: [7, 3], pieces: [rows.slice(0, 21)] });
+    const few = ["-s", "bank.encoder=features", "-s", `bank.features.path=${at("few.npy")}`];
+    const refused = await runBank("build", ...few, ...data(1806), "--out", at("no.safetensors"));
+    assert.match(
+      refused.stderr,
+      /has 7 vectors, expected one for each of the 100 images or of all 1906, with those held out$/m,
+    );
+    const wrong = await runBank("build", "--pooling", "mean");
+    assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+    assert.match(wrong.stderr, /Cannot take --pooling without a network: expected --onnx FILE/);
+    assert.deepEqual(
+      [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
+        /no|all$/.test(name)
+      ),
+      [],
+    );
   });
 });

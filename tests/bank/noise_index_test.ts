@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { indexByNoise, noiseQuantiles, noiseScores } from "../../bank/noise_index.ts";
+import { FullBank } from "../../bank/full_bank.ts";
+import {
+  indexByNoise,
+  noiseQuantiles,
+  noiseScores,
+  snippetsByNoise,
+} from "../../bank/noise_index.ts";
+import { gpuTest } from "../_gpu.ts";
 
 /** Noise of two pixels whose score is `score`. */
 function noiseOf(...scores: number[]): Float32Array {
@@ -60,5 +67,18 @@ Deno.test("indexByNoise() refuses noise that is not whole images and frequencies
   });
   for (const frequencies of [[1, -1], [NaN], [Infinity], [0, 0], []]) {
     assert.throws(() => indexByNoise(noiseOf(0), { batch: 1, frequencies }), RangeError);
+  }
+});
+
+gpuTest("snippetsByNoise() takes snippets by the frequencies of the bank", async (device) => {
+  const noise = noiseOf(-1.5, -0.2, 1.5);
+  const bank = { dim: 2, snippets: Float32Array.of(1, 0, 0, 1, -1, 0) };
+  for (const [frequencies, want] of [[undefined, [0, 1, 2]], [[0, 1, 9], [1, 2, 2]]] as const) {
+    using full = FullBank.from(device, { ...bank, frequencies });
+    using got = snippetsByNoise(full, noise, { batch: 3 });
+    const rows = want.flatMap((index) => [...bank.snippets.slice(2 * index, 2 * index + 2)]);
+    assert.deepEqual([...await got.read()], rows);
+    full.addExternal(Float32Array.of(0, -1));
+    assert.deepEqual(full.frequencies && [...full.frequencies], frequencies && [...frequencies, 1]);
   }
 });

@@ -9,6 +9,7 @@ import {
   type SnippetSource,
 } from "../../bank/svd.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
 import { goldenTest } from "../_goldens.ts";
 
 /** Snippets in memory as a source. */
@@ -156,4 +157,59 @@ Deno.test("fitFactors() never asks for more than 4,096 snippets at a time", asyn
   };
   await fitFactors({ size, dim, rows }, { rank: 1 });
   assert.deepEqual(counts, [4096, 4096, 1808]);
+});
+
+gpuTest("factorize() by a device keeps the energy and the snippets of the CPU", async (device) => {
+  // Sizes of one and of several pieces, and widths and ranks that are padded.
+  for (const [size, dim, rank] of [[50, 9, 4], [1500, 8, 8], [9000, 6, 5]] as const) {
+    const values = randomValues([size, dim], dim).map((value, i) => value * 0.7 ** (i % dim) + 0.2);
+    const snippets = normalizeSnippets(values, { dim });
+    const steps: number[] = [];
+    const source = sourceOf(snippets, dim);
+    const want = await factorize(source, { rank });
+    const got = await factorize(source, { rank, device, onProgress: (done) => steps.push(done) });
+    assert.equal(steps.at(-1), 2 * size);
+    assert.ok(steps.every((done, i) => i === 0 || done > steps[i - 1]!), steps.join());
+    assert.ok(Math.abs(got.energy - want.energy) < 1e-7, `${got.energy}, ${want.energy}`);
+    // f32 roundings of sums of at most 1,024 products, see DeviceMoments.
+    const tolerance = 1e-6, name = `${size}x${dim}`;
+    assertClose(got.mean, want.mean, { tolerance, name: `${name} mean` });
+    assertClose(got.singularValues, want.singularValues, { tolerance, name: `${name} S` });
+    assertClose(
+      reconstructRows(got.coefficients, got),
+      reconstructRows(want.coefficients, want),
+      { tolerance, name: `${name} snippets` },
+    );
+  }
+});
+
+gpuTest(
+  "factorize() by a device keeps the digits of a small spread around a large mean",
+  async (device) => {
+    const dim = 5, size = 3000;
+    const rows = new Float32Array(randomValues([size, dim], 7)).map((value) => 1000 + value);
+    const want = await factorize(sourceOf(rows, dim), { rank: 3 });
+    const got = await factorize(sourceOf(rows, dim), { rank: 3, device });
+    assertClose(got.singularValues, want.singularValues, { tolerance: 1e-6, name: "far" });
+  },
+);
+
+gpuTest("factorize() by a device takes no rounding for a dimension", async (device) => {
+  const source = sourceOf(Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0), 4);
+  await assert.rejects(factorize(source, { rank: 3, device }), {
+    message: /an integer from 1 to 2/,
+  });
+  const dim = 12,
+    size = 4000,
+    inner = randomValues([size, 4], 1),
+    outer = randomValues([4, dim], 2);
+  const values = Float64Array.from({ length: size * dim }, (_, i) => {
+    let sum = 0;
+    for (let k = 0; k < 4; k++) {
+      sum += inner[Math.floor(i / dim) * 4 + k]! * outer[k * dim + i % dim]!;
+    }
+    return sum;
+  });
+  const flat = sourceOf(new Float32Array(values), dim);
+  assert.equal((await factorize(flat, { energy: 1, device })).singularValues.length, 4);
 });

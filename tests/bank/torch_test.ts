@@ -28,6 +28,33 @@ Deno.test("importTorchBank() normalises the features of a plain tensor", async (
     importTorchBank(path, { out });
     using again = BankFile.open(out);
     assert.deepEqual(again.rows(0, 5), file.rows(0, 5));
+    assert.equal(again.frequencies, undefined);
+  });
+});
+
+Deno.test("importTorchBank() keeps the frequencies of the first release", async () => {
+  await inDirectory((directory) => {
+    const path = `${directory}/checkpoint.pt`, out = `${directory}/bank.safetensors`;
+    const storages = {
+      0: Float32Array.from(randomValues([3, 4], 3)),
+      1: Float32Array.of(2, 0, 5),
+      2: Float32Array.of(2, 0, -1),
+    };
+    const memorybank = code.tensor("FloatStorage", [3, 4]);
+    const counts = (size: number, key = "1") => code.tensor("FloatStorage", [size], { key });
+    writeTorch(path, code.record({ memorybank, memoryfreq: counts(3) }), { storages });
+    importTorchBank(path, { out });
+    using file = BankFile.open(out);
+    assert.deepEqual(file.frequencies, Float32Array.of(2, 0, 5));
+    const cases = [
+      [counts(2), /its memoryfreq is a tensor \[2\], expected \[3\], one number for each snippet$/],
+      [counts(3, "2"), /in its memoryfreq, frequency 2 is -1, expected 0 or a positive number$/],
+      [code.integer(1), /its memoryfreq is no tensor/],
+    ] as const;
+    for (const [memoryfreq, message] of cases) {
+      writeTorch(path, code.record({ memorybank, memoryfreq }), { storages });
+      assert.throws(() => importTorchBank(path, { out }), { name: "CheckpointError", message });
+    }
   });
 });
 

@@ -206,7 +206,7 @@ Deno.test("selectCommand() refuses an unknown word and lists the known on reques
     name: "UsageError",
     message: "Cannot read the arguments of deno task bank: unknown command biuld, " +
       "did you mean build? Expected one of build, inspect, import, compress, merge, add, " +
-      "interpolate, nearest, export",
+      "interpolate, nearest, transfer, export",
   });
   for (const args of [[], ["--help"], ["-h"]]) {
     assert.throws(

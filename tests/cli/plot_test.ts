@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { plotEnergy, plotLoss, plotMap } from "../../cli/plot.ts";
+import {
+  plotCurves,
+  plotEnergy,
+  plotEvaluation,
+  plotLoss,
+  plotMap,
+  plotRoofline,
+} from "../../cli/plot.ts";
 import type { RunRecord } from "../../cli/run_log.ts";
 
 function falling(count: number): RunRecord[] {
@@ -49,13 +56,43 @@ Deno.test("plotLoss() smooths the noise away without bending the ends", async ()
   assert.deepEqual(mean!.at(-1), raw!.at(-1));
 });
 
-Deno.test("plotLoss() adds a panel for the Fréchet distance", async () => {
+Deno.test("plotEvaluation() draws measured distances and the held-out images' own", async () => {
   const records = falling(50).map((record, index) =>
-    index % 10 === 0 ? { ...record, frechet: 30 - index / 2 } : record
+    index % 10 === 0 ? { ...record, frechet: 30 - index / 2, frechetHeldOut: 4 } : record
   );
-  const svg = await plotLoss(records);
-  assert.match(svg, />Fréchet distance</);
-  assert.equal(svg.match(/>optimizer steps</g)?.length, 2);
+  const svg = await plotEvaluation(records);
+  assert.match(svg, />Fréchet distance of samples to the</);
+  assert.match(svg, />held-out images</);
+  assert.equal(svg.match(/aria-roledescription="point"/g)?.length, 5);
+  assert.match(svg, /'optimizer steps' for a linear scale with values from 0 to 400/);
+  const alone = await plotEvaluation([{ step: 3, frechet: 2 }]);
+  assert.doesNotMatch(alone, /held-out/);
+  await assert.rejects(plotEvaluation(falling(3)), RangeError);
+});
+
+Deno.test("plotCurves() draws a band where there is an interval, and leaves out what is not finite", async () => {
+  const points = [1, 2, 4, 8].map((x) => ({ x, y: 1 / x, low: 0.5 / x, high: 2 / x }));
+  const svg = await plotCurves([{
+    xTitle: "evaluations",
+    yTitle: "distance",
+    logX: true,
+    xValues: [1, 8],
+    curves: [
+      { name: "first", style: "solid", points },
+      { name: "second", style: "dashed", points: [...points.slice(1), { x: 16, y: Infinity }] },
+    ],
+    levels: [{ name: "goal", y: 0.1 }],
+  }]);
+  for (const text of ["evaluations", "distance", "first", "second", "solid", "dashed", "goal"]) {
+    assert(svg.includes(`>${text}<`), text);
+  }
+  assert.equal(svg.match(/aria-roledescription="area mark"/g)?.length, 2);
+  assert.equal(svg.match(/aria-roledescription="point"/g)?.length, 7);
+  assert(!svg.includes("NaN"));
+  await assert.rejects(
+    plotCurves([{ xTitle: "", yTitle: "", curves: [{ name: "", points: [{ x: 1, y: NaN }] }] }]),
+    RangeError,
+  );
 });
 
 Deno.test("plotLoss() leaves out what is not finite, and step 0 on a logarithmic axis", async () => {
@@ -109,4 +146,34 @@ Deno.test("plotMap() colours points by class, and keeps colours for the largest 
   const plain = await plotMap([{ x: 0, y: 0, className: "" }]);
   assert.doesNotMatch(plain, />class</);
   await assert.rejects(plotMap([]), RangeError);
+});
+
+Deno.test("plotRoofline() draws both ceilings and a labelled point for each op", async () => {
+  const svg = await plotRoofline([
+    { label: "linear", kind: "small", intensity: 80, gigaflops: 30 },
+    { label: "gelu", kind: "small", intensity: 1, gigaflops: 0.5 },
+    { label: "", kind: "large", intensity: 2, gigaflops: 1 },
+    { label: "copied", kind: "large", intensity: 0, gigaflops: 0 },
+  ], { gigaflops: 90, gigabytes: 3 });
+  assert.match(svg, />multiply-adds: 90\.0 GFLOP\/s</);
+  assert.match(svg, />copy kernel: 3\.00 GB\/s</);
+  assert.match(svg, />linear</);
+  assert.match(svg, />gelu</);
+  // What does no arithmetic has no place on a logarithmic axis.
+  assert.doesNotMatch(svg, />copied</);
+  assert(!svg.includes("NaN"));
+});
+
+Deno.test("plotRoofline() keeps labels of equal points apart and refuses none", async () => {
+  const point = { kind: "small", intensity: 10, gigaflops: 1 };
+  const names = ["first op", "second op", "third op"];
+  const svg = await plotRoofline(names.map((label) => ({ ...point, label })), {
+    gigaflops: 90,
+    gigabytes: 3,
+  });
+  const heights = names.map((name) =>
+    Number(new RegExp(`translate\\([\\d.]+,([\\d.]+)\\)[^>]*>${name}<`).exec(svg)?.[1])
+  ).sort((a, b) => a - b);
+  assert(heights[1]! - heights[0]! > 9 && heights[2]! - heights[1]! > 9, heights.join(", "));
+  await assert.rejects(plotRoofline([], { gigaflops: 1, gigabytes: 1 }), RangeError);
 });

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
-import { frechetDistance, GaussianStatistics } from "../../evaluate/frechet.ts";
+import {
+  frechetDistance,
+  FrechetReference,
+  GaussianStatistics,
+  knownGaussian,
+} from "../../evaluate/frechet.ts";
 import { testNumbers } from "../_check_op.ts";
+import { frechetReference, rowsOf } from "./_reference.ts";
 
 /** Points whose mean and (unbiased, diagonal) covariance are exactly the given ones. */
 function diagonal(mean: readonly number[], deviations: readonly number[]): GaussianStatistics {
@@ -37,7 +43,9 @@ Deno.test("GaussianStatistics gives the unbiased covariance, however the vectors
   const whole = new GaussianStatistics(2).add(vectors);
   const parts = new GaussianStatistics(2).add(vectors.subarray(0, 2)).add(vectors.subarray(2));
   assert.equal(whole.count, 3);
-  assert.deepEqual([...whole.mean()], [4, 14 / 3]);
+  for (const [i, want] of [4, 14 / 3].entries()) {
+    assert.ok(Math.abs(whole.mean()[i]! - want) < 1e-14, `${whole.mean()}`);
+  }
   // By hand: deviations (−3, −1, 4) and (−8/3, 1/3, 7/3).
   for (const [i, want] of [13, 8.5, 8.5, 19 / 3].entries()) {
     assert.ok(Math.abs(whole.covariance()[i]! - want) < 1e-12, `${whole.covariance()}`);
@@ -54,5 +62,65 @@ Deno.test("GaussianStatistics and frechetDistance() refuse what cannot be compar
   assert.throws(
     () => frechetDistance(new GaussianStatistics(2), new GaussianStatistics(3)),
     /vectors of 2 and of 3/,
+  );
+});
+
+Deno.test("frechetDistance() of rotated Gaussians is the closed form", () => {
+  // Both covariances have the eigenvectors (c, s) and (−s, c), with 4, 1 and 9, 16.
+  const [c, s] = [Math.cos(0.7), Math.sin(0.7)];
+  const covariance = (along: number, across: number) =>
+    Float64Array.of(
+      along * c * c + across * s * s,
+      (along - across) * c * s,
+      (along - across) * c * s,
+      along * s * s + across * c * c,
+    );
+  const a = knownGaussian({ mean: Float64Array.of(1, 2), covariance: covariance(4, 1) });
+  const b = knownGaussian({ mean: Float64Array.of(1, 5), covariance: covariance(9, 16) });
+  const want = 9 + (2 - 3) ** 2 + (1 - 4) ** 2;
+  assert.ok(Math.abs(frechetDistance(a, b) - want) < 1e-12 * want);
+});
+
+Deno.test("frechetDistance() matches the root of a general matrix in float64", () => {
+  const dim = 12, next = testNumbers(3);
+  const random = (count: number, scale: number) =>
+    Float64Array.from({ length: count * dim }, (_, i) => scale * (next() + 0.3 * (i % dim)));
+  const [first, second] = [random(90, 1), random(150, 1.4)];
+  const got = frechetDistance(
+    new GaussianStatistics(dim).add(first),
+    new GaussianStatistics(dim).add(second),
+  );
+  const want = frechetReference(rowsOf(first, dim), rowsOf(second, dim));
+  // The iteration inverts a product of covariances: its condition is some hundreds.
+  assert.ok(Math.abs(got - want) < 1e-9 * want, `${got} against ${want}`);
+});
+
+Deno.test("FrechetReference takes covariances that lack rank, as of fewer vectors than components", () => {
+  const dim = 9, next = testNumbers(4);
+  const few = Float64Array.from({ length: 4 * dim }, () => next());
+  const many = Float64Array.from({ length: 60 * dim }, () => next());
+  const [a, b] = [few, many].map((rows) => new GaussianStatistics(dim).add(rows)) as [
+    GaussianStatistics,
+    GaussianStatistics,
+  ];
+  const [there, back] = [
+    new FrechetReference(a).distanceTo(b),
+    new FrechetReference(b).distanceTo(a),
+  ];
+  // The roots of six eigenvalues that are zero but for rounding differ by 1e-8 each.
+  assert.ok(Math.abs(there - back) < 1e-6, `${there} against ${back}`);
+  assert.ok(there > 1);
+});
+
+Deno.test("knownGaussian() and GaussianStatistics refuse what is not finite or does not fit", () => {
+  const mean = Float64Array.of(0, 0);
+  const known = (...covariance: number[]) =>
+    knownGaussian({ mean, covariance: Float64Array.from(covariance) });
+  assert.throws(() => known(1, 0, 0), /covariance of 3 values with a mean of 2/);
+  assert.throws(() => known(1, NaN, NaN, 1), /covariance that holds NaN at 1/);
+  assert.throws(() => known(1, 0.5, 0.25, 1), /expected a symmetric matrix/);
+  assert.throws(
+    () => new GaussianStatistics(2).add(Float32Array.of(1, 2)).add(Float32Array.of(3, Infinity)),
+    /image 1: component 1 is Infinity/,
   );
 });

@@ -1,12 +1,25 @@
 import assert from "node:assert/strict";
 import { combine, combineInto } from "../../kernels/combine/mod.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const COEFFICIENTS = [0.5, -1.25, 3, 1e-3, 2, -0.75, 0.1, 1, -4].map(Math.fround);
 
-gpuTest("combine() matches the reference for one to nine terms", async (device) => {
+for (const variant of ["storage", "texture"]) {
+  gpuTest(`combine() with the ${variant} kernel matches the reference`, async (shared) => {
+    const device = new Device(shared.gpu, {
+      profile: shared.profile,
+      variants: { combine: variant },
+    });
+    await checkCombine(device);
+    await device.settle();
+  });
+}
+
+/** One to nine terms, then in place. */
+async function checkCombine(device: Device): Promise<void> {
   for (let count = 1; count <= COEFFICIENTS.length; count++) {
     const shape = [3, count, 7];
     const values = COEFFICIENTS.slice(0, count).map((c, i) => [randomValues(shape, i), c] as const);
@@ -22,9 +35,7 @@ gpuTest("combine() matches the reference for one to nine terms", async (device) 
     });
     out.dispose();
   }
-});
-
-gpuTest("combineInto() updates in place and ignores what it does not keep", async (device) => {
+  // In place, and nothing of what is not kept.
   const x = device.tensor(Float32Array.of(1, 2, 3), [3]);
   const y = device.tensor(Float32Array.of(10, 20, 30), [3]);
   combineInto(x, [[x, 2], [y, 0.5]]);
@@ -35,7 +46,7 @@ gpuTest("combineInto() updates in place and ignores what it does not keep", asyn
   combineInto(dirty, [[y, 1]]);
   assert.deepEqual([...await dirty.read()], [10, 20, 30]);
   for (const tensor of [x, y, dirty]) tensor.dispose();
-});
+}
 
 gpuTest("combine() refuses no terms and different shapes", (device) => {
   device.scope(() => {

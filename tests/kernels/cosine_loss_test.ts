@@ -46,6 +46,23 @@ gpuTest("alignmentLoss() and its gradients match the reference", async (device) 
   }
 });
 
+gpuTest("alignmentLoss() of short vectors follows the clamped norm", async (device) => {
+  const layout = { batch: 2, channels: 4, positions: 1, channelLast: true, epsilon: 4 };
+  const values = {
+    // Below and above the norm of 4.
+    a: Float64Array.of(1, 0, 1, 2, 9, 1, 3, 1),
+    b: Float64Array.of(7, 1, 3, 2, 1, 1, 1, 1),
+  };
+  await checkOp(device, {
+    name: "alignmentLoss, clamped",
+    inputs: { a: [2, 1, 4], b: [2, 1, 4] },
+    values,
+    op: ({ a, b }) => alignmentLoss(a!, b!, { epsilon: 4 }),
+    reference: ({ a, b }) => meanCosineReference(a!, b!, layout).map((cosine) => -cosine),
+    tolerance: { forward: sumTolerance(4), backward: 4 * sumTolerance(4) },
+  });
+});
+
 gpuTest("cosineLoss() of short vectors follows the clamped norm", async (device) => {
   const layout = { batch: 2, channels: 3, positions: 2, channelLast: false, epsilon: 4 };
   const values = {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { Device } from "../../kernels/core/device.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
+import { Tape } from "../../kernels/core/tape.ts";
 import { layerNorm, rmsNorm } from "../../kernels/layer_norm/mod.ts";
 import { layerNormReference } from "../../kernels/layer_norm/reference.ts";
 import {
@@ -8,9 +10,9 @@ import {
   supportsLayerNorm,
 } from "../../kernels/layer_norm/variants.ts";
 import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
 
-const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup"];
+const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup", "register"];
 // One row, a prime, more than a tile of rows; one column, a prime, real widths.
 const SIZES = [[1, 1], [7, 5], [33, 64], [1, 192], [7, 1152]] as const;
 
@@ -83,6 +85,36 @@ for (const variant of VARIANTS) {
   });
 }
 
+for (const variant of ["workgroup", "register"]) {
+  gpuTest(`layerNorm() with the ${variant} kernels needs no subgroups`, async (shared) => {
+    const device = new Device(shared.gpu, {
+      profile: { ...shared.profile, subgroups: false },
+      variants: { layerNorm: variant },
+    });
+    const rows = 3, width = 1152;
+    await checkOp(device, {
+      name: `layerNorm ${variant} without subgroups`,
+      inputs: { x: [rows, width] },
+      op: ({ x }) => layerNorm(x!),
+      reference: ({ x }) => layerNormReference({ x: x! }, { width }),
+      tolerance: { forward: sumTolerance(width), backward: 2 * sumTolerance(width) },
+    });
+    await device.settle();
+  });
+}
+
+gpuTest("layerNorm() sums nothing for parameters that need no gradient", (device) => {
+  device.scope(() => {
+    const x = device.empty([3, 8]), weight = device.empty([8]), bias = device.empty([8]);
+    const tape = new Tape(device);
+    tape.watch(x);
+    const out = tape.record(() => layerNorm(x, { weight, bias }));
+    const names = dispatchesOf(device, () => tape.backwardFrom(out, out));
+    assert.equal(names.length, 1, names.join());
+    assert.match(names[0]!, /^layer_norm_backward/);
+  });
+});
+
 gpuTest("layerNorm() without parameters takes any leading axes", async (device) => {
   await checkOp(device, {
     name: "layerNorm 2x3x5x8",
@@ -153,7 +185,7 @@ gpuTest("layerNorm() and rmsNorm() name the shapes that do not fit", (device) =>
   });
 });
 
-Deno.test("pickLayerNorm() gives CPU drivers subgroups and GPUs workgroups", () => {
+Deno.test("pickLayerNorm() gives CPU drivers subgroups and GPUs registers", () => {
   const profile: Profile = {
     driver: "cpu",
     subgroups: true,
@@ -167,6 +199,10 @@ Deno.test("pickLayerNorm() gives CPU drivers subgroups and GPUs workgroups", () 
   };
   assert.equal(pickLayerNorm(profile, 64), "subgroup");
   assert.equal(pickLayerNorm({ ...profile, subgroups: false }, 64), "workgroup");
-  assert.equal(pickLayerNorm({ ...profile, driver: "gpu" }, 64), "workgroup");
+  const gpu: Profile = { ...profile, driver: "gpu" };
+  assert.equal(pickLayerNorm(gpu, 64), "register");
+  assert.equal(pickLayerNorm(gpu, 2048), "register");
+  assert.equal(pickLayerNorm(gpu, 2052), "workgroup");
+  assert.equal(pickLayerNorm(gpu, 63), "naive");
   assert.equal(pickLayerNorm(profile, 63), "naive");
 });

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
+import { roundToF16Reference } from "../../kernels/cast/reference.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { fill } from "../../kernels/core/in_place.ts";
+import { Tape } from "../../kernels/core/tape.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
+import { gelu } from "../../kernels/gelu/mod.ts";
 import { columnSum, linear } from "../../kernels/linear/mod.ts";
 import { linearReference } from "../../kernels/linear/reference.ts";
-import { checkOp, sumTolerance } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { assertClose, checkOp, randomValues, sumTolerance } from "../_check_op.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
 
 gpuTest("linear() and its gradients match the reference", async (device) => {
   for (
@@ -22,6 +28,120 @@ gpuTest("linear() and its gradients match the reference", async (device) => {
     });
   }
 });
+
+/** Runs linear() in f16 with its gradients against float64 sums over operands that were rounded. */
+async function checkRounded(
+  device: Device,
+  { rows, inputs, outputs }: { rows: number; inputs: number; outputs: number },
+): Promise<void> {
+  const values = {
+    x: randomValues([rows, inputs], 1),
+    weight: randomValues([outputs, inputs], 2),
+    bias: randomValues([outputs], 3),
+    dy: randomValues([rows, outputs], 4),
+  };
+  const [x, weight, bias, dy] = Object.values(values).map((each, i) =>
+    device.tensor(
+      new Float32Array(each),
+      [[rows, inputs], [outputs, inputs], [outputs], [
+        rows,
+        outputs,
+      ]][i]!,
+    )
+  ) as [Tensor, Tensor, Tensor, Tensor];
+  const got = device.scope(() => {
+    const tape = new Tape(device);
+    for (const each of [x, weight, bias]) tape.watch(each);
+    const out = tape.record(() => device.withPrecision("f16", () => linear(x, weight, { bias })));
+    tape.backwardFrom(out, dy);
+    return [out, ...[x, weight, bias].map((each) => tape.gradient(each))];
+  });
+  const half = {
+    x: roundToF16Reference(values.x),
+    weight: roundToF16Reference(values.weight),
+    dy: roundToF16Reference(values.dy),
+  };
+  const forward = linearReference({ ...half, bias: values.bias }, { inputs });
+  const dx = new Float64Array(rows * inputs), dw = new Float64Array(outputs * inputs);
+  const db = new Float64Array(outputs);
+  for (let row = 0; row < rows; row++) {
+    for (let o = 0; o < outputs; o++) {
+      const slope = half.dy[row * outputs + o]!;
+      db[o]! += values.dy[row * outputs + o]!;
+      for (let i = 0; i < inputs; i++) {
+        dx[row * inputs + i]! += slope * half.weight[o * inputs + i]!;
+        dw[o * inputs + i]! += slope * half.x[row * inputs + i]!;
+      }
+    }
+  }
+  // Products of two halves are exact in f32, so only the sums round.
+  const checks = [[forward, inputs], [dx, outputs], [dw, rows], [db, rows]] as const;
+  for (const [i, [want, length]] of checks.entries()) {
+    assertClose(await got[i]!.read(), want, {
+      tolerance: sumTolerance(length),
+      name: `${["result", "dx", "dw", "db"][i]} of ${rows}x${inputs}x${outputs}`,
+    });
+  }
+  for (const tensor of [x, weight, bias, dy, ...got]) tensor.dispose();
+}
+
+for (const variant of ["naive", "register", "subgroup", "tiled"]) {
+  Deno.test({
+    name: `linear() in f16 with the ${variant} product sums rounded operands in f32`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { matmul: variant } });
+      if (!device) return;
+      await checkRounded(device, { rows: 7, inputs: 5, outputs: 3 });
+      await checkRounded(device, { rows: 36, inputs: 48, outputs: 20 });
+    },
+  });
+}
+
+gpuTest("linear() in f16 keeps its input rounded, and not in f32 as well", (device) => {
+  using x = device.tensor(new Float32Array(1 << 16), [1024, 64]);
+  using weight = device.tensor(new Float32Array(256), [4, 64]);
+  const kept = (["f32", "f16"] as const).map((precision) =>
+    device.scope(() => {
+      const tape = new Tape(device);
+      tape.watch(x);
+      // Twice: the second time all that depends on the weight alone is there already.
+      device.scope(() => void device.withPrecision(precision, () => linear(gelu(x), weight)));
+      const before = device.pool.liveBytes;
+      const out = device.scope(() =>
+        tape.record(() => device.withPrecision(precision, () => linear(gelu(x), weight)))
+      );
+      const bytes = device.pool.liveBytes - before - out.bytes;
+      tape.backwardFrom(out, out);
+      return bytes;
+    })
+  );
+  assert.equal(kept[1], kept[0]! / 2, `${kept} bytes`);
+});
+
+gpuTest(
+  "linear() in f16 rounds a weight once until it changes, and says what it lacks",
+  (device) => {
+    using x = device.tensor(new Float32Array(16), [4, 4]);
+    using weight = device.tensor(new Float32Array(16), [4, 4]);
+    const dispatches = () => {
+      const before = device.recorder.dispatches;
+      device.withPrecision("f16", () => linear(x, weight)).dispose();
+      return device.recorder.dispatches - before;
+    };
+    assert.equal(dispatches(), 3);
+    assert.equal(dispatches(), 1);
+    fill(weight, 1);
+    assert.equal(dispatches(), 2);
+    assert.equal(device.precision, "f32");
+    const without = new Device(device.gpu, { profile: { ...device.profile, f16: false } });
+    assert.throws(
+      () => without.withPrecision("f16", () => {}),
+      /^UnsupportedDeviceError: Cannot compute in f16: .* lacks shader-f16, expected it or precision f32/,
+    );
+  },
+);
 
 gpuTest("columnSum() adds a million ones exactly", async (device) => {
   // One loop over a million would stop at 65,535 on some drivers without an error.

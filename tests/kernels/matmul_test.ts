@@ -1,23 +1,121 @@
 import assert from "node:assert/strict";
 import { matmul, matmulInto } from "../../kernels/matmul/mod.ts";
 import { matmulReference } from "../../kernels/matmul/reference.ts";
-import { type MatmulVariant, pickMatmul, supportsMatmul } from "../../kernels/matmul/variants.ts";
+import {
+  matmulCandidates,
+  type MatmulSize,
+  type MatmulVariant,
+  pickMatmul,
+  splitSum,
+  supportsMatmul,
+} from "../../kernels/matmul/variants.ts";
+import type { Device } from "../../kernels/core/device.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
 import { assertClose, checkOp, randomValues, sumTolerance } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
 
-const VARIANTS: readonly MatmulVariant[] = ["naive", "register", "subgroup", "tiled"];
-// 1, a prime, around the tiles of 4, 16, 32 and 64, and a real size.
-const SIZES = [
-  { M: 1, N: 1, K: 1 },
-  { M: 7, N: 13, K: 5 },
-  { M: 4, N: 4, K: 4 },
-  { M: 36, N: 68, K: 12 },
-  { M: 31, N: 63, K: 33 },
-  { M: 64, N: 192, K: 96 },
-] as const;
+interface Case {
+  readonly size: MatmulSize;
+  /** Which operands are transposed. */
+  readonly transposed: "" | "a" | "b" | "ab";
+  readonly bias?: boolean;
+  readonly accumulate?: 0 | 1;
+}
 
-for (const variant of VARIANTS) {
+// 1, primes, around the tiles of 4, 16, 32, 64 and 128, a weight's gradient. Every transposition
+// with rows of whole vec4 and without, with ends of K within a vec4, a step and a tile.
+const CASES: readonly Case[] = [
+  { size: { M: 1, N: 1, K: 1 }, transposed: "", bias: true },
+  { size: { M: 7, N: 13, K: 5, batch: 2 }, transposed: "b", bias: true, accumulate: 1 },
+  { size: { M: 31, N: 129, K: 33 }, transposed: "a", accumulate: 1 },
+  { size: { M: 65, N: 63, K: 17, batch: 2 }, transposed: "ab" },
+  { size: { M: 4, N: 4, K: 4, batch: 2 }, transposed: "", bias: true, accumulate: 1 },
+  { size: { M: 36, N: 68, K: 13 }, transposed: "a", bias: true },
+  { size: { M: 36, N: 68, K: 12 }, transposed: "a", bias: true },
+  { size: { M: 65, N: 192, K: 96, batch: 2 }, transposed: "b", accumulate: 1 },
+  { size: { M: 64, N: 192, K: 96 }, transposed: "b" },
+  { size: { M: 132, N: 124, K: 20 }, transposed: "ab" },
+  { size: { M: 192, N: 256, K: 128 }, transposed: "a", bias: true },
+];
+
+// Two parts at least, of which the last is shorter.
+const SPLIT_CASES: readonly Case[] = [
+  { size: { M: 7, N: 13, K: 519 }, transposed: "", bias: true, accumulate: 1 },
+  { size: { M: 66, N: 36, K: 1030 }, transposed: "a" },
+  { size: { M: 20, N: 64, K: 772 }, transposed: "b", bias: true },
+];
+
+/** The larger tiles, slow to compile, run fewer cases. */
+function casesOf(variant: MatmulVariant): readonly Case[] {
+  if (variant === "split") return SPLIT_CASES;
+  if (variant === "subgroup_64") return [CASES[4]!, CASES[9]!];
+  return variant === "tiled_128" ? [CASES[0]!, CASES[2]!, CASES[7]!, CASES[9]!] : CASES;
+}
+
+/** Elements in pairs and in fours, transposed on their way and not. */
+function f16CasesOf(variant: MatmulVariant): readonly Case[] {
+  if (variant === "split") return [SPLIT_CASES[1]!];
+  return variant === "tiled_128" ? [CASES[9]!] : [CASES[1]!, CASES[8]!, CASES[5]!];
+}
+
+/** Runs one case on the device's forced variant against float64 sums of the same operands. */
+async function checkCase(
+  device: Device,
+  { size, transposed, bias: hasBias = false, accumulate = 0, dtype = "f32" }: Case & {
+    dtype?: "f32" | "f16";
+  },
+): Promise<void> {
+  const { M, N, K, batch = 1 } = size;
+  const transposeA = transposed.includes("a"), transposeB = transposed.includes("b");
+  const round = dtype === "f16" ? Math.f16round : Math.fround;
+  const values = {
+    a: randomValues([batch, M, K], 1).map(round),
+    b: randomValues([batch, K, N], 2).map(round),
+    bias: randomValues([N], 3),
+    out: randomValues([batch, M, N], 4),
+  };
+  using a = device.tensor(new Float32Array(values.a), [batch, M, K], { dtype });
+  using b = device.tensor(new Float32Array(values.b), [batch, K, N], { dtype });
+  using bias = device.tensor(new Float32Array(values.bias), [N]);
+  using out = device.tensor(new Float32Array(values.out), [batch, M, N]);
+  matmulInto(out, {
+    a,
+    b,
+    bias: hasBias ? bias : undefined,
+    size,
+    batch,
+    accumulate,
+    transposeA,
+    transposeB,
+  });
+  const want = values.out.map((value, i) =>
+    (accumulate === 1 ? value : 0) + (hasBias ? values.bias[i % N]! : 0)
+  );
+  for (let z = 0; z < batch; z++) {
+    matmulReference({
+      a: values.a.subarray(z * M * K, (z + 1) * M * K),
+      b: values.b.subarray(z * K * N, (z + 1) * K * N),
+    }, { size, transposeA, transposeB }).forEach((value, i) => {
+      want[z * M * N + i]! += value;
+    });
+  }
+  assertClose(await out.read(), want, {
+    tolerance: sumTolerance(K),
+    name: `${dtype} ${M}x${N}x${K}, transposed "${transposed}"`,
+  });
+}
+
+for (
+  const variant of [
+    "naive",
+    "register",
+    "subgroup",
+    "subgroup_64",
+    "split",
+    "tiled",
+    "tiled_128",
+  ] as const
+) {
   Deno.test({
     name: `matmulInto() with the ${variant} kernel matches the reference`,
     sanitizeOps: false,
@@ -25,50 +123,57 @@ for (const variant of VARIANTS) {
     async fn() {
       using device = await openDevice({ variants: { matmul: variant } });
       if (!device) return;
-      for (const size of SIZES) {
-        if (!supportsMatmul(variant, { profile: device.profile, size })) continue;
-        const { M, N, K } = size;
-        for (const [transposeA, transposeB] of [[false, false], [false, true], [true, false]]) {
-          const batch = 2;
-          const values = {
-            a: randomValues([batch, M, K], 1),
-            b: randomValues([batch, K, N], 2),
-            bias: randomValues([N], 3),
-            out: randomValues([batch, M, N], 4),
-          };
-          const a = device.tensor(new Float32Array(values.a), [batch, M, K]);
-          const b = device.tensor(new Float32Array(values.b), [batch, K, N]);
-          const bias = device.tensor(new Float32Array(values.bias), [N]);
-          const out = device.tensor(new Float32Array(values.out), [batch, M, N]);
-          matmulInto(out, {
-            a,
-            b,
-            bias,
-            size,
-            batch,
-            accumulate: 1,
-            transposeA: transposeA!,
-            transposeB: transposeB!,
-          });
-          const want = values.out.map((value, i) => value + values.bias[i % N]!);
-          for (let z = 0; z < batch; z++) {
-            matmulReference({
-              a: values.a.subarray(z * M * K, (z + 1) * M * K),
-              b: values.b.subarray(z * K * N, (z + 1) * K * N),
-            }, { size, transposeA: transposeA!, transposeB: transposeB! }).forEach((value, i) => {
-              want[z * M * N + i]! += value;
-            });
-          }
-          assertClose(await out.read(), want, {
-            tolerance: sumTolerance(K),
-            name: `${variant} ${M}x${N}x${K} ${transposeA}/${transposeB}`,
-          });
-          for (const tensor of [a, b, bias, out]) tensor.dispose();
-        }
+      for (const each of casesOf(variant)) {
+        if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
+        await checkCase(device, each);
       }
     },
   });
 }
+
+for (const variant of ["split", "tiled", "tiled_128"] as const) {
+  Deno.test({
+    name: `matmulInto() with the ${variant} kernel sums exact products of f16 operands in f32`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { matmul: variant } });
+      if (!device) return;
+      for (const each of f16CasesOf(variant)) {
+        if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
+        await checkCase(device, { ...each, dtype: "f16" });
+      }
+      using x = device.empty([1024, 8], { dtype: "f16" }), out = device.empty([8, 8]);
+      assert.deepEqual(
+        dispatchesOf(device, () => matmulInto(out, { a: x, b: x, transposeA: true })),
+        variant === "split" ? ["matmul_tiled_f16", "matmul_sum_parts"] : ["matmul_tiled_f16"],
+      );
+    },
+  });
+}
+
+gpuTest("matmulInto() says which operand to cast when their types differ", (device) => {
+  device.scope(() => {
+    const a = device.empty([4, 4], { dtype: "f16" }), b = device.empty([4, 4]);
+    const out = device.empty([4, 4]);
+    assert.throws(
+      () => matmulInto(out, { a, b }),
+      { name: "TypeError", message: /a \[4, 4\] of f16 by b \[4, 4\] of f32: .*cast b/ },
+    );
+    assert.throws(() => matmulInto(out, { a: b, b: a }), /of f32 by b .* of f16: .*cast a/);
+  });
+});
+
+gpuTest("matmulInto() with parts of the sum gives the same bits twice", async (device) => {
+  using split = await openDevice({ variants: { matmul: "split" } });
+  if (!split) return;
+  using x = split.tensor(new Float32Array(randomValues([1024, 8], 5)), [1024, 8]);
+  using first = split.empty([8, 8]), second = split.empty([8, 8]);
+  matmulInto(first, { a: x, b: x, transposeA: true });
+  matmulInto(second, { a: x, b: x, transposeA: true });
+  assert.deepEqual(await first.read(), await second.read());
+  assert.equal(device.pool.liveBytes, 0);
+});
 
 gpuTest("matmul() and its gradients match the reference for every transpose", async (device) => {
   for (const size of [{ M: 5, N: 3, K: 7 }, { M: 8, N: 12, K: 20 }]) {
@@ -102,21 +207,67 @@ gpuTest("matmul() names both shapes when the inner sizes differ", (device) => {
   });
 });
 
-Deno.test("pickMatmul() shares tiles on GPUs and uses registers on CPU drivers", () => {
-  const profile: Profile = {
-    driver: "cpu",
-    subgroups: true,
-    subgroupSize: 8,
-    subgroupEnable: "",
-    f16: false,
-    maxBindingBytes: 2 ** 27,
-    workgroupBytes: 32768,
-    workgroupInvocations: 1024,
-    label: "test",
-  };
+const PROFILE: Profile = {
+  driver: "cpu",
+  subgroups: true,
+  subgroupSize: 8,
+  subgroupEnable: "",
+  f16: false,
+  maxBindingBytes: 2 ** 27,
+  workgroupBytes: 32768,
+  workgroupInvocations: 1024,
+  label: "test",
+};
+
+Deno.test("pickMatmul() uses registers on CPU drivers", () => {
   const size = { M: 64, N: 64, K: 64 };
-  assert.equal(pickMatmul(profile, size), "subgroup");
-  assert.equal(pickMatmul({ ...profile, subgroupSize: 4 }, size), "register");
-  assert.equal(pickMatmul(profile, { ...size, K: 63 }), "naive");
-  assert.equal(pickMatmul({ ...profile, driver: "gpu" }, size), "tiled");
+  assert.equal(pickMatmul(PROFILE, size), "subgroup");
+  assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 4 }, size), "register");
+  assert.equal(pickMatmul(PROFILE, { ...size, K: 63 }), "naive");
+});
+
+Deno.test("pickMatmul() keeps sums within the loops of a CPU driver", () => {
+  const pick = (K: number, M = 64) => pickMatmul(PROFILE, { M, N: 64, K });
+  assert.equal(pick(262_140), "subgroup");
+  assert.equal(pick(262_144), "split");
+  assert.equal(pick(65_535), "naive");
+  assert.equal(pick(65_537), "split");
+  assert.throws(() => pick(2 ** 25, 2 ** 14), {
+    name: "RangeError",
+    message: /\[16384, 33554432\] by \[33554432, 64\] on test: the sum over 33554432 terms/,
+  });
+});
+
+Deno.test("pickMatmul() keeps a GPU busy with the largest tiles that do", () => {
+  const gpu: Profile = { ...PROFILE, driver: "gpu" };
+  assert.equal(pickMatmul(gpu, { M: 2048, N: 2048, K: 512 }), "tiled_128");
+  assert.equal(pickMatmul(gpu, { M: 2047, N: 1920, K: 512 }), "tiled");
+  assert.equal(pickMatmul(gpu, { M: 64, N: 64, K: 64, batch: 1024 }), "tiled_128");
+  assert.equal(pickMatmul(gpu, { M: 768, N: 256, K: 2048 }), "split");
+  assert.equal(pickMatmul(gpu, { M: 768, N: 256, K: 511 }), "tiled");
+  assert.equal(pickMatmul(gpu, { M: 768, N: 256, K: 2048, batch: 2 }), "tiled");
+  const small = { ...gpu, workgroupBytes: 16384 };
+  assert.equal(pickMatmul(small, { M: 2048, N: 2048, K: 512 }), "tiled");
+  assert.equal(pickMatmul({ ...gpu, workgroupBytes: 4096 }, { M: 8, N: 8, K: 8 }), "naive");
+});
+
+Deno.test("splitSum() covers K with parts of whole steps, enough for a GPU and 256 terms each", () => {
+  assert.deepEqual(splitSum({ M: 768, N: 256, K: 2048 }), { parts: 8, terms: 256 });
+  assert.deepEqual(splitSum({ M: 768, N: 768, K: 16384 }), { parts: 4, terms: 4096 });
+  assert.deepEqual(splitSum({ M: 8, N: 8, K: 1030 }), { parts: 4, terms: 264 });
+  assert.deepEqual(splitSum({ M: 8, N: 8, K: 511 }), { parts: 1, terms: 511 });
+  for (let K = 512; K < 200_000; K = Math.ceil(K * 1.37)) {
+    const { parts, terms } = splitSum({ M: 128, N: 100, K });
+    assert.ok(terms % 8 === 0 && terms >= 256 && parts > 1, `${parts} of ${terms}`);
+    assert.ok((parts - 1) * terms < K && parts * terms >= K, `${parts} of ${terms} for ${K}`);
+  }
+});
+
+Deno.test("matmulCandidates() lists what supports a size", () => {
+  const gpu: Profile = { ...PROFILE, driver: "gpu", subgroupSize: 32 };
+  assert.deepEqual(matmulCandidates(gpu, { M: 63, N: 64, K: 64 }), ["naive", "tiled", "tiled_128"]);
+  assert.deepEqual(
+    matmulCandidates(PROFILE, { M: 64, N: 64, K: 512 }),
+    ["naive", "register", "subgroup", "subgroup_64", "split", "tiled", "tiled_128"],
+  );
 });

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { Tape } from "../../kernels/core/tape.ts";
 import { type LayerNormVariant, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
 import { gate, modulate } from "../../kernels/modulate/mod.ts";
 import { gateReference, modulateReference } from "../../kernels/modulate/reference.ts";
 import { checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
 
-const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup"];
+const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup", "register"];
 // Tokens: one, less and more than a tile of 8 rows, two whole tiles. Widths: one, a prime, real ones.
 const SIZES = [
   { batches: 3, tokens: 1, width: 64 },
@@ -60,7 +61,7 @@ for (const variant of VARIANTS) {
   });
 }
 
-for (const variant of ["scalar", "texture"]) {
+for (const variant of ["scalar", "texture", "vector"]) {
   Deno.test({
     name: `gate() with the ${variant} kernel matches the reference`,
     sanitizeOps: false,
@@ -112,6 +113,22 @@ gpuTest("modulate() and gate() sum gradients over more tokens than one loop", as
       gateReference({ x: x!, h: h!, modulation: modulation! }, { batches, width, gate: 0 }),
     gradients: ["modulation"],
     tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
+  });
+});
+
+gpuTest("modulate() and gate() sum nothing for a modulation that needs no gradient", (device) => {
+  device.scope(() => {
+    const x = device.empty([2, 3, 8]), modulation = device.empty([2, 16]);
+    const weight = device.empty([8]);
+    const tape = new Tape(device);
+    tape.watch(x);
+    const out = tape.record(() => {
+      const h = modulate(x, modulation, { shift: 0, scale: 1, weight });
+      return gate(x, h, { modulation, gate: 1 });
+    });
+    const names = dispatchesOf(device, () => tape.backwardFrom(out, out));
+    assert.ok(names.some((name) => name.startsWith("layer_norm_backward")), names.join());
+    assert.deepEqual(names.filter((name) => /sum/.test(name)), []);
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Device } from "../../kernels/core/device.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { rope } from "../../kernels/rope/mod.ts";
 import { ropeReference } from "../../kernels/rope/reference.ts";
 import { rotaryAngles } from "../../model/positions.ts";
@@ -10,17 +10,24 @@ import { gpuTest, openDevice } from "../_gpu.ts";
 // Two products and a sum, each rounded, of values that may cancel; then a sum with what was there.
 const TOLERANCE = 4 * ROUNDING;
 
-gpuTest("rope() and its gradient match the reference", async (device) => {
+gpuTest("rope() and its gradient match the reference", async (shared) => {
   for (
-    const [batch, tokens, heads, headWidth] of [
-      [1, 1, 1, 2],
-      [2, 7, 3, 6],
-      [1, 11, 1, 10],
-      [2, 64, 6, 64],
+    const [batch, tokens, heads, headWidth, variant] of [
+      [1, 1, 1, 2, "pairs"],
+      [2, 7, 3, 6, "pairs"],
+      [1, 11, 1, 10, "pairs"],
+      [2, 64, 6, 64, "pairs"],
+      [1, 1, 1, 4, "texture"],
+      [2, 64, 6, 64, "texture"],
+      [2, 5, 2, 72, "texture"],
+      [1, 1, 1, 4, "vector"],
+      [2, 64, 6, 64, "vector"],
+      [2, 5, 2, 72, "vector"],
     ] as const
   ) {
+    const device = new Device(shared.gpu, { profile: shared.profile, variants: { rope: variant } });
     await checkOp(device, {
-      name: `rope ${batch}x${tokens}x${heads}x${headWidth}`,
+      name: `rope ${variant} ${batch}x${tokens}x${heads}x${headWidth}`,
       // Tables of unrelated numbers: not even the two of a pair agree.
       inputs: {
         qkv: [batch, tokens, 3 * heads * headWidth],

@@ -1,3 +1,4 @@
+import { Device } from "../../kernels/core/device.ts";
 import { silu } from "../../kernels/silu/mod.ts";
 import { siluReference } from "../../kernels/silu/reference.ts";
 import { assertClose, checkOp, randomValues, ROUNDING } from "../_check_op.ts";
@@ -6,18 +7,22 @@ import { gpuTest } from "../_gpu.ts";
 // `exp` may err by 3 + 2 |x| units, of which x s'(x) lets less than 4 through; a few more roundings.
 const TOLERANCE = 8 * ROUNDING;
 
-gpuTest("silu() matches the reference", async (device) => {
-  for (const shape of [[1], [7, 5], [2, 16, 192]]) {
-    await checkOp(device, {
-      name: `silu ${shape}`,
-      inputs: { x: shape },
-      values: { x: randomValues(shape, 5).map((v) => Math.fround(8 * v)) },
-      op: ({ x }) => silu(x!),
-      reference: ({ x }) => siluReference(x!),
-      tolerance: { forward: TOLERANCE, backward: 2 * TOLERANCE },
-    });
-  }
-});
+for (const variant of ["storage", "texture"]) {
+  gpuTest(`silu() with the ${variant} kernels matches the reference`, async (shared) => {
+    const device = new Device(shared.gpu, { profile: shared.profile, variants: { silu: variant } });
+    for (const shape of [[1], [7, 5], [2, 16, 192]]) {
+      await checkOp(device, {
+        name: `silu ${variant} ${shape}`,
+        inputs: { x: shape },
+        values: { x: randomValues(shape, 5).map((v) => Math.fround(8 * v)) },
+        op: ({ x }) => silu(x!),
+        reference: ({ x }) => siluReference(x!),
+        tolerance: { forward: TOLERANCE, backward: 2 * TOLERANCE },
+      });
+    }
+    await device.settle();
+  });
+}
 
 gpuTest("silu() is the identity or zero far from zero", async (device) => {
   const x = device.tensor(Float32Array.of(-1e38, -1e10, -100, 100), [4]);

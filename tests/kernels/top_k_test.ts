@@ -48,6 +48,24 @@ gpuTest("topK() takes the first of equal values and any that are finite", async 
   indices.dispose();
 });
 
+gpuTest("topK() multiplies columns by their factors, once", async (device) => {
+  const columns = 1100, x = new Float32Array(randomValues([2, columns], 3));
+  const factors = new Float32Array(randomValues([columns], 4));
+  const products = x.map((value, i) => value * factors[i % columns]!);
+  using tensor = device.tensor(x, [2, columns]), scales = device.tensor(factors, [columns]);
+  const { values, indices } = device.scope(() => topK(tensor, 4, { factors: scales }));
+  const want = topKReference(products, { columns, k: 4 });
+  assert.deepEqual([...await indices.readUint32()], want);
+  assert.equal((await values.read())[0], products[want[0]!]);
+  values.dispose();
+  indices.dispose();
+  using short = device.empty([7]);
+  assert.throws(() => topK(tensor, 1, { factors: short }), {
+    name: "TypeError",
+    message: "Cannot find the largest of [2, 1100] times [7]: expected [1100]",
+  });
+});
+
 gpuTest("topK() refuses other shapes and counts", (device) => {
   device.scope(() => {
     assert.throws(() => topK(device.empty([6]), 1), {

@@ -17,7 +17,7 @@ import { vpInterpolant } from "../../model/interpolants/vp.ts";
 import type { SiT } from "../../model/sit.ts";
 import { parseDiffusionForm } from "../../sample/diffusion.ts";
 import { sampleDopri5 } from "../../sample/dopri5.ts";
-import { conditionedNetwork } from "../../sample/draw.ts";
+import { conditionedNetwork, pairedNetwork, stack } from "../../sample/draw.ts";
 import { guidanceActive, guided } from "../../sample/guidance.ts";
 import type { Network, SamplerStep } from "../../sample/network.ts";
 import {
@@ -100,10 +100,13 @@ export async function verifySamplers(
     using condition = golden.tensor(device, golden.has("input.s") ? "input.s" : "input.y");
     using nothing = nullCondition(model, { golden, condition });
     const wrap = Number(/multiplied by ([\d.]+)/.exec(golden.text("model_wrap"))?.[1] ?? 1);
-    const conditional = scaled(conditionedNetwork(model, condition), wrap);
-    const unconditional = scaled(conditionedNetwork(model, nothing), wrap);
+    using towards = model.embed(condition);
+    using away = model.embed(nothing);
+    using pair = stack(towards, away);
+    const conditional = scaled(conditionedNetwork(model, towards), wrap);
+    const both = scaled(pairedNetwork(model, pair), wrap);
     const { spec } = samplerCase;
-    const network = guided(conditional, unconditional, {
+    const network = guided(conditional, both, {
       scale: spec.number("cfg_scale", 1),
       interval: [spec.number("cfg_interval_start", 0), 1],
       channels: spec.text("cfg_mode", "all") === "first3" ? 3 : "all",
@@ -237,18 +240,22 @@ export async function verifyRepaSamplers(
     using noise = golden.tensor(device, key);
     using calls = new Trajectory();
     const guidedCalls: number[] = [];
-    const away = reversed(conditionedNetwork(model, nothing));
-    const towards = reversed(conditionedNetwork(model, condition));
+    using towards = model.embed(condition);
+    using away = model.embed(nothing);
+    using pair = stack(towards, away);
+    const network = reversed(conditionedNetwork(model, towards));
+    const paired = reversed(pairedNetwork(model, pair));
     using last = runRepa(noise, {
       ...samplerCase,
       conditional(x, t) {
         calls.add(x, 1 - t);
         guidedCalls.push(0);
-        return towards(x, t);
+        return network(x, t);
       },
-      unconditional(x, t) {
-        guidedCalls[guidedCalls.length - 1] = 1;
-        return away(x, t);
+      both(x, t) {
+        calls.add(x, 1 - t);
+        guidedCalls.push(1);
+        return paired(x, t);
       },
     });
     const final = await last.read();
@@ -312,13 +319,13 @@ export async function verifyRepaFile(
 
 function runRepa(
   noise: Tensor,
-  run: SamplerCase & { conditional: Network; unconditional: Network },
+  run: SamplerCase & { conditional: Network; both: Network },
 ): Tensor {
-  const { name, spec, golden, conditional, unconditional } = run;
+  const { name, spec, golden, conditional, both } = run;
   const steps = spec.number("num_steps"), scale = spec.number("cfg_scale", 1);
   const low = spec.number("guidance_low", 0), high = spec.number("guidance_high", 1);
   const interval = [1 - high, 1 - low] as const;
-  const network = guided(conditional, unconditional, { scale, interval });
+  const network = guided(conditional, both, { scale, interval });
   if (/^em\b/.test(name)) {
     return sampleEulerMaruyama(network, noise, {
       interpolant: choose(
@@ -337,7 +344,7 @@ function runRepa(
   if (!spec.flag("heun")) return sampleEuler(network, noise, { times });
   // REPA decides on guidance at the start of a step, for the corrector too, and ends with Euler.
   let start = times[0]!;
-  const always = guided(conditional, unconditional, { scale });
+  const always = guided(conditional, both, { scale });
   const decided: Network = (x, t) => (guidanceActive(start, interval) ? always : conditional)(x, t);
   const onStep = ({ t }: SamplerStep) => void (start = t);
   if (steps === 1) return sampleEuler(decided, noise, { times });

@@ -4,6 +4,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import { type Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { globalNormReference } from "../../kernels/global_norm/reference.ts";
+import { LossScale } from "../../train/loss_scale.ts";
 import { AdamW } from "../../train/optimizers/adamw.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -178,6 +179,23 @@ gpuTest("AdamW.step() with gradientScale equals a step on scaled gradients", asy
   }
   // Powers of two round nothing.
   assert.deepEqual(results[0], results[1]);
+});
+
+gpuTest("AdamW.step() takes a loss scale off before it clips, to the bit", async (device) => {
+  const results: Record<string, Float32Array>[] = [], norms: [number, number][] = [];
+  for (const scaled of [false, true]) {
+    using store = makeStore(device);
+    using optimizer = new AdamW(store, { clip: 1 });
+    using lossScale = new LossScale(device);
+    // 2^16, by which every sum is scaled exactly.
+    writeGradients(store, (i) => gradientsAt(1)(i).map((g) => scaled ? 2 ** 16 * g : g));
+    const options = { learningRate: 0.1, lossScale: scaled ? lossScale : undefined };
+    norms.push(await stepAndRead(optimizer, options));
+    results.push(await readAll(store.entries()));
+  }
+  assert.equal(norms[1]![0], norms[0]![0]);
+  assertClose([norms[1]![1] * 2 ** 16], [norms[0]![1]], { tolerance: ROUNDING, name: "factor" });
+  assert.deepEqual(results[1], results[0]);
 });
 
 gpuTest("AdamW with emaWarmup averages by (1 + t) / (10 + t) until emaDecay", async (device) => {

@@ -168,6 +168,7 @@ Deno.test("parseConfig() takes overrides above the text", () => {
     "optimizer.learningRate=1e-3",
     "train.clip=null",
     "train.sampleEvery=",
+    "train.evaluateEvery=null",
     "train.runDirectory=runs/a=b",
     "sample.guidance.interval=[0.1, 0.5]",
     "model.repa.weight=0.25",
@@ -183,6 +184,7 @@ Deno.test("parseConfig() takes overrides above the text", () => {
   assert.equal(config.optimizer.learningRate, 1e-3);
   assert.equal(config.train.clip, null);
   assert.equal(config.train.sampleEvery, null);
+  assert.equal(config.train.evaluateEvery, null);
   assert.equal(config.train.runDirectory, "runs/a=b");
   assert.deepEqual(config.sample.guidance.interval, [0.1, 0.5]);
   assert.equal(config.model.repa?.weight, 0.25);

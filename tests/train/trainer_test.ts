@@ -12,7 +12,12 @@ import {
 } from "../../train/checkpoint.ts";
 import { DataOrder } from "../../train/data_order.ts";
 import { ImageSet } from "../../train/datasets/image_set.ts";
-import { NonFiniteLossError, Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import {
+  NonFiniteLossError,
+  Trainer,
+  type TrainerOptions,
+  type TrainRecord,
+} from "../../train/trainer.ts";
 import { testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -50,9 +55,9 @@ interface Parts extends Disposable {
 
 function makeTrainer(
   device: Device,
-  options: Partial<TrainerOptions> & { labels?: boolean } = {},
+  options: Partial<TrainerOptions> & { labels?: boolean; zeroInit?: boolean } = {},
 ): Parts {
-  const { labels = false, ...rest } = options;
+  const { labels = false, zeroInit = true, ...rest } = options;
   const dataset = makeImages();
   const bank = labels ? undefined : makeBank(device);
   const store = new ParameterStore(device, { seed: 5 });
@@ -64,6 +69,7 @@ function makeTrainer(
     depth: 1,
     heads: 2,
     condition: labels ? { classes: 3 } : { snippetDim: DIM },
+    zeroInit,
   });
   const trainer = new Trainer({
     model,
@@ -209,6 +215,119 @@ gpuTest("Trainer.run() stops after the step in which it is aborted", async (devi
   for await (const { step } of records) assert.equal(step, 4);
   assert.equal(parts.trainer.step, 4);
 });
+
+/** Makes the last layer, and with it all gradients, thirty times as large. */
+async function enlargeOutput({ parameters }: SiT): Promise<void> {
+  const weight = parameters.get("final_layer.linear.weight");
+  weight.write((await weight.read()).map((value) => 30 * value));
+}
+
+gpuTest("Trainer in f16 follows f32 over thirty steps, and repeats bit for bit", async (device) => {
+  const runs: number[][] = [];
+  for (const precision of ["f32", "f16", "f16"] as const) {
+    // Blocks that start at work: zero gates would hide them from the first steps.
+    using parts = makeTrainer(device, { precision, zeroInit: false });
+    runs.push(await losses(parts.trainer, 30));
+  }
+  const [single, half, again] = runs as [number[], number[], number[]];
+  assert.deepEqual(half, again);
+  assert.notDeepEqual(half, single);
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value) / values.length;
+  assert.ok(mean(half.slice(20)) < 0.7 * half[0]!, `${half}`);
+  // An operand is rounded by 2^-11 at most. Sums over roundings of random sign change the loss by
+  // far less, and small weight changes from the same start do not run away: 1e-5 was measured.
+  for (const [i, loss] of half.entries()) {
+    assert.ok(Math.abs(loss / single[i]! - 1) < 2 ** -11, `step ${i + 1}: ${loss}, ${single[i]}`);
+  }
+});
+
+gpuTest(
+  "Trainer in f16 allocates nothing after the first step",
+  async (device) => {
+    using parts = makeTrainer(device, { precision: "f16", gradientAccumulation: 2 });
+    await losses(parts.trainer, 1);
+    const { created } = device.pool;
+    await losses(parts.trainer, 4);
+    assert.equal(device.pool.created, created);
+  },
+);
+
+gpuTest("Trainer in f16 gives the same step with and without recomputation", async (device) => {
+  using plain = makeTrainer(device, { precision: "f16", zeroInit: false });
+  using recomputed = makeTrainer(device, { precision: "f16", zeroInit: false, recompute: true });
+  assert.deepEqual(await losses(plain.trainer, 3), await losses(recomputed.trainer, 3));
+});
+
+gpuTest(
+  "Trainer in f16 skips a step that overflows and halves the scale, then goes on",
+  async (device) => {
+    using parts = makeTrainer(device, { precision: "f16", zeroInit: false, lossScaleInterval: 3 });
+    const { trainer, model } = parts;
+    await enlargeOutput(model);
+    trainer.loadLossScale((key) => Float32Array.of(key.endsWith("scale") ? 2 ** 24 : 0));
+    const before = await weights(model);
+    const records: TrainRecord[] = [];
+    for await (const record of trainer.run({ steps: 12, logEvery: 1 })) {
+      records.push(record);
+      if (record.step === 1) assert.deepEqual(await weights(model), before);
+    }
+    let scale = 2 ** 24, good = 0;
+    for (const { skipped, lossScale, loss, gradientNorm } of records) {
+      good = skipped ? 0 : good + 1;
+      if (skipped) scale /= 2;
+      else if (good === 3) [scale, good] = [Math.min(2 * scale, 2 ** 24), 0];
+      assert.equal(lossScale, scale);
+      assert.ok(Number.isFinite(loss) && Number.isFinite(gradientNorm));
+    }
+    assert.equal(records[0]!.skipped, 1);
+    const taken = records.filter(({ skipped }) => skipped === 0);
+    assert.ok(taken.length >= 3, `scales ${records.map(({ lossScale }) => lossScale)}`);
+    // The norm is that of the loss itself: of the size that the same model has in f32.
+    using single = makeTrainer(device, { zeroInit: false });
+    await enlargeOutput(single.model);
+    for await (const { gradientNorm } of single.trainer.run({ steps: 1 })) {
+      assert.ok(Math.abs(taken[0]!.gradientNorm / gradientNorm - 1) < 0.5);
+    }
+  },
+);
+
+gpuTest(
+  "Trainer in f16 goes on from a checkpoint bit for bit, loss scale included",
+  async (device) => {
+    const options = { precision: "f16", zeroInit: false, lossScaleInterval: 2 } as const;
+    using whole = makeTrainer(device, options);
+    const expected = await losses(whole.trainer, 6);
+    const directory = await Deno.makeTempDir();
+    try {
+      using first = makeTrainer(device, options);
+      await losses(first.trainer, 3);
+      const path = await saveCheckpoint(directory, { ...first, config: {} });
+      using second = makeTrainer(device, options);
+      loadCheckpoint(path, second);
+      const state = async ({ trainer }: Parts) =>
+        await Promise.all(
+          [...trainer.lossScaleEntries()].map(async ([, x]) => (await x.read())[0]),
+        );
+      assert.deepEqual(await state(second), [2 ** 17, 1]);
+      assert.deepEqual(await losses(second.trainer, 6), expected.slice(3));
+      assert.deepEqual(await weights(second.model), await weights(whole.model));
+      assert.deepEqual(await state(second), await state(whole));
+      // A run in f32 reads it too, and what f32 wrote starts f16 with a fresh scale.
+      using single = makeTrainer(device, { zeroInit: false });
+      loadCheckpoint(path, single);
+      const other = await saveCheckpoint(directory, { ...single, config: {} });
+      using third = makeTrainer(device, options);
+      loadCheckpoint(other, third);
+      assert.deepEqual(await state(third), [2 ** 16, 0]);
+      assert.throws(
+        () => third.trainer.loadLossScale(() => Float32Array.of(NaN)),
+        /^RangeError: Cannot load loss_scale.scale: it is \[NaN\], expected one number from 1/,
+      );
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
 
 gpuTest("Trainer refuses parts that do not fit", (device) => {
   using fitting = makeTrainer(device);

@@ -8,6 +8,7 @@ import { adamwInto } from "../../kernels/adamw/mod.ts";
 import type { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../../kernels/core/tensor.ts";
 import { globalNorm } from "../../kernels/global_norm/mod.ts";
+import type { LossScale } from "../loss_scale.ts";
 
 /** The constants of {@linkcode AdamW}. */
 export interface AdamWOptions {
@@ -31,8 +32,10 @@ export interface AdamWOptions {
 export interface AdamWStep {
   /** Learning rate of this step. */
   readonly learningRate: number;
-  /** Factor on the gradients before clipping: 1 / loss scale, 1 / accumulated parts. Default 1. */
+  /** Factor on the gradients before clipping, such as 1 / accumulated parts. Default 1. */
   readonly gradientScale?: number | undefined;
+  /** What the loss was multiplied by; it is taken off the gradients, and changes by what they are. */
+  readonly lossScale?: LossScale | undefined;
 }
 
 /**
@@ -115,11 +118,11 @@ export class AdamW implements Disposable {
    * is skipped.
    */
   step(options: AdamWStep): Tensor {
-    const { learningRate, gradientScale } = options;
+    const { learningRate } = options;
     const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, clip } = this.#options;
     const { values, gradients } = this.#store;
     const step = this.#stepCount + 1;
-    const factor = globalNorm(gradients, { maxNorm: clip, scale: gradientScale });
+    const factor = clippingFactor(gradients, { ...options, maxNorm: clip });
     for (const [i, slab] of values.entries()) {
       adamwInto({
         values: slab,
@@ -205,4 +208,15 @@ export class AdamW implements Disposable {
       ? emaDecay
       : Math.min(emaDecay, (1 + step) / (10 + step));
   }
+}
+
+/** (norm, factor) [2] of the gradients without the scale of the loss. */
+function clippingFactor(
+  gradients: readonly Tensor[],
+  options: Pick<AdamWStep, "gradientScale" | "lossScale"> & { maxNorm: number | undefined },
+): Tensor {
+  const { gradientScale: scale, lossScale, maxNorm } = options;
+  if (!lossScale) return globalNorm(gradients, { maxNorm, scale });
+  using scaled = globalNorm(gradients, { scale });
+  return lossScale.update(scaled, { maxNorm });
 }

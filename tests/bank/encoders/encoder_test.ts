@@ -40,6 +40,13 @@ Deno.test("encoderDifference() finds none whatever the order of the keys", () =>
   assert.equal(encoderDifference(reordered, DESCRIPTION), undefined);
 });
 
+Deno.test("encoderDifference() takes a file that was moved for the same encoder", () => {
+  const moved = { ...DESCRIPTION, source: "models/dinov2.onnx" };
+  assert.deepEqual(parseEncoderDescription(JSON.stringify(moved)), moved);
+  assert.equal(encoderDifference(moved, DESCRIPTION), undefined);
+  assert.equal(encoderDifference({ ...DESCRIPTION, source: "other.onnx" }, moved), undefined);
+});
+
 Deno.test("encoderDifference() names what differs, is missing or is too much", () => {
   const differences = [
     [{ ...DESCRIPTION, fingerprint: "cd" }, 'fingerprint is "cd", expected "ab12"'],

@@ -68,8 +68,17 @@ gpuTest(
     assert.deepEqual(description, {
       kind: "onnx",
       dim: DIM,
-      preprocessing: { size: 8, channels: 3, interpolation: "bicubic", mean: MEAN, std: STD },
+      preprocessing: {
+        size: 8,
+        channels: 3,
+        crop: 1,
+        interpolation: "bicubic",
+        range: [0, 1],
+        mean: MEAN,
+        std: STD,
+      },
       settings: { output: "last_hidden_state", pooling: "cls" },
+      source: PATH,
     });
     const flat = new Float32Array(3 * 16 * 16).fill(0.5);
     const shape = { count: 1, channels: 3, height: 16, width: 16 };
@@ -85,6 +94,8 @@ gpuTest(
     });
     const bad = [
       [{ size: 0 }, /size is 0, expected a positive integer$/],
+      [{ crop: 0 }, /crop is 0, expected a number above 0 and at most 1$/],
+      [{ range: [1, 0] }, /range is 1, 0, expected the first to be below the second$/],
       [{ mean: [0] }, /there are 1 means and 3 standard deviations, expected 3$/],
       [{ std: [1, 0, 1] }, /std is 1, 0, 1, expected positive numbers$/],
       [{ output: "x" }, /output is x, expected one of last_hidden_state, pooled$/],
@@ -97,3 +108,48 @@ gpuTest(
     }
   },
 );
+
+gpuTest("OnnxEncoder crops before it resizes and maps colours to its range", async (device) => {
+  const preprocessing = { size: SIZE, mean: MEAN, std: STD };
+  const open = (part: Partial<OnnxPreprocessing>) =>
+    OnnxEncoder.open({ device, path: PATH, preprocessing: { ...preprocessing, ...part } });
+  const image = randomImages(1, { channels: 3, imageSize: 16 });
+  const shape = { count: 1, channels: 3, height: 16, width: 16 };
+  const central = Float32Array.from({ length: 3 * SIZE ** 2 }, (_, i) => {
+    const x = i % SIZE, y = Math.floor(i / SIZE) % SIZE, channel = Math.floor(i / SIZE ** 2);
+    return image[(channel * 16 + y + 4) * 16 + x + 4]!;
+  });
+  using plain = await open({});
+  const want = await plain.encode(central, { ...shape, height: SIZE, width: SIZE });
+  for (const interpolation of ["bicubic", "bilinear", "torch-bicubic"] as const) {
+    using cropping = await open({ crop: 0.5, interpolation });
+    const snippets = await cropping.encode(image, shape);
+    assertClose(snippets, want, { tolerance: 1e-5, name: interpolation });
+  }
+  // The same colours in numbers 255 times as large.
+  using bytes = await open({
+    crop: 0.5,
+    range: [0, 255],
+    mean: MEAN.map((value) => 255 * value),
+    std: STD.map((value) => 255 * value),
+  });
+  assertClose(await bytes.encode(image, shape), want, { tolerance: 1e-5, name: "bytes" });
+});
+
+gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
+  const open = (path: string, size: number) =>
+    OnnxEncoder.open({ device, path, preprocessing: { size } });
+  await assert.rejects(open("nowhere.onnx", SIZE), {
+    name: "NotFound",
+    message: "Cannot encode with nowhere.onnx: there is no such file, expected an ONNX file",
+  });
+  await assert.rejects(open(fileURLToPath(import.meta.url), SIZE), {
+    name: "TypeError",
+    message: /^Cannot encode with .*onnx_test\.ts: .*, expected an ONNX file$/,
+  });
+  await assert.rejects(open(PATH, 12), {
+    name: "TypeError",
+    message:
+      /tiny_encoder\.onnx: it does not take an image of 12 × 12 pixels, .*Got: 12 Expected: 8\b.*$/,
+  });
+});

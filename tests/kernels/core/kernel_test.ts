@@ -48,6 +48,15 @@ Deno.test("Kernel reads name, bindings by index, params by offset and overrides 
   assert.deepEqual([...kernel.overrides], ["TILE", "FLAG"]);
 });
 
+Deno.test("Kernel tells which storage bindings hold f16", () => {
+  const types = ["array<f32>", "array<vec4<f16>>", "array<vec2u>", "array<u32>"];
+  const bindings = types.map((type, i) =>
+    `@group(0) @binding(${i + 1}) var<storage, read_write> x${i}: ${type};`
+  ).join("\n");
+  const entry = "@compute @workgroup_size(1) fn example() { x0[0] = 1.0; }";
+  assert.deepEqual([...new Kernel({ source: shader({ bindings, entry }) }).halves], ["x1", "x2"]);
+});
+
 Deno.test("Kernel without Params has no params", () => {
   assert.deepEqual(new Kernel({ source: shader({}) }).params, []);
 });

@@ -64,6 +64,20 @@ gpuTest(
 );
 
 gpuTest(
+  "BufferPool keeps textures of f16 and f32 apart",
+  (device) =>
+    onPool(device, (pool) => {
+      const single = pool.takeTexture(65536), half = pool.takeTexture(65536, "rgba16float");
+      assert.deepEqual([single.resource.height, half.resource.height], [1, 2]);
+      assert.equal(single.bytes, half.bytes);
+      pool.putTexture(half);
+      pool.putTexture(single);
+      assert.equal(pool.takeTexture(65536).id, single.id);
+      assert.equal(pool.takeTexture(65536, "rgba16float").id, half.id);
+    }),
+);
+
+gpuTest(
   "BufferPool refuses a buffer that the adapter cannot hold, with its size",
   (device) =>
     onPool(device, (pool) => {

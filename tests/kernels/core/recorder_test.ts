@@ -44,6 +44,18 @@ gpuTest(
   },
 );
 
+gpuTest("Recorder stages halves as halves, whole rows and parts of a texel", async (device) => {
+  const row = 4 * 4096;
+  for (const length of [1, 7, row, row + 2, 2 * row + 4 * 5 + 3]) {
+    // Numbers that f16 holds exactly.
+    const values = Float32Array.from({ length }, (_, i) => i % 2047);
+    using x = device.tensor(values, [length], { dtype: "f16" });
+    using out = readThroughTexture(x);
+    assert.equal(out.dtype, "f32");
+    assert.deepEqual(await out.read(), values, `${length} elements`);
+  }
+});
+
 gpuTest("Recorder stages a tensor anew after every kind of change, in order", async (device) => {
   const length = 4 * 4096 + 8;
   using x = device.tensor(countFrom(1, length), [length]);

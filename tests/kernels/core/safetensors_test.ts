@@ -429,6 +429,7 @@ Deno.test("writeSafetensors() writes what SafetensorsFile reads back", () => {
     const tensors: [string, SafetensorsTensor][] = [
       ["bytes", { dtype: "U8", shape: [3], data: Uint8Array.of(1, 2, 3) }],
       ["half", { dtype: "BF16", shape: [1, 1], data: new Uint16Array([0x3f80]) }],
+      ["rounded", { dtype: "F16", shape: [3], data: Float16Array.of(1 / 3, 65504, 1e5) }],
       ["slice", { dtype: "F32", shape: [2, 2], data: buffer.subarray(1, 5) }],
       ["wide", { dtype: "I64", shape: [1], data: new BigInt64Array([-5n]) }],
       ["scalar", { dtype: "F64", shape: [], data: new Float64Array([0.1]) }],
@@ -448,13 +449,19 @@ Deno.test("writeSafetensors() writes what SafetensorsFile reads back", () => {
       "slice",
       "none",
       "half",
+      "rounded",
       "bytes",
       "__proto__",
     ]);
+    assert.deepEqual([...file.readFloat32("rounded")], [0.333251953125, 65504, Infinity]);
     for (const [key, { dtype, shape, data }] of tensors) {
       const { offset, ...rest } = file.entry(key);
       assert.deepEqual(rest, { dtype, shape, bytes: data.byteLength });
-      assert.equal(offset % ({ F64: 8, I64: 8, F32: 4, BF16: 2 }[dtype as string] ?? 1), 0, key);
+      assert.equal(
+        offset % ({ F64: 8, I64: 8, F32: 4, BF16: 2, F16: 2 }[dtype as string] ?? 1),
+        0,
+        key,
+      );
       assert.deepEqual(file.readBytes(key), bytesOf(data).slice());
     }
     assert.equal(file.entry("wide").offset % 8, 0);

@@ -400,6 +400,24 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "Tape keeps of an output what an op saves, and its gradient finds the way without",
+  async (device) => {
+    using x = device.tensor(Float32Array.of(1, 2, 3, 4), [4]);
+    using zero = device.tensor(new Float32Array(4), [4]);
+    const tape = new Tape(device);
+    tape.watch(x);
+    const before = device.pool.liveBytes;
+    const out = device.scope(() => tape.record(() => add(add(add(x, zero), zero), zero)));
+    // Neither sum in between is needed again.
+    assert.equal(device.pool.liveBytes - before, 256);
+    tape.backwardFrom(out, x);
+    using gradient = tape.gradient(x);
+    assert.deepEqual([...await gradient.read()], [1, 2, 3, 4]);
+    out.dispose();
+  },
+);
+
 gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", async (device) => {
   using store = new ParameterStore(device);
   const bias = store.parameter("bias", [3], (v) => v.fill(1));

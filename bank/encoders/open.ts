@@ -1,0 +1,113 @@
+/**
+ * Encoders by what a configuration or a bank says of them. Only programs import this: it reaches the
+ * library that runs ONNX networks, which the library's entry points must not.
+ *
+ * @module
+ */
+
+import type { Device } from "../../kernels/core/device.ts";
+import type { EncoderRecords } from "../bank.ts";
+import type { BankConfig } from "../config.ts";
+import type { ImageSource } from "../image_source.ts";
+import type { Encoder } from "./encoder.ts";
+import { PixelPca } from "./pixel_pca.ts";
+import { storedEncoder } from "./stored.ts";
+
+/** What {@linkcode openEncoder} makes an encoder of. */
+export interface OpenEncoderOptions {
+  /** What resizes images. */
+  readonly device: Device;
+  /** The `bank` section. */
+  readonly config: BankConfig;
+  /** The images that an encoder which learns is fitted to. */
+  readonly images: ImageSource;
+  /** Called with the number of images seen, of {@linkcode fittingReads}. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+/** Number of images that {@linkcode openEncoder} reads. */
+export function fittingReads(config: BankConfig, images: ImageSource): number {
+  return config.encoder === "pixel_pca" ? images.size : 0;
+}
+
+/**
+ * Fits or opens the encoder that a `bank` section names; undefined for `features`, whose encoder is
+ * another program.
+ *
+ * Throws what `PixelPca.fit` and `OnnxEncoder.open` throw.
+ */
+export async function openEncoder(options: OpenEncoderOptions): Promise<Encoder | undefined> {
+  const { device, images, config, onProgress } = options;
+  const { encoder, dim, resolution, whiten, onnx } = config;
+  if (encoder === "features") return undefined;
+  if (encoder === "pixel_pca") {
+    return await PixelPca.fit({
+      device,
+      images,
+      dim,
+      resolution,
+      whiten,
+      ...(onProgress && { onProgress }),
+    });
+  }
+  if (onnx === null) {
+    throw new TypeError("Cannot open the encoder onnx: bank.onnx is null, expected its path");
+  }
+  const { path, output, ...preprocessing } = onnx;
+  // Imported here alone, so that other encoders need no native library.
+  const { OnnxEncoder } = await import("./onnx.ts");
+  return await OnnxEncoder.open({
+    device,
+    path,
+    preprocessing: { ...preprocessing, ...(output !== null && { output }) },
+  });
+}
+
+/** How {@linkcode encoderOfBank} finds the encoder. */
+export interface BankEncoderOptions {
+  /** What resizes images. */
+  readonly device: Device;
+  /** Where the bank's network is; where the bank says by default. */
+  readonly onnx?: string | undefined;
+}
+
+/**
+ * Opens the encoder that made a bank, to encode more images for it: from what the bank has stored, or
+ * from the ONNX file that it names, which must be the very same.
+ *
+ * Throws a TypeError if the bank names no encoder, or another one than the file, and a NotFound error
+ * if the file is not there.
+ */
+export async function encoderOfBank(
+  bank: EncoderRecords,
+  options: BankEncoderOptions,
+): Promise<Encoder> {
+  const { device, onnx } = options;
+  const { kind, source } = bank.encoder ?? {};
+  if (onnx === undefined) {
+    const stored = storedEncoder(device, bank);
+    if (stored !== undefined) return stored;
+    if (kind !== "onnx" || source === undefined) {
+      throw new TypeError(
+        `Cannot encode an image for the bank: its encoder is ${kind ?? "not known"}, ` +
+          "expected pixel_pca, which is stored in the bank, or onnx, a file",
+      );
+    }
+    if (!isFile(source)) {
+      throw new Deno.errors.NotFound(
+        `Cannot encode an image for the bank: its encoder was read from ${source}, ` +
+          "which is not there, expected the same network by --onnx FILE",
+      );
+    }
+  }
+  const { OnnxEncoder } = await import("./onnx.ts");
+  return await OnnxEncoder.forBank({ device, path: onnx ?? source!, bank });
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * What an encoder that is a file of its own does to images, as data. The library's entry points may
+ * import this; the encoder itself needs a native library.
+ *
+ * @module
+ */
+
+import type { Interpolation } from "./resize.ts";
+
+/** What is done to an image before the network sees it, and what is taken of its output. */
+export interface OnnxPreprocessing {
+  /** Height and width r in pixels of what the network sees. */
+  readonly size: number;
+  /** Share of either side of the image that is kept around its centre; 1, all, by default. */
+  readonly crop?: number;
+  /** Filter of the resizing; `bicubic` by default. */
+  readonly interpolation?: Interpolation;
+  /** What black and white become before mean and deviation; [0, 1] by default. */
+  readonly range?: readonly [low: number, high: number];
+  /** Mean of each channel, of values in the range; 0 by default. */
+  readonly mean?: readonly number[];
+  /** Standard deviation of each channel, of values in the range; 1 by default. */
+  readonly std?: readonly number[];
+  /** Name of the output; the first by default. */
+  readonly output?: string;
+  /**
+   * How an output of tokens [n, T, d] becomes [n, d]: `cls`, the first token, by default; `mean` of all;
+   * `patch-mean` of all but the first.
+   */
+  readonly pooling?: "cls" | "mean" | "patch-mean";
+}
+
+/** Mean and standard deviation of the three colours, of values in [0, 1]. */
+export interface ColourStatistics {
+  /** Of red, green and blue. */
+  readonly mean: readonly [red: number, green: number, blue: number];
+  /** Of red, green and blue. */
+  readonly std: readonly [red: number, green: number, blue: number];
+}
+
+/** ImageNet's statistics, with which DINOv2 and most networks were trained. */
+export const IMAGENET_STATISTICS: ColourStatistics = {
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+};
+
+/** The statistics with which CLIP was trained. */
+export const CLIP_STATISTICS: ColourStatistics = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+};

@@ -1,0 +1,154 @@
+/**
+ * The bank that a `bank` section means. Only programs import this, as `encoders/open.ts` says.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import type { ImageRecords } from "./bank.ts";
+import { buildBank } from "./build.ts";
+import type { BankConfig, FeaturesConfig } from "./config.ts";
+import type { Encoder } from "./encoders/encoder.ts";
+import { fittingReads, openEncoder } from "./encoders/open.ts";
+import { importFeatures } from "./features.ts";
+import { BankFile, BankWriter } from "./file.ts";
+import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
+import { readRows } from "./svd.ts";
+import { importTorchBank } from "./torch.ts";
+
+/** Which of all images some are. */
+export interface Places {
+  /** Place of each of them [N], in rising order. */
+  readonly indices: Uint32Array;
+  /** Number of all images. */
+  readonly of: number;
+}
+
+/** What {@linkcode makeBank} makes, and of what. */
+export interface MakeBankOptions {
+  /** What resizes images. */
+  readonly device: Device;
+  /** The `bank` section. */
+  readonly config: BankConfig;
+  /** The images, one for each snippet. */
+  readonly images: ImageSource;
+  /** Which of all images they are: a file of vectors may have one for each of all. */
+  readonly places?: Places | undefined;
+  /** Encode this part of the images alone. */
+  readonly shard?: Shard | undefined;
+  /** Encode by this one; the caller keeps it. */
+  readonly encoder?: Encoder | undefined;
+  /** The bank file to write. */
+  readonly path: string;
+  /** Called with the number of images or vectors read, of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/**
+ * Writes the bank of images with the encoder that a `bank` section names, and returns that encoder;
+ * undefined for the vectors of another program, to which no image can be added.
+ *
+ * Throws what `openEncoder` and `buildBank` throw, and a TypeError if there are not as many vectors in
+ * the file as images.
+ */
+export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
+  const { device, config, images, places, shard, path, onProgress } = options;
+  if (config.encoder === "features" && options.encoder === undefined) {
+    if (shard !== undefined) {
+      throw new TypeError("Cannot encode a shard: bank.encoder is features, expected an encoder");
+    }
+    const read = (done: number) => onProgress?.(done, images.size);
+    await bankOfFeatures(config.features!, { images, places, path, onProgress: read });
+    return undefined;
+  }
+  const encoded = shard === undefined ? images : shardOf(images, shard);
+  const fitted = options.encoder === undefined ? fittingReads(config, images) : 0;
+  const advance = (done: number) => onProgress?.(done, fitted + encoded.size);
+  // Every shard fits the same encoder, to all images.
+  const encoder = options.encoder ??
+    (await openEncoder({ device, config, images, onProgress: advance }))!;
+  try {
+    await buildBank({
+      images: encoded,
+      encoder,
+      path,
+      onProgress: (done) => advance(fitted + done),
+    });
+  } catch (error) {
+    if (encoder !== options.encoder) encoder[Symbol.dispose]();
+    throw error;
+  }
+  return encoder;
+}
+
+/** Writes the bank of vectors that a file has for images, with what is known of the images. */
+async function bankOfFeatures(
+  features: FeaturesConfig,
+  options: {
+    readonly images: ImageSource;
+    readonly places: Places | undefined;
+    readonly path: string;
+    readonly onProgress: (done: number) => void;
+  },
+): Promise<void> {
+  const { images, path, onProgress } = options;
+  const all = `${path}.all`;
+  try {
+    if (/\.pth?$/.test(features.path)) importTorchBank(features.path, { out: all });
+    else await importFeatures(features.path, { out: all, key: features.key ?? undefined });
+    using file = BankFile.open(all);
+    const places = placesIn(file, { ...options, from: features.path });
+    const { names, texts, labels, classes = [] } = images;
+    const known: ImageRecords = {
+      names,
+      texts,
+      classes,
+      labels: classes.length > 0 ? labels : undefined,
+    };
+    const { dim, encoder } = file;
+    using writer = new BankWriter(path, { ...known, encoder, dim, size: images.size });
+    let written = 0;
+    for await (const { first, rows } of readRows(file)) {
+      const end = first + rows.length / dim;
+      const begin = written;
+      while (written < places.length && places[written]! < end) written++;
+      const chosen = new Float32Array((written - begin) * dim);
+      for (let i = begin; i < written; i++) {
+        const row = (places[i]! - first) * dim;
+        chosen.set(rows.subarray(row, row + dim), (i - begin) * dim);
+      }
+      writer.append(chosen);
+      onProgress(written);
+    }
+    writer.commit();
+  } finally {
+    removeIfThere(all);
+  }
+}
+
+/** The places of the images' vectors in a file, in rising order. */
+function placesIn(
+  file: BankFile,
+  options: {
+    readonly images: ImageSource;
+    readonly places: Places | undefined;
+    readonly from: string;
+  },
+): Uint32Array {
+  const { images, places, from } = options;
+  if (file.size === images.size) return Uint32Array.from({ length: file.size }, (_, i) => i);
+  if (places?.of === file.size && places.indices.length === images.size) return places.indices;
+  throw new TypeError(
+    `Cannot make a bank of ${from}: it has ${file.size} vectors, expected one for each of the ` +
+      `${images.size} images` +
+      (places === undefined ? "" : ` or of all ${places.of}, with those held out`),
+  );
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

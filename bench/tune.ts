@@ -1,0 +1,98 @@
+/**
+ * `deno task tune`: see `TUNE_COMMAND`.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { parseArguments, UsageError } from "../cli/arguments.ts";
+import { TUNE_COMMAND } from "../cli/commands.ts";
+import { Progress } from "../cli/progress.ts";
+import { runCommand } from "../cli/run_command.ts";
+import { tuningPath, writeTuning } from "../cli/tuning_file.ts";
+import { Device } from "../kernels/core/device.ts";
+import { type AskedVariant, shapeKey } from "../kernels/core/tuning.ts";
+import { loadConfig } from "../train/load_config.ts";
+import { modelOptions } from "../train/run.ts";
+import { measure, waitMilliseconds } from "./measure.ts";
+import { textTable } from "./report.ts";
+import { questionsOf, tune, type TunedTimes, tuningTable } from "./tuner.ts";
+
+const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
+const MINIMUM_MILLISECONDS = 200;
+
+await runCommand(main, { debug: Deno.args.includes("--debug") });
+
+async function main(): Promise<void> {
+  const { options, positionals } = parseArguments(TUNE_COMMAND, Deno.args);
+  const path = options.out ?? tuningPath();
+  if (path === undefined) {
+    throw new UsageError("Cannot find the user's cache folder: expected --out FILE");
+  }
+  const config = await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides: options.set });
+  using device = await Device.open({ allowFallback: config.device.allowCpuDriver });
+  console.error(`device  ${device.profile.label}`);
+  const { data, train, bank, sample } = config;
+  const questions = await questionsOf({
+    model: modelOptions(config.model, {
+      imageSize: data.imageSize,
+      channels: data.channels,
+      classes: 1,
+      snippetDim: bank.dim,
+    }),
+    batchSize: train.batchSize,
+    gradientAccumulation: train.gradientAccumulation,
+    precision: train.precision,
+    sampleCount: sample.count,
+  }, device.profile);
+  const { label } = device.profile, note = (line: string) => console.error(line);
+  // What was timed before a kill is kept.
+  const results = await timeAll(
+    device,
+    questions,
+    (result) => writeTuning(tuningTable([result]), { path, label, note }),
+  );
+  if (options.json) console.log(JSON.stringify({ path, results }));
+  else for (const line of [...describe(results), `wrote ${path}`]) console.log(line);
+}
+
+async function timeAll(
+  device: Device,
+  questions: readonly AskedVariant[],
+  keep: (result: TunedTimes) => void,
+): Promise<TunedTimes[]> {
+  const wait = await waitMilliseconds(device);
+  using progress = new Progress({ total: questions.length, stream: process.stderr });
+  let done = 0;
+  return await tune(device, questions, {
+    time: async (record, giveUpAfter) => {
+      const options = { wait, rounds: 3, minimumMilliseconds: MINIMUM_MILLISECONDS, giveUpAfter };
+      return (await measure(device, record, options)).milliseconds;
+    },
+    onTimed(result) {
+      keep(result);
+      progress.advance(++done);
+    },
+  });
+}
+
+function describe(results: readonly TunedTimes[]): string[] {
+  const changed = results.filter(({ picked, chosen }) => chosen !== picked);
+  const table = textTable({
+    title: "Fastest variants",
+    columns: ["op", "sizes", "built-in choice", "fastest", "times in ms"],
+    rows: results.filter(({ times }) => Object.keys(times).length > 1)
+      .map(({ op, shape, picked, chosen, times }) => [
+        op,
+        shapeKey(shape),
+        picked,
+        chosen,
+        Object.entries(times).map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(", "),
+      ]),
+  });
+  return [
+    ...table,
+    `${changed.length} of ${results.length} sizes run faster with another variant than the ` +
+    "built-in choice",
+  ];
+}

@@ -1,0 +1,165 @@
+/**
+ * Claim d: a bank of half the rank costs almost nothing.
+ *
+ * @module
+ */
+
+import {
+  type Claim,
+  type Findings,
+  formatInterval,
+  ifFollowing,
+  outcomeBelow,
+  type Verdict,
+} from "./claim.ts";
+import { pointsOf, rowsOf } from "./figures.ts";
+import type { Arm, Laboratory } from "./laboratory.ts";
+import { cosines, derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+
+/** What counts as almost nothing: this share of the full bank's distance. */
+export const ALMOST_NOTHING = 0.1;
+
+/** Rank that is claimed, as a share of the length of a snippet. */
+const CLAIMED = 0.5;
+
+/** Images in a row of the picture. */
+const SHOWN = 12;
+
+/** Claim d. */
+export const COMPRESSION: Claim = {
+  letter: "d",
+  slug: "compression",
+  title: "Compressed bank",
+  statement: "A bank of half the rank (SVD) costs almost nothing, without training again.",
+  source: "section 4.3, table 4",
+  arms: (laboratory) => [undefined, ...ranksOf(laboratory)].map((rank) => armOf(laboratory, rank)),
+  conclude,
+};
+
+function ranksOf({ scale, bank }: Laboratory): number[] {
+  return scale.rankShares.map((share) => Math.max(1, Math.round(share * bank.dim)));
+}
+
+function armOf(laboratory: Laboratory, rank: number | undefined): Arm {
+  return laboratory.arm({
+    condition: { of: "train", ...(rank !== undefined && { rank }) },
+  });
+}
+
+interface Measured {
+  readonly rank: number;
+  readonly energy: number;
+  readonly kept: Estimate;
+  readonly distance: Estimate;
+  readonly follows: Estimate;
+  readonly images: Float32Array;
+}
+
+async function conclude(laboratory: Laboratory): Promise<Findings> {
+  const { scale, bank: { dim }, train } = laboratory;
+  const bootstrap = laboratory.bootstrap(scale.samples);
+  const whole = await laboratory.snippetsOf(armOf(laboratory, undefined));
+  const measured: Measured[] = [];
+  for (const rank of [undefined, ...ranksOf(laboratory)]) {
+    const samples = await laboratory.samples(armOf(laboratory, rank));
+    const given = await laboratory.snippetsOf(armOf(laboratory, rank));
+    measured.push({
+      rank: rank ?? dim,
+      energy: rank === undefined ? 1 : (await laboratory.lowRank(rank)).energy,
+      kept: bootstrap.mean(cosines(given, whole, { dim })),
+      distance: bootstrap.frechet(samples.encodings, laboratory.trainReference),
+      follows: bootstrap.mean(cosines(samples.encodings, whole, { dim })),
+      images: samples.images,
+    });
+  }
+  const costs = measured.map(({ distance }) =>
+    intervalOf(
+      derive([distance, measured[0]!.distance], (low, full) => (low - full) / full),
+    )
+  );
+  const half = scale.rankShares.indexOf(CLAIMED) + 1;
+  const ranks = measured.map(({ rank }) => rank);
+  return {
+    verdict: ifFollowing(
+      verdictOf({ cost: costs[half]!, rank: ranks[half]!, dim }),
+      intervalOf(measured[0]!.follows),
+    ),
+    tables: [{
+      columns: [
+        "rank",
+        "energy kept",
+        "cosine of kept to whole snippets",
+        "distance to the training images",
+        "cost, as a share of the full bank's distance",
+        "cosine of a sample to its whole snippet",
+      ],
+      rows: measured.map(({ rank, energy, kept, distance, follows }, i) => [
+        i === 0 ? `${rank} (full)` : rank,
+        `${(100 * energy).toFixed(1)} %`,
+        intervalOf(kept),
+        intervalOf(distance),
+        i === 0 ? "" : costs[i]!,
+        intervalOf(follows),
+      ]),
+    }],
+    panels: [
+      {
+        xTitle: "rank of the bank",
+        yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+        xValues: ranks,
+        curves: [{
+          name: "samples",
+          points: pointsOf(ranks, measured.map(({ distance }) => distance)),
+        }],
+      },
+      {
+        xTitle: "rank of the bank",
+        yTitle: "cosine to the whole snippet",
+        xValues: ranks,
+        curves: [
+          {
+            name: "sample",
+            points: pointsOf(ranks, measured.map(({ follows }) => follows)),
+          },
+          {
+            name: "kept snippet",
+            points: pointsOf(ranks, measured.map(({ kept }) => kept)),
+          },
+        ],
+      },
+    ],
+    pictures: [{
+      name: "samples",
+      caption: "First row: training images. Under it, from their snippets and the same noises, a " +
+        `row for each rank of the bank: ${ranks.join(", ")}.`,
+      columns: SHOWN,
+      images: rowsOf(
+        [
+          train.read(laboratory.spread(scale.samples)),
+          ...measured.map(({ images }) => images),
+        ],
+        { count: SHOWN, samples: scale.samples },
+      ),
+    }],
+    notes: [
+      "The model is the same throughout and was trained with the full bank; only the bank that is sampled from is compressed.",
+      "The built-in encoder scales all directions to the same variance, so that half of the rank is little more than half of the energy: a harder test than the features of a large network, whose energy lies in few directions.",
+    ],
+  };
+}
+
+/** What the relative cost of the half-rank bank says. */
+export function verdictOf(
+  { cost, rank, dim }: { cost: Interval; rank: number; dim: number },
+): Verdict {
+  const percent = formatInterval({
+    value: 100 * cost.value,
+    low: 100 * cost.low,
+    high: 100 * cost.high,
+  });
+  return {
+    outcome: outcomeBelow(cost, ALMOST_NOTHING),
+    text: `rank ${rank} of ${dim} costs ${percent} % of the distance ` +
+      `(asked: less than ${100 * ALMOST_NOTHING} %)`,
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * From samples and estimates to points and rows of images.
+ *
+ * @module
+ */
+
+import { type Estimate, intervalOf } from "./statistics.ts";
+
+/** Points of a curve with their intervals. */
+export function pointsOf(
+  x: readonly number[],
+  estimates: readonly Estimate[],
+): { x: number; y: number; low: number; high: number }[] {
+  return estimates.map((estimate, i) => {
+    const { value, low, high } = intervalOf(estimate);
+    return { x: x[i]!, y: value, low, high };
+  });
+}
+
+/** `count` images spread over each set [n, C, H, W] of `samples`, one set after the other. */
+export function rowsOf(
+  sets: readonly Float32Array[],
+  { count, samples }: { count: number; samples: number },
+): Float32Array {
+  const length = sets[0]!.length / samples;
+  const out = new Float32Array(sets.length * count * length);
+  for (const [row, images] of sets.entries()) {
+    for (let i = 0; i < count; i++) {
+      const image = Math.floor((i + 0.5) * samples / count) * length;
+      out.set(
+        images.subarray(image, image + length),
+        (row * count + i) * length,
+      );
+    }
+  }
+  return out;
+}
+
+/** Images [n, C, size, size] averaged to [n, C, side, side]. */
+export function coarseImages(
+  images: Float32Array,
+  { size, side }: { size: number; side: number },
+): Float32Array {
+  const factor = size / side, planes = images.length / size ** 2;
+  const out = new Float32Array(planes * side ** 2);
+  for (let plane = 0; plane < planes; plane++) {
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const square = Math.floor(y / factor) * side + Math.floor(x / factor);
+        out[plane * side ** 2 + square]! += images[(plane * size + y) * size + x]! / factor ** 2;
+      }
+    }
+  }
+  return out;
+}
+
+/** Points of the share of values that lie at or below each of them. */
+export function cumulative(values: Float64Array): { x: number; y: number }[] {
+  const sorted = values.toSorted();
+  return Array.from(sorted, (x, i) => ({ x, y: (i + 1) / sorted.length }));
+}

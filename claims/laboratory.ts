@@ -1,0 +1,726 @@
+/**
+ * What the claims share: images, bank, trained models and samples, each made once and kept on disk.
+ *
+ * @module
+ */
+
+import { basename, dirname, join } from "node:path";
+import { encodeImages } from "../bank/build.ts";
+import type { Encoder } from "../bank/encoders/encoder.ts";
+import { PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { storedEncoder } from "../bank/encoders/stored.ts";
+import { BankFile, writeBank } from "../bank/file.ts";
+import { FullBank } from "../bank/full_bank.ts";
+import { slerpSnippets } from "../bank/interpolate.ts";
+import { LowRankBank } from "../bank/low_rank_bank.ts";
+import { factorize } from "../bank/svd.ts";
+import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
+import type { Device } from "../kernels/core/device.ts";
+import { ParameterStore } from "../kernels/core/parameter_store.ts";
+import { permutation, Random, Stream } from "../kernels/core/random.ts";
+import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import { SiT } from "../model/sit.ts";
+import { saveStateDict } from "../model/state_dict.ts";
+import type { SampleConfig } from "../sample/config.ts";
+import { draw } from "../sample/draw.ts";
+import {
+  listCheckpoints,
+  loadCheckpoint,
+  loadWeights,
+  saveCheckpoint,
+} from "../train/checkpoint.ts";
+import { type Config, resolveConfig } from "../train/config.ts";
+import { loadEmoji } from "../train/datasets/emoji.ts";
+import type { ImageSet } from "../train/datasets/image_set.ts";
+import { loadConfig } from "../train/load_config.ts";
+import { buildRun, modelOptions, pathOf } from "../train/run.ts";
+import type { Scale } from "./scales.ts";
+import { Bootstrap } from "./statistics.ts";
+
+/** Part of every key of the cache: raised when what is kept under a key would come out otherwise. */
+const CACHE_FORMAT = 1;
+
+/** Images that one unit of work evaluates the network for. */
+const UNIT_IMAGES = 32;
+
+/** What a training step costs, in evaluations of the network for its batch. */
+const STEP_EVALUATIONS = 3;
+
+/** A model to train: guided by labels, or by snippets of which a part is hidden. */
+export type ModelArm = "label" | { readonly maskRatio: number };
+
+/** What a set of samples is conditioned on; each entry stands for one snippet or label a sample. */
+export type Condition =
+  /** Snippets, or for the label model labels, of training images spread evenly over all. */
+  | { readonly of: "train"; readonly rank?: number }
+  /** Snippets of held-out images spread evenly over all; each once where the number is theirs. */
+  | { readonly of: "heldOut" }
+  /** The snippets at a share of the way from the first to the second of each random pair. */
+  | { readonly of: "pairs"; readonly share: number }
+  /** Random snippets of the training images. */
+  | { readonly of: "random"; readonly seed: number };
+
+/** A set of samples: a model at a step, what guides it, and how it is drawn. */
+export interface Arm {
+  /** The model. */
+  readonly model: ModelArm;
+  /** Training steps that it had. */
+  readonly step: number;
+  /** What guides the samples. */
+  readonly condition: Condition;
+  /** Number of samples; sample i starts from noise i, whatever the arm. */
+  readonly count: number;
+  /** The sampler. */
+  readonly sampler: Exclude<SampleConfig["sampler"], "dopri5">;
+  /** Evaluations of the network for each sample, at most. */
+  readonly evaluations: number;
+  /** Seed of the noise. */
+  readonly seed: number;
+}
+
+/** Samples and what they cost. */
+export interface Samples {
+  /** Images [n, C, H, W]. */
+  readonly images: Float32Array;
+  /** Their encodings [n, d]. */
+  readonly encodings: Float32Array;
+  /** Evaluations of the network for each. */
+  readonly evaluations: number;
+}
+
+/** Work that is left to do, in units of one evaluation of the network for 32 images. */
+export interface Work {
+  /** Models to train, with the steps that each has left. */
+  readonly trainings: readonly {
+    readonly model: ModelArm;
+    readonly steps: number;
+  }[];
+  /** Sets of samples to draw. */
+  readonly drawings: readonly Arm[];
+  /** Units of the trainings. */
+  readonly trainingUnits: number;
+  /** Units of the drawings. */
+  readonly drawingUnits: number;
+}
+
+/** What a laboratory tells of what it does. */
+export interface Reporter {
+  /** A line for people. */
+  note(line: string): void;
+  /** Units of work were done. */
+  advance(units: number): void;
+}
+
+/** How a {@linkcode Laboratory} is opened. */
+export interface LaboratoryOptions {
+  /** What trains and draws. */
+  readonly device: Device;
+  /** How much. */
+  readonly scale: Scale;
+  /** Folder of what is kept. */
+  readonly directory: string;
+  /** Seed of the held-out images, of the weights, noises and resamplings. Default 0. */
+  readonly seed?: number;
+  /** Stops at the next step or batch. */
+  readonly signal?: AbortSignal;
+  /** What is told. */
+  readonly reporter: Reporter;
+}
+
+/** Images, bank, models and samples of one scale. */
+export class Laboratory implements Disposable {
+  /** How much is trained and drawn. */
+  readonly scale: Scale;
+  /** The configuration that the models share. */
+  readonly config: Config;
+  /** The images to train on; their classes are the subcategories of the emoji. */
+  readonly train: ImageSet;
+  /** Images that no model and no encoder was fitted to. */
+  readonly heldOut: ImageSet;
+  /** The full bank of the training images. */
+  readonly bank: FullBank;
+  /** What made the snippets. */
+  readonly encoder: Encoder;
+  /** Snippets of the training images [N, d]. */
+  readonly trainSnippets: Float32Array;
+  /** Snippets of the held-out images [n, d]. */
+  readonly heldOutSnippets: Float32Array;
+  /** The training images as what distances in the encoder's space are measured to. */
+  readonly trainReference: FrechetReference;
+  /** Likewise the held-out images. */
+  readonly heldOutReference: FrechetReference;
+  /** Seed of everything random. */
+  readonly seed: number;
+  /** What trains and draws. */
+  readonly device: Device;
+  readonly #directory: string;
+  readonly #bankPath: string;
+  /** What is told of the work. */
+  readonly reporter: Reporter;
+  readonly #signal: AbortSignal | undefined;
+  readonly #samples = new Map<string, Promise<Samples>>();
+  readonly #lowRank = new Map<
+    number,
+    Promise<{ snippets: Float32Array; energy: number }>
+  >();
+  #loaded:
+    | { key: string; kind: string; store: ParameterStore; model: SiT }
+    | undefined;
+
+  private constructor(
+    options: LaboratoryOptions,
+    parts:
+      & Pick<
+        Laboratory,
+        | "config"
+        | "train"
+        | "heldOut"
+        | "bank"
+        | "encoder"
+        | "trainSnippets"
+        | "heldOutSnippets"
+      >
+      & { bankPath: string },
+  ) {
+    this.scale = options.scale;
+    this.config = parts.config;
+    this.train = parts.train;
+    this.heldOut = parts.heldOut;
+    this.bank = parts.bank;
+    this.encoder = parts.encoder;
+    this.trainSnippets = parts.trainSnippets;
+    this.heldOutSnippets = parts.heldOutSnippets;
+    this.trainReference = referenceTo(parts.trainSnippets, parts.bank.dim);
+    this.heldOutReference = referenceTo(parts.heldOutSnippets, parts.bank.dim);
+    this.seed = options.seed ?? 0;
+    this.device = options.device;
+    this.#directory = options.directory;
+    this.#bankPath = parts.bankPath;
+    this.reporter = options.reporter;
+    this.#signal = options.signal;
+  }
+
+  /** Loads the images and builds the bank, or takes the one that is kept. */
+  static async open(options: LaboratoryOptions): Promise<Laboratory> {
+    const { device, scale, directory, seed = 0, reporter } = options;
+    const config = await loadConfig(scale.config, {
+      overrides: [...scale.overrides, `train.seed=${seed}`],
+    });
+    const { imageSize, heldOut: share } = config.data;
+    const all = await loadEmoji({ imageSize, classes: "subcategory" });
+    const { train, heldOut } = all.split({
+      heldOut: share < 1 ? Math.round(all.size * share) : share,
+      seed,
+    });
+    const { dim, resolution, whiten } = config.bank;
+    const key = await keyOf([
+      imageSize,
+      train.size,
+      seed,
+      dim,
+      resolution,
+      whiten,
+    ]);
+    const bankPath = join(directory, `bank_${key}.safetensors`);
+    if (!exists(bankPath)) {
+      reporter.note(`bank    of ${train.size} images, ${dim} numbers each`);
+      await Deno.mkdir(directory, { recursive: true });
+      using encoder = await PixelPca.fit({
+        device,
+        images: train,
+        dim,
+        resolution,
+        whiten,
+      });
+      writeBank(bankPath, await encodeImages({ images: train, encoder }));
+    }
+    const bank = FullBank.load(device, bankPath);
+    const encoder = storedEncoder(device, bank)!;
+    using file = BankFile.open(bankPath);
+    return new Laboratory(options, {
+      config,
+      train,
+      heldOut,
+      bank,
+      encoder,
+      bankPath,
+      trainSnippets: file.rows(0, file.size),
+      heldOutSnippets: (await encodeImages({ images: heldOut, encoder })).snippets,
+    });
+  }
+
+  /** The model that stands for GMem in all claims but c. */
+  get gmem(): ModelArm {
+    return { maskRatio: this.scale.maskRatio };
+  }
+
+  /** Distance of the held-out images to the training images: as near as samples need to come. */
+  get heldOutDistance(): number {
+    const { dim } = this.bank;
+    return this.trainReference.distanceTo(
+      new GaussianStatistics(dim).add(this.heldOutSnippets),
+    );
+  }
+
+  /** An arm of this scale: GMem at its last step on training snippets, where nothing else is said. */
+  arm(changes: Partial<Arm> = {}): Arm {
+    return {
+      model: this.gmem,
+      step: this.config.train.steps,
+      condition: { of: "train" },
+      count: this.scale.samples,
+      sampler: "heun",
+      evaluations: this.scale.evaluations,
+      seed: this.seed,
+      ...changes,
+    };
+  }
+
+  /** The resamplings of sets of `units` samples. */
+  bootstrap(units: number): Bootstrap {
+    return new Bootstrap({
+      units,
+      replicates: this.scale.replicates,
+      seed: this.seed,
+    });
+  }
+
+  /** What is not kept yet of the arms and of the models that draw them. */
+  async workFor(arms: readonly Arm[]): Promise<Work> {
+    const trainings = new Map<string, { model: ModelArm; steps: number }>();
+    const drawings = new Map<string, Arm>();
+    let trainingUnits = 0, drawingUnits = 0;
+    for (const arm of arms) {
+      const path = await this.#samplesPath(arm);
+      if (drawings.has(path) || exists(path)) continue;
+      drawings.set(path, arm);
+      drawingUnits += unitsOf(arm);
+      const directory = await this.#modelDirectory(arm.model);
+      if (trainings.has(directory) || this.#isTrained(directory)) continue;
+      const done = exists(directory) ? listCheckpoints(directory).at(-1)?.step ?? 0 : 0;
+      const steps = this.config.train.steps - done;
+      trainings.set(directory, { model: arm.model, steps });
+      trainingUnits += steps * this.#stepUnits;
+    }
+    return {
+      trainings: [...trainings.values()],
+      drawings: [...drawings.values()],
+      trainingUnits,
+      drawingUnits,
+    };
+  }
+
+  /** Seconds that one unit of work takes here, measured on an untrained network. */
+  async secondsPerUnit(): Promise<number> {
+    const { config } = this;
+    using store = new ParameterStore(this.device, { seed: 0 });
+    const model = new SiT(store, this.#modelOptions({ maskRatio: 0 }));
+    const condition = this.trainSnippets.subarray(
+      0,
+      UNIT_IMAGES * this.bank.dim,
+    );
+    const evaluate = async (steps: number) => {
+      const { images } = this.device.scope(() =>
+        draw({
+          model,
+          condition: this.device.tensor(condition, [
+            UNIT_IMAGES,
+            this.bank.dim,
+          ]),
+          config: { ...config.sample, sampler: "euler", steps },
+          ...pathOf(config),
+        })
+      );
+      await images.read();
+      images.dispose();
+    };
+    // The first evaluation compiles the kernels.
+    await evaluate(1);
+    const started = performance.now();
+    await evaluate(4);
+    return (performance.now() - started) / 4000;
+  }
+
+  /** Draws the samples of an arm, or takes those that are kept; trains its model before. */
+  samples(arm: Arm): Promise<Samples> {
+    const key = JSON.stringify(arm);
+    const samples = this.#samples.get(key) ?? this.#makeSamples(arm);
+    this.#samples.set(key, samples);
+    return samples;
+  }
+
+  /** The snippets [n, d] that the samples of an arm were given; for labels those of their images. */
+  async snippetsOf(
+    { condition, count }: Pick<Arm, "condition" | "count">,
+  ): Promise<Float32Array> {
+    const { train, heldOut, bank: { dim }, trainSnippets, heldOutSnippets } = this;
+    switch (condition.of) {
+      case "train": {
+        const { snippets } = condition.rank === undefined
+          ? { snippets: trainSnippets }
+          : await this.lowRank(condition.rank);
+        return takeRows(snippets, { dim, indices: this.spread(count) });
+      }
+      case "heldOut": {
+        const indices = spreadIndices(count, heldOut.size);
+        return takeRows(heldOutSnippets, { dim, indices });
+      }
+      case "random": {
+        const random = new Random(condition.seed, Stream.Label);
+        const indices = Uint32Array.from(
+          { length: count },
+          (_, i) => Math.floor(random.uniform(0, i, 0) * train.size),
+        );
+        return takeRows(trainSnippets, { dim, indices });
+      }
+      case "pairs": {
+        const out = new Float32Array(count * dim);
+        for (const [row, [first, second]] of this.pairs(count).entries()) {
+          const [from, to] = [first, second].map((i) =>
+            trainSnippets.subarray(i * dim, (i + 1) * dim)
+          );
+          out.set(
+            slerpSnippets(from!, to!, { alpha: condition.share }),
+            row * dim,
+          );
+        }
+        return out;
+      }
+    }
+  }
+
+  /** Indices of `count` training images that are spread evenly over all. */
+  spread(count: number): Uint32Array {
+    return spreadIndices(count, this.train.size);
+  }
+
+  /** Random pairs of different training images. */
+  pairs(count: number): [first: number, second: number][] {
+    const order = permutation(this.train.size, this.seed, 0);
+    return Array.from({ length: count }, (_, i) => {
+      const place = 2 * i % (order.length - 1);
+      return [order[place]!, order[place + 1]!];
+    });
+  }
+
+  /** The training snippets [N, d] as a low-rank bank gives them, and the share of energy it keeps. */
+  lowRank(rank: number): Promise<{ snippets: Float32Array; energy: number }> {
+    const kept = this.#lowRank.get(rank) ?? this.#compress(rank);
+    this.#lowRank.set(rank, kept);
+    return kept;
+  }
+
+  /** Encodes images [n, C, H, W] to [n, d]. */
+  async encode(images: Float32Array): Promise<Float32Array> {
+    const { channels, imageSize: size } = this.train;
+    const length = channels * size * size, count = images.length / length;
+    return await this.encoder.encode(images, {
+      count,
+      channels,
+      height: size,
+      width: size,
+    });
+  }
+
+  /** Releases the bank, the encoder and the model that was loaded last. */
+  dispose(): void {
+    this.#loaded?.store.dispose();
+    this.#loaded = undefined;
+    this.encoder[Symbol.dispose]();
+    this.bank[Symbol.dispose]();
+  }
+
+  /** As {@linkcode Laboratory.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  get #stepUnits(): number {
+    return STEP_EVALUATIONS * this.config.train.batchSize / UNIT_IMAGES;
+  }
+
+  async #compress(
+    rank: number,
+  ): Promise<{ snippets: Float32Array; energy: number }> {
+    using file = BankFile.open(this.#bankPath);
+    const { energy, ...factors } = await factorize(file, { rank });
+    using bank = LowRankBank.from(this.device, { ...file.records, ...factors });
+    using rows = bank.gather(
+      Uint32Array.from({ length: bank.size }, (_, i) => i),
+    );
+    return { snippets: await rows.read(), energy };
+  }
+
+  async #makeSamples(arm: Arm): Promise<Samples> {
+    const path = await this.#samplesPath(arm);
+    if (!exists(path)) await this.#drawTo(path, arm);
+    using file = SafetensorsFile.open(path);
+    const images = file.readFloat32("images");
+    return {
+      images,
+      encodings: await this.encode(images),
+      evaluations: Number(file.metadata["evaluations"]),
+    };
+  }
+
+  async #drawTo(path: string, arm: Arm): Promise<void> {
+    const model = await this.#load(arm);
+    const { config } = this, { channels, imageSize } = this.train;
+    const shape = [arm.count, channels, imageSize, imageSize];
+    const length = channels * imageSize ** 2, { dim } = this.bank;
+    const snippets = await this.snippetsOf(arm);
+    const labels = this.spread(arm.count).map((index) => this.train.labels[index]!);
+    const images = new Float32Array(arm.count * length);
+    let evaluations = 0;
+    for (let first = 0; first < arm.count; first += this.scale.batch) {
+      this.#signal?.throwIfAborted();
+      const end = Math.min(arm.count, first + this.scale.batch);
+      const drawn = this.device.scope(() =>
+        draw({
+          model,
+          condition: arm.model === "label"
+            ? this.device.tensor(labels.slice(first, end), [end - first])
+            : this.device.tensor(snippets.slice(first * dim, end * dim), [
+              end - first,
+              dim,
+            ]),
+          config: {
+            ...config.sample,
+            sampler: arm.sampler,
+            steps: stepsFor(arm),
+            seed: arm.seed,
+          },
+          firstSample: first,
+          ...pathOf(config),
+        })
+      );
+      images.set(await drawn.images.read(), first * length);
+      drawn.images.dispose();
+      evaluations = drawn.evaluations;
+      this.reporter.advance((end - first) / arm.count * unitsOf(arm));
+    }
+    await Deno.mkdir(dirname(path), { recursive: true });
+    using writer = new SafetensorsWriter(path, [["images", {
+      dtype: "F32",
+      shape,
+    }]], {
+      metadata: { evaluations: String(evaluations), arm: JSON.stringify(arm) },
+    });
+    writer.append("images", images);
+    writer.commit();
+  }
+
+  /** The averaged weights of a model at a step, in a network. */
+  async #load({ model: arm, step }: Arm): Promise<SiT> {
+    const directory = await this.#modelDirectory(arm);
+    if (!this.#isTrained(directory)) await this.#trainModel(arm, directory);
+    const kind = arm === "label" ? "label" : "snippet",
+      key = averagesPath(directory, step);
+    if (this.#loaded?.kind !== kind) {
+      this.#loaded?.store.dispose();
+      const store = new ParameterStore(this.device, { seed: 0 });
+      this.#loaded = {
+        key: "",
+        kind,
+        store,
+        model: new SiT(store, this.#modelOptions(arm)),
+      };
+    }
+    if (this.#loaded.key !== key) loadWeights(key, this.#loaded.model);
+    this.#loaded.key = key;
+    return this.#loaded.model;
+  }
+
+  async #trainModel(arm: ModelArm, directory: string): Promise<void> {
+    const { scale } = this, { note, advance } = this.reporter;
+    const config = this.#modelConfig(arm), { steps } = config.train;
+    await Deno.mkdir(directory, { recursive: true });
+    using run = await buildRun({
+      device: this.device,
+      config,
+      train: this.train,
+      runDirectory: directory,
+      resume: false,
+      note: () => {},
+    });
+    const { trainer, model } = run;
+    const last = listCheckpoints(directory).at(-1);
+    if (last) loadCheckpoint(last.path, run);
+    note(`train   ${nameOf(arm)}: step ${trainer.step} of ${steps}`);
+    const stops = [
+      ...scale.checkpoints,
+      ...multiples(scale.checkpointEvery, steps),
+    ]
+      .filter((step) => step > trainer.step).toSorted((a, b) => a - b);
+    for (const stop of new Set(stops)) {
+      const records = trainer.run({
+        steps: stop,
+        logEvery: stop - trainer.step,
+        syncEvery: config.train.syncEvery,
+        ...(this.#signal && { signal: this.#signal }),
+        onStep: () => advance(this.#stepUnits),
+      });
+      for await (const { step, loss } of records) {
+        note(
+          `train   ${nameOf(arm)}: step ${step} of ${steps}, loss ${loss.toFixed(4)}`,
+        );
+      }
+      if (scale.checkpoints.includes(trainer.step)) {
+        await saveStateDict(
+          averagesPath(directory, trainer.step),
+          model.parameters,
+          {
+            slabs: trainer.optimizer.averages,
+          },
+        );
+      }
+      const before = listCheckpoints(directory);
+      if (trainer.step < steps) {
+        await saveCheckpoint(directory, { trainer, model, config });
+      }
+      for (const { path, step } of before) {
+        if (step !== trainer.step) await Deno.remove(path, { recursive: true });
+      }
+      this.#signal?.throwIfAborted();
+    }
+  }
+
+  #isTrained(directory: string): boolean {
+    return exists(averagesPath(directory, this.config.train.steps));
+  }
+
+  #modelConfig(arm: ModelArm): Config {
+    const { config } = this;
+    return resolveConfig({
+      ...config,
+      model: {
+        ...config.model,
+        conditioning: arm === "label" ? "label" : "snippet",
+      },
+      bank: {
+        ...config.bank,
+        path: this.#bankPath,
+        mask: arm === "label" || arm.maskRatio === 0
+          ? { ...config.bank.mask, kind: "none" }
+          : { ...config.bank.mask, kind: "zero", ratio: arm.maskRatio },
+      },
+    });
+  }
+
+  #modelOptions(arm: ModelArm): ReturnType<typeof modelOptions> {
+    return modelOptions(this.#modelConfig(arm).model, {
+      imageSize: this.train.imageSize,
+      channels: this.train.channels,
+      classes: this.train.classes.length,
+      snippetDim: this.bank.dim,
+    });
+  }
+
+  async #modelDirectory(arm: ModelArm): Promise<string> {
+    const { device: _, sample: __, ...trained } = this.#modelConfig(arm);
+    const { runDirectory: ___, ...train } = trained.train;
+    const bank = { ...trained.bank, path: basename(this.#bankPath) };
+    const key = await keyOf([
+      { ...trained, train, bank },
+      this.scale.checkpoints,
+    ]);
+    const name = arm === "label" ? "label" : `gmem_mask${Math.round(100 * arm.maskRatio)}`;
+    return join(this.#directory, `${name}_${key}`);
+  }
+
+  async #samplesPath(arm: Arm): Promise<string> {
+    const { sample } = this.config;
+    const key = await keyOf([
+      arm,
+      [
+        sample.diffusion,
+        sample.lastStep,
+        sample.lastStepSize,
+        sample.timestepShift,
+      ],
+    ]);
+    return join(
+      await this.#modelDirectory(arm.model),
+      "samples",
+      `${key}.safetensors`,
+    );
+  }
+}
+
+function spreadIndices(count: number, size: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, i) => Math.floor((i + 0.5) * size / count));
+}
+
+/** Vectors [n, dim] as what distances are measured to. */
+export function referenceTo(
+  vectors: Float32Array,
+  dim: number,
+): FrechetReference {
+  return new FrechetReference(new GaussianStatistics(dim).add(vectors));
+}
+
+/** A model in words. */
+export function nameOf(arm: ModelArm): string {
+  return arm === "label" ? "label" : `GMem, mask ${arm.maskRatio}`;
+}
+
+/** Steps of a sampler that cost at most the evaluations of an arm. */
+export function stepsFor(
+  { sampler, evaluations }: Pick<Arm, "sampler" | "evaluations">,
+): number {
+  switch (sampler) {
+    case "euler":
+    case "euler-maruyama":
+      return evaluations;
+    case "heun":
+    case "midpoint":
+      return Math.floor(evaluations / 2);
+    case "rk4":
+      return Math.floor(evaluations / 4);
+    case "sde-heun":
+      // Its last step costs one evaluation, the others two.
+      return Math.floor((evaluations + 1) / 2);
+  }
+}
+
+function unitsOf({ count, evaluations }: Arm): number {
+  return Math.ceil(count * evaluations / UNIT_IMAGES);
+}
+
+function averagesPath(directory: string, step: number): string {
+  return join(directory, `ema_${String(step).padStart(7, "0")}.safetensors`);
+}
+
+function multiples(every: number, most: number): number[] {
+  return Array.from(
+    { length: Math.floor(most / every) },
+    (_, i) => (i + 1) * every,
+  );
+}
+
+/** Rows of a matrix [N, dim] by their indices. */
+export function takeRows(
+  rows: Float32Array,
+  { dim, indices }: { dim: number; indices: Uint32Array },
+): Float32Array {
+  const out = new Float32Array(indices.length * dim);
+  for (const [i, index] of indices.entries()) {
+    out.set(rows.subarray(index * dim, (index + 1) * dim), i * dim);
+  }
+  return out;
+}
+
+async function keyOf(value: unknown): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify([CACHE_FORMAT, value]));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()
+    .slice(0, 12);
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

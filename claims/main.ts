@@ -1,0 +1,117 @@
+/**
+ * `deno task claims`: see `CLAIMS_COMMAND`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import process from "node:process";
+import { parseArguments, UsageError } from "../cli/arguments.ts";
+import { CLAIMS_COMMAND } from "../cli/commands.ts";
+import { formatDuration, Progress } from "../cli/progress.ts";
+import { runCommand } from "../cli/run_command.ts";
+import { Device } from "../kernels/core/device.ts";
+import { type Letter, LETTERS } from "./claim.ts";
+import { Laboratory, nameOf, type Work } from "./laboratory.ts";
+import { verdictWord } from "./pages.ts";
+import { CLAIMS, testClaim } from "./run.ts";
+import { SCALES } from "./scales.ts";
+
+/** Seconds between two lines of progress where there is no terminal. */
+const INTERVAL = 30;
+
+await runCommand(main, { debug: Deno.args.includes("--debug") });
+
+async function main(): Promise<void> {
+  const { options, positionals } = parseArguments(CLAIMS_COMMAND, Deno.args);
+  const letters = lettersOf(positionals);
+  const scale = SCALES[options.scale];
+  const say = (line: string) => console.error(line);
+  const interrupt = new AbortController();
+  const onInterrupt = () => interrupt.abort(new Error("stopped"));
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  const shown = { note: say, advance: (_units: number) => {} };
+  using device = await Device.open({ allowFallback: true });
+  say(`device  ${device.profile.label}`);
+  say(`scale   ${scale.name}: ${scale.description}`);
+  using laboratory = await Laboratory.open({
+    device,
+    scale,
+    seed: options.seed,
+    directory: join(options.runs, scale.name),
+    signal: interrupt.signal,
+    reporter: { note: (line) => shown.note(line), advance: (units) => shown.advance(units) },
+  });
+  const { train, heldOut, bank } = laboratory;
+  say(
+    `data    ${train.size} images to train on, ${heldOut.size} held out; snippets of ${bank.dim}`,
+  );
+  const work = await laboratory.workFor(letters.flatMap((each) => CLAIMS[each].arms(laboratory)));
+  const units = work.trainingUnits + work.drawingUnits;
+  const secondsPerUnit = units === 0 ? 0 : await laboratory.secondsPerUnit();
+  for (const line of planLines(work, secondsPerUnit)) say(line);
+  if (options.plan) return;
+
+  using progress = new Progress({
+    total: Math.max(1, Math.round(units)),
+    stream: process.stderr,
+    intervalSeconds: INTERVAL,
+  });
+  let done = 0;
+  shown.note = (line) => progress.note(line);
+  shown.advance = (more) => progress.advance(Math.round(done += more));
+  try {
+    for (const letter of letters) {
+      const { name, result } = await testClaim(CLAIMS[letter], {
+        laboratory,
+        directory: options.out,
+      });
+      const { verdict } = result;
+      progress.note(`(${letter})     ${verdictWord(verdict)}: ${verdict.text}`);
+      if (options.json) console.log(JSON.stringify({ name, ...result }));
+    }
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    progress.stop();
+    say("stopped; the same command goes on from what is kept");
+    return;
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+  }
+  progress.stop();
+  say(`wrote   ${join(options.out, "README.md")}`);
+}
+
+function lettersOf(positionals: readonly string[]): readonly Letter[] {
+  const unknown = positionals.find((each) => !(LETTERS as readonly string[]).includes(each));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `Cannot test claim ${unknown}: there is none, expected one of ${LETTERS.join(", ")}`,
+    );
+  }
+  return positionals.length === 0
+    ? LETTERS
+    : LETTERS.filter((letter) => positionals.includes(letter));
+}
+
+/** What is left to do and how long it takes, as lines for a person. */
+function planLines(work: Work, secondsPerUnit: number): string[] {
+  const { trainings, drawings, trainingUnits, drawingUnits } = work;
+  if (trainingUnits + drawingUnits === 0) {
+    return ["plan    everything is kept: only measuring is left"];
+  }
+  const about = (units: number) => `about ${formatDuration(units * secondsPerUnit)}`;
+  const images = drawings.reduce((sum, { count }) => sum + count, 0);
+  return [
+    ...(trainings.length === 0 ? [] : [
+      `plan    train ${
+        trainings.map(({ model, steps }) => `${nameOf(model)} (${steps} steps)`).join("; ")
+      }: ${about(trainingUnits)}`,
+    ]),
+    `plan    draw ${drawings.length} sets of samples, ${images.toLocaleString("en")} images: ${
+      about(drawingUnits)
+    }`,
+    `plan    ${about(trainingUnits + drawingUnits)} in all, and some minutes to measure`,
+    "        (progress counts evaluations of the network for 32 images)",
+  ];
+}

@@ -1,0 +1,172 @@
+/**
+ * Findings as pages: one for each claim, and one that says all verdicts.
+ *
+ * @module
+ */
+
+import {
+  type Cell,
+  type Claim,
+  type Findings,
+  formatInterval,
+  formatNumber,
+  type Letter,
+  type Table,
+  type Verdict,
+} from "./claim.ts";
+import type { Scale } from "./scales.ts";
+
+/** What is kept of a tested claim as JSON. */
+export interface Result {
+  /** Letter of the claim. */
+  readonly letter: Letter;
+  /** Heading. */
+  readonly title: string;
+  /** What is claimed. */
+  readonly statement: string;
+  /** Where the paper says so. */
+  readonly source: string;
+  /** What the numbers say. */
+  readonly verdict: Verdict;
+  /** How much was trained and drawn. */
+  readonly scale: Scale;
+  /** Seed of everything random. */
+  readonly seed: number;
+  /** The adapter that computed it. */
+  readonly device: string;
+  /** The numbers. */
+  readonly tables: readonly Table[];
+  /** How it was measured. */
+  readonly notes: readonly string[];
+}
+
+/** Name of the files of a claim, without an ending. */
+export function fileNameOf({ letter, slug }: Pick<Claim, "letter" | "slug">): string {
+  return `${letter}_${slug}`;
+}
+
+/** Findings with what they were found by. */
+export function resultOf(
+  claim: Claim,
+  findings: Findings,
+  { scale, seed, device }: Pick<Result, "scale" | "seed" | "device">,
+): Result {
+  const { letter, title, statement, source } = claim;
+  const { verdict, tables, notes } = findings;
+  return { letter, title, statement, source, verdict, scale, seed, device, tables, notes };
+}
+
+/** The page of one claim, beside its plot and its pictures. */
+export function claimPage(claim: Claim, result: Result, findings: Findings): string {
+  const { scale, seed, device, tables, notes } = result;
+  const name = fileNameOf(claim);
+  return [
+    `# (${claim.letter}) ${claim.title}`,
+    `> ${claim.statement}`,
+    `(The paper, ${claim.source}.)`,
+    `**${verdictWord(result.verdict)}**: ${result.verdict.text}.`,
+    `![${claim.title}](${name}.svg)`,
+    ...tables.map(markdownTable),
+    ...findings.pictures.flatMap((picture) => [
+      `![${claim.title}: ${picture.name}](${name}_${picture.name}.png)`,
+      picture.caption,
+    ]),
+    "## How it was measured",
+    [
+      ...notes,
+      `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, which compared arms share; what resampling adds to a distance on average is taken off. Each model was trained once.`,
+    ].map((note) => `- ${note}`).join("\n"),
+    `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${
+      seed === 0 ? "" : ` --seed ${seed}`
+    }\``,
+  ].join("\n\n") + "\n";
+}
+
+/** The page of all claims, from the results of each scale. */
+export function overviewPage(
+  scales: readonly { readonly folder: string; readonly results: readonly NamedResult[] }[],
+): string {
+  const sections = scales.flatMap(({ folder, results }) => {
+    const [{ result: { scale, seed, device } }] = results as [NamedResult, ...NamedResult[]];
+    const shown = results.filter(({ result }) => result.verdict.outcome === "shown").length;
+    return [
+      `## Scale ${scale.name}: ${shown} of ${results.length} shown`,
+      `${capitalized(scale.description)}. Seed ${seed}, ${device}.`,
+      [
+        "| claim | verdict | by how much |",
+        "|---|---|---|",
+        ...results.map(({ name, result }) =>
+          `| (${result.letter}) [${result.title}](results/${folder}/${name}.md) | ${
+            verdictWord(result.verdict)
+          } | ${result.verdict.text} |`
+        ),
+      ].join("\n"),
+    ];
+  });
+  const [first] = scales;
+  const statements = (first?.results ?? []).map(({ result }) =>
+    `- (${result.letter}) ${result.statement}`
+  );
+  return [
+    "# What the paper claims, tested here",
+    "Seven claims of [GMem](https://arxiv.org/abs/2412.08781), each tested by one command on the " +
+    "emoji that come with the project. That command writes this page; no verdict is by hand.",
+    statements.join("\n"),
+    ...sections,
+    "## How to read it",
+    [
+      "**shown**: the whole 95 % interval is on the claim's side of the threshold that stands behind " +
+      "*asked*. **not shown**: the whole interval is on the other side. **undecided**: the " +
+      "threshold lies within the interval, and more samples or training would have to tell.",
+      "Distances are Fréchet distances in the space of the bank's encoder, which needs no download; " +
+      "they are not the FID of the paper and compare only with each other. Small sets lie too far " +
+      "from everything by an amount that compared arms share.",
+      "Intervals come from resampling the samples. Every model was trained once, with one seed, so " +
+      "what another training would change is not in them.",
+      "The encoder that measures also makes the snippets, which favours the model that is given " +
+      "them; claim (a) has a second measure that does not.",
+    ].map((line) => `- ${line}`).join("\n"),
+    "## Again",
+    "```sh\ndeno task claims                # all, at scale tiny\ndeno task claims d --scale gpu  # one, larger\n```",
+  ].join("\n\n") + "\n";
+}
+
+/** A result and the name of its files. */
+export interface NamedResult {
+  /** Name without an ending. */
+  readonly name: string;
+  /** What was found. */
+  readonly result: Result;
+}
+
+/** A verdict in words. */
+export function verdictWord({ outcome }: Verdict): string {
+  switch (outcome) {
+    case "shown":
+      return "shown";
+    case "refuted":
+      return "not shown";
+    case "undecided":
+      return "undecided";
+  }
+}
+
+/** A table in Markdown, under its title. */
+export function markdownTable({ title, columns, rows }: Table): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const table = [
+    line(columns),
+    `|${columns.map(() => "---").join("|")}|`,
+    ...rows.map((row) => line(row.map(formatCell))),
+  ].join("\n");
+  return title === undefined ? table : `${title}:\n\n${table}`;
+}
+
+function formatCell(cell: Cell): string {
+  if (typeof cell === "string") return cell;
+  return typeof cell === "number" ? formatNumber(cell) : formatInterval(cell);
+}
+
+function capitalized(text: string): string {
+  return text[0]!.toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,111 @@
+/**
+ * Testing claims one after the other, and writing what was found.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { plotCurves } from "../cli/plot.ts";
+import { tileImages } from "../train/datasets/picture.ts";
+import { encodePng } from "../train/datasets/png.ts";
+import type { Claim, Letter, Picture } from "./claim.ts";
+import { COMPRESSION } from "./compression.ts";
+import { INTERPOLATION } from "./interpolation.ts";
+import type { Laboratory } from "./laboratory.ts";
+import { MASKING } from "./masking.ts";
+import { NOVEL_IMAGES } from "./novel_images.ts";
+import { claimPage, fileNameOf, type NamedResult, overviewPage, resultOf } from "./pages.ts";
+import { SAMPLING_SPEED } from "./sampling_speed.ts";
+import { SCALES } from "./scales.ts";
+import { SOLVERS } from "./solvers.ts";
+import { TRAINING_SPEED } from "./training_speed.ts";
+
+/** All claims, by their letters. */
+export const CLAIMS: Readonly<Record<Letter, Claim>> = {
+  a: TRAINING_SPEED,
+  b: SAMPLING_SPEED,
+  c: MASKING,
+  d: COMPRESSION,
+  e: SOLVERS,
+  f: NOVEL_IMAGES,
+  g: INTERPOLATION,
+};
+
+/** Folder of the pages of single claims. */
+const RESULTS = "results";
+
+/** Width in pixels that a picture should about have. */
+const PICTURE_WIDTH = 640;
+
+/**
+ * Tests a claim and writes its page, numbers, plot and pictures into `results/SCALE` in `directory`;
+ * then writes the page of all claims, `README.md` in `directory`, anew.
+ */
+export async function testClaim(
+  claim: Claim,
+  { laboratory, directory }: { laboratory: Laboratory; directory: string },
+): Promise<NamedResult> {
+  for (const arm of claim.arms(laboratory)) await laboratory.samples(arm);
+  laboratory.reporter.note(`measure (${claim.letter}) ${claim.title}`);
+  const findings = await claim.conclude(laboratory);
+  const { scale, seed, device } = laboratory;
+  const result = resultOf(claim, findings, { scale, seed, device: device.profile.label });
+  const folder = join(directory, RESULTS, scale.name), name = fileNameOf(claim);
+  await Deno.mkdir(folder, { recursive: true });
+  const write = (ending: string, text: string) =>
+    Deno.writeTextFile(join(folder, `${name}${ending}`), text);
+  await write(".svg", await plotCurves(findings.panels));
+  for (const picture of findings.pictures) {
+    await Deno.writeFile(
+      join(folder, `${name}_${picture.name}.png`),
+      encodePicture(picture, laboratory),
+    );
+  }
+  await write(".md", claimPage(claim, result, findings));
+  await write(".json", `${JSON.stringify(result, null, 2)}\n`);
+  await writeOverview(directory);
+  return { name, result };
+}
+
+function encodePicture({ images, columns }: Picture, { train }: Laboratory): Uint8Array {
+  const { imageSize, channels } = train;
+  return encodePng(tileImages(images, {
+    columns,
+    imageSize,
+    channels: channels as 1 | 3,
+    scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
+  }));
+}
+
+/** Writes `README.md` in `directory` from the numbers that lie in the folders of the scales. */
+async function writeOverview(directory: string): Promise<void> {
+  const known = Object.keys(SCALES);
+  const folders = foldersIn(join(directory, RESULTS)).toSorted((a, b) =>
+    known.indexOf(a) - known.indexOf(b)
+  );
+  const scales = [];
+  for (const folder of folders) {
+    const results: NamedResult[] = [];
+    for (const claim of Object.values(CLAIMS)) {
+      const name = fileNameOf(claim),
+        text = await readIfPresent(join(directory, RESULTS, folder, `${name}.json`));
+      if (text !== undefined) results.push({ name, result: JSON.parse(text) });
+    }
+    if (results.length > 0) scales.push({ folder, results });
+  }
+  await Deno.writeTextFile(join(directory, "README.md"), overviewPage(scales));
+}
+
+function foldersIn(directory: string): string[] {
+  return [...Deno.readDirSync(directory)].filter(({ isDirectory }) => isDirectory)
+    .map(({ name }) => name);
+}
+
+async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Claim b: with the bank, fewer evaluations of the network give the same distance.
+ *
+ * @module
+ */
+
+import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
+import { pointsOf } from "./figures.ts";
+import { type Arm, type Laboratory, type ModelArm, nameOf } from "./laboratory.ts";
+import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+
+/** Fewer evaluations by this factor count as fewer. */
+export const FEWER = 2;
+
+/** The samplers that are compared, with their names. */
+export const SAMPLERS = {
+  euler: "Euler",
+  heun: "Heun",
+  "euler-maruyama": "Euler–Maruyama",
+  "sde-heun": "SDE-Heun",
+} as const;
+
+/** Name of a sampler that is compared. */
+export type Sampler = keyof typeof SAMPLERS;
+
+const NAMES = Object.keys(SAMPLERS) as Sampler[];
+
+/** Claim b. */
+export const SAMPLING_SPEED: Claim = {
+  letter: "b",
+  slug: "sampling_speed",
+  title: "Sampling speed",
+  statement: "With the bank, the distance that the label-conditioned SiT reaches takes fewer " +
+    "evaluations of the network (NFE).",
+  source: "section 5.2, table 3",
+  arms: (laboratory) =>
+    ([laboratory.gmem, "label"] as const).flatMap((model) =>
+      NAMES.flatMap((sampler) => samplerArms(laboratory, { model, sampler }))
+    ),
+  conclude,
+};
+
+/** The arms of a sampler, one for each number of evaluations. */
+export function samplerArms(
+  laboratory: Laboratory,
+  { model, sampler }: { model: ModelArm; sampler: Sampler },
+): Arm[] {
+  return laboratory.scale.budgets.map((evaluations) =>
+    laboratory.arm({ model, sampler, evaluations })
+  );
+}
+
+/** The distances of a sampler's samples, one for each number of evaluations, and what they cost. */
+export async function samplerCurve(
+  laboratory: Laboratory,
+  options: { model: ModelArm; sampler: Sampler },
+): Promise<{ distances: Estimate[]; evaluations: number[] }> {
+  const bootstrap = laboratory.bootstrap(laboratory.scale.samples);
+  const distances: Estimate[] = [], evaluations: number[] = [];
+  for (const arm of samplerArms(laboratory, options)) {
+    const samples = await laboratory.samples(arm);
+    distances.push(
+      bootstrap.frechet(samples.encodings, laboratory.trainReference),
+    );
+    evaluations.push(samples.evaluations);
+  }
+  return { distances, evaluations };
+}
+
+async function conclude(laboratory: Laboratory): Promise<Findings> {
+  const { gmem, scale: { budgets, samples } } = laboratory;
+  const models = [["SiT, labels", "label"], [nameOf(gmem), gmem]] as const;
+  const rows: (string | number | Interval)[][] = [], curves = [];
+  const best: Estimate[][] = [];
+  for (const [name, model] of models) {
+    const measured: Estimate[][] = [];
+    for (const sampler of NAMES) {
+      const { distances, evaluations } = await samplerCurve(laboratory, {
+        model,
+        sampler,
+      });
+      measured.push(distances);
+      rows.push([name, SAMPLERS[sampler], ...distances.map(intervalOf)]);
+      curves.push({
+        name: SAMPLERS[sampler],
+        style: name,
+        points: pointsOf(evaluations, distances),
+      });
+    }
+    best.push(
+      budgets.map((_, i) => derive(measured.map((distances) => distances[i]!), Math.min)),
+    );
+    rows.push([name, "**best**", ...best.at(-1)!.map(intervalOf)]);
+  }
+  const saving = savingOf({ budgets, label: best[0]!, memory: best[1]! });
+  return {
+    verdict: verdictOf(intervalOf(saving), budgets),
+    tables: [{
+      columns: [
+        "model",
+        "sampler",
+        ...budgets.map((budget) => `NFE ${budget}`),
+      ],
+      rows,
+    }],
+    panels: [{
+      xTitle: "evaluations of the network for a sample (NFE)",
+      yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+      logX: true,
+      xValues: budgets,
+      curves,
+      levels: [{
+        name: `${laboratory.heldOut.size} held-out images`,
+        y: laboratory.heldOutDistance,
+      }],
+    }],
+    pictures: [],
+    notes: [
+      "Compared are the best samplers at each number of evaluations. The label model's distance is the least that it has at any; counted are the evaluations at which it has it, and the fewest at which GMem is as near. Both are among those that were tried, so the factor is a coarse one.",
+      "SDE-Heun takes an odd number of evaluations, one less than its column says.",
+      `${samples} samples for each number, all from the same noises.`,
+    ],
+  };
+}
+
+/**
+ * How many evaluations for the label model one for GMem is worth: those with which the label model
+ * has its least distance, over the fewest with which GMem is as near; 0 where it never is.
+ */
+export function savingOf(
+  { budgets, label, memory }: {
+    budgets: readonly number[];
+    label: readonly Estimate[];
+    memory: readonly Estimate[];
+  },
+): Estimate {
+  const count = budgets.length;
+  return derive([...label, ...memory], (...values) => {
+    const labels = values.slice(0, count), least = Math.min(...labels);
+    const reached = values.slice(count).findIndex((value) => value <= least);
+    return reached < 0 ? 0 : budgets[labels.indexOf(least)]! / budgets[reached]!;
+  });
+}
+
+/** What a factor of evaluations says: fewer where all of its interval is at {@linkcode FEWER}. */
+export function verdictOf(
+  saving: Interval,
+  budgets: readonly number[],
+): Verdict {
+  // The factor takes few values, 2 among them: at the threshold is enough.
+  const outcome = outcomeAbove(saving, FEWER * (1 - 1e-9));
+  if (saving.value === 0) {
+    return {
+      outcome,
+      text: `GMem does not reach the label model's best distance with ${
+        budgets.at(-1)
+      } evaluations`,
+    };
+  }
+  const bound = saving.value >= budgets.at(-1)! / budgets[0]! ? "at least " : "";
+  return {
+    outcome,
+    text: `the label model takes ${bound}${
+      formatInterval(saving)
+    } times the evaluations that GMem takes to its best distance (asked: ${FEWER} or more)`,
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * Claim a: with the bank, a given distance is reached in far fewer steps.
+ *
+ * @module
+ */
+
+import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
+import { coarseImages, pointsOf, rowsOf } from "./figures.ts";
+import { type Arm, type Laboratory, type ModelArm, nameOf, referenceTo } from "./laboratory.ts";
+import { derive, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+
+/** Fewer steps by this factor count as far fewer. */
+export const FAR_FEWER = 2;
+
+/** Side in pixels of the coarse images of the second measure. */
+const COARSE = 4;
+
+/** Samples in a row of the picture. */
+const SHOWN = 12;
+
+/** Claim a. */
+export const TRAINING_SPEED: Claim = {
+  letter: "a",
+  slug: "training_speed",
+  title: "Training speed",
+  statement:
+    "With the bank, the distance that the label-conditioned SiT of the same size reaches " +
+    "is reached in far fewer steps.",
+  source: "section 5.2, table 2",
+  arms: (
+    laboratory,
+  ) => [...armsOf(laboratory, "label"), ...armsOf(laboratory, laboratory.gmem)],
+  conclude,
+};
+
+function armsOf(laboratory: Laboratory, model: ModelArm): Arm[] {
+  return laboratory.scale.checkpoints.map((step) => laboratory.arm({ model, step }));
+}
+
+async function conclude(laboratory: Laboratory): Promise<Findings> {
+  const { scale, gmem, trainReference, train } = laboratory;
+  const steps = scale.checkpoints;
+  const bootstrap = laboratory.bootstrap(scale.samples);
+  const coarse = { size: train.imageSize, side: COARSE };
+  const coarseReference = referenceTo(
+    coarseImages(train.read(laboratory.spread(train.size)), coarse),
+    COARSE ** 2 * train.channels,
+  );
+  const measure = async (model: ModelArm) => {
+    const curve: Estimate[] = [],
+      pixels: Estimate[] = [],
+      images: Float32Array[] = [];
+    for (const arm of armsOf(laboratory, model)) {
+      const samples = await laboratory.samples(arm);
+      curve.push(bootstrap.frechet(samples.encodings, trainReference));
+      pixels.push(
+        bootstrap.frechet(
+          coarseImages(samples.images, coarse),
+          coarseReference,
+        ),
+      );
+      images.push(samples.images);
+    }
+    return { curve, pixels, images };
+  };
+  const label = await measure("label"), memory = await measure(gmem);
+  const speedUp = speedUpOf({
+    steps,
+    label: label.curve,
+    memory: memory.curve,
+  });
+  const pixelSpeedUp = speedUpOf({
+    steps,
+    label: label.pixels,
+    memory: memory.pixels,
+  });
+  const row = (i: number) => [
+    steps[i]!,
+    intervalOf(label.curve[i]!),
+    intervalOf(memory.curve[i]!),
+    intervalOf(difference(label.curve[i]!, memory.curve[i]!)),
+    intervalOf(label.pixels[i]!),
+    intervalOf(memory.pixels[i]!),
+  ];
+  return {
+    verdict: verdictOf(intervalOf(speedUp), steps),
+    tables: [{
+      columns: [
+        "steps",
+        "label: distance",
+        "GMem: distance",
+        "label − GMem",
+        `label: distance of ${COARSE} × ${COARSE} pixels`,
+        `GMem: the same`,
+      ],
+      rows: steps.map((_, i) => row(i)),
+    }, {
+      title: "Steps that the label model needs for one step of GMem",
+      columns: ["measured by", "factor"],
+      rows: [
+        ["the bank's encoder", intervalOf(speedUp)],
+        [`${COARSE} × ${COARSE} pixels`, intervalOf(pixelSpeedUp)],
+      ],
+    }],
+    panels: [{
+      xTitle: "training steps",
+      yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+      xValues: steps,
+      curves: [
+        { name: "SiT, labels", points: pointsOf(steps, label.curve) },
+        { name: nameOf(gmem), points: pointsOf(steps, memory.curve) },
+      ],
+      levels: [{
+        name: `${laboratory.heldOut.size} held-out images`,
+        y: laboratory.heldOutDistance,
+      }],
+    }],
+    pictures: [{
+      name: "samples",
+      caption: `From the same noises: for each of ${
+        steps.join(", ")
+      } steps a row of the label model and under it a row of GMem, given the snippets of the same images.`,
+      columns: SHOWN,
+      images: rowsOf(
+        steps.flatMap((_, i) => [label.images[i]!, memory.images[i]!]),
+        { count: SHOWN, samples: scale.samples },
+      ),
+    }],
+    notes: [
+      `Both models have the same size and saw the same images, noises and times; the label model has the ${train.classes.length} subcategories of the emoji and drops ${
+        Math.round(100 * laboratory.config.model.classDropout)
+      } % of them, GMem hides ${
+        Math.round(100 * scale.maskRatio)
+      } % of a snippet. Neither is guided when samples are drawn.`,
+      "The encoder that measures is the one that made the snippets, so GMem is told in part what is asked of it. The second measure, images averaged to a few pixels, knows nothing of the encoder.",
+      "A step between two checkpoints at which a distance is reached is read off the line between them, over the logarithm of the steps. Where GMem is there at the first checkpoint already, the factor is a lower bound.",
+    ],
+  };
+}
+
+/**
+ * How many steps of the label model one step of GMem is worth: the steps after which the label model
+ * has its least distance, over those after which GMem has come as near.
+ */
+export function speedUpOf(
+  { steps, label, memory }: {
+    steps: readonly number[];
+    label: readonly Estimate[];
+    memory: readonly Estimate[];
+  },
+): Estimate {
+  const count = steps.length;
+  return derive([...label, ...memory], (...values) => {
+    const labels = values.slice(0, count), memories = values.slice(count);
+    const least = Math.min(...labels);
+    const reached = crossing(memories, { steps, target: least });
+    return reached === undefined ? 0 : steps[labels.indexOf(least)]! / reached;
+  });
+}
+
+/** The step at which a curve first comes down to a target; undefined where it does not. */
+export function crossing(
+  curve: readonly number[],
+  { steps, target }: { steps: readonly number[]; target: number },
+): number | undefined {
+  const after = curve.findIndex((value) => value <= target);
+  if (after <= 0) return after === 0 ? steps[0] : undefined;
+  const [high, low] = [curve[after - 1]!, curve[after]!];
+  const [from, to] = [steps[after - 1]!, steps[after]!].map(Math.log);
+  return Math.exp(from! + (to! - from!) * (high - target) / (high - low));
+}
+
+/** What a factor of steps says: far fewer where all of its interval is above {@linkcode FAR_FEWER}. */
+export function verdictOf(
+  speedUp: Interval,
+  steps: readonly number[],
+): Verdict {
+  const outcome = outcomeAbove(speedUp, FAR_FEWER);
+  if (speedUp.value === 0) {
+    return {
+      outcome,
+      text: `GMem does not reach the distance of the label model within ${steps.at(-1)} steps`,
+    };
+  }
+  const bound = speedUp.value >= steps.at(-1)! / steps[0]! ? "at least " : "";
+  return {
+    outcome,
+    text: `the label model takes ${bound}${
+      formatInterval(speedUp)
+    } times the steps that GMem takes to its best distance (asked: more than ${FAR_FEWER})`,
+  };
+}

@@ -1,0 +1,214 @@
+/**
+ * The `.npz` files of ADM's evaluator (openai/guided-diffusion, `evaluations`): samples and reference
+ * batches.
+ *
+ * | array | type | shape | what |
+ * |---|---|---|---|
+ * | `arr_0` | u8 | [N, H, W, 3], or one channel | images |
+ * | `mu`, `sigma` | float | [d], [d, d] | mean and unbiased covariance of the pooled features |
+ * | `mu_s`, `sigma_s` | float | likewise | of the spatial features |
+ *
+ * @module
+ */
+
+import { ByteArchiveWriter, openArchive } from "../bank/features.ts";
+import { NpyFile } from "../bank/npy.ts";
+import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
+import { CheckpointError } from "../kernels/core/errors.ts";
+import { ZipDirectory } from "../model/torch_zip.ts";
+import { type Gaussian, knownGaussian } from "./frechet.ts";
+import type { ByteBatch, ImageStream } from "./image_stream.ts";
+
+/** What a reference batch holds. */
+export interface AdmBatch extends Disposable {
+  /** The images in `arr_0`, read from the file as they are asked for; undefined if it has none. */
+  readonly images: ImageStream | undefined;
+  /** Statistics of the pooled features, `mu` and `sigma`. */
+  readonly pool: Gaussian | undefined;
+  /** Statistics of the spatial features, `mu_s` and `sigma_s`. */
+  readonly spatial: Gaussian | undefined;
+}
+
+/** Images that are read at once. */
+const BATCH = 64;
+
+/**
+ * Opens a `.npz` file of ADM's evaluator. Arrays that are stored, as `numpy.savez` does, are read from
+ * their place in the file; compressed ones are unpacked in memory.
+ *
+ * Throws a CheckpointError that names the array if the file or one of the arrays cannot be used.
+ */
+export function openAdmBatch(path: string): AdmBatch {
+  const opened = new DisposableStack();
+  try {
+    const source = openByteSource(path);
+    opened.defer(() => source.close());
+    const directory = new ZipDirectory(source, path);
+    const names = new Set(directory.names().map((name) => name.replace(/\.npy$/, "")));
+    const open = (key: string) => {
+      const file = openArray(key, { path, source, directory });
+      return opened.use(file);
+    };
+    const batch = {
+      images: names.has("arr_0") ? imagesOf(open("arr_0"), path) : undefined,
+      pool: readStatistics(["mu", "sigma"], { names, open, path }),
+      spatial: readStatistics(["mu_s", "sigma_s"], { names, open, path }),
+    };
+    if (Object.values(batch).every((part) => part === undefined)) {
+      throw batchError(
+        path,
+        `it has the arrays ${
+          [...names].slice(0, 10).join(", ") || "none"
+        }, expected arr_0, or mu ` +
+          "and sigma",
+      );
+    }
+    return { ...batch, [Symbol.dispose]: () => opened.dispose() };
+  } catch (error) {
+    opened.dispose();
+    throw error;
+  }
+}
+
+/** Writes images as `arr_0` of a `.npz` file that ADM's evaluator reads, batch by batch. */
+export class AdmBatchWriter implements Disposable {
+  readonly #writer: ByteArchiveWriter;
+  readonly #channels: number;
+
+  /**
+   * Begins a file for `size` images of C × H × H.
+   *
+   * Throws a RangeError for more than 4 GiB.
+   */
+  constructor(
+    path: string,
+    options: { readonly size: number; readonly imageSize: number; readonly channels: number },
+  ) {
+    const { size, imageSize, channels } = options;
+    this.#channels = channels;
+    this.#writer = new ByteArchiveWriter(path, {
+      key: "arr_0",
+      shape: [size, imageSize, imageSize, channels],
+    });
+  }
+
+  /** Writes the next images. */
+  append(batch: ByteBatch): void {
+    const { pixels, count } = batch;
+    const plane = pixels.length / (count * this.#channels);
+    const out = new Uint8Array(pixels.length);
+    for (let i = 0; i < pixels.length; i++) {
+      const image = Math.floor(i / (this.#channels * plane));
+      const channel = Math.floor(i / plane) % this.#channels;
+      out[(image * plane + i % plane) * this.#channels + channel] = pixels[i]!;
+    }
+    this.#writer.append(out);
+  }
+
+  /** Completes the file. */
+  commit(): void {
+    this.#writer.commit();
+  }
+
+  /** Removes a file that was not completed. */
+  [Symbol.dispose](): void {
+    this.#writer[Symbol.dispose]();
+  }
+}
+
+function openArray(
+  key: string,
+  file: { path: string; source: ByteSource; directory: ZipDirectory },
+): NpyFile {
+  const { path, source, directory } = file;
+  let place: ReturnType<ZipDirectory["find"]>;
+  try {
+    place = directory.find(`${key}.npy`);
+  } catch {
+    // Compressed; what else is wrong with it, unpacking tells.
+    return openArchive(path, { key });
+  }
+  if (place === undefined) return openArchive(path, { key });
+  const { offset, bytes } = place;
+  return NpyFile.over({
+    size: bytes,
+    read: (target, position) =>
+      source.read(target.subarray(0, Math.max(0, bytes - position)), offset + position),
+    close: () => {},
+  }, `${path}, ${key}`);
+}
+
+function imagesOf(file: NpyFile, path: string): ImageStream {
+  const { shape } = file;
+  const [size = 0, height = 0, width = 0, channels = 1] = shape;
+  const right = (shape.length === 3 || shape.length === 4) && height === width &&
+    (channels === 1 || channels === 3) && size > 0 && height > 0;
+  if (!right) {
+    throw batchError(
+      path,
+      `arr_0 has shape [${
+        shape.join(", ")
+      }], expected square images [N, H, H, 3], or of one channel`,
+    );
+  }
+  return {
+    size,
+    imageSize: height,
+    channels,
+    async *batches() {
+      for (let first = 0; first < size; first += BATCH) {
+        const count = Math.min(BATCH, size - first);
+        const pixels = toPlanes(file.rows(first, count), { count, channels, path });
+        yield { first, count, pixels };
+      }
+    },
+  };
+}
+
+/** Bytes [n, C, H, W] of numbers [n, H, W, C]. */
+function toPlanes(
+  values: Float32Array,
+  options: { count: number; channels: number; path: string },
+): Uint8Array {
+  const { count, channels, path } = options;
+  const plane = values.length / (count * channels);
+  const out = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!(value >= 0 && value <= 255 && Number.isInteger(value))) {
+      throw batchError(path, `arr_0 holds ${value}, expected whole numbers from 0 to 255`);
+    }
+    const pixel = Math.floor(i / channels);
+    const image = Math.floor(pixel / plane);
+    out[(image * channels + i % channels) * plane + pixel % plane] = value;
+  }
+  return out;
+}
+
+function readStatistics(
+  keys: readonly [mean: string, covariance: string],
+  archive: { names: ReadonlySet<string>; open: (key: string) => NpyFile; path: string },
+): Gaussian | undefined {
+  const { names, open, path } = archive;
+  const there = keys.filter((key) => names.has(key));
+  if (there.length === 0) return undefined;
+  if (there.length === 1) {
+    throw batchError(path, `it has ${there[0]} alone, expected ${keys.join(" and ")}`);
+  }
+  const [mean, covariance] = keys.map((key) => {
+    const file = open(key);
+    return file.doubles(0, file.shape[0] ?? 0);
+  }) as [Float64Array, Float64Array];
+  try {
+    return knownGaussian({ mean, covariance });
+  } catch (cause) {
+    throw batchError(path, `${keys.join(" and ")}: ${(cause as Error).message}`, cause);
+  }
+}
+
+function batchError(path: string, state: string, cause?: unknown): CheckpointError {
+  return new CheckpointError(`Cannot read batch ${JSON.stringify(path)}: ${state}`, {
+    path,
+    cause,
+  });
+}

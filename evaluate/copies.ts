@@ -1,0 +1,240 @@
+/**
+ * Are samples copies of training images? Their nearest ones, and how near those lie to each other.
+ *
+ * @module
+ */
+
+import { permutation } from "../kernels/core/random.ts";
+import type { Device } from "../kernels/core/device.ts";
+import { quantile } from "./bootstrap.ts";
+import { distanceDevice, nearestRows } from "./distances.ts";
+
+/** Shares for which {@linkcode CopyDistances.quantiles} are given. */
+export const COPY_QUANTILES: readonly number[] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
+
+/** Distances of one set of images to their nearest training image. */
+export interface CopyDistances {
+  /** All of them, in the order of the images. */
+  readonly distances: Float64Array;
+  /** Their quantiles at {@linkcode COPY_QUANTILES}. */
+  readonly quantiles: readonly number[];
+}
+
+/** What {@linkcode checkCopies} finds in one space. */
+export interface CopyCheck {
+  /** Indices [shown, k] of the training images nearest to the first samples. */
+  readonly neighbours: Uint32Array;
+  /** Their distances [shown, k]. */
+  readonly neighbourDistances: Float64Array;
+  /** Of the samples. */
+  readonly samples: CopyDistances;
+  /** Of training images to the nearest other one. */
+  readonly training: CopyDistances;
+  /** The distance within which 1 % of the training images have another one. */
+  readonly threshold: number;
+  /** Share of the samples within that distance of a training image; by chance 0.01. */
+  readonly nearer: number;
+}
+
+/** What {@linkcode checkCopies} compares. */
+export interface CopyCheckOptions {
+  /** Vectors of the samples [n, d]: pixels or snippets. */
+  readonly samples: Float32Array;
+  /** Vectors of the training images [N, d]. */
+  readonly training: Float32Array;
+  /** Components d of a vector. */
+  readonly dim: number;
+  /** Number that distances are multiplied by; 1 by default. */
+  readonly scale?: number;
+  /** Samples whose neighbours are wanted; 8 by default. */
+  readonly shown?: number;
+  /** Neighbours k of each; 5 by default. */
+  readonly neighbours?: number;
+  /** Seed of the choice of training images. */
+  readonly seed: number;
+  /** Takes the products where there are many. */
+  readonly device?: Device | undefined;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** Training images whose distance to the others is taken: enough for the 1 % quantile. */
+const MOST_TRAINING = 2000;
+
+/** The quantile that counts as near. */
+const NEAR = 0.01;
+
+/** Squared distances below this share of the middle one are rounding of f32 products. */
+const ROUNDING = 1e-6;
+
+/**
+ * Finds the nearest training images of samples, and compares the samples' nearest distances with those
+ * of training images to their nearest other one. Of more than 2,000 training images, 2,000 chosen by
+ * the seed are measured, against all.
+ *
+ * Throws a RangeError if there are fewer training images than neighbours and one, or no samples.
+ */
+export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck> {
+  const { samples, training, dim, scale = 1, neighbours: count = 5, seed, onProgress } = options;
+  const size = training.length / dim, n = samples.length / dim;
+  if (n === 0) throw new RangeError("Cannot look for copies among 0 samples: expected some");
+  const shown = Math.min(options.shown ?? 8, n);
+  const device = distanceDevice(options.device, { rows: n, columns: size, dim });
+  const found = await nearestRows(samples, training, {
+    dim,
+    count,
+    device,
+    onProgress: (done) => onProgress?.(done / 2),
+  });
+  const measured = permutation(size, seed, 0).slice(0, MOST_TRAINING).sort();
+  const vectors = new Float32Array(measured.length * dim);
+  for (const [i, index] of measured.entries()) {
+    vectors.set(training.subarray(index * dim, (index + 1) * dim), i * dim);
+  }
+  const others = await nearestRows(vectors, training, {
+    dim,
+    count: 1,
+    own: measured,
+    device,
+    onProgress: (done) => onProgress?.((1 + done) / 2),
+  });
+  const distance = (square: number) => scale * Math.sqrt(square);
+  const own = distancesOf(others.squares.map(distance));
+  const near = distancesOf(
+    found.squares.filter((_, i) => i % count === 0).map(distance),
+  );
+  const median = quantile(own.distances, 0.5);
+  const threshold = Math.max(quantile(own.distances, NEAR), Math.sqrt(ROUNDING) * median);
+  return {
+    neighbours: found.indices.slice(0, shown * count),
+    neighbourDistances: found.squares.slice(0, shown * count).map(distance),
+    samples: near,
+    training: own,
+    threshold,
+    nearer: near.distances.filter((each) => each <= threshold).length / n,
+  };
+}
+
+/**
+ * Says in one line whether samples are nearer to training images than those are to each other. A share
+ * above what 1 % gives by chance, by two standard errors of the number of samples, is worth a look.
+ */
+export function copyVerdict(
+  checks: Readonly<Record<string, CopyCheck>>,
+  options: { readonly picture: string },
+): string {
+  const suspicious = Object.entries(checks).filter(([, { nearer, samples }]) =>
+    nearer > NEAR + 2 * Math.sqrt(NEAR * (1 - NEAR) / samples.distances.length)
+  );
+  if (suspicious.length === 0) {
+    return "samples are as far from the training images as those are from each other";
+  }
+  const parts = suspicious.map(([space, { nearer }]) =>
+    `${(100 * nearer).toFixed(1)} % by ${space}`
+  );
+  return `${parts.join(" and ")} of samples are nearer to a training image than the 1 % quantile ` +
+    `of training images to each other: look at ${options.picture}`;
+}
+
+/** A picture of bytes [height, width, 3]. */
+export interface CopyPicture {
+  /** Width in pixels. */
+  readonly width: number;
+  /** Height in pixels. */
+  readonly height: number;
+  /** Bytes of a pixel: RGB. */
+  readonly channels: 3;
+  /** Pixels [height, width, 3]. */
+  readonly data: Uint8Array;
+}
+
+/** Colours of the two rows, in the picture and in the plot. */
+export const COPY_COLOURS: {
+  readonly pixel: readonly [number, number, number];
+  readonly encoder: readonly [number, number, number];
+  readonly near: readonly [number, number, number];
+} = { pixel: [76, 120, 168], encoder: [245, 133, 24], near: [214, 39, 40] };
+
+/** Side in picture pixels that an image should about have. */
+const TILE = 64;
+/** White pixels between images, of which a frame takes two. */
+const GAP = 6;
+/** Width of the bar that tells the row. */
+const BAR = 4;
+/** Samples beside each other. */
+const BLOCKS = 2;
+
+/**
+ * Draws each sample, twice as large, and at its right its nearest training images: by pixels above,
+ * with a blue bar, by the encoder below, with an orange one. One that is nearer than the threshold has
+ * a red frame.
+ *
+ * `samples` [n, C, H, W] and `read(index)` [C, H, W] are bytes of one or three channels.
+ */
+export function drawCopies(
+  checks: { readonly pixel: CopyCheck; readonly encoder: CopyCheck },
+  images: {
+    readonly samples: Uint8Array;
+    readonly imageSize: number;
+    readonly channels: number;
+    read(index: number): Uint8Array;
+  },
+): CopyPicture {
+  const { samples, imageSize, channels, read } = images;
+  const length = channels * imageSize ** 2, shown = samples.length / length;
+  const count = checks.pixel.neighbours.length / shown;
+  const scale = Math.max(1, Math.round(TILE / imageSize)), tile = scale * imageSize;
+  const block = {
+    width: 2 * tile + GAP + BAR + GAP + count * (tile + GAP),
+    height: 2 * tile + 3 * GAP,
+  };
+  const columns = Math.min(BLOCKS, shown), rows = Math.ceil(shown / columns);
+  const width = columns * block.width + (columns - 1) * 3 * GAP + 2 * GAP;
+  const height = rows * block.height + 2 * GAP;
+  const data = new Uint8Array(width * height * 3).fill(255);
+  const fill = (
+    place: { x: number; y: number; width: number; height: number },
+    colourAt: (x: number, y: number) => readonly [number, number, number],
+  ) => {
+    for (let y = 0; y < place.height; y++) {
+      for (let x = 0; x < place.width; x++) {
+        data.set(colourAt(x, y), ((place.y + y) * width + place.x + x) * 3);
+      }
+    }
+  };
+  const paint = (pixels: Uint8Array, place: { x: number; y: number; size: number }) => {
+    const plane = imageSize ** 2, shrink = place.size / imageSize;
+    fill({ ...place, width: place.size, height: place.size }, (x, y) => {
+      const pixel = Math.floor(y / shrink) * imageSize + Math.floor(x / shrink);
+      const at = (channel: number) => pixels[Math.min(channel, channels - 1) * plane + pixel]!;
+      return [at(0), at(1), at(2)];
+    });
+  };
+  for (let sample = 0; sample < shown; sample++) {
+    const left = GAP + (sample % columns) * (block.width + 3 * GAP);
+    const top = GAP + Math.floor(sample / columns) * block.height;
+    paint(samples.subarray(sample * length, (sample + 1) * length), {
+      x: left,
+      y: top,
+      size: 2 * tile + GAP,
+    });
+    for (const [row, space] of (["pixel", "encoder"] as const).entries()) {
+      const { neighbours, neighbourDistances, threshold } = checks[space];
+      const y = top + row * (tile + GAP), bar = left + 2 * tile + 2 * GAP;
+      fill({ x: bar, y, width: BAR, height: tile }, () => COPY_COLOURS[space]);
+      for (let k = 0; k < count; k++) {
+        const x = bar + BAR + GAP + k * (tile + GAP), place = sample * count + k;
+        if (neighbourDistances[place]! <= threshold) {
+          const frame = { x: x - 3, y: y - 3, width: tile + 6, height: tile + 6 };
+          fill(frame, () => COPY_COLOURS.near);
+        }
+        paint(read(neighbours[place]!), { x, y, size: tile });
+      }
+    }
+  }
+  return { width, height, channels: 3, data };
+}
+
+function distancesOf(distances: Float64Array): CopyDistances {
+  return { distances, quantiles: COPY_QUANTILES.map((share) => quantile(distances, share)) };
+}

@@ -1,0 +1,119 @@
+/**
+ * Images that are evaluated, wherever they come from: bytes, a batch at a time.
+ *
+ * @module
+ */
+
+import { type ImageSource, readInOrder } from "../bank/image_source.ts";
+
+/** Some images of a stream. */
+export interface ByteBatch {
+  /** Index of the first image. */
+  readonly first: number;
+  /** Number of images n. */
+  readonly count: number;
+  /** Pixels [n, C, H, W], 0 to 255. */
+  readonly pixels: Uint8Array;
+}
+
+/** N square images of one size, given once from front to back. */
+export interface ImageStream {
+  /** Number of images N. */
+  readonly size: number;
+  /** Height and width of an image in pixels. */
+  readonly imageSize: number;
+  /** Channels of an image: 3 for RGB, 1 for grey. */
+  readonly channels: number;
+  /** Gives all images, in order. */
+  batches(): AsyncIterable<ByteBatch>;
+}
+
+/** The images of a source as a stream: the very bytes that it holds, or the nearest. */
+export function streamOf(source: ImageSource): ImageStream {
+  const { size, imageSize, channels } = source;
+  return {
+    size,
+    imageSize,
+    channels,
+    async *batches() {
+      for await (const { first, count, images } of readInOrder(source)) {
+        yield { first, count, pixels: toBytes(images) };
+      }
+    },
+  };
+}
+
+/** The first images of a stream, at most `count`. */
+export function firstOf(stream: ImageStream, count: number): ImageStream {
+  if (count >= stream.size) return stream;
+  const { imageSize, channels } = stream;
+  const length = channels * imageSize ** 2;
+  return {
+    size: count,
+    imageSize,
+    channels,
+    async *batches() {
+      for await (const batch of stream.batches()) {
+        const kept = Math.min(batch.count, count - batch.first);
+        yield { ...batch, count: kept, pixels: batch.pixels.subarray(0, kept * length) };
+        if (batch.first + kept >= count) return;
+      }
+    },
+  };
+}
+
+/** Values in [−1, 1] as bytes: the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes samples. */
+export function toBytes(values: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    bytes[i] = Math.min(255, Math.max(0, 127.5 * values[i]! + 128));
+  }
+  return bytes;
+}
+
+/** Bytes as values in [−1, 1]: x / 127.5 − 1. */
+export function toValues(bytes: Uint8Array): Float32Array {
+  return Float32Array.from(bytes, (byte) => byte / 127.5 - 1);
+}
+
+/**
+ * Images [n, C, H, W] with the channels that are wanted: grey becomes RGB with equal channels, and RGB
+ * with equal channels becomes grey.
+ *
+ * Throws a RangeError that names the image if its colours would be lost, and a TypeError for other
+ * numbers of channels.
+ */
+export function withChannels(
+  batch: ByteBatch,
+  options: { readonly from: number; readonly to: number },
+): Uint8Array {
+  const { from, to } = options;
+  if (from === to) return batch.pixels;
+  const { first, count, pixels } = batch, plane = pixels.length / (count * from);
+  const out = new Uint8Array(count * to * plane);
+  if (from === 1) {
+    for (let image = 0; image < count; image++) {
+      const grey = pixels.subarray(image * plane, (image + 1) * plane);
+      for (let channel = 0; channel < to; channel++) out.set(grey, (image * to + channel) * plane);
+    }
+    return out;
+  }
+  if (to !== 1) {
+    throw new TypeError(`Cannot use images of ${from} channels: expected ${to}, or 1`);
+  }
+  for (let image = 0; image < count; image++) {
+    const colours = pixels.subarray(image * from * plane, (image + 1) * from * plane);
+    for (let i = plane; i < colours.length; i++) {
+      if (colours[i] !== colours[i % plane]) {
+        throw new RangeError(
+          `Cannot take image ${
+            first + image
+          } for a grey one: its channels differ, expected images ` +
+            "of one channel",
+        );
+      }
+    }
+    out.set(colours.subarray(0, plane), image * plane);
+  }
+  return out;
+}

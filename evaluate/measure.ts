@@ -1,0 +1,186 @@
+/**
+ * Everything that is measured of two sets of features.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import { permutation } from "../kernels/core/random.ts";
+import { bootstrapFrechet, bootstrapShare, type Estimate } from "./bootstrap.ts";
+import { distanceDevice } from "./distances.ts";
+import { frechetDistance, type Gaussian, GaussianStatistics } from "./frechet.ts";
+import { precisionRecall } from "./manifold.ts";
+
+/** What {@linkcode compareFeatures} compares. */
+export interface FeatureSets {
+  /** Features of the samples [n, d]. */
+  readonly samples: Float32Array;
+  /** Features of the reference [N, d]; without them there are no precision and recall. */
+  readonly reference?: Float32Array | undefined;
+  /** Mean and covariance that the reference is known by; those of its features by default. */
+  readonly statistics?: Gaussian | undefined;
+}
+
+/** Options of {@linkcode compareFeatures}. */
+export interface CompareOptions {
+  /** Components d of a feature. */
+  readonly dim: number;
+  /** Takes the products of distances, where there are many. */
+  readonly device?: Device | undefined;
+  /** Which nearest neighbour gives a radius; 3 by default. */
+  readonly neighbours?: number;
+  /** Resamples for the intervals; 100 by default, 0 for none. */
+  readonly resamples?: number;
+  /**
+   * Measure parts of the reference against each other as well, which takes two decompositions more;
+   * `true` by default.
+   */
+  readonly chance?: boolean;
+  /** Seed of everything random; 0 by default. */
+  readonly seed?: number;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** Two parts of the reference, measured against each other. */
+export interface ChanceDistance {
+  /** Their Fréchet distance. */
+  readonly value: number;
+  /** Vectors of the one part; the other has the rest. */
+  readonly count: number;
+}
+
+/** What {@linkcode compareFeatures} finds. */
+export interface FeatureComparison {
+  /** Number n of samples. */
+  readonly samples: number;
+  /** Number N of references; undefined where statistics alone are known. */
+  readonly reference: number | undefined;
+  /** Components d. */
+  readonly dim: number;
+  /** Fréchet distance of the samples to the reference. */
+  readonly frechet: Estimate;
+  /** Share of the samples within the reference's manifold. */
+  readonly precision: Estimate | undefined;
+  /** Share of the reference within the samples' manifold. */
+  readonly recall: Estimate | undefined;
+  /** What as many images of the reference itself have; undefined where it has no features. */
+  readonly chance: ChanceDistance | undefined;
+  /** What a person should know of the numbers. */
+  readonly warnings: readonly string[];
+}
+
+/** Share of the progress that the distances take, the rest being resampling. */
+const MANIFOLD_SHARE = 0.5;
+
+/** The least number of vectors for the third neighbour and a covariance, with one to spare. */
+const FEWEST = 5;
+
+/**
+ * Measures samples against a reference: Fréchet distance, precision and recall, each with a 95 %
+ * interval, and the Fréchet distance of as many references, at most half, to the others. That last one
+ * tells the bias: it would be 0 for endless sets.
+ *
+ * Throws a RangeError if a set has fewer than five vectors or a value is not finite, and a TypeError
+ * if lengths differ.
+ *
+ * @example
+ * ```ts
+ * import { compareFeatures } from "@gmem/gmem";
+ *
+ * const samples = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i * i));
+ * const reference = Float32Array.from({ length: 96 }, (_, i) => Math.cos(i * i));
+ * const { frechet } = await compareFeatures({ samples, reference }, { dim: 2 });
+ * console.log(frechet.value < 0.2); // true
+ * ```
+ */
+export async function compareFeatures(
+  sets: FeatureSets,
+  options: CompareOptions,
+): Promise<FeatureComparison> {
+  const { samples, reference } = sets;
+  const { dim, device, neighbours = 3, resamples = 100, seed = 0, onProgress } = options;
+  const n = samples.length / dim, size = reference && reference.length / dim;
+  for (const [name, count] of [["samples", n], ["references", size]] as const) {
+    if (count !== undefined && !(count >= Math.max(FEWEST, neighbours + 1))) {
+      throw new RangeError(
+        `Cannot measure ${count} ${name}: expected at least ${Math.max(FEWEST, neighbours + 1)}`,
+      );
+    }
+  }
+  const statistics = sets.statistics ??
+    (reference && new GaussianStatistics(dim).add(reference));
+  if (statistics === undefined) {
+    throw new TypeError("Cannot measure samples without a reference: expected its features");
+  }
+  const manifold = reference && await precisionRecall({ samples, reference }, {
+    dim,
+    neighbours,
+    device: distanceDevice(device, {
+      rows: Math.max(n, size!),
+      columns: Math.max(n, size!),
+      dim,
+    }),
+    onProgress: (done) => onProgress?.(MANIFOLD_SHARE * done),
+  });
+  const bootstrap = { resamples, seed };
+  const frechet = bootstrapFrechet(samples, {
+    ...bootstrap,
+    reference: statistics,
+    onProgress: (done) =>
+      onProgress?.(MANIFOLD_SHARE + (1 - MANIFOLD_SHARE) * done / Math.max(1, resamples)),
+  });
+  const chance = reference && (options.chance ?? true)
+    ? chanceDistance(reference, { dim, count: n, seed })
+    : undefined;
+  return {
+    samples: n,
+    reference: size,
+    dim,
+    frechet,
+    precision: manifold && bootstrapShare(manifold.sampleInside, bootstrap),
+    recall: manifold && bootstrapShare(manifold.referenceInside, bootstrap),
+    chance,
+    warnings: warningsOf({ n, size, dim, chance }),
+  };
+}
+
+/**
+ * The Fréchet distance of `count` vectors of a set [N, d], chosen by the seed and at most half of
+ * them, to the others: what two sets of one distribution have. Its mean is about tr(Σ) (1/n + 1/m) for
+ * the means and more for the covariances (Chong and Forsyth 2020: the bias goes as 1/n).
+ *
+ * Throws a RangeError for a set of fewer than four.
+ */
+export function chanceDistance(
+  vectors: Float32Array,
+  options: { readonly dim: number; readonly count: number; readonly seed: number },
+): ChanceDistance {
+  const { dim, seed } = options;
+  const size = vectors.length / dim, count = Math.min(options.count, Math.floor(size / 2));
+  if (size < 4) {
+    throw new RangeError(`Cannot split ${size} vectors: expected at least four`);
+  }
+  const parts = [new GaussianStatistics(dim), new GaussianStatistics(dim)] as const;
+  for (const [i, index] of permutation(size, seed, 1).entries()) {
+    parts[i < count ? 0 : 1].add(vectors.subarray(index * dim, (index + 1) * dim));
+  }
+  return { value: frechetDistance(...parts), count };
+}
+
+function warningsOf(
+  sets: { n: number; size: number | undefined; dim: number; chance: ChanceDistance | undefined },
+): string[] {
+  const { n, size, dim, chance } = sets;
+  const bias = chance === undefined
+    ? ""
+    : `; ${chance.count} reference images are ${chance.value.toPrecision(3)} from the others`;
+  return [["samples", n] as const, ["reference images", size] as const]
+    .filter(([, count]) => count !== undefined && count <= dim)
+    .map(([name, count]) =>
+      `${count} ${name} for ${dim} components: their covariance has rank ${
+        count! - 1
+      } at most, and ` +
+      `the Fréchet distance comes out too large, by about a constant over their number${bias}`
+    );
+}

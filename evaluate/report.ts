@@ -1,0 +1,196 @@
+/**
+ * What an evaluation found, as JSON and as a table.
+ *
+ * @module
+ */
+
+import type { Estimate } from "./bootstrap.ts";
+import { COPY_QUANTILES, type CopyCheck } from "./copies.ts";
+import type { InceptionScoreResult } from "./inception_score.ts";
+import type { ChanceDistance, FeatureComparison } from "./measure.ts";
+
+/** What Inception features tell. */
+export interface InceptionReport {
+  /** SHA-256 of the network's file. */
+  readonly fingerprint: string;
+  /** FID, on pooled features. */
+  readonly fid: number;
+  /** sFID, on spatial features; undefined where network or reference has none. */
+  readonly sfid: number | undefined;
+  /** Inception score; undefined where the network gives no classes. */
+  readonly inceptionScore: InceptionScoreResult | undefined;
+  /** Precision on pooled features; undefined where the reference has no images. */
+  readonly precision: Estimate | undefined;
+  /** Recall, likewise. */
+  readonly recall: Estimate | undefined;
+  /** What as many reference images have as FID; undefined where it was not measured. */
+  readonly chance: ChanceDistance | undefined;
+}
+
+/** Quantiles of distances to the nearest training image in one space. */
+export interface CopyReport {
+  /** Shares of the quantiles. */
+  readonly shares: readonly number[];
+  /** Of the samples. */
+  readonly samples: readonly number[];
+  /** Of training images to the nearest other one. */
+  readonly training: readonly number[];
+  /** Share of the samples that are nearer than 1 % of the training images are. */
+  readonly nearer: number;
+}
+
+/** An evaluation: the contents of `evaluation.json`. */
+export interface Evaluation {
+  /** Version of this layout. */
+  readonly format: 1;
+  /** Where the samples come from. */
+  readonly samples: {
+    /** Checkpoint or file. */
+    readonly source: string;
+    /** Number. */
+    readonly count: number;
+    /** Training steps of the checkpoint. */
+    readonly step: number | undefined;
+    /** The sampler. */
+    readonly sampler: string | undefined;
+    /** Evaluations of the network for each (NFE). */
+    readonly evaluations: number | undefined;
+  };
+  /** Where the reference comes from. */
+  readonly reference: {
+    /** File or part of the data. */
+    readonly source: string;
+    /** Number of images; undefined where there are none. */
+    readonly count: number | undefined;
+  };
+  /** Seed of everything random. */
+  readonly seed: number;
+  /** In the space of the bank's encoder. */
+  readonly encoder: FeatureComparison & {
+    /** Name of the encoder's method. */
+    readonly kind: string;
+    /** SHA-256 of its weights. */
+    readonly fingerprint: string;
+    /** What the reference is in this space. */
+    readonly source: string;
+  };
+  /** In the space of Inception; undefined without a network. */
+  readonly inception: InceptionReport | undefined;
+  /** Nearest training images; undefined where they were not asked for. */
+  readonly copies: {
+    /** By pixels, in levels of 256. */
+    readonly pixel: CopyReport;
+    /** By the encoder. */
+    readonly encoder: CopyReport;
+    /** What it means, in one line. */
+    readonly verdict: string;
+  } | undefined;
+  /** What a person should know of the numbers. */
+  readonly warnings: readonly string[];
+}
+
+/** The part of a check that is written down. */
+export function copyReport(check: CopyCheck): CopyReport {
+  return {
+    shares: COPY_QUANTILES,
+    samples: check.samples.quantiles,
+    training: check.training.quantiles,
+    nearer: check.nearer,
+  };
+}
+
+/** An evaluation as lines for people: Markdown tables, and what they mean below. */
+export function describeEvaluation(evaluation: Evaluation): string[] {
+  const { encoder, inception, copies, warnings } = evaluation;
+  const space = `${encoder.kind} (${encoder.dim})`;
+  const rows: (readonly [string, string, string, string])[] = [
+    ["Fréchet distance", space, ...written(encoder.frechet)],
+  ];
+  if (encoder.chance) rows.push(chanceRow(encoder.chance, space));
+  if (encoder.precision) rows.push(["precision", space, ...written(encoder.precision)]);
+  if (encoder.recall) rows.push(["recall", space, ...written(encoder.recall)]);
+  if (inception) {
+    const { fid, sfid, inceptionScore, precision, recall, chance } = inception;
+    rows.push(["FID", "Inception", number(fid), ""]);
+    if (chance) rows.push(chanceRow(chance, "Inception"));
+    if (sfid !== undefined) rows.push(["sFID", "Inception", number(sfid), ""]);
+    if (inceptionScore) {
+      const { mean, deviation, splits } = inceptionScore;
+      const spread = splits > 1 ? `± ${number(deviation)} over ${splits} splits` : "";
+      rows.push(["Inception score", "Inception", number(mean), spread]);
+    }
+    if (precision) rows.push(["precision", "Inception", ...written(precision)]);
+    if (recall) rows.push(["recall", "Inception", ...written(recall)]);
+  }
+  const lines = [
+    ...heading(evaluation),
+    "",
+    ...table(["measure", "features", "value", "95 % interval"], rows),
+  ];
+  if (copies) {
+    const spaces = [["pixels, levels of 256", copies.pixel], ["encoder", copies.encoder]] as const;
+    lines.push(
+      "",
+      ...table(
+        ["distance to the nearest training image", ...COPY_QUANTILES.map(percent)],
+        spaces.flatMap(([name, { samples, training }]) => [
+          [`samples (${name})`, ...samples.map(number)],
+          [`other training images (${name})`, ...training.map(number)],
+        ]),
+      ),
+      "",
+      copies.verdict,
+    );
+  }
+  if (warnings.length > 0) lines.push("", ...warnings.map((warning) => `warning: ${warning}`));
+  return lines;
+}
+
+function heading({ samples, reference, encoder }: Evaluation): string[] {
+  const how = samples.sampler === undefined
+    ? ""
+    : `, ${samples.sampler}, ${samples.evaluations} network evaluations each (NFE)`;
+  const lines = [
+    `samples    ${samples.count} of ${samples.source}${how}`,
+    `reference  ${
+      reference.count === undefined ? "" : `${reference.count} of `
+    }${reference.source}`,
+  ];
+  if (encoder.source !== reference.source) {
+    lines.push(`           for ${encoder.kind}: ${encoder.reference} of ${encoder.source}`);
+  }
+  return lines;
+}
+
+function chanceRow(
+  { value, count }: ChanceDistance,
+  space: string,
+): readonly [string, string, string, string] {
+  return [`the same of ${count} reference images to the others`, space, number(value), ""];
+}
+
+function written({ value, interval }: Estimate): [string, string] {
+  return [number(value), interval ? interval.map(number).join(" … ") : ""];
+}
+
+function number(value: number): string {
+  return value === 0 ? "0" : value >= 1000 ? value.toFixed(0) : value.toPrecision(4);
+}
+
+function percent(share: number): string {
+  return `${100 * share} %`;
+}
+
+/** A Markdown table whose columns are aligned. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((title, i) =>
+    Math.max(title.length, ...rows.map((row) => row[i]!.length))
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
+  return [
+    line(head),
+    `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`,
+    ...rows.map(line),
+  ];
+}

@@ -1,0 +1,94 @@
+/**
+ * Conversion between element types.
+ *
+ * @module
+ */
+
+import half from "../common/half.wgsl.ts";
+import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import toF16Source from "./to_f16.wgsl.ts";
+import toF16TextureSource from "./to_f16_texture.wgsl.ts";
+import toF32Source from "./to_f32.wgsl.ts";
+
+/** How the kernel that rounds reads its input. */
+export type CastVariant = "storage" | "texture";
+
+const includes = [half];
+const TO_F16: Readonly<Record<CastVariant, Kernel>> = {
+  storage: new Kernel({ source: toF16Source, includes }),
+  texture: new Kernel({ source: toF16TextureSource, includes }),
+};
+const TO_F32 = new Kernel({ source: toF32Source, includes });
+
+/** What {@linkcode cast} makes. */
+export interface CastOptions {
+  /** Element type of the result. */
+  readonly dtype: "f32" | "f16";
+}
+
+/**
+ * `x` (any shape, f32 or f16) with elements of another type. To f16 each is rounded to the nearest,
+ * ties to even: from 65,520 on it becomes infinite, below 2^-14 a multiple of 2^-24, and NaN stays
+ * NaN. To f32 is exact. The gradient passes unchanged and stays f32 on both sides. A tensor that has
+ * the type already is returned as another view of its elements.
+ *
+ * Throws `TypeError` when an element is no floating-point number.
+ *
+ * @example
+ * ```ts
+ * import { cast, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1 / 3, 65504, 65520), [3]);
+ * using half = cast(x, { dtype: "f16" });
+ * console.log(half.bytes, await half.read()); // 6, [ 0.333251953125, 65504, Infinity ]
+ * ```
+ */
+export function cast(x: Tensor, options: CastOptions): Tensor {
+  if (x.dtype === options.dtype) return x.reshape(x.shape);
+  const out = x.device.empty(x.shape, options);
+  castInto(out, x);
+  x.device.tape?.push({
+    name: "cast",
+    inputs: [x],
+    output: out,
+    saved: [],
+    backward: (dy, gradients) => gradients.pass(x, dy),
+  });
+  return out;
+}
+
+/** Records `out = x` between f32 and f16 without differentiation; see {@linkcode cast}. */
+export function castInto(out: Tensor, x: Tensor): void {
+  const types = [x.dtype, out.dtype];
+  if (x.elements !== out.elements || types.includes("u32") || x.dtype === out.dtype) {
+    throw new TypeError(
+      `Cannot cast ${x.dtype} ${formatShape(x.shape)} to ${out.dtype} ${formatShape(out.shape)}: ` +
+        "expected as many elements, f32 on one side and f16 on the other",
+    );
+  }
+  const vectors = Math.ceil(x.elements / 4);
+  x.device.dispatch(out.dtype === "f32" ? TO_F32 : TO_F16[variantOf(x.device)], {
+    tensors: { x, out },
+    params: { vectors },
+    workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+  });
+}
+
+/**
+ * The elements of an f32 tensor rounded to f16, in the caller's scope and not differentiated. They
+ * are kept beside the elements they come from and rounded anew only after those have changed: a
+ * weight is rounded once a step, a gradient once for both products that read it. Whoever saves the
+ * result need not keep `x`.
+ */
+export function rounded(x: Tensor): Tensor {
+  if (x.dtype === "f16") return x.reshape(x.shape);
+  const { offset, elements, shape } = x;
+  return x.storage.rounded({ offset, elements }, (out) => castInto(out, x)).reshape(shape);
+}
+
+function variantOf(device: Device): CastVariant {
+  return device.variant("cast", device.profile.driver === "cpu" ? "texture" : "storage");
+}

@@ -1,0 +1,37 @@
+export default /* wgsl */ `
+// out[i] = c0 x0[i] + ... + c3 x3[i], as many as there are terms; plus keep before[i] when keeps is
+// 1; for CPU drivers
+//
+// x0 ... x3: [elements], bound as textures of vec4, and so is before: out as it was; out:
+// [elements], as vec4. Bindings past the terms are not read. One invocation per vec4. No barrier.
+// Error: |error| <= 5 2^-24 (|keep out| + sum |c x|).
+
+override terms: u32 = 4u;
+override keeps: u32 = 0u;
+
+struct Params { vectors: u32, keep: f32, c0: f32, c1: f32, c2: f32, c3: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var x0: texture_2d<f32>;
+@group(0) @binding(2) var x1: texture_2d<f32>;
+@group(0) @binding(3) var x2: texture_2d<f32>;
+@group(0) @binding(4) var x3: texture_2d<f32>;
+@group(0) @binding(5) var before: texture_2d<f32>;
+@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn combine_texture(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.vectors) { return; }
+  let place = vec2u(i & 4095u, i >> 12u);
+  var sum = params.c0 * textureLoad(x0, place, 0);
+  if (terms > 1u) { sum += params.c1 * textureLoad(x1, place, 0); }
+  if (terms > 2u) { sum += params.c2 * textureLoad(x2, place, 0); }
+  if (terms > 3u) { sum += params.c3 * textureLoad(x3, place, 0); }
+  if (keeps == 1u) { sum += params.keep * textureLoad(before, place, 0); }
+  out[i] = sum;
+}
+`;

@@ -1,0 +1,65 @@
+/**
+ * Sums of squares of rows: what distances and cosines need of each snippet of a bank.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import texture from "./texture.wgsl.ts";
+import workgroup from "./workgroup.wgsl.ts";
+
+/** The kernels of rowSquares: the second reads through textures, for CPU drivers. */
+export type RowSquaresVariant = "workgroup" | "texture";
+
+const KERNELS: Readonly<Record<RowSquaresVariant, Kernel>> = {
+  workgroup: new Kernel({ source: workgroup }),
+  texture: new Kernel({ source: texture }),
+};
+
+/** Rows that one workgroup sums. */
+const ROWS: Readonly<Record<RowSquaresVariant, number>> = { workgroup: 1, texture: 8 };
+
+/** The texture kernel's loop has a round for 4 numbers; some drivers stop silently at 65,535. */
+const MAX_WIDTH = 131_072;
+
+/** Options of {@linkcode rowSquares}. */
+export interface RowSquaresOptions {
+  /** Factor of the sum; default 1. */
+  readonly scale?: number;
+  /** Returns 1 / ‖x‖ instead, with 1e-12 for the norm of rows below it. Default `false`. */
+  readonly inverseRoot?: boolean;
+}
+
+/**
+ * scale ‖x‖² of each row, or 1 / ‖x‖: `x` [N, d], result [N]. Reads `x` once. Not differentiated.
+ *
+ * Throws `TypeError` when there are not two axes, and `RangeError` for rows longer than 131,072.
+ */
+export function rowSquares(x: Tensor, options: RowSquaresOptions = {}): Tensor {
+  const { scale = 1, inverseRoot = false } = options;
+  const [rows = 0, width = 0] = x.shape;
+  if (x.shape.length !== 2) {
+    throw new TypeError(
+      `Cannot sum the squares of rows of ${formatShape(x.shape)}: expected shape [N, d]`,
+    );
+  }
+  if (width > MAX_WIDTH) {
+    throw new RangeError(
+      `Cannot sum the squares of rows of ${width} numbers: expected at most ${MAX_WIDTH}`,
+    );
+  }
+  const { device } = x;
+  const picked = device.profile.driver === "cpu" ? "texture" : "workgroup";
+  const wanted = device.variant<RowSquaresVariant>("row_squares", picked);
+  const variant = width % 4 === 0 ? wanted : "workgroup";
+  const out = device.empty([rows]);
+  device.dispatch(KERNELS[variant], {
+    tensors: { x, out },
+    params: { rows, width, scale, epsilon: 1e-12 },
+    workgroups: spreadWorkgroups(Math.ceil(rows / ROWS[variant])),
+    constants: { INVERSE_ROOT: Number(inverseRoot) },
+  });
+  return out;
+}

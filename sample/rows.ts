@@ -1,0 +1,130 @@
+/**
+ * Images drawn many at a time: one for each condition, or one for each snippet and noise, as the rows
+ * of GMem's figures 4, 7 and 8 show them.
+ *
+ * @module
+ */
+
+import type { Tensor } from "../kernels/core/tensor.ts";
+import type { SiT } from "../model/sit.ts";
+import type { SampleConfig } from "./config.ts";
+import { drawAdaptive } from "./draw.ts";
+import type { Path } from "./network.ts";
+
+/** Images that are drawn at once. */
+const BATCH = 64;
+
+/** What both ways of drawing need. */
+export interface DrawManyOptions extends Path {
+  /** The trained network. */
+  readonly model: SiT;
+  /** Sampler, steps, guidance and seed. */
+  readonly config: SampleConfig;
+  /** Called after each batch with the number of images drawn. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+/** Options of {@linkcode drawAll}. */
+export interface DrawAllOptions extends DrawManyOptions {
+  /** Number of images N. */
+  readonly count: number;
+  /** Makes the condition of `count` images from the one of index `first` on: labels or snippets. */
+  readonly conditionOf: (first: number, count: number) => Tensor;
+}
+
+/** Options of {@linkcode drawRows}. */
+export interface DrawRowsOptions extends DrawManyOptions {
+  /** Snippets [k, d], each of norm 1. */
+  readonly snippets: Float32Array;
+  /** Number of noises n; noise i is that of image i of {@linkcode drawAll} by the same seed. */
+  readonly noises: number;
+}
+
+/** Images in memory and what each cost. */
+export interface DrawnImages {
+  /** The images, about [−1, 1]. */
+  readonly images: Float32Array;
+  /** Evaluations of the network for each image (NFE). */
+  readonly evaluations: number;
+}
+
+/**
+ * Draws N images [N, C, H, W], 64 at a time, image i from noise i of the seed. Waits for the GPU.
+ *
+ * Throws what the samplers throw.
+ */
+export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
+  const { model, count, conditionOf, onProgress, ...path } = options;
+  const length = model.options.channels * model.options.inputSize ** 2;
+  const images = new Float32Array(count * length);
+  let evaluations = 0;
+  for (let first = 0; first < count; first += BATCH) {
+    const size = Math.min(BATCH, count - first);
+    using condition = conditionOf(first, size);
+    const drawn = await drawAdaptive({ ...path, model, condition, firstSample: first });
+    using batch = drawn.images;
+    images.set(await batch.read(), first * length);
+    evaluations = drawn.evaluations;
+    onProgress?.(first + size);
+  }
+  return { images, evaluations };
+}
+
+/**
+ * Draws images [k, n, C, H, W], one for each of k snippets and n noises: image (i, j) has snippet i and
+ * noise j, the same for all snippets, so that only the snippet makes the difference along a row of
+ * one noise. Waits for the GPU.
+ *
+ * Throws a TypeError if the snippets are not whole rows of the model's length, and what the samplers
+ * throw.
+ */
+export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
+  const { model, snippets, noises, onProgress, ...path } = options;
+  const { condition, channels, inputSize } = model.options;
+  const dim = "snippetDim" in condition ? condition.snippetDim : 0;
+  if (dim === 0 || snippets.length === 0 || snippets.length % dim !== 0) {
+    throw new TypeError(
+      `Cannot draw from ${snippets.length} values: expected ` +
+        (dim === 0 ? "a model that takes snippets" : `snippets of length ${dim}`),
+    );
+  }
+  const length = channels * inputSize ** 2, rows = snippets.length / dim;
+  const images = new Float32Array(rows * noises * length);
+  let evaluations = 0;
+  for (let row = 0; row < rows; row++) {
+    const snippet = snippets.subarray(row * dim, (row + 1) * dim);
+    const drawn = await drawAll({
+      ...path,
+      model,
+      count: noises,
+      conditionOf: (_, count) => model.device.tensor(repeat(snippet, count), [count, dim]),
+      onProgress: (done) => onProgress?.(row * noises + done),
+    });
+    images.set(drawn.images, row * noises * length);
+    evaluations = drawn.evaluations;
+  }
+  return { images, evaluations };
+}
+
+/** Turns images [rows, columns, …] into [columns, rows, …]. */
+export function transposeImages(
+  images: Float32Array,
+  options: { readonly rows: number; readonly columns: number },
+): Float32Array {
+  const { rows, columns } = options;
+  const length = images.length / (rows * columns);
+  const turned = new Float32Array(images.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const image = (row * columns + column) * length;
+      turned.set(images.subarray(image, image + length), (column * rows + row) * length);
+    }
+  }
+  return turned;
+}
+
+function repeat(row: Float32Array, count: number): Float32Array {
+  const rows = new Float32Array(count * row.length);
+  for (let i = 0; i < count; i++) rows.set(row, i * row.length);
+  return rows;
+}

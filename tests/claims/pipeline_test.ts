@@ -1,0 +1,137 @@
+/** The claims from training to pages, on a network too small to show anything. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type Arm, Laboratory, stepsFor } from "../../claims/laboratory.ts";
+import type { Result } from "../../claims/pages.ts";
+import { CLAIMS, testClaim } from "../../claims/run.ts";
+import type { Scale } from "../../claims/scales.ts";
+import type { Device } from "../../kernels/core/device.ts";
+import { decodePng } from "../../train/datasets/png.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const SMOKE: Scale = {
+  name: "smoke",
+  description: "a network that only compiles",
+  config: "configs/emoji_tiny.yaml",
+  overrides: [
+    ...["data.imageSize=8", "data.heldOut=24", "bank.dim=12", "bank.resolution=8"],
+    ...["model.width=16", "model.depth=1", "model.heads=2", "model.patchSize=4"],
+    ...["train.batchSize=8", "train.steps=6"],
+  ],
+  checkpoints: [2, 6],
+  maskRatios: [0, 0.4],
+  maskRatio: 0.4,
+  samples: 20,
+  evaluations: 4,
+  budgets: [4, 6],
+  rankShares: [0.5],
+  pairs: 5,
+  replicates: 10,
+  batch: 16,
+  checkpointEvery: 4,
+};
+
+const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_claims_" });
+Deno.test.afterAll(() => Deno.remove(TEMPORARY, { recursive: true }));
+
+interface Opened {
+  laboratory: Laboratory;
+  lines: string[];
+}
+
+/** A laboratory whose work stops after `most` reports of progress. */
+async function open(device: Device, runs: string, most = Infinity): Promise<Opened> {
+  const lines: string[] = [], stop = new AbortController();
+  let advances = 0;
+  const laboratory = await Laboratory.open({
+    device,
+    scale: SMOKE,
+    directory: join(TEMPORARY, runs),
+    signal: stop.signal,
+    reporter: {
+      note: (line) => lines.push(line),
+      advance: () => {
+        if (++advances === most) stop.abort(new Error("stopped"));
+      },
+    },
+  });
+  return { laboratory, lines };
+}
+
+function read(name: string): string {
+  return Deno.readTextFileSync(join(TEMPORARY, name));
+}
+
+gpuTest("testClaim() goes on where it was stopped, and finds the same", async (device) => {
+  {
+    using laboratory = (await open(device, "whole")).laboratory;
+    await testClaim(CLAIMS.a, { laboratory, directory: join(TEMPORARY, "whole_pages") });
+    const work = await laboratory.workFor(CLAIMS.a.arms(laboratory));
+    assert.deepEqual([work.trainings, work.drawings], [[], []]);
+  }
+  const directory = join(TEMPORARY, "pages");
+  // At step 5 of the label model; then in the first samples of the other one: what is drawn in two
+  // batches of 16 and 4 at both checkpoints of the one and, after its 6 steps, begun of the other.
+  for (const [most, left] of [[5, 1], [1 + 2 * 2 + 6 + 1, 0]] as const) {
+    using laboratory = (await open(device, "stopped", most)).laboratory;
+    await assert.rejects(testClaim(CLAIMS.a, { laboratory, directory }), /^Error: stopped$/);
+    const { trainings } = await laboratory.workFor(CLAIMS.a.arms(laboratory));
+    assert.equal(trainings.find(({ model }) => model === "label")?.steps ?? 0, left);
+  }
+  const { laboratory, lines } = await open(device, "stopped");
+  using _ = laboratory;
+  await testClaim(CLAIMS.a, { laboratory, directory });
+  assert(!lines.some((line) => /^train/.test(line)), lines.join("\n"));
+  const page = "results/smoke/a_training_speed";
+  assert.equal(read(`pages/${page}.json`), read(`whole_pages/${page}.json`));
+  const result: Result = JSON.parse(read(`pages/${page}.json`));
+  assert.deepEqual(result.tables[0]!.rows.map(([step]) => step), [2, 6]);
+  assert.match(read(`pages/${page}.svg`), /^<svg/);
+  // A row of each model for each checkpoint.
+  const { width, height } = decodePng(Deno.readFileSync(
+    join(TEMPORARY, `pages/${page}_samples.png`),
+  ));
+  assert.deepEqual([width, height], [12 * 56 + 11 * 2, 4 * 56 + 3 * 2]);
+  assert.match(read(`pages/${page}.md`), /\| 2 \| .* \[/);
+  assert.match(read("pages/README.md"), /\(a\) \[Training speed\]\(results\/smoke\/a_training/);
+});
+
+gpuTest("all claims come to a verdict with their plots and pictures", async (device) => {
+  const directory = join(TEMPORARY, "all");
+  using laboratory = (await open(device, "whole")).laboratory;
+  for (const claim of Object.values(CLAIMS)) {
+    const { name, result } = await testClaim(claim, { laboratory, directory });
+    assert(["shown", "undecided", "refuted"].includes(result.verdict.outcome), claim.letter);
+    assert.match(read(`all/results/smoke/${name}.svg`), /^<svg/);
+    assert.doesNotMatch(read(`all/results/smoke/${name}.md`), /undefined|NaN/);
+  }
+  assert.equal(read("all/README.md").match(/^\| \([a-g]\) /gm)?.length, 7);
+});
+
+gpuTest("arms of a laboratory share noises and cost what they say", async (device) => {
+  using laboratory = (await open(device, "whole")).laboratory;
+  const [short, full] = [laboratory.arm({ count: 3 }), laboratory.arm({ count: 20 })];
+  assert.deepEqual(laboratory.spread(4), Uint32Array.of(235, 705, 1176, 1646));
+  // Sample 0 of either has its own snippet, but the condition decides which; pairs share theirs.
+  const ends = [0, 1].map((share) =>
+    laboratory.arm({ condition: { of: "pairs", share }, count: 5 })
+  );
+  const dim = laboratory.bank.dim;
+  for (const [end, arm] of ends.entries()) {
+    const given = await laboratory.snippetsOf(arm);
+    for (const [row, pair] of laboratory.pairs(5).entries()) {
+      const snippet = laboratory.trainSnippets.subarray(pair[end]! * dim, (pair[end]! + 1) * dim);
+      for (let i = 0; i < dim; i++) {
+        assert(Math.abs(given[row * dim + i]! - snippet[i]!) < 1e-6);
+      }
+    }
+  }
+  assert.deepEqual((await laboratory.snippetsOf(short)).length, 3 * dim);
+  const costs = (["euler", "heun", "euler-maruyama", "sde-heun"] as const).map((sampler) =>
+    laboratory.samples({ ...full, sampler }).then(({ evaluations }) => evaluations)
+  );
+  assert.deepEqual(await Promise.all(costs), [4, 4, 4, 3]);
+  const rk4: Pick<Arm, "sampler" | "evaluations"> = { sampler: "rk4", evaluations: 10 };
+  assert.equal(stepsFor(rk4), 2);
+});

@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import {
+  formatInterval,
+  formatNumber,
+  ifFollowing,
+  outcomeAbove,
+  outcomeBelow,
+  outcomeOfAll,
+} from "../../claims/claim.ts";
+import * as compression from "../../claims/compression.ts";
+import * as interpolation from "../../claims/interpolation.ts";
+import * as masking from "../../claims/masking.ts";
+import * as novelImages from "../../claims/novel_images.ts";
+import { markdownTable, overviewPage, type Result } from "../../claims/pages.ts";
+import * as samplingSpeed from "../../claims/sampling_speed.ts";
+import { SCALES } from "../../claims/scales.ts";
+import * as solvers from "../../claims/solvers.ts";
+import { type Estimate, type Interval, intervalOf } from "../../claims/statistics.ts";
+import * as trainingSpeed from "../../claims/training_speed.ts";
+
+function interval(low: number, high: number): Interval {
+  return { value: (low + high) / 2, low, high };
+}
+
+/** An estimate without doubt. */
+function certain(value: number): Estimate {
+  return { value, replicates: new Float64Array(4).fill(value) };
+}
+
+Deno.test("outcomes need the whole interval on one side", () => {
+  assert.equal(outcomeAbove(interval(0.1, 0.2), 0), "shown");
+  assert.equal(outcomeAbove(interval(-0.1, 0.2), 0), "undecided");
+  assert.equal(outcomeAbove(interval(-0.2, -0.1), 0), "refuted");
+  assert.equal(outcomeBelow(interval(0.1, 0.2), 0.3), "shown");
+  assert.equal(outcomeBelow(interval(0.1, 0.4), 0.3), "undecided");
+  assert.equal(outcomeBelow(interval(0.4, 0.5), 0.3), "refuted");
+  assert.equal(outcomeAbove(interval(NaN, NaN), 0), "undecided");
+  assert.equal(outcomeOfAll(["shown", "shown"]), "shown");
+  assert.equal(outcomeOfAll(["shown", "undecided"]), "undecided");
+  assert.equal(outcomeOfAll(["undecided", "refuted"]), "refuted");
+});
+
+Deno.test("crossing() reads a step off the line between two, over its logarithm", () => {
+  const steps = [100, 400, 1600];
+  const at = (curve: number[], target: number) => trainingSpeed.crossing(curve, { steps, target });
+  assert.equal(at([3, 2, 1], 3), 100);
+  assert.equal(Math.round(at([3, 2, 1], 2.5)!), 200);
+  assert.equal(Math.round(at([3, 2, 1], 1)!), 1600);
+  assert.equal(at([3, 2, 1], 0.5), undefined);
+  // The first time counts, whatever comes after.
+  assert.equal(Math.round(at([3, 1, 2], 2)!), 200);
+});
+
+Deno.test("claim a is shown for a factor of steps above 2, bounded by the checkpoints", () => {
+  const steps = [100, 400, 1600];
+  const speedUp = (label: number[], memory: number[]) =>
+    trainingSpeed.speedUpOf({ steps, label: label.map(certain), memory: memory.map(certain) });
+  assert.equal(Math.round(speedUp([5, 4, 2.5], [3, 2, 1]).value), 8);
+  assert.equal(speedUp([5, 4, 2], [9, 8, 7]).value, 0);
+  const fast = trainingSpeed.verdictOf(intervalOf(speedUp([5, 4, 3], [2, 1, 1])), steps);
+  assert.equal(fast.outcome, "shown");
+  assert.match(fast.text, /at least 16 \[16, 16\] times/);
+  const slow = trainingSpeed.verdictOf(intervalOf(speedUp([5, 4, 2], [9, 8, 7])), steps);
+  assert.equal(slow.outcome, "refuted");
+  assert.match(slow.text, /does not reach .* within 1600 steps/);
+  assert.equal(trainingSpeed.verdictOf(interval(1.5, 4), steps).outcome, "undecided");
+});
+
+Deno.test("claim b is shown for half of the evaluations", () => {
+  const budgets = [4, 8, 16];
+  const saving = (label: number[], memory: number[]) =>
+    samplingSpeed.savingOf({ budgets, label: label.map(certain), memory: memory.map(certain) });
+  const half = intervalOf(saving([4, 3, 2], [5, 2, 1]));
+  assert.equal(half.value, 2);
+  assert.equal(samplingSpeed.verdictOf(half, budgets).outcome, "shown");
+  const same = intervalOf(saving([4, 3, 2], [5, 3, 1]));
+  assert.equal(samplingSpeed.verdictOf(same, budgets).outcome, "refuted");
+  const never = samplingSpeed.verdictOf(intervalOf(saving([4, 3, 2], [5, 4, 3])), budgets);
+  assert.equal(never.outcome, "refuted");
+  assert.match(never.text, /does not reach/);
+  const first = samplingSpeed.verdictOf(intervalOf(saving([4, 3, 2], [1, 1, 1])), budgets);
+  assert.match(first.text, /at least 4/);
+});
+
+Deno.test("claims c to g compare with their thresholds", () => {
+  const closer = interval(0, 0.1);
+  assert.equal(masking.verdictOf({ gain: interval(0.01, 0.02), closer }).outcome, "shown");
+  assert.equal(masking.verdictOf({ gain: interval(-0.01, 0.02), closer }).outcome, "undecided");
+  const cost = (low: number, high: number) =>
+    compression.verdictOf({ cost: interval(low, high), rank: 32, dim: 64 });
+  assert.equal(cost(-0.05, 0.05).outcome, "shown");
+  assert.equal(cost(0.2, 0.3).outcome, "refuted");
+  assert.match(cost(0.2, 0.3).text, /rank 32 of 64 costs 25 \[20, 30\] %/);
+  const sde = (low: number, high: number) =>
+    solvers.verdictOf({ gain: interval(low, high), evaluations: 32 }).outcome;
+  assert.deepEqual([sde(0.1, 0.2), sde(-0.2, -0.1)], ["shown", "refuted"]);
+  const novel = (gap: Interval, kept: Interval) => novelImages.verdictOf({ gap, kept }).outcome;
+  assert.equal(novel(interval(0.3, 0.4), interval(0.85, 0.9)), "shown");
+  assert.equal(novel(interval(0.3, 0.4), interval(0.5, 0.6)), "refuted");
+  assert.equal(novel(interval(-0.1, 0.1), interval(0.85, 0.9)), "undecided");
+  const smooth = (path: Interval, jump: Interval) =>
+    interpolation.verdictOf({ path, jump, random: interval(7, 8) }).outcome;
+  assert.equal(smooth(interval(1.1, 1.3), interval(1.5, 2)), "shown");
+  assert.equal(smooth(interval(1.1, 1.3), interval(5, 6)), "refuted");
+  assert.equal(smooth(interval(1.1, 2.5), interval(1.5, 2)), "undecided");
+});
+
+Deno.test("ifFollowing() takes a verdict back where samples do not follow their snippets", () => {
+  const verdict = { outcome: "shown", text: "it is so" } as const;
+  assert.equal(ifFollowing(verdict, interval(0.5, 0.6)), verdict);
+  const back = ifFollowing(verdict, interval(0.01, 0.05));
+  assert.equal(back.outcome, "undecided");
+  assert.match(back.text, /^it is so; but samples hardly follow/);
+});
+
+Deno.test("wayOf() measures length and jumps of a way", () => {
+  // Along a line at even speed in two dimensions, and with all of the way in one jump.
+  const even = Float32Array.from({ length: 18 }, (_, i) => i % 2 === 0 ? Math.floor(i / 2) : 1);
+  const sudden = Float32Array.from({ length: 18 }, (_, i) => i % 2 === 0 && i >= 8 ? 8 : 0);
+  const both = new Float32Array([...even, ...sudden]);
+  const way = (pair: number) => interpolation.wayOf(both, { pair, dim: 2 });
+  assert.deepEqual(way(0), {
+    path: 8,
+    largest: 1,
+    straight: 8,
+    away: [0, 1, 2, 3, 4, 5, 6, 7, 8],
+  });
+  assert.deepEqual(way(1), {
+    path: 8,
+    largest: 8,
+    straight: 8,
+    away: [0, 0, 0, 0, 8, 8, 8, 8, 8],
+  });
+});
+
+Deno.test("ranksFirst() finds rows whose own candidate is nearest", () => {
+  const rows = Float32Array.of(1, 0, 0, 1, 1, 0);
+  const candidates = Float32Array.of(1, 0, 0, 1, 0, -1);
+  assert.deepEqual(novelImages.ranksFirst(rows, { candidates, dim: 2 }), Uint8Array.of(1, 1, 0));
+});
+
+Deno.test("numbers and intervals are written to three digits that count", () => {
+  assert.equal(formatNumber(600), "600");
+  assert.equal(formatNumber(-0.01234), "−0.0123");
+  assert.equal(formatNumber(Infinity), "∞");
+  assert.equal(formatInterval({ value: 0.1061, low: 0.0999, high: 0.112 }), "0.106 [0.100, 0.112]");
+  assert.equal(formatInterval({ value: 1.5, low: 1, high: 2 }), "1.50 [1.00, 2.00]");
+  assert.equal(formatInterval({ value: 8, low: 4, high: Infinity }), "8 [4, ∞]");
+  assert.equal(formatInterval({ value: 0, low: -0.00001, high: 0.3 }), "0.000 [0.000, 0.300]");
+  assert.equal(
+    markdownTable({
+      title: "T",
+      columns: ["a", "b"],
+      rows: [["x", { value: 1, low: 1, high: 2 }]],
+    }),
+    "T:\n\n| a | b |\n|---|---|\n| x | 1 [1, 2] |",
+  );
+});
+
+Deno.test("overviewPage() lists verdicts by scale and counts those shown", () => {
+  const result = (letter: "a" | "b", outcome: "shown" | "undecided"): Result => ({
+    letter,
+    title: `Title ${letter}`,
+    statement: `Statement ${letter}.`,
+    source: "section 1",
+    verdict: { outcome, text: `by ${letter}` },
+    scale: SCALES.tiny,
+    seed: 0,
+    device: "some adapter",
+    tables: [],
+    notes: [],
+  });
+  const page = overviewPage([{
+    folder: "tiny",
+    results: [
+      { name: "a_one", result: result("a", "shown") },
+      { name: "b_two", result: result("b", "undecided") },
+    ],
+  }]);
+  assert(page.includes("## Scale tiny: 1 of 2 shown"), page);
+  assert(page.includes("| (a) [Title a](results/tiny/a_one.md) | shown | by a |"), page);
+  assert(page.includes("| (b) [Title b](results/tiny/b_two.md) | undecided | by b |"), page);
+  assert(page.includes("- (a) Statement a."), page);
+});
+
+Deno.test("every scale has what the claims ask for", () => {
+  for (const scale of Object.values(SCALES)) {
+    const { name, checkpoints, overrides, maskRatios, maskRatio, budgets, rankShares } = scale;
+    const last = overrides.find((each) => each.startsWith("train.steps="))?.split("=")[1];
+    assert.equal(checkpoints.at(-1), Number(last), name);
+    for (const rising of [checkpoints, budgets, maskRatios]) {
+      assert.deepEqual(rising, [...rising].sort((a, b) => a - b), name);
+    }
+    assert(maskRatios.includes(0) && maskRatios.includes(0.4), name);
+    assert(maskRatios.includes(maskRatio) && rankShares.includes(0.5), name);
+    assert([...budgets, scale.evaluations].every((budget) => budget % 2 === 0), name);
+    assert(Object.keys(SCALES).includes(name), name);
+  }
+});

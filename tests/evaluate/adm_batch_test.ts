@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { zipSync } from "fflate";
+import { npyHeader } from "../../bank/npy.ts";
+import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
+import { firstOf, type ImageStream, toBytes, withChannels } from "../../evaluate/image_stream.ts";
+import { inDirectory } from "../bank/_images.ts";
+
+const SIZE = 70, SIDE = 3;
+const PIXELS = Uint8Array.from({ length: SIZE * 3 * SIDE ** 2 }, (_, i) => (i * 37) % 256);
+const LENGTH = 3 * SIDE ** 2;
+
+async function pixelsOf(stream: ImageStream): Promise<number[]> {
+  const batches = await Array.fromAsync(stream.batches());
+  return batches.flatMap(({ pixels }) => [...pixels]);
+}
+
+/** A `.npy` file of doubles, or of anything that a header says. */
+function npy(type: "<f8" | "|u1", shape: readonly number[], bytes: Uint8Array): Uint8Array {
+  const header = String.fromCharCode(...npyHeader("|u1", shape)).replace("|u1", type);
+  return Uint8Array.of(...Uint8Array.from(header, (letter) => letter.charCodeAt(0)), ...bytes);
+}
+
+function doubles(...values: number[]): Uint8Array {
+  return new Uint8Array(Float64Array.from(values).buffer);
+}
+
+Deno.test("AdmBatchWriter writes what openAdmBatch reads, as numpy orders it", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/samples.npz`;
+    {
+      using writer = new AdmBatchWriter(path, { size: SIZE, imageSize: SIDE, channels: 3 });
+      writer.append({ first: 0, count: 64, pixels: PIXELS.subarray(0, 64 * LENGTH) });
+      writer.append({ first: 64, count: 6, pixels: PIXELS.subarray(64 * LENGTH) });
+      writer.commit();
+    }
+    using batch = openAdmBatch(path);
+    const { images } = batch;
+    assert.deepEqual([images?.size, images?.imageSize, images?.channels], [SIZE, SIDE, 3]);
+    assert.deepEqual(await pixelsOf(images!), [...PIXELS]);
+    assert.deepEqual(await pixelsOf(firstOf(images!, 65)), [...PIXELS.subarray(0, 65 * LENGTH)]);
+    assert.deepEqual([batch.pool, batch.spatial], [undefined, undefined]);
+    // In the file the three channels of a pixel follow each other.
+    const bytes = Deno.readFileSync(path), plane = SIDE ** 2;
+    const first = [0, plane, 2 * plane, 1].map((i) => PIXELS[i]!);
+    const text = new TextDecoder("latin1").decode(bytes);
+    const start = text.indexOf("\n", text.indexOf("NUMPY")) + 1;
+    assert.deepEqual([...bytes.subarray(start, start + 4)], first);
+  });
+});
+
+Deno.test("AdmBatchWriter leaves no file that is not complete", async () => {
+  await inDirectory((directory) => {
+    const path = `${directory}/samples.npz`;
+    {
+      using writer = new AdmBatchWriter(path, { size: 2, imageSize: SIDE, channels: 3 });
+      writer.append({ first: 0, count: 1, pixels: PIXELS.subarray(0, LENGTH) });
+      assert.throws(() => writer.commit(), /differ by 27 bytes from \[2, 3, 3, 3\]/);
+    }
+    assert.deepEqual([...Deno.readDirSync(directory)], []);
+    assert.throws(
+      () => new AdmBatchWriter(path, { size: 50_000, imageSize: 256, channels: 3 }),
+      /9830400000 bytes, expected at most/,
+    );
+  });
+});
+
+Deno.test("openAdmBatch() reads statistics with all digits, stored or compressed", async () => {
+  await inDirectory((directory) => {
+    const arrays = {
+      "mu.npy": npy("<f8", [2], doubles(0.1, 1 / 3)),
+      "sigma.npy": npy("<f8", [2, 2], doubles(2, 0.1, 0.1, 1 / 7)),
+      "mu_s.npy": npy("<f8", [1], doubles(5)),
+      "sigma_s.npy": npy("<f8", [1, 1], doubles(6)),
+    };
+    for (const level of [0, 6] as const) {
+      const path = `${directory}/${level}.npz`;
+      Deno.writeFileSync(path, zipSync(arrays, { level }));
+      using batch = openAdmBatch(path);
+      assert.equal(batch.images, undefined);
+      assert.deepEqual([...batch.pool!.mean()], [0.1, 1 / 3]);
+      assert.deepEqual([...batch.pool!.covariance()], [2, 0.1, 0.1, 1 / 7]);
+      assert.deepEqual([batch.spatial!.dim, ...batch.spatial!.covariance()], [1, 6]);
+    }
+  });
+});
+
+Deno.test("openAdmBatch() says what is wrong with a file", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/a.npz`;
+    const refused = (arrays: Record<string, Uint8Array>, said: RegExp) => {
+      Deno.writeFileSync(path, zipSync(arrays, { level: 0 }));
+      assert.throws(() => openAdmBatch(path), said);
+    };
+    refused({ "x.npy": npy("|u1", [1], Uint8Array.of(1)) }, /has the arrays x, expected arr_0/);
+    refused({ "mu.npy": npy("<f8", [1], doubles(1)) }, /it has mu alone, expected mu and sigma/);
+    refused({
+      "mu.npy": npy("<f8", [1], doubles(1)),
+      "sigma.npy": npy("<f8", [1, 2], doubles(1, 2)),
+    }, /mu and sigma: Cannot use a covariance of 2 values/);
+    refused(
+      { "arr_0.npy": npy("|u1", [1, 2, 3, 3], new Uint8Array(18)) },
+      /arr_0 has shape \[1, 2, 3, 3\], expected square images/,
+    );
+    Deno.writeFileSync(path, zipSync({ "arr_0.npy": npy("<f8", [1, 1, 1], doubles(0.5)) }));
+    using batch = openAdmBatch(path);
+    await assert.rejects(pixelsOf(batch.images!), /arr_0 holds 0.5, expected whole numbers/);
+    Deno.writeTextFileSync(path, "no archive");
+    assert.throws(() => openAdmBatch(path), { name: "CheckpointError" });
+  });
+});
+
+Deno.test("withChannels() copies grey, takes grey of equal channels and refuses colours", () => {
+  const grey = { first: 4, count: 2, pixels: Uint8Array.of(1, 2) };
+  const colours = withChannels(grey, { from: 1, to: 3 });
+  assert.deepEqual([...colours], [1, 1, 1, 2, 2, 2]);
+  const back = { ...grey, pixels: colours };
+  assert.deepEqual([...withChannels(back, { from: 3, to: 1 })], [1, 2]);
+  colours[5] = 3;
+  assert.throws(() => withChannels(back, { from: 3, to: 1 }), /image 5 for a grey one/);
+  assert.throws(() => withChannels(back, { from: 3, to: 4 }), TypeError);
+});
+
+Deno.test("toBytes() keeps the bytes that values were made of", () => {
+  const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+  assert.deepEqual(toBytes(Float32Array.from(bytes, (byte) => byte / 127.5 - 1)), bytes);
+  assert.deepEqual([...toBytes(Float32Array.of(-2, 2))], [0, 255]);
+});

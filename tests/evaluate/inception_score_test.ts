@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { InceptionScore, softmaxRows } from "../../evaluate/inception_score.ts";
+import { testNumbers } from "../_check_op.ts";
+import { rowsOf, scoreReference } from "./_reference.ts";
+
+const CLASSES = 7;
+
+Deno.test("InceptionScore matches the definition split by split, the last one short", () => {
+  const next = testNumbers(1);
+  const logits = Float32Array.from({ length: 53 * CLASSES }, () => 4 * next());
+  const probabilities = softmaxRows(logits, CLASSES);
+  const want = scoreReference(rowsOf(probabilities, CLASSES), 20);
+  const score = new InceptionScore(CLASSES, { split: 20 });
+  for (let first = 0; first < 53; first += 9) {
+    score.add(probabilities.subarray(first * CLASSES, (first + 9) * CLASSES));
+  }
+  const { mean, deviation, splits } = score.result();
+  assert.ok(Math.abs(mean - want) < 1e-12 * want, `${mean} against ${want}`);
+  assert.equal(splits, 3);
+  assert.ok(deviation > 0);
+});
+
+Deno.test("InceptionScore is 1 for equal rows and the number of classes for sure ones", () => {
+  const equal = new InceptionScore(4).add(Float32Array.of(0.1, 0.2, 0.3, 0.4, 0.1, 0.2, 0.3, 0.4));
+  assert.ok(Math.abs(equal.result().mean - 1) < 1e-7);
+  const sure = new InceptionScore(3).add(Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1));
+  assert.ok(Math.abs(sure.result().mean - 3) < 1e-12);
+});
+
+Deno.test("softmaxRows() takes large logits, and InceptionScore refuses what is no probability", () => {
+  assert.deepEqual([...softmaxRows(Float32Array.of(1000, 1000, -1000, 0), 2)], [0.5, 0.5, 0, 1]);
+  assert.throws(() => new InceptionScore(2).add(Float32Array.of(0.5, -0.5)), RangeError);
+  assert.throws(() => new InceptionScore(2).add(Float32Array.of(NaN, 1)), RangeError);
+  assert.throws(() => new InceptionScore(2).add(Float32Array.of(1)), TypeError);
+  assert.throws(() => new InceptionScore(2).result(), /0 samples/);
+});

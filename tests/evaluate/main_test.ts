@@ -1,0 +1,180 @@
+/** The command as a user meets it: on a tiny run, with a tiny network in place of Inception. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { zipSync } from "fflate";
+import { BankFile, writeBank } from "../../bank/file.ts";
+import { npyHeader } from "../../bank/npy.ts";
+import type { Evaluation } from "../../evaluate/report.ts";
+import { decodePng, encodePng } from "../../train/datasets/png.ts";
+import { sharedDevice } from "../_gpu.ts";
+import { type Finished, runTask, SMALL_EMOJI } from "../_tasks.ts";
+
+const INCEPTION = fileURLToPath(new URL("../fixtures/tiny_inception.onnx", import.meta.url));
+const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_evaluate_" });
+Deno.test.afterAll(() => Deno.remove(TEMPORARY, { recursive: true }));
+
+/** The training images of the tiny run: 206 of 8 × 8. */
+const DATA = ["-s", "data.imageSize=8", "-s", "data.heldOut=1700", "-s", "model.patchSize=4"];
+const BANK = ["-s", "bank.dim=12", "-s", "bank.resolution=8"];
+
+let trained: Promise<string> | undefined;
+
+function at(name: string): string {
+  return join(TEMPORARY, name);
+}
+
+function trainedRun(): Promise<string> {
+  return trained ??= (async () => {
+    const directory = at("run");
+    const settings = ["--set", `train.runDirectory=${directory}`, "--steps", "1"];
+    const { code, stderr } = await runTask("train", [...SMALL_EMOJI, ...settings]);
+    assert.equal(code, 0, stderr);
+    return directory;
+  })();
+}
+
+function evaluate(...args: string[]): Promise<Finished> {
+  return runTask("evaluate", ["--resamples", "4", ...args]);
+}
+
+function resultOf({ code, stdout, stderr }: Finished): Evaluation {
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+function refuse(run: Finished, code: number, said: string): void {
+  assert.equal(run.code, code, run.stderr);
+  assert.equal(run.stdout, "");
+  assert.ok(run.stderr.includes(`error: `) && run.stderr.includes(said), run.stderr);
+}
+
+Deno.test("evaluate measures a checkpoint, and its .npz gives the same numbers again", async () => {
+  if (!await sharedDevice()) return;
+  const run = await trainedRun(), npz = at("samples.npz"), copies = at("copies.png");
+  const first = await evaluate(
+    ...["--checkpoint", run, "--count", "70", "--inception", INCEPTION],
+    ...["--out", npz, "--copies", copies],
+  );
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stdout, /^\| Fréchet distance +\| pixel_pca \(12\) \| \S+ +\| \S+ … \S+/m);
+  for (const name of ["FID", "sFID", "Inception score", "precision", "recall"]) {
+    assert.match(first.stdout, new RegExp(`^\\| ${name} +\\| Inception`, "m"));
+  }
+  assert.match(first.stdout, /^samples are as far from the training images/m);
+  assert.match(first.stdout, /^samples {4}70 of .*step_0000001, .* network evaluations each/m);
+  const path = join(run, "step_0000001/evaluation.json");
+  const written: Evaluation = JSON.parse(Deno.readTextFileSync(path));
+  const { inception, encoder } = written;
+  assert.deepEqual([written.samples.count, written.samples.step, encoder.reference], [70, 1, 206]);
+  assert.ok(inception!.fid > 0 && inception!.sfid! > 0 && inception!.inceptionScore!.mean >= 1);
+  // Eight samples in two columns, each with five neighbours in two rows of 64 pixels.
+  const { width, height } = decodePng(Deno.readFileSync(copies));
+  assert.deepEqual([width, height], [2 * 494 + 18 + 12, 4 * 146 + 12]);
+  assert.match(Deno.readTextFileSync(at("copies.svg")), /^<svg/);
+
+  const again = resultOf(
+    await evaluate(
+      ...["--checkpoint", run, "--samples", npz, "--inception", INCEPTION, "--json"],
+      ...["--report", at("again.json")],
+    ),
+  );
+  assert.deepEqual(again.encoder, encoder);
+  assert.deepEqual(again.inception, inception);
+  assert.deepEqual(again, JSON.parse(Deno.readTextFileSync(at("again.json"))));
+});
+
+Deno.test("evaluate takes folders, statistics and banks as reference", async () => {
+  if (!await sharedDevice()) return;
+  const run = await trainedRun(), folder = at("folder");
+  Deno.mkdirSync(join(folder, "more"), { recursive: true });
+  for (let i = 0; i < 12; i++) {
+    const data = Uint8Array.from({ length: 192 }, (_, k) => (k * (i + 3) * 7 + i * 31) % 256);
+    const png = encodePng({ width: 8, height: 8, channels: 3, data });
+    Deno.writeFileSync(join(folder, i < 6 ? `${i}.png` : `more/${i}.png`), png);
+  }
+  const doubles = (shape: number[], values: number[]) => {
+    const header = String.fromCharCode(...npyHeader("<f4", shape)).replace("<f4", "<f8");
+    const head = Uint8Array.from(header, (letter) => letter.charCodeAt(0));
+    return Uint8Array.of(...head, ...new Uint8Array(Float64Array.from(values).buffer));
+  };
+  const statistics = (name: string, dim: number) => {
+    const one = Array.from({ length: dim * dim }, (_, i) => Number(i % (dim + 1) === 0));
+    const arrays = {
+      "mu.npy": doubles([dim], one.slice(0, dim)),
+      "sigma.npy": doubles([dim, dim], one),
+    };
+    Deno.writeFileSync(at(name), zipSync(arrays, { level: 0 }));
+    return at(name);
+  };
+  const [same, alone, known, wrong, bank] = await Promise.all([
+    evaluate("--samples", folder, "--reference", folder, "--json", ...BANK),
+    evaluate("--samples", folder, "--reference", statistics("alone.npz", 9), ...DATA, ...BANK),
+    evaluate(
+      ...["--samples", folder, "--inception", INCEPTION, "--json", ...DATA, ...BANK],
+      ...["--reference", statistics("known.npz", 9)],
+    ),
+    evaluate(
+      ...["--samples", folder, "--inception", INCEPTION, ...DATA, ...BANK],
+      ...["--reference", statistics("wrong.npz", 10)],
+    ),
+    evaluate(
+      ...["--samples", folder, "--reference", join(run, "bank.safetensors"), "--json", ...DATA],
+    ),
+  ]);
+  const equal = resultOf(same).encoder;
+  assert.ok(equal.frechet.value < 1e-6, `${equal.frechet.value}`);
+  assert.deepEqual([equal.precision!.value, equal.recall!.value], [1, 1]);
+  assert.match(resultOf(same).warnings.join(), /12 samples for 12 components: .* rank 11 at most/);
+  refuse(alone, 2, "has statistics of Inception features alone, expected --inception FILE");
+  const measured = resultOf(known);
+  const { precision, sfid, fid } = measured.inception!;
+  assert.deepEqual([precision, sfid], [undefined, undefined]);
+  assert.ok(fid > 1);
+  refuse(wrong, 1, "its mu has 10 components and the network's pool output 9");
+  assert.deepEqual([resultOf(bank).reference.count, resultOf(bank).encoder.reference], [206, 206]);
+});
+
+Deno.test("evaluate says what is wrong with samples, reference and options", async () => {
+  if (!await sharedDevice()) return;
+  const run = await trainedRun();
+  const folder = (name: string, ...sizes: number[]) => {
+    Deno.mkdirSync(at(name));
+    for (const [i, size] of sizes.entries()) {
+      const data = Uint8Array.from({ length: 3 * size ** 2 }, (_, k) => (k * k + 3 * i) % 251);
+      const png = encodePng({ width: size, height: size, channels: 3, data });
+      Deno.writeFileSync(join(at(name), `${i}.png`), png);
+    }
+    return at(name);
+  };
+  const other = at("other.safetensors");
+  {
+    using file = BankFile.open(join(run, "bank.safetensors"));
+    const snippets = file.rows(0, file.size), encoder = { ...file.encoder!, fingerprint: "0" };
+    writeBank(other, { dim: file.dim, snippets, encoder, encoderWeights: file.encoderWeights });
+  }
+  const checkpoint = ["--checkpoint", run];
+  const cases: [code: number, said: string, args: string[]][] = [
+    [2, "expected --checkpoint DIR or --samples PATH", []],
+    [2, "expected a name in .npz", [...checkpoint, "--out", "samples.zip"]],
+    [1, "holds no images", [...checkpoint, "--samples", folder("empty")]],
+    [1, "1.png: it has 4 × 4 pixels, expected 8 × 8", [
+      ...[...checkpoint, "--samples", folder("mixed", 8, 4)],
+    ]],
+    [1, "the samples have 4 × 4 pixels and the reference 8 × 8", [
+      ...[...checkpoint, "--samples", folder("small", 4, 4, 4, 4, 4)],
+    ]],
+    [1, "Cannot measure 3 samples: expected at least 5", [
+      ...[...checkpoint, "--samples", folder("few", 8, 8, 8)],
+    ]],
+    [1, "another encoder made it, fingerprint is", [...checkpoint, "--reference", other]],
+    [1, "expected an ONNX file of Inception", [
+      ...[...checkpoint, "--inception", join(run, "bank.safetensors")],
+    ]],
+  ];
+  const runs = await Promise.all(
+    cases.map(async (each) => [each, await evaluate(...each[2])] as const),
+  );
+  for (const [[code, said], finished] of runs) refuse(finished, code, said);
+});

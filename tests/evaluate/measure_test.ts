@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { bootstrapFrechet, bootstrapShare, quantile } from "../../evaluate/bootstrap.ts";
+import { checkCopies, copyVerdict, drawCopies } from "../../evaluate/copies.ts";
+import { frechetDistance, GaussianStatistics, knownGaussian } from "../../evaluate/frechet.ts";
+import { chanceDistance, compareFeatures } from "../../evaluate/measure.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
+
+const DIM = 3;
+
+function normal(count: number, options: { seed: number; shift?: number }): Float32Array {
+  const { seed, shift = 0 } = options;
+  return new Random(seed, Stream.Noise)
+    .fillNormal(new Float32Array(count * DIM), { step: 0, sample: 0 })
+    .map((value) => value + shift);
+}
+
+const REFERENCE = normal(400, { seed: 1 });
+
+Deno.test("bootstrapFrechet() covers the distance of other samples about 95 times in a hundred", () => {
+  const reference = new GaussianStatistics(DIM).add(REFERENCE);
+  // What samples of this number have in the mean, bias included.
+  const draws = Array.from({ length: 60 }, (_, i) => normal(200, { seed: 100 + i, shift: 0.4 }));
+  const distances = draws.map((rows) =>
+    frechetDistance(reference, new GaussianStatistics(DIM).add(rows))
+  );
+  const mean = distances.reduce((sum, value) => sum + value, 0) / distances.length;
+  const covered = draws.filter((rows) => {
+    const { interval } = bootstrapFrechet(rows, { reference, resamples: 80, seed: 7 });
+    return interval![0] <= mean && mean <= interval![1];
+  }).length;
+  // 57 expected, and 4 standard deviations of the binomial number are 6.8.
+  assert.ok(covered >= 50, `${covered} of 60`);
+});
+
+Deno.test("bootstrapFrechet() is the same for the same seed, and has no interval of no resamples", () => {
+  const reference = new GaussianStatistics(DIM).add(REFERENCE), samples = normal(50, { seed: 2 });
+  const options = { reference, resamples: 10, seed: 3 };
+  const once = bootstrapFrechet(samples, options);
+  assert.deepEqual(once, bootstrapFrechet(samples, options));
+  assert.notDeepEqual(once, bootstrapFrechet(samples, { ...options, seed: 4 }));
+  const none = bootstrapFrechet(samples, { ...options, resamples: 0 });
+  assert.deepEqual([none.value, none.interval], [once.value, undefined]);
+});
+
+Deno.test("bootstrapShare() has the width of a binomial share", () => {
+  const inside = Uint8Array.from({ length: 400 }, (_, i) => Number(i % 4 === 0));
+  const { value, interval } = bootstrapShare(inside, { resamples: 400, seed: 0 });
+  assert.equal(value, 0.25);
+  const half = (interval![1] - interval![0]) / 2, want = 1.96 * Math.sqrt(0.25 * 0.75 / 400);
+  // The quantiles of 400 resamples are uncertain by a tenth.
+  assert.ok(Math.abs(half / want - 1) < 0.25, `${half} against ${want}`);
+});
+
+Deno.test("quantile() goes in proportion between neighbours", () => {
+  assert.deepEqual([0, 0.5, 0.75, 1].map((share) => quantile([4, 1, 3], share)), [1, 3, 3.5, 4]);
+});
+
+Deno.test("chanceDistance() of one distribution goes down as 1 / n", () => {
+  const vectors = normal(4000, { seed: 5 });
+  const [few, many] = [50, 800].map((count) =>
+    chanceDistance(vectors, { dim: DIM, count, seed: 0 }).value
+  ) as [number, number];
+  assert.ok(few > 4 * many && many > 0, `${few}, ${many}`);
+  const half = chanceDistance(vectors, { dim: DIM, count: 9999, seed: 0 });
+  assert.equal(half.count, 2000);
+});
+
+Deno.test("compareFeatures() warns of samples that are too few for their components", async () => {
+  const samples = normal(300, { seed: 6 });
+  const options = { dim: 3 * 60, resamples: 0 };
+  const wide = await compareFeatures({ samples, reference: REFERENCE }, { ...options, dim: 150 });
+  assert.deepEqual([wide.samples, wide.reference, wide.warnings.length], [6, 8, 2]);
+  assert.match(wide.warnings[0]!, /^6 samples for 150 components: .* rank 5 at most/);
+  assert.match(wide.warnings[0]!, /4 reference images are \d\S* from the others$/);
+  const good = await compareFeatures({ samples, reference: REFERENCE }, { dim: DIM });
+  assert.deepEqual(good.warnings, []);
+  assert.ok(good.precision!.value > 0.8 && good.recall!.value > 0.8);
+  assert.ok(good.frechet.interval![0] <= good.frechet.value);
+});
+
+Deno.test("compareFeatures() takes statistics alone, and refuses too few of either", async () => {
+  const samples = normal(50, { seed: 8 });
+  const statistics = knownGaussian({
+    mean: new Float64Array(DIM),
+    covariance: Float64Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1),
+  });
+  const got = await compareFeatures({ samples, statistics }, { dim: DIM, resamples: 0 });
+  assert.deepEqual(
+    [got.precision, got.recall, got.chance, got.reference],
+    Array(4).fill(undefined),
+  );
+  assert.ok(got.frechet.value < 0.3);
+  await assert.rejects(
+    compareFeatures({ samples: normal(4, { seed: 9 }), statistics }, { dim: DIM }),
+    /Cannot measure 4 samples: expected at least 5/,
+  );
+  await assert.rejects(compareFeatures({ samples }, { dim: DIM }), TypeError);
+});
+
+Deno.test("checkCopies() finds copies, and none among new samples", async () => {
+  const copies = REFERENCE.slice(30, 30 + 40 * DIM);
+  const common = { training: REFERENCE, dim: DIM, seed: 0, neighbours: 2, shown: 3 };
+  const found = await checkCopies({ ...common, samples: copies });
+  assert.deepEqual([...found.neighbours].filter((_, i) => i % 2 === 0), [10, 11, 12]);
+  assert.deepEqual([found.nearer, found.samples.quantiles[3]], [1, 0]);
+  const fresh = await checkCopies({ ...common, samples: normal(300, { seed: 12 }) });
+  assert.ok(fresh.nearer < 0.03, `${fresh.nearer}`);
+  const picture = "copies.png";
+  assert.match(
+    copyVerdict({ pixels: found, "the encoder": fresh }, { picture }),
+    /^100\.0 % by pixels of samples are nearer .*: look at copies\.png$/,
+  );
+  assert.match(
+    copyVerdict({ pixels: fresh }, { picture }),
+    /^samples are as far from the training/,
+  );
+});
+
+Deno.test("drawCopies() shows a sample, its neighbours in two rows, and frames what is near", async () => {
+  // Grey images of one pixel: the samples are training images 1 and 3, and something between.
+  const training = Float32Array.of(0, 50, 100, 150, 200, 250);
+  const samples = Uint8Array.of(50, 150, 120);
+  const options = { samples: Float32Array.from(samples), training, dim: 1, seed: 0, neighbours: 3 };
+  const check = { ...await checkCopies(options), threshold: 5 };
+  const picture = drawCopies({ pixel: check, encoder: check }, {
+    samples,
+    imageSize: 1,
+    channels: 1,
+    read: (index) => Uint8Array.of(training[index]!),
+  });
+  assert.equal(picture.data.length, picture.width * picture.height * 3);
+  const colours = (wanted: readonly number[]) => {
+    let count = 0;
+    for (let i = 0; i < picture.data.length; i += 3) {
+      count += Number(wanted.every((value, channel) => picture.data[i + channel] === value));
+    }
+    return count;
+  };
+  // Two framed tiles of 64 pixels in each of two rows; a frame is 3 pixels wide.
+  assert.equal(colours([214, 39, 40]), 4 * (70 ** 2 - 64 ** 2));
+  assert.equal(colours([76, 120, 168]), 3 * 4 * 64);
+  // The sample 120 itself, twice as large.
+  assert.equal(colours([120, 120, 120]), 134 ** 2);
+});

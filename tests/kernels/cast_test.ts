@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { cast, castInto, type CastVariant, rounded } from "../../kernels/cast/mod.ts";
+import { roundToF16Reference } from "../../kernels/cast/reference.ts";
+import { fill } from "../../kernels/core/in_place.ts";
+import { Tape } from "../../kernels/core/tape.ts";
+import { meanSquare } from "../../kernels/mean_square/mod.ts";
+import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
+
+const VARIANTS: readonly CastVariant[] = ["storage", "texture"];
+
+/** Every half, the middle between each two, and the f32 on both sides of each middle. */
+function edges(): Float32Array<ArrayBuffer> {
+  const halves = new Float16Array(Uint16Array.from({ length: 0x7c01 }, (_, i) => i).buffer);
+  const values: number[] = [];
+  for (const [i, low] of halves.subarray(0, -1).entries()) {
+    const next = halves[i + 1]!;
+    const middle = next === Infinity ? 65520 : (low + next) / 2;
+    const bits = new Uint32Array(Float32Array.of(middle).buffer)[0]!;
+    const around = new Float32Array(Uint32Array.of(bits - 1, bits + 1).buffer);
+    values.push(low, middle, ...around);
+  }
+  return Float32Array.from([...values, ...values.map((value) => -value)]);
+}
+
+function sameNumbers(got: ArrayLike<number>, want: ArrayLike<number>, input: Float32Array): void {
+  assert.equal(got.length, want.length);
+  for (let i = 0; i < want.length; i++) {
+    if (!Object.is(got[i], want[i])) assert.fail(`${input[i]} became ${got[i]}, want ${want[i]}`);
+  }
+}
+
+for (const variant of VARIANTS) {
+  Deno.test({
+    name: `cast() with the ${variant} kernel rounds to the nearest f16, ties to even`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { cast: variant } });
+      if (!device) return;
+      const special = [
+        NaN,
+        -NaN,
+        Infinity,
+        -Infinity,
+        0,
+        -0,
+        65504,
+        65519.996,
+        65520,
+        -65520,
+        1e38,
+      ];
+      // Smaller than any half: the least one, its half, what lies around, and an f32 subnormal.
+      const small = [2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, 2 ** -26, 1e-40, -1e-40, 3 * 2 ** -25];
+      for (
+        const values of [
+          Float32Array.from([...special, ...small]),
+          Float32Array.of(1 / 3),
+          Float32Array.from(randomValues([5003], 1), (x) => x * 1e5),
+          edges(),
+        ]
+      ) {
+        const x = device.tensor(values, [values.length]);
+        const half = cast(x, { dtype: "f16" }), back = cast(half, { dtype: "f32" });
+        assert.equal(half.dtype, "f16");
+        assert.equal(half.bytes, 2 * values.length);
+        const want = roundToF16Reference(values);
+        sameNumbers(await half.read(), want, values);
+        sameNumbers(await back.read(), want, values);
+        for (const tensor of [x, half, back]) tensor.dispose();
+      }
+    },
+  });
+}
+
+gpuTest("Tensor.write() rounds to f16 as cast() does, for odd sizes too", async (device) => {
+  for (const size of [1, 3, 4097]) {
+    const values = new Float32Array(randomValues([size], size));
+    using x = device.tensor(values, [size], { dtype: "f16" });
+    using copy = device.empty([size], { dtype: "f16" });
+    device.copy(x, copy);
+    assert.deepEqual(await copy.read(), new Float32Array(roundToF16Reference(values)));
+  }
+});
+
+gpuTest("cast() hands the gradient on in f32", async (device) => {
+  using x = device.tensor(Float32Array.of(1 / 3, -2, 3), [3]);
+  using target = device.tensor(new Float32Array(3), [3]);
+  using gradient = device.scope(() => {
+    const tape = new Tape(device);
+    tape.watch(x);
+    const loss = tape.record(() =>
+      meanSquare(cast(cast(x, { dtype: "f16" }), { dtype: "f32" }), target)
+    );
+    tape.backward(loss);
+    return tape.gradient(x);
+  });
+  // 2 x / 3 of the rounded x: a third is 0.333251953125 in f16, the others are exact.
+  const want = [0.333251953125, -2, 3].map((value) => 2 * value / 3);
+  assertClose(await gradient.read(), want, { tolerance: 4 * ROUNDING, name: "gradient" });
+});
+
+gpuTest("rounded() rounds once until the elements change, and outlives them", async (device) => {
+  const x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
+  const before = device.recorder.dispatches;
+  const first = rounded(x), second = rounded(x);
+  assert.equal(device.recorder.dispatches - before, 1);
+  assert.equal(first.buffer, second.buffer);
+  assert.deepEqual(first.shape, [2, 2]);
+  fill(x, 7);
+  second.dispose();
+  const third = rounded(x);
+  x.dispose();
+  assert.deepEqual([...await third.read()], [7, 7, 7, 7]);
+  first.dispose();
+  third.dispose();
+});
+
+gpuTest("cast() and kernels of f32 say which type they expect", (device) => {
+  device.scope(() => {
+    const labels = device.empty([4], { dtype: "u32" }), half = device.empty([4], { dtype: "f16" });
+    assert.throws(() => cast(labels, { dtype: "f16" }), /Cannot cast u32 \[4\] to f16 \[4\]/);
+    assert.throws(() => castInto(half, device.empty([5])), /as many elements/);
+    assert.throws(() => fill(half, 1), /Cannot dispatch fill: out is f16, expected f32, use cast/);
+    assert.throws(() => device.copy(half, device.empty([2])), /f16 to \[2\] f32: sizes or types/);
+  });
+});

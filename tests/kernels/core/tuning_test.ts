@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { Device } from "../../../kernels/core/device.ts";
+import {
+  type AskedVariant,
+  parseTuning,
+  shapeKey,
+  type TuningTable,
+} from "../../../kernels/core/tuning.ts";
+import { matmulInto } from "../../../kernels/matmul/mod.ts";
+import { gpuTest, openDevice } from "../../_gpu.ts";
+
+const VERSION = { version: "1.2.3" };
+
+function asJson(adapters: unknown, version: unknown = VERSION.version): string {
+  return JSON.stringify({ version, adapters });
+}
+
+Deno.test("shapeKey() writes the sizes in their order", () => {
+  assert.equal(shapeKey({ M: 2048, N: 768, K: 256 }), "M=2048 N=768 K=256");
+  assert.equal(shapeKey({}), "");
+  assert.notEqual(shapeKey({ M: 1, N: 2 }), shapeKey({ M: 2, N: 1 }));
+});
+
+Deno.test("parseTuning() reads what it wrote and refuses what is no tuning", () => {
+  const adapters = { "A GPU": { matmul: { "M=1": "naive" } }, "Another": {} };
+  assert.deepEqual(parseTuning(asJson(adapters), VERSION), { ...VERSION, adapters });
+  const wrong = [
+    "",
+    "{",
+    "null",
+    "[]",
+    '"1.2.3"',
+    "{}",
+    asJson({}, 1),
+    asJson([]),
+    asJson(null),
+    asJson({ "A GPU": [] }),
+    asJson({ "A GPU": { matmul: "naive" } }),
+    asJson({ "A GPU": { matmul: { "M=1": 7 } } }),
+  ];
+  for (const text of wrong) {
+    assert.throws(() => parseTuning(text, VERSION), SyntaxError, JSON.stringify(text));
+  }
+});
+
+Deno.test("parseTuning() refuses what another version measured, both named", () => {
+  assert.throws(
+    () => parseTuning(asJson({}, "1.2.2"), VERSION),
+    (error) => error instanceof RangeError && /"1\.2\.2".*1\.2\.3/.test(error.message),
+  );
+});
+
+gpuTest("variant() takes the forced one, then the measured one, then the picked one", (opened) => {
+  const { gpu, profile } = opened;
+  const table: TuningTable = { op: { "M=1": "fast", "M=2": "gone" } };
+  const tuning = { ...VERSION, adapters: { [profile.label]: table } };
+  const notes: string[] = [];
+  const tuned = new Device(gpu, { profile, tuning, note: (line) => notes.push(line) });
+  const ask = (device: Device, M: number) =>
+    device.variant<string>("op", "picked", {
+      shape: { M },
+      supports: (name) => name !== "gone",
+    });
+  assert.equal(ask(tuned, 1), "fast");
+  assert.equal(ask(tuned, 3), "picked");
+  assert.equal(tuned.variant("other", "picked"), "picked");
+  assert.deepEqual(notes, []);
+  for (let i = 0; i < 2; i++) assert.equal(ask(tuned, 2), "picked");
+  assert.equal(notes.length, 1, "an unusable variant is named once");
+  assert.match(notes[0]!, /op \(M=2\).*"gone".*picked/);
+  const forced = new Device(gpu, { profile, tuning, variants: { op: "forced" } });
+  assert.equal(ask(forced, 1), "forced");
+  const elsewhere = new Device(gpu, {
+    profile: { ...profile, label: "another adapter" },
+    tuning,
+  });
+  assert.equal(ask(elsewhere, 1), "picked");
+});
+
+Deno.test("a measured variant computes the product, and onVariant() sees its sizes", async () => {
+  using device = await openDevice();
+  if (!device) return;
+  const asked: AskedVariant[] = [];
+  device.onVariant = (question) => asked.push(question);
+  using a = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]);
+  using b = device.tensor(Float32Array.of(1, 0, 1, 0, 1, 1), [3, 2]);
+  using out = device.empty([2, 2]);
+  matmulInto(out, { a, b });
+  assert.equal(asked.length, 1);
+  const { op, shape } = asked[0]!;
+  assert.deepEqual([op, shape.M, shape.N, shape.K], ["matmul", 2, 2, 3]);
+  const expected = [...await out.read()];
+  assert.deepEqual(expected, [6, 3, 15, 6]);
+  device.tuning = { [op]: { [shapeKey(shape)]: "naive" } };
+  matmulInto(out, { a, b });
+  assert.deepEqual([...await out.read()], expected);
+});

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { rowSquares, type RowSquaresVariant } from "../../kernels/row_squares/mod.ts";
+import { rowSquaresReference } from "../../kernels/row_squares/reference.ts";
+import { checkOp, sumTolerance } from "../_check_op.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
+
+for (const variant of ["workgroup", "texture"] satisfies RowSquaresVariant[]) {
+  Deno.test(`rowSquares() by ${variant} matches the reference`, async () => {
+    using device = await openDevice({ variants: { row_squares: variant } });
+    if (!device) return;
+    for (const [rows, width] of [[1, 1], [7, 3], [9, 64], [65, 132], [20, 768]] as const) {
+      for (const options of [{ scale: -0.5 }, { inverseRoot: true }]) {
+        await checkOp(device, {
+          name: `rowSquares ${rows}x${width}`,
+          inputs: { x: [rows, width] },
+          gradients: [],
+          op: ({ x }) => rowSquares(x!, options),
+          reference: ({ x }) => rowSquaresReference(x!, { width, ...options }),
+          tolerance: { forward: sumTolerance(width) },
+        });
+      }
+    }
+    await device.settle();
+  });
+}
+
+gpuTest("rowSquares() refuses other shapes and takes a row of zeros", async (device) => {
+  using zeros = device.tensor(new Float32Array(4), [1, 4]);
+  using out = rowSquares(zeros, { inverseRoot: true });
+  assert.deepEqual(await out.read(), Float32Array.of(1e12));
+  using vector = device.empty([4]);
+  assert.throws(() => rowSquares(vector), {
+    name: "TypeError",
+    message: "Cannot sum the squares of rows of [4]: expected shape [N, d]",
+  });
+});

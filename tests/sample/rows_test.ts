@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import type { Device } from "../../kernels/core/device.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { SiT } from "../../model/sit.ts";
+import { sampleSchema } from "../../sample/config.ts";
+import { drawAll, drawRows, transposeImages } from "../../sample/rows.ts";
+import { randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const DIM = 6, PIXELS = 4 * 4;
+
+/** A small network on images [1, 4, 4] whose last layer is not zero, as it is before training. */
+function makeModel(store: ParameterStore, snippets: boolean): SiT {
+  const model = new SiT(store, {
+    inputSize: 4,
+    channels: 1,
+    patchSize: 2,
+    width: 16,
+    depth: 1,
+    heads: 2,
+    condition: snippets ? { snippetDim: DIM, embedding: "linear" } : { classes: 3 },
+  });
+  let seed = 1;
+  for (const [, tensor] of store.entries()) {
+    tensor.write(Float32Array.from(randomValues(tensor.shape, seed++), (value) => 0.3 * value));
+  }
+  return model;
+}
+
+function snippetRows(count: number): Float32Array {
+  return new Float32Array(randomValues([count, DIM], 9));
+}
+
+gpuTest(
+  "drawRows() gives every snippet the same noises, whatever the sampler",
+  async (device: Device) => {
+    using store = new ParameterStore(device, { seed: 0 });
+    const model = makeModel(store, true), snippets = snippetRows(2);
+    for (const sampler of ["euler", "euler-maruyama"] as const) {
+      const config = sampleSchema.parse({ sampler, steps: 2 });
+      const seen: number[] = [];
+      const { images, evaluations } = await drawRows({
+        model,
+        config,
+        snippets,
+        noises: 3,
+        onProgress: (done) => seen.push(done),
+      });
+      assert.deepEqual([images.length, evaluations, seen], [2 * 3 * PIXELS, 2, [3, 6]]);
+      // The images that drawAll gives one snippet are the row of that snippet.
+      for (const row of [0, 1]) {
+        const snippet = snippets.subarray(row * DIM, (row + 1) * DIM);
+        const alone = await drawAll({
+          model,
+          config,
+          count: 3,
+          conditionOf: (_, count) =>
+            device.tensor(Float32Array.from({ length: count * DIM }, (_, i) => snippet[i % DIM]!), [
+              count,
+              DIM,
+            ]),
+        });
+        assert.deepEqual(images.subarray(row * 3 * PIXELS, (row + 1) * 3 * PIXELS), alone.images);
+      }
+      const image = (row: number, noise: number) =>
+        images.subarray((row * 3 + noise) * PIXELS, (row * 3 + noise + 1) * PIXELS);
+      assert.notDeepEqual(image(0, 0), image(1, 0));
+      assert.notDeepEqual(image(0, 0), image(0, 1));
+    }
+  },
+);
+
+gpuTest("drawRows() refuses what is no row of snippets and a model of labels", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const config = sampleSchema.parse({ sampler: "euler", steps: 1 });
+  const model = makeModel(store, true);
+  await assert.rejects(drawRows({ model, config, snippets: new Float32Array(7), noises: 1 }), {
+    name: "TypeError",
+    message: "Cannot draw from 7 values: expected snippets of length 6",
+  });
+  using other = new ParameterStore(device, { seed: 0 });
+  const labels = makeModel(other, false);
+  await assert.rejects(drawRows({ model: labels, config, snippets: snippetRows(1), noises: 1 }), {
+    message: "Cannot draw from 6 values: expected a model that takes snippets",
+  });
+});
+
+Deno.test("transposeImages() turns rows into columns", () => {
+  const images = Float32Array.of(0, 1, 10, 11, 20, 21, 30, 31, 40, 41, 50, 51);
+  assert.deepEqual(
+    [...transposeImages(images, { rows: 2, columns: 3 })],
+    [0, 1, 30, 31, 10, 11, 40, 41, 20, 21, 50, 51],
+  );
+});
