@@ -46,7 +46,7 @@ import {
   type TrainedModel,
 } from "../train/trained.ts";
 import { type Bank, checkIndices, type ImageRecords } from "./bank.ts";
-import { compressBank, compressionReads } from "./compress.ts";
+import { compressBank, compressionReads, describeCompression } from "./compress.ts";
 import { type Encoder, encoderDifference } from "./encoders/encoder.ts";
 import { encoderOfBank } from "./encoders/open.ts";
 import {
@@ -123,7 +123,7 @@ async function build(args: readonly string[]): Promise<void> {
     try {
       await encode(encoding, whole);
       using file = BankFile.open(whole);
-      const factors = await factorize(file, { rank });
+      const factors = await factorize(file, { rank, device });
       writeLowRankBank(out, { ...file.records, ...factors });
       say(`rank      ${rank} keeps ${(100 * factors.energy).toFixed(2)} % of the energy`);
     } finally {
@@ -241,22 +241,17 @@ async function compress(args: readonly string[]): Promise<void> {
     throw new UsageError("Cannot compress a bank: expected either --rank or --energy");
   }
   using file = BankFile.open(positionals[0]!);
+  using device = await Device.open({ allowFallback: true });
   using progress = progressOf(compressionReads(file.size, storage), json);
   const made = await compressBank(file, {
     ...(rank === undefined ? { energy: energy! } : { rank }),
+    device,
     path,
     storage,
     onProgress: (done) => progress.advance(done),
   });
   progress.stop();
-  const { bytes, compared } = made;
-  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
-  print(json, made, [
-    `rank      ${made.rank} keeps ${percent(made.energy)} of the energy`,
-    `storage   ${storage}, ${percent(bytes.after / bytes.before)} of ${bytes.before} bytes`,
-    `cosine    ${made.meanCosine.toFixed(6)} to the snippets before in the mean, ` +
-    `${made.leastCosine.toFixed(6)} at least, of ${compared}`,
-  ]);
+  print(json, made, describeCompression(made));
 }
 
 async function merge(args: readonly string[]): Promise<void> {

@@ -113,6 +113,7 @@ const CONSTANTS: Readonly<Record<string, Readonly<Record<string, Constants>>>> =
   qk_norm_forward_vector: switched("LAYER", "layer"),
   qk_norm_parameter_sum: switched("BIAS", "bias"),
   reconstruct_workgroup: switched("HAS_INDICES", "indices"),
+  row_squares_workgroup: switched("INVERSE_ROOT", "inverse_root"),
   slab_square_sum: { "": {} },
   top_k: switched("HAS_INDICES", "indices"),
 };

@@ -12,6 +12,11 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** Repetitions of a round at most. */
+const MOST = 4096;
+/** A repetition this long is measured well by itself. */
+const SURE_MILLISECONDS = 30;
+
 /** A measurement of repeated work. */
 export interface Timing {
   /** Median time of one repetition. */
@@ -56,8 +61,14 @@ export async function measure(
   }
   await round(1);
   const once = await round(1);
-  if (once > giveUpAfter) return { milliseconds: once, spread: 1 };
-  const repetitions = Math.max(1, Math.min(1000, Math.ceil(minimumMilliseconds / once)));
+  // A single short repetition says little: the wait varies by a millisecond or two.
+  if (once > giveUpAfter && once > SURE_MILLISECONDS) return { milliseconds: once, spread: 1 };
+  let repetitions = 1, each = once;
+  while (each * repetitions < minimumMilliseconds && repetitions < MOST) {
+    // Not too many more at a time: what a short round says is rough.
+    repetitions = Math.min(MOST, 8 * repetitions, Math.ceil(minimumMilliseconds / each));
+    each = await round(repetitions);
+  }
   const times: number[] = [];
   for (let i = 0; i < rounds; i++) times.push(await round(repetitions));
   return { milliseconds: median(times), spread: Math.max(...times) / Math.min(...times) };

@@ -87,7 +87,8 @@ export async function benchSampling(
     shape,
   );
   using condition = device.tensor(oneHotSnippets(batch), [batch, SNIPPET_DIM]);
-  const network = conditionedNetwork(model, condition);
+  using embedded = model.embed(condition);
+  const network = conditionedNetwork(model, embedded);
   const step = async (onStep?: () => void) => {
     sampleEuler(network, noise, { times: [0, 0.5] }).dispose();
     onStep?.();

@@ -43,7 +43,8 @@ async function main(): Promise<void> {
     batchSize: train.batchSize,
     gradientAccumulation: train.gradientAccumulation,
     precision: train.precision,
-    sampleCount: sample.count,
+    // Guided samples run with and without their condition in one batch.
+    sampleCount: sample.count * (sample.guidance.scale === 1 ? 1 : 2),
   }, device.profile);
   const { label } = device.profile, note = (line: string) => console.error(line);
   // What was timed before a kill is kept.

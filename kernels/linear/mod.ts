@@ -10,9 +10,14 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmulInto } from "../matmul/mod.ts";
 import columnSumSource from "./column_sum.wgsl.ts";
 import columnSumTextureSource from "./column_sum_texture.wgsl.ts";
+import columnSumVectorSource from "./column_sum_vector.wgsl.ts";
 
-const COLUMN_SUM = new Kernel({ source: columnSumSource });
-const COLUMN_SUM_TEXTURE = new Kernel({ source: columnSumTextureSource });
+/** Kernels of the column sum with the columns that one workgroup takes. */
+const COLUMN_SUMS = {
+  scalar: { kernel: new Kernel({ source: columnSumSource }), width: 64 },
+  texture: { kernel: new Kernel({ source: columnSumTextureSource }), width: 32 },
+  vector: { kernel: new Kernel({ source: columnSumVectorSource }), width: 64 },
+} as const;
 
 /** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
 const CHUNK = { cpu: 16384, gpu: 128 } as const;
@@ -103,10 +108,12 @@ function sumChunks(
   const { x, rows, chunk, accumulate } = options;
   const { device } = out;
   const columns = x.elements / rows, chunks = Math.ceil(rows / chunk);
-  const vectors = device.profile.driver === "cpu" && columns % 4 === 0;
-  device.dispatch(vectors ? COLUMN_SUM_TEXTURE : COLUMN_SUM, {
+  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = columns % 4 === 0 ? device.variant("column_sum", wide) : "scalar";
+  const { kernel, width } = COLUMN_SUMS[variant];
+  device.dispatch(kernel, {
     tensors: { x, out },
     params: { rows, columns, chunk, accumulate },
-    workgroups: [Math.ceil(columns / (vectors ? 32 : 64)), chunks],
+    workgroups: [Math.ceil(columns / width), chunks],
   });
 }

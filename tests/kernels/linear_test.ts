@@ -155,6 +155,25 @@ gpuTest("columnSum() adds a million ones exactly", async (device) => {
   }
 });
 
+gpuTest("columnSum() with the kernel for GPUs adds exactly what is there", async () => {
+  using device = await openDevice({ variants: { column_sum: "vector" } });
+  if (!device) return;
+  // Columns within a vec4, a workgroup and past one; rows within a chunk and past one; small whole
+  // numbers, whose sums are exact.
+  for (const [rows, columns] of [[1, 4], [7, 64], [131, 68]] as const) {
+    const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11 - 5);
+    using x = device.tensor(values, [rows, columns]);
+    using out = device.tensor(new Float32Array(columns).fill(3), [columns]);
+    columnSum(out, { x, accumulate: 1 });
+    const want = Array.from({ length: columns }, (_, j) => {
+      let sum = 3;
+      for (let i = 0; i < rows; i++) sum += values[i * columns + j]!;
+      return sum;
+    });
+    assert.deepEqual([...await out.read()], want);
+  }
+});
+
 gpuTest("linear() names the shapes that do not fit", (device) => {
   device.scope(() => {
     assert.throws(

@@ -1,0 +1,10 @@
+import { Device } from "./kernels/core/device.ts";
+import { benchOp, opCases } from "./bench/ops.ts";
+import { measureCeilings } from "./bench/ceilings.ts";
+import { WORKLOADS } from "./bench/workload.ts";
+using device = await Device.open({ allowFallback: true });
+const ceilings = await measureCeilings(device);
+const live = device.pool.liveBytes;
+for (const op of opCases({ ...WORKLOADS[0]!, batch: 8 })) for (const r of await benchOp(device, { group: "g", op, ceilings })) console.log(r.name.padEnd(48), r.count, r.milliseconds.toFixed(3), r.bound, (100*r.predictedMilliseconds/r.milliseconds).toFixed(1), r.spread.toFixed(1));
+console.log(device.pool.liveBytes - live);
+Deno.exit(0);
