@@ -23,6 +23,7 @@ import {
 import { plotEnergy, plotMap } from "../cli/plot.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
 import {
   imagesFor,
@@ -569,7 +570,7 @@ function readRun(
 async function openFor(found: CheckpointConfig | undefined): Promise<Device> {
   if (found === undefined) return await Device.open({ allowFallback: true });
   const { allowCpuDriver: allowFallback, variants } = found.config.device;
-  return await Device.open({ allowFallback, variants });
+  return await Device.open({ allowFallback, variants, ...tunedOptions(say) });
 }
 
 function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {

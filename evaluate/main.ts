@@ -16,6 +16,7 @@ import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { drawAdaptive } from "../sample/draw.ts";
@@ -81,6 +82,7 @@ async function main(): Promise<void> {
     await Device.open({
       allowFallback: config.device.allowCpuDriver,
       variants: config.device.variants,
+      ...tunedOptions(say),
     }),
   );
   const context: Context = { options, config, found, device, warnings: [], opened };

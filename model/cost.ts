@@ -94,6 +94,11 @@ export function activationBytes(options: SiTOptions, batch: TrainingBatch): numb
   return 4 * (2 * images + peakElements(networkOps(options, batch)));
 }
 
+/** Bytes of the largest activation of one image, which a kernel binds at once for a whole batch. */
+export function largestActivationBytes(options: SiTOptions): number {
+  return 4 * Math.max(...networkOps(options, { batch: 1 }).map(({ elements }) => elements));
+}
+
 /** An op as the tape sees it, in numbers of elements. */
 interface Op {
   readonly output: string;

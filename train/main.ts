@@ -100,6 +100,10 @@ async function main(): Promise<void> {
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
+  const { batchSize, gradientAccumulation } = config.train;
+  if (run.trainer.parts > gradientAccumulation) {
+    say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);
+  }
   if (init !== undefined) {
     initializeFrom(init, run, { reversed });
     say(`weights ${init}`);

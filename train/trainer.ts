@@ -13,6 +13,7 @@ import type { Shape, Tensor } from "../kernels/core/tensor.ts";
 import { interpolate } from "../kernels/interpolate/mod.ts";
 import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
+import { largestActivationBytes } from "../model/cost.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import {
@@ -47,7 +48,10 @@ export interface TrainerOptions {
   readonly bank?: Bank | undefined;
   /** Images in a step. Default 256. */
   readonly batchSize?: number;
-  /** Parts of a batch that run one after the other; divides the batch size. Default 1. */
+  /**
+   * Parts of a batch that run one after the other; divides the batch size. More are taken where a
+   * tensor of a part would be larger than the GPU can bind. Default 1.
+   */
   readonly gradientAccumulation?: number;
   /** Seed of data order, times, noise and masks. Default 0. */
   readonly seed?: number;
@@ -203,6 +207,10 @@ export class Trainer implements Disposable {
       ...options,
     };
     checkParts(options, this.#options);
+    this.#options = {
+      ...this.#options,
+      gradientAccumulation: partsThatFit(this.device, this.#options),
+    };
     const { precision, lossScaleInterval: growthInterval } = this.#options;
     this.device.requirePrecision(precision);
     this.#lossScale = precision === "f16"
@@ -226,6 +234,11 @@ export class Trainer implements Disposable {
       scales: this.device.empty([part]),
       condition: this.device.empty([part], { dtype: "u32" }),
     }));
+  }
+
+  /** Parts that each batch runs in. */
+  get parts(): number {
+    return this.#options.gradientAccumulation;
   }
 
   /** Steps done so far; set when a run is resumed. */
@@ -445,6 +458,22 @@ function checkParts(
       `Cannot train: the bank has ${given.bank.size} snippets for ${dataset.size} images, expected one each`,
     );
   }
+}
+
+/** The fewest parts, from those asked for on, whose largest tensor the GPU can bind. */
+function partsThatFit(
+  device: Device,
+  options: { model: SiT; batchSize: number; gradientAccumulation: number },
+): number {
+  const { model, batchSize, gradientAccumulation } = options;
+  const most = device.profile.maxBindingBytes, each = largestActivationBytes(model.options);
+  for (let parts = gradientAccumulation; parts <= batchSize; parts++) {
+    if (batchSize % parts === 0 && batchSize / parts * each <= most) return parts;
+  }
+  throw new RangeError(
+    `Cannot train: a tensor of one image takes ${each} bytes, the GPU binds ${most} at most, ` +
+      "expected smaller images or a narrower network",
+  );
 }
 
 function summarize(

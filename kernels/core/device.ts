@@ -571,7 +571,7 @@ export class Device implements Disposable {
     if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.#forgetGroups();
     const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
       binding: binding.index,
-      resource: staged[index]?.resource.createView() ?? bufferRange(tensors[binding.name]!),
+      resource: staged[index]?.resource.createView() ?? this.#range(kernel, binding.name, tensors),
     }));
     if (kernel.params.length > 0) {
       const { paramsBuffer, slotBytes } = this.recorder;
@@ -580,6 +580,20 @@ export class Device implements Disposable {
     const group = this.gpu.createBindGroup({ layout: compiled.layout, entries });
     compiled.groups.set(key, group);
     return group;
+  }
+
+  #range(
+    kernel: Kernel,
+    name: string,
+    tensors: Readonly<Record<string, Tensor>>,
+  ): GPUBufferBinding {
+    const range = bufferRange(tensors[name]!);
+    const most = this.gpu.limits.maxStorageBufferBindingSize;
+    if (range.size! <= most) return range;
+    throw new RangeError(
+      `Cannot bind ${name} ${formatShape(tensors[name]!.shape)} of ${kernel.name}: ${range.size} ` +
+        `bytes, the GPU takes ${most} at most, expected smaller parts, such as a smaller batch`,
+    );
   }
 
   #stage(tensor: Tensor): Pooled<GPUTexture> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FullBank } from "../../bank/full_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
-import type { Device } from "../../kernels/core/device.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import {
@@ -179,6 +179,19 @@ gpuTest("Trainer gives the same step in one part and in four", async (device) =>
     // Sums of other order: some roundings of 2^-24 that three steps of AdamW spread.
     assert.ok(Math.abs(loss - b[i]!) < 1e-4 * loss, `${a} and ${b}`);
   }
+});
+
+gpuTest("Trainer takes more parts where the GPU could not bind a tensor of them", (device) => {
+  // The hidden tokens of one image take 1,024 bytes.
+  const within = (maxBindingBytes: number) =>
+    new Device(device.gpu, { profile: { ...device.profile, maxBindingBytes } });
+  const most = 1024 * SIZE;
+  for (const [bytes, wanted] of [[most, 1], [most - 1, 2]] as const) {
+    using parts = makeTrainer(within(bytes), { batchSize: SIZE });
+    assert.equal(parts.trainer.parts, wanted);
+  }
+  using asked = makeTrainer(within(most - 1), { batchSize: SIZE, gradientAccumulation: 4 });
+  assert.equal(asked.trainer.parts, 4);
 });
 
 gpuTest("Trainer gives the same step with and without recomputation", async (device) => {
