@@ -62,6 +62,33 @@ export function firstOf(stream: ImageStream, count: number): ImageStream {
   };
 }
 
+/** The pixels [N, C, H, W] of all images of a stream. */
+export async function readPixels(stream: ImageStream): Promise<Uint8Array> {
+  const { size, imageSize, channels } = stream;
+  const length = channels * imageSize ** 2, pixels = new Uint8Array(size * length);
+  for await (const batch of stream.batches()) pixels.set(batch.pixels, batch.first * length);
+  return pixels;
+}
+
+/** A stream and where its images come from, for messages. */
+export interface NamedStream {
+  /** The images. */
+  readonly stream: ImageStream;
+  /** File, checkpoint or part of the data. */
+  readonly source: string;
+}
+
+/** Throws a RangeError unless samples and reference have images of one size. */
+export function requireOneSize(samples: NamedStream, reference: NamedStream): void {
+  const [own, other] = [samples.stream.imageSize, reference.stream.imageSize];
+  if (own !== other) {
+    throw new RangeError(
+      `Cannot measure ${samples.source} against ${reference.source}: the samples have ${own} × ` +
+        `${own} pixels and the reference ${other} × ${other}, expected one size`,
+    );
+  }
+}
+
 /** Values in [−1, 1] as bytes: the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes samples. */
 export function toBytes(values: Float32Array): Uint8Array {
   const bytes = new Uint8Array(values.length);

@@ -10,12 +10,11 @@ import { SAMPLE_COMMAND } from "../cli/commands.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
-import { Random, Stream } from "../kernels/core/random.ts";
-import type { Tensor } from "../kernels/core/tensor.ts";
 import { tileImages } from "../train/datasets/picture.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import { pathOf } from "../train/run.ts";
-import { openTrained, readCheckpointConfig, type TrainedModel } from "../train/trained.ts";
+import { openTrained, readCheckpointConfig } from "../train/trained.ts";
+import { chooseConditions } from "./conditions.ts";
 import { drawAll } from "./rows.ts";
 
 /** Width in pixels that the picture should about have. */
@@ -52,7 +51,7 @@ async function main(): Promise<void> {
     model: trained.model,
     config: config.sample,
     count,
-    conditionOf: (first, size) => chooseConditions(trained, { device, first, count: size }),
+    conditionOf: chooseConditions(trained, { device, seed: config.sample.seed }),
     ...pathOf(config),
   });
   const picture = tileImages(images, {
@@ -70,18 +69,4 @@ async function main(): Promise<void> {
   if (options.json) {
     console.log(JSON.stringify({ out: options.out, count, step, evaluations, seconds }));
   }
-}
-
-/** Conditions of images `first` to `first + count − 1`, drawn uniformly by the seed: snippets or labels. */
-function chooseConditions(
-  { bank, classes, config }: TrainedModel,
-  { device, first, count }: { device: Device; first: number; count: number },
-): Tensor {
-  const random = new Random(config.sample.seed, Stream.Label);
-  const size = bank?.size ?? classes;
-  const chosen = Uint32Array.from(
-    { length: count },
-    (_, i) => Math.floor(random.uniform(0, first + i, 0) * size),
-  );
-  return bank ? bank.gather(chosen) : device.tensor(chosen, [count]);
 }

@@ -48,26 +48,56 @@ export interface DrawnImages {
   readonly evaluations: number;
 }
 
+/** Some of the images that {@linkcode drawBatches} draws. */
+export interface DrawnBatch extends DrawnImages {
+  /** Index of the first image. */
+  readonly first: number;
+  /** Number of images n. */
+  readonly count: number;
+}
+
 /**
  * Draws N images [N, C, H, W], 64 at a time, image i from noise i of the seed. Waits for the GPU.
  *
  * Throws what the samplers throw.
  */
 export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
-  const { model, count, conditionOf, onProgress, ...path } = options;
-  const length = model.options.channels * model.options.inputSize ** 2;
+  const { onProgress, ...drawing } = options;
+  const { count, model: { options: { channels, inputSize } } } = options;
+  const length = channels * inputSize ** 2;
   const images = new Float32Array(count * length);
   let evaluations = 0;
-  for (let first = 0; first < count; first += BATCH) {
-    const size = Math.min(BATCH, count - first);
-    using condition = conditionOf(first, size);
-    const drawn = await drawAdaptive({ ...path, model, condition, firstSample: first });
-    using batch = drawn.images;
-    images.set(await batch.read(), first * length);
-    evaluations = drawn.evaluations;
-    onProgress?.(first + size);
+  for await (const batch of drawBatches(drawing)) {
+    images.set(batch.images, batch.first * length);
+    evaluations = batch.evaluations;
+    onProgress?.(batch.first + batch.count);
   }
   return { images, evaluations };
+}
+
+/**
+ * Draws what {@linkcode drawAll} draws, with one batch in memory at a time.
+ *
+ * Throws what the samplers throw.
+ */
+export async function* drawBatches(
+  options: Omit<DrawAllOptions, "onProgress">,
+): AsyncGenerator<DrawnBatch> {
+  for (let first = 0; first < options.count; first += BATCH) {
+    yield await drawBatch(options, { first, count: Math.min(BATCH, options.count - first) });
+  }
+}
+
+async function drawBatch(
+  options: Omit<DrawAllOptions, "onProgress">,
+  batch: { readonly first: number; readonly count: number },
+): Promise<DrawnBatch> {
+  const { conditionOf, count: _, ...drawing } = options;
+  const { first, count } = batch;
+  using condition = conditionOf(first, count);
+  const drawn = await drawAdaptive({ ...drawing, condition, firstSample: first });
+  using images = drawn.images;
+  return { first, count, images: await images.read(), evaluations: drawn.evaluations };
 }
 
 /**

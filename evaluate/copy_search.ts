@@ -1,0 +1,172 @@
+/**
+ * The search for copies of training images among samples, in pixels and in an encoder's space.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import { quantile } from "./bootstrap.ts";
+import { checkCopies, type CopyCheck, type CopyPicture, drawCopies } from "./copies.ts";
+import { type ImageStream, withChannels } from "./image_stream.ts";
+import type { TrainingImages } from "./reference_set.ts";
+import { inPercent, type Reporter } from "./reporter.ts";
+
+/** Samples whose nearest training images are drawn. */
+const SHOWN = 8;
+/** Side to which images are shrunk, by whole factors, before their pixels are compared. */
+const COMPARED_SIDE = 32;
+/** Points of a curve. */
+const CURVE_POINTS = 100;
+
+/** Images in both spaces. */
+export interface ImagesInBothSpaces {
+  /** Pixels [n, C, H, W], 0 to 255. */
+  readonly pixels: Uint8Array;
+  /** Features of the encoder [n, d]. */
+  readonly features: Float32Array;
+}
+
+/** What {@linkcode searchCopies} compares. */
+export interface CopySearchSets {
+  /** The samples, with the channels C of their pixels. */
+  readonly samples: ImagesInBothSpaces & Pick<ImageStream, "channels">;
+  /** The training images, as large as the samples. */
+  readonly training: ImagesInBothSpaces & Pick<TrainingImages, "imageSize" | "channels">;
+}
+
+/** Options of {@linkcode searchCopies}. */
+export interface CopySearchOptions {
+  /** Components d of the encoder's features. */
+  readonly dim: number;
+  /** Seed of the choice of training images. */
+  readonly seed: number;
+  /** Takes the products where there are many. */
+  readonly device: Device;
+  /** Is told how far it is. */
+  readonly reporter: Reporter;
+}
+
+/** The nearest training images of samples in both spaces. */
+export interface CopyChecks {
+  /** By pixels, in levels of 256: the root of the mean square over all values. */
+  readonly pixel: CopyCheck;
+  /** By the encoder. */
+  readonly encoder: CopyCheck;
+}
+
+/** What {@linkcode searchCopies} finds. */
+export interface CopySearch {
+  /** The numbers. */
+  readonly checks: CopyChecks;
+  /** The first samples with their nearest training images. */
+  readonly picture: CopyPicture;
+}
+
+/**
+ * Compares samples with training images. Pixels of images above 32 × 32 are averaged in blocks first.
+ *
+ * Throws what `checkCopies` and `withChannels` throw.
+ */
+export async function searchCopies(
+  sets: CopySearchSets,
+  options: CopySearchOptions,
+): Promise<CopySearch> {
+  const { samples, training } = sets;
+  const { imageSize, channels } = training;
+  const { seed, device, reporter } = options;
+  const count = samples.pixels.length / (samples.channels * imageSize ** 2);
+  const pixels = withChannels({ first: 0, count, pixels: samples.pixels }, {
+    from: samples.channels,
+    to: channels,
+  });
+  const common = { seed, device, shown: SHOWN };
+  const [own, other] = [shrink(pixels, imageSize), shrink(training.pixels, imageSize)];
+  const dim = own.length / count;
+  const checks = await inPercent(async (onProgress) => ({
+    pixel: await checkCopies({
+      ...common,
+      samples: own,
+      training: other,
+      dim,
+      // Root of the mean square over all values, in levels of 256.
+      scale: 1 / Math.sqrt(dim),
+      onProgress: (done) => onProgress(done / 2),
+    }),
+    encoder: await checkCopies({
+      ...common,
+      samples: samples.features,
+      training: training.features,
+      dim: options.dim,
+      onProgress: (done) => onProgress((1 + done) / 2),
+    }),
+  }), { label: "copies     in percent", reporter });
+  const length = channels * imageSize ** 2;
+  const picture = drawCopies(checks, {
+    samples: pixels.subarray(0, SHOWN * length),
+    imageSize,
+    channels,
+    read: (index) => training.pixels.subarray(index * length, (index + 1) * length),
+  });
+  return { checks, picture };
+}
+
+/** Bytes as vectors, with the mean of each block of pixels where images are larger than 32 × 32. */
+function shrink(pixels: Uint8Array, imageSize: number): Float32Array {
+  const factor = Math.ceil(imageSize / COMPARED_SIDE);
+  if (factor === 1) return Float32Array.from(pixels);
+  const side = Math.floor(imageSize / factor), planes = pixels.length / imageSize ** 2;
+  const out = new Float32Array(planes * side ** 2);
+  for (let plane = 0; plane < planes; plane++) {
+    for (let y = 0; y < side * factor; y++) {
+      for (let x = 0; x < side * factor; x++) {
+        const place = (plane * side + Math.floor(y / factor)) * side + Math.floor(x / factor);
+        out[place]! += pixels[(plane * imageSize + y) * imageSize + x]! / factor ** 2;
+      }
+    }
+  }
+  return out;
+}
+
+/** The share of images within a distance of a training image, over the distance. */
+export interface CopyPanel {
+  /** The distance, in words. */
+  readonly xTitle: string;
+  /** The share, in words. */
+  readonly yTitle: string;
+  /** Points are too many to be marked. */
+  readonly marked: false;
+  /** Of the samples, and of the training images. */
+  readonly curves: readonly {
+    /** Whose curve it is. */
+    readonly name: string;
+    /** Distances and shares. */
+    readonly points: readonly { readonly x: number; readonly y: number }[];
+  }[];
+}
+
+/** The panels of the plot that goes with the picture: one for each space. */
+export function copyPanels(checks: CopyChecks): CopyPanel[] {
+  const titles = {
+    pixel: "distance to the nearest training image (pixels, levels of 256)",
+    encoder: "distance to the nearest training image (encoder)",
+  };
+  return (["pixel", "encoder"] as const).map((space) => ({
+    xTitle: titles[space],
+    yTitle: "share of images at most that far",
+    marked: false,
+    curves: [
+      curveOf("samples", checks[space].samples.distances),
+      curveOf("training images", checks[space].training.distances),
+    ],
+  }));
+}
+
+function curveOf(name: string, distances: Float64Array): CopyPanel["curves"][number] {
+  return {
+    name,
+    points: Array.from({ length: CURVE_POINTS + 1 }, (_, i) => ({
+      x: quantile(distances, i / CURVE_POINTS),
+      y: i / CURVE_POINTS,
+    })),
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * An evaluation: what is taken of which images, and what is compared with what.
+ *
+ * @module
+ */
+
+import { type Encoder, requireEncoder } from "../bank/encoders/encoder.ts";
+import type { Device } from "../kernels/core/device.ts";
+import { type CopySearch, searchCopies } from "./copy_search.ts";
+import { extract, type Extracted } from "./extract.ts";
+import { requireOneSize, streamOf } from "./image_stream.ts";
+import type { Inception } from "./inception.ts";
+import { compareInception } from "./inception_comparison.ts";
+import { compareFeatures } from "./measure.ts";
+import {
+  openBankOf,
+  readSnippets,
+  type ReferenceSet,
+  type TrainingImages,
+} from "./reference_set.ts";
+import type { Evaluation } from "./report.ts";
+import { inPercent, type Reporter } from "./reporter.ts";
+import type { SampleSet } from "./sample_set.ts";
+
+/** Samples that are compared with training images, at most. */
+const MOST_COMPARED = 10_000;
+
+/** What {@linkcode evaluateSamples} measures, and with what. */
+export interface EvaluateOptions {
+  /** The samples. */
+  readonly samples: SampleSet;
+  /** What they are measured against. */
+  readonly reference: ReferenceSet;
+  /** Loads the training images, which stand in where the reference has none. */
+  readonly training: () => Promise<TrainingImages>;
+  /** The bank of the run, which may have the training images' features; undefined without one. */
+  readonly trainingBank: string | undefined;
+  /** Gives the features that are compared. */
+  readonly encoder: Encoder;
+  /** The Inception network; undefined where it is not wanted. */
+  readonly inception: Inception | undefined;
+  /** Search for copies of training images as well. */
+  readonly copies: boolean;
+  /** The `.npz` file to write the samples to; undefined for none. */
+  readonly out: string | undefined;
+  /** Resamples behind the intervals. */
+  readonly resamples: number;
+  /** Seed of everything random. */
+  readonly seed: number;
+  /** Takes the products of distances, where there are many. */
+  readonly device: Device;
+  /** Is told how far it is, and warned of what the numbers do not say. */
+  readonly reporter: Reporter;
+}
+
+/** What {@linkcode evaluateSamples} finds. */
+export interface Evaluated extends Pick<Evaluation, "encoder" | "inception"> {
+  /** The search for copies; undefined where it was not asked for. */
+  readonly copies: CopySearch | undefined;
+}
+
+/**
+ * Measures samples against a reference in the encoder's space, and in that of Inception if there is the
+ * network, and searches for copies if that is asked for.
+ *
+ * Throws a TypeError if another encoder made the reference's snippets, a RangeError if sizes of images
+ * differ, and what the parts throw.
+ */
+export async function evaluateSamples(options: EvaluateOptions): Promise<Evaluated> {
+  const { samples, reference, encoder, inception, device, seed, reporter } = options;
+  if (reference.bank) requireEncoder(encoder.description, reference.bank);
+  // Statistics say nothing of this encoder, and a bank nothing of Inception.
+  const fallback = reference.images === undefined ? await options.training() : undefined;
+  const images = reference.images ?? streamOf(fallback!);
+  const imagesAreTraining = reference.isTraining || fallback !== undefined;
+  requireOneSize(samples, { stream: images, source: reference.asked });
+  using ownBank = !reference.bank && imagesAreTraining && options.trainingBank !== undefined
+    ? openBankOf(await options.training(), { path: options.trainingBank, encoder })
+    : undefined;
+  const snippets = reference.bank ?? ownBank;
+
+  const drawn = await extract(samples.stream, {
+    encoder,
+    inception,
+    kept: options.copies ? MOST_COMPARED : 0,
+    out: options.out,
+    label: samples.sampler === undefined ? "samples" : "drawing",
+    reporter,
+  });
+  const withInception = inception !== undefined &&
+    (reference.pool === undefined || reference.images !== undefined);
+  const measured = snippets !== undefined && !withInception ? undefined : await extract(images, {
+    encoder: snippets === undefined ? encoder : undefined,
+    inception: withInception ? inception : undefined,
+    label: "reference",
+    reporter,
+  });
+  const features = snippets ? await readSnippets(snippets) : measured!.features!;
+  const comparison = await inPercent(
+    (onProgress) =>
+      compareFeatures({ samples: drawn.features!, reference: features }, {
+        dim: encoder.dim,
+        device,
+        seed,
+        resamples: options.resamples,
+        onProgress,
+      }),
+    { label: "measuring  encoder features, in percent", reporter },
+  );
+  const inceptionReport = inception && await compareInception({
+    samples: drawn.inception!,
+    images: measured?.inception,
+    reference,
+  }, { fingerprint: inception.fingerprint, device, seed, reporter });
+  const { kind, fingerprint } = encoder.description;
+  const source = reference.bank || reference.images ? reference.source : "the training images";
+  return {
+    encoder: { ...comparison, kind, fingerprint, source },
+    inception: inceptionReport,
+    copies: options.copies
+      ? await copiesAmong(drawn, {
+        ...options,
+        known: imagesAreTraining && !reference.bank ? features : undefined,
+      })
+      : undefined,
+  };
+}
+
+async function copiesAmong(
+  drawn: Extracted,
+  options: EvaluateOptions & {
+    /** Features of the training images, where they are known. */
+    readonly known: Float32Array | undefined;
+  },
+): Promise<CopySearch> {
+  const { samples: { stream }, encoder, known, device, seed, reporter } = options;
+  const training = await options.training();
+  const images = streamOf(training);
+  requireOneSize({ stream, source: "samples" }, { stream: images, source: "the training images" });
+  const { imageSize, channels, pixels } = training;
+  const features = known ??
+    (await extract(images, { encoder, label: "training", reporter })).features!;
+  const kept = drawn.pixels.length / (stream.channels * imageSize ** 2);
+  return await searchCopies({
+    samples: {
+      channels: stream.channels,
+      pixels: drawn.pixels,
+      features: drawn.features!.subarray(0, kept * encoder.dim),
+    },
+    training: { imageSize, channels, pixels, features },
+  }, { dim: encoder.dim, seed, device, reporter });
+}

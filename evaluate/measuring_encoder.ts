@@ -1,0 +1,56 @@
+/**
+ * The encoder whose space samples are measured in. Only programs import this, as
+ * `bank/encoders/open.ts` says.
+ *
+ * @module
+ */
+
+import type { BankConfig } from "../bank/config.ts";
+import type { Encoder } from "../bank/encoders/encoder.ts";
+import { encoderOfBank, openEncoder } from "../bank/encoders/open.ts";
+import { PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { BankFile } from "../bank/file.ts";
+import type { ImageSource } from "../bank/image_source.ts";
+import type { Device } from "../kernels/core/device.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** Options of {@linkcode openMeasuringEncoder}. */
+export interface MeasuringEncoderOptions {
+  /** What resizes images. */
+  readonly device: Device;
+  /** The bank whose encoder measures; undefined where there is none. */
+  readonly bank: string | undefined;
+  /** Where that encoder's network is; where the bank says by default. */
+  readonly onnx: string | undefined;
+  /** The `bank` section, for an encoder that no bank has. */
+  readonly config: BankConfig;
+  /** Loads the images that such an encoder is fitted to. */
+  readonly images: () => Promise<ImageSource>;
+  /** Is told what is fitted, and warned of a bank whose encoder encodes no images. */
+  readonly reporter: Reporter;
+}
+
+/**
+ * Opens the encoder of the bank; where there is none that encodes images, makes the one that is
+ * configured, or fits `pixel_pca` in its place.
+ *
+ * Throws what `encoderOfBank` and `openEncoder` throw.
+ */
+export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Promise<Encoder> {
+  const { device, bank, onnx, config, reporter } = options;
+  if (bank !== undefined) {
+    using file = BankFile.open(bank);
+    const known = file.encoder !== undefined && file.encoder.kind !== "features";
+    if (known || onnx !== undefined) return await encoderOfBank(file, { device, onnx });
+    reporter.warn(
+      `the encoder of ${bank} is ${file.encoder?.kind ?? "not known"} and encodes no images: ` +
+        "measured by pixel_pca in its place",
+    );
+  }
+  const images = await options.images();
+  reporter.note(`encoder    fitted to ${images.size} images`);
+  const fitted = await openEncoder({ device, config, images });
+  if (fitted !== undefined) return fitted;
+  const { dim, resolution, whiten } = config;
+  return await PixelPca.fit({ device, images, dim, resolution, whiten });
+}

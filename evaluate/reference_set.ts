@@ -1,0 +1,117 @@
+/**
+ * What samples are measured against: images, snippets of a bank, or statistics that others took.
+ *
+ * @module
+ */
+
+import { extname } from "node:path";
+import type { Encoder } from "../bank/encoders/encoder.ts";
+import { BankFile } from "../bank/file.ts";
+import type { ImageSource } from "../bank/image_source.ts";
+import { readRows } from "../bank/svd.ts";
+import type { AdmBatch } from "./adm_batch.ts";
+import type { Gaussian } from "./frechet.ts";
+import { type ImageStream, streamOf } from "./image_stream.ts";
+
+/** What samples are measured against; something of it is there. */
+export interface ReferenceSet extends Disposable {
+  /** As it was asked for. */
+  readonly asked: string;
+  /** File or part of the data, in words. */
+  readonly source: string;
+  /** The images; undefined where snippets or statistics alone are known. */
+  readonly images: ImageStream | undefined;
+  /** These images are the training images. */
+  readonly isTraining: boolean;
+  /** Snippets of the bank's encoder. */
+  readonly bank: BankFile | undefined;
+  /** Statistics of Inception's pooled features. */
+  readonly pool: Gaussian | undefined;
+  /** Statistics of Inception's spatial features. */
+  readonly spatial: Gaussian | undefined;
+}
+
+/** The images of a run in memory; `ImageSet` is such a source. */
+export interface TrainingImages extends ImageSource {
+  /** Pixels [N, C, H, W], 0 to 255. */
+  readonly pixels: Uint8Array;
+  /** Names of the images [N]. */
+  readonly names: readonly string[];
+}
+
+/** Where {@linkcode openReferenceSet} finds what it may be asked for; loaded when needed. */
+export interface ReferenceSources {
+  /** The images that a model is trained on. */
+  readonly training: () => Promise<TrainingImages>;
+  /** Images that training never sees; undefined where none are held out. */
+  readonly heldOut: () => Promise<ImageSource | undefined>;
+  /** Opens a folder of images or a `.npz` file. */
+  readonly openImages: (path: string) => Promise<AdmBatch>;
+}
+
+const NOTHING = {
+  images: undefined,
+  isTraining: false,
+  bank: undefined,
+  pool: undefined,
+  spatial: undefined,
+  [Symbol.dispose]: () => {},
+};
+
+/**
+ * Opens what is asked for: `train` or `held-out`, a bank file in `.safetensors`, or else the path of
+ * images.
+ *
+ * Throws a RangeError if no images are held out, and what the sources throw.
+ */
+export async function openReferenceSet(
+  asked: string,
+  sources: ReferenceSources,
+): Promise<ReferenceSet> {
+  if (asked === "train") {
+    const images = streamOf(await sources.training());
+    return { ...NOTHING, asked, source: "the training images", images, isTraining: true };
+  }
+  if (asked === "held-out") {
+    const heldOut = await sources.heldOut();
+    if (heldOut === undefined) {
+      throw new RangeError(
+        "Cannot measure against held-out images: data.heldOut is 0, expected some held out",
+      );
+    }
+    return { ...NOTHING, asked, source: "the held-out images", images: streamOf(heldOut) };
+  }
+  if (extname(asked) === ".safetensors") {
+    const bank = BankFile.open(asked);
+    return {
+      ...NOTHING,
+      asked,
+      source: asked,
+      bank,
+      [Symbol.dispose]: () => bank[Symbol.dispose](),
+    };
+  }
+  return { ...NOTHING, asked, source: asked, ...await sources.openImages(asked) };
+}
+
+/** Opens a bank if its snippets are in full those of the images by this encoder; else undefined. */
+export function openBankOf(
+  images: Pick<TrainingImages, "size" | "names">,
+  options: { readonly path: string; readonly encoder: Encoder },
+): BankFile | undefined {
+  const { path, encoder } = options;
+  const file = BankFile.open(path);
+  const same = file.rank === undefined && file.size === images.size &&
+    file.encoder?.fingerprint === encoder.description.fingerprint &&
+    images.names.every((name, i) => file.names?.[i] === name);
+  if (same) return file;
+  file[Symbol.dispose]();
+  return undefined;
+}
+
+/** All snippets [N, d] of a bank, read some at a time. */
+export async function readSnippets(file: BankFile): Promise<Float32Array> {
+  const out = new Float32Array(file.size * file.dim);
+  for await (const { first, rows } of readRows(file)) out.set(rows, first * file.dim);
+  return out;
+}

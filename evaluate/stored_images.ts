@@ -1,0 +1,126 @@
+/**
+ * Images to evaluate that lie on the disk: those of a folder, or a `.npz` file of ADM's evaluator.
+ *
+ * @module
+ */
+
+import { extname, join } from "node:path";
+import type { ImageSource } from "../bank/image_source.ts";
+import { type AdmBatch, openAdmBatch } from "./adm_batch.ts";
+import { type ImageStream, streamOf } from "./image_stream.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** Decodes image files in the order given, cropped and resized to squares [n, 3, H, H]. */
+export type ImageFileDecoder = (
+  paths: readonly string[],
+  options: { readonly imageSize: number },
+) => Promise<ImageSource>;
+
+/** Options of {@linkcode openStoredImages}. */
+export interface StoredImagesOptions {
+  /** Side in pixels of the images of a folder that has no PNG file. */
+  readonly imageSize: number;
+  /** Loads what decodes image files, which a `.npz` file does not need. */
+  readonly loadDecoder: () => Promise<ImageFileDecoder>;
+  /** Is warned of files that are resized. */
+  readonly reporter: Reporter;
+}
+
+const IMAGE_NAME = /\.(png|jpe?g|webp|avif|gif|tiff?)$/i;
+
+/**
+ * Opens the images in a folder or a `.npz` file, with the statistics that such a file may have.
+ *
+ * Images of a folder are those of its subfolders as well, by sorted path, decoded as they are asked
+ * for. PNG files must all have one size; the files of other formats are cropped and resized to it.
+ *
+ * Throws what `openAdmBatch` throws, an Error if there is no folder or no image in it, and a RangeError
+ * that names the first PNG file of another size.
+ */
+export async function openStoredImages(
+  path: string,
+  options: StoredImagesOptions,
+): Promise<AdmBatch> {
+  if (extname(path) === ".npz") return openAdmBatch(path);
+  const images = await openFolder(path, options);
+  return { images, pool: undefined, spatial: undefined, [Symbol.dispose]: () => {} };
+}
+
+async function openFolder(path: string, options: StoredImagesOptions): Promise<ImageStream> {
+  const names = listImages(path).sort();
+  if (names.length === 0) {
+    throw new Error(
+      `Cannot load images: ${path} holds no images, expected png, jpg, jpeg, webp, avif, gif or ` +
+        "tiff files, or a .npz file",
+    );
+  }
+  const imageSize = sizeOfPngs(names) ?? options.imageSize;
+  const resized = names.filter((name) => !isPng(name)).length;
+  if (resized > 0) {
+    options.reporter.warn(
+      `${resized} files of ${path} are no PNG and are taken as ${imageSize} × ${imageSize} pixels, ` +
+        "cropped and resized where they have others",
+    );
+  }
+  const decode = await options.loadDecoder();
+  return streamOf({
+    size: names.length,
+    imageSize,
+    channels: 3,
+    classes: [],
+    read: async (indices) => {
+      const images = await decode(Array.from(indices, (index) => names[index]!), { imageSize });
+      return images.read(Uint32Array.from(indices, (_, i) => i));
+    },
+  });
+}
+
+function listImages(path: string): string[] {
+  let entries: Deno.DirEntry[];
+  try {
+    entries = [...Deno.readDirSync(path)];
+  } catch (cause) {
+    throw new Error(
+      `Cannot load images: ${path} cannot be read as a folder, ${(cause as Error).message}, ` +
+        "expected a folder of images or a .npz file",
+      { cause },
+    );
+  }
+  return entries.filter(({ name }) => !name.startsWith(".")).flatMap((entry) => {
+    const name = join(path, entry.name);
+    if (entry.isDirectory) return listImages(name);
+    return IMAGE_NAME.test(entry.name) ? [name] : [];
+  });
+}
+
+/** The side that all PNG files have; undefined where there are none. */
+function sizeOfPngs(names: readonly string[]): number | undefined {
+  let imageSize: number | undefined;
+  for (const name of names) {
+    const size = pngSize(name);
+    if (size === undefined) continue;
+    const [width, height] = size;
+    imageSize ??= width;
+    if (width !== imageSize || height !== imageSize) {
+      throw new RangeError(
+        `Cannot measure ${name}: it has ${width} × ${height} pixels, expected ${imageSize} × ` +
+          `${imageSize} as ${names[0]}`,
+      );
+    }
+  }
+  return imageSize;
+}
+
+function isPng(path: string): boolean {
+  return /\.png$/i.test(path);
+}
+
+/** Width and height in the header of a PNG; undefined for other files. */
+function pngSize(path: string): readonly [number, number] | undefined {
+  if (!isPng(path)) return undefined;
+  using file = Deno.openSync(path, { read: true });
+  const head = new Uint8Array(24);
+  if (file.readSync(head) !== head.length || head[1] !== 0x50) return undefined;
+  const view = new DataView(head.buffer);
+  return [view.getUint32(16), view.getUint32(20)];
+}
