@@ -16,7 +16,7 @@
  * const dataset = await loadEmoji({ imageSize: 16 });
  * using encoder = await PixelPca.fit({ device, images: dataset, dim: 64, resolution: 16 });
  * await buildBank({ images: dataset, encoder, path: "bank.safetensors" });
- * using bank = await loadBank(device, "bank.safetensors");
+ * using bank = loadBank(device, "bank.safetensors");
  *
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {

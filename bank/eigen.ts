@@ -24,7 +24,7 @@ export interface SymmetricEigen {
  *
  * @example
  * ```ts
- * import { symmetricEigen } from "@gmem/gmem";
+ * import { symmetricEigen } from "./eigen.ts";
  *
  * symmetricEigen(Float64Array.of(2, 1, 1, 2), 2).values; // Float64Array [3, 1]
  * ```

@@ -33,7 +33,7 @@ import {
   type SamplePicture,
   withChannels,
 } from "../train/bank_pictures.ts";
-import { type Config, configReference, parseConfig, resolveConfig } from "../train/config.ts";
+import { type Config, configHelp, parseConfig, resolveConfig } from "../train/config.ts";
 import { loadConfig } from "../train/load_config.ts";
 import type { ImageSet } from "../train/datasets/image_set.ts";
 import { pictureOfRows } from "../train/datasets/picture_rows.ts";
@@ -102,7 +102,7 @@ async function main(): Promise<void> {
 }
 
 async function build(args: readonly string[]): Promise<void> {
-  const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configReference });
+  const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configHelp });
   const { out, rank, json } = options;
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
   const overrides = buildOverrides(options);

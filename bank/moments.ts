@@ -21,7 +21,7 @@ const BLOCK = 4;
  *
  * @example
  * ```ts
- * import { Moments } from "@gmem/gmem";
+ * import { Moments } from "./moments.ts";
  *
  * const moments = new Moments(2);
  * moments.add(Float32Array.of(0, 1, 2, 1));

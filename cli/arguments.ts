@@ -70,6 +70,8 @@ export interface ProgramDefinition {
   readonly name: string;
   /** What the program is for, in one sentence. */
   readonly summary: string;
+  /** Command lines to learn from; none by default. */
+  readonly examples?: readonly ExampleDefinition[];
   /** Commands by their word on the command line. */
   readonly commands: Readonly<Record<string, CommandDefinition>>;
 }
@@ -230,7 +232,7 @@ export function helpText(command: CommandDefinition, details = ""): string {
   });
   const sections = [
     `Usage: ${[command.name, ...words, "[options]"].join(" ")}`,
-    command.summary,
+    wrapped(command.summary, 0),
   ];
   if (positionals.length > 0) {
     const rows = positionals.map(({ name, description }) => [name, description] as const);
@@ -239,12 +241,7 @@ export function helpText(command: CommandDefinition, details = ""): string {
   const rows = Object.entries({ ...command.options, ...STANDARD_OPTIONS })
     .map(([name, option]) => [optionUsage(name, option), optionNotes(option)] as const);
   sections.push(`Options:\n${table(rows)}`);
-  if (command.examples.length > 0) {
-    const lines = command.examples.map(({ command, description }) =>
-      `  ${command}\n${wrapped(description, 6)}`
-    );
-    sections.push(`Examples:\n${lines.join("\n")}`);
-  }
+  sections.push(...exampleSection(command.examples));
   if (details !== "") sections.push(details);
   return sections.join("\n\n");
 }
@@ -254,10 +251,20 @@ function programHelp(program: ProgramDefinition): string {
     .map(([word, command]) => [word, command.summary] as const);
   return [
     `Usage: ${program.name} COMMAND [options]`,
-    program.summary,
+    wrapped(program.summary, 0),
     `Commands:\n${table(rows)}`,
+    ...exampleSection(program.examples ?? []),
     `Run ${program.name} COMMAND --help for the options of a command.`,
   ].join("\n\n");
+}
+
+/** The examples as one section, or none. */
+function exampleSection(examples: readonly ExampleDefinition[]): string[] {
+  if (examples.length === 0) return [];
+  const lines = examples.map(({ command, description }) =>
+    `  ${command}\n${wrapped(description, 6)}`
+  );
+  return [`Examples:\n${lines.join("\n")}`];
 }
 
 type Token = NonNullable<ReturnType<typeof tokenize>["tokens"]>[number];

@@ -256,6 +256,10 @@ export const BANK_BUILD_COMMAND = {
       description: "Encode by a network of one's own.",
     },
     {
+      command: "deno task bank build --config configs/emoji.yaml --rank 64 --out emoji.safetensors",
+      description: "Make the bank of a configuration's data, low-rank.",
+    },
+    {
       command: "deno task bank build --data photos --like runs/emoji/bank.safetensors",
       description: "Make a bank of other images for a model that is trained already.",
     },
@@ -283,6 +287,10 @@ export const BANK_INSPECT_COMMAND = {
     {
       command: "deno task bank inspect photos.safetensors",
       description: "Look at a bank before training with it.",
+    },
+    {
+      command: "deno task bank inspect photos.safetensors --plot photos",
+      description: "See what each rank keeps, and which snippets lie together.",
     },
   ],
 } as const satisfies CommandDefinition;
@@ -316,6 +324,10 @@ export const BANK_IMPORT_COMMAND = {
       command: "deno task bank import memory_bank.pth --out imagenet.safetensors",
       description: "Use the released bank.",
     },
+    {
+      command: "deno task bank import features.npz --key cls --out features.safetensors",
+      description: "Use vectors that NumPy saved.",
+    },
   ],
 } as const satisfies CommandDefinition;
 
@@ -325,11 +337,16 @@ export const BANK_COMPRESS_COMMAND = {
   summary: "Makes a low-rank bank of a bank, and tells what is lost.",
   positionals: [BANK_FILE],
   options: {
-    rank: { type: "integer", minimum: 1, description: "Coefficients kept of each snippet" },
+    rank: {
+      type: "integer",
+      minimum: 1,
+      description: "Coefficients kept of each snippet; either this or --energy",
+    },
     energy: {
       type: "number",
       minimum: 0,
-      description: "Or: the share of the energy to keep, at most 1, by the least rank that does",
+      description: "The share of the energy to keep, at most 1, by the least rank that does; " +
+        "either this or --rank",
     },
     storage: {
       type: "string",
@@ -345,6 +362,10 @@ export const BANK_COMPRESS_COMMAND = {
       command: "deno task bank compress bank.safetensors --energy 0.9 --storage f16",
       description: "Keep nine tenths of what makes the snippets differ.",
     },
+    {
+      command: "deno task bank compress bank.safetensors --rank 32 --storage int8",
+      description: "Keep 32 numbers of each snippet, in a byte each.",
+    },
   ],
 } as const satisfies CommandDefinition;
 
@@ -352,7 +373,11 @@ export const BANK_COMPRESS_COMMAND = {
 export const BANK_MERGE_COMMAND = {
   name: "deno task bank merge",
   summary: "Puts the snippets of several banks of one encoder in one bank, in the order given.",
-  positionals: [{ ...BANK_FILE, multiple: true }],
+  positionals: [{
+    ...BANK_FILE,
+    multiple: true,
+    description: "Banks of snippets (safetensors), in the order of the result",
+  }],
   options: { out: BANK_OUT, json: JSON_LINES },
   examples: [
     {
@@ -525,6 +550,11 @@ export const BANK_NEAREST_COMMAND = {
       command: "deno task bank nearest cat.jpg --bank photos.safetensors --data photos",
       description: "See what a bank takes an image for.",
     },
+    {
+      command: "deno task bank nearest cat.jpg --bank runs/emoji/bank.safetensors " +
+        "--config configs/emoji.yaml",
+      description: "See which emoji a run takes it for.",
+    },
   ],
 } as const satisfies CommandDefinition;
 
@@ -598,6 +628,10 @@ export const BANK_EXPORT_COMMAND = {
       command: "deno task bank export bank.safetensors --out snippets.npy",
       description: "Look at the snippets in NumPy.",
     },
+    {
+      command: "deno task bank export low_rank.safetensors --out full.safetensors",
+      description: "Make a full bank of a low-rank one, with its names, classes and encoder.",
+    },
   ],
 } as const satisfies CommandDefinition;
 
@@ -605,6 +639,20 @@ export const BANK_EXPORT_COMMAND = {
 export const BANK_PROGRAM = {
   name: "deno task bank",
   summary: "Makes, changes and looks at memory banks, and draws from them.",
+  examples: [
+    {
+      command: "deno task bank build --data photos --out photos.safetensors",
+      description: "Encode a folder of images.",
+    },
+    {
+      command: "deno task bank inspect photos.safetensors --plot photos",
+      description: "Look at what came out.",
+    },
+    {
+      command: "deno task bank interpolate 3 17 --checkpoint runs/emoji_tiny",
+      description: "See what lies between two images of a trained model.",
+    },
+  ],
   commands: {
     build: BANK_BUILD_COMMAND,
     inspect: BANK_INSPECT_COMMAND,
@@ -761,8 +809,8 @@ export const VERIFY_COMMAND = {
   },
   examples: [
     {
-      command: "deno task verify sit_tiny.safetensors",
-      description: "List every check of one network.",
+      command: "deno task verify tests/fixtures/goldens/sit_tiny_nosigma.safetensors",
+      description: "List every check of one network, whose recording comes with a clone.",
     },
     {
       command: "deno task verify goldens/*.safetensors --summary",
@@ -884,6 +932,10 @@ export const GROWTH_COMMAND = {
       command: "deno task bench:growth --only tokens",
       description: "See what longer sequences cost.",
     },
+    {
+      command: "deno task bench:growth --markdown > growth.md",
+      description: "Keep the tables of all series.",
+    },
   ],
 } as const satisfies CommandDefinition;
 
@@ -891,7 +943,7 @@ export const GROWTH_COMMAND = {
 export const TUNE_COMMAND = {
   name: "deno task tune",
   summary: "Times the kernels that can compute a model's products, norms and attention on this " +
-    "adapter, and keeps the fastest for later runs of any command.",
+    "adapter, and keeps the fastest for later runs of train, sample, evaluate and bank.",
   positionals: [{
     name: "config",
     description: "YAML configuration of the model; configs/emoji_tiny.yaml when left out",

@@ -84,7 +84,7 @@ export function shiftTime(t: number, shift: number): number {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { odeTimes } from "./times.ts";
+ * import { odeTimes } from "@gmem/gmem";
  *
  * assert.deepEqual(odeTimes({ steps: 2 }), [0, 0.5, 1]);
  * assert.deepEqual(odeTimes({ steps: 2, shift: 3 }), [0, 0.75, 1]);
@@ -115,7 +115,7 @@ export function odeTimes(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { sdeTimes } from "./times.ts";
+ * import { sdeTimes } from "@gmem/gmem";
  *
  * assert.deepEqual(sdeTimes([0, 0.96], 3), [0, 0.48, 0.96, 1]);
  * ```

@@ -12,7 +12,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "kernels/common/": [],
   "kernels/": ["kernels/core/", "kernels/common/"],
   "model/": KERNEL_FILES,
-  "bank/": [...KERNEL_FILES, "model/tokenizers/", "model/torch_file.ts"],
+  "bank/": [...KERNEL_FILES, "model/torch_file.ts"],
   "sample/": [...KERNEL_FILES, "model/", "bank/"],
   "evaluate/": [...KERNEL_FILES, "model/", "bank/", "sample/"],
   "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],

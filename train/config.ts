@@ -340,6 +340,11 @@ export function configReference(): string {
   }).join("\n");
 }
 
+/** What `--help` says of the configuration: {@linkcode configReference} under a heading. */
+export function configHelp(): string {
+  return `Keys of the configuration, in a YAML file or after --set:\n\n${configReference()}`;
+}
+
 /** Defaults that follow from another key or apply only where a section is asked for. */
 const IMPLIED_DEFAULTS: Readonly<Record<string, string>> = {
   "model.patchSize": "by name, or 2",

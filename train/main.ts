@@ -22,7 +22,7 @@ import {
   readCheckpointState,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { type Config, configReference, resolveConfig } from "./config.ts";
+import { type Config, configHelp, resolveConfig } from "./config.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 import { Evaluation } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
@@ -43,7 +43,7 @@ await runCommand(main, { debug: Deno.args.includes("--debug"), hint: adviseAfter
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(TRAIN_COMMAND, Deno.args, {
-    details: configReference,
+    details: configHelp,
   });
   const { resume, init, reversed, json } = options;
   if (init !== undefined && resume !== undefined) {

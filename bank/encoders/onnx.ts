@@ -20,7 +20,13 @@ import {
 import type { OnnxPreprocessing } from "./preprocessing.ts";
 import { resizeImages } from "./resize.ts";
 
-export { CLIP_STATISTICS, IMAGENET_STATISTICS, type OnnxPreprocessing } from "./preprocessing.ts";
+export {
+  CLIP_STATISTICS,
+  type ColourStatistics,
+  IMAGENET_STATISTICS,
+  type Interpolation,
+  type OnnxPreprocessing,
+} from "./preprocessing.ts";
 
 /** How {@linkcode OnnxEncoder.open} makes an encoder. */
 export interface OnnxOptions {

@@ -7,6 +7,8 @@
 
 import type { Interpolation } from "./resize.ts";
 
+export type { Interpolation };
+
 /** What is done to an image before the network sees it, and what is taken of its output. */
 export interface OnnxPreprocessing {
   /** Height and width r in pixels of what the network sees. */

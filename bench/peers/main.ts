@@ -27,14 +27,38 @@ const PEERS: readonly Peer[] = [
 /** Losses of the stacks may differ by the order of their sums, in a network of float32. */
 const LOSS_TOLERANCE = 0.01;
 
+const HELP = `Usage: deno task bench:peers [options]
+
+Times one training step and some products on this project and on other WebGPU stacks, each in a
+process of its own, and compares their losses. Downloads the stacks from npm; takes some minutes.
+
+Options:
+      --steps NUMBER   Steps that are timed, after the first (default 3)
+      --rounds NUMBER  Times that each product is timed (default 5)
+      --quick          Check on a tiny workload that every stack runs and computes the same; its
+                       times mean nothing
+      --json           Print all measurements as one JSON array
+  -h, --help           Print this text
+
+Examples:
+  deno task bench:peers
+      Compare all on a quiet machine.
+  deno task bench:peers --quick
+      See whether all of them run here.`;
+
 const { values: options } = parseArgs({
   options: {
     steps: { type: "string", default: "3" },
     rounds: { type: "string", default: "5" },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
   },
 });
+if (options.help) {
+  console.log(HELP);
+  Deno.exit();
+}
 
 const results: { peer: Peer; result: PeerResult | undefined }[] = [];
 for (const [i, peer] of PEERS.entries()) {

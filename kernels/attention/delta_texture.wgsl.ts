@@ -3,7 +3,7 @@ export default /* wgsl */ `
 //
 // dy, out: [B, T, H, 4 head_vectors], bound as textures of vec4; delta: [B, H, T].
 // One invocation per element of delta, neighbours along T. No barrier.
-// Error: |error| <= widthOfHead 2^-24 sum |dy out|.
+// Error: |error| <= 4 head_vectors 2^-24 sum |dy out|.
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

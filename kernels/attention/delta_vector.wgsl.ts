@@ -3,7 +3,7 @@ export default /* wgsl */ `
 //
 // dy, out: [B, T, H, 4 head_vectors], as vec4; delta: [B, H, T].
 // Eight invocations per element of delta read neighbouring vec4; their sums are added in order. One
-// barrier, 256 bytes of workgroup memory. Error: |error| <= widthOfHead 2^-24 sum |dy out|.
+// barrier, 256 bytes of workgroup memory. Error: |error| <= 4 head_vectors 2^-24 sum |dy out|.
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -2,7 +2,7 @@
  * Sums over the invocations of a workgroup of 64, as a WGSL function without bindings.
  *
  * - Formula: the sum of `value` over all 64 lanes, halved six times, the same in every lane.
- * - Work: 7 reads and 7 writes of workgroup memory at most. Barriers: 8. Memory: 512 bytes.
+ * - Work: 13 reads and 7 writes of workgroup memory at most. Barriers: 8. Memory: 512 bytes.
  * - Error: at most 6 roundings on the way of each value. The order is fixed.
  *
  * @module

@@ -9,11 +9,14 @@ import { OutOfMemoryError } from "./errors.ts";
 const ALIGNMENT_BYTES = 256;
 /** Texels in one row of a staging texture; a row is 64 KiB of f32 or 32 KiB of f16. */
 export const STAGING_ROW_TEXELS = 4096;
-/** Formats of staging textures with the bytes of a texel, which holds four elements. */
-export const STAGING_TEXEL_BYTES = { rgba32float: 16, rgba16float: 8 } as const;
-
 /** A format of staging textures. */
-export type StagingFormat = keyof typeof STAGING_TEXEL_BYTES;
+export type StagingFormat = "rgba32float" | "rgba16float";
+
+/** Formats of staging textures with the bytes of a texel, which holds four elements. */
+export const STAGING_TEXEL_BYTES: Readonly<Record<StagingFormat, number>> = {
+  rgba32float: 16,
+  rgba16float: 8,
+};
 
 /** A GPU resource with an identity by which bind groups are cached. */
 export interface Pooled<T> {

@@ -6,8 +6,8 @@ export default /* wgsl */ `
 // multiples of 4.
 // modulation: any, read at b stride + scale, where b = row / tokens; stats: [rows] of (mean, rstd)
 // as the forward pass left them.
-// For GPUs: one workgroup per row, whose second pass finds x and dy in the cache; one workgroup sum
-// (8 barriers). Moves 12 bytes for each element, 16 when it adds.
+// For GPUs: one workgroup per row, whose second pass finds x and dy in the cache; one workgroup sum:
+// 2 barriers by subgroups, 8 without. Moves 12 bytes for each element, 16 when it adds.
 // Error: about 2^-24 rstd (|mean| rstd + 4 + sqrt(width)) of the largest |g|.
 
 override RMS: bool = false;

@@ -7,7 +7,7 @@ export default /* wgsl */ `
 // modulation: any, read at b stride + scale and b stride + shift, where b = row / tokens (a stride
 // of 0 gives all rows the same); stats: [rows] of (mean, rstd).
 // For GPUs: one workgroup per row, whose second and third pass find x in the cache; 2 workgroup
-// sums (16 barriers). Moves 8 bytes for each element.
+// sums: 4 barriers by subgroups, 16 without. Moves 8 bytes for each element.
 // Error of n: about 2^-24 (|mean| rstd + 4 + sqrt(width)). Sums run over x - x[0], so that a large
 // common part costs no digits but those of the rounded mean.
 

@@ -261,7 +261,7 @@ function tiledInto(
     record(partial, { accumulate: 0, stride: 4 * vectors, chunk: terms, z: parts });
     device.dispatch(SUM_PARTS, {
       tensors: { parts: partial, bias: bias ?? partial, out },
-      params: { vectors, stride: vectors, parts, N, accumulate },
+      params: { elements: M * N, stride: vectors, parts, N, accumulate },
       workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
       constants: { HAS_BIAS: Number(bias !== undefined) },
     });

@@ -40,10 +40,10 @@ export function scaleBy(x: Tensor, mask: Tensor): Tensor {
 
 function multiplyInto(out: Tensor, options: { a: Tensor; b: Tensor; accumulate: 0 | 1 }): void {
   const { a, b, accumulate } = options;
-  const vectors = Math.ceil(out.elements / 4);
+  const { elements } = out;
   out.device.dispatch(MULTIPLY, {
     tensors: { a, b, out },
-    params: { vectors, accumulate },
-    workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+    params: { elements, accumulate },
+    workgroups: spreadWorkgroups(Math.ceil(elements / 256)),
   });
 }

@@ -2,9 +2,10 @@ export default /* wgsl */ `
 // out[i] (+)= a[i] b[i]
 //
 // a, b, out: [elements], as vec4 (buffers are whole 256-byte blocks). One invocation per vec4.
-// No barrier. One rounding, two when it accumulates.
+// No barrier. One rounding, two when it accumulates. Past the last element 0 is added or stored: out
+// may lie in a slab of gradients, whose padding a norm reads.
 
-struct Params { vectors: u32, accumulate: u32 }
+struct Params { elements: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
@@ -17,8 +18,10 @@ fn multiply(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= params.vectors) { return; }
-  var product = a[i] * b[i];
+  let first = 4u * i;
+  if (first >= params.elements) { return; }
+  let inside = vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.elements);
+  var product = select(vec4f(), a[i] * b[i], inside);
   if (params.accumulate == 1u) { product += out[i]; }
   out[i] = product;
 }

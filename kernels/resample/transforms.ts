@@ -50,7 +50,7 @@ export function flipTransform(width: number): Transform {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { composeTransforms, cropTransform, flipTransform } from "./transforms.ts";
+ * import { composeTransforms, cropTransform, flipTransform } from "@gmem/gmem/kernels";
  *
  * const size = { width: 4, height: 4 };
  * const crop = cropTransform({ x: 2, y: 0, ...size }, size);

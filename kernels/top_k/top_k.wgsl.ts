@@ -1,11 +1,13 @@
 export default /* wgsl */ `
 // best[q][strip][0..k) = the k largest of values[q][strip], strip + strips, strip + 2 strips, ...
 //
-// values: [rows, columns], f32; with HAS_FACTORS each is times factors[column] first. With HAS_INDICES, indices [rows, columns] names each value, else its
-// name is its column. best, names: [rows, strips, k], largest first; of equal values the smaller name
-// comes first, so the result does not depend on strips. Room that is left holds the least f32 under
-// the name 2^32 - 1. One invocation per row and strip, which keeps its k slots of best and names
-// sorted by insertion; the invocations of a workgroup read side by side. No barrier. Exact.
+// values: [rows, columns], f32; with HAS_FACTORS each is times factors[column] first. With
+// HAS_INDICES, indices [rows, columns] names each value, else its name is its column.
+// best, names: [rows, strips, k], largest first; of equal values the smaller name comes first, so
+// the result does not depend on strips. Room that is left holds the least f32 under the name
+// 2^32 - 1. One invocation per row and strip, which keeps its k slots of best and names sorted by
+// insertion; the invocations of a workgroup read side by side. No barrier. Exact but for the one
+// rounding of a value times its factor.
 
 struct Params { rows: u32, columns: u32, strips: u32, k: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -25,7 +25,7 @@ function drift(t: number): number {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { gvpInterpolant } from "./gvp.ts";
+ * import { gvpInterpolant } from "@gmem/gmem";
  *
  * assert.equal(gvpInterpolant.alpha(1), 1);
  * assert.equal(gvpInterpolant.sigma(1), 0);

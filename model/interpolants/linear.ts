@@ -9,7 +9,7 @@ import type { Interpolant } from "./interpolant.ts";
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
+ * import { linearInterpolant } from "@gmem/gmem";
  *
  * assert.equal(linearInterpolant.alpha(0.25), 0.25);
  * assert.equal(linearInterpolant.sigma(0.25), 0.75);

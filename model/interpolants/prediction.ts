@@ -87,8 +87,7 @@ function finite<T extends object>(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { velocityCoefficients } from "./prediction.ts";
+ * import { linearInterpolant, velocityCoefficients } from "@gmem/gmem";
  *
  * assert.deepEqual(velocityCoefficients(linearInterpolant, "noise", 0.5), { x: 2, output: -2 });
  * ```
@@ -122,8 +121,7 @@ export function velocityCoefficients(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { scoreCoefficients } from "./prediction.ts";
+ * import { linearInterpolant, scoreCoefficients } from "@gmem/gmem";
  *
  * assert.deepEqual(scoreCoefficients(linearInterpolant, "velocity", 0.5), { x: -2, output: 1 });
  * ```
@@ -160,8 +158,7 @@ export function scoreCoefficients(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { noiseCoefficients } from "./prediction.ts";
+ * import { linearInterpolant, noiseCoefficients } from "@gmem/gmem";
  *
  * const noise = noiseCoefficients(linearInterpolant, "velocity", 0.25);
  * assert.deepEqual(noise, { x: 1, output: -0.25 });
@@ -193,8 +190,7 @@ export function noiseCoefficients(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { dataCoefficients } from "./prediction.ts";
+ * import { dataCoefficients, linearInterpolant } from "@gmem/gmem";
  *
  * assert.deepEqual(dataCoefficients(linearInterpolant, "velocity", 0.25), { x: 1, output: 0.75 });
  * ```
@@ -230,8 +226,7 @@ export function dataCoefficients(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { targetCoefficients } from "./prediction.ts";
+ * import { linearInterpolant, targetCoefficients } from "@gmem/gmem";
  *
  * assert.deepEqual(targetCoefficients(linearInterpolant, "velocity", 0.3), { data: 1, noise: -1 });
  * ```
@@ -300,8 +295,7 @@ export function lossWeight(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { lossCoefficients } from "./prediction.ts";
+ * import { linearInterpolant, lossCoefficients } from "@gmem/gmem";
  *
  * const loss = lossCoefficients(linearInterpolant, "noise", { t: 0.5, weighting: "velocity" });
  * assert.deepEqual(loss, { outputScale: 2, data: 0, noise: 2 });

@@ -38,7 +38,7 @@ function dAlpha(t: number): number {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { vpInterpolant } from "./vp.ts";
+ * import { vpInterpolant } from "@gmem/gmem";
  *
  * assert.equal(vpInterpolant.alpha(1), 1);
  * assert.equal(vpInterpolant.driftMean(1), 0.05);

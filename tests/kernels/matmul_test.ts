@@ -10,7 +10,10 @@ import {
   supportsMatmul,
 } from "../../kernels/matmul/variants.ts";
 import type { Device } from "../../kernels/core/device.ts";
+import { fill } from "../../kernels/core/in_place.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
+import { Tape } from "../../kernels/core/tape.ts";
 import { assertClose, checkOp, randomValues, sumTolerance } from "../_check_op.ts";
 import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
 
@@ -173,6 +176,29 @@ gpuTest("matmulInto() with parts of the sum gives the same bits twice", async (d
   matmulInto(second, { a: x, b: x, transposeA: true });
   assert.deepEqual(await first.read(), await second.read());
   assert.equal(device.pool.liveBytes, 0);
+});
+
+Deno.test("matmul() with parts of the sum leaves the padding of a parameter's slab zero", async () => {
+  using device = await openDevice({ variants: { matmul: "split" } });
+  if (!device) return;
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [3, 5], (values) => values.fill(1));
+  device.scope(() => {
+    const ones = (...shape: number[]) => {
+      const out = device.empty(shape);
+      fill(out, 1);
+      return out;
+    };
+    const x = ones(1024, 3), rows = ones(1, 1024), columns = ones(5, 1);
+    const tape = new Tape(device);
+    const loss = tape.record(() => matmul(matmul(rows, matmul(x, weight)), columns).reshape([1]));
+    device.scope(() => {
+      for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+    });
+    tape.backward(loss);
+  });
+  const slab = [...await store.gradients[0]!.read()];
+  assert.deepEqual(slab, [...Array(15).fill(1024), ...Array(49).fill(0)]);
 });
 
 gpuTest("matmul() and its gradients match the reference for every transpose", async (device) => {

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { fill, storeAt } from "../../kernels/core/in_place.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { Tape } from "../../kernels/core/tape.ts";
 import { linear } from "../../kernels/linear/mod.ts";
+import { matmul } from "../../kernels/matmul/mod.ts";
 import { scaleBy } from "../../kernels/multiply/mod.ts";
 import { assertClose, checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
 import { goldenTest } from "../_goldens.ts";
@@ -25,6 +29,23 @@ gpuTest("scaleBy() of a tensor by itself doubles its gradient", async (device) =
     reference: ({ x }) => x!.map((value) => value ** 2),
     tolerance: { forward: ROUNDING, backward: 2 * ROUNDING },
   });
+});
+
+gpuTest("scaleBy() of a parameter leaves the padding of its slab zero", async (device) => {
+  using store = new ParameterStore(device);
+  const gain = store.parameter("gain", [1, 3], (values) => values.fill(1));
+  device.scope(() => {
+    device.scope(() => {
+      for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+    });
+    const x = device.empty([1, 3]);
+    storeAt(x, device.tensor(Float32Array.of(1, 2, 3), [3]), { first: 0 });
+    const ones = device.tensor(Float32Array.of(1, 1, 1), [3, 1]);
+    const tape = new Tape(device);
+    tape.backward(tape.record(() => matmul(scaleBy(gain, x), ones).reshape([1])));
+  });
+  const slab = [...await store.gradients[0]!.read()];
+  assert.deepEqual(slab, [1, 2, 3, ...Array(61).fill(0)]);
 });
 
 goldenTest("scaleBy() with a given mask gives the official masked condition", {
