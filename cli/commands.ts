@@ -775,8 +775,8 @@ export const EVALUATE_COMMAND = {
       description: "Measure a model in the space of its bank's encoder, and look for copies.",
     },
     {
-      command: "deno task evaluate --checkpoint runs/imagenet --count 50000 " +
-        "--inception inception.onnx --reference VIRTUAL_imagenet256_labeled.npz",
+      command:
+        "deno task evaluate --checkpoint runs/large --inception inception.onnx --reference adm.npz",
       description: "Measure FID, sFID, Inception score, precision and recall as ADM does.",
     },
     {

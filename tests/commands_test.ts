@@ -123,6 +123,9 @@ Deno.test("every command explains itself with --help, with examples", async () =
     ["bank", "transfer"],
     ["verify"],
     ["claims"],
+    ["inspect"],
+    ["tune"],
+    ["bench"],
   ];
   await Promise.all(commands.map(async ([task, ...words]) => {
     const { code, stdout, stderr } = await runTask(task, [...words, "--help"]);

@@ -9,11 +9,29 @@ import {
 } from "../../cli/arguments.ts";
 import {
   BANK_PROGRAM,
+  BENCH_COMMAND,
+  CLAIMS_COMMAND,
+  EVALUATE_COMMAND,
+  GROWTH_COMMAND,
   INSPECT_COMMAND,
   SAMPLE_COMMAND,
   TRAIN_COMMAND,
+  TUNE_COMMAND,
   VERIFY_COMMAND,
 } from "../../cli/commands.ts";
+
+const EVERY_COMMAND: readonly CommandDefinition[] = [
+  TRAIN_COMMAND,
+  SAMPLE_COMMAND,
+  EVALUATE_COMMAND,
+  ...Object.values(BANK_PROGRAM.commands),
+  VERIFY_COMMAND,
+  CLAIMS_COMMAND,
+  INSPECT_COMMAND,
+  TUNE_COMMAND,
+  BENCH_COMMAND,
+  GROWTH_COMMAND,
+];
 
 const COMMAND = {
   name: "demo",
@@ -162,33 +180,18 @@ Examples:
 });
 
 Deno.test("helpText() keeps lines short enough for a terminal", () => {
-  const commands: CommandDefinition[] = [
-    TRAIN_COMMAND,
-    SAMPLE_COMMAND,
-    ...Object.values(BANK_PROGRAM.commands),
-    VERIFY_COMMAND,
-    INSPECT_COMMAND,
-  ];
-  for (const command of commands) {
+  for (const command of EVERY_COMMAND) {
     for (const line of helpText(command).split("\n")) assert(line.length <= 100, line);
   }
 });
 
 Deno.test("every example of a command can be parsed by it", () => {
-  const commands: CommandDefinition[] = [
-    TRAIN_COMMAND,
-    SAMPLE_COMMAND,
-    ...Object.values(BANK_PROGRAM.commands),
-    VERIFY_COMMAND,
-    INSPECT_COMMAND,
-  ];
-  for (const command of commands) {
+  for (const command of EVERY_COMMAND) {
     assert(command.examples.length > 0, command.name);
     for (const example of command.examples) {
       assert(example.command.startsWith(command.name), example.command);
-      const args = example.command.slice(command.name.length).split(" ").filter((word) =>
-        word !== ""
-      );
+      const [words] = example.command.slice(command.name.length).split(" > ");
+      const args = words!.split(" ").filter((word) => word !== "");
       parseArguments(command, args);
     }
   }
