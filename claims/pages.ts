@@ -34,6 +34,8 @@ export interface Result {
   readonly seed: number;
   /** The adapter that computed it. */
   readonly device: string;
+  /** The day on which it was found, as 2026-11-22. */
+  readonly date: string;
   /** The numbers. */
   readonly tables: readonly Table[];
   /** How it was measured. */
@@ -49,16 +51,16 @@ export function fileNameOf({ letter, slug }: Pick<Claim, "letter" | "slug">): st
 export function resultOf(
   claim: Claim,
   findings: Findings,
-  { scale, seed, device }: Pick<Result, "scale" | "seed" | "device">,
+  { scale, seed, device, date }: Pick<Result, "scale" | "seed" | "device" | "date">,
 ): Result {
   const { letter, title, statement, source } = claim;
   const { verdict, tables, notes } = findings;
-  return { letter, title, statement, source, verdict, scale, seed, device, tables, notes };
+  return { letter, title, statement, source, verdict, scale, seed, device, date, tables, notes };
 }
 
 /** The page of one claim, beside its plot and its pictures. */
 export function claimPage(claim: Claim, result: Result, findings: Findings): string {
-  const { scale, seed, device, tables, notes } = result;
+  const { scale, seed, device, date, tables, notes } = result;
   const name = fileNameOf(claim);
   return [
     `# (${claim.letter}) ${claim.title}`,
@@ -74,7 +76,7 @@ export function claimPage(claim: Claim, result: Result, findings: Findings): str
     "## How it was measured",
     [
       ...notes,
-      `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, which compared arms share; what resampling adds to a distance on average is taken off. Each model was trained once.`,
+      `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}, ${date}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, which compared arms share; what resampling adds to a distance on average is taken off. Each model was trained once.`,
     ].map((note) => `- ${note}`).join("\n"),
     `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${
       seed === 0 ? "" : ` --seed ${seed}`
@@ -87,11 +89,11 @@ export function overviewPage(
   scales: readonly { readonly folder: string; readonly results: readonly NamedResult[] }[],
 ): string {
   const sections = scales.flatMap(({ folder, results }) => {
-    const [{ result: { scale, seed, device } }] = results as [NamedResult, ...NamedResult[]];
+    const [{ result: { scale, seed, device, date } }] = results as [NamedResult, ...NamedResult[]];
     const shown = results.filter(({ result }) => result.verdict.outcome === "shown").length;
     return [
       `## Scale ${scale.name}: ${shown} of ${results.length} shown`,
-      `${capitalized(scale.description)}. Seed ${seed}, ${device}.`,
+      `${capitalized(scale.description)}. Seed ${seed}, ${device}, ${date}.`,
       [
         "| claim | verdict | by how much |",
         "|---|---|---|",
@@ -127,7 +129,7 @@ export function overviewPage(
       "them; claim (a) has a second measure that does not.",
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
-    "```sh\ndeno task claims                # all, at scale tiny\ndeno task claims d --scale gpu  # one, larger\n```",
+    "```sh\ndeno task claims                # all, at scale tiny: some 45 minutes on two CPU cores\ndeno task claims d --scale gpu  # one, larger\n```",
   ].join("\n\n") + "\n";
 }
 

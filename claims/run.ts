@@ -49,7 +49,8 @@ export async function testClaim(
   laboratory.reporter.note(`measure (${claim.letter}) ${claim.title}`);
   const findings = await claim.conclude(laboratory);
   const { scale, seed, device } = laboratory;
-  const result = resultOf(claim, findings, { scale, seed, device: device.profile.label });
+  const date = new Date().toISOString().slice(0, 10);
+  const result = resultOf(claim, findings, { scale, seed, device: device.profile.label, date });
   const folder = join(directory, RESULTS, scale.name), name = fileNameOf(claim);
   await Deno.mkdir(folder, { recursive: true });
   const write = (ending: string, text: string) =>

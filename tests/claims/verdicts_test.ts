@@ -167,6 +167,7 @@ Deno.test("overviewPage() lists verdicts by scale and counts those shown", () =>
     scale: SCALES.tiny,
     seed: 0,
     device: "some adapter",
+    date: "2026-11-22",
     tables: [],
     notes: [],
   });
