@@ -28,7 +28,7 @@ export function openDryDevice(profile: Partial<Profile> = {}): Device {
 }
 
 class DryGpu {
-  readonly limits = { maxBufferSize: 2 ** 40 };
+  readonly limits = { maxBufferSize: 2 ** 40, maxStorageBufferBindingSize: 2 ** 40 };
   readonly features = new Set<string>();
   readonly lost = new Promise<never>(() => {});
   readonly queue = {
