@@ -282,8 +282,14 @@ function curvePanel(panel: CurvePanel): Panel {
       },
       {
         data: { values },
-        mark: { type: "line", strokeWidth: 2, ...(marked && { point: { size: 36 } }) },
+        mark: { type: "line", strokeWidth: 2 },
         encoding: { x, y, color, strokeDash },
+      },
+      // Dots of their own: as part of the lines they would take the strokes out of the legend.
+      {
+        data: { values: marked ? values : [] },
+        mark: { type: "circle", size: 36, opacity: 1 },
+        encoding: { x, y, color },
       },
       {
         data: { values: [...levels] },
