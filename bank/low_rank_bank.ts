@@ -19,7 +19,9 @@ import {
   type SnippetRange,
 } from "./bank.ts";
 import { BankFile, type LowRankSet, LowRankWriter } from "./file.ts";
+import { projectRows } from "./projection.ts";
 import type { RowSource } from "./row_table.ts";
+import { type Span, spanOf } from "./span.ts";
 import { externalCoefficients, findFactorProblem, mixRows, type SharedFactors } from "./svd.ts";
 import { rowsInMemory, TableBank } from "./table_bank.ts";
 
@@ -30,7 +32,8 @@ const MOST_FUSED = 768;
  * A low-rank bank: snippet i is c_i Bᵀ + μ (GMem, equation 9), normalised. On the GPU are the
  * coefficients [N, r], the basis [d, r] and the mean [d]: 4·(N r + d r + d) bytes, 328 MB for
  * N = 1.28 million, d = 768 and r = 64. In memory are the basis, the mean and, while the bank is loaded
- * or saved, 16 MB of the coefficients.
+ * or saved, 16 MB of the coefficients. The first search adds a basis on the GPU, 4·r² bytes, and axes in
+ * memory, 8·r·d.
  *
  * @example
  * ```ts ignore
@@ -44,8 +47,9 @@ export class LowRankBank extends TableBank {
   /** Coefficients r of a snippet. */
   readonly rank: number;
   readonly #factors: SharedFactors;
-  readonly #basis: Tensor;
-  readonly #mean: Tensor;
+  readonly #decoder: Decoder;
+  /** Made for the first search. */
+  #inSpan: { readonly span: Span; readonly decoder: Decoder } | undefined;
 
   private constructor(
     device: Device,
@@ -62,10 +66,7 @@ export class LowRankBank extends TableBank {
     super(device, { dim, source, records });
     this.rank = rank;
     this.#factors = { mean, basis, singularValues };
-    const columns = rank > MOST_FUSED ? rank : 4 * Math.ceil(rank / 4);
-    const stored = rank > MOST_FUSED ? basis : padBasis(basis, rank);
-    this.#basis = device.unscoped(() => device.tensor(stored, [dim, columns]));
-    this.#mean = device.unscoped(() => device.tensor(mean, [dim]));
+    this.#decoder = new Decoder(device, { mean, basis });
   }
 
   /**
@@ -106,26 +107,42 @@ export class LowRankBank extends TableBank {
    * coefficients in several tables, which the device cannot bind at once, are gathered first.
    */
   override gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
-    const { device } = this.#basis, table = this.wholeTable;
+    const { device } = this.#decoder, table = this.wholeTable;
     return device.scope(() => {
       if (table === undefined || this.rank > MOST_FUSED) {
-        return this.#reconstruct(this.takeRows(indices));
+        return this.#decoder.rows(this.takeRows(indices));
       }
-      if (indices instanceof Tensor) return this.#reconstruct(table, indices);
+      if (indices instanceof Tensor) return this.#decoder.rows(table, indices);
       const checked = checkIndices(indices, this.size);
-      return this.#reconstruct(table, device.tensor(checked, [checked.length]));
+      return this.#decoder.rows(table, device.tensor(checked, [checked.length]));
     });
   }
 
   /** Yields all snippets in order, reconstructed on the GPU; see `Bank.ranges`. */
-  override *ranges(most: number): Generator<SnippetRange> {
-    for (const { first, rows: coefficients } of this.rowRanges(most)) {
-      try {
-        yield { first, rows: this.#basis.device.scope(() => this.#reconstruct(coefficients)) };
-      } finally {
-        coefficients.dispose();
-      }
-    }
+  override ranges(most: number): Generator<SnippetRange> {
+    return this.#decodedRanges(this.#decoder, most);
+  }
+
+  /**
+   * Returns any vectors [n, d] on orthonormal axes of the span of the basis and the mean, [n, P]: P is
+   * at most r + 1 and d, rounded up to a multiple of 4. Their products with what
+   * {@linkcode rangesInSpan} yields are those with the snippets themselves.
+   *
+   * The first use of either looks for the axes, 4·d·r² operations on the CPU.
+   *
+   * Throws a TypeError if the vectors are not whole rows [d].
+   */
+  inSpan(vectors: Float32Array): Float32Array {
+    const { axes: directions } = this.#searched.span;
+    return new Float32Array(projectRows(vectors, { mean: new Float64Array(this.dim), directions }));
+  }
+
+  /**
+   * Yields all snippets in order on the axes of {@linkcode inSpan}, [count, P] of norm 1, about `most`
+   * of them at a time: 2·N·P·r operations instead of 2·N·d·r. The caller disposes each.
+   */
+  rangesInSpan(most: number): Generator<SnippetRange> {
+    return this.#decodedRanges(this.#searched.decoder, most);
   }
 
   /**
@@ -152,17 +169,59 @@ export class LowRankBank extends TableBank {
     writer.commit();
   }
 
-  #reconstruct(coefficients: Tensor, indices?: Tensor): Tensor {
-    if (this.rank > MOST_FUSED) {
+  get #searched(): { readonly span: Span; readonly decoder: Decoder } {
+    if (this.#inSpan === undefined) {
+      const span = spanOf(this.#factors);
+      this.#inSpan = { span, decoder: new Decoder(this.#decoder.device, span) };
+    }
+    return this.#inSpan;
+  }
+
+  *#decodedRanges(decoder: Decoder, most: number): Generator<SnippetRange> {
+    for (const { first, rows: coefficients } of this.rowRanges(most)) {
+      try {
+        yield { first, rows: decoder.device.scope(() => decoder.rows(coefficients)) };
+      } finally {
+        coefficients.dispose();
+      }
+    }
+  }
+
+  /** Releases what is on the GPU. */
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
+    this.#decoder[Symbol.dispose]();
+    this.#inSpan?.decoder[Symbol.dispose]();
+  }
+}
+
+/** A basis B [D, r] and a mean μ [D] on the GPU. */
+class Decoder implements Disposable {
+  readonly device: Device;
+  readonly #rank: number;
+  readonly #basis: Tensor;
+  readonly #mean: Tensor;
+
+  constructor(device: Device, factors: Pick<SharedFactors, "basis" | "mean">) {
+    const { basis, mean } = factors;
+    const width = mean.length, rank = basis.length / width;
+    this.device = device;
+    this.#rank = rank;
+    const stored = rank > MOST_FUSED ? basis : padBasis(basis, rank);
+    this.#basis = device.unscoped(() => device.tensor(stored, [width, stored.length / width]));
+    this.#mean = device.unscoped(() => device.tensor(mean, [width]));
+  }
+
+  /** Returns the normalised c Bᵀ + μ [n, D] of coefficients [N, r], all or those of some indices. */
+  rows(coefficients: Tensor, indices?: Tensor): Tensor {
+    if (this.#rank > MOST_FUSED) {
       return l2Normalize(linear(coefficients, this.#basis, { bias: this.#mean }));
     }
     const factors = { basis: this.#basis, mean: this.#mean };
     return reconstruct(coefficients, indices === undefined ? factors : { ...factors, indices });
   }
 
-  /** Releases what is on the GPU. */
-  override [Symbol.dispose](): void {
-    super[Symbol.dispose]();
+  [Symbol.dispose](): void {
     this.#basis.dispose();
     this.#mean.dispose();
   }

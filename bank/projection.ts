@@ -149,7 +149,8 @@ function addTo(sums: Float64Array, row: Float32Array): void {
 }
 
 /** A function of its own, which the compiler gets to see often enough to make it fast. */
-function dotProduct(a: Float64Array, b: Float64Array): number {
+/** The product a · b of two vectors of one length, in float64. */
+export function dotProduct(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;

@@ -12,6 +12,7 @@ import { matmulInto } from "../kernels/matmul/mod.ts";
 import { rowSquares } from "../kernels/row_squares/mod.ts";
 import { type TopK, topK } from "../kernels/top_k/mod.ts";
 import type { Bank, ImageRecords } from "./bank.ts";
+import { LowRankBank } from "./low_rank_bank.ts";
 import { snippetNorms } from "./normalize.ts";
 
 /** How {@linkcode drawUniform} draws. */
@@ -128,12 +129,20 @@ export interface Neighbour {
 /** Bytes of snippets, and of their products with the queries, on the GPU at once. */
 const CHUNK_BYTES = 2 ** 26;
 
+/** Snippets at once, at most: a product may have a workgroup for 8 of them, and at most 65,535. */
+const CHUNK_ROWS = 2 ** 18;
+
 /**
  * Finds the snippets that are nearest to each of some queries [q, d], nearest first, among all of the
  * bank: one product of queries and snippets, the norms of the snippets and one search for each 64 MB of
- * snippets, on the GPU. 2·(q + 1)·N·d operations, 4·N·d bytes read twice, and 4·q·N bytes of scores. A
- * low-rank bank is reconstructed there in the same pieces, 2·N·d·r operations more. What is reported of
- * those that were found is computed again in float64. Waits for the GPU.
+ * snippets, on the GPU. 2·(q + 1)·N·d operations, 4·N·d bytes read twice, and 4·q·N bytes of scores.
+ *
+ * Of a low-rank bank the d numbers of a snippet are not needed: both are compared on the P ≤ r + 4 axes
+ * of the span of its basis and mean, 2·(q + 1 + r)·N·P operations. A score differs from that of float64
+ * by at most (r + 2·P + 32)·2⁻²⁴·(‖μ‖ + Σ ‖c_k b_k‖)·‖query‖ / ‖c Bᵀ + μ‖.
+ *
+ * The scores only choose; what is reported of the chosen is computed again in float64 from their d
+ * numbers. Waits for the GPU.
  *
  * Throws a TypeError if the queries are not whole rows of the bank's length, and a RangeError if one
  * is zero or not finite or the count is not a whole number from 1 to 100.
@@ -153,13 +162,15 @@ export async function nearestSnippets(
   const count = checkSearch(search);
   const rows = queries.length / dim;
   const found: { first: number; scores: Tensor; columns: Tensor }[] = [];
+  const lowRank = bank instanceof LowRankBank ? bank : undefined;
+  const points = lowRank?.inSpan(queries) ?? queries, width = points.length / rows;
   // The fastest products want multiples of 4; the scores of queries of zeros are left alone.
-  const padded = new Float32Array(4 * Math.ceil(rows / 4) * dim);
-  padded.set(queries);
-  using wanted = device.unscoped(() => device.tensor(padded, [padded.length / dim, dim]));
+  const padded = new Float32Array(4 * Math.ceil(rows / 4) * width);
+  padded.set(points);
+  using wanted = device.unscoped(() => device.tensor(padded, [padded.length / width, width]));
   try {
-    const most = Math.floor(CHUNK_BYTES / (4 * Math.max(dim, rows)));
-    for (const { first, rows: snippets } of bank.ranges(most)) {
+    const most = Math.min(CHUNK_ROWS, Math.floor(CHUNK_BYTES / (4 * Math.max(width, rows))));
+    for (const { first, rows: snippets } of lowRank?.rangesInSpan(most) ?? bank.ranges(most)) {
       try {
         const best = device.unscoped(() =>
           device.scope(() =>
@@ -228,7 +239,7 @@ function checkSearch(
   return Math.min(count, size);
 }
 
-/** The snippets [n, d] that are nearest to each of the first `rows` of the queries `wanted` [q, d]. */
+/** The snippets [n, D] that are nearest to each of the first `rows` of the queries `wanted` [q, D]. */
 function bestOf(
   snippets: Tensor,
   options: {

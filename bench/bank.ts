@@ -354,8 +354,8 @@ function table(rows: readonly Row[]): string[] {
     "|---:|---|---:|---:|---:|---:|",
     ...rows.map(({ name, snippets, milliseconds, bytes, copies, copiedBy, peakBytes }) =>
       `| ${snippets.toLocaleString("en")} | ${name} | ${time(milliseconds)} | ${
-        (bytes / 1e6).toPrecision(3)
-      } MB | ${copies.toPrecision(2)} × ${copiedBy} | ${
+        rounded(bytes / 1e6, 3)
+      } MB | ${rounded(copies, 2)} × ${copiedBy} | ${
         peakBytes === undefined ? "" : `${(peakBytes / 1e9).toFixed(2)} GB`
       } |`
     ),
@@ -366,6 +366,11 @@ function time(milliseconds: number): string {
   return milliseconds < 1000
     ? `${milliseconds.toPrecision(3)} ms`
     : `${(milliseconds / 1000).toPrecision(3)} s`;
+}
+
+/** A number with some digits that count, and never an exponent. */
+function rounded(value: number, digits: number): string {
+  return String(Number(value.toPrecision(digits)));
 }
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });

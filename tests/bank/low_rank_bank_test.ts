@@ -96,6 +96,60 @@ gpuTest("LowRankBank spreads over several buffers and keeps its bits", async (de
   assert.equal(small.pool.liveBytes, 0);
 });
 
+gpuTest("LowRankBank.inSpan() and rangesInSpan() keep all products", async (device) => {
+  const size = 150, dim = 40, rank = 6, width = 8;
+  const basis = new Float32Array(randomValues([dim, rank], 7));
+  // Neither orthogonal nor independent; the mean is long against what is left of it.
+  for (let i = 0; i < dim; i++) {
+    basis[i * rank + 1] = basis[i * rank]! + basis[i * rank + 1]! / 16;
+    basis[i * rank + 4] = basis[i * rank + 2]!;
+  }
+  const mean = new Float32Array(randomValues([dim], 8)).map((x) => 4 * x);
+  const coefficients = new Float32Array(randomValues([size, rank], 9));
+  const factors = { coefficients, basis, singularValues: new Float32Array(rank).fill(1), mean };
+  const queries = normalizeSnippets(randomValues([3, dim], 10), { dim });
+  const whole = reconstructRows(coefficients, factors);
+  // 64 rows to a part: 150 are three of them.
+  const profile = { ...device.profile, maxBindingBytes: 4 * rank * 64 };
+  const small = new Device(device.gpu, { profile });
+  {
+    using bank = LowRankBank.from(small, factors);
+    const points = bank.inSpan(queries);
+    // Five columns differ and the mean is a sixth.
+    assert.equal(points.length, 3 * width);
+    const got: number[] = [], want: number[] = [];
+    let bound = 0;
+    for (const { first, rows } of bank.rangesInSpan(64)) {
+      assert.equal(first, got.length / 3);
+      const values = await rows.read();
+      rows.dispose();
+      for (let row = 0; row < values.length / width; row++) {
+        const snippet = whole.subarray((first + row) * dim, (first + row + 1) * dim);
+        const norm = Math.hypot(...snippet);
+        let terms = Math.hypot(...mean);
+        for (let k = 0; k < rank; k++) {
+          const column = Array.from({ length: dim }, (_, i) => basis[i * rank + k]!);
+          terms += Math.abs(coefficients[(first + row) * rank + k]!) * Math.hypot(...column);
+        }
+        bound = Math.max(bound, (rank + 2 * width + 32) * 2 ** -24 * terms / norm);
+        for (let query = 0; query < 3; query++) {
+          let product = 0, reference = 0;
+          for (let i = 0; i < width; i++) {
+            product += values[row * width + i]! * points[query * width + i]!;
+          }
+          for (let i = 0; i < dim; i++) reference += snippet[i]! * queries[query * dim + i]!;
+          got.push(product);
+          want.push(reference / norm);
+        }
+      }
+    }
+    assert.ok(bound < 1e-4, `bound ${bound}`);
+    assertClose(got, want, { tolerance: bound, name: "products" });
+  }
+  await small.settle();
+  assert.equal(small.pool.liveBytes, 0);
+});
+
 gpuTest("LowRankBank takes more coefficients than the kernel has room for", async (device) => {
   const dim = 2, rank = 770, rows = 3;
   const factors = {

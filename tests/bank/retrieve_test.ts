@@ -11,7 +11,7 @@ import {
   type Metric,
   nearestSnippets,
 } from "../../bank/retrieve.ts";
-import { factorize } from "../../bank/svd.ts";
+import { factorize, reconstructRows } from "../../bank/svd.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -80,6 +80,36 @@ gpuTest("nearestSnippets() searches a low-rank bank", async (device) => {
   const factors = await factorize({ size: SIZE, dim: DIM, rows }, { rank: 7 });
   using bank = LowRankBank.from(device, factors);
   await assertNearest(device, bank, "cosine");
+});
+
+gpuTest("nearestSnippets() searches a bank whose basis is not orthogonal", async (device) => {
+  const rank = 5;
+  const factors = {
+    coefficients: new Float32Array(randomValues([SIZE, rank], 4)),
+    basis: new Float32Array(randomValues([DIM, rank], 5)),
+    singularValues: new Float32Array(rank).fill(1),
+    mean: new Float32Array(randomValues([DIM], 6)),
+  };
+  // 512 rows to a part: 1500 are three of them.
+  const profile = { ...device.profile, maxBindingBytes: 4 * rank * 512 };
+  const small = new Device(device.gpu, { profile });
+  const whole = reconstructRows(factors.coefficients, factors);
+  const queries = new Float32Array(randomValues([3, DIM], 8));
+  {
+    using bank = LowRankBank.from(small, factors);
+    for (const metric of ["cosine", "euclidean"] as const) {
+      const snippets = metric === "cosine" ? whole : normalizeSnippets(whole, { dim: DIM });
+      const found = await nearestSnippets(small, { bank, queries, count: 9, metric });
+      for (const [row, neighbours] of found.entries()) {
+        const query = queries.slice(row * DIM, (row + 1) * DIM);
+        const want = nearestReference(snippets, { query, count: 9, metric });
+        assert.deepEqual(neighbours.map(({ index }) => index), want.map(({ index }) => index));
+        const got = neighbours.map((each) => metric === "cosine" ? each.cosine : -each.distance);
+        assertClose(got, want.map(({ value }) => value), { tolerance: 1e-6, name: metric });
+      }
+    }
+  }
+  assert.equal(small.pool.liveBytes, 0);
 });
 
 gpuTest("nearestSnippets() searches a bank of several buffers", async (device) => {
