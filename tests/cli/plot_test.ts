@@ -63,7 +63,7 @@ Deno.test("plotEvaluation() draws measured distances and the held-out images' ow
   const svg = await plotEvaluation(records);
   assert.match(svg, />Fréchet distance of samples to the</);
   assert.match(svg, />held-out images</);
-  assert.equal(svg.match(/aria-roledescription="point"/g)?.length, 5);
+  assert.equal(svg.match(/aria-roledescription="circle"/g)?.length, 5);
   assert.match(svg, /'optimizer steps' for a linear scale with values from 0 to 400/);
   const alone = await plotEvaluation([{ step: 3, frechet: 2 }]);
   assert.doesNotMatch(alone, /held-out/);
@@ -87,7 +87,7 @@ Deno.test("plotCurves() draws a band where there is an interval, and leaves out 
     assert(svg.includes(`>${text}<`), text);
   }
   assert.equal(svg.match(/aria-roledescription="area mark"/g)?.length, 2);
-  assert.equal(svg.match(/aria-roledescription="point"/g)?.length, 7);
+  assert.equal(svg.match(/aria-roledescription="circle"/g)?.length, 7);
   assert(!svg.includes("NaN"));
   await assert.rejects(
     plotCurves([{ xTitle: "", yTitle: "", curves: [{ name: "", points: [{ x: 1, y: NaN }] }] }]),
