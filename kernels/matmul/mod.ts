@@ -5,6 +5,7 @@
  */
 
 import { castInto } from "../cast/mod.ts";
+import texturedProduct from "../common/textured_product.wgsl.ts";
 import tiledProduct from "../common/tiled_product.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -29,9 +30,9 @@ type TiledVariant = "split" | "tiled" | "tiled_128";
 
 const KERNELS: Readonly<Record<Exclude<MatmulVariant, TiledVariant>, Kernel>> = {
   naive: new Kernel({ source: naive }),
-  register: new Kernel({ source: register }),
-  subgroup: new Kernel({ source: subgroup }),
-  subgroup_64: new Kernel({ source: subgroup64 }),
+  register: new Kernel({ source: register, includes: [texturedProduct] }),
+  subgroup: new Kernel({ source: subgroup, includes: [texturedProduct] }),
+  subgroup_64: new Kernel({ source: subgroup64, includes: [texturedProduct] }),
 };
 const TILED = {
   f32: new Kernel({ source: tiled, includes: [tiledProduct] }),

@@ -19,53 +19,18 @@ struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-fn at_a(i: u32) -> vec4f { return textureLoad(a, vec2u(i & 4095u, i >> 12u), 0); }
-fn at_b(i: u32) -> vec4f { return textureLoad(b, vec2u(i & 4095u, i >> 12u), 0); }
-
 // The block of op(A) at rows 4 row4 and columns 4 k4; its matrix columns are rows of op(A).
 fn block_a(base: u32, row4: u32, k4: u32) -> mat4x4f {
   if (TRANSPOSE_A) {
     let stride = params.M / 4u;
     let i = base + k4 * 4u * stride + row4;
-    return transpose(mat4x4f(at_a(i), at_a(i + stride), at_a(i + 2u * stride), at_a(i + 3u * stride)));
+    return transpose(mat4x4f(
+      operand_a(i), operand_a(i + stride), operand_a(i + 2u * stride), operand_a(i + 3u * stride)));
   }
   let stride = params.K / 4u;
   let i = base + row4 * 4u * stride + k4;
-  return mat4x4f(at_a(i), at_a(i + stride), at_a(i + 2u * stride), at_a(i + 3u * stride));
-}
-
-// The block of op(B) at rows 4 k4 and columns 4 column4; its matrix columns run along K.
-fn block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {
-  if (TRANSPOSE_B) {
-    let stride = params.K / 4u;
-    let i = base + column4 * 4u * stride + k4;
-    return transpose(mat4x4f(at_b(i), at_b(i + stride), at_b(i + 2u * stride), at_b(i + 3u * stride)));
-  }
-  let stride = params.N / 4u;
-  let i = base + k4 * 4u * stride + column4;
-  return mat4x4f(at_b(i), at_b(i + stride), at_b(i + 2u * stride), at_b(i + 3u * stride));
-}
-
-fn store(batch: u32, row4: u32, column4: u32, block: mat4x4f) {
-  let stride = params.N / 4u;
-  let i = (batch * params.M + row4 * 4u) * stride + column4;
-  var value = block;
-  if (HAS_BIAS) {
-    let shift = bias[column4];
-    value += mat4x4f(shift, shift, shift, shift);
-  }
-  if (params.accumulate == 1u) {
-    value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
-  }
-  // The rows are guarded by the end of the matrix: comparing the row itself, which is the same for
-  // a whole workgroup, makes this driver compile the kernel anew at every dispatch.
-  let end = (batch + 1u) * params.M * stride;
-  if (i < end && column4 < stride) {
-    out[i] = value[0];
-    out[i + stride] = value[1];
-    out[i + 2u * stride] = value[2];
-    out[i + 3u * stride] = value[3];
-  }
+  return mat4x4f(
+    operand_a(i), operand_a(i + stride), operand_a(i + 2u * stride), operand_a(i + 3u * stride));
 }
 
 @compute @workgroup_size(8)
@@ -82,10 +47,10 @@ fn matmul_register(@builtin(global_invocation_id) id: vec3u) {
   var c30 = mat4x4f(); var c31 = mat4x4f(); var c32 = mat4x4f(); var c33 = mat4x4f();
 
   for (var k4 = 0u; k4 < params.K / 4u; k4++) {
-    let b0 = block_b(base_b, k4, column4);
-    let b1 = block_b(base_b, k4, column4 + 1u);
-    let b2 = block_b(base_b, k4, column4 + 2u);
-    let b3 = block_b(base_b, k4, column4 + 3u);
+    let b0 = operand_block_b(base_b, k4, column4);
+    let b1 = operand_block_b(base_b, k4, column4 + 1u);
+    let b2 = operand_block_b(base_b, k4, column4 + 2u);
+    let b3 = operand_block_b(base_b, k4, column4 + 3u);
     let a0 = block_a(base_a, row4, k4);
     c00 += b0 * a0; c01 += b1 * a0; c02 += b2 * a0; c03 += b3 * a0;
     let a1 = block_a(base_a, row4 + 1u, k4);
@@ -96,13 +61,21 @@ fn matmul_register(@builtin(global_invocation_id) id: vec3u) {
     c30 += b0 * a3; c31 += b1 * a3; c32 += b2 * a3; c33 += b3 * a3;
   }
 
-  store(batch, row4, column4, c00); store(batch, row4, column4 + 1u, c01);
-  store(batch, row4, column4 + 2u, c02); store(batch, row4, column4 + 3u, c03);
-  store(batch, row4 + 1u, column4, c10); store(batch, row4 + 1u, column4 + 1u, c11);
-  store(batch, row4 + 1u, column4 + 2u, c12); store(batch, row4 + 1u, column4 + 3u, c13);
-  store(batch, row4 + 2u, column4, c20); store(batch, row4 + 2u, column4 + 1u, c21);
-  store(batch, row4 + 2u, column4 + 2u, c22); store(batch, row4 + 2u, column4 + 3u, c23);
-  store(batch, row4 + 3u, column4, c30); store(batch, row4 + 3u, column4 + 1u, c31);
-  store(batch, row4 + 3u, column4 + 2u, c32); store(batch, row4 + 3u, column4 + 3u, c33);
+  store_result_block(batch, 4u * row4, column4, c00);
+  store_result_block(batch, 4u * row4, column4 + 1u, c01);
+  store_result_block(batch, 4u * row4, column4 + 2u, c02);
+  store_result_block(batch, 4u * row4, column4 + 3u, c03);
+  store_result_block(batch, 4u * row4 + 4u, column4, c10);
+  store_result_block(batch, 4u * row4 + 4u, column4 + 1u, c11);
+  store_result_block(batch, 4u * row4 + 4u, column4 + 2u, c12);
+  store_result_block(batch, 4u * row4 + 4u, column4 + 3u, c13);
+  store_result_block(batch, 4u * row4 + 8u, column4, c20);
+  store_result_block(batch, 4u * row4 + 8u, column4 + 1u, c21);
+  store_result_block(batch, 4u * row4 + 8u, column4 + 2u, c22);
+  store_result_block(batch, 4u * row4 + 8u, column4 + 3u, c23);
+  store_result_block(batch, 4u * row4 + 12u, column4, c30);
+  store_result_block(batch, 4u * row4 + 12u, column4 + 1u, c31);
+  store_result_block(batch, 4u * row4 + 12u, column4 + 2u, c32);
+  store_result_block(batch, 4u * row4 + 12u, column4 + 3u, c33);
 }
 `;

@@ -22,43 +22,6 @@ struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-fn at_a(i: u32) -> vec4f { return textureLoad(a, vec2u(i & 4095u, i >> 12u), 0); }
-fn at_b(i: u32) -> vec4f { return textureLoad(b, vec2u(i & 4095u, i >> 12u), 0); }
-
-// The block of op(B) at rows 4 k4 and columns 4 column4; its matrix columns run along K.
-fn block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {
-  if (TRANSPOSE_B) {
-    let stride = params.K / 4u;
-    let i = base + column4 * 4u * stride + k4;
-    return transpose(mat4x4f(at_b(i), at_b(i + stride), at_b(i + 2u * stride), at_b(i + 3u * stride)));
-  }
-  let stride = params.N / 4u;
-  let i = base + k4 * 4u * stride + column4;
-  return mat4x4f(at_b(i), at_b(i + stride), at_b(i + 2u * stride), at_b(i + 3u * stride));
-}
-
-fn store(batch: u32, row: u32, column4: u32, block: mat4x4f) {
-  let stride = params.N / 4u;
-  let i = (batch * params.M + row) * stride + column4;
-  var value = block;
-  if (HAS_BIAS) {
-    let shift = bias[column4];
-    value += mat4x4f(shift, shift, shift, shift);
-  }
-  if (params.accumulate == 1u) {
-    value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
-  }
-  // The rows are guarded by the end of the matrix: comparing the row itself, which is the same for
-  // a whole workgroup, makes this driver compile the kernel anew at every dispatch.
-  let end = (batch + 1u) * params.M * stride;
-  if (i < end && column4 < stride) {
-    out[i] = value[0];
-    out[i + stride] = value[1];
-    out[i + 2u * stride] = value[2];
-    out[i + 3u * stride] = value[3];
-  }
-}
-
 @compute @workgroup_size(8)
 fn matmul_subgroup_64(
   @builtin(workgroup_id) group: vec3u,
@@ -97,17 +60,17 @@ fn matmul_subgroup_64(
   var offset_a = base_a + lane_a;
 
   for (var k4 = 0u; k4 < params.K / 4u; k4++) {
-    let v0 = at_a(offset_a);
-    let v1 = at_a(offset_a + apart);
-    let v2 = at_a(offset_a + 2u * apart);
-    let v3 = at_a(offset_a + 3u * apart);
-    let v4 = at_a(offset_a + below);
-    let v5 = at_a(offset_a + below + apart);
-    let v6 = at_a(offset_a + below + 2u * apart);
-    let v7 = at_a(offset_a + below + 3u * apart);
+    let v0 = operand_a(offset_a);
+    let v1 = operand_a(offset_a + apart);
+    let v2 = operand_a(offset_a + 2u * apart);
+    let v3 = operand_a(offset_a + 3u * apart);
+    let v4 = operand_a(offset_a + below);
+    let v5 = operand_a(offset_a + below + apart);
+    let v6 = operand_a(offset_a + below + 2u * apart);
+    let v7 = operand_a(offset_a + below + 3u * apart);
     offset_a += advance;
-    let b0 = block_b(base_b, k4, column4);
-    let b1 = block_b(base_b, k4, column4 + 1u);
+    let b0 = operand_block_b(base_b, k4, column4);
+    let b1 = operand_block_b(base_b, k4, column4 + 1u);
     var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
     var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
     var a8: mat4x4f; var a9: mat4x4f; var aa: mat4x4f; var ab: mat4x4f;
@@ -165,21 +128,21 @@ fn matmul_subgroup_64(
     cf0 += b0 * af; cf1 += b1 * af;
   }
 
-  store(batch, row, column4, c00); store(batch, row, column4 + 1u, c01);
-  store(batch, row + 4u, column4, c10); store(batch, row + 4u, column4 + 1u, c11);
-  store(batch, row + 8u, column4, c20); store(batch, row + 8u, column4 + 1u, c21);
-  store(batch, row + 12u, column4, c30); store(batch, row + 12u, column4 + 1u, c31);
-  store(batch, row + 16u, column4, c40); store(batch, row + 16u, column4 + 1u, c41);
-  store(batch, row + 20u, column4, c50); store(batch, row + 20u, column4 + 1u, c51);
-  store(batch, row + 24u, column4, c60); store(batch, row + 24u, column4 + 1u, c61);
-  store(batch, row + 28u, column4, c70); store(batch, row + 28u, column4 + 1u, c71);
-  store(batch, row + 32u, column4, c80); store(batch, row + 32u, column4 + 1u, c81);
-  store(batch, row + 36u, column4, c90); store(batch, row + 36u, column4 + 1u, c91);
-  store(batch, row + 40u, column4, ca0); store(batch, row + 40u, column4 + 1u, ca1);
-  store(batch, row + 44u, column4, cb0); store(batch, row + 44u, column4 + 1u, cb1);
-  store(batch, row + 48u, column4, cc0); store(batch, row + 48u, column4 + 1u, cc1);
-  store(batch, row + 52u, column4, cd0); store(batch, row + 52u, column4 + 1u, cd1);
-  store(batch, row + 56u, column4, ce0); store(batch, row + 56u, column4 + 1u, ce1);
-  store(batch, row + 60u, column4, cf0); store(batch, row + 60u, column4 + 1u, cf1);
+  store_result_block(batch, row, column4, c00); store_result_block(batch, row, column4 + 1u, c01);
+  store_result_block(batch, row + 4u, column4, c10); store_result_block(batch, row + 4u, column4 + 1u, c11);
+  store_result_block(batch, row + 8u, column4, c20); store_result_block(batch, row + 8u, column4 + 1u, c21);
+  store_result_block(batch, row + 12u, column4, c30); store_result_block(batch, row + 12u, column4 + 1u, c31);
+  store_result_block(batch, row + 16u, column4, c40); store_result_block(batch, row + 16u, column4 + 1u, c41);
+  store_result_block(batch, row + 20u, column4, c50); store_result_block(batch, row + 20u, column4 + 1u, c51);
+  store_result_block(batch, row + 24u, column4, c60); store_result_block(batch, row + 24u, column4 + 1u, c61);
+  store_result_block(batch, row + 28u, column4, c70); store_result_block(batch, row + 28u, column4 + 1u, c71);
+  store_result_block(batch, row + 32u, column4, c80); store_result_block(batch, row + 32u, column4 + 1u, c81);
+  store_result_block(batch, row + 36u, column4, c90); store_result_block(batch, row + 36u, column4 + 1u, c91);
+  store_result_block(batch, row + 40u, column4, ca0); store_result_block(batch, row + 40u, column4 + 1u, ca1);
+  store_result_block(batch, row + 44u, column4, cb0); store_result_block(batch, row + 44u, column4 + 1u, cb1);
+  store_result_block(batch, row + 48u, column4, cc0); store_result_block(batch, row + 48u, column4 + 1u, cc1);
+  store_result_block(batch, row + 52u, column4, cd0); store_result_block(batch, row + 52u, column4 + 1u, cd1);
+  store_result_block(batch, row + 56u, column4, ce0); store_result_block(batch, row + 56u, column4 + 1u, ce1);
+  store_result_block(batch, row + 60u, column4, cf0); store_result_block(batch, row + 60u, column4 + 1u, cf1);
 }
 `;
