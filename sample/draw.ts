@@ -6,7 +6,7 @@
 
 import { fill } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
-import type { Tensor } from "../kernels/core/tensor.ts";
+import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import type { SiT } from "../model/sit.ts";
 import type { SampleConfig } from "./config.ts";
@@ -80,8 +80,18 @@ export function pairedNetwork(model: SiT, embedded: Tensor): Network {
   return (x, t) => x.device.scope(() => network(stack(x, x), t));
 }
 
-/** Two tensors of the same shape one after the other: [B, …] twice to [2 B, …]. */
+/**
+ * Two tensors one after the other: [B, …] twice to [2 B, …]. Throws `TypeError` when their shapes or
+ * types differ.
+ */
 export function stack(first: Tensor, second: Tensor): Tensor {
+  if (formatShape(first.shape) !== formatShape(second.shape)) {
+    throw new TypeError(
+      `Cannot stack ${formatShape(first.shape)} and ${
+        formatShape(second.shape)
+      }: expected one shape`,
+    );
+  }
   const { device, shape: [batch = 0, ...rest], dtype } = first;
   const out = device.empty([2 * batch, ...rest], { dtype });
   device.copy(first, out, { first: 0 });

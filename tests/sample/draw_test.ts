@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
-import { draw } from "../../sample/draw.ts";
+import { draw, stack } from "../../sample/draw.ts";
 import { parseConfig } from "../../train/config.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -72,4 +72,13 @@ gpuTest("draw() guides as two networks would", async (device) => {
     assert.ok(Math.abs(value - want) <= 1e-4 * (1 + Math.abs(want)), `${i}: ${value}, ${want}`);
   });
   assert.ok(towards.some((value, i) => Math.abs(value - away[i]!) > 1e-3));
+});
+
+gpuTest("stack() refuses tensors of other shapes", (device) => {
+  device.scope(() => {
+    assert.throws(() => stack(device.empty([2, 3]), device.empty([1, 3])), {
+      name: "TypeError",
+      message: "Cannot stack [2, 3] and [1, 3]: expected one shape",
+    });
+  });
 });
