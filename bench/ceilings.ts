@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../kernels/common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../kernels/core/device.ts";
 import { Kernel } from "../kernels/core/kernel.ts";
 import copySource from "./copy.wgsl.ts";
@@ -13,7 +14,7 @@ import { measure, waitMilliseconds } from "./measure.ts";
 
 const FMA = new Kernel({ source: fmaSource });
 const COPY = new Kernel({ source: copySource });
-const COPY_TEXTURE = new Kernel({ source: copyTextureSource });
+const COPY_TEXTURE = new Kernel({ source: copyTextureSource, includes: [texelOf] });
 const FLOPS_PER_INVOCATION = 1024 * 4 * 5 * 4 * 2;
 /** Dispatches of one measurement of their cost. */
 const DISPATCHES = 100;

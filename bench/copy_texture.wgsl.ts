@@ -4,11 +4,11 @@ export default /* wgsl */ `
 // x: [elements] as texels, out: [elements] as vec4. One invocation copies four vec4 that lie 64 apart,
 // 128 bytes moved. Filling the texture is not part of it.
 
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
 fn load(i: u32) -> vec4f {
-  return textureLoad(x, vec2u(i & 4095u, i >> 12u), 0);
+  return textureLoad(x, texel_of(i));
 }
 
 @compute @workgroup_size(64)

@@ -204,11 +204,11 @@ Deno.test("only tests import references", () => {
   );
 });
 
-Deno.test("a shader is imported by the files beside it, and one of kernels/common by any op", () => {
+Deno.test("a shader is imported by the files beside it, one of kernels/common by ops and bench", () => {
   assertNone(
     allImports().filter(([path, { target }]) =>
       target.endsWith(".wgsl.ts") && !path.startsWith("tests/") &&
-      !(target.startsWith("kernels/common/") && path.startsWith("kernels/")) &&
+      !(target.startsWith("kernels/common/") && /^(?:kernels|bench)\//.test(path)) &&
       path.slice(0, path.lastIndexOf("/")) !== target.slice(0, target.lastIndexOf("/"))
     ).map(([path, { target }]) => `${path} imports ${target}`),
   );

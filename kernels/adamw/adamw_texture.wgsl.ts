@@ -26,11 +26,11 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> first_moments: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> second_moments: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> averages: array<vec4f>;
-@group(0) @binding(7) var old_values: texture_2d<f32>;
-@group(0) @binding(8) var old_gradients: texture_2d<f32>;
-@group(0) @binding(9) var old_first_moments: texture_2d<f32>;
-@group(0) @binding(10) var old_second_moments: texture_2d<f32>;
-@group(0) @binding(11) var old_averages: texture_2d<f32>;
+@group(0) @binding(7) var old_values: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(8) var old_gradients: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(9) var old_first_moments: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(10) var old_second_moments: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(11) var old_averages: texture_storage_2d<rgba32float, read>;
 
 @compute @workgroup_size(8)
 fn adamw_texture(
@@ -48,20 +48,20 @@ fn adamw_texture(
     return;
   }
   for (var i = chunk * CHUNK + lane; i < end; i += 8u) {
-    let at = vec2u(i & 4095u, i >> 12u);
-    let g = textureLoad(old_gradients, at, 0) * clip;
+    let at = texel_of(i);
+    let g = textureLoad(old_gradients, at) * clip;
     gradients[i] = vec4f();
-    var m = textureLoad(old_first_moments, at, 0);
+    var m = textureLoad(old_first_moments, at);
     m += params.rate1 * (g - m);
-    let v = params.beta2 * textureLoad(old_second_moments, at, 0) + params.rate2 * (g * g);
-    var p = textureLoad(old_values, at, 0);
+    let v = params.beta2 * textureLoad(old_second_moments, at) + params.rate2 * (g * g);
+    var p = textureLoad(old_values, at);
     p -= params.decay * p;
     p -= params.step_size * m / (sqrt(v) * params.inverse_root + params.epsilon);
     first_moments[i] = m;
     second_moments[i] = v;
     values[i] = p;
     if (HAS_AVERAGES) {
-      let a = textureLoad(old_averages, at, 0);
+      let a = textureLoad(old_averages, at);
       averages[i] = a + params.average_rate * (p - a);
     }
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -13,7 +14,7 @@ import { type AdamwVariant, pickAdamw } from "./variants.ts";
 
 const KERNELS: Readonly<Record<AdamwVariant, Kernel>> = {
   storage: new Kernel({ source: adamwSource }),
-  texture: new Kernel({ source: adamwTextureSource }),
+  texture: new Kernel({ source: adamwTextureSource, includes: [texelOf] }),
 };
 
 /** Vec4 that one workgroup updates; the texture kernel takes it as a constant. */

@@ -25,14 +25,14 @@ struct Params {
   tokens: u32, heads: u32, head_vectors: u32, tiles: u32, units: u32, scale: f32, accumulate: u32
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
-@group(0) @binding(2) var dy: texture_2d<f32>;
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> lse: array<f32>;
 @group(0) @binding(4) var<storage, read> delta: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
 
-fn at(i: u32) -> vec4f { return textureLoad(qkv, vec2u(i & 4095u, i >> 12u), 0); }
-fn at_dy(i: u32) -> vec4f { return textureLoad(dy, vec2u(i & 4095u, i >> 12u), 0); }
+fn at(i: u32) -> vec4f { return textureLoad(qkv, texel_of(i)); }
+fn at_dy(i: u32) -> vec4f { return textureLoad(dy, texel_of(i)); }
 
 // One vec4 of four rows of qkv or dy.
 fn four(rows: vec4u, d: u32) -> mat4x4f {

@@ -7,8 +7,8 @@ export default /* wgsl */ `
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var dy: texture_2d<f32>;
-@group(0) @binding(2) var out: texture_2d<f32>;
+@group(0) @binding(1) var dy: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var out: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
 @compute @workgroup_size(64)
@@ -25,8 +25,8 @@ fn attention_delta_texture(
   var sum = 0.0;
   for (var d = 0u; d < params.head_vectors; d++) {
     let i = start + d;
-    let place = vec2u(i & 4095u, i >> 12u);
-    sum += dot(textureLoad(dy, place, 0), textureLoad(out, place, 0));
+    let place = texel_of(i);
+    sum += dot(textureLoad(dy, place), textureLoad(out, place));
   }
   delta[row] = sum;
 }

@@ -24,13 +24,13 @@ override SLOTS: u32 = 2u;
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, tiles: u32, units: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;
 
 const NEVER = -1e30;
 
-fn at(i: u32) -> vec4f { return textureLoad(qkv, vec2u(i & 4095u, i >> 12u), 0); }
+fn at(i: u32) -> vec4f { return textureLoad(qkv, texel_of(i)); }
 
 // One vec4 of four rows.
 fn four(rows: vec4u, d: u32) -> mat4x4f {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { addTo } from "../core/in_place.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -27,18 +28,18 @@ import {
 
 const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
   naive: new Kernel({ source: forwardNaive }),
-  rows: new Kernel({ source: forwardRows }),
+  rows: new Kernel({ source: forwardRows, includes: [texelOf] }),
   tiled: new Kernel({ source: forwardTiled }),
 };
 const BACKWARD: Readonly<Record<AttentionVariant, Kernel>> = {
   naive: new Kernel({ source: backwardNaive }),
-  rows: new Kernel({ source: backwardRows }),
+  rows: new Kernel({ source: backwardRows, includes: [texelOf] }),
   tiled: new Kernel({ source: backwardTiled }),
 };
 /** The kernel of delta and how many of its elements one workgroup computes. */
 const DELTA: Readonly<Record<AttentionVariant, readonly [Kernel, rows: number]>> = {
   naive: [new Kernel({ source: deltaSource }), 64],
-  rows: [new Kernel({ source: deltaTextureSource }), 64],
+  rows: [new Kernel({ source: deltaTextureSource, includes: [texelOf] }), 64],
   tiled: [new Kernel({ source: deltaVectorSource }), 8],
 };
 

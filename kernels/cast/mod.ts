@@ -5,6 +5,7 @@
  */
 
 import half from "../common/half.wgsl.ts";
+import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -18,7 +19,7 @@ export type CastVariant = "storage" | "texture";
 const includes = [half];
 const TO_F16: Readonly<Record<CastVariant, Kernel>> = {
   storage: new Kernel({ source: toF16Source, includes }),
-  texture: new Kernel({ source: toF16TextureSource, includes }),
+  texture: new Kernel({ source: toF16TextureSource, includes: [...includes, texelOf] }),
 };
 const TO_F32 = new Kernel({ source: toF32Source, includes });
 

@@ -7,7 +7,7 @@ export default /* wgsl */ `
 
 struct Params { vectors: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec2u>;
 
 @compute @workgroup_size(64)
@@ -18,7 +18,7 @@ fn cast_to_f16_texture(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i < params.vectors) {
-    out[i] = half_bits(textureLoad(x, vec2u(i & 4095u, i >> 12u), 0));
+    out[i] = half_bits(textureLoad(x, texel_of(i)));
   }
 }
 `;

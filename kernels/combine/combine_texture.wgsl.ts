@@ -11,11 +11,11 @@ override keeps: u32 = 0u;
 
 struct Params { vectors: u32, keep: f32, c0: f32, c1: f32, c2: f32, c3: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x0: texture_2d<f32>;
-@group(0) @binding(2) var x1: texture_2d<f32>;
-@group(0) @binding(3) var x2: texture_2d<f32>;
-@group(0) @binding(4) var x3: texture_2d<f32>;
-@group(0) @binding(5) var before: texture_2d<f32>;
+@group(0) @binding(1) var x0: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var x1: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var x2: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var x3: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(5) var before: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -26,12 +26,12 @@ fn combine_texture(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= params.vectors) { return; }
-  let place = vec2u(i & 4095u, i >> 12u);
-  var sum = params.c0 * textureLoad(x0, place, 0);
-  if (terms > 1u) { sum += params.c1 * textureLoad(x1, place, 0); }
-  if (terms > 2u) { sum += params.c2 * textureLoad(x2, place, 0); }
-  if (terms > 3u) { sum += params.c3 * textureLoad(x3, place, 0); }
-  if (keeps == 1u) { sum += params.keep * textureLoad(before, place, 0); }
+  let place = texel_of(i);
+  var sum = params.c0 * textureLoad(x0, place);
+  if (terms > 1u) { sum += params.c1 * textureLoad(x1, place); }
+  if (terms > 2u) { sum += params.c2 * textureLoad(x2, place); }
+  if (terms > 3u) { sum += params.c3 * textureLoad(x3, place); }
+  if (keeps == 1u) { sum += params.keep * textureLoad(before, place); }
   out[i] = sum;
 }
 `;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -11,7 +12,7 @@ import source from "./combine.wgsl.ts";
 import textureSource from "./combine_texture.wgsl.ts";
 
 const COMBINE = new Kernel({ source });
-const COMBINE_TEXTURE = new Kernel({ source: textureSource });
+const COMBINE_TEXTURE = new Kernel({ source: textureSource, includes: [texelOf] });
 const TERMS_PER_DISPATCH = 4;
 
 /** Elements from which a CPU driver gains more by textures than their copies cost. */

@@ -1,6 +1,6 @@
 /**
  * Operands of a matrix product on a CPU driver, and its result, as WGSL functions without bindings:
- * what the shaders `matmul/register`, `matmul/subgroup` and `matmul/subgroup_64` share.
+ * what the shaders `matmul/register` and `matmul/subgroup` share.
  *
  * - The shader declares what is used here: the overrides TRANSPOSE_B and HAS_BIAS, `params` with M,
  *   N, K and accumulate, the textures `a` and `b`, and `bias` and `out` as vec4.
@@ -10,8 +10,8 @@
  * @module
  */
 export default /* wgsl */ `
-fn operand_a(i: u32) -> vec4f { return textureLoad(a, vec2u(i & 4095u, i >> 12u), 0); }
-fn operand_b(i: u32) -> vec4f { return textureLoad(b, vec2u(i & 4095u, i >> 12u), 0); }
+fn operand_a(i: u32) -> vec4f { return textureLoad(a, texel_of(i)); }
+fn operand_b(i: u32) -> vec4f { return textureLoad(b, texel_of(i)); }
 
 // The block of op(B) at rows 4 k4 and columns 4 column4; its matrix columns run along K.
 fn operand_block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {

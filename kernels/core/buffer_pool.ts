@@ -7,16 +7,15 @@
 import { OutOfMemoryError } from "./errors.ts";
 
 const ALIGNMENT_BYTES = 256;
-/** Texels in one row of a staging texture; a row is 64 KiB of f32 or 32 KiB of f16. */
-export const STAGING_ROW_TEXELS = 4096;
-/** A format of staging textures. */
-export type StagingFormat = "rgba32float" | "rgba16float";
-
-/** Formats of staging textures with the bytes of a texel, which holds four elements. */
-export const STAGING_TEXEL_BYTES: Readonly<Record<StagingFormat, number>> = {
-  rgba32float: 16,
-  rgba16float: 8,
-};
+/** Texels in one row of a staging texture that hold elements; a row is 16 KiB. */
+export const STAGING_ROW_TEXELS = 1024;
+/**
+ * Texels at the end of a row that hold nothing: a cache line, without which matrix rows a power of
+ * two apart would share the same few lines of a CPU's cache.
+ */
+const STAGING_PADDING_TEXELS = 4;
+/** Bytes of a texel, which holds four elements of f32. */
+export const STAGING_TEXEL_BYTES = 16;
 
 /** A GPU resource with an identity by which bind groups are cached. */
 export interface Pooled<T> {
@@ -63,10 +62,7 @@ class FreeLists<T> {
 export class BufferPool {
   readonly #gpu: GPUDevice;
   readonly #buffers = new FreeLists<GPUBuffer>();
-  readonly #textures: Readonly<Record<StagingFormat, FreeLists<GPUTexture>>> = {
-    rgba32float: new FreeLists<GPUTexture>(),
-    rgba16float: new FreeLists<GPUTexture>(),
-  };
+  readonly #textures = new FreeLists<GPUTexture>();
   #nextId = 1;
   #liveBytes = 0;
   #heldBytes = 0;
@@ -125,18 +121,18 @@ export class BufferPool {
     this.#buffers.put(item);
   }
 
-  /** A texture of whole rows of {@linkcode STAGING_ROW_TEXELS} texels for `bytes`. */
-  takeTexture(bytes: number, format: StagingFormat = "rgba32float"): Pooled<GPUTexture> {
-    const rowBytes = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES[format];
-    const rows = Math.ceil(bytes / rowBytes);
-    const size = rows * rowBytes;
-    const item = this.#textures[format].take(size) ?? this.#make(
+  /** A texture of whole rows of {@linkcode STAGING_ROW_TEXELS} texels for `bytes` of f32. */
+  takeTexture(bytes: number): Pooled<GPUTexture> {
+    const rows = Math.ceil(bytes / (STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES));
+    const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;
+    const size = rows * width * STAGING_TEXEL_BYTES;
+    const item = this.#textures.take(size) ?? this.#make(
       size,
       () =>
         this.#gpu.createTexture({
-          size: [STAGING_ROW_TEXELS, rows],
-          format,
-          usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+          size: [width, rows],
+          format: "rgba32float",
+          usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
         }),
     );
     this.#use(size);
@@ -146,13 +142,12 @@ export class BufferPool {
   /** Takes a texture back. */
   putTexture(item: Pooled<GPUTexture>): void {
     this.#liveBytes -= item.bytes;
-    this.#textures[item.resource.format as StagingFormat].put(item);
+    this.#textures.put(item);
   }
 
   /** Destroys everything that is free. The caller has flushed. */
   trim(): void {
-    const textures = Object.values(this.#textures).flatMap((lists) => lists.drain());
-    for (const item of [...this.#buffers.drain(), ...textures]) {
+    for (const item of [...this.#buffers.drain(), ...this.#textures.drain()]) {
       item.resource.destroy();
       this.#heldBytes -= item.bytes;
     }

@@ -554,7 +554,7 @@ export class Device implements Disposable {
       const tensor = tensors[binding.name];
       if (!tensor) throw bindingMismatch(kernel, tensors);
       const half = tensor.dtype === "f16";
-      if (binding.access !== "texture" && half !== kernel.halves.has(binding.name)) {
+      if (half !== kernel.halves.has(binding.name)) {
         throw new TypeError(
           `Cannot dispatch ${kernel.name}: ${binding.name} is ${tensor.dtype}, ` +
             `expected ${half ? "f32, use cast" : "f16"}`,
@@ -598,8 +598,7 @@ export class Device implements Disposable {
 
   #stage(tensor: Tensor): Pooled<GPUTexture> {
     const { buffer, offset, bytes } = tensor;
-    const format = tensor.dtype === "f16" ? "rgba16float" : "rgba32float";
-    return tensor.storage.staged({ offset, bytes, format }, (texture) => {
+    return tensor.storage.staged({ offset, bytes }, (texture) => {
       this.recorder.copyToTexture({ buffer, offset, bytes }, texture.resource);
     });
   }
@@ -633,7 +632,7 @@ function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
   const visibility = GPUShaderStage.COMPUTE;
   const entries = kernel.bindings.map(({ index: binding, access }): GPUBindGroupLayoutEntry =>
     access === "texture"
-      ? { binding, visibility, texture: { sampleType: "unfilterable-float" } }
+      ? { binding, visibility, storageTexture: { access: "read-only", format: "rgba32float" } }
       : {
         binding,
         visibility,

@@ -37,6 +37,7 @@ const BINDING =
   /@group\(0\)\s*@binding\((\d+)\)\s*var(?:<\s*(storage|uniform)\s*(?:,\s*(read_write|read)\s*)?>)?\s*(\w+)\s*:\s*([^;]+);/g;
 const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
 const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
+const TEXTURE = "texture_storage_2d<rgba32float,read>";
 const OVERRIDE = /override\s+(\w+)\s*:/g;
 
 function withoutComments(source: string): string {
@@ -45,8 +46,9 @@ function withoutComments(source: string): string {
 
 /**
  * A compute shader: one whole WGSL text with `struct Params` of flat u32/i32/f32 at binding 0
- * (`var<uniform> params`) and storage or `texture_2d<f32>` bindings from 1. A tensor bound to a
- * texture is copied into one first, which is how the CPU driver reads fastest.
+ * (`var<uniform> params`) and from 1 storage bindings, or `texture_storage_2d<rgba32float, read>`.
+ * A tensor bound to a texture is copied into one first, which is how the CPU driver reads fastest;
+ * the shader `common/texel_of` says where its elements lie there.
  */
 export class Kernel {
   /** The entry point, by which profilers and errors name the kernel. */
@@ -81,7 +83,7 @@ export class Kernel {
         }
         continue;
       }
-      if (space === undefined && type?.replace(/\s/g, "") !== "texture_2d<f32>") {
+      if (space === undefined && type?.replace(/\s/g, "") !== TEXTURE) {
         throw new SyntaxError(`Cannot read kernel ${this.name}: binding ${name} of type ${type}`);
       }
       if (/\bf16\b|\bvec2u\b/.test(type ?? "")) halves.add(name!);

@@ -34,6 +34,7 @@ const LIMITS = [
   "maxComputeWorkgroupSizeX",
   "maxComputeWorkgroupSizeY",
   "maxStorageBuffersPerShaderStage",
+  "maxStorageTexturesPerShaderStage",
 ] as const;
 
 const SUBGROUP_PROBE = /* wgsl */ `

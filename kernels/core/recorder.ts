@@ -4,7 +4,7 @@
  * @module
  */
 
-import { STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES, type StagingFormat } from "./buffer_pool.ts";
+import { STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES } from "./buffer_pool.ts";
 
 const SLOT_BYTES = 256;
 const SLOTS = 4096;
@@ -110,9 +110,8 @@ export class Recorder {
     texture: GPUTexture,
   ): void {
     const encoder = this.#endPass();
-    const texelBytes = STAGING_TEXEL_BYTES[texture.format as StagingFormat];
-    const rowBytes = STAGING_ROW_TEXELS * texelBytes;
-    const texels = Math.ceil(source.bytes / texelBytes);
+    const rowBytes = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
+    const texels = Math.ceil(source.bytes / STAGING_TEXEL_BYTES);
     const rows = Math.floor(texels / STAGING_ROW_TEXELS), rest = texels % STAGING_ROW_TEXELS;
     const { buffer, offset } = source;
     const layout = { buffer, bytesPerRow: rowBytes };

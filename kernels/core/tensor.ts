@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Pooled, StagingFormat } from "./buffer_pool.ts";
+import type { Pooled } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 
 /** Sizes of the axes, slowest first. */
@@ -82,14 +82,14 @@ export class Storage {
 
   /** The texture that mirrors a range, copied anew by `copy` when the buffer has changed. */
   staged(
-    range: { offset: number; bytes: number; format?: StagingFormat },
+    range: { offset: number; bytes: number },
     copy: (texture: Pooled<GPUTexture>) => void,
   ): Pooled<GPUTexture> {
-    const { offset, bytes, format = "rgba32float" } = range;
+    const { offset, bytes } = range;
     const key = `${offset}:${bytes}`;
     let entry = this.#staged.get(key);
     if (!entry) {
-      entry = { texture: this.device.pool.takeTexture(bytes, format), version: -1 };
+      entry = { texture: this.device.pool.takeTexture(bytes), version: -1 };
       this.#staged.set(key, entry);
     }
     if (entry.version !== this.version) {

@@ -6,8 +6,8 @@ export default /* wgsl */ `
 
 struct Params { vectors: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var dy: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -18,8 +18,8 @@ fn gelu_backward_texture(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i < params.vectors) {
-    let place = vec2u(i & 4095u, i >> 12u);
-    var value = textureLoad(dy, place, 0) * gelu_slope(textureLoad(x, place, 0));
+    let place = texel_of(i);
+    var value = textureLoad(dy, place) * gelu_slope(textureLoad(x, place));
     if (params.accumulate == 1u) { value += dx[i]; }
     dx[i] = value;
   }

@@ -5,6 +5,7 @@
  */
 
 import activation from "../common/activation.wgsl.ts";
+import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -19,11 +20,11 @@ export type GeluVariant = "storage" | "texture";
 const includes = [activation];
 const FORWARD: Readonly<Record<GeluVariant, Kernel>> = {
   storage: new Kernel({ source: forwardSource, includes }),
-  texture: new Kernel({ source: forwardTextureSource, includes }),
+  texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
 };
 const BACKWARD: Readonly<Record<GeluVariant, Kernel>> = {
   storage: new Kernel({ source: backwardSource, includes }),
-  texture: new Kernel({ source: backwardTextureSource, includes }),
+  texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
 };
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -14,7 +15,7 @@ import { type GlobalNormVariant, pickGlobalNorm } from "./variants.ts";
 
 const SQUARE_SUM: Readonly<Record<GlobalNormVariant, Kernel>> = {
   storage: new Kernel({ source: squareSumSource }),
-  texture: new Kernel({ source: squareSumTextureSource }),
+  texture: new Kernel({ source: squareSumTextureSource, includes: [texelOf] }),
 };
 const CLIP_FACTOR = new Kernel({ source: clipFactorSource });
 

@@ -10,7 +10,7 @@ override CHUNK: u32 = 4096;
 
 struct Params { vectors: u32, first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(8)
@@ -24,7 +24,7 @@ fn slab_square_sum_texture(
   let end = min(params.vectors, (chunk + 1u) * CHUNK);
   var sum = vec4f();
   for (var i = chunk * CHUNK + lane; i < end; i += 8u) {
-    let value = textureLoad(x, vec2u(i & 4095u, i >> 12u), 0);
+    let value = textureLoad(x, texel_of(i));
     sum += value * value;
   }
   partials[params.first + chunk * 8u + lane] = (sum.x + sum.y) + (sum.z + sum.w);

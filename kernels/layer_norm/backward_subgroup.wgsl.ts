@@ -23,12 +23,12 @@ struct Params {
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var dy: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(4) var<storage, read> modulation: array<vec4f>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(6) var before: texture_2d<f32>;
+@group(0) @binding(6) var before: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;
 
 fn gain_of(j: u32, base: u32) -> vec4f {
@@ -39,14 +39,14 @@ fn gain_of(j: u32, base: u32) -> vec4f {
 }
 
 fn normalised(i: vec2u, moments: vec2f) -> vec4f {
-  return (textureLoad(x, i, 0) - moments.x) * moments.y;
+  return (textureLoad(x, i) - moments.x) * moments.y;
 }
 
 // The share of 4 columns of a row in the sums of g and of g n.
 fn sums_of(row: u32, j: u32, gain: vec4f, moments: vec2f) -> vec2f {
   let i = row * (params.width / 4u) + j;
-  let place = vec2u(i & 4095u, i >> 12u);
-  let g = textureLoad(dy, place, 0) * gain;
+  let place = texel_of(i);
+  let g = textureLoad(dy, place) * gain;
   return vec2f(dot(g, vec4f(1.0)), dot(g, normalised(place, moments)));
 }
 
@@ -57,10 +57,10 @@ fn mean_of(sums: vec2f) -> vec2f {
 
 fn store(row: u32, j: u32, gain: vec4f, moments: vec2f, means: vec2f) {
   let i = row * (params.width / 4u) + j;
-  let place = vec2u(i & 4095u, i >> 12u);
-  let g = textureLoad(dy, place, 0) * gain;
+  let place = texel_of(i);
+  let g = textureLoad(dy, place) * gain;
   var value = moments.y * (g - means.x - normalised(place, moments) * means.y);
-  if (params.accumulate == 1u) { value += textureLoad(before, place, 0); }
+  if (params.accumulate == 1u) { value += textureLoad(before, place); }
   dx[i] = value;
 }
 

@@ -24,13 +24,13 @@ struct Params {
   epsilon: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> modulation: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2f>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 
-fn at_x(i: u32) -> vec4f { return textureLoad(x, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_x(i: u32) -> vec4f { return textureLoad(x, texel_of(i)); }
 
 fn sum4(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 

@@ -13,8 +13,8 @@ override PLAIN: bool = false;
 
 struct Params { tokens: u32, width: u32, chunk: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var dy: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> products: array<vec4f>;
@@ -43,10 +43,10 @@ fn group_sums_subgroup(
       subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u));
     for (var r = 0u; r < count; r++) {
       let i = (row + r) * vectors + j;
-      let place = vec2u(i & 4095u, i >> 12u);
-      let slope = textureLoad(dy, place, 0);
+      let place = texel_of(i);
+      let slope = textureLoad(dy, place);
       sum += slope;
-      product += slope * (textureLoad(x, place, 0) - moments[r].x) * moments[r].y;
+      product += slope * (textureLoad(x, place) - moments[r].x) * moments[r].y;
     }
   }
   if (column >= vectors) { return; }

@@ -7,6 +7,7 @@
 
 import reduce from "../common/reduce.wgsl.ts";
 import reduceSubgroups from "../common/reduce_subgroups.wgsl.ts";
+import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -38,13 +39,13 @@ function kernelsOf(include: string): { forward: Kernels; backward: Kernels } {
   return {
     forward: {
       naive: new Kernel({ source: forwardNaive }),
-      subgroup: new Kernel({ source: forwardSubgroup }),
+      subgroup: new Kernel({ source: forwardSubgroup, includes: [texelOf] }),
       workgroup: new Kernel({ source: forwardWorkgroup, includes }),
       register: new Kernel({ source: forwardRegister, includes }),
     },
     backward: {
       naive: new Kernel({ source: backwardNaive }),
-      subgroup: new Kernel({ source: backwardSubgroup }),
+      subgroup: new Kernel({ source: backwardSubgroup, includes: [texelOf] }),
       workgroup: new Kernel({ source: backwardWorkgroup, includes }),
       register: new Kernel({ source: backwardRegister, includes }),
     },
@@ -57,7 +58,7 @@ const BY_SUBGROUPS = kernelsOf(reduceSubgroups);
 const GROUP_SUMS_BY_MEMORY = [new Kernel({ source: groupSumsVector }), 64] as const;
 const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: number]>> = {
   naive: [new Kernel({ source: groupSumsSource }), 64],
-  subgroup: [new Kernel({ source: groupSumsSubgroup }), 32],
+  subgroup: [new Kernel({ source: groupSumsSubgroup, includes: [texelOf] }), 32],
   workgroup: GROUP_SUMS_BY_MEMORY,
   register: GROUP_SUMS_BY_MEMORY,
 };

@@ -7,7 +7,7 @@ export default /* wgsl */ `
 
 struct Params { rows: u32, columns: u32, chunk: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(8)
@@ -18,7 +18,7 @@ fn column_sum_texture(@builtin(global_invocation_id) id: vec3u) {
   var sum = vec4f();
   for (var row = id.y * params.chunk; row < end; row++) {
     let i = row * stride + id.x;
-    sum += textureLoad(x, vec2u(i & 4095u, i >> 12u), 0);
+    sum += textureLoad(x, texel_of(i));
   }
   let i = id.y * stride + id.x;
   if (params.accumulate == 1u) { sum += out[i]; }

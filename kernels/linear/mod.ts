@@ -5,6 +5,7 @@
  */
 
 import { rounded } from "../cast/mod.ts";
+import texelOf from "../common/texel_of.wgsl.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmulInto } from "../matmul/mod.ts";
@@ -15,7 +16,10 @@ import columnSumVectorSource from "./column_sum_vector.wgsl.ts";
 /** Kernels of the column sum with the columns that one workgroup takes. */
 const COLUMN_SUMS = {
   scalar: { kernel: new Kernel({ source: columnSumSource }), width: 64 },
-  texture: { kernel: new Kernel({ source: columnSumTextureSource }), width: 32 },
+  texture: {
+    kernel: new Kernel({ source: columnSumTextureSource, includes: [texelOf] }),
+    width: 32,
+  },
   vector: { kernel: new Kernel({ source: columnSumVectorSource }), width: 64 },
 } as const;
 

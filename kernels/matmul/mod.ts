@@ -5,6 +5,7 @@
  */
 
 import { castInto } from "../cast/mod.ts";
+import texelOf from "../common/texel_of.wgsl.ts";
 import texturedProduct from "../common/textured_product.wgsl.ts";
 import tiledProduct from "../common/tiled_product.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
@@ -13,7 +14,6 @@ import { formatShape, type Shape, type Tensor } from "../core/tensor.ts";
 import naive from "./naive.wgsl.ts";
 import register from "./register.wgsl.ts";
 import subgroup from "./subgroup.wgsl.ts";
-import subgroup64 from "./subgroup_64.wgsl.ts";
 import sumPartsSource from "./sum_parts.wgsl.ts";
 import tiled from "./tiled.wgsl.ts";
 import tiledF16 from "./tiled_f16.wgsl.ts";
@@ -30,9 +30,8 @@ type TiledVariant = "split" | "tiled" | "tiled_128";
 
 const KERNELS: Readonly<Record<Exclude<MatmulVariant, TiledVariant>, Kernel>> = {
   naive: new Kernel({ source: naive }),
-  register: new Kernel({ source: register, includes: [texturedProduct] }),
-  subgroup: new Kernel({ source: subgroup, includes: [texturedProduct] }),
-  subgroup_64: new Kernel({ source: subgroup64, includes: [texturedProduct] }),
+  register: new Kernel({ source: register, includes: [texelOf, texturedProduct] }),
+  subgroup: new Kernel({ source: subgroup, includes: [texelOf, texturedProduct] }),
 };
 const TILED = {
   f32: new Kernel({ source: tiled, includes: [tiledProduct] }),
@@ -44,22 +43,14 @@ const SUM_PARTS = new Kernel({ source: sumPartsSource });
 const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
   naive: [8, 8],
   register: [16, 128],
-  subgroup: [32, 64],
-  subgroup_64: [64, 64],
+  subgroup: [32, 32],
   split: [64, 64],
   tiled: [64, 64],
   tiled_128: [128, 128],
 };
 
 /** Variants that read operands of f16 as well as f32; the others get a copy in f32. */
-const READS_F16: ReadonlySet<MatmulVariant> = new Set([
-  "register",
-  "subgroup",
-  "subgroup_64",
-  "split",
-  "tiled",
-  "tiled_128",
-]);
+const READS_F16: ReadonlySet<MatmulVariant> = new Set(["split", "tiled", "tiled_128"]);
 
 /** How two matrices are multiplied. */
 export interface MatmulOptions {
@@ -123,10 +114,8 @@ export function matmulInto(
     return tiledInto(out, { ...operands, size, variant });
   }
   const [rows, columns] = TILES[variant];
-  // Every binding needs a buffer of its type, read or not.
-  using noBias = b.dtype === "f16" ? device.unscoped(() => device.empty([4])) : undefined;
   device.dispatch(KERNELS[variant], {
-    tensors: { a, b, bias: bias ?? noBias ?? b, out },
+    tensors: { a, b, bias: bias ?? b, out },
     params: {
       M,
       N,

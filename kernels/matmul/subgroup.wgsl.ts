@@ -4,8 +4,9 @@ export default /* wgsl */ `
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
 // out: [batch, M, N]; M, N, K multiples of 4, bound as textures of vec4 (loads through the texture
 // unit cost this driver a sixth of storage loads).
-// One subgroup of 8 computes 32 rows by 64 columns, each lane 32 by 8 in registers: for 4 steps of
-// K it loads 4 vec4 of A (each lane other rows, then broadcast) and 8 of B for 1,024 multiply-adds.
+// One subgroup of 8 computes 32 rows by 32 columns, each lane 32 by 4 in registers: for 4 steps of
+// K it loads 4 vec4 of A (each lane other rows, then broadcast) and 4 of B for 512 multiply-adds.
+// A wider tile loads less, but the code of its loop no longer fits the caches of a CPU core's decoder.
 // A 4 by 4 block is a matrix whose columns are rows of out, so one product of two blocks is 64
 // multiply-adds. No workgroup memory, no barrier.
 // Error: |error| <= K 2^-24 sum |a_k b_k|, summed in order.
@@ -16,8 +17,8 @@ override HAS_BIAS: bool = false;
 
 struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var a: texture_2d<f32>;
-@group(0) @binding(2) var b: texture_2d<f32>;
+@group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var b: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
@@ -27,19 +28,13 @@ fn matmul_subgroup(
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let row = group.y * 32u;
-  let column4 = (group.x * 8u + lane) * 2u;
+  let column4 = group.x * 8u + lane;
   let batch = group.z;
   let base_a = batch * params.stride_a / 4u;
   let base_b = batch * params.stride_b / 4u;
 
-  var c00 = mat4x4f(); var c01 = mat4x4f();
-  var c10 = mat4x4f(); var c11 = mat4x4f();
-  var c20 = mat4x4f(); var c21 = mat4x4f();
-  var c30 = mat4x4f(); var c31 = mat4x4f();
-  var c40 = mat4x4f(); var c41 = mat4x4f();
-  var c50 = mat4x4f(); var c51 = mat4x4f();
-  var c60 = mat4x4f(); var c61 = mat4x4f();
-  var c70 = mat4x4f(); var c71 = mat4x4f();
+  var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
+  var c4 = mat4x4f(); var c5 = mat4x4f(); var c6 = mat4x4f(); var c7 = mat4x4f();
 
   // Where this lane reads A: transposed, its four vec4 are four steps of K of its 4 rows; else they
   // are rows 8 apart of one step.
@@ -55,8 +50,7 @@ fn matmul_subgroup(
     let v2 = operand_a(offset_a + 2u * apart);
     let v3 = operand_a(offset_a + 3u * apart);
     offset_a += advance;
-    let b0 = operand_block_b(base_b, k4, column4);
-    let b1 = operand_block_b(base_b, k4, column4 + 1u);
+    let block = operand_block_b(base_b, k4, column4);
     var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
     var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
     if (TRANSPOSE_A) {
@@ -78,23 +72,23 @@ fn matmul_subgroup(
       a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
       a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
     }
-    c00 += b0 * a0; c01 += b1 * a0;
-    c10 += b0 * a1; c11 += b1 * a1;
-    c20 += b0 * a2; c21 += b1 * a2;
-    c30 += b0 * a3; c31 += b1 * a3;
-    c40 += b0 * a4; c41 += b1 * a4;
-    c50 += b0 * a5; c51 += b1 * a5;
-    c60 += b0 * a6; c61 += b1 * a6;
-    c70 += b0 * a7; c71 += b1 * a7;
+    c0 += block * a0;
+    c1 += block * a1;
+    c2 += block * a2;
+    c3 += block * a3;
+    c4 += block * a4;
+    c5 += block * a5;
+    c6 += block * a6;
+    c7 += block * a7;
   }
 
-  store_result_block(batch, row, column4, c00); store_result_block(batch, row, column4 + 1u, c01);
-  store_result_block(batch, row + 4u, column4, c10); store_result_block(batch, row + 4u, column4 + 1u, c11);
-  store_result_block(batch, row + 8u, column4, c20); store_result_block(batch, row + 8u, column4 + 1u, c21);
-  store_result_block(batch, row + 12u, column4, c30); store_result_block(batch, row + 12u, column4 + 1u, c31);
-  store_result_block(batch, row + 16u, column4, c40); store_result_block(batch, row + 16u, column4 + 1u, c41);
-  store_result_block(batch, row + 20u, column4, c50); store_result_block(batch, row + 20u, column4 + 1u, c51);
-  store_result_block(batch, row + 24u, column4, c60); store_result_block(batch, row + 24u, column4 + 1u, c61);
-  store_result_block(batch, row + 28u, column4, c70); store_result_block(batch, row + 28u, column4 + 1u, c71);
+  store_result_block(batch, row, column4, c0);
+  store_result_block(batch, row + 4u, column4, c1);
+  store_result_block(batch, row + 8u, column4, c2);
+  store_result_block(batch, row + 12u, column4, c3);
+  store_result_block(batch, row + 16u, column4, c4);
+  store_result_block(batch, row + 20u, column4, c5);
+  store_result_block(batch, row + 24u, column4, c6);
+  store_result_block(batch, row + 28u, column4, c7);
 }
 `;

@@ -7,15 +7,14 @@
 import type { Profile } from "../core/profile.ts";
 
 /**
- * The kernels of matmul: `naive` is the specification; `register`, `subgroup` and `subgroup_64`, which
- * takes twice the rows and twice the time to compile, are for CPU drivers; the others go through workgroup memory with tiles of 64 × 64 (`tiled`), of 128 × 128 (`tiled_128`)
+ * The kernels of matmul: `naive` is the specification; `register` and `subgroup` are for CPU drivers;
+ * the others go through workgroup memory with tiles of 64 × 64 (`tiled`), of 128 × 128 (`tiled_128`)
  * or of 64 × 64 with the sum over K in parts that run at once (`split`).
  */
 export type MatmulVariant =
   | "naive"
   | "register"
   | "subgroup"
-  | "subgroup_64"
   | "split"
   | "tiled"
   | "tiled_128";
@@ -36,7 +35,6 @@ const VARIANTS: readonly MatmulVariant[] = [
   "naive",
   "register",
   "subgroup",
-  "subgroup_64",
   "split",
   "tiled",
   "tiled_128",
@@ -62,7 +60,6 @@ const TERMS_PER_ROUND: Readonly<Record<MatmulVariant, number>> = {
   naive: 1,
   register: 4,
   subgroup: 4,
-  subgroup_64: 4,
   split: STEP,
   tiled: STEP,
   tiled_128: STEP,
@@ -99,7 +96,6 @@ export function supportsMatmul(
   const aligned = size.M % 4 === 0 && size.N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":
-    case "subgroup_64":
       return aligned && profile.subgroups && profile.subgroupSize === 8;
     case "register":
       return aligned;
@@ -123,11 +119,10 @@ export function matmulCandidates(profile: Profile, size: MatmulSize): MatmulVari
 /**
  * The variant to run where none was measured; `RangeError` where no variant can.
  *
- * On a CPU driver loads cost far more than multiply-adds and workgroup memory is ordinary memory:
- * large register tiles win, and of them the one that is compiled sooner: `subgroup_64` pays in long
- * runs, where tuning finds it. On a GPU tiles are shared through workgroup memory: those of 128, which
- * read half as much, where there are 256 of them; else those of 64; and where there are fewer than
- * 256 of these, as for gradients of weights, `split` if the sum is long enough.
+ * On a CPU driver loads cost more than multiply-adds and workgroup memory is ordinary memory:
+ * register tiles without it win. On a GPU tiles are shared through workgroup memory: those of 128,
+ * which read half as much, where there are 256 of them; else those of 64; and where there are fewer
+ * than 256 of these, as for gradients of weights, `split` if the sum is long enough.
  */
 export function pickMatmul(profile: Profile, size: MatmulSize): MatmulVariant {
   const picked = preferences(profile, size)

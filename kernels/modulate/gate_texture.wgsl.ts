@@ -10,8 +10,8 @@ override HAS_X: bool = false;
 
 struct Params { tokens: u32, width: u32, stride: u32, gate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var h: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var h: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> modulation: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
@@ -23,9 +23,9 @@ fn gate_texture(@builtin(global_invocation_id) id: vec3u) {
   let end = min(params.tokens, id.y * 8u + 8u);
   for (var token = id.y * 8u; token < end; token++) {
     let i = (id.z * params.tokens + token) * vectors + id.x;
-    let place = vec2u(i & 4095u, i >> 12u);
-    var value = factor * textureLoad(h, place, 0);
-    if (HAS_X) { value += textureLoad(x, place, 0); }
+    let place = texel_of(i);
+    var value = factor * textureLoad(h, place);
+    if (HAS_X) { value += textureLoad(x, place); }
     out[i] = value;
   }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import type { Device } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -25,7 +26,7 @@ import spreadSumsSource from "./spread_sums.wgsl.ts";
 
 const GATE = new Kernel({ source: gateSource });
 const GATE_VECTOR = new Kernel({ source: gateVectorSource });
-const GATE_TEXTURE = new Kernel({ source: gateTextureSource });
+const GATE_TEXTURE = new Kernel({ source: gateTextureSource, includes: [texelOf] });
 const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
 
 /** What {@linkcode modulate} takes from the modulation tensor, and the norm before it. */

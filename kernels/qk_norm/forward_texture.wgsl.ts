@@ -13,25 +13,25 @@ export default /* wgsl */ `
 struct Params { rows: u32, heads: u32, head_width: u32, epsilon: f32 }
 override LAYER: bool = false;
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
-@group(0) @binding(2) var query_weight: texture_2d<f32>;
-@group(0) @binding(3) var key_weight: texture_2d<f32>;
-@group(0) @binding(4) var query_bias: texture_2d<f32>;
-@group(0) @binding(5) var key_bias: texture_2d<f32>;
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var query_weight: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var key_weight: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var query_bias: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(5) var key_bias: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(6) var<storage, read_write> statistics: array<vec2f>;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
-fn at_x(i: u32) -> vec4f { return textureLoad(qkv, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_x(i: u32) -> vec4f { return textureLoad(qkv, texel_of(i)); }
 
 fn weight_of(part: u32, i: u32) -> vec4f {
   let place = vec2u(i, 0u);
-  if (part == 0u) { return textureLoad(query_weight, place, 0); }
-  return textureLoad(key_weight, place, 0);
+  if (part == 0u) { return textureLoad(query_weight, place); }
+  return textureLoad(key_weight, place);
 }
 fn bias_of(part: u32, i: u32) -> vec4f {
   let place = vec2u(i, 0u);
-  if (part == 0u) { return textureLoad(query_bias, place, 0); }
-  return textureLoad(key_bias, place, 0);
+  if (part == 0u) { return textureLoad(query_bias, place); }
+  return textureLoad(key_bias, place);
 }
 
 @compute @workgroup_size(64)

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -23,16 +24,19 @@ export type QkNormVariant = "scalar" | "texture" | "vector";
 
 const FORWARD: Readonly<Record<QkNormVariant, Kernel>> = {
   scalar: new Kernel({ source: forwardSource }),
-  texture: new Kernel({ source: forwardTextureSource }),
+  texture: new Kernel({ source: forwardTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: forwardVectorSource }),
 };
 const BACKWARD: Readonly<Record<QkNormVariant, Kernel>> = {
   scalar: new Kernel({ source: backwardSource }),
-  texture: new Kernel({ source: backwardTextureSource }),
+  texture: new Kernel({ source: backwardTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: backwardVectorSource }),
 };
 const PARAMETER_SUM = new Kernel({ source: parameterSumSource });
-const PARAMETER_SUM_TEXTURE = new Kernel({ source: parameterSumTextureSource });
+const PARAMETER_SUM_TEXTURE = new Kernel({
+  source: parameterSumTextureSource,
+  includes: [texelOf],
+});
 
 /** Heads that one workgroup normalises. */
 const ROWS: Readonly<Record<QkNormVariant, number>> = { scalar: 64, texture: 64, vector: 8 };

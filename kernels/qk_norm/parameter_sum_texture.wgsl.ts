@@ -11,9 +11,9 @@ export default /* wgsl */ `
 struct Params { rows: u32, heads: u32, head_width: u32, part: u32, chunk: u32 }
 override BIAS: bool = false;
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read> statistics: array<vec2f>;
-@group(0) @binding(3) var dy: texture_2d<f32>;
+@group(0) @binding(3) var dy: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
 
 @compute @workgroup_size(8)
@@ -26,11 +26,11 @@ fn qk_norm_parameter_sum_texture(@builtin(global_invocation_id) id: vec3u) {
     let token = row / params.heads;
     let head = row % params.heads;
     let i = ((token * 3u + params.part) * params.heads + head) * vectors + id.x;
-    let place = vec2u(i & 4095u, i >> 12u);
-    var term = textureLoad(dy, place, 0);
+    let place = texel_of(i);
+    var term = textureLoad(dy, place);
     if (!BIAS) {
       let moments = statistics[(token * 2u + params.part) * params.heads + head];
-      term *= (textureLoad(qkv, place, 0) - moments.x) * moments.y;
+      term *= (textureLoad(qkv, place) - moments.x) * moments.y;
     }
     sum += term;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -13,7 +14,7 @@ import { pickReconstruct, type ReconstructVariant, supportsReconstruct } from ".
 import workgroup from "./workgroup.wgsl.ts";
 
 const KERNELS: Readonly<Record<ReconstructVariant, Kernel>> = {
-  subgroup: new Kernel({ source: subgroup }),
+  subgroup: new Kernel({ source: subgroup, includes: [texelOf] }),
   workgroup: new Kernel({ source: workgroup }),
 };
 

@@ -11,15 +11,15 @@ export default /* wgsl */ `
 
 struct Params { columns4: u32, width: u32, batch: u32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var coefficients: texture_2d<f32>;
-@group(0) @binding(2) var basis: texture_2d<f32>;
+@group(0) @binding(1) var coefficients: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var basis: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> mean: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-fn at_basis(i: u32) -> vec4f { return textureLoad(basis, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_basis(i: u32) -> vec4f { return textureLoad(basis, texel_of(i)); }
 
 fn at_coefficients(i: u32) -> vec4f {
-  return textureLoad(coefficients, vec2u(i & 4095u, i >> 12u), 0);
+  return textureLoad(coefficients, texel_of(i));
 }
 
 // Where the row of the basis of 4 elements begins; elements past the end repeat the last ones.

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -12,7 +13,7 @@ import rotateTextureSource from "./rotate_texture.wgsl.ts";
 import rotateVectorSource from "./rotate_vector.wgsl.ts";
 
 const ROTATE = new Kernel({ source: rotateSource });
-const ROTATE_TEXTURE = new Kernel({ source: rotateTextureSource });
+const ROTATE_TEXTURE = new Kernel({ source: rotateTextureSource, includes: [texelOf] });
 const ROTATE_VECTOR = new Kernel({ source: rotateVectorSource });
 
 /** By which angles {@linkcode rope} turns. */

@@ -15,12 +15,11 @@ struct Params {
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var cosines: texture_2d<f32>;
-@group(0) @binding(3) var sines: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var cosines: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var sines: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-fn place_of(i: u32) -> vec2u { return vec2u(i & 4095u, i >> 12u); }
 
 @compute @workgroup_size(64)
 fn rotate_texture(
@@ -31,13 +30,13 @@ fn rotate_texture(
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= params.vectors) { return; }
   let row = i / params.vectors_per_part;
-  var value = textureLoad(x, place_of(i), 0);
+  var value = textureLoad(x, texel_of(i));
   if (row % 3u < 2u) {
     let token = (row / 3u) % params.tokens;
     let angle = token * params.vectors_per_head + i % params.vectors_per_head;
-    var sine = textureLoad(sines, place_of(angle), 0) * vec4f(-1.0, 1.0, -1.0, 1.0);
+    var sine = textureLoad(sines, texel_of(angle)) * vec4f(-1.0, 1.0, -1.0, 1.0);
     if (params.transposed == 1u) { sine = sine.yxwz; }
-    value = value * textureLoad(cosines, place_of(angle), 0) + value.yxwz * sine;
+    value = value * textureLoad(cosines, texel_of(angle)) + value.yxwz * sine;
   }
   if (params.accumulate == 1u) { value += out[i]; }
   out[i] = value;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -15,7 +16,7 @@ export type RowSquaresVariant = "workgroup" | "texture";
 
 const KERNELS: Readonly<Record<RowSquaresVariant, Kernel>> = {
   workgroup: new Kernel({ source: workgroup }),
-  texture: new Kernel({ source: texture }),
+  texture: new Kernel({ source: texture, includes: [texelOf] }),
 };
 
 /** Rows that one workgroup sums. */

@@ -6,7 +6,7 @@ export default /* wgsl */ `
 
 struct Params { rows: u32, width: u32, scale: f32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 
 override INVERSE_ROOT: bool = false;
@@ -22,7 +22,7 @@ fn row_squares_texture(
   let first = row * (params.width / 4u);
   var sums = vec4f();
   for (var i = first; i < first + params.width / 4u; i++) {
-    let value = textureLoad(x, vec2u(i & 4095u, i >> 12u), 0);
+    let value = textureLoad(x, texel_of(i));
     sums += value * value;
   }
   let sum = (sums.x + sums.y) + (sums.z + sums.w);

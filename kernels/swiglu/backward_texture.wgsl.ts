@@ -8,11 +8,11 @@ export default /* wgsl */ `
 
 struct Params { vectors: u32, width: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var dy: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
 
-fn at_x(i: u32) -> vec4f { return textureLoad(x, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_x(i: u32) -> vec4f { return textureLoad(x, texel_of(i)); }
 
 @compute @workgroup_size(64)
 fn swiglu_backward_texture(
@@ -24,7 +24,7 @@ fn swiglu_backward_texture(
   if (i >= params.vectors) { return; }
   let at = i + i / params.width * params.width;
   let gate = at_x(at);
-  let slope = textureLoad(dy, vec2u(i & 4095u, i >> 12u), 0);
+  let slope = textureLoad(dy, texel_of(i));
   var d_gate = slope * at_x(at + params.width) * silu_slope(gate);
   var d_value = slope * silu(gate);
   if (params.accumulate == 1u) {

@@ -7,10 +7,10 @@ export default /* wgsl */ `
 
 struct Params { vectors: u32, width: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_2d<f32>;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
-fn at_x(i: u32) -> vec4f { return textureLoad(x, vec2u(i & 4095u, i >> 12u), 0); }
+fn at_x(i: u32) -> vec4f { return textureLoad(x, texel_of(i)); }
 
 @compute @workgroup_size(64)
 fn swiglu_forward_texture(

@@ -5,6 +5,7 @@
  */
 
 import activation from "../common/activation.wgsl.ts";
+import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
@@ -18,12 +19,12 @@ import forwardVectorSource from "./forward_vector.wgsl.ts";
 const includes = [activation];
 const FORWARD = {
   scalar: new Kernel({ source: forwardSource, includes }),
-  texture: new Kernel({ source: forwardTextureSource, includes }),
+  texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
   vector: new Kernel({ source: forwardVectorSource, includes }),
 } as const;
 const BACKWARD = {
   scalar: new Kernel({ source: backwardSource, includes }),
-  texture: new Kernel({ source: backwardTextureSource, includes }),
+  texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
   vector: new Kernel({ source: backwardVectorSource, includes }),
 } as const;
 

@@ -51,7 +51,6 @@ const SPLIT_CASES: readonly Case[] = [
 /** The larger tiles, slow to compile, run fewer cases. */
 function casesOf(variant: MatmulVariant): readonly Case[] {
   if (variant === "split") return SPLIT_CASES;
-  if (variant === "subgroup_64") return [CASES[4]!, CASES[9]!];
   return variant === "tiled_128" ? [CASES[0]!, CASES[2]!, CASES[7]!, CASES[9]!] : CASES;
 }
 
@@ -113,7 +112,6 @@ for (
     "naive",
     "register",
     "subgroup",
-    "subgroup_64",
     "split",
     "tiled",
     "tiled_128",
@@ -294,6 +292,6 @@ Deno.test("matmulCandidates() lists what supports a size", () => {
   assert.deepEqual(matmulCandidates(gpu, { M: 63, N: 64, K: 64 }), ["naive", "tiled", "tiled_128"]);
   assert.deepEqual(
     matmulCandidates(PROFILE, { M: 64, N: 64, K: 512 }),
-    ["naive", "register", "subgroup", "subgroup_64", "split", "tiled", "tiled_128"],
+    ["naive", "register", "subgroup", "split", "tiled", "tiled_128"],
   );
 });

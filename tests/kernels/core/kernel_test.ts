@@ -15,7 +15,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2)
-var image: texture_2d<f32>;
+var image: texture_storage_2d<rgba32float, read>;
 var<workgroup> tile: array<f32, 64>;
 @compute @workgroup_size(8, 8)
 fn example(@builtin(global_invocation_id) id: vec3u) { out[id.x] = vec4f(x[id.x]); }
@@ -97,8 +97,8 @@ Deno.test("Kernel refuses shaders that it cannot bind", () => {
         /uniform params is not params at 0/,
       ],
       [
-        shader({ bindings: "@group(0) @binding(1) var image: texture_2d<u32>;" }),
-        /binding image of type texture_2d<u32>/,
+        shader({ bindings: "@group(0) @binding(1) var image: texture_2d<f32>;" }),
+        /binding image of type texture_2d<f32>/,
       ],
       [shader({ bindings: "@group(0) @binding(1) var s: sampler;" }), /binding s of type sampler/],
       [shader({ params: "struct Params { size: vec2u, x: f32 }" }), /field size: vec2u of Params/],
