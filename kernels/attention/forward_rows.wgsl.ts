@@ -1,8 +1,8 @@
 export default /* wgsl */ `
 // out = softmax(scale q kT) v for each head, on a CPU driver with subgroups of 8
 //
-// qkv: [B, T, 3, H, 4 head_vectors], bound as a texture of vec4 (loads through the texture unit cost
-// this driver a tenth of storage loads); out: [B, T, H, 4 head_vectors]; lse: [B, H, T], the
+// qkv: [B, T, 3, H, 4 head_vectors], bound as a texture of vec4, which this driver loads several
+// times faster than a storage buffer; out: [B, T, H, 4 head_vectors]; lse: [B, H, T], the
 // logarithm of every row's sum of exponentials, for the backward pass.
 // One subgroup of 8 computes 16 query rows by 32 SLOTS columns of one head; workgroups in z take
 // further columns. Over tiles of 32 keys:

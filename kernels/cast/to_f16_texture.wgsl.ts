@@ -1,8 +1,8 @@
 export default /* wgsl */ `
 // out[i] = x[i] rounded to the nearest f16: see common/half; for CPU drivers
 //
-// x: [elements], bound as a texture of vec4, whose loads cost such a driver a sixth of storage
-// loads; out: [elements], four halves as a vec2u. Moves 6 bytes for each element.
+// x: [elements], bound as a texture of vec4, which such a driver loads several times faster than a
+// storage buffer; out: [elements], four halves as a vec2u. Moves 6 bytes for each element.
 // One invocation per vec4. No barrier. Error: 2^-11 relative, 2^-25 absolute below 2^-14.
 
 struct Params { vectors: u32 }

@@ -3,7 +3,7 @@
  * what the shaders `matmul/register` and `matmul/subgroup` share.
  *
  * - The shader declares what is used here: the overrides TRANSPOSE_B and HAS_BIAS, `params` with M,
- *   N, K and accumulate, the textures `a` and `b`, and `bias` and `out` as vec4.
+ *   N, K and accumulate, the textures `a`, `b` and `bias`, and `out` as vec4.
  * - Work: none by itself. No barrier. Error: |error| ≤ 2^-23 (|sum| + |bias| + |out|) for a stored
  *   block with both additions.
  *
@@ -33,7 +33,7 @@ fn store_result_block(batch: u32, row: u32, column4: u32, block: mat4x4f) {
   let i = (batch * params.M + row) * stride + column4;
   var value = block;
   if (HAS_BIAS) {
-    let shift = bias[column4];
+    let shift = textureLoad(bias, texel_of(column4));
     value += mat4x4f(shift, shift, shift, shift);
   }
   if (params.accumulate == 1u) {

@@ -1,8 +1,8 @@
 export default /* wgsl */ `
 // out[i] = gelu(x[i]), the tanh form: see common/activation; for CPU drivers
 //
-// x, out: [elements], as vec4; x is bound as a texture, whose loads cost such a driver a third of
-// storage loads. Moves 8 bytes for each element. One invocation per vec4. No barrier.
+// x, out: [elements], as vec4; x is bound as a texture, which such a driver loads several times
+// faster than a storage buffer. Moves 8 bytes for each element. One invocation per vec4. No barrier.
 // Error: about 2^-22 |x|.
 
 struct Params { vectors: u32 }

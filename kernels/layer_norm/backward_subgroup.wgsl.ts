@@ -3,8 +3,8 @@ export default /* wgsl */ `
 // n = (x - mean) rstd; with RMS the term mean(g) is absent
 //
 // x, dy, dx: [rows, width]; weight: [width]; all as vec4, width and the place in modulation
-// multiples of 4; x and dy are bound as textures, whose loads cost a CPU driver a third of storage
-// loads, and so is "before": dx as it was, read when the kernel adds.
+// multiples of 4; x, dy, weight and modulation are bound as textures, which a CPU driver loads
+// faster, and so is "before": dx as it was, read when the kernel adds.
 // modulation: any, read at b stride + scale, where b = row / tokens; stats: [rows] of (mean, rstd)
 // as the forward pass left them.
 // For CPU drivers with subgroups of 8: one subgroup takes 8 rows of one b, its lanes lie along the
@@ -25,16 +25,16 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(3) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(4) var<storage, read> modulation: array<vec4f>;
+@group(0) @binding(3) var weight: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var modulation: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(6) var before: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;
 
 fn gain_of(j: u32, base: u32) -> vec4f {
   var gain = vec4f(1.0);
-  if (HAS_WEIGHT) { gain = weight[j]; }
-  if (HAS_SCALE) { gain *= 1.0 + modulation[(base + params.scale) / 4u + j]; }
+  if (HAS_WEIGHT) { gain = textureLoad(weight, texel_of(j)); }
+  if (HAS_SCALE) { gain *= 1.0 + textureLoad(modulation, texel_of((base + params.scale) / 4u + j)); }
   return gain;
 }
 

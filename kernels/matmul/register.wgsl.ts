@@ -2,8 +2,8 @@ export default /* wgsl */ `
 // out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]) on a CPU driver without subgroups
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
-// out: [batch, M, N]; M, N, K multiples of 4, bound as textures of vec4 (loads through the texture
-// unit cost this driver a sixth of storage loads).
+// out: [batch, M, N]; M, N, K multiples of 4; a, b and bias are bound as textures of vec4, which this
+// driver loads several times faster than storage buffers.
 // One invocation computes 16 rows by 16 columns in registers: for 4 steps of K it loads 32 vec4 for
 // 1,024 multiply-adds. Invocations of a workgroup lie along N. No workgroup memory, no barrier.
 // Error: |error| <= K 2^-24 sum |a_k b_k|, summed in order.
@@ -16,7 +16,7 @@ struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var b: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var bias: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 // The block of op(A) at rows 4 row4 and columns 4 k4; its matrix columns are rows of op(A).

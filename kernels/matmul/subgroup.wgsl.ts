@@ -2,8 +2,8 @@ export default /* wgsl */ `
 // out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]) on a CPU driver with subgroups of 8
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
-// out: [batch, M, N]; M, N, K multiples of 4, bound as textures of vec4 (loads through the texture
-// unit cost this driver a sixth of storage loads).
+// out: [batch, M, N]; M, N, K multiples of 4; a, b and bias are bound as textures of vec4, which this
+// driver loads several times faster than storage buffers.
 // One subgroup of 8 computes 32 rows by 32 columns, each lane 32 by 4 in registers: for 4 steps of
 // K it loads 4 vec4 of A (each lane other rows, then broadcast) and 4 of B for 512 multiply-adds.
 // A wider tile loads less, but the code of its loop no longer fits the caches of a CPU core's decoder.
@@ -19,7 +19,7 @@ struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var b: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var bias: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(8)
