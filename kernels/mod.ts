@@ -123,7 +123,7 @@ export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
 export { type TopK, topK, type TopKOptions } from "./top_k/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
-export type { BufferPool, Pooled } from "./core/buffer_pool.ts";
+export type { BufferPool, Life, Pooled } from "./core/buffer_pool.ts";
 export type { Dispatch, Recorder, TimeDispatch, WriteParams } from "./core/recorder.ts";
 export type { StoredType } from "./core/stored_numbers.ts";
 export type { MatmulSize } from "./matmul/variants.ts";

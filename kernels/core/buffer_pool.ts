@@ -17,6 +17,9 @@ const STAGING_PADDING_TEXELS = 4;
 /** Bytes of a texel, which holds four elements of f32. */
 export const STAGING_TEXEL_BYTES = 16;
 
+/** Whether what a resource is for goes with the scope that made it, or lasts beyond. */
+export type Life = "passing" | "lasting";
+
 /** A GPU resource with an identity by which bind groups are cached. */
 export interface Pooled<T> {
   /** Unique in the process of the owning pool, never reused. */
@@ -25,23 +28,27 @@ export interface Pooled<T> {
   readonly resource: T;
   /** Size class in bytes. */
   readonly bytes: number;
+  /** What it may be used for. */
+  readonly life: Life;
 }
 
 /**
- * Free lists by exact size class. The lowest id goes out first: with that rule a step that asks for
+ * Free lists by life and exact size class: were a lasting tensor to take what a passing one has
+ * freed, the next step would lack it and allocate. The lowest id goes out first: with that rule a step that asks for
  * the same sizes in the same order gets the same buffers, and the bind group cache hits every time
  * (last-in first-out never settles).
  */
 class FreeLists<T> {
-  readonly #lists = new Map<number, Pooled<T>[]>();
+  readonly #lists = new Map<string, Pooled<T>[]>();
 
-  take(bytes: number): Pooled<T> | undefined {
-    return this.#lists.get(bytes)?.shift();
+  take(bytes: number, life: Life): Pooled<T> | undefined {
+    return this.#lists.get(life + bytes)?.shift();
   }
 
   put(item: Pooled<T>): void {
-    let list = this.#lists.get(item.bytes);
-    if (!list) this.#lists.set(item.bytes, list = []);
+    const key = item.life + item.bytes;
+    let list = this.#lists.get(key);
+    if (!list) this.#lists.set(key, list = []);
     let low = 0, high = list.length;
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -95,7 +102,7 @@ export class BufferPool {
   }
 
   /** A storage buffer of at least `bytes`, its contents unspecified. */
-  takeBuffer(bytes: number): Pooled<GPUBuffer> {
+  takeBuffer(bytes: number, life: Life = "lasting"): Pooled<GPUBuffer> {
     const size = Math.max(ALIGNMENT_BYTES, Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES);
     if (size > this.#gpu.limits.maxBufferSize) {
       throw new OutOfMemoryError(
@@ -103,8 +110,8 @@ export class BufferPool {
         { requestedBytes: size, heldBytes: this.#heldBytes },
       );
     }
-    const item = this.#buffers.take(size) ?? this.#make(
-      size,
+    const item = this.#buffers.take(size, life) ?? this.#make(
+      { bytes: size, life },
       () =>
         this.#gpu.createBuffer({
           size,
@@ -122,12 +129,12 @@ export class BufferPool {
   }
 
   /** A texture of whole rows of {@linkcode STAGING_ROW_TEXELS} texels for `bytes` of f32. */
-  takeTexture(bytes: number): Pooled<GPUTexture> {
+  takeTexture(bytes: number, life: Life = "lasting"): Pooled<GPUTexture> {
     const rows = Math.ceil(bytes / (STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES));
     const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;
     const size = rows * width * STAGING_TEXEL_BYTES;
-    const item = this.#textures.take(size) ?? this.#make(
-      size,
+    const item = this.#textures.take(size, life) ?? this.#make(
+      { bytes: size, life },
       () =>
         this.#gpu.createTexture({
           size: [width, rows],
@@ -153,10 +160,10 @@ export class BufferPool {
     }
   }
 
-  #make<T>(bytes: number, create: () => T): Pooled<T> {
+  #make<T>(size: { bytes: number; life: Life }, create: () => T): Pooled<T> {
     this.#created++;
-    this.#heldBytes += bytes;
-    return { id: this.#nextId++, resource: create(), bytes };
+    this.#heldBytes += size.bytes;
+    return { id: this.#nextId++, resource: create(), ...size };
   }
 
   #use(bytes: number): void {

@@ -259,10 +259,9 @@ export class Device implements Disposable {
       }
     }
     const { dtype = "f32" } = options;
-    const storage = new Storage(
-      this,
-      this.pool.takeBuffer(elementsOf(shape) * ELEMENT_BYTES[dtype]),
-    );
+    const bytes = elementsOf(shape) * ELEMENT_BYTES[dtype];
+    const life = this.#scopes.length > 0 ? "passing" : "lasting";
+    const storage = new Storage(this, this.pool.takeBuffer(bytes, life));
     return this.adopt(new Tensor(storage, { shape, dtype }));
   }
 

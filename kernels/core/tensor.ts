@@ -89,7 +89,7 @@ export class Storage {
     const key = `${offset}:${bytes}`;
     let entry = this.#staged.get(key);
     if (!entry) {
-      entry = { texture: this.device.pool.takeTexture(bytes), version: -1 };
+      entry = { texture: this.device.pool.takeTexture(bytes, this.pooled.life), version: -1 };
       this.#staged.set(key, entry);
     }
     if (entry.version !== this.version) {

@@ -65,6 +65,20 @@ gpuTest(
 );
 
 gpuTest(
+  "BufferPool keeps what passes and what lasts apart",
+  (device) =>
+    onPool(device, (pool) => {
+      const passing = pool.takeTexture(64, "passing"), buffer = pool.takeBuffer(64, "passing");
+      pool.putTexture(passing);
+      pool.putBuffer(buffer);
+      assert.notEqual(pool.takeTexture(64, "lasting").id, passing.id);
+      assert.notEqual(pool.takeBuffer(64, "lasting").id, buffer.id);
+      assert.equal(pool.takeTexture(64, "passing").id, passing.id);
+      assert.equal(pool.takeBuffer(64, "passing").id, buffer.id);
+    }),
+);
+
+gpuTest(
   "BufferPool refuses a buffer that the adapter cannot hold, with its size",
   (device) =>
     onPool(device, (pool) => {
