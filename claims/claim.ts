@@ -5,7 +5,8 @@
  */
 
 import type { CurvePanel } from "../cli/plot.ts";
-import type { Arm, Laboratory } from "./laboratory.ts";
+import type { Arm } from "./arm.ts";
+import type { Laboratory } from "./laboratory.ts";
 import type { Interval } from "./statistics.ts";
 
 /** The letters of the claims. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Arm } from "./arm.ts";
 import {
   type Claim,
   type Findings,
@@ -13,7 +14,7 @@ import {
   type Verdict,
 } from "./claim.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
-import type { Arm, Laboratory } from "./laboratory.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { cosines, derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** What counts as almost nothing: this share of the full bank's distance. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Arm } from "./arm.ts";
 import {
   type Claim,
   type Findings,
@@ -14,7 +15,7 @@ import {
   type Verdict,
 } from "./claim.ts";
 import { pointsOf } from "./figures.ts";
-import type { Arm, Laboratory } from "./laboratory.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { cosines, derive, type Interval, intervalOf } from "./statistics.ts";
 
 /** Images from the first snippet to the second, both counted. */

@@ -17,11 +17,11 @@ import { factorize } from "../bank/svd.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
-import { permutation, Random, Stream } from "../kernels/core/random.ts";
+import { permutation } from "../kernels/core/random.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import { SiT } from "../model/sit.ts";
 import { saveStateDict } from "../model/state_dict.ts";
-import type { SampleConfig } from "../sample/config.ts";
+import { chooseIndices } from "../sample/conditions.ts";
 import { draw } from "../sample/draw.ts";
 import {
   listCheckpoints,
@@ -34,49 +34,15 @@ import { loadEmoji } from "../train/datasets/emoji.ts";
 import type { ImageSet } from "../train/datasets/image_set.ts";
 import { loadConfig } from "../train/load_config.ts";
 import { buildRun, modelOptions, pathOf } from "../train/run.ts";
+import { type Arm, type ModelArm, nameOf, stepsFor, UNIT_IMAGES, unitsOf } from "./arm.ts";
 import type { Scale } from "./scales.ts";
 import { Bootstrap } from "./statistics.ts";
 
 /** Part of every key of the cache: raised when what is kept under a key would come out otherwise. */
 const CACHE_FORMAT = 1;
 
-/** Images that one unit of work evaluates the network for. */
-const UNIT_IMAGES = 32;
-
 /** What a training step costs, in evaluations of the network for its batch. */
 const STEP_EVALUATIONS = 3;
-
-/** A model to train: guided by labels, or by snippets of which a part is hidden. */
-export type ModelArm = "label" | { readonly maskRatio: number };
-
-/** What a set of samples is conditioned on; each entry stands for one snippet or label a sample. */
-export type Condition =
-  /** Snippets, or for the label model labels, of training images spread evenly over all. */
-  | { readonly of: "train"; readonly rank?: number }
-  /** Snippets of held-out images spread evenly over all; each once where the number is theirs. */
-  | { readonly of: "heldOut" }
-  /** The snippets at a share of the way from the first to the second of each random pair. */
-  | { readonly of: "pairs"; readonly share: number }
-  /** Random snippets of the training images. */
-  | { readonly of: "random"; readonly seed: number };
-
-/** A set of samples: a model at a step, what guides it, and how it is drawn. */
-export interface Arm {
-  /** The model. */
-  readonly model: ModelArm;
-  /** Training steps that it had. */
-  readonly step: number;
-  /** What guides the samples. */
-  readonly condition: Condition;
-  /** Number of samples; sample i starts from noise i, whatever the arm. */
-  readonly count: number;
-  /** The sampler. */
-  readonly sampler: Exclude<SampleConfig["sampler"], "dopri5">;
-  /** Evaluations of the network for each sample, at most. */
-  readonly evaluations: number;
-  /** Seed of the noise. */
-  readonly seed: number;
-}
 
 /** Samples and what they cost. */
 export interface Samples {
@@ -366,11 +332,7 @@ export class Laboratory implements Disposable {
         return takeRows(heldOutSnippets, { dim, indices });
       }
       case "random": {
-        const random = new Random(condition.seed, Stream.Label);
-        const indices = Uint32Array.from(
-          { length: count },
-          (_, i) => Math.floor(random.uniform(0, i, 0) * train.size),
-        );
+        const indices = chooseIndices({ count, size: train.size, seed: condition.seed });
         return takeRows(trainSnippets, { dim, indices });
       }
       case "pairs": {
@@ -657,34 +619,6 @@ export function referenceTo(
   dim: number,
 ): FrechetReference {
   return new FrechetReference(new GaussianStatistics(dim).add(vectors));
-}
-
-/** A model in words. */
-export function nameOf(arm: ModelArm): string {
-  return arm === "label" ? "label" : `GMem, mask ${arm.maskRatio}`;
-}
-
-/** Steps of a sampler that cost at most the evaluations of an arm. */
-export function stepsFor(
-  { sampler, evaluations }: Pick<Arm, "sampler" | "evaluations">,
-): number {
-  switch (sampler) {
-    case "euler":
-    case "euler-maruyama":
-      return evaluations;
-    case "heun":
-    case "midpoint":
-      return Math.floor(evaluations / 2);
-    case "rk4":
-      return Math.floor(evaluations / 4);
-    case "sde-heun":
-      // Its last step costs one evaluation, the others two.
-      return Math.floor((evaluations + 1) / 2);
-  }
-}
-
-function unitsOf({ count, evaluations }: Arm): number {
-  return Math.ceil(count * evaluations / UNIT_IMAGES);
 }
 
 function averagesPath(directory: string, step: number): string {

@@ -4,9 +4,10 @@
  * @module
  */
 
+import type { Arm } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
-import type { Arm, Laboratory } from "./laboratory.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { cosines, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** The ratio that the paper takes, and the one without a mask. */

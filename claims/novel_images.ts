@@ -5,9 +5,10 @@
  */
 
 import { nearestSnippets } from "../bank/retrieve.ts";
+import type { Arm } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { cumulative, rowsOf } from "./figures.ts";
-import { type Arm, type Laboratory, takeRows } from "./laboratory.ts";
+import { type Laboratory, takeRows } from "./laboratory.ts";
 import { heldOutArm } from "./masking.ts";
 import { cosines, derive, difference, type Interval, intervalOf } from "./statistics.ts";
 

@@ -4,9 +4,10 @@
  * @module
  */
 
+import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { pointsOf } from "./figures.ts";
-import { type Arm, type Laboratory, type ModelArm, nameOf } from "./laboratory.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** Fewer evaluations by this factor count as fewer. */

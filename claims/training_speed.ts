@@ -4,9 +4,10 @@
  * @module
  */
 
+import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { coarseImages, pointsOf, rowsOf } from "./figures.ts";
-import { type Arm, type Laboratory, type ModelArm, nameOf, referenceTo } from "./laboratory.ts";
+import { type Laboratory, referenceTo } from "./laboratory.ts";
 import { derive, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** Fewer steps by this factor count as far fewer. */

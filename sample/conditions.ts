@@ -26,14 +26,27 @@ export function chooseConditions(
   source: ConditionSource,
   options: { readonly device: Device; readonly seed: number },
 ): DrawAllOptions["conditionOf"] {
-  const { bank, classes } = source;
-  const random = new Random(options.seed, Stream.Label);
+  const { bank, classes } = source, { device, seed } = options;
   const size = bank?.size ?? classes;
   return (first, count): Tensor => {
-    const chosen = Uint32Array.from(
-      { length: count },
-      (_, i) => Math.floor(random.uniform(0, first + i, 0) * size),
-    );
-    return bank ? bank.gather(chosen) : options.device.tensor(chosen, [count]);
+    const chosen = chooseIndices({ first, count, size, seed });
+    return bank ? bank.gather(chosen) : device.tensor(chosen, [count]);
   };
+}
+
+/** Indices below `size`, drawn uniformly by the seed; that of image i is the same in any batch. */
+export function chooseIndices(
+  options: {
+    readonly first?: number;
+    readonly count: number;
+    readonly size: number;
+    readonly seed: number;
+  },
+): Uint32Array {
+  const { first = 0, count, size, seed } = options;
+  const random = new Random(seed, Stream.Label);
+  return Uint32Array.from(
+    { length: count },
+    (_, i) => Math.floor(random.uniform(0, first + i, 0) * size),
+  );
 }

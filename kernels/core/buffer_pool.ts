@@ -7,7 +7,7 @@
 import { OutOfMemoryError } from "./errors.ts";
 
 const ALIGNMENT_BYTES = 256;
-/** Texels in one row of a staging texture that hold elements; a row is 16 KiB. */
+/** Texels in one row of a staging texture that hold elements. */
 export const STAGING_ROW_TEXELS = 1024;
 /**
  * Texels at the end of a row that hold nothing: a cache line, without which matrix rows a power of
@@ -16,6 +16,8 @@ export const STAGING_ROW_TEXELS = 1024;
 const STAGING_PADDING_TEXELS = 4;
 /** Bytes of a texel, which holds four elements of f32. */
 export const STAGING_TEXEL_BYTES = 16;
+/** Bytes of a row without its padding: 16 KiB. */
+export const STAGING_ROW_BYTES = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
 
 /** Whether what a resource is for goes with the scope that made it, or lasts beyond. */
 export type Life = "passing" | "lasting";
@@ -34,9 +36,9 @@ export interface Pooled<T> {
 
 /**
  * Free lists by life and exact size class: were a lasting tensor to take what a passing one has
- * freed, the next step would lack it and allocate. The lowest id goes out first: with that rule a step that asks for
- * the same sizes in the same order gets the same buffers, and the bind group cache hits every time
- * (last-in first-out never settles).
+ * freed, the next step would lack it and allocate. The lowest id goes out first: with that rule a
+ * step that asks for the same sizes in the same order gets the same buffers, and the bind group cache
+ * hits every time (last-in first-out never settles).
  */
 class FreeLists<T> {
   readonly #lists = new Map<string, Pooled<T>[]>();
@@ -128,9 +130,9 @@ export class BufferPool {
     this.#buffers.put(item);
   }
 
-  /** A texture of whole rows of {@linkcode STAGING_ROW_TEXELS} texels for `bytes` of f32. */
+  /** A texture of whole rows of {@linkcode STAGING_ROW_BYTES} for `bytes` of f32. */
   takeTexture(bytes: number, life: Life = "lasting"): Pooled<GPUTexture> {
-    const rows = Math.ceil(bytes / (STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES));
+    const rows = Math.ceil(bytes / STAGING_ROW_BYTES);
     const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;
     const size = rows * width * STAGING_TEXEL_BYTES;
     const item = this.#textures.take(size, life) ?? this.#make(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BufferPool, type Pooled } from "./buffer_pool.ts";
+import { BufferPool, type Pooled, STAGING_ROW_BYTES } from "./buffer_pool.ts";
 import {
   DeviceLostError,
   GpuValidationError,
@@ -12,7 +12,7 @@ import {
   ShaderCompilationError,
   UnsupportedDeviceError,
 } from "./errors.ts";
-import type { Kernel } from "./kernel.ts";
+import type { Binding, Kernel } from "./kernel.ts";
 import { type Profile, requestDevice } from "./profile.ts";
 import { Recorder, type WriteParams } from "./recorder.ts";
 import {
@@ -559,6 +559,7 @@ export class Device implements Disposable {
             `expected ${half ? "f32, use cast" : "f16"}`,
         );
       }
+      this.#assertBindable(kernel, binding, tensor);
       const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
       staged.push(texture);
       key += texture
@@ -570,7 +571,7 @@ export class Device implements Disposable {
     if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.#forgetGroups();
     const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
       binding: binding.index,
-      resource: staged[index]?.resource.createView() ?? this.#range(kernel, binding.name, tensors),
+      resource: staged[index]?.resource.createView() ?? bufferRange(tensors[binding.name]!),
     }));
     if (kernel.params.length > 0) {
       const { paramsBuffer, slotBytes } = this.recorder;
@@ -581,16 +582,14 @@ export class Device implements Disposable {
     return group;
   }
 
-  #range(
-    kernel: Kernel,
-    name: string,
-    tensors: Readonly<Record<string, Tensor>>,
-  ): GPUBufferBinding {
-    const range = bufferRange(tensors[name]!);
-    const most = this.gpu.limits.maxStorageBufferBindingSize;
-    if (range.size! <= most) return range;
+  #assertBindable(kernel: Kernel, { name, access }: Binding, tensor: Tensor): void {
+    const { size } = bufferRange(tensor), { limits } = this.gpu;
+    const most = access === "texture"
+      ? limits.maxTextureDimension2D * STAGING_ROW_BYTES
+      : limits.maxStorageBufferBindingSize;
+    if (size! <= most) return;
     throw new RangeError(
-      `Cannot bind ${name} ${formatShape(tensors[name]!.shape)} of ${kernel.name}: ${range.size} ` +
+      `Cannot bind ${name} ${formatShape(tensor.shape)} of ${kernel.name}: ${size} ` +
         `bytes, the GPU takes ${most} at most, expected smaller parts, such as a smaller batch`,
     );
   }

@@ -35,6 +35,7 @@ const LIMITS = [
   "maxComputeWorkgroupSizeY",
   "maxStorageBuffersPerShaderStage",
   "maxStorageTexturesPerShaderStage",
+  "maxTextureDimension2D",
 ] as const;
 
 const SUBGROUP_PROBE = /* wgsl */ `

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES } from "./buffer_pool.ts";
+import { STAGING_ROW_BYTES, STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES } from "./buffer_pool.ts";
 
 const SLOT_BYTES = 256;
 const SLOTS = 4096;
@@ -110,17 +110,16 @@ export class Recorder {
     texture: GPUTexture,
   ): void {
     const encoder = this.#endPass();
-    const rowBytes = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
     const texels = Math.ceil(source.bytes / STAGING_TEXEL_BYTES);
     const rows = Math.floor(texels / STAGING_ROW_TEXELS), rest = texels % STAGING_ROW_TEXELS;
     const { buffer, offset } = source;
-    const layout = { buffer, bytesPerRow: rowBytes };
+    const layout = { buffer, bytesPerRow: STAGING_ROW_BYTES };
     if (rows > 0) {
       encoder.copyBufferToTexture({ ...layout, offset }, { texture }, [STAGING_ROW_TEXELS, rows]);
     }
     if (rest > 0) {
       encoder.copyBufferToTexture(
-        { ...layout, offset: offset + rows * rowBytes },
+        { ...layout, offset: offset + rows * STAGING_ROW_BYTES },
         { texture, origin: [0, rows] },
         [rest, 1],
       );

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type Arm, Laboratory, stepsFor } from "../../claims/laboratory.ts";
+import { type Arm, stepsFor } from "../../claims/arm.ts";
+import { Laboratory } from "../../claims/laboratory.ts";
 import type { Result } from "../../claims/pages.ts";
 import { CLAIMS, testClaim } from "../../claims/run.ts";
 import type { Scale } from "../../claims/scales.ts";

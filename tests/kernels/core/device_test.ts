@@ -217,6 +217,39 @@ gpuTest("Device.dispatch() takes exactly the kernel's tensors, params and consta
   });
 });
 
+gpuTest(
+  "Device.dispatch() refuses what is too large for a binding, and for a staging texture",
+  (device) => {
+    const source = (type: string) => /* wgsl */ `
+    @group(0) @binding(1) var${type};
+    @group(0) @binding(2) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(1) fn too_large() { out[0] = 0.0; }`;
+    const { maxStorageBufferBindingSize, maxTextureDimension2D, maxBufferSize } = device.gpu.limits;
+    for (
+      const [type, most] of [
+        ["<storage, read> x: array<f32>", maxStorageBufferBindingSize],
+        [" x: texture_storage_2d<rgba32float, read>", maxTextureDimension2D * 16 * 1024],
+      ] as const
+    ) {
+      // Where no buffer is that large there is nothing to refuse.
+      if (most + 4 > maxBufferSize) continue;
+      using x = device.empty([most / 4 + 1]), out = device.empty([1]);
+      assert.throws(
+        () =>
+          device.dispatch(new Kernel({ source: source(type) }), {
+            tensors: { x, out },
+            workgroups: [1],
+          }),
+        {
+          name: "RangeError",
+          message: new RegExp(`Cannot bind x .* of too_large: .* ${most} at most`),
+        },
+      );
+    }
+    device.pool.trim();
+  },
+);
+
 gpuTest("Device.dispatch() compiles a pipeline for each set of constants", async (device) => {
   const results: number[] = [];
   for (const BIAS of [1, 2, 1]) {
