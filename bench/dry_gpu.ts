@@ -28,7 +28,11 @@ export function openDryDevice(profile: Partial<Profile> = {}): Device {
 }
 
 class DryGpu {
-  readonly limits = { maxBufferSize: 2 ** 40, maxStorageBufferBindingSize: 2 ** 40 };
+  readonly limits = {
+    maxBufferSize: 2 ** 40,
+    maxStorageBufferBindingSize: 2 ** 40,
+    maxTextureDimension2D: 2 ** 20,
+  };
   readonly features = new Set<string>();
   readonly lost = new Promise<never>(() => {});
   readonly queue = {
