@@ -148,8 +148,10 @@ function addTo(sums: Float64Array, row: Float32Array): void {
   for (let i = 0; i < row.length; i++) sums[i]! += row[i]!;
 }
 
-/** A function of its own, which the compiler gets to see often enough to make it fast. */
-/** The product a · b of two vectors of one length, in float64. */
+/**
+ * The product a · b of two vectors [n], in float64. A function of its own, which the compiler gets to
+ * see often enough to make it fast.
+ */
 export function dotProduct(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;

@@ -34,7 +34,7 @@ export function chooseConditions(
   };
 }
 
-/** Indices below `size`, drawn uniformly by the seed; that of image i is the same in any batch. */
+/** Indices [count] below `size`, drawn uniformly by the seed; that of image i is the same in any batch. */
 export function chooseIndices(
   options: {
     readonly first?: number;

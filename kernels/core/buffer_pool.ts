@@ -19,7 +19,7 @@ export const STAGING_TEXEL_BYTES = 16;
 /** Bytes of a row without its padding: 16 KiB. */
 export const STAGING_ROW_BYTES = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
 
-/** Whether what a resource is for goes with the scope that made it, or lasts beyond. */
+/** Of a tensor, and of what is taken for it: made in a scope, or outside of every scope. */
 export type Life = "passing" | "lasting";
 
 /** A GPU resource with an identity by which bind groups are cached. */
@@ -30,7 +30,7 @@ export interface Pooled<T> {
   readonly resource: T;
   /** Size class in bytes. */
   readonly bytes: number;
-  /** What it may be used for. */
+  /** Of the tensors that it is handed out for, always. */
   readonly life: Life;
 }
 
@@ -104,7 +104,7 @@ export class BufferPool {
   }
 
   /** A storage buffer of at least `bytes`, its contents unspecified. */
-  takeBuffer(bytes: number, life: Life = "lasting"): Pooled<GPUBuffer> {
+  takeBuffer(bytes: number, life: Life): Pooled<GPUBuffer> {
     const size = Math.max(ALIGNMENT_BYTES, Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES);
     if (size > this.#gpu.limits.maxBufferSize) {
       throw new OutOfMemoryError(
@@ -131,7 +131,7 @@ export class BufferPool {
   }
 
   /** A texture of whole rows of {@linkcode STAGING_ROW_BYTES} for `bytes` of f32. */
-  takeTexture(bytes: number, life: Life = "lasting"): Pooled<GPUTexture> {
+  takeTexture(bytes: number, life: Life): Pooled<GPUTexture> {
     const rows = Math.ceil(bytes / STAGING_ROW_BYTES);
     const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;
     const size = rows * width * STAGING_TEXEL_BYTES;

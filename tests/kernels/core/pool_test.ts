@@ -20,16 +20,18 @@ gpuTest(
   "BufferPool hands out the lowest free id of a size first",
   (device) =>
     onPool(device, (pool) => {
-      const [a, b, c, other] = [1000, 1000, 1000, 2000].map((bytes) => pool.takeBuffer(bytes));
+      const [a, b, c, other] = [1000, 1000, 1000, 2000].map((bytes) =>
+        pool.takeBuffer(bytes, "lasting")
+      );
       assert.equal(a!.bytes, 1024);
       for (const item of [b!, other!, c!, a!]) pool.putBuffer(item);
       assert.deepEqual(
-        [1024, 1024, 1024].map((bytes) => pool.takeBuffer(bytes).id),
+        [1024, 1024, 1024].map((bytes) => pool.takeBuffer(bytes, "lasting").id),
         [a!.id, b!.id, c!.id],
       );
       // No buffer of another size takes the place of a missing one.
       assert.equal(pool.created, 4);
-      assert.ok(pool.takeBuffer(1024).id > other!.id);
+      assert.ok(pool.takeBuffer(1024, "lasting").id > other!.id);
       assert.equal(pool.created, 5);
     }),
 );
@@ -38,14 +40,14 @@ gpuTest(
   "BufferPool counts what is live, held and at its peak",
   (device) =>
     onPool(device, (pool) => {
-      const first = pool.takeBuffer(1), second = pool.takeBuffer(257);
+      const first = pool.takeBuffer(1, "lasting"), second = pool.takeBuffer(257, "lasting");
       assert.deepEqual([pool.liveBytes, pool.heldBytes, pool.peakBytes], [768, 768, 768]);
       pool.putBuffer(first);
       assert.deepEqual([pool.liveBytes, pool.heldBytes, pool.peakBytes], [512, 768, 768]);
       pool.trim();
       assert.deepEqual([pool.liveBytes, pool.heldBytes, pool.peakBytes], [512, 512, 768]);
       // A trimmed buffer is gone for good, and its id with it.
-      assert.ok(pool.takeBuffer(1).id > second.id);
+      assert.ok(pool.takeBuffer(1, "lasting").id > second.id);
       assert.equal(pool.created, 3);
     }),
 );
@@ -55,12 +57,12 @@ gpuTest(
   (device) =>
     onPool(device, (pool) => {
       const row = 1024 * 16;
-      const texture = pool.takeTexture(row + 16);
+      const texture = pool.takeTexture(row + 16, "lasting");
       assert.deepEqual([texture.resource.width, texture.resource.height], [1024 + 4, 2]);
       assert.equal(texture.bytes, 2 * (row + 64));
       pool.putTexture(texture);
-      assert.equal(pool.takeTexture(2 * row).id, texture.id);
-      assert.notEqual(pool.takeTexture(row).id, texture.id);
+      assert.equal(pool.takeTexture(2 * row, "lasting").id, texture.id);
+      assert.notEqual(pool.takeTexture(row, "lasting").id, texture.id);
     }),
 );
 
@@ -83,7 +85,7 @@ gpuTest(
   (device) =>
     onPool(device, (pool) => {
       assert.throws(
-        () => pool.takeBuffer(device.gpu.limits.maxBufferSize + 1),
+        () => pool.takeBuffer(device.gpu.limits.maxBufferSize + 1, "lasting"),
         (error) =>
           error instanceof OutOfMemoryError &&
           error.requestedBytes > device.gpu.limits.maxBufferSize && error.heldBytes === 0,
