@@ -10,20 +10,21 @@
  * @module
  */
 export default /* wgsl */ `
-// Four rows from 4 row4 on, at their vec4 column4, of a matrix with stride vec4 in a row.
-fn stored_block(
-  matrix: texture_storage_2d<rgba32float, read>, base: u32, row4: u32, column4: u32, stride: u32,
-) -> mat4x4f {
-  let i = base + row4 * 4u * stride + column4;
-  return mat4x4f(
-    textureLoad(matrix, texel_of(i)), textureLoad(matrix, texel_of(i + stride)),
-    textureLoad(matrix, texel_of(i + 2u * stride)), textureLoad(matrix, texel_of(i + 3u * stride)));
-}
+fn operand_a(i: u32) -> vec4f { return textureLoad(a, texel_of(i)); }
+fn operand_b(i: u32) -> vec4f { return textureLoad(b, texel_of(i)); }
 
 // The block of op(B) at rows 4 k4 and columns 4 column4; its matrix columns run along K.
 fn operand_block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {
-  if (TRANSPOSE_B) { return transpose(stored_block(b, base, column4, k4, params.K / 4u)); }
-  return stored_block(b, base, k4, column4, params.N / 4u);
+  if (TRANSPOSE_B) {
+    let stride = params.K / 4u;
+    let i = base + column4 * 4u * stride + k4;
+    return transpose(mat4x4f(
+      operand_b(i), operand_b(i + stride), operand_b(i + 2u * stride), operand_b(i + 3u * stride)));
+  }
+  let stride = params.N / 4u;
+  let i = base + k4 * 4u * stride + column4;
+  return mat4x4f(
+    operand_b(i), operand_b(i + stride), operand_b(i + 2u * stride), operand_b(i + 3u * stride));
 }
 
 // Writes 4 rows from row on by 4 columns, with bias and accumulation.

@@ -21,8 +21,16 @@ struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate
 
 // The block of op(A) at rows 4 row4 and columns 4 k4; its matrix columns are rows of op(A).
 fn block_a(base: u32, row4: u32, k4: u32) -> mat4x4f {
-  if (TRANSPOSE_A) { return transpose(stored_block(a, base, k4, row4, params.M / 4u)); }
-  return stored_block(a, base, row4, k4, params.K / 4u);
+  if (TRANSPOSE_A) {
+    let stride = params.M / 4u;
+    let i = base + k4 * 4u * stride + row4;
+    return transpose(mat4x4f(
+      operand_a(i), operand_a(i + stride), operand_a(i + 2u * stride), operand_a(i + 3u * stride)));
+  }
+  let stride = params.K / 4u;
+  let i = base + row4 * 4u * stride + k4;
+  return mat4x4f(
+    operand_a(i), operand_a(i + stride), operand_a(i + 2u * stride), operand_a(i + 3u * stride));
 }
 
 @compute @workgroup_size(8)

@@ -22,8 +22,6 @@ struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate
 @group(0) @binding(3) var bias: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-fn operand_a(i: u32) -> vec4f { return textureLoad(a, texel_of(i)); }
-
 @compute @workgroup_size(8)
 fn matmul_subgroup(
   @builtin(workgroup_id) group: vec3u,
