@@ -2,7 +2,8 @@
  * Trains the default network in f32 and in f16 from the same seed on the same images, and says how
  * far apart the losses are.
  *
- * `deno run -A bench/precision.ts [--steps 200] [--json]` prints a table or one JSON object.
+ * `deno run -A bench/precision.ts [--steps 200] [--matmul VARIANT] [--json]` prints a table or one JSON
+ * object. With `--matmul tiled` products are those of GPUs, which a CPU driver makes slowly.
  *
  * @module
  */
@@ -39,7 +40,11 @@ await runCommand(main, { debug: Deno.args.includes("--debug") });
 async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
-    options: { steps: { type: "string", default: "200" }, json: { type: "boolean" } },
+    options: {
+      steps: { type: "string", default: "200" },
+      matmul: { type: "string" },
+      json: { type: "boolean" },
+    },
   });
   const steps = Number(values.steps);
   if (!Number.isInteger(steps) || steps <= WARMUP) {
@@ -47,7 +52,12 @@ async function main(): Promise<void> {
       `Cannot compare ${values.steps} steps: expected a whole number above ${WARMUP}`,
     );
   }
-  const config = await loadConfig(CONFIG, { overrides: [`train.steps=${steps}`] });
+  const config = await loadConfig(CONFIG, {
+    overrides: [
+      `train.steps=${steps}`,
+      ...(values.matmul ? [`device.variants={ matmul: ${values.matmul} }`] : []),
+    ],
+  });
   const runs = [await train("f32", config), await train("f16", config)] as const;
   const [single, half] = runs.map(({ losses }) => smooth(losses)) as [number[], number[]];
   const differences = single.map((loss, i) => half[i]! / loss - 1).slice(WARMUP);
@@ -85,7 +95,7 @@ async function main(): Promise<void> {
 async function train(precision: Precision, given: Config): Promise<Measured> {
   const config = { ...given, train: { ...given.train, precision } }, { steps } = config.train;
   // A device of its own, whose pool knows the peak of this run alone.
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowFallback: true, variants: given.device.variants });
   const directory = await Deno.makeTempDir();
   using progress = new Progress({ total: steps, stream: process.stderr });
   try {

@@ -16,6 +16,17 @@ export function sumTolerance(length: number): number {
   return ROUNDING * 4 * (2 + Math.sqrt(length));
 }
 
+/**
+ * Expected error, relative to the largest result, of sums of products of halves that a GPU makes in
+ * runs of 8 in f16, each rounded as a product and as a sum. The errors of a run of terms of deviation s
+ * have a deviation below √(8 + 36) 0.43 · 2⁻¹¹ s (8 products, partial sums of 1 to 8 terms, roundings
+ * even over half a unit), which is 2⁻¹¹ of the run's own, √8 s; 4 standard deviations, and the f32 sum
+ * of the runs.
+ */
+export function runsOfEightTolerance(length: number): number {
+  return 4 * 2 ** -11 + sumTolerance(length);
+}
+
 /** A small generator for test data, unrelated to the one under test. */
 export function testNumbers(seed: number): () => number {
   let state = (seed * 2654435761 + 12345) >>> 0;

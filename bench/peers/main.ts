@@ -1,5 +1,5 @@
 /**
- * This project and other WebGPU stacks on the same training step and the same products, each in a
+ * This project and other stacks on the same training step and the same products, each in a
  * process of its own, one after the other: `main.ts [--steps N] [--rounds N] [--quick] [--json]`
  * prints a Markdown table of medians. `--quick` checks on a tiny workload that every stack runs and
  * computes the same; its times mean nothing.
@@ -9,7 +9,7 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { MATMUL_SIZES, type PeerResult, STEP_FLOPS } from "./workload.ts";
+import { MATMUL_SIZES, NOT_INSTALLED, type PeerResult, STEP_FLOPS } from "./workload.ts";
 
 interface Peer {
   readonly name: string;
@@ -22,6 +22,7 @@ const PEERS: readonly Peer[] = [
   { name: "jax-js, WebGPU", script: "jax.ts", args: ["webgpu"] },
   { name: "jax-js, WebAssembly", script: "jax.ts", args: ["wasm"] },
   { name: "TensorFlow.js, WebGPU", script: "tfjs.ts", args: [] },
+  { name: "PyTorch, CPU", script: "pytorch.ts", args: [] },
 ];
 
 /** Losses of the stacks may differ by the order of their sums, in a network of float32. */
@@ -29,8 +30,9 @@ const LOSS_TOLERANCE = 0.01;
 
 const HELP = `Usage: deno task bench:peers [options]
 
-Times one training step and some products on this project and on other WebGPU stacks, each in a
-process of its own, and compares their losses. Downloads the stacks from npm; takes some minutes.
+Times one training step and some products on this project and on other stacks, each in a process of
+its own, and compares their losses. Downloads those of JavaScript from npm; PyTorch, which has no part
+in WebGPU, is compared where python3 has it. Takes some minutes.
 
 Options:
       --steps NUMBER   Steps that are timed, after the first (default 3)
@@ -61,9 +63,12 @@ if (options.help) {
 }
 
 const results: { peer: Peer; result: PeerResult | undefined }[] = [];
+const missing: string[] = [];
 for (const [i, peer] of PEERS.entries()) {
   console.error(`${peer.name} (${i + 1} of ${PEERS.length})`);
-  results.push({ peer, result: await run(peer) });
+  const result = await run(peer);
+  if (result === "not installed") missing.push(`${peer.name} is not installed here.`);
+  else results.push({ peer, result });
 }
 if (options.json) {
   console.log(JSON.stringify(results.map(({ peer, result }) => ({ name: peer.name, ...result }))));
@@ -71,9 +76,9 @@ if (options.json) {
   for (const line of table()) console.log(line);
 }
 
-async function run({ script, args }: Peer): Promise<PeerResult | undefined> {
+async function run({ script, args }: Peer): Promise<PeerResult | "not installed" | undefined> {
   const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+  const { code, success, stdout } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--allow-all", "--config", path("deno.json"), path(script)],
       ...[...args, options.steps, options.rounds],
@@ -82,6 +87,7 @@ async function run({ script, args }: Peer): Promise<PeerResult | undefined> {
     stdout: "piped",
     stderr: "inherit",
   }).output();
+  if (code === NOT_INSTALLED) return "not installed";
   if (!success) return undefined;
   const line = new TextDecoder().decode(stdout).trim().split("\n").at(-1)!;
   return JSON.parse(line) as PeerResult;
@@ -117,7 +123,7 @@ function table(): string[] {
     ];
     lines.push(`| ${cells.join(" | ")} |`);
   }
-  return [...lines, "", ...disagreements(own)];
+  return [...lines, "", ...missing, ...disagreements(own)];
 }
 
 /** A stack whose losses differ computes something else, and its time says nothing. */

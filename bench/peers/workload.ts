@@ -37,6 +37,9 @@ export const STEP_FLOPS: number = 3 * BATCH * forwardFlops();
 /** Sides of the square products that are timed. */
 export const MATMUL_SIZES: readonly number[] = QUICK ? [128] : [512, 1024];
 
+/** Exit code of a stack that is not on this machine and that nothing here installs. */
+export const NOT_INSTALLED = 3;
+
 /** Numbers as every stack takes them. */
 export type Numbers = Float32Array<ArrayBuffer>;
 

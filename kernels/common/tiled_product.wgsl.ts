@@ -1,20 +1,22 @@
 /**
  * A matrix product through workgroup memory, for GPUs, as WGSL functions without bindings; the
- * shaders `matmul/tiled` and `matmul/tiled_f16` differ in how their operands lie in storage only.
+ * shaders `matmul/tiled` and `matmul/tiled_f16` differ in the type of their operands and in how the
+ * products of a step are summed.
  *
  * - Formula: out[z] = op(A[z]) op(B[z]) (+ bias) (+ out[z]). With `chunk` > 0, z is no batch but a
  *   part of the sum: the `chunk` terms from z · chunk on, in a matrix of its own, `stride_out` apart.
  * - The shader declares what is used here: the overrides TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, VECTORS
  *   (rows of all matrices are whole vec4; without it elements are gathered one by one) and those
- *   that follow from TILE, `params`, `bias` and `out`, the type `Four` of four elements in storage,
- *   `operand_block`, which loads 4 by 4 of them, and `numbers`, which makes f32 of four.
+ *   that follow from TILE, `params`, `bias` and `out`, the type `Number` of an operand's elements,
+ *   `operand_block`, which loads 4 by 4 of them, and `add_eight_products`, which adds those of 8
+ *   steps of K from workgroup memory to the sums.
  * - Work: a workgroup computes TILE × TILE of out (64 with 64 invocations, 128 with 256), an
  *   invocation 8 × 8 of them in registers: two times 4 rows by two times 4 columns, half a tile
  *   apart, so that neighbours store neighbouring vec4. One step takes TILE / 8 of K. Each invocation
  *   stages one block of 4 × 4, half of them of A and half of B: it is loaded into registers, the
  *   step before is multiplied, then the block is written, K first, to the other half of workgroup
- *   memory (8 KiB for 64, 32 KiB for 128). Barriers: one in each step.
- * - Error: |error| ≤ K 2^-24 Σ |a b|, summed in order.
+ *   memory (8 KiB for 64, 32 KiB for 128; half of that for f16). Barriers: one in each step.
+ * - Error: |error| ≤ K 2^-24 Σ |a b| with f32, summed in order; with f16 as the shader says.
  *
  * What the machine code of RDNA 2 showed, by which the axes of `tile` are chosen (bench/gpu_code.md).
  * An index of workgroup memory that is not constant is clamped. Here all are constant, or the same
@@ -31,7 +33,7 @@
 export default /* wgsl */ `
 // [chunk][k / 4][k % 4][row / 32][row / 4 % 8]: a chunk is 8 of K by 128 rows or columns. With a
 // tile of 64 these are 64 rows of A and 64 columns of B; with 128, chunks of A and B take turns.
-var<workgroup> tile: array<array<array<array<array<vec4f, 8>, 4>, 4>, 2>, ALL_CHUNKS>;
+var<workgroup> tile: array<array<array<array<array<vec4<Number>, 8>, 4>, 4>, 2>, ALL_CHUNKS>;
 
 var<private> sum_00: mat4x4f;
 var<private> sum_01: mat4x4f;
@@ -39,41 +41,18 @@ var<private> sum_10: mat4x4f;
 var<private> sum_11: mat4x4f;
 
 // The columns of the block are 4 steps of K, of which left are within the sum.
-fn stage_product_block(chunk: u32, k4: u32, row4: u32, block: mat4x4f, left: i32) {
+fn stage_product_block(chunk: u32, k4: u32, row4: u32, block: mat4x4<Number>, left: i32) {
   var kept = block;
   if (left < 4) {
-    kept = mat4x4f(
-      select(vec4f(), block[0], left > 0), select(vec4f(), block[1], left > 1),
-      select(vec4f(), block[2], left > 2), vec4f());
+    let none = vec4<Number>();
+    kept = mat4x4<Number>(
+      select(none, block[0], left > 0), select(none, block[1], left > 1),
+      select(none, block[2], left > 2), none);
   }
   tile[chunk][k4][0][row4 / 8u][row4 % 8u] = kept[0];
   tile[chunk][k4][1][row4 / 8u][row4 % 8u] = kept[1];
   tile[chunk][k4][2][row4 / 8u][row4 % 8u] = kept[2];
   tile[chunk][k4][3][row4 / 8u][row4 % 8u] = kept[3];
-}
-
-// p and q say where this invocation reads A and B: chunk, 32s of its lower and upper 4 rows, lane.
-fn add_products(p: vec4u, q: vec4u, k: u32) {
-  let x0 = tile[p.x][k / 4u][k % 4u][p.y][p.w];
-  let x1 = tile[p.x][k / 4u][k % 4u][p.z][p.w];
-  let y0 = tile[q.x][k / 4u][k % 4u][q.y][q.w];
-  let y1 = tile[q.x][k / 4u][k % 4u][q.z][q.w];
-  sum_00 += mat4x4f(x0.x * y0, x0.y * y0, x0.z * y0, x0.w * y0);
-  sum_01 += mat4x4f(x0.x * y1, x0.y * y1, x0.z * y1, x0.w * y1);
-  sum_10 += mat4x4f(x1.x * y0, x1.y * y0, x1.z * y0, x1.w * y0);
-  sum_11 += mat4x4f(x1.x * y1, x1.y * y1, x1.z * y1, x1.w * y1);
-}
-
-// Written out: the compiler leaves a loop of eight a loop, with a bound to check and clamps within.
-fn add_eight_products(p: vec4u, q: vec4u) {
-  add_products(p, q, 0u);
-  add_products(p, q, 1u);
-  add_products(p, q, 2u);
-  add_products(p, q, 3u);
-  add_products(p, q, 4u);
-  add_products(p, q, 5u);
-  add_products(p, q, 6u);
-  add_products(p, q, 7u);
 }
 
 fn store_product_row(base: u32, row: u32, column: u32, values: vec4f) {
@@ -134,9 +113,8 @@ fn tiled_product(group: vec3u, local: vec3u, index: u32) {
   }
 
   var block = operand_block(of_a, place, stride);
-  var values = mat4x4f(numbers(block[0]), numbers(block[1]), numbers(block[2]), numbers(block[3]));
-  if (along_k) { values = transpose(values); }
-  stage_product_block(staged_chunk, k4 % 2u, staged_row4, values, left);
+  if (along_k) { block = transpose(block); }
+  stage_product_block(staged_chunk, k4 % 2u, staged_row4, block, left);
   workgroupBarrier();
   var half = 0u;
   for (var k0 = begin; k0 < end; k0 += STEP) {
@@ -149,12 +127,11 @@ fn tiled_product(group: vec3u, local: vec3u, index: u32) {
       add_eight_products(p + vec4u(half + 2u, 0u, 0u, 0u), q + vec4u(half + 2u, 0u, 0u, 0u));
     }
     half = CHUNKS - half;
-    values = mat4x4f(numbers(block[0]), numbers(block[1]), numbers(block[2]), numbers(block[3]));
     // Two calls: one with the block of either kind would move it through registers first.
     if (along_k) {
-      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, transpose(values), left);
+      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, transpose(block), left);
     } else {
-      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, values, left);
+      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, block, left);
     }
     workgroupBarrier();
   }

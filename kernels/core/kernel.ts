@@ -63,6 +63,7 @@ export class Kernel {
   readonly overrides: ReadonlySet<string>;
   readonly #source: string;
   readonly #usesSubgroups: boolean;
+  readonly #usesHalves: boolean;
 
   /** Reads the shader; `includes` are texts with functions only, put before it. */
   constructor(options: { source: string; includes?: readonly string[] }) {
@@ -72,6 +73,7 @@ export class Kernel {
     if (!entry) throw new SyntaxError("Cannot read shader: no @compute entry point");
     this.name = entry[2]!;
     this.#usesSubgroups = /\bsubgroup[A-Z_]/.test(text);
+    this.#usesHalves = /\bf16\b/.test(text);
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));
     const bindings: Binding[] = [], halves = new Set<string>();
     for (const [, index, space, access, name, type] of text.matchAll(BINDING)) {
@@ -108,8 +110,9 @@ export class Kernel {
     });
   }
 
-  /** The complete text for a profile: the `enable` line that it needs, includes, shader. */
+  /** The complete text for a profile: the `enable` lines that it needs, includes, shader. */
   code(profile: Profile): string {
-    return (this.#usesSubgroups ? profile.subgroupEnable : "") + this.#source;
+    return (this.#usesHalves ? "enable f16;\n" : "") +
+      (this.#usesSubgroups ? profile.subgroupEnable : "") + this.#source;
   }
 }

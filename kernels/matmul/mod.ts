@@ -75,7 +75,8 @@ export interface MatmulInto extends MatmulOptions {
 /**
  * Records `out = op(a) op(b) (+ bias) (+ out)` without differentiation: the building block of
  * {@linkcode matmul}, `linear` and their gradients. 2·batch·M·N·K flops. `a` and `b` are both f32 or
- * both f16; `bias`, `out` and all sums are f32.
+ * both f16; `bias`, `out` and sums are f32. The tiles for GPUs sum the products of halves by eights in
+ * f16 first, as fast as GPUs multiply halves; their error is about 2⁻¹¹ of a sum of random terms.
  *
  * Throws `TypeError` when `a` and `b` are of different types or their inner sizes differ, and
  * `RangeError` when the sum is longer than a CPU driver's loops.
