@@ -8,7 +8,11 @@ import type { Ceilings } from "./ceilings.ts";
 import type { GrowthRow } from "./growth.ts";
 import type { MemoryRow } from "./memory.ts";
 import type { OpRow } from "./ops.ts";
+import type { KernelTime } from "./profile.ts";
 import type { StepRow } from "./steps.ts";
+
+/** Kernels of a step that have a row of their own. */
+const LISTED_KERNELS = 12;
 
 /** All that one run of the benchmark measured; parts that were left out are empty. */
 export interface BenchResult {
@@ -54,15 +58,13 @@ export interface Comparison {
 export function resultTables(result: BenchResult): Table[] {
   const { ceilings, matmuls, ops, steps, memory } = result;
   const tables = [ceilingTable(ceilings)];
-  if (matmuls.length > 0) tables.push(opTable("Matrix products", matmuls));
+  if (matmuls.length > 0) tables.push(opTable("Matrix products", { rows: matmuls, ceilings }));
   for (const group of new Set(ops.map((op) => op.group))) {
     const rows = ops.filter((op) => op.group === group);
-    tables.push(withSum(opTable(`Ops of ${group}`, rows), rows));
+    tables.push(withSum(opTable(`Ops of ${group}`, { rows, ceilings }), rows));
   }
   if (steps.length > 0) tables.push(stepTable(steps, ceilings));
-  for (const { group, name, kernels } of steps) {
-    if (kernels.length > 0) tables.push(kernelTable(`Kernels of ${group}, ${name}`, kernels));
-  }
+  for (const step of steps) if (step.kernels.length > 0) tables.push(kernelTable(step));
   if (memory.length > 0) tables.push(memoryTable(memory));
   return tables;
 }
@@ -188,16 +190,21 @@ function ceilingTable(ceilings: Ceilings): Table {
   };
 }
 
-function opTable(title: string, rows: readonly OpRow[]): Table {
+function opTable(
+  title: string,
+  { rows, ceilings }: { rows: readonly OpRow[]; ceilings: Ceilings },
+): Table {
+  const columns = ["op", "×", "ms", "GFLOP/s", "GB/s", "of a storage copy"];
   return {
     title,
-    columns: ["op", "×", "ms", "GFLOP/s", "GB/s", "bound by", "bound, ms", "of the bound"],
+    columns: [...columns, "bound by", "bound, ms", "of the bound"],
     rows: rows.map((row) => [
       row.name,
       `${row.count}`,
       digits(row.milliseconds),
       digits(row.flops / row.milliseconds / 1e6),
       digits(row.bytes / row.milliseconds / 1e6),
+      percent(row.bytes / row.milliseconds / 1e6 / ceilings.storageGigabytes),
       row.bound,
       digits(row.predictedMilliseconds),
       percent(row.predictedMilliseconds / row.milliseconds),
@@ -217,6 +224,7 @@ function withSum(table: Table, rows: readonly OpRow[]): Table {
     digits(measured),
     digits(sum(({ flops }) => flops) / measured / 1e6),
     digits(sum(({ bytes }) => bytes) / measured / 1e6),
+    "",
     "",
     digits(bound),
     percent(bound / measured),
@@ -257,19 +265,26 @@ function stepTable(rows: readonly StepRow[], { gigaflops }: Ceilings): Table {
   };
 }
 
-function kernelTable(
-  title: string,
-  kernels: readonly { name: string; count: number; milliseconds: number }[],
-): Table {
-  const all = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+/** Where the time of a step goes. */
+function kernelTable({ group, name, kernels, milliseconds: whole }: StepRow): Table {
+  const listed = kernels.slice(0, LISTED_KERNELS), others = kernels.slice(LISTED_KERNELS);
+  const total = (rows: readonly KernelTime[]) =>
+    rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const dispatches = others.reduce((sum, { count }) => sum + count, 0);
+  const rows = [
+    ...listed,
+    { name: `${others.length} others`, count: dispatches, milliseconds: total(others) },
+  ].map(({ name, count, milliseconds }) => [name, `${count}`, milliseconds] as const);
+  // Copies into textures stand between kernels. Kernels are timed alone, the step as a whole.
+  const rest = ["copies, JavaScript", "", Math.max(0, whole - total(kernels))] as const;
   return {
-    title,
+    title: `Kernels of ${group}, ${name}`,
     columns: ["kernel", "dispatches", "ms", "share"],
-    rows: kernels.slice(0, 12).map(({ name, count, milliseconds }) => [
+    rows: [...rows, rest].map(([name, count, milliseconds]) => [
       name,
-      `${count}`,
+      count,
       digits(milliseconds),
-      percent(milliseconds / all),
+      percent(milliseconds / whole),
     ]),
   };
 }

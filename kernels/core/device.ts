@@ -362,6 +362,7 @@ export class Device implements Disposable {
     this.#assertUsable();
     this.flush();
     await this.gpu.queue.onSubmittedWorkDone();
+    this.recorder.waited();
     await this.#throwFailure();
   }
 
@@ -384,6 +385,7 @@ export class Device implements Disposable {
         this.recorder.submit();
       });
       await staging.mapAsync(GPUMapMode.READ);
+      this.recorder.waited();
       await this.#throwFailure();
       return staging.getMappedRange().slice(0);
     } finally {

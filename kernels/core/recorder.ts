@@ -8,6 +8,15 @@ import { STAGING_ROW_BYTES, STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES } from "./bu
 
 const SLOT_BYTES = 256;
 const SLOTS = 4096;
+/**
+ * What one submission may keep the GPU busy for. Many systems reset a GPU that has not come to the end
+ * of one in some two seconds, and with it everything that trains there.
+ */
+const SUBMISSION_MILLISECONDS = 500;
+/** Dispatches in a submission as long as none was timed. */
+const UNTIMED_DISPATCHES = 256;
+/** A shorter time is mostly that of the wait for it. */
+const SURE_MILLISECONDS = 50;
 
 /** Writes one dispatch's parameters at a word index of the shared arrays. */
 export type WriteParams = (
@@ -33,21 +42,42 @@ export interface Dispatch {
 }
 
 /**
+ * How many dispatches the next submissions may have, given those that a GPU has `done` in some
+ * `milliseconds` and how many there were `allowed`: as many as take half a second.
+ */
+export function dispatchesAllowed(
+  allowed: number,
+  done: { dispatches: number; milliseconds: number },
+): number {
+  const fit = Math.max(
+    1,
+    Math.floor(SUBMISSION_MILLISECONDS * done.dispatches / done.milliseconds),
+  );
+  return done.milliseconds < SURE_MILLISECONDS ? Math.max(allowed, fit) : fit;
+}
+
+/**
  * The one way to the queue. Parameters go to a ring of 256-byte slots addressed by dynamic offsets
- * and are uploaded with one write per submit; when the ring is full the recorder submits early.
+ * and are uploaded with one write per submit. The recorder submits early when the ring is full, and
+ * where the GPU is so slow that all that is recorded would keep it busy for too long at a time.
  */
 export class Recorder {
   /** Holds the parameters of one submit; bound at binding 0 of every kernel. */
   readonly paramsBuffer: GPUBuffer;
   /** When set, every dispatch runs in a pass of its own that is timed. */
   timeDispatch: TimeDispatch | undefined;
+  /** Dispatches after which it submits by itself; {@linkcode Recorder.waited} fits it to the GPU. */
+  mostDispatches: number = UNTIMED_DISPATCHES;
   readonly #gpu: GPUDevice;
   readonly #words: { u32: Uint32Array<ArrayBuffer>; i32: Int32Array; f32: Float32Array };
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #slots = 0;
   #dispatches = 0;
+  #submitted = 0;
   #submits = 0;
+  /** When the GPU got work after the last wait, and the dispatches submitted until that wait. */
+  #busy: { readonly since: number; readonly submitted: number } | undefined;
 
   /** Makes an empty recorder on a device. */
   constructor(gpu: GPUDevice) {
@@ -86,7 +116,9 @@ export class Recorder {
 
   /** Appends a dispatch to the open pass. */
   dispatch({ name, pipeline, group, params, workgroups }: Dispatch): void {
-    if (params && this.#slots === SLOTS) this.submit();
+    if (this.#slots === SLOTS || this.#dispatches - this.#submitted >= this.mostDispatches) {
+      this.submit();
+    }
     if (this.timeDispatch) {
       const timestampWrites = this.timeDispatch(name);
       this.#pass = this.#endPass().beginComputePass({ timestampWrites });
@@ -153,10 +185,23 @@ export class Recorder {
         this.#slots * SLOT_BYTES / 4,
       );
     }
+    this.#busy ??= { since: performance.now(), submitted: this.#submitted };
     this.#gpu.queue.submit([this.#encoder.finish()]);
     this.#encoder = undefined;
     this.#slots = 0;
+    this.#submitted = this.#dispatches;
     this.#submits++;
+  }
+
+  /** To be called when all that was submitted is done: the time that it took sets the pace. */
+  waited(): void {
+    const busy = this.#busy;
+    this.#busy = undefined;
+    if (!busy || busy.submitted === this.#submitted) return;
+    this.mostDispatches = dispatchesAllowed(this.mostDispatches, {
+      dispatches: this.#submitted - busy.submitted,
+      milliseconds: performance.now() - busy.since,
+    });
   }
 
   #commands(): GPUCommandEncoder {

@@ -76,7 +76,7 @@ fn layer_norm_backward_subgroup(
   let token = tile % tiles * 8u;
   let row = b * params.tokens + token;
   if (row >= params.rows) { return; }
-  // Rows past the last of b repeat it in the sums and are not stored.
+  // Rows past the last of b repeat it: the same values for the same place.
   let count = min(8u, params.tokens - token);
   let last = row + count - 1u;
   let vectors = params.width / 4u;
@@ -110,13 +110,13 @@ fn layer_norm_backward_subgroup(
   for (var j = lane; j < vectors; j += 8u) {
     let gain = gain_of(j, base);
     store(row, j, gain, m0, s0);
-    if (count > 1u) { store(row + 1u, j, gain, m1, s1); }
-    if (count > 2u) { store(row + 2u, j, gain, m2, s2); }
-    if (count > 3u) { store(row + 3u, j, gain, m3, s3); }
-    if (count > 4u) { store(row + 4u, j, gain, m4, s4); }
-    if (count > 5u) { store(row + 5u, j, gain, m5, s5); }
-    if (count > 6u) { store(row + 6u, j, gain, m6, s6); }
-    if (count > 7u) { store(row + 7u, j, gain, m7, s7); }
+    store(min(row + 1u, last), j, gain, m1, s1);
+    store(min(row + 2u, last), j, gain, m2, s2);
+    store(min(row + 3u, last), j, gain, m3, s3);
+    store(min(row + 4u, last), j, gain, m4, s4);
+    store(min(row + 5u, last), j, gain, m5, s5);
+    store(min(row + 6u, last), j, gain, m6, s6);
+    store(min(row + 7u, last), j, gain, m7, s7);
   }
 }
 `;

@@ -88,6 +88,34 @@ Deno.test("resultTables() sums the ops of a step, in Markdown and for a terminal
   assert.ok(textTable(ops).some((line) => /^ {2}a forward +2 +20\.0 /.test(line)));
 });
 
+Deno.test("resultTables() says where all of a step's time goes", () => {
+  const kernels = Array.from({ length: 14 }, (_, i) => ({
+    name: `kernel_${i}`,
+    count: 2,
+    milliseconds: 10 - i / 2,
+  }));
+  const step = {
+    group: "small",
+    name: "training step",
+    batch: 1,
+    flops: 1e9,
+    milliseconds: 100,
+    spread: 1,
+    javascriptMilliseconds: 1,
+    dispatches: 28,
+    allocations: 0,
+    peakBytes: 1,
+    kernels,
+  } as const;
+  const table = resultTables({ ...result([]), steps: [step] })
+    .find(({ title }) => title === "Kernels of small, training step")!;
+  assert.deepEqual(table.rows[0], ["kernel_0", "2", "10.0", "10 %"]);
+  assert.deepEqual(table.rows.slice(12), [
+    ["2 others", "4", "7.50", "7.5 %"],
+    ["copies, JavaScript", "", "5.50", "5.5 %"],
+  ]);
+});
+
 Deno.test("compareResults() puts what got slowest first and leaves out what one run lacks", () => {
   const before = result([opRow("a", 10), opRow("b", 10), opRow("gone", 1)]);
   const after = result([opRow("a", 5), opRow("b", 30), opRow("new", 1)]);

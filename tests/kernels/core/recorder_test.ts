@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import texelOf from "../../../kernels/common/texel_of.wgsl.ts";
 import { fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
+import { dispatchesAllowed } from "../../../kernels/core/recorder.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../../kernels/core/tensor.ts";
 import { gpuTest } from "../../_gpu.ts";
@@ -86,4 +87,25 @@ gpuTest("Recorder stages a parameter from its place in the slab", async (device)
   assert.ok(parameter.offset > 0);
   using out = readThroughTexture(parameter);
   assert.deepEqual(await out.read(), countFrom(5, 9));
+});
+
+Deno.test("dispatchesAllowed() lets a submission take half a second, and doubts short waits", () => {
+  assert.equal(dispatchesAllowed(256, { dispatches: 2000, milliseconds: 20_000 }), 50);
+  assert.equal(dispatchesAllowed(50, { dispatches: 2000, milliseconds: 100 }), 10_000);
+  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 12 }), 256);
+  assert.equal(dispatchesAllowed(256, { dispatches: 300, milliseconds: 15 }), 10_000);
+  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 9000 }), 1);
+});
+
+gpuTest("Recorder submits long work in parts, in order, and times what it sent", async (device) => {
+  const { recorder } = device;
+  using x = device.tensor(countFrom(0, 64), [64]);
+  await device.settle();
+  recorder.mostDispatches = 8;
+  const { submits } = recorder;
+  for (let i = 1; i <= 20; i++) fill(x, i);
+  assert.equal(recorder.submits - submits, 2);
+  assert.deepEqual(await x.read(), new Float32Array(64).fill(20));
+  // Twenty dispatches in no time at all: the GPU is trusted with more.
+  assert.ok(recorder.mostDispatches > 8, `${recorder.mostDispatches}`);
 });

@@ -393,12 +393,17 @@ Deno.test("SafetensorsFile.readRange() equals the slice of the whole across chun
   assert.deepEqual(whole, Float32Array.from(halves));
   for (const [first, length] of [[0, 1], [262_143, 2], [5, 524_288], [600_000, 1]] as const) {
     assert.deepEqual(file.readRange("x", first, length), whole.slice(first, first + length));
+    const out = new Float32Array(length + 2).fill(-1);
+    file.readRangeInto("x", first, out.subarray(1, 1 + length));
+    assert.deepEqual(out.subarray(1, -1), whole.subarray(first, first + length));
+    assert.deepEqual([out[0], out.at(-1)], [-1, -1]);
   }
   for (
     const [first, length] of [[-1, 1], [0, count + 1], [count, 1], [0.5, 1], [0, NaN]] as const
   ) {
     assert.throws(() => file.readRange("x", first, length), RangeError);
   }
+  assert.throws(() => file.readRangeInto("x", count, new Float32Array(1)), RangeError);
 });
 
 Deno.test("SafetensorsFile.open() refuses what is not a regular file", () => {
