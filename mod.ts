@@ -132,6 +132,7 @@ export type {
 } from "./bank/encoders/encoder.ts";
 export { PixelPca } from "./bank/encoders/pixel_pca.ts";
 export { storedEncoder } from "./bank/encoders/stored.ts";
+export { type FeatureBankOptions, writeFeatureBank } from "./bank/features.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { loadBank } from "./bank/load.ts";
 export {
@@ -279,16 +280,34 @@ export {
 } from "./train/config.ts";
 export { type Cifar10Options, loadCifar10 } from "./train/datasets/cifar10.ts";
 export { type EmojiOptions, loadEmoji } from "./train/datasets/emoji.ts";
-export { ImageSet, type Split, type SplitOptions } from "./train/datasets/image_set.ts";
+export {
+  ImageSet,
+  type Split,
+  splitIndices,
+  type SplitOptions,
+} from "./train/datasets/image_set.ts";
+export {
+  type ChannelStatistics,
+  findStatistics,
+  type LatentScaling,
+  measureStatistics,
+  readStatistics,
+  scaleLatents,
+  type StoredLatents,
+  unscaleLatents,
+  writeStatistics,
+} from "./train/datasets/latent_scaling.ts";
+export { LatentShards, type ShardTensor } from "./train/datasets/latent_shards.ts";
 export { loadMnist, type MnistOptions } from "./train/datasets/mnist.ts";
 export { tileImages, type TileOptions } from "./train/datasets/picture.ts";
 export { decodePng, encodePng, type RawImage } from "./train/datasets/png.ts";
-export { denoisingLoss } from "./train/loss.ts";
+export { alignedLoss, denoisingLoss, type TrainingLoss } from "./train/loss.ts";
 export { LossScale, type LossScaleGrowth } from "./train/loss_scale.ts";
 export { AdamW, type AdamWStep } from "./train/optimizers/adamw.ts";
 export {
   NonFiniteLossError,
   type RunOptions,
+  type TokenData,
   Trainer,
   type TrainerOptions,
   type TrainingData,

@@ -9,6 +9,7 @@
 import { unzipSync, Zip, ZipPassThrough } from "fflate";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import type { ImageRecords } from "./bank.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { normalizeSnippets } from "./normalize.ts";
@@ -21,13 +22,18 @@ export interface FeatureOptions {
   readonly key?: string | undefined;
 }
 
-/** Options of {@linkcode importFeatures}. */
-export interface FeatureImportOptions extends FeatureOptions {
+/** Options of {@linkcode writeFeatureBank}. */
+export interface FeatureBankOptions {
   /** The bank file to write. */
   readonly out: string;
+  /** What is known of the images. */
+  readonly records?: ImageRecords | undefined;
   /** Called with the number of snippets written. */
   readonly onProgress?: (done: number) => void;
 }
+
+/** Options of {@linkcode importFeatures}. */
+export interface FeatureImportOptions extends FeatureOptions, Omit<FeatureBankOptions, "records"> {}
 
 /** Vectors in a file, normalised as they are read. */
 export interface FeatureFile extends SnippetSource, Disposable {
@@ -73,10 +79,23 @@ export function openFeatures(path: string, options: FeatureOptions = {}): Featur
  * ```
  */
 export async function importFeatures(path: string, options: FeatureImportOptions): Promise<void> {
-  const { out, onProgress } = options;
   using features = openFeatures(path, options);
-  const { size, dim } = features;
-  using writer = new BankWriter(out, { size, dim, encoder: await describe(features) });
+  await writeFeatureBank(features, options);
+}
+
+/**
+ * As {@linkcode importFeatures} for snippets that another program made and that are not in one file,
+ * with what is known of their images. They are read twice: their hash stands before them in the bank.
+ *
+ * Throws what reading them throws, and a {@linkcode CheckpointError} if the disk refuses.
+ */
+export async function writeFeatureBank(
+  features: SnippetSource,
+  options: FeatureBankOptions,
+): Promise<void> {
+  const { out, records, onProgress } = options, { size, dim } = features;
+  const encoder = await describe(features);
+  using writer = new BankWriter(out, { ...records, size, dim, encoder });
   for await (const { first, rows } of readRows(features)) {
     writer.append(rows);
     onProgress?.(first + rows.length / dim);
@@ -85,7 +104,7 @@ export async function importFeatures(path: string, options: FeatureImportOptions
 }
 
 /** Describes vectors by the hashes of their pieces, hashed again. */
-async function describe(features: FeatureFile): Promise<EncoderDescription> {
+async function describe(features: SnippetSource): Promise<EncoderDescription> {
   let hashes = new Uint8Array();
   for await (const { rows } of readRows(features)) {
     const digest = await crypto.subtle.digest("SHA-256", new Float32Array(rows));

@@ -38,12 +38,13 @@ import { loadConfig } from "../train/load_config.ts";
 import type { ImageSet } from "../train/datasets/image_set.ts";
 import { pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
-import { loadData } from "../train/load_data.ts";
+import { loadImages } from "../train/load_data.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
+  requireImages,
   type TrainedModel,
 } from "../train/trained.ts";
 import { type Bank, checkIndices, type ImageRecords } from "./bank.ts";
@@ -111,7 +112,7 @@ async function build(args: readonly string[]): Promise<void> {
     : await loadConfig(options.config, { overrides });
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   say(`device    ${device.profile.label}`);
-  const { train: images, places } = await loadData(config.data, {
+  const { train: images, places } = await loadImages(config.data, {
     seed: config.train.seed,
     note: say,
   });
@@ -449,7 +450,7 @@ async function transfer(args: readonly string[]): Promise<void> {
     device,
     bank,
     indices,
-    images: (await loadData(source.data, { seed: source.train.seed, note: say })).train,
+    images: (await loadImages(source.data, { seed: source.train.seed, note: say })).train,
     expected: "--config or --data that the bank was built from",
   });
   using progress = progressOf(shown, json);
@@ -487,7 +488,7 @@ async function nearest(args: readonly string[]): Promise<void> {
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   using bank = loadBank(device, options.bank);
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
-  const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   const query = await loadFiles(positionals, config.data.imageSize);
   const queries = await encodeFiles(query, encoder);
   const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;
@@ -561,9 +562,11 @@ function readRun(
   options: { readonly seed: number | undefined; readonly set: readonly string[] },
 ): CheckpointConfig {
   const { seed, set } = options;
-  return readCheckpointConfig(checkpoint, {
+  const found = readCheckpointConfig(checkpoint, {
     overrides: [...(seed === undefined ? [] : [`sample.seed=${seed}`]), ...set],
   });
+  requireImages(found);
+  return found;
 }
 
 /** A device as a run has it. */
@@ -594,7 +597,7 @@ async function sourcesOf(
   const { data, ...placed } = options;
   const config = resolveConfig(trained.config, { overrides: folderOverrides(data) });
   try {
-    const { train: images } = await loadData(config.data, { seed: config.train.seed, note: say });
+    const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
     return await placedImages(trained, { ...placed, images, expected: "--data DIR with them" });
   } catch (error) {
     // Data that the run was trained on may have moved; what was asked for by name must be there.

@@ -85,6 +85,11 @@ export const TRAIN_COMMAND = {
       minimum: 1,
       description: "Optimizer steps in all; stands for --set train.steps",
     },
+    recompute: {
+      type: "boolean",
+      description: "Compute activations again in the backward pass: a fraction of the memory for " +
+        "about a third more time; stands for --set train.recompute=true",
+    },
     resume: {
       type: "string",
       value: "DIR",
@@ -152,7 +157,12 @@ export const SAMPLE_COMMAND = {
       minimum: 0,
       description: "Seed of the noise and of the choice of snippets or labels",
     },
-    out: { type: "string", value: "FILE", default: "samples.png", description: "Picture to write" },
+    out: {
+      type: "string",
+      value: "FILE",
+      default: "samples.png",
+      description: "Picture to write; or of a model of latents a .safetensors file with them",
+    },
     set: SET,
     json: JSON_LINES,
   },
@@ -172,6 +182,10 @@ export const SAMPLE_COMMAND = {
     {
       command: "deno task sample --checkpoint runs/emoji -s sample.guidance.scale=1.5",
       description: "Guide the samples away from what no snippet gives.",
+    },
+    {
+      command: "deno task sample --checkpoint runs/latents -s data.decoder=sd_vae_decoder.onnx",
+      description: "Draw with a model of latents and the decoder of their tokenizer.",
     },
   ],
 } as const satisfies CommandDefinition;
@@ -999,6 +1013,12 @@ export const INSPECT_COMMAND = {
       value: "LENGTH",
       description: "Take snippets of this length as condition in place of 1000 classes",
     },
+    repa: {
+      type: "integer",
+      minimum: 1,
+      value: "WIDTH",
+      description: "With REPA's projector to encoder tokens of this width, after block 4",
+    },
     json: JSON_LINES,
   },
   examples: [
@@ -1007,8 +1027,8 @@ export const INSPECT_COMMAND = {
       description: "See whether a published network fits into a GPU.",
     },
     {
-      command: "deno task inspect LightningDiT-B/1 --snippets 768",
-      description: "See it with the condition of GMem.",
+      command: "deno task inspect LightningDiT-B/1 --snippets 768 --repa 768",
+      description: "See it with the condition and the alignment of GMem.",
     },
     {
       command: "deno task inspect runs/emoji/step_0002000",

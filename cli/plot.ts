@@ -33,8 +33,8 @@ const LEGEND = {
 const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
 
 /**
- * Draws the loss over the steps of a run, raw in pale and as a running mean in full, and gives the
- * SVG.
+ * Draws the loss over the steps of a run, raw in pale and as a running mean in full, and below it the
+ * alignment loss where records have one, and gives the SVG.
  *
  * @throws {RangeError} when no record has a finite `loss`.
  */
@@ -49,12 +49,21 @@ export async function plotLoss(
   if (losses.length === 0) {
     throw new RangeError("Cannot plot the loss: no record has one, expected at least one");
   }
+  const aligned = losses.filter(({ alignmentLoss }) => Number.isFinite(alignmentLoss));
   const x = stepAxis(losses.map(({ step }) => step), logStep);
+  const total = aligned.length > 0
+    ? "training loss (denoising + weighted alignment)"
+    : "training loss (mean squared error)";
   const spec: TopLevelSpec = {
     ...(title === undefined ? {} : { title }),
     background: "white",
     padding: 12,
-    vconcat: [lossPanel(losses, x)],
+    vconcat: [
+      lossPanel(losses, { x, field: "loss", title: total }),
+      ...(aligned.length > 0
+        ? [lossPanel(aligned, { x, field: "alignmentLoss", title: "alignment loss (−cosine)" })]
+        : []),
+    ],
     config: { axis: { titleFontSize: 12, labelFontSize: 11 }, font: "sans-serif" },
   };
   return await drawSvg(spec);
@@ -494,7 +503,16 @@ function stepAxis(steps: readonly number[], logStep: boolean) {
   };
 }
 
-function lossPanel(losses: readonly RunRecord[], x: ReturnType<typeof stepAxis>): Panel {
+function lossPanel(
+  losses: readonly RunRecord[],
+  { x, field, title }: { x: ReturnType<typeof stepAxis>; field: string; title: string },
+): Panel {
+  const y = (field: string) => ({
+    field,
+    type: "quantitative" as const,
+    title,
+    scale: { zero: false },
+  });
   return {
     width: WIDTH,
     height: 280,
@@ -504,26 +522,17 @@ function lossPanel(losses: readonly RunRecord[], x: ReturnType<typeof stepAxis>)
       fontSize: 11,
       fontWeight: "normal",
     },
-    data: { values: smoothed(losses) },
+    data: { values: smoothed(losses, field) },
     layer: [
       {
         mark: { type: "line", color: LOSS_COLOUR, opacity: 0.3, strokeWidth: 1 },
-        encoding: { x, y: lossAxis("loss") },
+        encoding: { x, y: y(field) },
       },
       {
         mark: { type: "line", color: LOSS_COLOUR, strokeWidth: 2, point: losses.length === 1 },
-        encoding: { x, y: lossAxis("smoothed") },
+        encoding: { x, y: y("smoothed") },
       },
     ],
-  };
-}
-
-function lossAxis(field: string) {
-  return {
-    field,
-    type: "quantitative" as const,
-    title: "training loss (mean squared error)",
-    scale: { zero: false },
   };
 }
 
@@ -532,10 +541,10 @@ function lossAxis(field: string) {
  * narrows at both ends: one that is cut off there would bend the curve where the loss falls
  * fastest.
  */
-function smoothed(losses: readonly RunRecord[]): RunRecord[] {
+function smoothed(losses: readonly RunRecord[], field: string): RunRecord[] {
   const widest = Math.min(100, Math.ceil(losses.length / 40));
   const sums = [0];
-  for (const { loss } of losses) sums.push(sums.at(-1)! + Number(loss));
+  for (const record of losses) sums.push(sums.at(-1)! + Number(record[field]));
   return losses.map((record, index) => {
     const side = Math.min(widest, index, losses.length - 1 - index);
     const sum = sums[index + side + 1]! - sums[index - side]!;

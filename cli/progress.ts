@@ -91,7 +91,7 @@ export class Progress {
     if (!this.#stopped) this.#view.show(step, this.#timeLeft(step));
   }
 
-  /** A step is done, and this was measured. Of a record, `loss` and `imagesPerSecond` are shown. */
+  /** A step is done, and this was measured. Of a record, the losses and `imagesPerSecond` are shown. */
   record(record: RunRecord): void {
     if (!this.#stopped) this.#view.record(record, this.#timeLeft(record.step));
   }
@@ -261,9 +261,10 @@ class JsonView implements View {
 }
 
 function measurements(record: RunRecord): string[] {
-  const { loss, imagesPerSecond } = record;
+  const { loss, alignmentLoss, imagesPerSecond } = record;
   const parts = [];
   if (typeof loss === "number") parts.push(`loss ${loss.toPrecision(4)}`);
+  if (typeof alignmentLoss === "number") parts.push(`alignment ${alignmentLoss.toPrecision(4)}`);
   if (typeof imagesPerSecond === "number") {
     const digits = imagesPerSecond < 10 ? 1 : 0;
     parts.push(`${imagesPerSecond.toFixed(digits)} images/s`);

@@ -17,13 +17,14 @@ import { type Config, parseConfig } from "../train/config.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import { loadConfig } from "../train/load_config.ts";
-import { loadData } from "../train/load_data.ts";
+import { loadImages } from "../train/load_data.ts";
 import { pathOf } from "../train/run.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
+  requireImages,
 } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { copyVerdict } from "./copies.ts";
@@ -81,7 +82,7 @@ async function main(): Promise<void> {
     },
   };
   say(`device     ${device.profile.label}`);
-  const data = lazily(() => loadData(config.data, { seed: config.train.seed, note: say }));
+  const data = lazily(() => loadImages(config.data, { seed: config.train.seed, note: say }));
   const training = async () => (await data()).train;
   const { imageSize } = config.data;
   const openImages: OpenImages = (path) =>
@@ -182,6 +183,7 @@ async function readSettings(options: Options): Promise<Settings> {
   ];
   if (options.checkpoint !== undefined) {
     const found = readCheckpointConfig(options.checkpoint, { overrides });
+    requireImages(found);
     return { options, config: found.config, found };
   }
   const config = options.config === undefined

@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import type { SiTOptions } from "./sit.ts";
 
 /** Sizes of a published network: depth in blocks, width in channels, attention heads. */
 export interface ModelSize {
@@ -92,7 +93,8 @@ export const MODEL_SIZES: Readonly<Record<"S" | "B" | "L" | "XL", ModelSize>> = 
 /** Used where neither a name nor a size is given: SiT-B/2. */
 const DEFAULT_SIZE = { patchSize: 2, ...MODEL_SIZES.B };
 
-const alignmentSchema = z.strictObject({
+/** Reads a `model.repa` section: checks it and fills in defaults. */
+export const alignmentSchema: z.ZodType<AlignmentConfig> = z.strictObject({
   weight: z.number().min(0).default(0.5)
     .describe("Weight of the alignment loss beside the denoising loss"),
   depth: z.int().min(1).default(4)
@@ -204,6 +206,13 @@ export const interpolantSchema: z.ZodType<InterpolantConfig> = z.strictObject({
     });
   }
 });
+
+/** The projector that a `model.repa` section asks for. */
+export function projectorOf(
+  { depth, projectorWidth: width, targetWidth }: AlignmentConfig,
+): NonNullable<SiTOptions["projector"]> {
+  return { depth, width, targetWidth };
+}
 
 /** What a published name such as SiT-B/2 stands for; undefined for any other name. */
 export function parseModelName(

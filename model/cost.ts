@@ -45,15 +45,17 @@ export function officialCount(sizes: readonly ParameterSize[]): number {
 export interface Flops {
   /** One evaluation of the network: matrix products and attention. */
   readonly forward: number;
-  /** A step of training: the backward pass costs two evaluations. */
+  /** One evaluation of the projector, which runs in training alone; 0 without one. */
+  readonly projector: number;
+  /** A step of training: the backward pass costs two evaluations of both. */
   readonly training: number;
   /** A step of training that computes the blocks again in the backward pass. */
   readonly trainingWithRecomputation: number;
 }
 
-/** The flops of a network without its projector, for one image. */
+/** The flops of a network and its projector for one image. */
 export function countFlops(options: SiTOptions): Flops {
-  const { channels, patchSize, width, depth, condition } = options;
+  const { channels, patchSize, width, depth, condition, projector } = options;
   const { tokens, hidden, outputs } = sizesOf(options);
   const modulation = width * (options.noShift ? 4 : 6) * width;
   const feedForward = (options.swiglu ? 3 : 2) * width * hidden;
@@ -67,10 +69,15 @@ export function countFlops(options: SiTOptions): Flops {
     2 * width * width + tokens * width * outputs
   );
   const forward = depth * block + ends;
+  const projection = projector === undefined
+    ? 0
+    : 2 * tokens * projector.width * (width + projector.width + projector.targetWidth);
+  const training = 3 * (forward + projection);
   return {
     forward,
-    training: 3 * forward,
-    trainingWithRecomputation: 3 * forward + depth * block,
+    projector: projection,
+    training,
+    trainingWithRecomputation: training + depth * block,
   };
 }
 
@@ -83,9 +90,9 @@ export interface TrainingBatch {
 }
 
 /**
- * Bytes that a training step of a network without projector holds at once, beside parameters and
- * what is parallel to them: what the ops keep for the backward pass and the gradients at its fullest
- * moment.
+ * Bytes that a training step holds at once, beside parameters and what is parallel to them: what the
+ * ops keep for the backward pass and the gradients at its fullest moment. The batch itself, of images
+ * and of tokens to align with, is not counted.
  */
 export function activationBytes(options: SiTOptions, batch: TrainingBatch): number {
   const { inputSize, channels } = options;
@@ -157,9 +164,27 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
     },
     { output: "values", elements: batch * tokens * outputs, inputs: ["normed"], passing: true },
     { output: "images", elements: images, inputs: ["values"] },
-    { output: "loss", elements: batch, inputs: ["images"] },
+    ...projectorOps(options, batch * tokens),
+    {
+      output: "loss",
+      elements: batch,
+      inputs: options.projector ? ["images", "projection"] : ["images"],
+    },
   );
   return ops;
+}
+
+/** The projector and what the alignment loss keeps, on `rows` tokens. */
+function projectorOps({ projector }: SiTOptions, rows: number): Op[] {
+  if (projector === undefined) return [];
+  const { depth, width, targetWidth } = projector, hidden = rows * width;
+  return [
+    { output: "projector.0", elements: hidden, inputs: [`stream.${depth}`] },
+    { output: "projector.1", elements: hidden, inputs: ["projector.0"] },
+    { output: "projector.2", elements: hidden, inputs: ["projector.1"] },
+    { output: "projector.3", elements: hidden, inputs: ["projector.2"] },
+    { output: "projection", elements: rows * targetWidth, inputs: ["projector.3"], kept: 4 * rows },
+  ];
 }
 
 function conditionOps(

@@ -115,6 +115,7 @@ export function describeCost(cost: ModelCost): string[] {
     `official count   ${cost.officialCount.toLocaleString("en")} parameters`,
     `learned          ${cost.trainedCount.toLocaleString("en")} parameters`,
     `evaluation       ${gigaflops(flops.forward)}`,
+    ...(flops.projector > 0 ? [`projector        ${gigaflops(flops.projector)}`] : []),
     `training step    ${gigaflops(flops.training)}`,
     `  recomputing    ${gigaflops(flops.trainingWithRecomputation)}`,
     `parameters       ${formatMebibytes(bytes.parameters)}`,

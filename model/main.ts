@@ -10,6 +10,7 @@ import { INSPECT_COMMAND } from "../cli/commands.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
+import { alignmentSchema, projectorOf } from "./config.ts";
 import { parameterSizes } from "./cost.ts";
 import { describeCost, describeSizes, modelCost, type NamedSize, totalCount } from "./inspect.ts";
 import { namedModel } from "./named_models.ts";
@@ -20,10 +21,13 @@ await runCommand(main, { debug: Deno.args.includes("--debug") });
 // deno-lint-ignore require-await -- runCommand turns what it throws into an exit code.
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(INSPECT_COMMAND, Deno.args);
-  const model = positionals[0]!, { batch, size, channels, snippets, json } = options;
+  const model = positionals[0]!, { batch, size, channels, snippets, repa, json } = options;
   if (!/^(?:SiT|LightningDiT)-/.test(model)) return show(fileSizes(model), json);
   const condition = snippets === undefined ? undefined : { snippetDim: snippets };
-  const network = namedModel(model, { inputSize: size, channels, condition });
+  const projector = repa === undefined
+    ? undefined
+    : projectorOf(alignmentSchema.parse({ targetWidth: repa }));
+  const network = namedModel(model, { inputSize: size, channels, condition, projector });
   const sizes = parameterSizes(network), cost = modelCost(network, { batch });
   if (json) console.log(JSON.stringify({ model, network, ...cost, parameters: sizes }));
   else console.log([...describeSizes(sizes), "", ...describeCost(cost)].join("\n"));

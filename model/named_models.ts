@@ -15,6 +15,8 @@ export interface NamedModelOptions {
   readonly channels?: number | undefined;
   /** Default the 1000 classes of ImageNet. */
   readonly condition?: ConditionOptions | undefined;
+  /** Projector of the tokens to an encoder's width (REPA); none if left out. */
+  readonly projector?: SiTOptions["projector"] | undefined;
 }
 
 /**
@@ -37,6 +39,7 @@ export function namedModel(name: string, options: NamedModelOptions = {}): SiTOp
     inputSize = lightning ? 16 : 32,
     channels = lightning ? 32 : 4,
     condition = { classes: 1000 },
+    projector,
   } = options;
   return {
     ...size,
@@ -47,5 +50,6 @@ export function namedModel(name: string, options: NamedModelOptions = {}): SiTOp
     swiglu: lightning,
     rope: lightning,
     rmsNorm: lightning,
+    ...(projector && { projector }),
   };
 }

@@ -5,15 +5,18 @@
  */
 
 import { dirname } from "node:path";
-import { parseArguments } from "../cli/arguments.ts";
+import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
+import { writeSafetensors } from "../kernels/core/safetensors.ts";
+import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { tileImages } from "../train/datasets/picture.ts";
 import { encodePng } from "../train/datasets/png.ts";
-import { pathOf } from "../train/run.ts";
-import { openTrained, readCheckpointConfig } from "../train/trained.ts";
+import { latentScaling, pathOf } from "../train/run.ts";
+import { type CheckpointConfig, openTrained, readCheckpointConfig } from "../train/trained.ts";
+import { openViewer, type Viewer } from "../train/viewer.ts";
 import { chooseConditions } from "./conditions.ts";
 import { drawAll } from "./rows.ts";
 
@@ -34,6 +37,17 @@ async function main(): Promise<void> {
     ],
   });
   const { config, step } = found;
+  const asLatents = options.out.endsWith(".safetensors");
+  if (asLatents && config.data.kind !== "latents") {
+    throw new UsageError(`Cannot write images to ${options.out}: expected a name in .png`);
+  }
+  using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint));
+  if (!asLatents && viewer === undefined) {
+    throw new UsageError(
+      `Cannot draw samples of ${found.checkpoint}: its model makes latents, expected their decoder ` +
+        "by --set data.decoder=FILE.onnx, or --out FILE.safetensors for the latents",
+    );
+  }
   // Before the long work, which a folder that cannot be made would waste.
   await Deno.mkdir(dirname(options.out), { recursive: true });
   using device = await Device.open({
@@ -45,8 +59,7 @@ async function main(): Promise<void> {
   using trained = openTrained(device, { ...found, bank: options.bank });
 
   const started = performance.now();
-  const { count, columns } = config.sample;
-  const { channels, imageSize } = config.data;
+  const { count } = config.sample;
   const { images, evaluations } = await drawAll({
     model: trained.model,
     config: config.sample,
@@ -54,19 +67,43 @@ async function main(): Promise<void> {
     conditionOf: chooseConditions(trained, { device, seed: config.sample.seed }),
     ...pathOf(config),
   });
-  const picture = tileImages(images, {
-    columns: Math.min(columns, count),
-    imageSize,
-    channels: channels as 1 | 3,
-    scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
-  });
-  await Deno.writeFile(options.out, encodePng(picture));
+  if (viewer) await writePicture(options.out, images, { viewer, config });
+  else writeLatents(options.out, images, found);
   const seconds = (performance.now() - started) / 1000;
   console.error(
-    `wrote   ${options.out}: ${count} images by ${config.sample.sampler}, ` +
+    `wrote   ${options.out}: ${count} ${
+      asLatents ? "latents" : "images"
+    } by ${config.sample.sampler}, ` +
       `${evaluations} network evaluations each (NFE), ${seconds.toFixed(1)} s`,
   );
   if (options.json) {
     console.log(JSON.stringify({ out: options.out, count, step, evaluations, seconds }));
   }
+}
+
+async function writePicture(
+  path: string,
+  samples: Float32Array,
+  { viewer, config: { sample } }: { viewer: Viewer; config: CheckpointConfig["config"] },
+): Promise<void> {
+  const { count, columns } = sample, { channels, imageSize } = viewer;
+  const picture = tileImages(await viewer.view(samples), {
+    columns: Math.min(columns, count),
+    imageSize,
+    channels,
+    scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
+  });
+  await Deno.writeFile(path, encodePng(picture));
+}
+
+/** Writes latents [n, C, H, W] on the scale of their tokenizer, for its decoder. */
+function writeLatents(
+  path: string,
+  latents: Float32Array,
+  { checkpoint, config: { data, sample } }: CheckpointConfig,
+): void {
+  const { channels, imageSize } = data;
+  unscaleLatents(latents, latentScaling(data, dirname(checkpoint)), imageSize ** 2);
+  const shape = [sample.count, channels, imageSize, imageSize];
+  writeSafetensors(path, [["latents", { dtype: "F32", shape, data: latents }]]);
 }

@@ -58,7 +58,7 @@ export function start(
   return new Deno.Command(program!, {
     args,
     cwd: ROOT,
-    env: { NO_COLOR: "1", XDG_RUNTIME_DIR: "/tmp", ...env },
+    env: { NO_COLOR: "1", ...env },
     stdout: "piped",
     stderr: "piped",
   }).spawn();

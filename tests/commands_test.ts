@@ -215,6 +215,19 @@ deviceTest(
   },
 );
 
+deviceTest("train --recompute takes the same steps and keeps the setting", async () => {
+  const plain = inTemporary("plain"), recomputed = inTemporary("recomputed");
+  assert.equal((await trainSmall(plain)).code, 0);
+  assert.equal((await trainSmall(recomputed, "--recompute")).code, 0);
+  const losses = async (directory: string) =>
+    (await readRunLog(join(directory, "log.jsonl"))).map(({ loss }) => loss);
+  assert.deepEqual(await losses(recomputed), await losses(plain));
+  const state = JSON.parse(
+    await Deno.readTextFile(join(recomputed, "step_0000003", "state.json")),
+  );
+  assert.equal(state.config.train.recompute, true);
+});
+
 deviceTest("train --resume goes on as if it had not been interrupted", async () => {
   const resumed = await copyOfRun("resumed"), whole = inTemporary("whole");
   const run = await runTask("train", ["--resume", resumed, "--steps", "5"]);

@@ -34,18 +34,27 @@ export interface DeviceConfig {
 
 /** The `data` section: the images. */
 export interface DataConfig {
-  /** emoji is built in; folder reads image files; mnist and cifar10 read their binary files. */
-  readonly kind: "emoji" | "folder" | "mnist" | "cifar10";
+  /**
+   * emoji is built in; folder reads image files; mnist and cifar10 read their binary files; latents
+   * reads safetensors shards that a tokenizer made.
+   */
+  readonly kind: "emoji" | "folder" | "mnist" | "cifar10" | "latents";
   /** Folder that holds the data; emoji needs none. */
   readonly path: string | null;
-  /** Side of the square image in pixels. */
+  /** Side of the square image, or of its latent, in pixels. */
   readonly imageSize: number;
-  /** Channels of the image: 1 is grey, 3 is colour. */
+  /** Channels: 1 is grey, 3 is colour; latents have those of their tokenizer. */
   readonly channels: number;
   /** Images never trained on: a share below 1, or a number of images from 1 up. */
   readonly heldOut: number;
   /** Mirror half of the images, drawn anew for every batch. */
   readonly flip: boolean;
+  /** Bring each channel of latents to mean 0 and deviation 1 (VA-VAE); images stay as they are. */
+  readonly latentNorm: boolean;
+  /** Factor on latents after that: 1 for VA-VAE, 0.18215 for SD-VAE without latentNorm. */
+  readonly latentMultiplier: number;
+  /** Decoder of latents (ONNX), for pictures of samples; null draws none. */
+  readonly decoder: string | null;
 }
 
 /** The `train` section: how long, how much at a time, and what is kept on the way. */
@@ -138,26 +147,44 @@ const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
 });
 
 const dataSchema: z.ZodType<DataConfig> = z.strictObject({
-  kind: z.enum(["emoji", "folder", "mnist", "cifar10"]).default("emoji")
+  kind: z.enum(["emoji", "folder", "mnist", "cifar10", "latents"]).default("emoji")
     .describe(
-      "emoji is built in; folder reads image files; mnist and cifar10 read their binary files",
+      "emoji is built in; folder reads image files; mnist and cifar10 read their binary files; " +
+        "latents reads safetensors shards that a tokenizer made",
     ),
   path: z.string().nullable().default(null)
     .describe("Folder that holds the data; emoji needs none"),
   imageSize: z.int().min(1).default(32)
-    .describe("Side of the square image in pixels"),
+    .describe("Side of the square image, or of its latent, in pixels"),
   channels: z.int().min(1).default(3)
-    .describe("Channels of the image: 1 is grey, 3 is colour"),
+    .describe("Channels: 1 is grey, 3 is colour; latents have those of their tokenizer"),
   heldOut: z.number().min(0).default(0)
     .describe("Images never trained on: a share below 1, or a number of images from 1 up"),
   flip: z.boolean().default(false)
     .describe("Mirror half of the images, drawn anew for every batch"),
-}).superRefine(({ kind, path, heldOut }, context) => {
+  latentNorm: z.boolean().default(true)
+    .describe(
+      "Bring each channel of latents to mean 0 and deviation 1 (VA-VAE); images stay as they are",
+    ),
+  latentMultiplier: z.number().gt(0).default(1)
+    .describe(
+      "Factor on latents after that: 1 for VA-VAE, 0.18215 for SD-VAE without latentNorm",
+    ),
+  decoder: z.string().min(1).nullable().default(null)
+    .describe("Decoder of latents (ONNX), for pictures of samples; null draws none"),
+}).superRefine(({ kind, path, heldOut, decoder }, context) => {
   if (kind !== "emoji" && path === null) {
     context.addIssue({
       code: "custom",
       path: ["path"],
       message: `is null, expected a folder while data.kind is ${kind}`,
+    });
+  }
+  if (kind !== "latents" && decoder !== null) {
+    context.addIssue({
+      code: "custom",
+      path: ["decoder"],
+      message: `is ${JSON.stringify(decoder)}, expected null while data.kind is ${kind}`,
     });
   }
   if (heldOut >= 1 && !Number.isInteger(heldOut)) {
@@ -251,6 +278,17 @@ function configSchema(name: string): z.ZodType<Config> {
         path: ["data", "imageSize"],
         message: `is ${data.imageSize}, expected a multiple of model.patchSize ${model.patchSize}`,
       });
+    }
+    if (data.kind === "latents") {
+      if (bank.encoder === "pixel_pca" || bank.path !== null) return;
+      context.addIssue({
+        code: "custom",
+        path: ["bank", "encoder"],
+        message:
+          `is ${bank.encoder}, expected none while data.kind is latents: their snippets are ` +
+          "the CLS tokens in the shards, or those of bank.path",
+      });
+      return;
     }
     const pixels = bank.resolution ** 2 * data.channels;
     if (bank.encoder === "pixel_pca" && bank.path === null && bank.dim > pixels) {

@@ -6,9 +6,9 @@
 
 import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
+import type { ImageSource } from "../bank/image_source.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Config } from "./config.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
 import { drawSpread, encodeSpread, spread } from "./report.ts";
 import type { Run } from "./run.ts";
 
@@ -54,10 +54,11 @@ export class Evaluation {
 
   /**
    * Takes the snippets of the training images from the bank, and encodes held-out images. Undefined
-   * where nothing can be measured: with label conditioning, or without the encoder of the bank.
+   * where nothing can be measured: with label conditioning, without the encoder of the bank, or of
+   * latents, which no encoder takes.
    */
   static async prepare(
-    { run, config, heldOut }: { run: Run; config: Config; heldOut: ImageSet | undefined },
+    { run, config, heldOut }: { run: Run; config: Config; heldOut: ImageSource | undefined },
   ): Promise<Evaluation | undefined> {
     const { bank, encoder, device } = run;
     if (!bank || !encoder || bank.size < 2) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The images that a `data` section means. Only programs import this: it reaches the decoder of
- * image files, which the library must not.
+ * The images or latents that a `data` section means. Only programs import this: it reaches the decoder
+ * of image files, which the library must not.
  *
  * @module
  */
@@ -9,57 +9,99 @@ import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { loadEmoji } from "./datasets/emoji.ts";
-import { ImageSet } from "./datasets/image_set.ts";
+import { type ImageSet, splitIndices } from "./datasets/image_set.ts";
+import { LatentShards } from "./datasets/latent_shards.ts";
 import { loadMnist } from "./datasets/mnist.ts";
 
-/** Images to train on and images kept apart. */
-export interface LoadedData {
-  /** The images to train on. */
-  readonly train: ImageSet;
-  /** Images that training never sees; undefined when none are held out. */
-  readonly heldOut: ImageSet | undefined;
+/** Data to train on and data kept apart. */
+export interface LoadedData<Data = ImageSet | LatentShards> extends Disposable {
+  /** The data to train on. */
+  readonly train: Data;
+  /** Data that training never sees; undefined when none are held out. */
+  readonly heldOut: Data | undefined;
   /** Which of all images those to train on are, for files that have something for each of all. */
   readonly places: Places;
 }
 
+/** How {@linkcode loadData} loads. */
+export interface LoadDataOptions {
+  /** Seed of the choice of what is held out. */
+  readonly seed: number;
+  /** Gets a line for each thing that a person should know, such as files that were skipped. */
+  readonly note: (line: string) => void;
+}
+
 /**
- * Loads the images of a configuration and splits off the held-out ones. `note` gets a line for each
- * thing that a person should know, such as files that were skipped.
+ * Loads the images or latents of a configuration and splits off the held-out ones. Latents stay in their
+ * files, which are open until the result is disposed.
+ *
+ * Throws a RangeError if they have another size than the configuration says, and what the loaders throw.
  */
-export async function loadData(
+export async function loadData(config: DataConfig, options: LoadDataOptions): Promise<LoadedData> {
+  if (config.kind !== "latents") return await loadImages(config, options);
+  using opened = new DisposableStack();
+  const all = opened.use(await LatentShards.open(config.path!));
+  const parts = partsOf(all, { config, seed: options.seed });
+  const kept = opened.move();
+  return { ...parts, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/**
+ * As {@linkcode loadData} for what needs images.
+ *
+ * Throws as it does, and a TypeError for latents.
+ */
+export async function loadImages(
   config: DataConfig,
-  options: { seed: number; note: (line: string) => void },
-): Promise<LoadedData> {
-  const all = await loadImages(config, options.note);
-  if (all.imageSize !== config.imageSize || all.channels !== config.channels) {
+  options: LoadDataOptions,
+): Promise<LoadedData<ImageSet>> {
+  if (config.kind === "latents") {
+    throw new TypeError(
+      `Cannot load images: data.kind is latents, of which ${config.path} holds no pictures, ` +
+        "expected a data set of images",
+    );
+  }
+  const all = await readImages({ ...config, kind: config.kind }, options.note);
+  return { ...partsOf(all, { config, seed: options.seed }), [Symbol.dispose]: () => {} };
+}
+
+/** Checks the size of data and splits them. */
+function partsOf<
+  Data extends {
+    readonly size: number;
+    readonly imageSize: number;
+    readonly channels: number;
+    subset(indices: Uint32Array): Data;
+  },
+>(
+  all: Data,
+  { config, seed }: { config: DataConfig; seed: number },
+): Omit<LoadedData<Data>, keyof Disposable> {
+  const { size, imageSize, channels } = all;
+  if (imageSize !== config.imageSize || channels !== config.channels) {
     throw new RangeError(
-      `Cannot use data.kind ${config.kind}: its images are ${all.imageSize} × ${all.imageSize} with ` +
-        `${all.channels} channels, expected data.imageSize ${config.imageSize} and data.channels ` +
+      `Cannot use data.kind ${config.kind}: its images are ${imageSize} × ${imageSize} with ` +
+        `${channels} channels, expected data.imageSize ${config.imageSize} and data.channels ` +
         `${config.channels}`,
     );
   }
-  const heldOut = config.heldOut < 1 ? Math.round(all.size * config.heldOut) : config.heldOut;
-  const split = { heldOut, seed: options.seed };
-  const numbers = numbered(all.size);
+  const heldOut = config.heldOut < 1 ? Math.round(size * config.heldOut) : config.heldOut;
+  if (heldOut === 0) {
+    const indices = Uint32Array.from({ length: size }, (_, i) => i);
+    return { train: all, heldOut: undefined, places: { indices, of: size } };
+  }
+  const chosen = splitIndices(size, { heldOut, seed });
   return {
-    ...(heldOut === 0 ? { train: all, heldOut: undefined } : all.split(split)),
-    places: {
-      indices: Uint32Array.from(
-        (heldOut === 0 ? numbers : numbers.split(split).train).names,
-        Number,
-      ),
-      of: all.size,
-    },
+    train: all.subset(chosen.train),
+    heldOut: all.subset(chosen.heldOut),
+    places: { indices: chosen.train, of: size },
   };
 }
 
-/** A set whose images are named by their numbers: a split of it says which images one of that size takes. */
-function numbered(size: number): ImageSet {
-  const names = Array.from({ length: size }, (_, i) => String(i));
-  return new ImageSet({ imageSize: 1, channels: 1, pixels: new Uint8Array(size), names });
-}
-
-async function loadImages(config: DataConfig, note: (line: string) => void): Promise<ImageSet> {
+async function readImages(
+  config: DataConfig & { readonly kind: Exclude<DataConfig["kind"], "latents"> },
+  note: (line: string) => void,
+): Promise<ImageSet> {
   const { kind, path, imageSize } = config;
   switch (kind) {
     case "emoji":

@@ -13,6 +13,7 @@ import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
+import type { ImageSource } from "../bank/image_source.ts";
 import { Device } from "../kernels/core/device.ts";
 import {
   findCheckpoint,
@@ -23,13 +24,13 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { type Config, configHelp, resolveConfig } from "./config.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
 import { Evaluation } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData } from "./load_data.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, type Run } from "./run.ts";
+import { openViewer } from "./viewer.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 
@@ -62,6 +63,7 @@ async function main(): Promise<void> {
   const overrides = [
     ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
     ...(options.steps ? [`train.steps=${options.steps}`] : []),
+    ...(options.recompute ? ["train.recompute=true"] : []),
     ...options.set,
   ];
   const resumed = resume === undefined ? undefined : findCheckpoint(resume);
@@ -82,11 +84,13 @@ async function main(): Promise<void> {
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");
   }
-  const { train, heldOut, places } = await loadData(config.data, {
-    seed: config.train.seed,
-    note: say,
-  });
+  using data = await loadData(config.data, { seed: config.train.seed, note: say });
+  const { train, heldOut, places } = data;
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
+  if (config.data.kind === "latents") {
+    const none = config.data.decoder === null ? "no pictures, no evaluation" : "no evaluation";
+    say(`        ${none} and no report: samples are latents, not images`);
+  }
   await Deno.mkdir(directory, { recursive: true });
   const encoding = watchEncoding({ json, say });
   using run = await buildRun({
@@ -187,16 +191,20 @@ async function trainRun(
   { run, config, heldOut, directory, json, say }: {
     run: Run;
     config: Config;
-    heldOut: ImageSet | undefined;
+    heldOut: ImageSource | undefined;
     directory: string;
     json: boolean;
     say: (line: string) => void;
   },
-): Promise<{ step: number; checkpoint: string; picture: string; plot: string } | undefined> {
+): Promise<
+  { step: number; checkpoint: string; picture: string | undefined; plot: string } | undefined
+> {
   const { trainer, model } = run;
   const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery, checkpointEvery } = config.train;
   using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
-  const preview = new Preview({ run, config, directory: join(directory, "samples") });
+  using viewer = await openViewer(config.data, directory);
+  const preview = viewer &&
+    new Preview({ run, config, viewer, directory: join(directory, "samples") });
   using progress = new Progress({
     total: steps,
     start: trainer.step,
@@ -232,7 +240,7 @@ async function trainRun(
       const measured = due(evaluateEvery) ? await evaluation?.measure() : undefined;
       log.append({ ...record, ...measured });
       progress.record({ ...record, ...measured });
-      if (due(sampleEvery) && trainer.step < steps) await preview.write();
+      if (due(sampleEvery) && trainer.step < steps) await preview?.write();
       if (due(checkpointEvery)) await save();
     }
     await save();
@@ -253,10 +261,10 @@ async function trainRun(
     say(`go on with: deno task train --resume ${directory}`);
     return undefined;
   }
-  const picture = await preview.write();
+  const picture = await preview?.write();
   const seconds = (performance.now() - started) / 1000;
   say(`trained ${trainer.step - first} steps in ${formatDuration(seconds)}`);
-  say(`wrote   ${[picture, ...plots, checkpoint].join(", ")}`);
+  say(`wrote   ${[...(picture ? [picture] : []), ...plots, checkpoint].join(", ")}`);
   return { step: trainer.step, checkpoint, picture, plot };
 }
 

@@ -6,6 +6,7 @@ import type { Config } from "./config.ts";
 import { tileImages } from "./datasets/picture.ts";
 import { encodePng } from "./datasets/png.ts";
 import { pathOf, type Run } from "./run.ts";
+import type { Viewer } from "./viewer.ts";
 
 /** Width in pixels that a picture should about have. */
 const PICTURE_WIDTH = 640;
@@ -17,14 +18,16 @@ const PICTURE_WIDTH = 640;
 export class Preview {
   readonly #run: Run;
   readonly #config: Config;
+  readonly #viewer: Viewer;
   readonly #directory: string;
   readonly #indices: Uint32Array;
 
   /** Chooses images evenly spread over the data set; pictures go to `directory`. */
-  constructor(options: { run: Run; config: Config; directory: string }) {
+  constructor(options: { run: Run; config: Config; viewer: Viewer; directory: string }) {
     const { run, config } = options;
     this.#run = run;
     this.#config = config;
+    this.#viewer = options.viewer;
     this.#directory = options.directory;
     const { size } = run.dataset, count = Math.min(config.sample.count, size);
     this.#indices = Uint32Array.from(
@@ -51,16 +54,17 @@ export class Preview {
     );
     const samples = await drawn.images.read();
     drawn.images.dispose();
-    const { channels, imageSize } = dataset;
+    const { channels, imageSize } = this.#viewer;
     const picture = tileImages(
-      interleaveRows(dataset.read(this.#indices), samples, {
-        count: this.#indices.length,
-        columns: config.columns,
-      }),
+      interleaveRows(
+        await this.#viewer.view(dataset.read(this.#indices)),
+        await this.#viewer.view(samples),
+        { count: this.#indices.length, columns: config.columns },
+      ),
       {
         columns: config.columns,
         imageSize,
-        channels: channels as 1 | 3,
+        channels,
         scale: Math.max(1, Math.round(PICTURE_WIDTH / (config.columns * imageSize))),
       },
     );

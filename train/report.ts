@@ -4,15 +4,15 @@
  * @module
  */
 
+import type { Bank } from "../bank/bank.ts";
+import type { Encoder } from "../bank/encoders/encoder.ts";
+import type { ImageSource } from "../bank/image_source.ts";
 import { frechetDistance, GaussianStatistics } from "../evaluate/frechet.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { Random } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import { draw } from "../sample/draw.ts";
 import type { Config } from "./config.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
-import type { Bank } from "../bank/bank.ts";
-import type { Encoder } from "../bank/encoders/encoder.ts";
 import { pathOf, type Run } from "./run.ts";
 
 const SAMPLES = 256;
@@ -47,7 +47,7 @@ export async function reportConditioning(
     bank: Bank;
     encoder: Encoder;
     config: Config;
-    heldOut: ImageSet | undefined;
+    heldOut: ImageSource | undefined;
   },
 ): Promise<ConditioningReport> {
   const { bank, encoder, dataset, config, heldOut } = options;
@@ -150,14 +150,14 @@ export function spread(count: number, size: number): Uint32Array {
 /** Encodes `count` images that are spread evenly over a set to [count, d]. */
 export async function encodeSpread(
   encoder: Encoder,
-  set: ImageSet,
+  set: ImageSource,
   count: number,
 ): Promise<Float32Array> {
   const { channels, imageSize: size } = set;
   const out = new Float32Array(count * encoder.dim), indices = spread(count, set.size);
   for (let first = 0; first < count; first += BATCH) {
     const n = Math.min(BATCH, count - first);
-    const images = set.read(indices.subarray(first, first + n));
+    const images = await set.read(indices.subarray(first, first + n));
     const vectors = await encoder.encode(images, { count: n, channels, height: size, width: size });
     out.set(vectors, first * encoder.dim);
   }

@@ -1,5 +1,5 @@
 /**
- * From a configuration and images to everything that a run needs.
+ * From a configuration and data to everything that a run needs.
  *
  * @module
  */
@@ -8,12 +8,13 @@ import { join } from "node:path";
 import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
+import { writeFeatureBank } from "../bank/features.ts";
 import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import type { ModelConfig } from "../model/config.ts";
+import { type ModelConfig, projectorOf } from "../model/config.ts";
 import { gvpInterpolant } from "../model/interpolants/gvp.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
@@ -22,6 +23,15 @@ import { SiT, type SiTOptions } from "../model/sit.ts";
 import type { Path } from "../sample/network.ts";
 import type { Config } from "./config.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
+import {
+  findStatistics,
+  type LatentScaling,
+  measureStatistics,
+  readStatistics,
+  STATISTICS_FILE,
+  writeStatistics,
+} from "./datasets/latent_scaling.ts";
+import { LatentShards } from "./datasets/latent_shards.ts";
 import { Trainer } from "./trainer.ts";
 
 const INTERPOLANTS: Readonly<Record<Config["interpolant"]["path"], Interpolant>> = {
@@ -49,20 +59,18 @@ export function modelOptions(
     condition: conditioning === "label"
       ? { classes: data.classes }
       : { snippetDim: data.snippetDim, embedding: snippetEmbedding },
-    ...(repa && {
-      projector: { depth: repa.depth, width: repa.projectorWidth, targetWidth: repa.targetWidth },
-    }),
+    ...(repa && { projector: projectorOf(repa) }),
   };
 }
 
 /** Everything that trains together. */
 export interface Run extends Disposable {
   readonly device: Device;
-  /** The images to train on. */
-  readonly dataset: ImageSet;
+  /** The images to train on, or their latents on the scale of training. */
+  readonly dataset: ImageSet | LatentShards;
   /** Their snippets; undefined with label conditioning. */
   readonly bank: Bank | undefined;
-  /** What made the snippets, where it can encode more images. */
+  /** What made the snippets, where it can encode more images and the model makes images. */
   readonly encoder: Encoder | undefined;
   readonly model: SiT;
   readonly trainer: Trainer;
@@ -70,27 +78,38 @@ export interface Run extends Disposable {
   conditionOf(indices: Uint32Array): Tensor;
 }
 
-/** Builds (or loads) the bank, makes the model and its trainer. */
+/**
+ * Scales latents, builds (or loads) the bank, makes the model and its trainer.
+ *
+ * Throws what these throw, and a `CheckpointError` that names the tensor if latent shards lack one that
+ * the configuration needs.
+ */
 export async function buildRun(options: {
   device: Device;
   config: Config;
-  train: ImageSet;
+  /** The images, or latents as they are stored; the caller keeps them. */
+  train: ImageSet | LatentShards;
   /** Which of all images those to train on are, for files that have something for each of all. */
   places?: Places;
   runDirectory: string;
-  /** Take the bank that the run was started with; a fresh run builds its own. */
+  /** Take bank and statistics that the run was started with; a fresh run makes its own. */
   resume: boolean;
   note: (line: string) => void;
   /** Called with the number of images encoded, where a bank is built. */
   onEncoded?: (done: number, total: number) => void;
 }): Promise<Run> {
-  const { device, config, train } = options;
-  if (config.model.repa !== null) {
-    throw new RangeError("Cannot train with model.repa: this version has no alignment loss");
-  }
-  const snippets = config.model.conditioning === "snippet" ? await prepareBank(options) : undefined;
+  const { device, config } = options;
+  using opened = new DisposableStack();
+  const train = options.train instanceof LatentShards
+    ? prepareLatents(options.train, options)
+    : options.train;
+  const snippets = config.model.conditioning === "snippet"
+    ? await prepareBank({ ...options, train })
+    : undefined;
   const bank = snippets?.bank;
-  const store = new ParameterStore(device, { seed: config.train.seed });
+  if (snippets?.encoder) opened.use(snippets.encoder);
+  if (bank) opened.use(bank);
+  const store = opened.use(new ParameterStore(device, { seed: config.train.seed }));
   const model = new SiT(
     store,
     modelOptions(config.model, {
@@ -106,30 +125,34 @@ export async function buildRun(options: {
   const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup, recompute } =
     config.train;
   const { precision, lossScaleInterval } = config.train;
-  const trainer = new Trainer({
-    model,
-    dataset: train,
-    bank,
-    ...pathOf(config),
-    weighting,
-    timeDistribution,
-    cosineLoss,
-    mask: mask.kind === "none" ? undefined : { kind: mask.kind, ratio: mask.ratio },
-    classDropout: config.model.classDropout,
-    flip: config.data.flip,
-    learningRate,
-    warmupSteps,
-    optimizer,
-    batchSize,
-    gradientAccumulation,
-    seed,
-    clip,
-    emaDecay,
-    emaWarmup,
-    recompute,
-    precision,
-    lossScaleInterval,
-  });
+  const trainer = opened.use(
+    new Trainer({
+      model,
+      dataset: train,
+      bank,
+      ...pathOf(config),
+      weighting,
+      timeDistribution,
+      cosineLoss,
+      alignmentWeight: config.model.repa?.weight,
+      mask: mask.kind === "none" ? undefined : { kind: mask.kind, ratio: mask.ratio },
+      classDropout: config.model.classDropout,
+      flip: config.data.flip,
+      learningRate,
+      warmupSteps,
+      optimizer,
+      batchSize,
+      gradientAccumulation,
+      seed,
+      clip,
+      emaDecay,
+      emaWarmup,
+      recompute,
+      precision,
+      lossScaleInterval,
+    }),
+  );
+  const kept = opened.move();
   return {
     device,
     dataset: train,
@@ -141,25 +164,62 @@ export async function buildRun(options: {
       bank
         ? bank.gather(indices)
         : device.tensor(indices.map((i) => train.labels[i]!), [indices.length]),
-    [Symbol.dispose]() {
-      trainer.dispose();
-      store.dispose();
-      bank?.[Symbol.dispose]();
-      snippets?.encoder?.[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => kept.dispose(),
   };
 }
 
+/**
+ * The scale that a run has brought its latents to, with the statistics in its folder.
+ *
+ * Throws a `CheckpointError` if they cannot be read.
+ */
+export function latentScaling(data: Config["data"], runDirectory: string): LatentScaling {
+  const { latentNorm, latentMultiplier: multiplier, channels } = data;
+  const path = join(runDirectory, STATISTICS_FILE);
+  return { statistics: latentNorm ? readStatistics(path, channels) : undefined, multiplier };
+}
+
+/** Checks that latents have what the configuration needs, and brings them to the scale of training. */
+function prepareLatents(
+  stored: LatentShards,
+  options: Parameters<typeof buildRun>[0],
+): LatentShards {
+  const { config: { data, model, bank }, runDirectory } = options, { repa, conditioning } = model;
+  if (data.flip) stored.require("latents_flip", "data.flip");
+  if (repa) stored.require("representations", "model.repa");
+  if (repa && data.flip) stored.require("representations_flip", "model.repa with data.flip");
+  if (conditioning === "label") stored.require("labels", "model.conditioning label");
+  else if (bank.path === null) stored.require("cls_tokens", "the bank, while bank.path is null");
+  if (data.latentNorm) keepStatistics(stored, options);
+  return stored.scaled(latentScaling(data, runDirectory));
+}
+
+/**
+ * Sees to it that the folder of a run has statistics: those that a resumed run began with, or else those
+ * beside the shards, or else measured ones.
+ */
+function keepStatistics(
+  stored: LatentShards,
+  { runDirectory, resume, note }: Parameters<typeof buildRun>[0],
+): void {
+  const kept = join(runDirectory, STATISTICS_FILE);
+  if (resume && exists(kept)) return;
+  const found = findStatistics(stored.directory, stored.channels);
+  writeStatistics(kept, found?.statistics ?? measureStatistics(stored));
+  note(`latents ${found ? `statistics of ${found.path}` : "statistics measured"}, in ${kept}`);
+}
+
 /** The bank of a run: the configured file, the one that a resumed run has, or a new one. */
-async function prepareBank(options: Parameters<typeof buildRun>[0]): Promise<
-  { bank: Bank; encoder: Encoder | undefined }
-> {
+async function prepareBank(
+  options: Omit<Parameters<typeof buildRun>[0], "train"> & { train: Run["dataset"] },
+): Promise<{ bank: Bank; encoder: Encoder | undefined }> {
   const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
   const built = join(runDirectory, "bank.safetensors");
   const file = config.bank.path ?? (resume && exists(built) ? built : undefined);
   if (file) {
     const bank = loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
+    if (train instanceof LatentShards) return { bank, encoder: undefined };
     const encoder = await encoderOfBank(bank, { device }).catch((error: Error) => {
       // Training goes by the snippets alone; only the report at its end encodes images.
       note(`        no report at the end: ${error.message}`);
@@ -168,17 +228,27 @@ async function prepareBank(options: Parameters<typeof buildRun>[0]): Promise<
     return { bank, encoder };
   }
   const started = performance.now();
-  const encoder = await makeBank({
-    device,
-    config: config.bank,
-    images: train,
-    places,
-    path: built,
-    onProgress: onEncoded,
-  });
+  let encoder: Encoder | undefined, by = "the shards' CLS tokens";
+  if (train instanceof LatentShards) {
+    await writeFeatureBank(train.snippets!, {
+      out: built,
+      records: train.classes.length > 0 ? { labels: train.labels, classes: train.classes } : {},
+      onProgress: (done) => onEncoded?.(done, train.size),
+    });
+  } else {
+    const { bank: bankConfig } = config;
+    by = bankConfig.encoder;
+    encoder = await makeBank({
+      device,
+      config: bankConfig,
+      images: train,
+      places,
+      path: built,
+      onProgress: onEncoded,
+    });
+  }
   const bank = loadBank(device, built);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  const by = config.bank.encoder;
   note(`bank    ${bank.size} snippets of ${bank.dim} by ${by} in ${seconds} s, in ${built}`);
   return { bank, encoder };
 }

@@ -68,6 +68,19 @@ export function bankPathOf({ checkpoint, config }: CheckpointConfig): string {
 }
 
 /**
+ * Checks that the samples of a checkpoint are images.
+ *
+ * Throws a TypeError if they are latents.
+ */
+export function requireImages({ checkpoint, config }: CheckpointConfig): void {
+  if (config.data.kind !== "latents") return;
+  throw new TypeError(
+    `Cannot take samples of ${checkpoint} for images: its model makes latents, ` +
+      "expected a model of images",
+  );
+}
+
+/**
  * Loads the averaged weights of a checkpoint, and the bank that guides them: that of the run, or the
  * file `bank`, whose snippets must be as long.
  *

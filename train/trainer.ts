@@ -9,7 +9,7 @@ import type { Device, Precision } from "../kernels/core/device.ts";
 import { storeAt } from "../kernels/core/in_place.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { Tape } from "../kernels/core/tape.ts";
-import type { Shape, Tensor } from "../kernels/core/tensor.ts";
+import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
 import { interpolate } from "../kernels/interpolate/mod.ts";
 import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
@@ -24,11 +24,11 @@ import {
 import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolants/time.ts";
 import type { SiT } from "../model/sit.ts";
 import { DataOrder } from "./data_order.ts";
-import { denoisingLoss } from "./loss.ts";
+import { alignedLoss, denoisingLoss, type TrainingLoss } from "./loss.ts";
 import { LossScale } from "./loss_scale.ts";
 import { AdamW } from "./optimizers/adamw.ts";
 
-/** Images or latents to train on; {@linkcode ImageSet} is one. */
+/** Images or latents to train on; {@linkcode ImageSet} and {@linkcode LatentShards} are such. */
 export interface TrainingData {
   /** Number of images. */
   readonly size: number;
@@ -36,6 +36,29 @@ export interface TrainingData {
   readonly labels: Uint32Array;
   /** Images [n, C, H, W] in [-1, 1]; a promise is awaited before the step is recorded. */
   read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
+  /**
+   * As `read`, with the mirror images where `mirrored` [n] holds 1: for latents, which are not mirrored
+   * by turning their rows round. Without it the trainer does that.
+   */
+  readMirrored?(
+    indices: Uint32Array,
+    mirrored: Uint8Array,
+  ): Float32Array | Promise<Float32Array>;
+  /** Tokens of an encoder for each image; needed for the alignment loss. */
+  readonly tokens?: TokenData | undefined;
+}
+
+/** Tokens that an encoder made of the images, for the alignment loss (REPA). */
+export interface TokenData {
+  /** Tokens of an image (T), in the order of the network's patches. */
+  readonly count: number;
+  /** Channels of a token (Z). */
+  readonly width: number;
+  /**
+   * Tokens [n, T, Z], of the mirror images where `mirrored` [n] holds 1; a promise is awaited before
+   * the step is recorded.
+   */
+  read(indices: Uint32Array, mirrored?: Uint8Array): Float32Array | Promise<Float32Array>;
 }
 
 /** What is trained, on what, and how. Defaults are those of SiT and the GMem paper. */
@@ -65,6 +88,11 @@ export interface TrainerOptions {
   readonly timeDistribution?: "uniform" | "logit-normal";
   /** Add 1 − cosine between output and target over the channels (LightningDiT). Default `false`. */
   readonly cosineLoss?: boolean;
+  /**
+   * Weight of the alignment loss −cos(z, h) between the data's tokens and the model's projected ones
+   * (REPA, whose weight is 0.5); the model needs a projector. There is none if left out.
+   */
+  readonly alignmentWeight?: number | undefined;
   /** How snippets are hidden; none if left out. The paper's best is `zero`, 0.4. */
   readonly mask?: { readonly kind: SnippetMaskKind; readonly ratio: number } | undefined;
   /** Share of labels replaced by the null class. Default 0.1; used with label conditioning. */
@@ -91,9 +119,10 @@ export interface TrainerOptions {
   /** Compute activations again in the backward pass. Default `false`. */
   readonly recompute?: boolean;
   /**
-   * What the operands of the blocks' matrix products are rounded to. With `"f16"` weights, moments,
-   * gradients of weights, norms, softmax, losses and all sums stay f32, and the loss is scaled so
-   * that small gradients do not vanish; steps whose gradients overflow are skipped. Default `"f32"`.
+   * What the operands of the blocks' matrix products are rounded to. With `"f16"` GPUs sum each eight
+   * of these products in f16 and those sums in f32; weights, moments, gradients of weights, norms,
+   * softmax, losses and all other sums stay f32. The loss is scaled so that small gradients do not
+   * vanish; steps whose gradients overflow are skipped. Default `"f32"`.
    */
   readonly precision?: Precision;
   /** Steps without an overflow after which the loss scale doubles; used with f16. Default 2000. */
@@ -118,8 +147,10 @@ export interface RunOptions {
 export interface TrainRecord {
   /** Steps done. */
   readonly step: number;
-  /** Mean loss. */
+  /** Mean loss, all parts with their weights. */
   readonly loss: number;
+  /** Mean alignment loss without its weight, from −1 to 1; where there is one. */
+  readonly alignmentLoss?: number;
   /** Mean norm of the gradient before clipping. */
   readonly gradientNorm: number;
   /** Steps that were skipped for a non-finite gradient; with f16 some are part of finding the scale. */
@@ -162,9 +193,12 @@ export class Trainer implements Disposable {
   readonly device: Device;
   /** The optimiser, with the moving average of the weights. */
   readonly optimizer: AdamW;
-  readonly #options: Required<Omit<TrainerOptions, "bank" | "mask" | "optimizer">>;
+  readonly #options: Required<
+    Omit<TrainerOptions, "bank" | "mask" | "alignmentWeight" | "optimizer">
+  >;
   readonly #bank: Bank | undefined;
   readonly #mask: TrainerOptions["mask"];
+  readonly #alignmentWeight: number | undefined;
   readonly #order: DataOrder;
   readonly #lossScale: LossScale | undefined;
   readonly #inputs: {
@@ -173,6 +207,8 @@ export class Trainer implements Disposable {
     readonly coefficients: Tensor;
     readonly scales: Tensor;
     readonly condition: Tensor;
+    /** Of the encoder; one element where there is no alignment loss. */
+    readonly tokens: Tensor;
   };
   #step = 0;
 
@@ -185,6 +221,7 @@ export class Trainer implements Disposable {
     this.device = model.device;
     this.#bank = bank;
     this.#mask = options.mask;
+    this.#alignmentWeight = options.alignmentWeight;
     this.#options = {
       batchSize: 256,
       gradientAccumulation: 1,
@@ -233,6 +270,7 @@ export class Trainer implements Disposable {
       coefficients: this.device.empty([part, 4]),
       scales: this.device.empty([part]),
       condition: this.device.empty([part], { dtype: "u32" }),
+      tokens: this.device.empty(tokenShape(options, part)),
     }));
   }
 
@@ -272,12 +310,16 @@ export class Trainer implements Disposable {
   async *run(options: RunOptions): AsyncGenerator<TrainRecord> {
     const { steps, logEvery = 50, syncEvery = 10, signal, onStep } = options;
     const { batchSize, gradientAccumulation: parts } = this.#options;
-    const columns = parts + (this.#lossScale ? 3 : 2);
+    const layout = historyLayout(parts, {
+      aligned: this.#alignmentWeight !== undefined,
+      scaled: this.#lossScale !== undefined,
+    });
+    const { columns } = layout;
     using history = this.device.unscoped(() => this.device.empty([logEvery, columns]));
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
     while (this.#step < steps && !signal?.aborted) {
-      await this.#recordStep(history, (this.#step - logged) * columns);
+      await this.#recordStep(history, { ...layout, row: (this.#step - logged) * columns });
       onStep?.(this.#step);
       const last = this.#step === steps || signal?.aborted;
       if (this.#step - synced >= syncSteps && !last) {
@@ -289,7 +331,7 @@ export class Trainer implements Disposable {
       if (this.#step - logged < logEvery && !last) continue;
       const rows = await history.read(), count = this.#step - logged;
       const now = performance.now();
-      const record = summarize(rows, { first: logged + 1, count, parts, columns });
+      const record = summarize(rows, { ...layout, first: logged + 1, count });
       const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
       [logged, synced] = [this.#step, this.#step];
       yield { step: this.#step, ...record, imagesPerSecond };
@@ -319,33 +361,56 @@ export class Trainer implements Disposable {
     this.dispose();
   }
 
-  async #recordStep(history: Tensor, row: number): Promise<void> {
-    const { batchSize, gradientAccumulation: parts, dataset, learningRate, warmupSteps } =
-      this.#options;
-    const part = batchSize / parts;
+  async #recordStep(history: Tensor, place: HistoryLayout & { row: number }): Promise<void> {
+    const { batchSize, gradientAccumulation: parts, learningRate, warmupSteps } = this.#options;
+    const { row } = place, part = batchSize / parts;
     const indices = this.#order.take(this.#step * batchSize, batchSize);
     for (let i = 0; i < parts; i++) {
       const chosen = indices.subarray(i * part, (i + 1) * part);
-      const images = await dataset.read(chosen);
-      this.#writeInputs(chosen, images, i * part);
+      this.#writeInputs(chosen, await this.#readData(chosen, i * part), i * part);
       this.device.scope(() => {
-        const loss = this.#differentiate(i * part, 1 / parts);
-        storeAt(history, loss, { first: row + i });
+        const { total, alignment } = this.#differentiate(i * part, 1 / parts);
+        storeAt(history, total, { first: row + i });
+        if (alignment) storeAt(history, alignment, { first: row + place.alignment + i });
       });
     }
     const warmup = warmupSteps > 0 ? Math.min(1, (this.#step + 1) / warmupSteps) : 1;
     this.device.scope(() => {
       const lossScale = this.#lossScale;
       const norm = this.optimizer.step({ learningRate: learningRate * warmup, lossScale });
-      storeAt(history, norm, { first: row + parts });
-      if (lossScale) storeAt(history, lossScale.scale, { first: row + parts + 2 });
+      storeAt(history, norm, { first: row + place.norm });
+      if (lossScale) storeAt(history, lossScale.scale, { first: row + place.lossScale });
     });
     this.device.flush();
     this.#step++;
   }
 
-  #writeInputs(indices: Uint32Array, images: Float32Array, firstSample: number): void {
-    const { interpolant, prediction, weighting, seed, flip } = this.#options;
+  /** The images, and the tokens where they are needed; both mirrored where the same coin says so. */
+  async #readData(
+    indices: Uint32Array,
+    firstSample: number,
+  ): Promise<{ images: Float32Array; tokens: Float32Array | undefined }> {
+    const { dataset, flip, seed } = this.#options;
+    const mirrored = flip
+      ? drawMirrored(indices.length, { seed, step: this.#step, firstSample })
+      : undefined;
+    const tokens = this.#alignmentWeight === undefined
+      ? undefined
+      : await dataset.tokens!.read(indices, mirrored);
+    if (mirrored && dataset.readMirrored) {
+      return { images: await dataset.readMirrored(indices, mirrored), tokens };
+    }
+    const images = await dataset.read(indices);
+    if (mirrored) turnRows(images, { mirrored, shape: this.#inputs.images.shape });
+    return { images, tokens };
+  }
+
+  #writeInputs(
+    indices: Uint32Array,
+    data: { images: Float32Array; tokens: Float32Array | undefined },
+    firstSample: number,
+  ): void {
+    const { interpolant, prediction, weighting } = this.#options;
     const count = indices.length;
     const times = this.#drawTimes(count, firstSample);
     const coefficients = new Float32Array(count * 4), scales = new Float32Array(count);
@@ -358,14 +423,12 @@ export class Trainer implements Disposable {
       );
       scales[i] = loss.outputScale;
     }
-    if (flip) {
-      mirrorSome(images, { shape: this.#inputs.images.shape, seed, step: this.#step, firstSample });
-    }
-    this.#inputs.images.write(images);
+    this.#inputs.images.write(data.images);
     this.#inputs.times.write(times);
     this.#inputs.coefficients.write(coefficients);
     this.#inputs.scales.write(scales);
     this.#inputs.condition.write(this.#bank ? indices : this.#drawLabels(indices, firstSample));
+    if (data.tokens) this.#inputs.tokens.write(data.tokens);
   }
 
   #drawTimes(count: number, firstSample: number): Float32Array {
@@ -392,10 +455,10 @@ export class Trainer implements Disposable {
     );
   }
 
-  #differentiate(firstSample: number, scale: number): Tensor {
+  #differentiate(firstSample: number, scale: number): TrainingLoss {
     const { model, seed, recompute, cosineLoss, precision } = this.#options;
-    const { images, times, coefficients, scales } = this.#inputs;
-    const { device } = this, step = this.#step;
+    const { images, times, coefficients, scales, tokens } = this.#inputs;
+    const { device } = this, step = this.#step, weight = this.#alignmentWeight;
     const noise = randomNormal(device, images.shape, {
       seed,
       stream: Stream.Noise,
@@ -406,15 +469,20 @@ export class Trainer implements Disposable {
     noise.dispose();
     const condition = this.#condition(firstSample);
     const tape = new Tape(device);
-    const loss = tape.record(() => {
-      const output = device.withPrecision(
-        precision,
-        () => model.forward(x, times, condition, { recompute }),
+    const loss = tape.record((): TrainingLoss => {
+      const inPrecision = <T>(run: () => T) => device.withPrecision(precision, run);
+      if (weight === undefined) {
+        const output = inPrecision(() => model.forward(x, times, condition, { recompute }));
+        return { total: denoisingLoss(output, target, { scales, cosineLoss }) };
+      }
+      const { output, projection } = inPrecision(() =>
+        model.forwardWithProjection(x, times, condition, { recompute })
       );
-      return denoisingLoss(output, target, { scales, cosineLoss });
+      const denoising = denoisingLoss(output, target, { scales, cosineLoss });
+      return alignedLoss(denoising, { tokens, projection, weight });
     });
-    if (this.#lossScale) tape.backwardFrom(loss, this.#lossScale.seed(scale));
-    else tape.backward(loss, { scale });
+    if (this.#lossScale) tape.backwardFrom(loss.total, this.#lossScale.seed(scale));
+    else tape.backward(loss.total, { scale });
     return loss;
   }
 
@@ -443,6 +511,7 @@ function checkParts(
       `Cannot train: batch size ${batchSize} is no multiple of ${gradientAccumulation} parts`,
     );
   }
+  if (given.alignmentWeight !== undefined) checkTokens(given);
   if ("classes" in condition) {
     if (given.bank) throw new TypeError("Cannot train: a bank was given to a model with labels");
     return;
@@ -458,6 +527,25 @@ function checkParts(
       `Cannot train: the bank has ${given.bank.size} snippets for ${dataset.size} images, expected one each`,
     );
   }
+}
+
+/** Throws unless the data have the tokens that the alignment loss compares with the model's. */
+function checkTokens({ model, dataset: { tokens } }: TrainerOptions): void {
+  const { inputSize, patchSize, projector } = model.options;
+  if (!projector) throw new TypeError("Cannot align tokens: the model has no projector");
+  const wanted = formatShape([(inputSize / patchSize) ** 2, projector.targetWidth]);
+  const found = tokens && formatShape([tokens.count, tokens.width]);
+  if (found === wanted) return;
+  throw new TypeError(
+    `Cannot align tokens: those of the data are ${found ?? "missing"}, ` +
+      `expected ${wanted} as the model's projector has them`,
+  );
+}
+
+/** Shape of the tokens of a part, or that of a place-holder. */
+function tokenShape({ alignmentWeight, dataset }: TrainerOptions, part: number): Shape {
+  const { tokens } = dataset;
+  return alignmentWeight === undefined || !tokens ? [1] : [part, tokens.count, tokens.width];
 }
 
 /** The fewest parts, from those asked for on, whose largest tensor the GPU can bind. */
@@ -476,43 +564,80 @@ function partsThatFit(
   );
 }
 
+/** Where a step's numbers stand in its row of the history. */
+interface HistoryLayout {
+  /** Parts of a batch, each of which has a loss from column 0 on. */
+  readonly parts: number;
+  /** Column of the parts' first alignment loss. */
+  readonly alignment: number;
+  /** Column of the norm of the gradient, beside the factor of clipping. */
+  readonly norm: number;
+  /** Column of the loss scale. */
+  readonly lossScale: number;
+  /** Columns in all. */
+  readonly columns: number;
+  /** There are alignment losses. */
+  readonly aligned: boolean;
+  /** There is a loss scale. */
+  readonly scaled: boolean;
+}
+
+function historyLayout(
+  parts: number,
+  { aligned, scaled }: { aligned: boolean; scaled: boolean },
+): HistoryLayout {
+  const norm = aligned ? 2 * parts : parts, lossScale = norm + 2;
+  const columns = lossScale + (scaled ? 1 : 0);
+  return { parts, alignment: parts, norm, lossScale, columns, aligned, scaled };
+}
+
 function summarize(
   rows: Float32Array,
-  { first, count, parts, columns }: {
-    first: number;
-    count: number;
-    parts: number;
-    columns: number;
-  },
-): Pick<TrainRecord, "loss" | "gradientNorm" | "skipped" | "lossScale"> {
-  let loss = 0, normSum = 0, skipped = 0;
+  { first, count, ...layout }: HistoryLayout & { first: number; count: number },
+): Pick<TrainRecord, "loss" | "alignmentLoss" | "gradientNorm" | "skipped" | "lossScale"> {
+  const { parts, alignment, norm, columns } = layout;
+  let loss = 0, alignmentLoss = 0, normSum = 0, skipped = 0;
   for (let i = 0; i < count; i++) {
     const row = rows.subarray(i * columns, (i + 1) * columns);
-    const stepLoss = row.subarray(0, parts).reduce((sum, value) => sum + value, 0) / parts;
+    const meanFrom = (column: number) =>
+      row.subarray(column, column + parts).reduce((sum, value) => sum + value, 0) / parts;
+    const stepLoss = meanFrom(0);
     if (!Number.isFinite(stepLoss)) throw new NonFiniteLossError(first + i, stepLoss);
     loss += stepLoss / count;
-    if (row[parts + 1] === 0) skipped++;
-    else normSum += row[parts]!;
+    if (layout.aligned) alignmentLoss += meanFrom(alignment) / count;
+    if (row[norm + 1] === 0) skipped++;
+    else normSum += row[norm]!;
   }
-  const lossScale = rows[count * columns - 1]!;
   return {
     loss,
+    ...(layout.aligned && { alignmentLoss }),
     // A skipped step has no norm.
     gradientNorm: normSum / Math.max(count - skipped, 1),
     skipped,
-    ...(columns > parts + 2 && { lossScale }),
+    ...(layout.scaled && { lossScale: rows[(count - 1) * columns + layout.lossScale]! }),
   };
 }
 
-/** Mirrors, in place, the images that the flip stream picks. */
-function mirrorSome(
+/** 1 for each image that the flip stream picks to be mirrored, else 0: [count]. */
+function drawMirrored(
+  count: number,
+  { seed, step, firstSample }: { seed: number; step: number; firstSample: number },
+): Uint8Array {
+  const random = new Random(seed, Stream.Flip);
+  return Uint8Array.from(
+    { length: count },
+    (_, i) => random.uniform(step, firstSample + i, 0) < 0.5 ? 1 : 0,
+  );
+}
+
+/** Turns the rows of pixels round, in place, of the images that are to be mirrored. */
+function turnRows(
   images: Float32Array,
-  options: { shape: Shape; seed: number; step: number; firstSample: number },
+  { mirrored, shape }: { mirrored: Uint8Array; shape: Shape },
 ): void {
-  const [count = 0, channels = 0, height = 0, width = 0] = options.shape;
-  const random = new Random(options.seed, Stream.Flip);
+  const [count = 0, channels = 0, height = 0, width = 0] = shape;
   for (let i = 0; i < count; i++) {
-    if (random.uniform(options.step, options.firstSample + i, 0) >= 0.5) continue;
+    if (!mirrored[i]) continue;
     for (let row = 0; row < channels * height; row++) {
       const first = (i * channels * height + row) * width;
       images.subarray(first, first + width).reverse();

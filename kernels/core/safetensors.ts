@@ -431,14 +431,19 @@ export class SafetensorsFile implements Disposable {
    * there is none of that name or the file cannot be read.
    */
   readRange(key: string, firstElement: number, count: number): Float32Array {
-    const size = this.#count(key);
-    if (!isSize(firstElement) || !isSize(count) || firstElement + count > size) {
-      throw new RangeError(
-        `Cannot read tensor ${quote(key)} of file ${quote(this.path)}: the range is ` +
-          `${firstElement} … ${firstElement + count}, expected integers within 0 … ${size}`,
-      );
-    }
+    this.#checkRange(key, firstElement, count);
     return this.#read(key, { first: firstElement, out: new Float32Array(count) });
+  }
+
+  /**
+   * As {@linkcode SafetensorsFile.readRange}, to fill `out` in place of a new array: for rows from all
+   * over a file that are put together.
+   *
+   * Throws as it does.
+   */
+  readRangeInto(key: string, firstElement: number, out: Float32Array): void {
+    this.#checkRange(key, firstElement, out.length);
+    this.#read(key, { first: firstElement, out });
   }
 
   /** Closes the file; reading afterwards throws an Error. */
@@ -457,6 +462,15 @@ export class SafetensorsFile implements Disposable {
       );
     }
     return entry;
+  }
+
+  #checkRange(key: string, firstElement: number, count: number): void {
+    const size = this.#count(key);
+    if (isSize(firstElement) && isSize(count) && firstElement + count <= size) return;
+    throw new RangeError(
+      `Cannot read tensor ${quote(key)} of file ${quote(this.path)}: the range is ` +
+        `${firstElement} … ${firstElement + count}, expected integers within 0 … ${size}`,
+    );
   }
 
   #count(key: string): number {

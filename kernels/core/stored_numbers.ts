@@ -70,7 +70,9 @@ function decode(
       return new Float16Array(buffer, 0, count);
     case "BF16": {
       // The upper half of an f32.
-      const words = Uint32Array.from(new Uint16Array(buffer, 0, count), (half) => half << 16);
+      const halves = new Uint16Array(buffer, 0, count), words = new Uint32Array(count);
+      // A loop: `Uint32Array.from` with a function takes twenty times as long.
+      for (let index = 0; index < count; index++) words[index] = halves[index]! << 16;
       return new Float32Array(words.buffer);
     }
     case "I64":

@@ -43,6 +43,15 @@ Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes",
   assert.equal(mean?.length, 200);
 });
 
+Deno.test("plotLoss() draws the alignment loss below, where records have one", async () => {
+  const records = falling(60).map((record, i) => ({ ...record, alignmentLoss: -i / 100 }));
+  const svg = await plotLoss(records);
+  assert.match(svg, />training loss \(denoising \+ weighted alignment\)</);
+  assert.match(svg, />alignment loss \(−cosine\)</);
+  assert.equal(lines(svg).length, 4);
+  assert(!svg.includes("NaN"));
+});
+
 Deno.test("plotLoss() smooths the noise away without bending the ends", async () => {
   const [raw, mean] = lines(await plotLoss(falling(200)));
   function roughness(line: [number, number][]): number {

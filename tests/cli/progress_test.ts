@@ -40,6 +40,13 @@ Deno.test("Progress writes a plain line for every tenth of a fast run", () => {
   assert.equal(stream.lines.length, 11);
 });
 
+Deno.test("Progress shows the alignment loss beside the loss, where there is one", () => {
+  const stream = new Recording(false);
+  using progress = new Progress({ total: 2, stream, clock: () => 0 });
+  progress.record({ step: 2, loss: 0.75, alignmentLoss: -0.125 });
+  assert.deepEqual(stream.lines, ["step 2/2 (100 %)  loss 0.7500  alignment -0.1250"]);
+});
+
 Deno.test("Progress writes a plain line every ten seconds of a slow run", () => {
   const stream = new Recording(false);
   let now = 0;

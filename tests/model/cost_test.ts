@@ -94,6 +94,25 @@ Deno.test("countFlops() of a step is three evaluations, and one more of the bloc
   assert.equal(trainingWithRecomputation, training + doubled.forward - forward);
 });
 
+Deno.test("countFlops() counts the projector in training alone", () => {
+  const plain = namedModel("LightningDiT-B/1", { condition: { snippetDim: 768 } });
+  const projector = { depth: 4, width: 2048, targetWidth: 768 };
+  const options = { ...plain, projector };
+  const [without, flops] = [countFlops(plain), countFlops(options)];
+  // Multiplications and additions of 256 tokens by three matrices.
+  assert.equal(flops.projector, 2 * 256 * (768 * 2048 + 2048 * 2048 + 2048 * 768));
+  assert.deepEqual([without.projector, flops.forward], [0, without.forward]);
+  assert.equal(flops.training, without.training + 3 * flops.projector);
+  assert.equal(
+    flops.trainingWithRecomputation,
+    without.trainingWithRecomputation + 3 * flops.projector,
+  );
+  assert.equal(
+    officialCount(parameterSizes(options)) - officialCount(parameterSizes(plain)),
+    affine(768, 2048) + affine(2048, 2048) + affine(2048, 768),
+  );
+});
+
 const SMALL: SiTOptions = {
   inputSize: 16,
   channels: 3,
@@ -106,6 +125,7 @@ const SMALL: SiTOptions = {
 
 const NETWORKS: readonly [name: string, options: SiTOptions][] = [
   ["SiT", SMALL],
+  ["SiT with a projector", { ...SMALL, projector: { depth: 1, width: 96, targetWidth: 24 } }],
   ["LightningDiT", {
     ...SMALL,
     qkNorm: true,
@@ -138,8 +158,15 @@ async function measureActivations(
     size,
     labels: new Uint32Array(size),
     read: (indices: Uint32Array) => new Float32Array(indices.length * length).fill(0.5),
+    tokens: {
+      ...{ count: 64, width: 24 },
+      read: (indices: Uint32Array) => new Float32Array(indices.length * 64 * 24).fill(0.5),
+    },
   };
-  using trainer = new Trainer({ model, dataset, bank, batchSize: batch, recompute });
+  const alignmentWeight = options.projector && 0.5;
+  using trainer = new Trainer({
+    ...{ model, dataset, bank, batchSize: batch, recompute, alignmentWeight },
+  });
   for await (const _ of trainer.run({ steps: 1 })) { /* one step */ }
   return device.pool.peakBytes - device.pool.liveBytes;
 }

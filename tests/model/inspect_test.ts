@@ -48,10 +48,16 @@ async function runInspect(...args: string[]): Promise<{ code: number; out: strin
 }
 
 Deno.test("inspect describes a published network and a file, and refuses the rest", async () => {
-  const named = await runInspect("LightningDiT-B/1", "--snippets", "768", "--batch", "2", "--json");
+  const options = ["--snippets", "768", "--repa", "1024", "--batch", "2"];
+  const named = await runInspect("LightningDiT-B/1", ...options, "--json");
   assert.equal(named.code, 0, named.err);
   const cost = JSON.parse(named.out);
   assert.equal(cost.batch, 2);
+  assert.deepEqual(cost.network.projector, { depth: 4, width: 2048, targetWidth: 1024 });
+  assert.match(
+    (await runInspect("LightningDiT-B/1", ...options)).out,
+    /^projector +4\.03 GFLOP an/m,
+  );
   assert.ok(
     cost.parameters.some(({ name, shape }: { name: string; shape: number[] }) =>
       name === "condition_projection.linear.weight" && shape.join() === "768,768"

@@ -266,6 +266,30 @@ Deno.test("configReference() says the same as the comments on the types", async 
   }
 });
 
+Deno.test("parseConfig() takes snippets of latents from their shards or from a bank file", () => {
+  const latents = "data: { kind: latents, path: shards, imageSize: 16, channels: 32 }\n";
+  const { data } = parseConfig(latents);
+  assert.deepEqual([data.latentNorm, data.latentMultiplier], [true, 1]);
+  // One channel of 4 × 4 has fewer values than the 64 of the built-in encoder, which is not used.
+  parseConfig(
+    "data: { kind: latents, path: shards, imageSize: 4, channels: 1 }\nbank: { resolution: 4 }",
+  );
+  assert.match(
+    refusal(`${latents}bank: { encoder: features, features: { path: cls.npy } }`),
+    /bank\.encoder is features, expected none while data\.kind is latents: their snippets are the/,
+  );
+  parseConfig(`${latents}bank: { encoder: features, path: bank.safetensors }`);
+  assert.match(
+    refusal("data: { decoder: vae.onnx }"),
+    /data\.decoder is "vae\.onnx", expected null while data\.kind is emoji/,
+  );
+  assert.match(refusal("data: { kind: latents }"), /data\.path is null, expected a folder while/);
+  assert.match(
+    refusal(latents, ["data.latentMultiplier=0"]),
+    /data\.latentMultiplier \(given by --set\) is 0, expected a number, above 0/,
+  );
+});
+
 Deno.test("parseConfig() reads every configuration that is shipped", async () => {
   const names: string[] = [];
   for await (const { name } of Deno.readDir(CONFIGS)) {
@@ -276,7 +300,7 @@ Deno.test("parseConfig() reads every configuration that is shipped", async () =>
     assert.equal(config.train.runDirectory, `runs/${name.replace(".yaml", "")}`);
     names.push(name);
   }
-  for (const name of ["emoji_tiny", "emoji", "gmem_sit_b"]) {
+  for (const name of ["emoji_tiny", "emoji", "gmem_sit_b", "gmem_sit_xl", "gmem_lightningdit_xl"]) {
     assert(names.includes(`${name}.yaml`), `${name}.yaml is missing`);
   }
 });

@@ -47,6 +47,28 @@ export interface Split {
 const SPLIT_EPOCH = 2 ** 32 - 1;
 
 /**
+ * Chooses the images of a set of `size` to hold out, at random but always the same for the same size,
+ * seed and number: indices of both parts, in rising order.
+ *
+ * Throws a RangeError unless both parts have at least one image, and what
+ * {@linkcode permutation} throws for the seed.
+ */
+export function splitIndices(
+  size: number,
+  options: SplitOptions,
+): { train: Uint32Array; heldOut: Uint32Array } {
+  const { heldOut, seed } = options;
+  if (!Number.isInteger(heldOut) || heldOut < 1 || heldOut >= size) {
+    throw new RangeError(
+      `Cannot split an image set of ${size}: heldOut is ${heldOut}, ` +
+        `expected an integer from 1 to ${size - 1}`,
+    );
+  }
+  const order = permutation(size, seed, SPLIT_EPOCH);
+  return { train: order.slice(heldOut).sort(), heldOut: order.slice(0, heldOut).sort() };
+}
+
+/**
  * N square images of one size held as bytes [N, C, H, W], read in batches of floats.
  *
  * @example
@@ -177,24 +199,13 @@ export class ImageSet {
   }
 
   /**
-   * Splits off a random part, the same one for the same size, seed and number.
+   * Splits off a random part as {@linkcode splitIndices} chooses it.
    *
-   * Throws a RangeError unless both parts have at least one image, and what
-   * {@linkcode permutation} throws for the seed.
+   * Throws what that throws.
    */
   split(options: SplitOptions): Split {
-    const { heldOut, seed } = options;
-    if (!Number.isInteger(heldOut) || heldOut < 1 || heldOut >= this.size) {
-      throw new RangeError(
-        `Cannot split an image set of ${this.size}: heldOut is ${heldOut}, ` +
-          `expected an integer from 1 to ${this.size - 1}`,
-      );
-    }
-    const order = permutation(this.size, seed, SPLIT_EPOCH);
-    return {
-      train: this.subset(order.slice(heldOut).sort()),
-      heldOut: this.subset(order.slice(0, heldOut).sort()),
-    };
+    const { train, heldOut } = splitIndices(this.size, options);
+    return { train: this.subset(train), heldOut: this.subset(heldOut) };
   }
 
   get #imageLength(): number {

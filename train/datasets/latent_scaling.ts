@@ -1,0 +1,216 @@
+/**
+ * How the latents of a tokenizer are brought to the scale of the noise, and back.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { CheckpointError } from "../../kernels/core/errors.ts";
+import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { TorchFile, TorchTensor } from "../../model/torch_file.ts";
+
+/** Name of the file of statistics beside shards, and in the folder of a run. */
+export const STATISTICS_FILE = "latents_stats.safetensors";
+
+/** What LightningDiT and GMem call the same. */
+const OFFICIAL_FILE = "latents_stats.pt";
+
+/** Latents that statistics are taken of, at most, as in LightningDiT. */
+const MOST_MEASURED = 10_000;
+
+/** Latents that are read at once for it: 8 MiB of those of VA-VAE. */
+const BATCH = 256;
+
+/** Mean and deviation of each channel. */
+export interface ChannelStatistics {
+  /** Means [C]. */
+  readonly mean: Float32Array;
+  /** Standard deviations [C], each positive. */
+  readonly std: Float32Array;
+}
+
+/** The scale on which latents are trained: (x − mean) / std · multiplier for each channel. */
+export interface LatentScaling {
+  /** Mean and deviation; undefined leaves the multiplier alone (SD-VAE). */
+  readonly statistics: ChannelStatistics | undefined;
+  /** Factor after them. */
+  readonly multiplier: number;
+}
+
+/** Latents as they are stored, as far as statistics need them. */
+export interface StoredLatents {
+  /** Number of latents N. */
+  readonly size: number;
+  /** Channels C. */
+  readonly channels: number;
+  /** Height and width. */
+  readonly imageSize: number;
+  /** Reads latents [n, C, H, W]. */
+  read(indices: Uint32Array): Float32Array;
+}
+
+/**
+ * Brings stored latents [n, C, H, W] to the scale of training, in place: (x − mean) / std · multiplier;
+ * `plane` is H · W.
+ */
+export function scaleLatents(
+  latents: Float32Array,
+  { statistics, multiplier }: LatentScaling,
+  plane: number,
+): void {
+  eachChannel(latents, { channels: statistics?.mean.length ?? 1, plane }, (values, channel) => {
+    const mean = statistics?.mean[channel] ?? 0, std = statistics?.std[channel] ?? 1;
+    for (let i = 0; i < values.length; i++) values[i] = (values[i]! - mean) / std * multiplier;
+  });
+}
+
+/**
+ * Brings samples [n, C, H, W] back to the scale of the tokenizer, in place: x · std / multiplier + mean;
+ * `plane` is H · W.
+ */
+export function unscaleLatents(
+  latents: Float32Array,
+  { statistics, multiplier }: LatentScaling,
+  plane: number,
+): void {
+  eachChannel(latents, { channels: statistics?.mean.length ?? 1, plane }, (values, channel) => {
+    const mean = statistics?.mean[channel] ?? 0, std = statistics?.std[channel] ?? 1;
+    for (let i = 0; i < values.length; i++) values[i] = values[i]! * std / multiplier + mean;
+  });
+}
+
+/**
+ * Measures mean and unbiased standard deviation of each channel over samples, rows and columns of up to
+ * 10,000 latents, spread evenly.
+ *
+ * Throws a RangeError if a channel has no finite positive deviation.
+ */
+export function measureStatistics(latents: StoredLatents): ChannelStatistics {
+  const { size, channels, imageSize } = latents;
+  const plane = imageSize ** 2, count = Math.min(size, MOST_MEASURED);
+  const indices = Uint32Array.from(
+    { length: count },
+    (_, i) => Math.floor((i + 0.5) * size / count),
+  );
+  // Sums of differences from the first value of a channel keep their digits where its mean is large.
+  const first = latents.read(indices.subarray(0, 1));
+  const shifts = Float64Array.from({ length: channels }, (_, channel) => first[channel * plane]!);
+  const sums = new Float64Array(channels), squares = new Float64Array(channels);
+  for (let start = 0; start < count; start += BATCH) {
+    const batch = latents.read(indices.subarray(start, start + BATCH));
+    eachChannel(batch, { channels, plane }, (values, channel) => {
+      const shift = shifts[channel]!;
+      for (const value of values) {
+        const difference = value - shift;
+        sums[channel]! += difference;
+        squares[channel]! += difference ** 2;
+      }
+    });
+  }
+  const values = count * plane;
+  const statistics = {
+    mean: Float32Array.from(sums, (sum, channel) => shifts[channel]! + sum / values),
+    std: Float32Array.from(
+      squares,
+      (square, channel) => Math.sqrt((square - sums[channel]! ** 2 / values) / (values - 1)),
+    ),
+  };
+  const problem = findProblem(statistics, channels);
+  if (problem) throw new RangeError(`Cannot normalise latents: ${problem}`);
+  return statistics;
+}
+
+/**
+ * Finds the statistics beside shards: `latents_stats.safetensors`, else `latents_stats.pt`. Undefined
+ * where there is neither.
+ *
+ * Throws what {@linkcode readStatistics} throws.
+ */
+export function findStatistics(
+  directory: string,
+  channels: number,
+): { readonly path: string; readonly statistics: ChannelStatistics } | undefined {
+  for (const name of [STATISTICS_FILE, OFFICIAL_FILE]) {
+    const path = join(directory, name);
+    if (exists(path)) return { path, statistics: readStatistics(path, channels) };
+  }
+  return undefined;
+}
+
+/**
+ * Reads tensors `mean` and `std` of C elements each, such as [1, C, 1, 1], from a `.safetensors` or
+ * `.pt` file.
+ *
+ * Throws a {@linkcode CheckpointError} that names the file if it cannot be read, if it lacks one, or if
+ * they do not hold C finite numbers each, those of `std` positive.
+ */
+export function readStatistics(path: string, channels: number): ChannelStatistics {
+  const statistics = path.endsWith(".safetensors") ? readSafetensors(path) : readTorch(path);
+  const problem = findProblem(statistics, channels);
+  if (problem) throw statisticsError(path, problem);
+  return statistics;
+}
+
+/** Writes statistics as tensors `mean` and `std` [1, C, 1, 1]; throws a `CheckpointError` if the disk refuses. */
+export function writeStatistics(path: string, statistics: ChannelStatistics): void {
+  const shape = [1, statistics.mean.length, 1, 1];
+  writeSafetensors(path, [
+    ["mean", { dtype: "F32", shape, data: statistics.mean }],
+    ["std", { dtype: "F32", shape, data: statistics.std }],
+  ]);
+}
+
+function readSafetensors(path: string): ChannelStatistics {
+  using file = SafetensorsFile.open(path);
+  return { mean: file.readFloat32("mean"), std: file.readFloat32("std") };
+}
+
+function readTorch(path: string): ChannelStatistics {
+  using file = TorchFile.open(path);
+  const read = (key: string) => {
+    const value = file.root instanceof Map ? file.root.get(key) : undefined;
+    if (value instanceof TorchTensor) return value.readFloat32();
+    throw statisticsError(path, `it has no tensor ${key}, expected a dict of mean and std`);
+  };
+  return { mean: read("mean"), std: read("std") };
+}
+
+/** What is wrong with statistics of C channels, and what was expected. */
+function findProblem({ mean, std }: ChannelStatistics, channels: number): string | undefined {
+  for (const [name, values] of Object.entries({ mean, std })) {
+    if (values.length !== channels) {
+      return `${name} has ${values.length} numbers, expected one for each of ${channels} channels`;
+    }
+  }
+  for (let channel = 0; channel < channels; channel++) {
+    if (Number.isFinite(mean[channel]) && Number.isFinite(std[channel]) && std[channel]! > 0) {
+      continue;
+    }
+    return `channel ${channel} has mean ${mean[channel]} and deviation ${std[channel]}, ` +
+      "expected finite numbers and a positive deviation";
+  }
+  return undefined;
+}
+
+function statisticsError(path: string, state: string): CheckpointError {
+  return new CheckpointError(`Cannot read statistics ${JSON.stringify(path)}: ${state}`, { path });
+}
+
+/** Hands out the planes of latents [n, C, H, W] with their channels. */
+function eachChannel(
+  latents: Float32Array,
+  { channels, plane }: { channels: number; plane: number },
+  use: (values: Float32Array, channel: number) => void,
+): void {
+  for (let i = 0; i < latents.length / plane; i++) {
+    use(latents.subarray(i * plane, (i + 1) * plane), i % channels);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
