@@ -137,7 +137,7 @@ export class Device implements Disposable {
     this.tuning = options.tuning?.adapters[options.profile.label] ?? {};
     this.#note = options.note;
     this.pool = new BufferPool(gpu);
-    this.recorder = new Recorder(gpu);
+    this.recorder = new Recorder(gpu, { paced: options.profile.driver === "gpu" });
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#fail(this.#gpuError((event as GPUUncapturedErrorEvent).error));

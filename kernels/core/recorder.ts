@@ -67,7 +67,8 @@ export class Recorder {
   /** When set, every dispatch runs in a pass of its own that is timed. */
   timeDispatch: TimeDispatch | undefined;
   /** Dispatches after which it submits by itself; {@linkcode Recorder.waited} fits it to the GPU. */
-  mostDispatches: number = UNTIMED_DISPATCHES;
+  mostDispatches: number;
+  readonly #paced: boolean;
   readonly #gpu: GPUDevice;
   readonly #words: { u32: Uint32Array<ArrayBuffer>; i32: Int32Array; f32: Float32Array };
   #encoder: GPUCommandEncoder | undefined;
@@ -79,9 +80,14 @@ export class Recorder {
   /** When the GPU got work after the last wait, and the dispatches submitted until that wait. */
   #busy: { readonly since: number; readonly submitted: number } | undefined;
 
-  /** Makes an empty recorder on a device. */
-  constructor(gpu: GPUDevice) {
+  /**
+   * Makes an empty recorder on a device. Unless it is `paced` it submits when it is told to alone: on
+   * CPU drivers, which no system resets, and where a submission waits for the one before it.
+   */
+  constructor(gpu: GPUDevice, { paced }: { paced: boolean }) {
     this.#gpu = gpu;
+    this.#paced = paced;
+    this.mostDispatches = paced ? UNTIMED_DISPATCHES : Infinity;
     this.paramsBuffer = gpu.createBuffer({
       size: SLOTS * SLOT_BYTES,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
@@ -197,7 +203,7 @@ export class Recorder {
   waited(): void {
     const busy = this.#busy;
     this.#busy = undefined;
-    if (!busy || busy.submitted === this.#submitted) return;
+    if (!this.#paced || !busy || busy.submitted === this.#submitted) return;
     this.mostDispatches = dispatchesAllowed(this.mostDispatches, {
       dispatches: this.#submitted - busy.submitted,
       milliseconds: performance.now() - busy.since,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import texelOf from "../../../kernels/common/texel_of.wgsl.ts";
+import { Device } from "../../../kernels/core/device.ts";
 import { fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { dispatchesAllowed } from "../../../kernels/core/recorder.ts";
@@ -97,7 +98,8 @@ Deno.test("dispatchesAllowed() lets a submission take half a second, and doubts 
   assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 9000 }), 1);
 });
 
-gpuTest("Recorder submits long work in parts, in order, and times what it sent", async (device) => {
+gpuTest("Recorder submits long work in parts, in order, and times what it sent", async (shared) => {
+  const device = new Device(shared.gpu, { profile: { ...shared.profile, driver: "gpu" } });
   const { recorder } = device;
   using x = device.tensor(countFrom(0, 64), [64]);
   await device.settle();
