@@ -89,6 +89,7 @@ export {
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
+export { SnippetMapper, type SnippetMapperOptions } from "./model/snippet_mapper.ts";
 export {
   type LoadOptions,
   loadStateDict,
@@ -130,8 +131,10 @@ export type {
   JsonRecord,
   JsonValue,
 } from "./bank/encoders/encoder.ts";
+export { HashedNgrams } from "./bank/encoders/hashed_ngrams.ts";
 export { PixelPca } from "./bank/encoders/pixel_pca.ts";
 export { storedEncoder } from "./bank/encoders/stored.ts";
+export type { TextEncoder } from "./bank/encoders/text_encoder.ts";
 export { type FeatureBankOptions, writeFeatureBank } from "./bank/features.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { loadBank } from "./bank/load.ts";
@@ -303,6 +306,17 @@ export { tileImages, type TileOptions } from "./train/datasets/picture.ts";
 export { decodePng, encodePng, type RawImage } from "./train/datasets/png.ts";
 export { alignedLoss, denoisingLoss, type TrainingLoss } from "./train/loss.ts";
 export { LossScale, type LossScaleGrowth } from "./train/loss_scale.ts";
+export { loadMapper, type MapperEnds, readMapperEnds, saveMapper } from "./train/mapper_file.ts";
+export {
+  type MapperTrainingOptions,
+  type MappingLoss,
+  type MappingPairs,
+  mapVectors,
+  type OwnedMapper,
+  type RetrievalAccuracy,
+  retrievalAccuracy,
+  trainMapper,
+} from "./train/mapper_training.ts";
 export { AdamW, type AdamWStep } from "./train/optimizers/adamw.ts";
 export {
   NonFiniteLossError,

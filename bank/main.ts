@@ -15,6 +15,8 @@ import {
   BANK_IMPORT_COMMAND,
   BANK_INSPECT_COMMAND,
   BANK_INTERPOLATE_COMMAND,
+  BANK_LEARN_FEATURES_COMMAND,
+  BANK_LEARN_TEXT_COMMAND,
   BANK_MERGE_COMMAND,
   BANK_NEAREST_COMMAND,
   BANK_PROGRAM,
@@ -25,6 +27,7 @@ import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
+import { folderOverrides, imageOf, imagesOfRun, placedImages } from "../train/bank_images.ts";
 import {
   imagesFor,
   pictureInterpolation,
@@ -33,12 +36,21 @@ import {
   type SamplePicture,
   withChannels,
 } from "../train/bank_pictures.ts";
-import { type Config, configHelp, parseConfig, resolveConfig } from "../train/config.ts";
+import { type Config, configHelp, parseConfig } from "../train/config.ts";
 import { loadConfig } from "../train/load_config.ts";
-import type { ImageSet } from "../train/datasets/image_set.ts";
+import { type ImageSet, splitIndices } from "../train/datasets/image_set.ts";
 import { pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
 import { loadImages } from "../train/load_data.ts";
+import { loadMapper, type MapperEnds, readMapperEnds, saveMapper } from "../train/mapper_file.ts";
+import {
+  type MapperTrainingOptions,
+  mapVectors,
+  type RetrievalAccuracy,
+  retrievalAccuracy,
+  rowsOf,
+  trainMapper,
+} from "../train/mapper_training.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
@@ -47,17 +59,18 @@ import {
   requireImages,
   type TrainedModel,
 } from "../train/trained.ts";
-import { type Bank, checkIndices, type ImageRecords } from "./bank.ts";
+import { type Bank, checkIndices, type EncoderRecords, type ImageRecords } from "./bank.ts";
 import { compressBank, compressionReads, describeCompression } from "./compress.ts";
-import { type Encoder, encoderDifference } from "./encoders/encoder.ts";
+import { type Encoder, type EncoderDescription, encoderDifference } from "./encoders/encoder.ts";
 import { encoderOfBank } from "./encoders/open.ts";
+import { openTextEncoder } from "./encoders/open_text.ts";
 import {
   CLIP_STATISTICS,
   type ColourStatistics,
   IMAGENET_STATISTICS,
 } from "./encoders/preprocessing.ts";
-import { importFeatures } from "./features.ts";
-import { BankFile, writeBank, writeLowRankBank } from "./file.ts";
+import { importFeatures, openFeatures } from "./features.ts";
+import { BankFile, BankWriter, writeBank, writeLowRankBank } from "./file.ts";
 import type { Shard } from "./image_source.ts";
 import { type BankSummary, describeBank, inspectBank } from "./inspect.ts";
 import { interpolateSnippets } from "./interpolate.ts";
@@ -82,11 +95,19 @@ const COMMANDS: Readonly<
   interpolate,
   nearest,
   transfer,
+  "learn-text": learnText,
+  "learn-features": learnFeatures,
   export: exportBank,
 };
 
-/** Neighbours that a row of `bank add --sample` ends with, as in GMem's figure 4. */
+/** Neighbours that a row of `bank add --sample` or of a text ends with, as in GMem's figure 4. */
 const ROW_NEIGHBOURS = 5;
+
+/** Held-out texts that the picture of `bank learn-text` shows. */
+const TEXT_ROWS = 8;
+
+/** Held-out pairs at most where a share is held out: comparing them grows with the square. */
+const MOST_HELD_OUT = 2000;
 
 /** Mean and deviation by the names that `bank build --statistics` knows. */
 const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
@@ -218,12 +239,41 @@ async function encode(encoding: Encoding, path: string): Promise<void> {
 }
 
 async function importBank(args: readonly string[]): Promise<void> {
-  const { options: { out, key, json }, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
+  const { options, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
+  const { out, key, mapper, json } = options;
   const path = positionals[0]!;
-  if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });
+  if (mapper !== undefined) await importMapped(path, { out, key, mapper });
+  else if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });
   else importTorchBank(path, { out });
   using file = BankFile.open(out);
   show(inspectBank(file), json);
+}
+
+/** Writes the bank of the snippets that a mapper makes of vectors. */
+async function importMapped(
+  path: string,
+  options: {
+    readonly out: string;
+    readonly key: string | undefined;
+    readonly mapper: string;
+  },
+): Promise<void> {
+  const { out, key, mapper: mapperPath } = options;
+  const { source, target } = readMapperEnds(mapperPath);
+  using features = openFeatures(path, { key });
+  if (source.kind !== "features" || source.dim !== features.dim) {
+    throw new TypeError(
+      `Cannot map ${path} by ${mapperPath}: it takes ${source.kind} of length ${source.dim}, ` +
+        `expected features of length ${features.dim}`,
+    );
+  }
+  using device = await Device.open({ allowFallback: true });
+  using owned = loadMapper(device, mapperPath);
+  using writer = new BankWriter(out, { size: features.size, dim: target.dim, encoder: target });
+  for await (const { rows } of readRows(features)) {
+    writer.append(await mapVectors(owned.mapper, rows));
+  }
+  writer.commit();
 }
 
 async function inspect(args: readonly string[]): Promise<void> {
@@ -402,7 +452,7 @@ async function drawBetween(
   const whole = interpolateSnippets(first!, second!, { mode, steps: steps + 2, seed });
   // The two snippets themselves are shown by their images.
   const between = whole.length === 1 ? whole : whole.slice(1, -1);
-  const ends = await sourcesOf(trained, { device, bank, indices: pair, data });
+  const ends = await imagesOfRun(trained, { device, bank, indices: pair, data, note: say });
   using progress = progressOf(between.length * noises, json);
   const { picture, evaluations } = await pictureInterpolation(trained, {
     snippets: new Float32Array(between.flatMap(({ snippet }) => [...snippet])),
@@ -481,6 +531,224 @@ function encoderProblem(bank: Bank, found: CheckpointConfig): string | undefined
   return difference && `another encoder made its snippets, ${difference}`;
 }
 
+async function learnText(args: readonly string[]): Promise<void> {
+  const { options } = parseArguments(BANK_LEARN_TEXT_COMMAND, args);
+  const { onnx, output, pooling, picture, out, json } = options;
+  if (onnx === undefined && (output !== undefined || pooling !== undefined)) {
+    throw new UsageError(
+      "Cannot take --output or --pooling without a network: expected --onnx FILE",
+    );
+  }
+  const config = await dataOf(options.config, options);
+  using device = await Device.open({ allowFallback: true });
+  using bank = loadBank(device, options.bank);
+  const { dim, texts = [] } = bank;
+  const indices = [...texts.keys()].filter((index) => texts[index]!.trim() !== "");
+  if (indices.length < 2) {
+    throw new TypeError(
+      `Cannot learn texts of ${options.bank}: it has ${indices.length}, expected a bank with a ` +
+        "text for each image, such as that of the built-in emoji",
+    );
+  }
+  using encoder = await openTextEncoder({ onnx, output, pooling });
+  say(`texts     ${indices.length}, encoded by ${encoder.description.kind}`);
+  using snippets = bank.gather(indices);
+  const learned = await learn(device, {
+    ...options,
+    pairs: {
+      inputs: await encoder.encode(indices.map((index) => texts[index]!)),
+      snippets: await snippets.read(),
+      snippetDim: dim,
+    },
+    loss: "contrastive",
+    ends: { source: encoder.description, target: targetOf(bank, options.bank) },
+  });
+  const shown = evenly(learned.heldOut, TEXT_ROWS);
+  const found = shown.length === 0 ? [] : await nearestSnippets(device, {
+    bank,
+    queries: rowsOf(learned.mapped, { chosen: shown, width: dim }),
+    count: ROW_NEIGHBOURS,
+  });
+  const rows = shown.map((at, row) => {
+    const index = indices[learned.heldOut[at]!]!;
+    return { index, text: texts[index]!, nearest: found[row]!.map((near) => near.index) };
+  });
+  const drawn = rows.length > 0 && await pictureOfTexts(picture, { rows, bank, config });
+  const { accuracy, loss } = learned;
+  print(json, { out, loss, accuracy, rows, ...(drawn && { picture }) }, [
+    ...describeLearned(learned),
+    ...rows.map(({ text, nearest }) =>
+      `text      ${text}: finds ${
+        nearest.map((index) => texts[index] || titleOf(bank, index)).join(", ")
+      }`
+    ),
+    ...(drawn
+      ? [
+        "rows      the image of each of these held-out texts, and the images that it finds",
+        `wrote     ${picture}`,
+      ]
+      : []),
+    `wrote     ${out}`,
+  ]);
+}
+
+/** Draws for each text its image and those that it finds; false if none of the images is there. */
+async function pictureOfTexts(
+  path: string,
+  options: {
+    readonly rows: readonly { readonly index: number; readonly nearest: readonly number[] }[];
+    readonly bank: Bank;
+    readonly config: Config;
+  },
+): Promise<boolean> {
+  const { rows, bank, config } = options;
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const { imageSize } = images, channels = images.channels as 1 | 3;
+  const length = channels * imageSize ** 2;
+  let known = 0;
+  const read = (indices: readonly number[]) => {
+    const pixels = new Float32Array(indices.length * length).fill(1);
+    for (const [i, index] of indices.entries()) {
+      const at = imageOf(images, { index, bank });
+      if (at < 0) continue;
+      known++;
+      pixels.set(images.read(Uint32Array.of(at)), i * length);
+    }
+    return pixels;
+  };
+  const parts = [
+    { images: read(rows.map(({ index }) => index)), columns: 1 },
+    { images: read(rows.flatMap(({ nearest }) => nearest)), columns: rows[0]!.nearest.length },
+  ];
+  if (known === 0) {
+    say("note      without a picture: expected --config or --data that the bank was built from");
+    return false;
+  }
+  await writePicture(path, pictureOfRows(parts, { imageSize, channels }));
+  return true;
+}
+
+async function learnFeatures(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_LEARN_FEATURES_COMMAND, args);
+  const { key, encoder, out, json } = options;
+  const path = positionals[0]!;
+  using bank = BankFile.open(options.bank);
+  using features = openFeatures(path, { key });
+  const { size, dim } = features;
+  if (size !== bank.size) {
+    throw new TypeError(
+      `Cannot learn from ${path}: it has ${size} vectors, expected one for each of the ` +
+        `${bank.size} snippets of ${options.bank}`,
+    );
+  }
+  using device = await Device.open({ allowFallback: true });
+  const source: EncoderDescription = {
+    kind: "features",
+    dim,
+    fingerprint: "",
+    preprocessing: {},
+    settings: { encoder },
+  };
+  const learned = await learn(device, {
+    ...options,
+    pairs: {
+      inputs: features.rows(0, size),
+      snippets: bank.rows(0, size),
+      snippetDim: bank.dim,
+    },
+    loss: "cosine",
+    ends: { source, target: targetOf(bank, options.bank) },
+  });
+  const { accuracy, loss } = learned;
+  print(json, { out, loss, accuracy }, [...describeLearned(learned), `wrote     ${out}`]);
+}
+
+/** What was learned, and what became of the pairs that were held out. */
+interface Learned {
+  /** Mean loss of the last epoch. */
+  readonly loss: number;
+  /** Places of the held-out pairs [h]. */
+  readonly heldOut: Uint32Array;
+  /** Snippets [h, d] that their vectors map to. */
+  readonly mapped: Float32Array;
+  /** How well these find the right images; null without any. */
+  readonly accuracy: RetrievalAccuracy | null;
+}
+
+/** Trains a mapper, writes it, and measures it on the pairs that are held out. */
+async function learn(
+  device: Device,
+  options: Pick<MapperTrainingOptions, "pairs" | "loss" | "width" | "epochs" | "seed"> & {
+    readonly ends: MapperEnds;
+    readonly batch: number;
+    readonly "learning-rate": number;
+    readonly "held-out": number;
+    readonly out: string;
+    readonly json: boolean;
+  },
+): Promise<Learned> {
+  const { pairs, ends, epochs, seed, out, json } = options;
+  const { snippetDim } = pairs, { dim } = ends.source;
+  const size = pairs.snippets.length / snippetDim, share = options["held-out"];
+  const kept = share < 1 ? Math.min(Math.round(share * size), MOST_HELD_OUT) : share;
+  const { train, heldOut } = kept === 0
+    ? { train: Uint32Array.from({ length: size }, (_, i) => i), heldOut: new Uint32Array() }
+    : splitIndices(size, { heldOut: kept, seed });
+  const part = (chosen: Uint32Array) => ({
+    inputs: rowsOf(pairs.inputs, { chosen, width: dim }),
+    snippets: rowsOf(pairs.snippets, { chosen, width: snippetDim }),
+    snippetDim,
+  });
+  await Deno.mkdir(dirname(out), { recursive: true });
+  using progress = progressOf(epochs, json);
+  const started = performance.now();
+  let last = NaN;
+  using owned = await trainMapper(device, {
+    ...options,
+    pairs: part(train),
+    batchSize: options.batch,
+    learningRate: options["learning-rate"],
+    onEpoch: (step, loss) => {
+      last = loss;
+      const seconds = (performance.now() - started) / 1000;
+      progress.record({ step, loss, imagesPerSecond: step * train.length / seconds });
+    },
+  });
+  progress.stop();
+  await saveMapper(out, owned.mapper, ends);
+  if (kept === 0) return { loss: last, heldOut, mapped: new Float32Array(), accuracy: null };
+  const { inputs, snippets } = part(heldOut);
+  const mapped = await mapVectors(owned.mapper, inputs);
+  const accuracy = retrievalAccuracy(mapped, snippets, { snippetDim });
+  return { loss: last, heldOut, mapped, accuracy };
+}
+
+function describeLearned({ loss, accuracy }: Learned): string[] {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  if (accuracy === null) return [`loss      ${loss.toFixed(4)}; nothing was held out`];
+  const { images, top1, top5, cosine } = accuracy;
+  return [
+    `loss      ${loss.toFixed(4)}; cosine to the right snippet ${cosine.toFixed(3)} on ${images} ` +
+    "pairs that were held out",
+    `found     the right one of ${images} images first ${percent(top1)}, among five ` +
+    `${percent(top5)}; by chance ${percent(1 / images)} and ${percent(Math.min(1, 5 / images))}`,
+  ];
+}
+
+/** The encoder of a bank that a mapper is to serve. */
+function targetOf(bank: EncoderRecords, path: string): EncoderDescription {
+  if (bank.encoder !== undefined) return bank.encoder;
+  throw new TypeError(
+    `Cannot learn to map to ${path}: the bank does not name its encoder, expected one that does`,
+  );
+}
+
+/** Places of about `count` of some things, evenly spread. */
+function evenly(things: ArrayLike<unknown>, count: number): number[] {
+  const shown = Math.min(count, things.length);
+  return Array.from({ length: shown }, (_, i) => Math.floor((i + 0.5) * things.length / shown));
+}
+
 async function nearest(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
   const { count, metric, out, json } = options;
@@ -552,10 +820,6 @@ async function dataOf(
     : await loadConfig(config, { overrides });
 }
 
-function folderOverrides(data: string | undefined): string[] {
-  return data === undefined ? [] : ["data.kind=folder", `data.path=${JSON.stringify(data)}`];
-}
-
 /** The configuration of a run, with the seed of the noises and settings above it. */
 function readRun(
   checkpoint: string,
@@ -584,51 +848,6 @@ function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {
   );
 }
 
-/** The images of a bank's snippets [n, C, H, W] from the data of a run, if they are there. */
-async function sourcesOf(
-  trained: TrainedModel,
-  options: {
-    readonly device: Device;
-    readonly bank: Bank;
-    readonly indices: ArrayLike<number>;
-    readonly data: string | undefined;
-  },
-): Promise<Float32Array | undefined> {
-  const { data, ...placed } = options;
-  const config = resolveConfig(trained.config, { overrides: folderOverrides(data) });
-  try {
-    const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
-    return await placedImages(trained, { ...placed, images, expected: "--data DIR with them" });
-  } catch (error) {
-    // Data that the run was trained on may have moved; what was asked for by name must be there.
-    if (data !== undefined) throw error;
-    say(`note      without images of the bank: ${(error as Error).message}`);
-    return undefined;
-  }
-}
-
-/** The images of a bank's snippets [n, C, H, W] among those of a set, white for those that are not. */
-async function placedImages(
-  trained: TrainedModel,
-  options: {
-    readonly device: Device;
-    readonly bank: Bank;
-    readonly indices: ArrayLike<number>;
-    readonly images: ImageSet;
-    readonly expected: string;
-  },
-): Promise<Float32Array> {
-  const { device, bank, images, expected } = options;
-  const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
-  if (indices.every((index) => index < 0)) {
-    throw new RangeError(
-      `Cannot show the images of the snippets: none of them is among ${images.size} images, ` +
-        `expected ${expected}`,
-    );
-  }
-  return await imagesFor(trained, { device, images, indices });
-}
-
 /** The images of the bank nearest to each of some snippets [k, d], as the last part of their rows. */
 async function nearestImages(
   trained: TrainedModel,
@@ -643,16 +862,8 @@ async function nearestImages(
   const columns = Math.min(ROW_NEIGHBOURS, bank.size);
   const found = await nearestSnippets(device, { bank, queries: snippets, count: columns });
   const indices = found.flatMap((row) => row.map(({ index }) => index));
-  const images = await sourcesOf(trained, { device, bank, indices, data });
+  const images = await imagesOfRun(trained, { device, bank, indices, data, note: say });
   return images && { images, columns };
-}
-
-/** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
-function imageOf(images: ImageSet, snippet: { index: number; bank: Bank }): number {
-  const { index, bank } = snippet;
-  const name = bank.names?.[index];
-  if (name === undefined) return bank.size === images.size ? index : -1;
-  return images.names[index] === name ? index : images.names.indexOf(name);
 }
 
 /** What a snippet is called. */

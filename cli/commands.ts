@@ -151,11 +151,31 @@ export const SAMPLE_COMMAND = {
       description: "Sampler; that of the run's configuration when left out",
     },
     steps: { type: "integer", minimum: 1, description: "Steps from noise to data" },
-    count: { type: "integer", minimum: 1, description: "Number of images" },
+    count: {
+      type: "integer",
+      minimum: 1,
+      description: "Number of images; with --text of each text, 8 by default",
+    },
     seed: {
       type: "integer",
       minimum: 0,
       description: "Seed of the noise and of the choice of snippets or labels",
+    },
+    text: {
+      type: "string",
+      value: "TEXT",
+      multiple: true,
+      description: "Draw a row from this text, behind the bank's image nearest to what it maps to",
+    },
+    mapper: {
+      type: "string",
+      value: "FILE",
+      description: "With --text: what bank learn-text made for the bank",
+    },
+    onnx: {
+      type: "string",
+      value: "FILE",
+      description: "With --text: the ONNX text encoder; where the mapper says by default",
     },
     out: {
       type: "string",
@@ -186,6 +206,11 @@ export const SAMPLE_COMMAND = {
     {
       command: "deno task sample --checkpoint runs/latents -s data.decoder=sd_vae_decoder.onnx",
       description: "Draw with a model of latents and the decoder of their tokenizer.",
+    },
+    {
+      command:
+        'deno task sample --checkpoint runs/emoji_tiny --mapper mapper.safetensors --text "red heart"',
+      description: "Draw from words, which bank learn-text has learned to map to snippets.",
     },
   ],
 } as const satisfies CommandDefinition;
@@ -331,6 +356,11 @@ export const BANK_IMPORT_COMMAND = {
       value: "NAME",
       description: "Name of the array, where a .npz or .safetensors file has several",
     },
+    mapper: {
+      type: "string",
+      value: "FILE",
+      description: "Map the vectors to snippets by what bank learn-features has made",
+    },
     json: JSON_LINES,
   },
   examples: [
@@ -341,6 +371,10 @@ export const BANK_IMPORT_COMMAND = {
     {
       command: "deno task bank import features.npz --key cls --out features.safetensors",
       description: "Use vectors that NumPy saved.",
+    },
+    {
+      command: "deno task bank import clip.npy --mapper mapper.safetensors --out clip.safetensors",
+      description: "Make a bank for a model of vectors of another encoder than its own.",
     },
   ],
 } as const satisfies CommandDefinition;
@@ -623,6 +657,145 @@ export const BANK_TRANSFER_COMMAND = {
   ],
 } as const satisfies CommandDefinition;
 
+/** Options that both ways of learning a mapper share. */
+const LEARNING = {
+  bank: BANK_OPTION,
+  epochs: {
+    type: "integer",
+    minimum: 1,
+    default: 60,
+    description: "Times that every pair is seen",
+  },
+  width: {
+    type: "integer",
+    minimum: 1,
+    default: 512,
+    description: "Width of the two hidden layers",
+  },
+  "held-out": {
+    type: "number",
+    minimum: 0,
+    default: 0.1,
+    description: "Pairs kept aside to measure with: a share below 1, or their number; 0 for none",
+  },
+  seed: {
+    type: "integer",
+    minimum: 0,
+    default: 0,
+    description: "Seed of the weights, of the order of the pairs and of what is held out",
+  },
+  out: {
+    type: "string",
+    value: "FILE",
+    default: "mapper.safetensors",
+    description: "File to write",
+  },
+  json: JSON_LINES,
+} as const;
+
+/** `deno task bank learn-text`: learns to make snippets of texts. */
+export const BANK_LEARN_TEXT_COMMAND = {
+  name: "deno task bank learn-text",
+  summary: "Learns to map texts to snippets from a bank with texts, for sample --text.",
+  options: {
+    ...LEARNING,
+    batch: {
+      type: "integer",
+      minimum: 2,
+      default: 256,
+      description: "Pairs of a step, each of which is told from all others",
+    },
+    "learning-rate": {
+      type: "number",
+      minimum: 0,
+      default: 1e-3,
+      description: "Learning rate of Adam; the paper's is 1e-4",
+    },
+    onnx: {
+      type: "string",
+      value: "FILE",
+      description: "Encode texts by this ONNX network with the tokenizer.json in its folder; by " +
+        "their words and parts of words when left out",
+    },
+    output: {
+      type: "string",
+      value: "NAME",
+      description: "With --onnx: the output that is taken, the first by default",
+    },
+    pooling: {
+      type: "string",
+      choices: ["cls", "mean"],
+      description: "With --onnx: the token that makes the vector, the first by default",
+    },
+    config: {
+      type: "string",
+      value: "FILE",
+      description: "YAML configuration whose section data names the images of the bank",
+    },
+    data: {
+      type: "string",
+      value: "DIR",
+      description: "Folder of the bank's images; the configured data when left out",
+    },
+    picture: {
+      type: "string",
+      value: "FILE",
+      default: "texts.png",
+      description: "Picture to write: images of held-out texts, and those that the texts find",
+    },
+    set: SET,
+  },
+  examples: [
+    {
+      command: "deno task bank learn-text --bank runs/emoji_tiny/bank.safetensors",
+      description: "Learn what the words of the emoji's names look like, within seconds.",
+    },
+    {
+      command: "deno task bank learn-text --bank bank.safetensors --onnx bert/model.onnx",
+      description: "Take the CLS token of a language model for a text, as in the paper.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
+/** `deno task bank learn-features`: learns to make snippets of the vectors of another encoder. */
+export const BANK_LEARN_FEATURES_COMMAND = {
+  name: "deno task bank learn-features",
+  summary:
+    "Learns to map another encoder's vectors to a bank's snippets, for bank import --mapper.",
+  positionals: [{
+    name: "file",
+    required: true,
+    description: "Vectors [N, e] of the bank's images, in its order: .npy, .npz or .safetensors",
+  }],
+  options: {
+    ...LEARNING,
+    key: {
+      type: "string",
+      value: "NAME",
+      description: "Array to take, where the file has several",
+    },
+    batch: { type: "integer", minimum: 1, default: 64, description: "Pairs of a step" },
+    "learning-rate": {
+      type: "number",
+      minimum: 0,
+      default: 1e-4,
+      description: "Learning rate of Adam",
+    },
+    encoder: {
+      type: "string",
+      value: "NAME",
+      default: "not known",
+      description: "What made the vectors, to be kept with the mapper",
+    },
+  },
+  examples: [
+    {
+      command: "deno task bank learn-features clip.npy --bank bank.safetensors --encoder clip-b32",
+      description: "Let features of CLIP guide a model that was trained with another encoder.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
 /** `deno task bank export`: writes snippets for other programs. */
 export const BANK_EXPORT_COMMAND = {
   name: "deno task bank export",
@@ -677,6 +850,8 @@ export const BANK_PROGRAM = {
     interpolate: BANK_INTERPOLATE_COMMAND,
     nearest: BANK_NEAREST_COMMAND,
     transfer: BANK_TRANSFER_COMMAND,
+    "learn-text": BANK_LEARN_TEXT_COMMAND,
+    "learn-features": BANK_LEARN_FEATURES_COMMAND,
     export: BANK_EXPORT_COMMAND,
   },
 } as const satisfies ProgramDefinition;

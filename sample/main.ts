@@ -5,23 +5,37 @@
  */
 
 import { dirname } from "node:path";
+import { nearestSnippets } from "../bank/retrieve.ts";
+import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors.ts";
+import { imagesOfRun } from "../train/bank_images.ts";
 import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { tileImages } from "../train/datasets/picture.ts";
-import { encodePng } from "../train/datasets/png.ts";
+import { pictureOfRows, type RowPart } from "../train/datasets/picture_rows.ts";
+import { encodePng, type RawImage } from "../train/datasets/png.ts";
+import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
+import { mapVectors } from "../train/mapper_training.ts";
 import { latentScaling, pathOf } from "../train/run.ts";
-import { type CheckpointConfig, openTrained, readCheckpointConfig } from "../train/trained.ts";
+import {
+  type CheckpointConfig,
+  openTrained,
+  readCheckpointConfig,
+  type TrainedModel,
+} from "../train/trained.ts";
 import { openViewer, type Viewer } from "../train/viewer.ts";
 import { chooseConditions } from "./conditions.ts";
-import { drawAll } from "./rows.ts";
+import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 
 /** Width in pixels that the picture should about have. */
 const PICTURE_WIDTH = 640;
+
+/** Samples of each text where --count does not say. */
+const TEXT_SAMPLES = 8;
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
 
@@ -37,6 +51,10 @@ async function main(): Promise<void> {
     ],
   });
   const { config, step } = found;
+  const { text: texts, mapper } = options;
+  if ((texts.length > 0) !== (mapper !== undefined)) {
+    throw new UsageError("Cannot draw from texts: expected both --text TEXT and --mapper FILE");
+  }
   const asLatents = options.out.endsWith(".safetensors");
   if (asLatents && config.data.kind !== "latents") {
     throw new UsageError(`Cannot write images to ${options.out}: expected a name in .png`);
@@ -59,16 +77,20 @@ async function main(): Promise<void> {
   using trained = openTrained(device, { ...found, bank: options.bank });
 
   const started = performance.now();
-  const { count } = config.sample;
-  const { images, evaluations } = await drawAll({
-    model: trained.model,
-    config: config.sample,
-    count,
-    conditionOf: chooseConditions(trained, { device, seed: config.sample.seed }),
-    ...pathOf(config),
-  });
-  if (viewer) await writePicture(options.out, images, { viewer, config });
-  else writeLatents(options.out, images, found);
+  const columns = options.count ?? TEXT_SAMPLES;
+  const { images, evaluations, sources } = mapper === undefined
+    ? { ...await drawChosen(trained, device), sources: undefined }
+    : await drawTexts(trained, { device, texts, mapper, onnx: options.onnx, columns });
+  const count = texts.length > 0 ? texts.length * columns : config.sample.count;
+  if (viewer) {
+    const viewed = await viewer.view(images);
+    const picture = texts.length > 0
+      ? pictureOfRows([...sources ?? [], { images: viewed, columns }], viewer)
+      : grid(viewed, { viewer, config });
+    await Deno.writeFile(options.out, encodePng(picture));
+  } else {
+    writeLatents(options.out, images, { ...found, count });
+  }
   const seconds = (performance.now() - started) / 1000;
   console.error(
     `wrote   ${options.out}: ${count} ${
@@ -81,29 +103,93 @@ async function main(): Promise<void> {
   }
 }
 
-async function writePicture(
-  path: string,
-  samples: Float32Array,
+/** Draws from snippets or labels that the seed chooses. */
+async function drawChosen(trained: TrainedModel, device: Device): Promise<DrawnImages> {
+  const { model, config } = trained;
+  return await drawAll({
+    model,
+    config: config.sample,
+    count: config.sample.count,
+    conditionOf: chooseConditions(trained, { device, seed: config.sample.seed }),
+    ...pathOf(config),
+  });
+}
+
+/**
+ * Draws a row of images from each text: encoded, mapped to a snippet, and drawn from as from any. In
+ * front, where the run's images are there, that of the bank's snippet nearest to it.
+ */
+async function drawTexts(
+  trained: TrainedModel,
+  options: {
+    readonly device: Device;
+    readonly texts: readonly string[];
+    readonly mapper: string;
+    readonly onnx: string | undefined;
+    readonly columns: number;
+  },
+): Promise<DrawnImages & { sources: RowPart[] | undefined }> {
+  const { device, texts, mapper: path, onnx, columns } = options;
+  const { model, bank, config } = trained;
+  if (bank === undefined) {
+    throw new TypeError(
+      `Cannot draw from texts with ${trained.checkpoint}: the model is guided by labels, ` +
+        "expected one with model.conditioning snippet",
+    );
+  }
+  const { source, target } = readMapperEnds(path);
+  using encoder = await textEncoderOf(source, { onnx });
+  // An imported bank may not name its encoder; a snippet of another length is refused all the same.
+  using owned = loadMapper(device, path, {
+    source: encoder.description,
+    target: bank.encoder ?? { ...target, dim: bank.dim },
+  });
+  const snippets = await mapVectors(owned.mapper, await encoder.encode(texts));
+  const found = await nearestSnippets(device, { bank, queries: snippets, count: 1 });
+  const indices = found.map(([near]) => near!.index);
+  for (const [row, text] of texts.entries()) {
+    const index = indices[row]!;
+    const name = bank.texts?.[index] || bank.names?.[index] || `snippet ${index}`;
+    console.error(
+      `text    ${text}: nearest to ${name}, cosine ${found[row]![0]!.cosine.toFixed(3)}`,
+    );
+  }
+  const note = (line: string) => console.error(line);
+  const near = config.data.kind === "latents"
+    ? undefined
+    : await imagesOfRun(trained, { device, bank, indices, note });
+  const drawn = await drawRows({
+    model,
+    config: config.sample,
+    snippets,
+    noises: columns,
+    ...pathOf(config),
+  });
+  return { ...drawn, sources: near && [{ images: near, columns: 1 }] };
+}
+
+/** A picture of samples in rows. */
+function grid(
+  images: Float32Array,
   { viewer, config: { sample } }: { viewer: Viewer; config: CheckpointConfig["config"] },
-): Promise<void> {
+): RawImage {
   const { count, columns } = sample, { channels, imageSize } = viewer;
-  const picture = tileImages(await viewer.view(samples), {
+  return tileImages(images, {
     columns: Math.min(columns, count),
     imageSize,
     channels,
     scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
   });
-  await Deno.writeFile(path, encodePng(picture));
 }
 
 /** Writes latents [n, C, H, W] on the scale of their tokenizer, for its decoder. */
 function writeLatents(
   path: string,
   latents: Float32Array,
-  { checkpoint, config: { data, sample } }: CheckpointConfig,
+  { checkpoint, config: { data }, count }: CheckpointConfig & { readonly count: number },
 ): void {
   const { channels, imageSize } = data;
   unscaleLatents(latents, latentScaling(data, dirname(checkpoint)), imageSize ** 2);
-  const shape = [sample.count, channels, imageSize, imageSize];
+  const shape = [count, channels, imageSize, imageSize];
   writeSafetensors(path, [["latents", { dtype: "F32", shape, data: latents }]]);
 }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { BankFile } from "../bank/file.ts";
+import { writeNpy } from "../bank/npy.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { decodePng, encodePng } from "../train/datasets/png.ts";
 import { readRunLog } from "../cli/run_log.ts";
@@ -10,6 +11,7 @@ import { openDevice } from "./_gpu.ts";
 import {
   finish,
   type Finished,
+  ROOT,
   runTask,
   SMALL,
   SMALL_EMOJI,
@@ -121,6 +123,8 @@ Deno.test("every command explains itself with --help, with examples", async () =
     ["bank", "build"],
     ["bank", "inspect"],
     ["bank", "transfer"],
+    ["bank", "learn-text"],
+    ["bank", "learn-features"],
     ["verify"],
     ["claims"],
     ["inspect"],
@@ -302,6 +306,91 @@ deviceTest("sample draws a picture with any sampler, guidance and condition", as
     assert.equal(result.evaluations, evaluations);
     assert.deepEqual(decodePng(await Deno.readFile(out)).width, 4 * 160 + 3 * 2);
   }
+});
+
+deviceTest("bank learn-text learns words that sample --text draws from", async () => {
+  const { directory } = await trainedRun();
+  const bank = join(directory, "bank.safetensors");
+  const mapper = inTemporary("words/mapper.safetensors"), picture = inTemporary("words/found.png");
+  const learn = (...args: string[]) =>
+    runTask("bank", [
+      ...["learn-text", "--bank", bank, "--epochs", "12", "--batch", "48", "--width", "32"],
+      ...["--out", mapper, "--picture", picture, "--json", ...args],
+    ]);
+  const learned = await learn();
+  assert.equal(learned.code, 0, learned.stderr);
+  const lines = learned.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.slice(0, 12).map(({ step }) => step),
+    Array.from({ length: 12 }, (_, i) => i + 1),
+  );
+  assert(lines[11].loss < lines[0].loss, learned.stdout);
+  const { accuracy, rows } = lines[12];
+  // A tenth of the 206 images; eight of them are shown, each beside five of 32 pixels, 3-fold.
+  assert.deepEqual([accuracy.images, rows.length, rows[0].nearest.length], [21, 8, 5]);
+  const found = decodePng(Deno.readFileSync(picture));
+  assert.deepEqual([found.width, found.height], [96 + 14 + 5 * 96 + 4 * 2, 8 * 96 + 7 * 2]);
+
+  const out = inTemporary("words/drawn.png");
+  const draw = (...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--out", out, "--count", "3", ...args]);
+  const texts = ["--text", "red heart", "--text", "cat face"];
+  const drawn = await draw("--mapper", mapper, ...texts, "--json");
+  assert.equal(drawn.code, 0, drawn.stderr);
+  assert.match(drawn.stderr, /^text {4}red heart: nearest to \S.*, cosine 0\.\d+$/m);
+  assert.equal(JSON.parse(drawn.stdout).count, 6);
+  // A row for each text: the image nearest to it, and three samples, 12-fold.
+  const { width, height } = decodePng(Deno.readFileSync(out));
+  assert.deepEqual([width, height], [96 + 14 + 3 * 96 + 2 * 2, 2 * 96 + 2]);
+
+  assertRefusal(await draw(...texts), 2, "expected both --text TEXT and --mapper FILE");
+  assertRefusal(await draw("--mapper", mapper, "--text", "…"), 1, "expected a word in it");
+  // A mapper of a network knows it, and another bank is not its own.
+  const onnx = join(ROOT, "tests/fixtures/tiny_text_encoder/model.onnx");
+  assertRefusal(await learn("--pooling", "mean"), 2, "expected --onnx FILE");
+  assert.equal((await learn("--onnx", onnx, "--pooling", "mean", "--held-out", "0")).code, 0);
+  assert.equal((await draw("--mapper", mapper, ...texts)).code, 0);
+  const other = inTemporary("words/other.safetensors");
+  const settings = ["--set", "data.imageSize=8", "--set", "data.heldOut=1800"];
+  const built = await runTask("bank", [
+    ...["build", "--config", "configs/emoji_tiny.yaml", "--out", other, "--dim", "12"],
+    ...["--resolution", "8", ...settings],
+  ]);
+  assert.equal(built.code, 0, built.stderr);
+  assertRefusal(
+    await draw("--mapper", mapper, "--bank", other, ...texts),
+    1,
+    /Cannot map by .*: it was learned for the snippets of another encoder, fingerprint is/,
+  );
+});
+
+deviceTest("bank learn-features makes another encoder's vectors snippets of a bank", async () => {
+  const { directory } = await trainedRun();
+  const bank = join(directory, "bank.safetensors"), vectors = inTemporary("vectors.npy");
+  const mapper = inTemporary("features.safetensors"), out = inTemporary("mapped.safetensors");
+  // The snippets themselves stand for the other encoder.
+  assert.equal((await runTask("bank", ["export", bank, "--out", vectors])).code, 0);
+  const learned = await runTask("bank", [
+    ...["learn-features", vectors, "--bank", bank, "--out", mapper, "--encoder", "clip-b32"],
+    ...["--learning-rate", "1e-2", "--epochs", "30", "--width", "48", "--json"],
+  ]);
+  assert.equal(learned.code, 0, learned.stderr);
+  const { accuracy, loss } = JSON.parse(learned.stdout.trimEnd().split("\n").at(-1)!);
+  assert(loss < 0.1 && accuracy.cosine > 0.7 && accuracy.top5 > 0.9, learned.stdout);
+  const imported = await runTask("bank", ["import", vectors, "--mapper", mapper, "--out", out]);
+  assert.equal(imported.code, 0, imported.stderr);
+  using mapped = BankFile.open(out), own = BankFile.open(bank);
+  assert.deepEqual([mapped.size, mapped.encoder], [own.size, own.encoder]);
+  const drawn = await runTask("sample", [
+    ...["--checkpoint", directory, "--bank", out, "--out", inTemporary("mapped.png")],
+  ]);
+  assert.equal(drawn.code, 0, drawn.stderr);
+  await writeNpy(vectors, { shape: [2, 12], pieces: [new Float32Array(24).fill(1)] });
+  assertRefusal(
+    await runTask("bank", ["learn-features", vectors, "--bank", bank, "--out", mapper]),
+    1,
+    "it has 2 vectors, expected one for each of the 206 snippets",
+  );
 });
 
 deviceTest("bank build makes a bank that guides a model of its dimension alone", async () => {

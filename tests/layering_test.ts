@@ -45,6 +45,7 @@ const ENTRIES: Readonly<Record<string, readonly string[]>> = {
 const OPS_OF_OPS: Readonly<Record<string, readonly string[]>> = {
   add: ["combine/mod.ts"],
   add_rows: ["linear/mod.ts"],
+  contrastive_loss: ["matmul/mod.ts", "row_sum/mod.ts"],
   cosine_loss: ["row_sum/mod.ts"],
   layer_norm: ["linear/mod.ts"],
   linear: ["cast/mod.ts", "matmul/mod.ts"],
@@ -60,20 +61,22 @@ const OPS_OF_OPS: Readonly<Record<string, readonly string[]>> = {
 /** The one place of each library; zod has one for each section of the configuration. */
 const LIBRARIES: Readonly<Record<string, RegExp>> = {
   "@gfx/wgpu-matrix": /^kernels\/resample\/transforms\.ts$/,
+  "@huggingface/tokenizers": /^bank\/encoders\/onnx_text\.ts$/,
   "cli-progress": /^cli\/progress\.ts$/,
   "fast-png": /^train\/datasets\/png\.ts$/,
   "fflate": /^bank\/features\.ts$/,
   "js-yaml": /^train\/yaml\.ts$/,
   "ml-matrix": /^bank\/eigen\.ts$/,
-  "onnxruntime-node": /^(?:bank\/encoders\/onnx|evaluate\/inception|train\/onnx_decoder)\.ts$/,
+  "onnxruntime-node":
+    /^(?:bank\/encoders\/onnx(?:_text)?|evaluate\/inception|train\/onnx_decoder)\.ts$/,
   "sharp": /^train\/datasets\/image_folder\.ts$/,
   "vega": /^cli\/plot\.ts$/,
   "vega-lite": /^cli\/plot\.ts$/,
   "zod": /^(?:model\/schema|[a-z]+\/config|bank\/encoders\/(?:encoder|onnx))\.ts$/,
 };
 
-/** Large native libraries, which a user of the library must not have to download. */
-const NATIVE = ["sharp", "onnxruntime-node"];
+/** Large native libraries and what goes with them, which a user must not have to download. */
+const NATIVE = ["sharp", "onnxruntime-node", "@huggingface/tokenizers"];
 
 /** Where a program may be talked to, left, and told its arguments. */
 const TERMINAL = /\bconsole\.|\bDeno\.(?:args|exit)\b|"node:process"/;

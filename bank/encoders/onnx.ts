@@ -1,6 +1,6 @@
 /**
- * Encoders that are ONNX files, such as DINOv2 or the image half of CLIP. The only file that imports
- * onnxruntime-node, a native library; nothing that the library's entry points reach imports this.
+ * Encoders that are ONNX files, such as DINOv2 or the image half of CLIP. It imports onnxruntime-node, a
+ * native library; nothing that the library's entry points reach imports this.
  *
  * @module
  */

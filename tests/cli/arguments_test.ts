@@ -191,7 +191,8 @@ Deno.test("every example of a command can be parsed by it", () => {
     for (const example of command.examples) {
       assert(example.command.startsWith(command.name), example.command);
       const [words] = example.command.slice(command.name.length).split(" > ");
-      const args = words!.split(" ").filter((word) => word !== "");
+      // As a shell takes them apart.
+      const args = [...words!.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word);
       parseArguments(command, args);
     }
   }
@@ -209,7 +210,7 @@ Deno.test("selectCommand() refuses an unknown word and lists the known on reques
     name: "UsageError",
     message: "Cannot read the arguments of deno task bank: unknown command biuld, " +
       "did you mean build? Expected one of build, inspect, import, compress, merge, add, " +
-      "interpolate, nearest, transfer, export",
+      "interpolate, nearest, transfer, learn-text, learn-features, export",
   });
   for (const args of [[], ["--help"], ["-h"]]) {
     assert.throws(

@@ -1,0 +1,216 @@
+/**
+ * Text encoders that are ONNX files, such as BERT or the text half of CLIP, with the tokenizer that
+ * lies beside them. The only file that imports @huggingface/tokenizers; nothing that the library's
+ * entry points reach imports this.
+ *
+ * @module
+ */
+
+import { Tokenizer } from "@huggingface/tokenizers";
+import { dirname, join } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import type { EncoderDescription } from "./encoder.ts";
+import type { TextEncoder } from "./text_encoder.ts";
+
+/** How {@linkcode OnnxTextEncoder.open} makes an encoder. */
+export interface OnnxTextOptions {
+  /** The output that is taken, [n, e] or [n, T, e]; the first by default. */
+  readonly output?: string | undefined;
+  /** The vector of an output [n, T, e]: that of the first token, BERT's CLS, or the tokens' mean. */
+  readonly pooling?: TextPooling | undefined;
+}
+
+/** What makes one vector of those of all tokens. */
+export type TextPooling = "cls" | "mean";
+
+const KIND = "onnx_text";
+
+/** The file of the tokenizer, in the folder of the network. */
+const TOKENIZER = "tokenizer.json";
+
+/** Inputs that a network may have, and the value that each token gives; the first has the tokens. */
+const INPUTS: Readonly<Record<string, (id: number) => number>> = {
+  input_ids: (id) => id,
+  attention_mask: () => 1,
+  token_type_ids: () => 0,
+};
+
+/**
+ * A text encoder that is an ONNX file, run by onnxruntime on the CPU, with the `tokenizer.json` in its
+ * folder. Each text goes through the network alone, so that none is padded. A text of more tokens than
+ * the tokenizer's `truncation` allows keeps its first ones and the last.
+ *
+ * @example
+ * ```ts ignore
+ * using encoder = await OnnxTextEncoder.open("bert/model.onnx", { pooling: "cls" });
+ * const vectors = await encoder.encode(["red heart"]); // [1, 768]
+ * ```
+ */
+export class OnnxTextEncoder implements TextEncoder {
+  /** Length e of a vector. */
+  readonly dim: number;
+  /** The SHA-256 of the network and of the tokenizer, and what is taken of the network. */
+  readonly description: EncoderDescription;
+  readonly #session: InferenceSession;
+  readonly #tokenizer: TruncatingTokenizer;
+  readonly #taken: Required<Taken>;
+
+  private constructor(made: {
+    session: InferenceSession;
+    tokenizer: TruncatingTokenizer;
+    taken: Required<Taken>;
+    description: EncoderDescription;
+  }) {
+    this.#session = made.session;
+    this.#tokenizer = made.tokenizer;
+    this.#taken = made.taken;
+    this.description = made.description;
+    this.dim = made.description.dim;
+  }
+
+  /**
+   * Opens a network and its tokenizer and encodes one text, which tells the length of its vectors.
+   *
+   * Throws a NotFound error if one of the files is not there, and a TypeError if they are no network
+   * of texts and no tokenizer.
+   */
+  static async open(path: string, options: OnnxTextOptions = {}): Promise<OnnxTextEncoder> {
+    const tokenizerPath = join(dirname(path), TOKENIZER);
+    const [bytes, tokenizerBytes] = await Promise.all([path, tokenizerPath].map(readPart));
+    const tokenizer = openTokenizer(tokenizerPath, tokenizerBytes!);
+    const session = await InferenceSession.create(bytes!).catch((cause) => {
+      throw new TypeError(`Cannot encode texts with ${path}: ${cause.message}`, { cause });
+    });
+    const { output = session.outputNames[0]!, pooling = "cls" } = options;
+    const taken = { output, pooling };
+    checkNetwork(session, { path, output });
+    const probe = await run(session, { ids: tokenizer("a"), taken }).catch((cause) => {
+      throw new TypeError(`Cannot encode texts with ${path}: ${cause.message}`, { cause });
+    });
+    const [network, words] = await Promise.all([hashOf(bytes!), hashOf(tokenizerBytes!)]);
+    return new OnnxTextEncoder({
+      session,
+      tokenizer,
+      taken,
+      description: {
+        kind: KIND,
+        dim: probe.length,
+        fingerprint: network,
+        preprocessing: { tokenizer: words },
+        settings: taken,
+        source: path,
+      },
+    });
+  }
+
+  /**
+   * Encodes n texts to vectors [n, e] as the network gives them.
+   *
+   * Throws a RangeError that names the text if one has no token.
+   */
+  async encode(texts: readonly string[]): Promise<Float32Array> {
+    const vectors = new Float32Array(texts.length * this.dim);
+    for (const [i, text] of texts.entries()) {
+      const ids = this.#tokenizer(text);
+      if (ids.length === 0) {
+        throw new RangeError(
+          `Cannot encode the text ${JSON.stringify(text)}: expected a word in it`,
+        );
+      }
+      vectors.set(await run(this.#session, { ids, taken: this.#taken }), i * this.dim);
+    }
+    return vectors;
+  }
+
+  /** Lets go of the network. */
+  [Symbol.dispose](): void {
+    this.#session.release();
+  }
+}
+
+/** What is taken of a network's outputs. */
+interface Taken {
+  readonly output: string;
+  readonly pooling: TextPooling;
+}
+
+/** Gives the tokens of a text. */
+type TruncatingTokenizer = (text: string) => number[];
+
+async function readPart(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Deno.readFile(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    throw new Deno.errors.NotFound(
+      `Cannot encode texts: there is no file ${path}, expected an ONNX file and the ${TOKENIZER} ` +
+        "of its tokenizer in one folder",
+      { cause },
+    );
+  }
+}
+
+function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
+  try {
+    const definition = JSON.parse(new globalThis.TextDecoder().decode(bytes));
+    const most: number = definition.truncation?.max_length ?? Infinity;
+    const tokenizer = new Tokenizer(definition, {});
+    return (text) => {
+      const { ids } = tokenizer.encode(text);
+      return ids.length <= most ? ids : [...ids.slice(0, most - 1), ids.at(-1)!];
+    };
+  } catch (cause) {
+    throw new TypeError(
+      `Cannot encode texts with ${path}: ${(cause as Error).message}, expected the tokenizer of ` +
+        "Hugging Face's library tokenizers",
+      { cause },
+    );
+  }
+}
+
+function checkNetwork(
+  session: InferenceSession,
+  options: { readonly path: string; readonly output: string },
+): void {
+  const { path, output } = options, { inputNames, outputNames } = session;
+  const problem = !inputNames.includes("input_ids") || inputNames.some((name) => !(name in INPUTS))
+    ? `its inputs are ${inputNames.join(", ")}, expected input_ids and none but ` +
+      Object.keys(INPUTS).join(", ")
+    : !outputNames.includes(output)
+    ? `output is ${output}, expected one of ${outputNames.join(", ")}`
+    : undefined;
+  if (problem !== undefined) throw new TypeError(`Cannot encode texts with ${path}: ${problem}`);
+}
+
+/** The vector [e] of one text. */
+async function run(
+  session: InferenceSession,
+  options: { readonly ids: readonly number[]; readonly taken: Taken },
+): Promise<Float32Array> {
+  const { ids, taken: { output, pooling } } = options;
+  const inputs = Object.fromEntries(session.inputNames.map((name) => {
+    const values = BigInt64Array.from(ids, (id) => BigInt(INPUTS[name]!(id)));
+    return [name, new Tensor("int64", values, [1, ids.length])];
+  }));
+  const { [output]: found } = await session.run(inputs, [output]);
+  const { data, dims } = found!;
+  const dim = dims.at(-1) ?? 0;
+  if (!(data instanceof Float32Array) || dims[0] !== 1 || dims.length < 2 || dims.length > 3) {
+    throw new TypeError(
+      `output ${output} is [${dims.join(", ")}] of ${
+        found!.type
+      } for one text, expected [1, e] or ` +
+        "[1, T, e] of float32",
+    );
+  }
+  const tokens = pooling === "cls" ? 1 : data.length / dim;
+  return Float32Array.from({ length: dim }, (_, i) => {
+    let sum = 0;
+    for (let token = 0; token < tokens; token++) sum += data[token * dim + i]!;
+    return sum / tokens;
+  });
+}
+
+async function hashOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}

@@ -1,0 +1,57 @@
+/**
+ * Text encoders by what a command or a mapper says of them. Only programs import this: it reaches the
+ * library that runs ONNX networks, which the library's entry points must not.
+ *
+ * @module
+ */
+
+import type { EncoderDescription } from "./encoder.ts";
+import { HashedNgrams } from "./hashed_ngrams.ts";
+import type { TextEncoder } from "./text_encoder.ts";
+
+/** What {@linkcode openTextEncoder} opens. */
+export interface OpenTextOptions {
+  /** The ONNX network, beside its `tokenizer.json`; without it the encoder is `hashed_ngrams`. */
+  readonly onnx?: string | undefined;
+  /** Its output; the first by default. */
+  readonly output?: string | undefined;
+  /** What makes one vector of those of all tokens; `cls` by default. */
+  readonly pooling?: "cls" | "mean" | undefined;
+}
+
+/**
+ * Opens a text encoder.
+ *
+ * Throws what `OnnxTextEncoder.open` throws.
+ */
+export async function openTextEncoder(options: OpenTextOptions = {}): Promise<TextEncoder> {
+  const { onnx, ...taken } = options;
+  if (onnx === undefined) return new HashedNgrams();
+  // Imported here alone, so that the built-in encoder needs no native library.
+  const { OnnxTextEncoder } = await import("./onnx_text.ts");
+  return await OnnxTextEncoder.open(onnx, taken);
+}
+
+/**
+ * Opens the text encoder of a description; the network of an ONNX one is where it was, or at `onnx`.
+ * Whether it still is the same is for whoever compares descriptions.
+ *
+ * Throws a TypeError if no text encoder is described so, and what {@linkcode openTextEncoder} throws.
+ */
+export async function textEncoderOf(
+  description: EncoderDescription,
+  options: { readonly onnx?: string | undefined } = {},
+): Promise<TextEncoder> {
+  const { kind, source, settings: { output, pooling } } = description;
+  if (kind === "hashed_ngrams") return await openTextEncoder();
+  if (kind !== "onnx_text" || source === undefined) {
+    throw new TypeError(
+      `Cannot encode texts: the encoder is ${kind}, expected hashed_ngrams or onnx_text`,
+    );
+  }
+  return await openTextEncoder({
+    onnx: options.onnx ?? source,
+    ...(typeof output === "string" && { output }),
+    ...((pooling === "cls" || pooling === "mean") && { pooling }),
+  });
+}

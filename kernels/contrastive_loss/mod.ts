@@ -1,0 +1,86 @@
+/**
+ * The loss of CLIP: each vector finds its partner among those of the batch.
+ *
+ * @module
+ */
+
+import { spreadWorkgroups } from "../core/device.ts";
+import { Kernel } from "../core/kernel.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
+import { matmul, matmulInto } from "../matmul/mod.ts";
+import { rowSum } from "../row_sum/mod.ts";
+import backwardSource from "./backward.wgsl.ts";
+import linesSource from "./lines.wgsl.ts";
+
+const LINES = new Kernel({ source: linesSource });
+const BACKWARD = new Kernel({ source: backwardSource });
+
+/** The kernels' loops; some drivers stop silently at 65,535 rounds, of which a line needs two each. */
+const MAX_BATCH = 32767;
+
+/**
+ * The symmetric contrastive loss of pairs (Radford et al., "Learning transferable visual models from
+ * natural language supervision", 2021, figure 3): with logits ℓ = exp(logScale) · a bᵀ the mean over i
+ * of ½ (log Σⱼ exp ℓᵢⱼ + log Σⱼ exp ℓⱼᵢ) − ℓᵢᵢ. `a` and `b` [B, d] with rows of norm 1, `logScale` [1],
+ * result [1]. Differentiable in all three. 2·B²·d flops forward, twice that backward; 4·B² bytes.
+ *
+ * Throws `TypeError` when the shapes do not fit, and `RangeError` for more than 32,767 pairs.
+ */
+export function contrastiveLoss(a: Tensor, b: Tensor, logScale: Tensor): Tensor {
+  const [batch = 0] = a.shape;
+  if (
+    a.shape.length !== 2 || formatShape(a.shape) !== formatShape(b.shape) || a.elements === 0 ||
+    logScale.elements !== 1
+  ) {
+    throw new TypeError(
+      `Cannot contrast ${formatShape(a.shape)} with ${formatShape(b.shape)} by scale ` +
+        `${formatShape(logScale.shape)}: expected equal shapes [B, d] with elements and scale [1]`,
+    );
+  }
+  if (batch > MAX_BATCH) {
+    throw new RangeError(`Cannot contrast ${batch} pairs: expected at most ${MAX_BATCH}`);
+  }
+  const { device } = a;
+  return device.scope(() => {
+    const products = matmul(a, b, { transposeB: true });
+    const normalizers = device.empty([2 * batch]), losses = device.empty([2 * batch]);
+    const slopes = device.empty([2 * batch]);
+    const loss = device.empty([1]), slope = device.empty([1]);
+    device.dispatch(LINES, {
+      tensors: { products, log_scale: logScale, normalizers, losses, slopes },
+      params: { batch },
+      workgroups: spreadWorkgroups(Math.ceil(2 * batch / 64)),
+    });
+    rowSum(loss, { x: losses, scale: 1 / (2 * batch) });
+    rowSum(slope, { x: slopes, scale: 1 / (2 * batch) });
+    device.tape?.push({
+      name: "contrastiveLoss",
+      inputs: [products, logScale],
+      output: loss,
+      saved: [products, logScale, normalizers, slope],
+      backward(dLoss, gradients) {
+        gradients.into(products, (dProducts, accumulate) =>
+          device.dispatch(BACKWARD, {
+            tensors: {
+              products,
+              log_scale: logScale,
+              normalizers,
+              dloss: dLoss,
+              dproducts: dProducts,
+            },
+            params: { batch, accumulate },
+            workgroups: spreadWorkgroups(Math.ceil(batch * batch / 64)),
+          }));
+        // A product of two numbers is one of matrices.
+        gradients.into(logScale, (dLogScale, accumulate) =>
+          matmulInto(dLogScale, {
+            a: dLoss,
+            b: slope,
+            size: { M: 1, N: 1, K: 1 },
+            accumulate,
+          }));
+      },
+    });
+    return loss;
+  });
+}

@@ -1,0 +1,42 @@
+/** @module */
+
+import type { ParameterStore } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
+import { forwardSiluMlp, siluMlp } from "./condition.ts";
+import type { Linear } from "./linear.ts";
+
+/** The sizes of a {@linkcode SnippetMapper}. */
+export interface SnippetMapperOptions {
+  /** Length e of the vectors that are mapped. */
+  readonly inputs: number;
+  /** Width h of the two hidden layers. */
+  readonly width: number;
+  /** Length d of a snippet. */
+  readonly snippetDim: number;
+}
+
+/**
+ * Maps the vectors of another encoder to the snippets of a bank: s = g(x) / ‖g(x)‖ with g three affine
+ * layers and SiLU between them (GMem, appendices A.1 and E, which map features of CLIP and of BERT).
+ */
+export class SnippetMapper {
+  /** The sizes. */
+  readonly options: SnippetMapperOptions;
+  /** The parameters. */
+  readonly parameters: ParameterStore;
+  readonly #layers: readonly Linear[];
+
+  /** Declares `net.0` [h, e], `net.2` [h, h] and `net.4` [d, h]. */
+  constructor(store: ParameterStore, options: SnippetMapperOptions) {
+    const { inputs, width, snippetDim } = options;
+    this.options = options;
+    this.parameters = store;
+    this.#layers = siluMlp(store.at("net"), [inputs, width, width, snippetDim]);
+  }
+
+  /** x [n, e] to snippets [n, d] of norm 1. */
+  forward(x: Tensor): Tensor {
+    return l2Normalize(forwardSiluMlp(this.#layers, x));
+  }
+}

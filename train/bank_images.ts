@@ -1,0 +1,85 @@
+/**
+ * The images behind the snippets of a bank. Only programs import this, as `load_data.ts` says.
+ *
+ * @module
+ */
+
+import type { Bank, ImageRecords } from "../bank/bank.ts";
+import type { Device } from "../kernels/core/device.ts";
+import { imagesFor } from "./bank_pictures.ts";
+import { resolveConfig } from "./config.ts";
+import type { ImageSet } from "./datasets/image_set.ts";
+import { loadImages } from "./load_data.ts";
+import type { TrainedModel } from "./trained.ts";
+
+/** Which snippets, and how their images are read. */
+export interface BankImagesOptions {
+  /** What resizes images. */
+  readonly device: Device;
+  /** The bank. */
+  readonly bank: Bank;
+  /** Indices of the snippets. */
+  readonly indices: ArrayLike<number>;
+}
+
+/**
+ * The images of a bank's snippets [n, C, H, W] from the data of a run, or of the folder `data`;
+ * undefined, with a note why, if those of the run are not there.
+ *
+ * Throws what loading throws for a folder that was asked for.
+ */
+export async function imagesOfRun(
+  trained: TrainedModel,
+  options: BankImagesOptions & {
+    readonly data?: string | undefined;
+    readonly note: (line: string) => void;
+  },
+): Promise<Float32Array | undefined> {
+  const { data, note, ...placed } = options;
+  const config = resolveConfig(trained.config, { overrides: folderOverrides(data) });
+  try {
+    const { train: images } = await loadImages(config.data, { seed: config.train.seed, note });
+    return await placedImages(trained, { ...placed, images, expected: "--data DIR with them" });
+  } catch (error) {
+    // Data that the run was trained on may have moved; what was asked for by name must be there.
+    if (data !== undefined) throw error;
+    note(`note      without images of the bank: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/**
+ * The images of a bank's snippets [n, C, H, W] among those of a set, white for those that are not.
+ *
+ * Throws a RangeError, which ends with what is expected, if none is.
+ */
+export async function placedImages(
+  trained: TrainedModel,
+  options: BankImagesOptions & { readonly images: ImageSet; readonly expected: string },
+): Promise<Float32Array> {
+  const { device, bank, images, expected } = options;
+  const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
+  if (indices.every((index) => index < 0)) {
+    throw new RangeError(
+      `Cannot show the images of the snippets: none of them is among ${images.size} images, ` +
+        `expected ${expected}`,
+    );
+  }
+  return await imagesFor(trained, { device, images, indices });
+}
+
+/** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
+export function imageOf(
+  images: ImageSet,
+  snippet: { readonly index: number; readonly bank: ImageRecords & { readonly size: number } },
+): number {
+  const { index, bank } = snippet;
+  const name = bank.names?.[index];
+  if (name === undefined) return bank.size === images.size ? index : -1;
+  return images.names[index] === name ? index : images.names.indexOf(name);
+}
+
+/** Settings of a configuration whose data are the images of a folder. */
+export function folderOverrides(data: string | undefined): string[] {
+  return data === undefined ? [] : ["data.kind=folder", `data.path=${JSON.stringify(data)}`];
+}

@@ -1,0 +1,232 @@
+/**
+ * Training of what maps the vectors of another encoder to the snippets of a bank, and how well what it
+ * maps finds the right image.
+ *
+ * @module
+ */
+
+import type { Device } from "../kernels/core/device.ts";
+import { storeAt } from "../kernels/core/in_place.ts";
+import { type Parameter, ParameterStore } from "../kernels/core/parameter_store.ts";
+import { Tape } from "../kernels/core/tape.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { contrastiveLoss } from "../kernels/contrastive_loss/mod.ts";
+import { cosineLoss } from "../kernels/cosine_loss/mod.ts";
+import { weightedSum } from "../kernels/weighted_sum/mod.ts";
+import { constant } from "../model/initializers.ts";
+import { SnippetMapper } from "../model/snippet_mapper.ts";
+import { DataOrder } from "./data_order.ts";
+import { AdamW } from "./optimizers/adamw.ts";
+
+/** Vectors of another encoder beside the snippets of the same images. */
+export interface MappingPairs {
+  /** Vectors [n, e]. */
+  readonly inputs: Float32Array;
+  /** Snippets [n, d] of norm 1. */
+  readonly snippets: Float32Array;
+  /** Length d of a snippet. */
+  readonly snippetDim: number;
+}
+
+/**
+ * What is made small: `contrastive`, CLIP's loss, asks that the mapped vector of an image is nearer to
+ * its snippet than to those of others; `cosine`, 1 − cos, that it is its snippet.
+ */
+export type MappingLoss = "contrastive" | "cosine";
+
+/** How {@linkcode trainMapper} trains. */
+export interface MapperTrainingOptions {
+  /** What to learn from. */
+  readonly pairs: MappingPairs;
+  /** The loss. */
+  readonly loss: MappingLoss;
+  /** Width of the two hidden layers. */
+  readonly width: number;
+  /** Times that every pair is seen, but for the last of an epoch that fill no batch. */
+  readonly epochs: number;
+  /** Pairs of a step; all there are if they are fewer. For `contrastive` also what each is told from. */
+  readonly batchSize: number;
+  /** Learning rate of Adam. */
+  readonly learningRate: number;
+  /** Seed of the weights and of the order of the pairs. */
+  readonly seed: number;
+  /** Called after each epoch, counted from 1, with the mean loss of its steps. */
+  readonly onEpoch?: ((epoch: number, loss: number) => void) | undefined;
+}
+
+/** A mapper with the parameters that it owns. */
+export interface OwnedMapper extends Disposable {
+  /** The network. */
+  readonly mapper: SnippetMapper;
+}
+
+/** The parameter that CLIP calls so, the logarithm of what cosines are multiplied by. */
+export const LOGIT_SCALE = "logit_scale";
+
+/** CLIP's first scale, 1 / 0.07, and the largest, which keeps training stable. */
+const FIRST_SCALE = 1 / 0.07, LARGEST_SCALE = 100;
+
+/** Rows that are mapped at once. */
+const ROWS = 1024;
+
+/**
+ * Trains a mapper by Adam from the start. Equal options give equal weights on one adapter. Waits for
+ * the GPU once an epoch.
+ *
+ * Throws a TypeError unless there is one snippet for each vector, and a RangeError if the loss of an
+ * epoch is not finite.
+ *
+ * @example
+ * ```ts ignore
+ * using owned = await trainMapper(device, {
+ *   pairs: { inputs, snippets, snippetDim: bank.dim },
+ *   loss: "contrastive", width: 512, epochs: 60, batchSize: 256, learningRate: 1e-3, seed: 0,
+ * });
+ * const mapped = await mapVectors(owned.mapper, inputs);
+ * ```
+ */
+export async function trainMapper(
+  device: Device,
+  options: MapperTrainingOptions,
+): Promise<OwnedMapper> {
+  const { pairs, loss, width, epochs, learningRate, seed, onEpoch } = options;
+  const { snippetDim } = pairs;
+  const size = pairs.snippets.length / snippetDim, inputs = pairs.inputs.length / size;
+  if (size === 0 || !Number.isInteger(size) || !Number.isInteger(inputs) || inputs === 0) {
+    throw new TypeError(
+      `Cannot train a mapper of ${pairs.inputs.length} values to ${pairs.snippets.length}: ` +
+        `expected vectors [n, e] and snippets [n, ${snippetDim}]`,
+    );
+  }
+  const batchSize = Math.min(options.batchSize, size), steps = Math.floor(size / batchSize);
+  using opened = new DisposableStack();
+  const store = opened.use(new ParameterStore(device, { seed }));
+  const mapper = new SnippetMapper(store, { inputs, width, snippetDim });
+  const logScale = loss === "contrastive"
+    ? store.parameter(LOGIT_SCALE, [1], constant([Math.log(FIRST_SCALE)]))
+    : undefined;
+  using optimizer = new AdamW(store);
+  const order = new DataOrder({ size, seed });
+  using history = device.unscoped(() => device.empty([steps]));
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    for (let step = 0; step < steps; step++) {
+      // No pair stands twice in a batch: an epoch starts with a batch of its own.
+      const chosen = order.take(epoch * size + step * batchSize, batchSize);
+      device.scope(() => {
+        const x = device.tensor(rowsOf(pairs.inputs, { chosen, width: inputs }), [
+          batchSize,
+          inputs,
+        ]);
+        const target = device.tensor(rowsOf(pairs.snippets, { chosen, width: snippetDim }), [
+          batchSize,
+          snippetDim,
+        ]);
+        const tape = new Tape(device);
+        const value = tape.record(() => lossOf(mapper.forward(x), target, logScale));
+        tape.backward(value);
+        storeAt(history, value, { first: step });
+        optimizer.step({ learningRate });
+      });
+    }
+    const losses = await history.read();
+    const mean = losses.reduce((sum, value) => sum + value / steps, 0);
+    if (!Number.isFinite(mean)) {
+      throw new RangeError(
+        `Cannot go on training a mapper: the loss of epoch ${epoch + 1} is ${mean}, expected a ` +
+          "finite number, such as a lower learning rate gives",
+      );
+    }
+    if (logScale) await limitScale(logScale);
+    onEpoch?.(epoch + 1, mean);
+  }
+  const kept = opened.move();
+  return { mapper, [Symbol.dispose]: () => kept.dispose() };
+}
+
+function lossOf(mapped: Tensor, target: Tensor, logScale: Parameter | undefined): Tensor {
+  if (logScale) return contrastiveLoss(mapped, target, logScale);
+  // The channels of images of one pixel.
+  const shape = [...mapped.shape, 1];
+  return weightedSum([cosineLoss(mapped.reshape(shape), target.reshape(shape))], [1]);
+}
+
+async function limitScale(logScale: Parameter): Promise<void> {
+  const [value] = await logScale.read();
+  if (value! > Math.log(LARGEST_SCALE)) logScale.write(Float32Array.of(Math.log(LARGEST_SCALE)));
+}
+
+/** Snippets [n, d] of vectors [n, e]. Waits for the GPU. */
+export async function mapVectors(
+  mapper: SnippetMapper,
+  vectors: Float32Array,
+): Promise<Float32Array> {
+  const { options: { inputs, snippetDim }, parameters: { device } } = mapper;
+  const size = vectors.length / inputs;
+  if (!Number.isInteger(size)) {
+    throw new TypeError(
+      `Cannot map ${vectors.length} values: expected vectors [n, ${inputs}] as the mapper takes`,
+    );
+  }
+  const snippets = new Float32Array(size * snippetDim);
+  for (let first = 0; first < size; first += ROWS) {
+    const rows = vectors.slice(first * inputs, (first + ROWS) * inputs);
+    using mapped = device.scope(() =>
+      mapper.forward(device.tensor(rows, [rows.length / inputs, inputs]))
+    );
+    snippets.set(await mapped.read(), first * snippetDim);
+  }
+  return snippets;
+}
+
+/** How well mapped vectors find the images that they belong to. */
+export interface RetrievalAccuracy {
+  /** Number of images among which each one is looked for. */
+  readonly images: number;
+  /** Share of vectors to whose mapped snippet that of the right image is the nearest. */
+  readonly top1: number;
+  /** Share for which it is among the five nearest. */
+  readonly top5: number;
+  /** Mean cosine between what was mapped and the right snippet. */
+  readonly cosine: number;
+}
+
+/**
+ * Compares mapped vectors with the snippets of their images, both [n, d] of norm 1: each looks for its
+ * own among all n. 2·n²·d operations on the CPU.
+ */
+export function retrievalAccuracy(
+  mapped: Float32Array,
+  snippets: Float32Array,
+  options: { readonly snippetDim: number },
+): RetrievalAccuracy {
+  const { snippetDim: dim } = options;
+  const images = snippets.length / dim;
+  let first = 0, firstFive = 0, cosines = 0;
+  for (let i = 0; i < images; i++) {
+    const cosineTo = (j: number) => {
+      let sum = 0;
+      for (let k = 0; k < dim; k++) sum += mapped[i * dim + k]! * snippets[j * dim + k]!;
+      return sum;
+    };
+    const own = cosineTo(i);
+    let nearer = 0;
+    for (let j = 0; j < images; j++) if (j !== i && cosineTo(j) > own) nearer++;
+    if (nearer < 1) first++;
+    if (nearer < 5) firstFive++;
+    cosines += own;
+  }
+  return { images, top1: first / images, top5: firstFive / images, cosine: cosines / images };
+}
+
+/** The given rows of a table of rows of a width. */
+export function rowsOf(
+  table: Float32Array,
+  options: { readonly chosen: ArrayLike<number>; readonly width: number },
+): Float32Array {
+  const { chosen, width } = options;
+  const rows = new Float32Array(chosen.length * width);
+  for (let i = 0; i < chosen.length; i++) {
+    rows.set(table.subarray(chosen[i]! * width, (chosen[i]! + 1) * width), i * width);
+  }
+  return rows;
+}
