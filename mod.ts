@@ -134,7 +134,7 @@ export type {
 export { HashedNgrams } from "./bank/encoders/hashed_ngrams.ts";
 export { PixelPca } from "./bank/encoders/pixel_pca.ts";
 export { storedEncoder } from "./bank/encoders/stored.ts";
-export type { TextEncoder } from "./bank/encoders/text_encoder.ts";
+export type { TextVectorEncoder } from "./bank/encoders/text_encoder.ts";
 export { type FeatureBankOptions, writeFeatureBank } from "./bank/features.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { loadBank } from "./bank/load.ts";

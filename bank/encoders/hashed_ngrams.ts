@@ -5,7 +5,7 @@
  */
 
 import type { EncoderDescription } from "./encoder.ts";
-import type { TextEncoder } from "./text_encoder.ts";
+import type { TextVectorEncoder } from "./text_encoder.ts";
 
 const KIND = "hashed_ngrams";
 
@@ -39,7 +39,7 @@ const SIGN_BIT = 2 ** 31;
  * const vectors = await encoder.encode(["red heart", "black heart"]); // [2, 1024]
  * ```
  */
-export class HashedNgrams implements TextEncoder {
+export class HashedNgrams implements TextVectorEncoder {
   /** Length of a vector: 1,024. */
   readonly dim: number = DIM;
   /** How texts are taken apart; there are no weights. */
@@ -104,4 +104,4 @@ function fnv1a(text: string): number {
   return hash >>> 0;
 }
 
-const UTF8 = new globalThis.TextEncoder();
+const UTF8 = new TextEncoder();

@@ -10,7 +10,7 @@ import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { EncoderDescription } from "./encoder.ts";
-import type { TextEncoder } from "./text_encoder.ts";
+import type { TextVectorEncoder } from "./text_encoder.ts";
 
 /** How {@linkcode OnnxTextEncoder.open} makes an encoder. */
 export interface OnnxTextOptions {
@@ -46,7 +46,7 @@ const INPUTS: Readonly<Record<string, (id: number) => number>> = {
  * const vectors = await encoder.encode(["red heart"]); // [1, 768]
  * ```
  */
-export class OnnxTextEncoder implements TextEncoder {
+export class OnnxTextEncoder implements TextVectorEncoder {
   /** Length e of a vector. */
   readonly dim: number;
   /** The SHA-256 of the network and of the tokenizer, and what is taken of the network. */
@@ -152,7 +152,7 @@ async function readPart(path: string): Promise<Uint8Array<ArrayBuffer>> {
 
 function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
   try {
-    const definition = JSON.parse(new globalThis.TextDecoder().decode(bytes));
+    const definition = JSON.parse(new TextDecoder().decode(bytes));
     const most: number = definition.truncation?.max_length ?? Infinity;
     const tokenizer = new Tokenizer(definition, {});
     return (text) => {

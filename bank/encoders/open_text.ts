@@ -7,7 +7,7 @@
 
 import type { EncoderDescription } from "./encoder.ts";
 import { HashedNgrams } from "./hashed_ngrams.ts";
-import type { TextEncoder } from "./text_encoder.ts";
+import type { TextVectorEncoder } from "./text_encoder.ts";
 
 /** What {@linkcode openTextEncoder} opens. */
 export interface OpenTextOptions {
@@ -24,7 +24,7 @@ export interface OpenTextOptions {
  *
  * Throws what `OnnxTextEncoder.open` throws.
  */
-export async function openTextEncoder(options: OpenTextOptions = {}): Promise<TextEncoder> {
+export async function openTextEncoder(options: OpenTextOptions = {}): Promise<TextVectorEncoder> {
   const { onnx, ...taken } = options;
   if (onnx === undefined) return new HashedNgrams();
   // Imported here alone, so that the built-in encoder needs no native library.
@@ -41,7 +41,7 @@ export async function openTextEncoder(options: OpenTextOptions = {}): Promise<Te
 export async function textEncoderOf(
   description: EncoderDescription,
   options: { readonly onnx?: string | undefined } = {},
-): Promise<TextEncoder> {
+): Promise<TextVectorEncoder> {
   const { kind, source, settings: { output, pooling } } = description;
   if (kind === "hashed_ngrams") return await openTextEncoder();
   if (kind !== "onnx_text" || source === undefined) {

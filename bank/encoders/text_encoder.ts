@@ -7,7 +7,7 @@
 import type { EncoderDescription } from "./encoder.ts";
 
 /** Turns texts into vectors. */
-export interface TextEncoder extends Disposable {
+export interface TextVectorEncoder extends Disposable {
   /** Length e of a vector. */
   readonly dim: number;
   /** What tells this encoder from every other one. */

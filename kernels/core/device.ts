@@ -197,7 +197,8 @@ export class Device implements Disposable {
   /**
    * Runs `fn`, which records a forward pass, with the operands of every `linear` rounded to
    * `precision`; the backward pass of what it recorded rounds alike. Results and everything else stay
-   * f32, and so do sums but for those of each eight products, which GPUs make in f16. Throws `UnsupportedDeviceError` as {@linkcode Device.requirePrecision} does.
+   * f32, and so do sums but for those of each eight products, which GPUs make in f16. Throws
+   * `UnsupportedDeviceError` as {@linkcode Device.requirePrecision} does.
    */
   withPrecision<T>(precision: Precision, fn: () => T): T {
     this.requirePrecision(precision);
