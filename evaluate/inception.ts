@@ -1,11 +1,11 @@
 /**
- * The Inception network of FID as an ONNX file that the user brings. It imports onnxruntime-node, a
- * native library; nothing that the library's entry points reach imports this.
+ * The Inception network of FID as an ONNX file that the user brings. Nothing that the library's entry
+ * points reach imports this: it reaches a native library.
  *
  * @module
  */
 
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { type NetworkOutput, type NetworkPort, OnnxNetwork } from "../bank/onnx_network.ts";
 import { softmaxRows } from "./inception_score.ts";
 import { type ByteBatch, withChannels } from "./image_stream.ts";
 
@@ -23,14 +23,6 @@ export interface InceptionOptions {
   readonly pixels?: PixelRange | undefined;
 }
 
-/** What is known of an input or output of a network. */
-export interface NetworkPort {
-  /** Name. */
-  readonly name: string;
-  /** Sizes; a word or a number below 1 stands for any. */
-  readonly shape: readonly (number | string)[];
-}
-
 /** Features of some images. */
 export interface InceptionFeatures {
   /** Pooled features [n, d]. */
@@ -41,11 +33,8 @@ export interface InceptionFeatures {
   readonly probabilities: Float32Array | undefined;
 }
 
-/** An array that comes out of the network. */
-interface Output {
-  readonly values: Float32Array;
-  readonly shape: readonly number[];
-}
+/** What tells an output from others. */
+type NamedShape = Pick<NetworkPort, "name" | "shape">;
 
 /** Channels of the spatial features that sFID takes (ADM's evaluator). */
 const SPATIAL_CHANNELS = 7;
@@ -79,7 +68,7 @@ const SHAPES: Readonly<Record<InceptionOutput, (sizes: readonly (number | string
  * Throws a TypeError that lists the outputs if one that is named is not there, or none is pooled.
  */
 export function identifyOutputs(
-  ports: readonly NetworkPort[],
+  ports: readonly NamedShape[],
   options: {
     readonly path: string;
     readonly outputs?: InceptionOptions["outputs"];
@@ -97,7 +86,7 @@ export function identifyOutputs(
     found.set(kind, name);
   }
   const kinds = Object.keys(NAMES) as InceptionOutput[];
-  const rules: ((kind: InceptionOutput, port: NetworkPort) => boolean)[] = [
+  const rules: ((kind: InceptionOutput, port: NamedShape) => boolean)[] = [
     (kind, { name }) => NAMES[kind].test(name),
     (kind, { shape }) => SHAPES[kind](shape.slice(1)),
   ];
@@ -163,62 +152,44 @@ export class Inception implements Disposable {
   readonly fingerprint: string;
   /** Names of the outputs that are taken. */
   readonly outputs: ReturnType<typeof identifyOutputs>;
-  readonly #session: InferenceSession;
+  readonly #network: OnnxNetwork;
   readonly #path: string;
   readonly #pixels: PixelRange;
   readonly #input: Input;
 
   private constructor(
-    session: InferenceSession,
+    network: OnnxNetwork,
     made: {
       path: string;
-      fingerprint: string;
       outputs: ReturnType<typeof identifyOutputs>;
       pixels: PixelRange;
       input: Input;
     },
   ) {
-    this.#session = session;
+    this.#network = network;
     this.#path = made.path;
     this.#pixels = made.pixels;
     this.#input = made.input;
-    this.fingerprint = made.fingerprint;
+    this.fingerprint = network.fingerprint;
     this.outputs = made.outputs;
   }
 
   /**
    * Opens an ONNX file.
    *
-   * Throws a TypeError if it cannot be read as one, does not take RGB images or has no pooled features.
+   * Throws a NotFound error if there is none, and a TypeError if it cannot be read as one, does not take
+   * RGB images or has no pooled features.
    */
   static async open(path: string, options: InceptionOptions = {}): Promise<Inception> {
     const { pixels = "bytes" } = options;
-    let bytes: Uint8Array<ArrayBuffer>, session: InferenceSession;
-    try {
-      bytes = await Deno.readFile(path);
-      session = await InferenceSession.create(bytes);
-    } catch (cause) {
-      throw new TypeError(
-        `Cannot use ${path}: ${(cause as Error).message}, expected an ONNX file of Inception`,
-        { cause },
-      );
-    }
-    const ports = (metadata: InferenceSession["inputMetadata"]) =>
-      metadata.map((port) => ({ name: port.name, shape: port.isTensor ? port.shape : [] }));
-    const outputs = identifyOutputs(ports(session.outputMetadata), {
-      path,
-      outputs: options.outputs,
+    const network = await OnnxNetwork.open(path, {
+      purpose: "use",
+      expected: "an ONNX file of Inception",
     });
-    const [metadata] = session.inputMetadata;
-    const input = describeInput(ports(session.inputMetadata), {
+    const outputs = identifyOutputs(network.outputs, { path, outputs: options.outputs });
+    const input = describeInput(network.inputs, { path, pixels });
+    return new Inception(network, {
       path,
-      bytes: metadata?.isTensor === true && metadata.type === "uint8",
-      pixels,
-    });
-    const digest = await crypto.subtle.digest("SHA-256", bytes);
-    return new Inception(session, {
-      path,
-      fingerprint: new Uint8Array(digest).toHex(),
       outputs,
       pixels,
       input,
@@ -268,7 +239,7 @@ export class Inception implements Disposable {
 
   /** Lets go of the network. */
   [Symbol.dispose](): void {
-    this.#session.release();
+    this.#network[Symbol.dispose]();
   }
 
   async #runBatch(
@@ -285,17 +256,17 @@ export class Inception implements Disposable {
     const ranged = ordered.map((value) => inRange(value, this.#pixels));
     const data = bytes ? Uint8Array.from(ranged, Math.round) : ranged;
     const shape = nhwc ? [batch, to, to, 3] : [batch, 3, to, to];
-    const tensor = data instanceof Uint8Array
-      ? new Tensor("uint8", data, shape)
-      : new Tensor("float32", data, shape);
     const wanted = Object.entries(this.outputs) as [InceptionOutput, string][];
-    const result = await this.#session.run({ [name]: tensor }, wanted.map(([, output]) => output));
-    return Object.fromEntries(wanted.map(([kind, output]) => {
-      const { data, dims } = result[output]!;
-      if (!(data instanceof Float32Array) || dims[0] !== batch) {
+    const results = await this.#network.run(
+      { [name]: { values: data, shape } },
+      wanted.map(([, output]) => output),
+    );
+    return Object.fromEntries(wanted.map(([kind, output], i) => {
+      const { values: data, shape: dims } = results[i]!;
+      if (dims[0] !== batch) {
         throw new TypeError(
-          `Cannot use output ${output} of ${this.#path}: it is ${result[output]!.type} ` +
-            `[${dims.join(", ")}], expected float32 [${batch}, …]`,
+          `Cannot use output ${output} of ${this.#path}: it is [${dims.join(", ")}], ` +
+            `expected [${batch}, …]`,
         );
       }
       const part = { values: data.subarray(0, data.length / batch * count), shape: dims };
@@ -319,9 +290,9 @@ interface Input {
 
 function describeInput(
   ports: readonly NetworkPort[],
-  options: { path: string; bytes: boolean; pixels: PixelRange },
+  options: { path: string; pixels: PixelRange },
 ): Input {
-  const { path, bytes, pixels } = options;
+  const { path, pixels } = options;
   const [port, ...others] = ports;
   const shape = port?.shape ?? [];
   const nhwc = shape[3] === 3 && shape[1] !== 3;
@@ -337,7 +308,7 @@ function describeInput(
     );
   }
   const size = fixed(height) ?? (pixels === "bytes" ? undefined : SIDE);
-  return { name: port.name, nhwc, size, batch: fixed(shape[0]), bytes };
+  return { name: port.name, nhwc, size, batch: fixed(shape[0]), bytes: port.type === "uint8" };
 }
 
 function fixed(size: number | string | undefined): number | undefined {
@@ -368,7 +339,7 @@ function channelsLast(values: Float32Array, size: number): Float32Array {
  * have them; whatever is flat already stays as it is. The channels are at the side whose neighbours
  * are equal.
  */
-function firstChannels({ values, shape }: Output, count: number): Float32Array {
+function firstChannels({ values, shape }: NetworkOutput, count: number): Float32Array {
   if (shape.length !== 4) return values.slice();
   const [, a = 1, b = 1, c = 1] = shape;
   const last = a === b && b !== c;

@@ -67,8 +67,7 @@ const LIBRARIES: Readonly<Record<string, RegExp>> = {
   "fflate": /^bank\/features\.ts$/,
   "js-yaml": /^train\/yaml\.ts$/,
   "ml-matrix": /^bank\/eigen\.ts$/,
-  "onnxruntime-node":
-    /^(?:bank\/encoders\/onnx(?:_text)?|evaluate\/inception|train\/onnx_decoder)\.ts$/,
+  "onnxruntime-node": /^bank\/onnx_network\.ts$/,
   "sharp": /^train\/datasets\/image_folder\.ts$/,
   "vega": /^cli\/plot\.ts$/,
   "vega-lite": /^cli\/plot\.ts$/,

@@ -1,11 +1,11 @@
 /**
- * The decoder of a tokenizer as an ONNX file that the user brings. It imports onnxruntime-node, a native
- * library; nothing that the library's entry points reach imports this.
+ * The decoder of a tokenizer as an ONNX file that the user brings. Nothing that the library's entry points
+ * reach imports this: it reaches a native library.
  *
  * @module
  */
 
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { type NetworkOutput, OnnxNetwork } from "../bank/onnx_network.ts";
 
 /** Latents that go through the network at once: images are large, and so are their activations. */
 const BATCH = 4;
@@ -36,14 +36,14 @@ export class OnnxDecoder implements Disposable {
   readonly channels: 1 | 3;
   /** Height and width of an image (S). */
   readonly imageSize: number;
-  readonly #session: InferenceSession;
+  readonly #network: OnnxNetwork;
   readonly #latent: LatentSize;
 
   private constructor(
-    session: InferenceSession,
+    network: OnnxNetwork,
     made: { latent: LatentSize; channels: 1 | 3; imageSize: number },
   ) {
-    this.#session = session;
+    this.#network = network;
     this.#latent = made.latent;
     this.channels = made.channels;
     this.imageSize = made.imageSize;
@@ -59,37 +59,31 @@ export class OnnxDecoder implements Disposable {
     const fail = (state: string, cause?: unknown) => {
       throw new TypeError(`Cannot decode with ${path}: ${state}`, { cause });
     };
-    const bytes = await Deno.readFile(path).catch((cause) => {
-      if (!(cause instanceof Deno.errors.NotFound)) throw cause;
-      throw new Deno.errors.NotFound(
-        `Cannot decode with ${path}: there is no such file, expected an ONNX file`,
-        { cause },
+    const network = await OnnxNetwork.open(path, { purpose: "decode with" });
+    const { channels, imageSize } = latent, { inputs } = network;
+    if (inputs.length !== 1) {
+      fail(
+        `its inputs are ${inputs.map(({ name }) => name).join(", ")}, expected one [n, C, H, W]`,
       );
-    });
-    const session = await InferenceSession.create(bytes)
-      .catch((cause) => fail(`${oneLine(cause)}, expected an ONNX file`, cause));
-    const { channels, imageSize } = latent, { inputNames } = session;
-    if (inputNames.length !== 1) {
-      fail(`its inputs are ${inputNames.join(", ")}, expected one [n, C, H, W]`);
     }
     const zeros = new Float32Array(TRIAL * channels * imageSize ** 2);
-    const probe = await run(session, zeros, latent).catch((cause) =>
+    const probe = await run(network, zeros, latent).catch((cause) =>
       fail(
         `it does not take ${TRIAL} latents of ${channels} × ${imageSize} × ${imageSize}, ` +
-          oneLine(cause),
+          cause.message,
         cause,
       )
     );
-    const [count, colours, height, width, ...others] = probe.dims;
+    const [count, colours, height, width, ...others] = probe.shape;
     const whole = count === TRIAL && height !== undefined && height === width &&
       others.length === 0;
-    if (!whole || (colours !== 1 && colours !== 3) || !(probe.data instanceof Float32Array)) {
+    if (!whole || (colours !== 1 && colours !== 3)) {
       return fail(
-        `its output is [${probe.dims.join(", ")}] of ${probe.type}, expected ` +
+        `its output is [${probe.shape.join(", ")}] of float32, expected ` +
           `[${TRIAL}, 3, S, S] or [${TRIAL}, 1, S, S] of float32`,
       );
     }
-    return new OnnxDecoder(session, { latent, channels: colours, imageSize: height });
+    return new OnnxDecoder(network, { latent, channels: colours, imageSize: height });
   }
 
   /**
@@ -102,32 +96,25 @@ export class OnnxDecoder implements Disposable {
     const images = new Float32Array(count * pixels);
     for (let first = 0; first < count; first += BATCH) {
       const batch = latents.slice(first * length, (first + BATCH) * length);
-      const { data } = await run(this.#session, batch, this.#latent);
-      images.set(data as Float32Array, first * pixels);
+      const { values } = await run(this.#network, batch, this.#latent);
+      images.set(values, first * pixels);
     }
     return images;
   }
 
   /** Lets go of the network. */
   [Symbol.dispose](): void {
-    this.#session.release();
+    this.#network[Symbol.dispose]();
   }
 }
 
 async function run(
-  session: InferenceSession,
+  network: OnnxNetwork,
   latents: Float32Array,
   { channels, imageSize }: LatentSize,
-): Promise<Tensor> {
+): Promise<NetworkOutput> {
   const shape = [latents.length / (channels * imageSize ** 2), channels, imageSize, imageSize];
-  const [output] = session.outputNames;
-  const input = new Tensor("float32", latents, shape);
-  const results = await session.run({ [session.inputNames[0]!]: input }, [output!]);
-  return results[output!]!;
-}
-
-/** What onnxruntime says, which takes several lines, as one. */
-function oneLine(cause: unknown): string {
-  return (cause as Error).message.split("\n").map((line) => line.trim()).join(" ")
-    .replace(/\.$/, "");
+  const { inputs: [input], outputs: [output] } = network;
+  const [images] = await network.run({ [input!.name]: { values: latents, shape } }, [output!.name]);
+  return images!;
 }

@@ -1,15 +1,15 @@
 /**
- * Encoders that are ONNX files, such as DINOv2 or the image half of CLIP. It imports onnxruntime-node, a
- * native library; nothing that the library's entry points reach imports this.
+ * Encoders that are ONNX files, such as DINOv2 or the image half of CLIP. Nothing that the library's other
+ * entry points reach imports this: it reaches a native library.
  *
  * @module
  */
 
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { z } from "zod";
 import type { Device } from "../../kernels/core/device.ts";
 import { normalizeSnippets } from "../normalize.ts";
 import type { EncoderRecords } from "../bank.ts";
+import { type NetworkOutput, OnnxNetwork } from "../onnx_network.ts";
 import {
   type Encoder,
   type EncoderDescription,
@@ -60,7 +60,7 @@ type Preparation = Required<Omit<OnnxPreprocessing, "output">>;
 
 /** An open network and the shape of what it takes. */
 interface Network {
-  readonly session: InferenceSession;
+  readonly file: OnnxNetwork;
   readonly channels: number;
   readonly output: string;
 }
@@ -114,14 +114,8 @@ export class OnnxEncoder implements Encoder {
    */
   static async open(options: OnnxOptions): Promise<OnnxEncoder> {
     const { device, path } = options;
-    const bytes = await readNetwork(path);
-    const session = await InferenceSession.create(bytes).catch((cause) => {
-      throw new TypeError(
-        `Cannot encode with ${path}: ${oneLine(cause)}, expected an ONNX file`,
-        { cause },
-      );
-    });
-    const channels = inputChannels(session, path);
+    const file = await OnnxNetwork.open(path, { purpose: "encode with" });
+    const channels = inputChannels(file, path);
     const {
       size,
       crop = 1,
@@ -129,29 +123,28 @@ export class OnnxEncoder implements Encoder {
       range = [0, 1],
       mean = Array(channels).fill(0),
       std = Array(channels).fill(1),
-      output = session.outputNames[0]!,
+      output = file.outputs[0]!.name,
       pooling = "cls",
     } = options.preprocessing;
-    const network = { session, channels, output };
+    const network = { file, channels, output };
     const preprocessing = { size, crop, interpolation, range, mean, std, pooling };
     checkPreprocessing(preprocessing, { network, path });
     const probe = await run(network, new Float32Array(channels * size ** 2), size)
       .catch((cause) => {
         throw new TypeError(
           `Cannot encode with ${path}: it does not take an image of ${size} × ${size} pixels, ` +
-            `${oneLine(cause)}`,
+            `${cause.message}`,
           { cause },
         );
       });
     const dim = pool(probe, { pooling, path }).length;
-    const digest = await crypto.subtle.digest("SHA-256", bytes);
     return new OnnxEncoder(device, {
       network,
       preprocessing,
       description: {
         kind: KIND,
         dim,
-        fingerprint: new Uint8Array(digest).toHex(),
+        fingerprint: file.fingerprint,
         preprocessing: { size, channels, crop, interpolation, range, mean, std },
         settings: { output, pooling },
         source: path,
@@ -222,49 +215,20 @@ export class OnnxEncoder implements Encoder {
 
   /** Lets go of the network. */
   [Symbol.dispose](): void {
-    this.#network.session.release();
+    this.#network.file[Symbol.dispose]();
   }
 }
 
-/** What onnxruntime says, which takes several lines, without its last one of general advice. */
-function oneLine(cause: unknown): string {
-  const lines = (cause as Error).message.split("\n").map((line) => line.trim());
-  return lines.filter((line) => !line.startsWith("Please fix")).join(" ").replace(/\.$/, "");
-}
-
-async function readNetwork(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return await Deno.readFile(path);
-  } catch (cause) {
-    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
-    throw new Deno.errors.NotFound(
-      `Cannot encode with ${path}: there is no such file, expected an ONNX file`,
-      { cause },
-    );
-  }
-}
-
-/** A network's output and its shape. */
-interface Output {
-  readonly values: Float32Array;
-  readonly shape: readonly number[];
-}
-
-async function run(network: Network, images: Float32Array, size: number): Promise<Output> {
-  const { session, channels, output } = network;
-  const count = images.length / (channels * size * size);
-  const input = new Tensor("float32", images, [count, channels, size, size]);
-  const result = await session.run({ [session.inputNames[0]!]: input }, [output]);
-  const found = result[output]!;
-  if (!(found.data instanceof Float32Array)) {
-    throw new TypeError(`Cannot use output ${output}: its type is ${found.type}, expected float32`);
-  }
-  return { values: found.data, shape: found.dims };
+async function run(network: Network, images: Float32Array, size: number): Promise<NetworkOutput> {
+  const { file, channels, output } = network;
+  const shape = [images.length / (channels * size * size), channels, size, size];
+  const [found] = await file.run({ [file.inputs[0]!.name]: { values: images, shape } }, [output]);
+  return found!;
 }
 
 /** Features [n, d] of an output [n, d] or [n, T, d]. */
 function pool(
-  output: Output,
+  output: NetworkOutput,
   options: { pooling: NonNullable<OnnxPreprocessing["pooling"]>; path: string },
 ): Float32Array {
   const { values, shape } = output;
@@ -291,13 +255,13 @@ function pool(
   return out;
 }
 
-function inputChannels(session: InferenceSession, path: string): number {
-  const [input, ...others] = session.inputMetadata;
-  const shape = input?.isTensor ? input.shape : [];
-  const channels = shape[1];
+function inputChannels({ inputs }: OnnxNetwork, path: string): number {
+  const [{ shape = [] } = {}, ...others] = inputs, channels = shape[1];
   if (others.length > 0 || shape.length !== 4 || typeof channels !== "number") {
     throw new TypeError(
-      `Cannot encode with ${path}: its inputs are ${session.inputNames.join(", ")}, the first of ` +
+      `Cannot encode with ${path}: its inputs are ${
+        inputs.map(({ name }) => name).join(", ")
+      }, the first of ` +
         `shape [${shape.join(", ")}], expected one [n, C, H, W]`,
     );
   }
@@ -309,7 +273,8 @@ function checkPreprocessing(
   options: { network: Network; path: string },
 ): void {
   const { size, crop, range: [low, high], mean, std } = preprocessing;
-  const { network: { session, channels, output }, path } = options;
+  const { network: { file, channels, output }, path } = options;
+  const outputs = file.outputs.map(({ name }) => name);
   const problem = !Number.isInteger(size) || size < 1
     ? `size is ${size}, expected a positive integer`
     : !(crop > 0 && crop <= 1)
@@ -320,8 +285,8 @@ function checkPreprocessing(
     ? `there are ${mean.length} means and ${std.length} standard deviations, expected ${channels}`
     : !std.every((value) => value > 0)
     ? `std is ${std.join(", ")}, expected positive numbers`
-    : !session.outputNames.includes(output)
-    ? `output is ${output}, expected one of ${session.outputNames.join(", ")}`
+    : !outputs.includes(output)
+    ? `output is ${output}, expected one of ${outputs.join(", ")}`
     : undefined;
   if (problem !== undefined) throw new RangeError(`Cannot encode with ${path}: ${problem}`);
 }

@@ -8,7 +8,7 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { OnnxNetwork } from "../onnx_network.ts";
 import type { EncoderDescription } from "./encoder.ts";
 import type { TextVectorEncoder } from "./text_encoder.ts";
 
@@ -51,17 +51,17 @@ export class OnnxTextEncoder implements TextVectorEncoder {
   readonly dim: number;
   /** The SHA-256 of the network and of the tokenizer, and what is taken of the network. */
   readonly description: EncoderDescription;
-  readonly #session: InferenceSession;
+  readonly #network: OnnxNetwork;
   readonly #tokenizer: TruncatingTokenizer;
   readonly #taken: Required<Taken>;
 
   private constructor(made: {
-    session: InferenceSession;
+    network: OnnxNetwork;
     tokenizer: TruncatingTokenizer;
     taken: Required<Taken>;
     description: EncoderDescription;
   }) {
-    this.#session = made.session;
+    this.#network = made.network;
     this.#tokenizer = made.tokenizer;
     this.#taken = made.taken;
     this.description = made.description;
@@ -76,27 +76,24 @@ export class OnnxTextEncoder implements TextVectorEncoder {
    */
   static async open(path: string, options: OnnxTextOptions = {}): Promise<OnnxTextEncoder> {
     const tokenizerPath = join(dirname(path), TOKENIZER);
-    const [bytes, tokenizerBytes] = await Promise.all([path, tokenizerPath].map(readPart));
-    const tokenizer = openTokenizer(tokenizerPath, tokenizerBytes!);
-    const session = await InferenceSession.create(bytes!).catch((cause) => {
-      throw new TypeError(`Cannot encode texts with ${path}: ${cause.message}`, { cause });
-    });
-    const { output = session.outputNames[0]!, pooling = "cls" } = options;
+    const words = await readTokenizer(tokenizerPath);
+    const tokenizer = openTokenizer(tokenizerPath, words);
+    const network = await OnnxNetwork.open(path, { purpose: "encode texts with" });
+    const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
-    checkNetwork(session, { path, output });
-    const probe = await run(session, { ids: tokenizer("a"), taken }).catch((cause) => {
+    checkNetwork(network, { path, output });
+    const probe = await run(network, { ids: tokenizer("a"), taken }).catch((cause) => {
       throw new TypeError(`Cannot encode texts with ${path}: ${cause.message}`, { cause });
     });
-    const [network, words] = await Promise.all([hashOf(bytes!), hashOf(tokenizerBytes!)]);
     return new OnnxTextEncoder({
-      session,
+      network,
       tokenizer,
       taken,
       description: {
         kind: KIND,
         dim: probe.length,
-        fingerprint: network,
-        preprocessing: { tokenizer: words },
+        fingerprint: network.fingerprint,
+        preprocessing: { tokenizer: await hashOf(words) },
         settings: taken,
         source: path,
       },
@@ -117,14 +114,14 @@ export class OnnxTextEncoder implements TextVectorEncoder {
           `Cannot encode the text ${JSON.stringify(text)}: expected a word in it`,
         );
       }
-      vectors.set(await run(this.#session, { ids, taken: this.#taken }), i * this.dim);
+      vectors.set(await run(this.#network, { ids, taken: this.#taken }), i * this.dim);
     }
     return vectors;
   }
 
   /** Lets go of the network. */
   [Symbol.dispose](): void {
-    this.#session.release();
+    this.#network[Symbol.dispose]();
   }
 }
 
@@ -137,7 +134,7 @@ interface Taken {
 /** Gives the tokens of a text. */
 type TruncatingTokenizer = (text: string) => number[];
 
-async function readPart(path: string): Promise<Uint8Array<ArrayBuffer>> {
+async function readTokenizer(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await Deno.readFile(path);
   } catch (cause) {
@@ -169,38 +166,37 @@ function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
 }
 
 function checkNetwork(
-  session: InferenceSession,
+  network: OnnxNetwork,
   options: { readonly path: string; readonly output: string },
 ): void {
-  const { path, output } = options, { inputNames, outputNames } = session;
-  const problem = !inputNames.includes("input_ids") || inputNames.some((name) => !(name in INPUTS))
-    ? `its inputs are ${inputNames.join(", ")}, expected input_ids and none but ` +
+  const { path, output } = options;
+  const [inputs, outputs] = [network.inputs, network.outputs]
+    .map((ports) => ports.map(({ name }) => name)) as [string[], string[]];
+  const problem = !inputs.includes("input_ids") || inputs.some((name) => !(name in INPUTS))
+    ? `its inputs are ${inputs.join(", ")}, expected input_ids and none but ` +
       Object.keys(INPUTS).join(", ")
-    : !outputNames.includes(output)
-    ? `output is ${output}, expected one of ${outputNames.join(", ")}`
+    : !outputs.includes(output)
+    ? `output is ${output}, expected one of ${outputs.join(", ")}`
     : undefined;
   if (problem !== undefined) throw new TypeError(`Cannot encode texts with ${path}: ${problem}`);
 }
 
 /** The vector [e] of one text. */
 async function run(
-  session: InferenceSession,
+  network: OnnxNetwork,
   options: { readonly ids: readonly number[]; readonly taken: Taken },
 ): Promise<Float32Array> {
   const { ids, taken: { output, pooling } } = options;
-  const inputs = Object.fromEntries(session.inputNames.map((name) => {
+  const inputs = Object.fromEntries(network.inputs.map(({ name }) => {
     const values = BigInt64Array.from(ids, (id) => BigInt(INPUTS[name]!(id)));
-    return [name, new Tensor("int64", values, [1, ids.length])];
+    return [name, { values, shape: [1, ids.length] }];
   }));
-  const { [output]: found } = await session.run(inputs, [output]);
-  const { data, dims } = found!;
-  const dim = dims.at(-1) ?? 0;
-  if (!(data instanceof Float32Array) || dims[0] !== 1 || dims.length < 2 || dims.length > 3) {
+  const [found] = await network.run(inputs, [output]);
+  const { values: data, shape } = found!;
+  const dim = shape.at(-1) ?? 0;
+  if (shape[0] !== 1 || shape.length < 2 || shape.length > 3) {
     throw new TypeError(
-      `output ${output} is [${dims.join(", ")}] of ${
-        found!.type
-      } for one text, expected [1, e] or ` +
-        "[1, T, e] of float32",
+      `output ${output} is [${shape.join(", ")}] for one text, expected [1, e] or [1, T, e]`,
     );
   }
   const tokens = pooling === "cls" ? 1 : data.length / dim;

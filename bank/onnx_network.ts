@@ -1,0 +1,139 @@
+/**
+ * Networks in ONNX files. The only file that imports onnxruntime-node, a native library; nothing that
+ * the library's entry points `.` and `./kernels` reach imports this.
+ *
+ * @module
+ */
+
+import { InferenceSession, Tensor } from "onnxruntime-node";
+
+/** What is known of an input or output of a network. */
+export interface NetworkPort {
+  /** Name. */
+  readonly name: string;
+  /** Sizes; a word or a number below 1 stands for any. */
+  readonly shape: readonly (number | string)[];
+  /** Type of the elements, such as float32; empty where it is no tensor. */
+  readonly type: string;
+}
+
+/** An array that goes into a network: as float32, uint8 or int64. */
+export interface NetworkInput {
+  /** The elements. */
+  readonly values: Float32Array | Uint8Array | BigInt64Array;
+  /** Sizes of the axes. */
+  readonly shape: readonly number[];
+}
+
+/** An array of float32 that comes out of a network. */
+export interface NetworkOutput {
+  /** The elements. */
+  readonly values: Float32Array;
+  /** Sizes of the axes. */
+  readonly shape: readonly number[];
+}
+
+/** How errors of {@linkcode OnnxNetwork.open} begin and end. */
+export interface OpenNetworkOptions {
+  /** What is to be done by the network, such as "encode with". */
+  readonly purpose: string;
+  /** What the file should be. Default "an ONNX file". */
+  readonly expected?: string;
+}
+
+/**
+ * A network in an ONNX file, run by onnxruntime on the CPU.
+ *
+ * @example
+ * ```ts ignore
+ * using network = await OnnxNetwork.open("a.onnx", { purpose: "encode with" });
+ * const images = { values: new Float32Array(3 * 224 ** 2), shape: [1, 3, 224, 224] };
+ * const [features] = await network.run({ [network.inputs[0]!.name]: images }, ["features"]);
+ * ```
+ */
+export class OnnxNetwork implements Disposable {
+  /** SHA-256 of the file in hexadecimal digits. */
+  readonly fingerprint: string;
+  /** What goes in. */
+  readonly inputs: readonly NetworkPort[];
+  /** What can come out. */
+  readonly outputs: readonly NetworkPort[];
+  readonly #session: InferenceSession;
+
+  private constructor(session: InferenceSession, fingerprint: string) {
+    const ports = (metadata: InferenceSession["inputMetadata"]) =>
+      metadata.map((port) => ({
+        name: port.name,
+        ...(port.isTensor ? { shape: port.shape, type: port.type } : { shape: [], type: "" }),
+      }));
+    this.#session = session;
+    this.fingerprint = fingerprint;
+    this.inputs = ports(session.inputMetadata);
+    this.outputs = ports(session.outputMetadata);
+  }
+
+  /**
+   * Opens a file.
+   *
+   * Throws a NotFound error if there is none, and a TypeError if it is no network; both say the purpose
+   * and what was expected.
+   */
+  static async open(path: string, options: OpenNetworkOptions): Promise<OnnxNetwork> {
+    const { purpose, expected = "an ONNX file" } = options;
+    const bytes = await Deno.readFile(path).catch((cause) => {
+      if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+      throw new Deno.errors.NotFound(
+        `Cannot ${purpose} ${path}: there is no such file, expected ${expected}`,
+        { cause },
+      );
+    });
+    const session = await InferenceSession.create(bytes).catch((cause) => {
+      throw new TypeError(`Cannot ${purpose} ${path}: ${oneLine(cause)}, expected ${expected}`, {
+        cause,
+      });
+    });
+    const digest = await crypto.subtle.digest("SHA-256", bytes);
+    return new OnnxNetwork(session, new Uint8Array(digest).toHex());
+  }
+
+  /**
+   * Gives outputs for inputs by their names.
+   *
+   * Throws a TypeError, one line, if the network does not take them or an output is not of float32.
+   */
+  async run(
+    inputs: Readonly<Record<string, NetworkInput>>,
+    outputs: readonly string[],
+  ): Promise<NetworkOutput[]> {
+    const tensors = Object.fromEntries(
+      Object.entries(inputs).map(([name, input]) => [name, tensorOf(input)]),
+    );
+    const results = await this.#session.run(tensors, outputs).catch((cause) => {
+      throw new TypeError(oneLine(cause), { cause });
+    });
+    return outputs.map((name) => {
+      const { data, dims, type } = results[name]!;
+      if (data instanceof Float32Array) return { values: data, shape: dims };
+      throw new TypeError(
+        `its output ${name} is [${dims.join(", ")}] of ${type}, expected float32`,
+      );
+    });
+  }
+
+  /** Lets go of the network. */
+  [Symbol.dispose](): void {
+    this.#session.release();
+  }
+}
+
+function tensorOf({ values, shape }: NetworkInput): Tensor {
+  if (values instanceof Float32Array) return new Tensor("float32", values, shape);
+  if (values instanceof Uint8Array) return new Tensor("uint8", values, shape);
+  return new Tensor("int64", values, shape);
+}
+
+/** What onnxruntime says, which takes several lines, without its last one of general advice. */
+function oneLine(cause: unknown): string {
+  const lines = (cause as Error).message.split("\n").map((line) => line.trim());
+  return lines.filter((line) => !line.startsWith("Please fix")).join(" ").replace(/\.$/, "");
+}
