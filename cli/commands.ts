@@ -66,6 +66,20 @@ const IMAGE_SIZE = {
   description: "Side in pixels that the bank's images had; the encoder's own by default",
 } as const;
 
+/** Where the images of a bank are. */
+const BANK_IMAGES = {
+  config: {
+    type: "string",
+    value: "FILE",
+    description: "YAML configuration whose section data names the images of the bank",
+  },
+  data: {
+    type: "string",
+    value: "DIR",
+    description: "Folder of the bank's images; the configured data when left out",
+  },
+} as const;
+
 /** `deno task train`: trains a model. */
 export const TRAIN_COMMAND = {
   name: "deno task train",
@@ -578,16 +592,7 @@ export const BANK_NEAREST_COMMAND = {
       default: "cosine",
       description: "What near means",
     },
-    config: {
-      type: "string",
-      value: "FILE",
-      description: "YAML configuration whose section data names the images of the bank",
-    },
-    data: {
-      type: "string",
-      value: "DIR",
-      description: "Folder of the bank's images; the configured data when left out",
-    },
+    ...BANK_IMAGES,
     set: SET,
     onnx: ONNX_FILE,
     out: { type: "string", value: "FILE", default: "nearest.png", description: "Picture to write" },
@@ -725,18 +730,10 @@ export const BANK_LEARN_TEXT_COMMAND = {
     pooling: {
       type: "string",
       choices: ["cls", "mean"],
-      description: "With --onnx: the token that makes the vector, the first by default",
+      description:
+        "With --onnx: the vector is that of the first token, the default, or the mean of all",
     },
-    config: {
-      type: "string",
-      value: "FILE",
-      description: "YAML configuration whose section data names the images of the bank",
-    },
-    data: {
-      type: "string",
-      value: "DIR",
-      description: "Folder of the bank's images; the configured data when left out",
-    },
+    ...BANK_IMAGES,
     picture: {
       type: "string",
       value: "FILE",
