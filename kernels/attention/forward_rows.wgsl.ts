@@ -42,17 +42,6 @@ fn rows_from(token: u32, base: u32, stride: u32) -> vec4u {
   return base + min(token + vec4u(0u, 1u, 2u, 3u), vec4u(params.tokens - 1u)) * stride;
 }
 
-// The vec4 of the four rows that the lanes 2 pair and 2 pair + 1 hold.
-fn of_pair(rows: mat2x4f, pair: u32) -> mat4x4f {
-  return mat4x4f(subgroupShuffle(rows[0], 2u * pair), subgroupShuffle(rows[1], 2u * pair),
-    subgroupShuffle(rows[0], 2u * pair + 1u), subgroupShuffle(rows[1], 2u * pair + 1u));
-}
-
-fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
-  return mat4x4f(subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane),
-    subgroupShuffle(x[2], lane), subgroupShuffle(x[3], lane));
-}
-
 fn columns_times(x: mat4x4f, factor: vec4f) -> mat4x4f {
   return mat4x4f(x[0] * factor.x, x[1] * factor.y, x[2] * factor.z, x[3] * factor.w);
 }

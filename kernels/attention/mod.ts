@@ -4,13 +4,15 @@
  * @module
  */
 
+import handedRows from "../common/handed_rows.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { addTo } from "../core/in_place.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, Tensor } from "../core/tensor.ts";
+import backwardKeys from "./backward_keys.wgsl.ts";
 import backwardNaive from "./backward_naive.wgsl.ts";
-import backwardRows from "./backward_rows.wgsl.ts";
+import backwardQueries from "./backward_queries.wgsl.ts";
 import backwardTiled from "./backward_tiled.wgsl.ts";
 import deltaSource from "./delta.wgsl.ts";
 import deltaTextureSource from "./delta_texture.wgsl.ts";
@@ -23,19 +25,22 @@ import {
   type AttentionVariant,
   pickAttention,
   planTiled,
+  scoreBytes,
   supportsAttention,
 } from "./variants.ts";
 
 const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
   naive: new Kernel({ source: forwardNaive }),
-  rows: new Kernel({ source: forwardRows, includes: [texelOf] }),
+  rows: new Kernel({ source: forwardRows, includes: [texelOf, handedRows] }),
   tiled: new Kernel({ source: forwardTiled }),
 };
-const BACKWARD: Readonly<Record<AttentionVariant, Kernel>> = {
+const BACKWARD: Readonly<Record<Exclude<AttentionVariant, "rows">, Kernel>> = {
   naive: new Kernel({ source: backwardNaive }),
-  rows: new Kernel({ source: backwardRows, includes: [texelOf] }),
   tiled: new Kernel({ source: backwardTiled }),
 };
+/** The gradient of `rows`: those of keys and values, then that of queries. */
+const BACKWARD_KEYS = new Kernel({ source: backwardKeys, includes: [texelOf, handedRows] });
+const BACKWARD_QUERIES = new Kernel({ source: backwardQueries, includes: [texelOf, handedRows] });
 /** The kernel of delta and how many of its elements one workgroup computes. */
 const DELTA: Readonly<Record<AttentionVariant, readonly [Kernel, rows: number]>> = {
   naive: [new Kernel({ source: deltaSource }), 64],
@@ -43,12 +48,17 @@ const DELTA: Readonly<Record<AttentionVariant, readonly [Kernel, rows: number]>>
   tiled: [new Kernel({ source: deltaVectorSource }), 8],
 };
 
-/** Thirds of d_qkv: `naive` and `rows` write q, k and v apart, `tiled` k and v together. */
-const PARTS: Readonly<Record<AttentionVariant, readonly number[]>> = {
+/** Thirds of d_qkv: `naive` writes q, k and v apart, `tiled` k and v together. */
+const PARTS: Readonly<Record<Exclude<AttentionVariant, "rows">, readonly number[]>> = {
   naive: [0, 1, 2],
-  rows: [0, 1, 2],
   tiled: [0, 1],
 };
+
+/**
+ * Bytes of scores that the gradient of `rows` holds at a time, unless those of one head are more: what
+ * stays in a CPU's caches.
+ */
+const SCORE_BYTES = 1 << 22;
 
 /** Elements of keys that one invocation of `naive` goes over in one dispatch. */
 const NAIVE_ELEMENTS = 4096;
@@ -78,10 +88,11 @@ interface Recording {
 /**
  * Softmax attention of every token on all tokens of its image: `qkv` [B, T, 3·D], packed as
  * [B, T, 3, H, D / H], gives [B, T, D]; for each head softmax(q kᵀ / √(D / H)) v (Vaswani et al.,
- * arXiv 1706.03762, eq. 1). 4·B·T²·D flops forward, 14 or 16·B·T²·D backward.
+ * arXiv 1706.03762, eq. 1). 4·B·T²·D flops forward, 10 to 16·B·T²·D backward.
  *
  * Scores exist a tile at a time (Dao et al., arXiv 2205.14135): the forward pass keeps each row's
- * logarithm of the sum of exponentials, [B, H, T], from which the backward pass makes them again.
+ * logarithm of the sum of exponentials, [B, H, T], from which the backward pass makes them again: on
+ * GPUs twice, on CPU drivers once, for some heads at a time.
  * Where `qkv` exceeds what the adapter binds at once, kernels run over parts of the batch. Heads
  * whose width is no multiple of 4 take slow kernels; beyond a width of 128 scores are made once for
  * every 128 columns.
@@ -103,14 +114,18 @@ export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
       gradients.into(qkv, (dQkv, accumulate) =>
         device.scope(() => {
           const delta = deltaOf(heads, { dy, out });
+          const { variant } = heads;
+          if (variant === "rows") {
+            return backwardRows(heads, { qkv, dy, lse, delta, d_qkv: dQkv }, accumulate);
+          }
           // `naive` sums in memory: what is there must not take part in its roundings.
-          const apart = heads.variant === "naive" && accumulate === 1;
+          const apart = variant === "naive" && accumulate === 1;
           const written = apart ? device.empty(qkv.shape) : dQkv;
-          for (const PART of PARTS[heads.variant]) {
-            record(BACKWARD[heads.variant], heads, {
+          for (const PART of PARTS[variant]) {
+            record(BACKWARD[variant], heads, {
               tensors: { qkv, dy, lse, delta, d_qkv: written },
               constants: { PART },
-              params: heads.variant === "naive" ? {} : { accumulate },
+              params: variant === "naive" ? {} : { accumulate },
             });
           }
           if (apart) addTo(dQkv, written);
@@ -216,6 +231,46 @@ function record(kernel: Kernel, size: Heads, recording: Recording): void {
   });
 }
 
+/** The gradient of `rows`, for as many heads at a time as their scores are to be held of. */
+function backwardRows(
+  all: Heads,
+  inputs: Readonly<Record<"qkv" | "dy" | "lse" | "delta" | "d_qkv", Tensor>>,
+  accumulate: 0 | 1,
+): void {
+  inBatches(all, inputs, ({ device, batch, tokens, heads, headWidth }, tensors) => {
+    const { qkv, d_qkv } = tensors as typeof inputs;
+    const headVectors = headWidth / 4, tiles = Math.ceil(tokens / 16);
+    const SLOTS = slotsOf(headVectors);
+    const bytes = scoreBytes(tokens);
+    const most = Math.max(1, Math.floor(SCORE_BYTES / bytes));
+    for (let first = 0; first < batch * heads; first += most) {
+      device.scope(() => {
+        const count = Math.min(most, batch * heads - first);
+        const scores = device.empty([count, bytes / 4]);
+        const params = { tokens, heads, head_vectors: headVectors, first };
+        const units = count * tiles;
+        device.dispatch(BACKWARD_KEYS, {
+          tensors: { ...tensors, scores },
+          params: { ...params, tiles, units, scale: headWidth ** -0.5 },
+          workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (8 * SLOTS))],
+          constants: { SLOTS, ACCUMULATE: accumulate },
+        });
+        device.dispatch(BACKWARD_QUERIES, {
+          tensors: { scores, qkv, d_qkv },
+          params,
+          workgroups: [Math.ceil(headVectors / 8), Math.ceil(tokens / 32), count],
+          constants: { ACCUMULATE: accumulate },
+        });
+      });
+    }
+  });
+}
+
+/** Columns of vec4 of each lane of `rows`. */
+function slotsOf(headVectors: number): number {
+  return headVectors > 8 ? 2 : 1;
+}
+
 function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
   const { device, variant, batch, tokens, heads, headWidth } = size;
   const { tensors, constants } = recording;
@@ -239,7 +294,7 @@ function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
       });
     }
   } else if (variant === "rows") {
-    const SLOTS = headVectors > 8 ? 2 : 1;
+    const SLOTS = slotsOf(headVectors);
     const tiles = Math.ceil(tokens / 16), units = batch * heads * tiles;
     device.dispatch(kernel, {
       tensors,

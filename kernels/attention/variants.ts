@@ -57,6 +57,11 @@ export function planTiled(headWidth: number): TiledPlan {
   };
 }
 
+/** Bytes of the scores of one head, rows and columns rounded up to a multiple of 4. */
+export function scoreBytes(tokens: number): number {
+  return 4 * (4 * Math.ceil(tokens / 4)) ** 2;
+}
+
 /** Whether a variant can compute a size on an adapter. */
 export function supportsAttention(
   variant: AttentionVariant,
@@ -66,11 +71,11 @@ export function supportsAttention(
   const aligned = headWidth % 4 === 0;
   switch (variant) {
     case "rows": {
-      // Each tile of 32 tokens loops twice over a head's vec4 and once over 8 lanes; leaving a loop
-      // counts, too.
-      const iterations = Math.ceil(tokens / 32) * (headWidth / 2 + 12);
+      // Each tile of 32 tokens loops twice over a head's vec4 and twice over 8 lanes; leaving a loop
+      // counts, too. The gradient holds the scores of a head at least.
+      const iterations = Math.ceil(tokens / 32) * (headWidth / 2 + 21);
       return aligned && profile.subgroups && profile.subgroupSize === 8 &&
-        iterations <= CPU_ITERATIONS;
+        iterations <= CPU_ITERATIONS && scoreBytes(tokens) <= profile.maxBindingBytes;
     }
     case "tiled": {
       const { columns, memory } = planTiled(headWidth);

@@ -55,6 +55,14 @@ const STEP = 8;
 /** A CPU driver ends an invocation's loop after so many rounds, without an error. */
 const LONGEST_LOOP = 65_535;
 
+/**
+ * Multiply-adds up to which `naive` is as fast on a CPU driver as the others, which take it a quarter
+ * of a second and more to compile. A size and not the work of a run decides, though the latter says
+ * whether compiling pays: a kernel that changed on the way would change the roundings with it, and a
+ * run that was resumed would no longer be the one that went through.
+ */
+const CPU_NAIVE_PRODUCTS = 2 ** 13;
+
 /** Terms of the sum that a variant takes in one round of its loop. */
 const TERMS_PER_ROUND: Readonly<Record<MatmulVariant, number>> = {
   naive: 1,
@@ -120,7 +128,8 @@ export function matmulCandidates(profile: Profile, size: MatmulSize): MatmulVari
  * The variant to run where none was measured; `RangeError` where no variant can.
  *
  * On a CPU driver loads cost more than multiply-adds and workgroup memory is ordinary memory:
- * register tiles without it win. On a GPU tiles are shared through workgroup memory: those of 128,
+ * register tiles without it win, but for the small products of a short test, for which they need not
+ * be compiled. On a GPU tiles are shared through workgroup memory: those of 128,
  * which read half as much, where there are 256 of them; else those of 64; and where there are fewer
  * than 256 of these, as for gradients of weights, `split` if the sum is long enough.
  */
@@ -136,7 +145,12 @@ export function pickMatmul(profile: Profile, size: MatmulSize): MatmulVariant {
 }
 
 function preferences(profile: Profile, size: MatmulSize): readonly MatmulVariant[] {
-  if (profile.driver === "cpu") return ["subgroup", "register", "naive", "split"];
+  if (profile.driver === "cpu") {
+    const { M, N, K, batch = 1 } = size;
+    return batch * M * N * K <= CPU_NAIVE_PRODUCTS
+      ? ["naive"]
+      : ["subgroup", "register", "naive", "split"];
+  }
   if (tilesOf(size, 128) >= BUSY_WORKGROUPS) return ["tiled_128", "tiled", "naive"];
   if (tilesOf(size, 64) >= BUSY_WORKGROUPS) return ["tiled", "naive"];
   return ["split", "tiled", "naive"];

@@ -9,7 +9,7 @@ import {
 import { Device } from "../../kernels/core/device.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
+import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
 import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
 
 const VARIANTS: readonly AttentionVariant[] = ["naive", "rows", "tiled"];
@@ -105,6 +105,46 @@ gpuTest("attention() goes over a thousand tokens and one", async (device) => {
   await checkSize(device, size, { gradients: [] });
 });
 
+Deno.test({
+  name: "attention()'s gradient holds the scores of a few heads at a time on a CPU driver",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using rows = await openDevice({ variants: { attention: "rows" } });
+    if (!rows) return;
+    if (!supportsAttention("rows", { profile: rows.profile, size: { tokens: 1, headWidth: 4 } })) {
+      return console.log("skipped: needs a CPU driver with subgroups of 8");
+    }
+    using naive = await openDevice({ variants: { attention: "naive" } });
+    // Scores of 4.2 MB a head, of 1 MB (five heads in one part and a rest), and of both in one.
+    const devices: readonly Device[] = [rows, naive!];
+    for (const [tokens, heads, parts] of [[1025, 2, 2], [511, 6, 2], [40, 6, 1]] as const) {
+      const size = { batch: 1, tokens, heads, headWidth: 4 };
+      const shape = [1, tokens, 3 * heads * 4];
+      const values = new Float32Array(randomValues(shape, 5));
+      const gradients: Float32Array[] = [];
+      for (const device of devices) {
+        using qkv = device.tensor(values, shape);
+        using dy = device.tensor(values.subarray(0, values.length / 3), [1, tokens, heads * 4]);
+        const tape = new Tape(device);
+        tape.watch(qkv);
+        using out = tape.record(() => device.scope(() => attention(qkv, { heads })));
+        const names = dispatchesOf(device, () => tape.backwardFrom(out, dy));
+        if (device === rows) {
+          const queries = names.filter((name) => name === "attention_backward_queries");
+          assert.equal(queries.length, parts, `parts of ${tokens} tokens`);
+        }
+        using gradient = tape.gradient(qkv);
+        gradients.push(await gradient.read());
+      }
+      assertClose(gradients[0]!, gradients[1]!, {
+        tolerance: 2 * toleranceOf(size, 4 / 3).backward,
+        name: `gradient over ${tokens} tokens`,
+      });
+    }
+  },
+});
+
 gpuTest("attention() runs over parts of a batch that one binding cannot hold", async (shared) => {
   // Entries whose rows are whole blocks of 256 bytes, and others of which only 64 together are.
   for (const [batch, tokens, heads, fit] of [[5, 16, 4, 2], [130, 5, 1, 70]] as const) {
@@ -163,6 +203,9 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, { ...size, tokens: 16 }), "naive");
   // More steps than the driver makes in one invocation.
   assert.equal(pickAttention(profile, { tokens: 100_000, headWidth: 192 }), "naive");
+  // The scores of a head fill a binding, and more.
+  assert.equal(pickAttention(profile, { tokens: 5792, headWidth: 64 }), "rows");
+  assert.notEqual(pickAttention(profile, { tokens: 5793, headWidth: 64 }), "rows");
   const gpu: Profile = { ...profile, driver: "gpu" };
   assert.equal(pickAttention(gpu, size), "tiled");
   assert.equal(pickAttention(gpu, { ...size, headWidth: 128 }), "tiled");

@@ -256,6 +256,16 @@ Deno.test("pickMatmul() uses registers on CPU drivers", () => {
   assert.equal(pickMatmul(PROFILE, { ...size, K: 63 }), "naive");
 });
 
+Deno.test("pickMatmul() compiles nothing long for small products on CPU drivers", () => {
+  const size = { M: 16, N: 32, K: 16 };
+  assert.equal(pickMatmul(PROFILE, size), "naive");
+  assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 4 }, size), "naive");
+  assert.equal(pickMatmul(PROFILE, { ...size, K: 20 }), "subgroup");
+  assert.equal(pickMatmul(PROFILE, { ...size, batch: 2 }), "subgroup");
+  const gpu: Profile = { ...PROFILE, driver: "gpu" };
+  assert.equal(pickMatmul(gpu, size), "tiled");
+});
+
 Deno.test("pickMatmul() keeps sums within the loops of a CPU driver", () => {
   const pick = (K: number, M = 64) => pickMatmul(PROFILE, { M, N: 64, K });
   assert.equal(pick(262_140), "subgroup");
