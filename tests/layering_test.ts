@@ -23,9 +23,9 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "examples/": [""],
 };
 
-/** A folder's `main.ts` is a program: it ties together what the command needs. */
-const MAIN = /^[a-z_]+\/main\.ts$/;
-const MAIN_MAY_IMPORT = [
+/** A folder's `main.ts` is a program, in `commands` where it has several: it ties together what they need. */
+const PROGRAM = /^[a-z_]+\/(?:main|commands\/[a-z_]+)\.ts$/;
+const PROGRAM_MAY_IMPORT = [
   "kernels/",
   "model/",
   "bank/",
@@ -79,7 +79,7 @@ const NATIVE = ["sharp", "onnxruntime-node", "@huggingface/tokenizers"];
 
 /** Where a program may be talked to, left, and told its arguments. */
 const TERMINAL = /\bconsole\.|\bDeno\.(?:args|exit)\b|"node:process"/;
-const MAY_TALK = /^(?:[a-z_]+\/main\.ts$|cli\/|tests\/|bench\/|examples\/)/;
+const MAY_TALK = /^(?:[a-z_]+\/(?:main|commands\/[a-z_]+)\.ts$|cli\/|tests\/|bench\/|examples\/)/;
 
 interface Import {
   /** As written. */
@@ -123,7 +123,7 @@ function allowedFor(path: string): readonly string[] {
   const folder = Object.keys(FOLDERS).filter((each) => path.startsWith(each))
     .sort((a, b) => b.length - a.length)[0];
   assert.ok(folder, `${path} is in none of the folders ${Object.keys(FOLDERS).join(", ")}`);
-  if (MAIN.test(path)) return [folder, ...MAIN_MAY_IMPORT];
+  if (PROGRAM.test(path)) return [folder, ...PROGRAM_MAY_IMPORT];
   if (folder !== "kernels/") return [folder, ...FOLDERS[folder]!];
   const op = path.split("/")[1]!;
   return [
@@ -184,7 +184,8 @@ Deno.test("nothing imports tests, benchmarks, claims, examples or programs", () 
       /^(?:tests|bench|examples)\//.test(target) && target.split("/")[0] !== path.split("/")[0] &&
         !(path.startsWith("tests/bench/") && target.startsWith("bench/")) ||
       target.startsWith("claims/") && !/^(?:claims|tests)\//.test(path) ||
-      MAIN.test(target) && !path.startsWith("tests/")
+      PROGRAM.test(target) && !path.startsWith("tests/") &&
+        !(PROGRAM.test(path) && path.split("/")[0] === target.split("/")[0])
     ).map(([path, { target }]) => `${path} imports ${target}`),
   );
 });
@@ -192,7 +193,8 @@ Deno.test("nothing imports tests, benchmarks, claims, examples or programs", () 
 Deno.test("only programs, claims and tests import cli", () => {
   assertNone(
     allImports().filter(([path, { target }]) =>
-      target.startsWith("cli/") && !MAIN.test(path) && !/^(?:cli|claims|tests|bench)\//.test(path)
+      target.startsWith("cli/") && !PROGRAM.test(path) &&
+      !/^(?:cli|claims|tests|bench)\//.test(path)
     ).map(([path, { target }]) => `${path} imports ${target}`),
   );
 });

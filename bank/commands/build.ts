@@ -1,0 +1,202 @@
+/**
+ * `deno task bank build` and `import`: banks from images and from vectors.
+ *
+ * @module
+ */
+
+import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands.ts";
+import type { Progress } from "../../cli/progress.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { folderOverrides } from "../../train/bank_images.ts";
+import { type Config, configHelp, parseConfig } from "../../train/config.ts";
+import { loadConfig } from "../../train/load_config.ts";
+import type { ImageSet } from "../../train/datasets/image_set.ts";
+import { loadImages } from "../../train/load_data.ts";
+import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
+import { mapVectors } from "../../train/mapper_training.ts";
+import type { Encoder } from "../encoders/encoder.ts";
+import { encoderOfBank } from "../encoders/open.ts";
+import {
+  CLIP_STATISTICS,
+  type ColourStatistics,
+  IMAGENET_STATISTICS,
+} from "../encoders/preprocessing.ts";
+import { importFeatures, openFeatures } from "../features.ts";
+import { BankFile, BankWriter, writeLowRankBank } from "../file.ts";
+import type { Shard } from "../image_source.ts";
+import { inspectBank } from "../inspect.ts";
+import { makeBank, type Places } from "../make.ts";
+import { factorize, readRows } from "../svd.ts";
+import { importTorchBank } from "../torch.ts";
+import { progressOf, say, show } from "./console.ts";
+
+/** Mean and deviation by the names that `bank build --statistics` knows. */
+const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
+  imagenet: IMAGENET_STATISTICS,
+  clip: CLIP_STATISTICS,
+  none: { mean: [0, 0, 0], std: [1, 1, 1] },
+};
+
+/** `bank build`: a bank of images, whole or of low rank. */
+export async function build(args: readonly string[]): Promise<void> {
+  const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configHelp });
+  const { out, rank, json } = options;
+  const shard = options.shard === undefined ? undefined : parseShard(options.shard);
+  const overrides = buildOverrides(options);
+  const config = options.config === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(options.config, { overrides });
+  using device = await Device.open({ allowFallback: true, variants: config.device.variants });
+  say(`device    ${device.profile.label}`);
+  const { train: images, places } = await loadImages(config.data, {
+    seed: config.train.seed,
+    note: say,
+  });
+  say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
+  const encoding = { device, images, places, shard, config: config.bank, like: options.like, json };
+  if (rank === undefined) {
+    await encode(encoding, out);
+  } else {
+    const whole = `${out}.whole`;
+    try {
+      await encode(encoding, whole);
+      using file = BankFile.open(whole);
+      const factors = await factorize(file, { rank, device });
+      writeLowRankBank(out, { ...file.records, ...factors });
+      say(`rank      ${rank} keeps ${(100 * factors.energy).toFixed(2)} % of the energy`);
+    } finally {
+      removeIfThere(whole);
+    }
+  }
+  using file = BankFile.open(out);
+  show(inspectBank(file), json);
+}
+
+function parseShard(text: string): Shard {
+  const [, number, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (number === undefined) {
+    throw new UsageError(`Cannot read --shard ${text}: expected a part and their number, as 3/8`);
+  }
+  return { number: Number(number), count: Number(count) };
+}
+
+/** What the options of `bank build` say of the configuration. */
+function buildOverrides(
+  options: {
+    readonly data: string | undefined;
+    readonly dim: number | undefined;
+    readonly resolution: number | undefined;
+    readonly onnx: string | undefined;
+    readonly statistics: keyof typeof STATISTICS | undefined;
+    readonly pooling: string | undefined;
+    readonly output: string | undefined;
+    readonly set: readonly string[];
+  },
+): string[] {
+  const { data, dim, resolution, onnx, statistics, pooling, output, set } = options;
+  if (onnx === undefined) {
+    for (const [name, value] of Object.entries({ statistics, pooling, output })) {
+      if (value !== undefined) {
+        throw new UsageError(`Cannot take --${name} without a network: expected --onnx FILE`);
+      }
+    }
+  } else if (dim !== undefined) {
+    throw new UsageError("Cannot take --dim with --onnx: the network says how long a snippet is");
+  }
+  const { mean, std } = STATISTICS[statistics ?? "imagenet"];
+  const size = onnx === undefined ? "bank.resolution" : "bank.onnx.size";
+  return [
+    ...folderOverrides(data),
+    ...(dim ? [`bank.dim=${dim}`] : []),
+    ...(onnx === undefined ? [] : ["bank.encoder=onnx", `bank.onnx.path=${JSON.stringify(onnx)}`]),
+    ...(resolution ? [`${size}=${resolution}`] : []),
+    ...(statistics === undefined
+      ? []
+      : [`bank.onnx.mean=${JSON.stringify(mean)}`, `bank.onnx.std=${JSON.stringify(std)}`]),
+    ...(pooling === undefined ? [] : [`bank.onnx.pooling=${pooling}`]),
+    ...(output === undefined ? [] : [`bank.onnx.output=${JSON.stringify(output)}`]),
+    ...set,
+  ];
+}
+
+/** How a build encodes. */
+interface Encoding {
+  readonly device: Device;
+  readonly images: ImageSet;
+  readonly places: Places;
+  readonly shard: Shard | undefined;
+  readonly config: Config["bank"];
+  readonly like: string | undefined;
+  readonly json: boolean;
+}
+
+/** Writes the bank of the images by the encoder that the configuration or another bank names. */
+async function encode(encoding: Encoding, path: string): Promise<void> {
+  const { device, like, json, ...making } = encoding;
+  using opened = new DisposableStack();
+  let encoder: Encoder | undefined;
+  if (like !== undefined) {
+    using bank = BankFile.open(like);
+    encoder = opened.use(await encoderOfBank(bank, { device }));
+  }
+  let progress: Progress | undefined;
+  const made = await makeBank({
+    ...making,
+    device,
+    encoder,
+    path,
+    onProgress: (done, total) => {
+      progress ??= opened.use(progressOf(total, json));
+      progress.advance(done);
+    },
+  });
+  if (made !== encoder) made?.[Symbol.dispose]();
+}
+
+/** `bank import`: a bank of vectors that others made. */
+export async function importBank(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
+  const { out, key, mapper, json } = options;
+  const path = positionals[0]!;
+  if (mapper !== undefined) await importMapped(path, { out, key, mapper });
+  else if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });
+  else importTorchBank(path, { out });
+  using file = BankFile.open(out);
+  show(inspectBank(file), json);
+}
+
+/** Writes the bank of the snippets that a mapper makes of vectors. */
+async function importMapped(
+  path: string,
+  options: {
+    readonly out: string;
+    readonly key: string | undefined;
+    readonly mapper: string;
+  },
+): Promise<void> {
+  const { out, key, mapper: mapperPath } = options;
+  const { source, target } = readMapperEnds(mapperPath);
+  using features = openFeatures(path, { key });
+  if (source.kind !== "features" || source.dim !== features.dim) {
+    throw new TypeError(
+      `Cannot map ${path} by ${mapperPath}: it takes ${source.kind} of length ${source.dim}, ` +
+        `expected features of length ${features.dim}`,
+    );
+  }
+  using device = await Device.open({ allowFallback: true });
+  using owned = loadMapper(device, mapperPath);
+  using writer = new BankWriter(out, { size: features.size, dim: target.dim, encoder: target });
+  for await (const { rows } of readRows(features)) {
+    writer.append(await mapVectors(owned.mapper, rows));
+  }
+  writer.commit();
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

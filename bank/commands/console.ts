@@ -1,0 +1,81 @@
+/**
+ * What the commands of `deno task bank` say and read alike.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import process from "node:process";
+import { Progress } from "../../cli/progress.ts";
+import { folderOverrides } from "../../train/bank_images.ts";
+import { withChannels } from "../../train/bank_pictures.ts";
+import { type Config, parseConfig } from "../../train/config.ts";
+import { loadConfig } from "../../train/load_config.ts";
+import type { ImageSet } from "../../train/datasets/image_set.ts";
+import { encodePng, type RawImage } from "../../train/datasets/png.ts";
+import type { Bank } from "../bank.ts";
+import type { Encoder } from "../encoders/encoder.ts";
+import { type BankSummary, describeBank } from "../inspect.ts";
+
+/** Neighbours that a row of `bank add --sample` or of a text ends with, as in GMem's figure 4. */
+export const ROW_NEIGHBOURS = 5;
+
+/** The configuration whose data section names the images of a bank. */
+export async function dataOf(
+  config: string | undefined,
+  options: { readonly data: string | undefined; readonly set: readonly string[] },
+): Promise<Config> {
+  const overrides = [...folderOverrides(options.data), ...options.set];
+  return config === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(config, { overrides });
+}
+
+/** What a snippet is called. */
+export function titleOf(bank: Bank, index: number): string {
+  return bank.names?.[index] ?? `snippet ${index}`;
+}
+
+/** Image files as squares of one size. */
+export async function loadFiles(paths: readonly string[], imageSize: number): Promise<ImageSet> {
+  // Imported here alone, so that the other commands need no native image decoder.
+  const { loadImageFiles } = await import("../../train/datasets/image_folder.ts");
+  return await loadImageFiles(paths, { imageSize });
+}
+
+/** Snippets [n, d] of image files, grey for an encoder of grey images. */
+export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<Float32Array> {
+  const { size, imageSize } = images;
+  const channels = Number(encoder.description.preprocessing["channels"]);
+  const pixels = images.read(Uint32Array.from({ length: size }, (_, i) => i));
+  return await encoder.encode(
+    withChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
+    { count: size, channels, height: imageSize, width: imageSize },
+  );
+}
+
+/** Tells what goes on, apart from results. */
+export function say(line: string): void {
+  console.error(line);
+}
+
+/** A bar, or lines of JSON where results are JSON. */
+export function progressOf(total: number, json: boolean): Progress {
+  return new Progress({ total, stream: json ? process.stdout : process.stderr, json });
+}
+
+/** Prints a result as JSON or as lines. */
+export function print(json: boolean, value: unknown, lines: readonly string[]): void {
+  console.log(json ? JSON.stringify(value) : lines.join("\n"));
+}
+
+/** Prints what is in a bank. */
+export function show(summary: BankSummary, json: boolean): void {
+  console.log(json ? JSON.stringify(summary) : describeBank(summary).join("\n"));
+}
+
+/** Writes a picture as PNG, with the folders on the way. */
+export async function writePicture(path: string, picture: RawImage): Promise<void> {
+  await Deno.mkdir(dirname(path), { recursive: true });
+  await Deno.writeFile(path, encodePng(picture));
+}

@@ -1,0 +1,328 @@
+/**
+ * `deno task bank add`, `interpolate` and `transfer`: samples from snippets of one's choice.
+ *
+ * @module
+ */
+
+import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import {
+  BANK_ADD_COMMAND,
+  BANK_INTERPOLATE_COMMAND,
+  BANK_TRANSFER_COMMAND,
+} from "../../cli/commands.ts";
+import { tunedOptions } from "../../cli/tuning_file.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
+import {
+  imagesFor,
+  pictureInterpolation,
+  pictureNovel,
+  pictureTransfer,
+  type SamplePicture,
+} from "../../train/bank_pictures.ts";
+import { loadImages } from "../../train/load_data.ts";
+import {
+  bankPathOf,
+  type CheckpointConfig,
+  openTrained,
+  readCheckpointConfig,
+  requireImages,
+  type TrainedModel,
+} from "../../train/trained.ts";
+import { type Bank, checkIndices, type ImageRecords } from "../bank.ts";
+import { type Encoder, encoderDifference } from "../encoders/encoder.ts";
+import { encoderOfBank } from "../encoders/open.ts";
+import { BankFile, writeBank } from "../file.ts";
+import { interpolateSnippets } from "../interpolate.ts";
+import { loadBank } from "../load.ts";
+import { indexOfName, nearestSnippets } from "../retrieve.ts";
+import {
+  dataOf,
+  encodeFiles,
+  loadFiles,
+  print,
+  progressOf,
+  ROW_NEIGHBOURS,
+  say,
+  titleOf,
+  writePicture,
+} from "./console.ts";
+
+/** `bank add`: new images in a bank, and samples from them. */
+export async function add(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_ADD_COMMAND, args);
+  const { class: className, sample, checkpoint, onnx, json } = options;
+  if (sample !== (checkpoint !== undefined)) {
+    throw new UsageError(
+      sample
+        ? "Cannot draw samples without a model: expected --checkpoint DIR beside --sample"
+        : "Cannot use --checkpoint alone: expected --sample beside it",
+    );
+  }
+  const found = checkpoint === undefined ? undefined : readRun(checkpoint, options);
+  const path = options.bank ?? (found && bankPathOf(found));
+  if (path === undefined) {
+    throw new UsageError(
+      "Cannot add to a bank: expected --bank FILE, or --sample and --checkpoint",
+    );
+  }
+  const out = options.out ?? options.bank;
+  if (out?.endsWith(".png")) {
+    throw new UsageError(
+      `Cannot write a bank to ${out}: expected --picture for the rows of samples`,
+    );
+  }
+  using device = await openFor(found);
+  using trained = found && openTrained(device, { ...found, bank: path });
+  using loaded = trained ? undefined : loadBank(device, path);
+  const bank = trained ? bankOf(trained) : loaded!;
+  using encoder = await encoderOfBank(bank, { device, onnx });
+  const label = className === undefined ? -1 : bank.classes.indexOf(className);
+  if (className !== undefined && label < 0) {
+    throw new RangeError(
+      `Cannot add to class ${className}: the bank has the classes ` +
+        `${bank.classes.join(", ") || "of no name"}`,
+    );
+  }
+  const imageSize = options.size ?? found?.config.data.imageSize ?? ownSize(encoder);
+  const images = await loadFiles(positionals, imageSize);
+  const snippets = await encodeFiles(images, encoder);
+  const first = bank.size;
+  const near = trained &&
+    await nearestImages(trained, { device, bank, snippets, data: options.data });
+  const added = positionals.map((name, i) => {
+    const snippet = snippets.slice(i * bank.dim, (i + 1) * bank.dim);
+    return { index: bank.addExternal(snippet, { name, label }), name };
+  });
+  // The picture comes first: a bank is written when nothing else can fail.
+  let drawn: SamplePicture | undefined;
+  if (trained) {
+    const { noises, picture } = options;
+    using progress = progressOf(added.length * noises, json);
+    // A low-rank bank gives back what its directions hold of the new snippets.
+    using kept = bank.gather(added.map(({ index }) => index));
+    drawn = await pictureNovel(trained, {
+      images: await imagesFor(trained, { device, images, indices: added.map((_, i) => i) }),
+      snippets: await kept.read(),
+      noises,
+      nearest: near,
+      onProgress: (done) => progress.advance(done),
+    });
+    progress.stop();
+    await writePicture(picture, drawn.picture);
+  }
+  if (out !== undefined) await bank.save(out);
+  const result = {
+    added,
+    ...(out !== undefined && { path: out, size: bank.size }),
+    ...(drawn && { picture: options.picture, evaluations: drawn.evaluations }),
+  };
+  const columns = `${options.noises} samples of ${drawn?.evaluations} network evaluations each` +
+    (near ? `, the ${near.columns} images nearest to it` : "");
+  print(json, result, [
+    ...(out === undefined ? [] : added.map(({ index, name }) => `snippet   ${index} is ${name}`)),
+    ...(drawn ? [`rows      the image, ${columns}`, `wrote     ${options.picture}`] : []),
+    out === undefined
+      ? `bank      ${path} keeps its ${first} snippets; --out FILE writes them with the new ones`
+      : `bank      ${out}, ${bank.size} snippets`,
+  ]);
+}
+
+/** `bank interpolate`: snippets between two, or samples from them. */
+export async function interpolate(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_INTERPOLATE_COMMAND, args);
+  if (options.checkpoint !== undefined) {
+    return await drawBetween(options.checkpoint, { ...options, positionals });
+  }
+  const { bank, mode, steps, seed = 0, out = "between.safetensors", json } = options;
+  if (bank === undefined) {
+    throw new UsageError("Cannot interpolate: expected --bank FILE, or --checkpoint DIR to draw");
+  }
+  if (out.endsWith(".png")) {
+    throw new UsageError(`Cannot draw ${out} without a model: expected --checkpoint DIR`);
+  }
+  using file = BankFile.open(bank);
+  const [first, second] = pairOf(file, positionals);
+  const between = interpolateSnippets(file.rows(first, 1), file.rows(second, 1), {
+    mode,
+    steps,
+    seed,
+  });
+  const { encoder, encoderWeights } = file;
+  const names = between.map(({ name }) => `${first} to ${second}, ${name}`);
+  const snippets = new Float32Array(between.flatMap(({ snippet }) => [...snippet]));
+  writeBank(out, { dim: file.dim, snippets, encoder, encoderWeights, names });
+  print(json, { path: out, names }, [
+    `bank      ${out}, ${names.length} snippets`,
+    ...names.map((name, i) => `snippet   ${i} is ${name}`),
+  ]);
+}
+
+/** Draws from the snippets between two others, in a row for each noise. */
+async function drawBetween(
+  checkpoint: string,
+  options: {
+    readonly positionals: readonly string[];
+    readonly bank: string | undefined;
+    readonly mode: "lerp" | "slerp" | "concat" | "mask";
+    readonly steps: number;
+    readonly noises: number;
+    readonly seed: number | undefined;
+    readonly data: string | undefined;
+    readonly out: string | undefined;
+    readonly set: readonly string[];
+    readonly json: boolean;
+  },
+): Promise<void> {
+  const { positionals, mode, steps, noises, data, out = "rows.png", json } = options;
+  const found = readRun(checkpoint, options);
+  using device = await openFor(found);
+  using trained = openTrained(device, { ...found, bank: options.bank });
+  const bank = bankOf(trained);
+  const pair = pairOf(bank, positionals);
+  const [first, second] = await Promise.all(pair.map((index) => bank.snippet(index)));
+  const { seed } = trained.config.sample;
+  const whole = interpolateSnippets(first!, second!, { mode, steps: steps + 2, seed });
+  // The two snippets themselves are shown by their images.
+  const between = whole.length === 1 ? whole : whole.slice(1, -1);
+  const ends = await imagesOfRun(trained, { device, bank, indices: pair, data, note: say });
+  using progress = progressOf(between.length * noises, json);
+  const { picture, evaluations } = await pictureInterpolation(trained, {
+    snippets: new Float32Array(between.flatMap(({ snippet }) => [...snippet])),
+    noises,
+    ends: ends && [ends.subarray(0, ends.length / 2), ends.subarray(ends.length / 2)],
+    onProgress: (done) => progress.advance(done),
+  });
+  progress.stop();
+  await writePicture(out, picture);
+  const names = between.map(({ name }) => name);
+  const titles = pair.map((index) => titleOf(bank, index));
+  print(json, { picture: out, between: pair, names, noises, evaluations }, [
+    `columns   ${ends ? `the image of ${titles[0]}, ` : ""}` +
+    `${names.length} samples (${names[0]} … ${names.at(-1)})` +
+    `${ends ? `, the image of ${titles[1]}` : ` between ${titles.join(" and ")}`}`,
+    `rows      ${noises} noises; ${evaluations} network evaluations a sample`,
+    `wrote     ${out}`,
+  ]);
+}
+
+/** `bank transfer`: samples from the bank of another data set. */
+export async function transfer(args: readonly string[]): Promise<void> {
+  const { options } = parseArguments(BANK_TRANSFER_COMMAND, args);
+  const { bank: path, count, columns, data, out, json } = options;
+  const found = readRun(options.checkpoint, options);
+  const source = options.config === undefined && data === undefined
+    ? undefined
+    : await dataOf(options.config, { data, set: [] });
+  using device = await openFor(found);
+  using trained = openTrained(device, { ...found, bank: path });
+  const bank = bankOf(trained);
+  const problem = encoderProblem(bank, found);
+  if (problem !== undefined && !options["any-encoder"]) {
+    throw new TypeError(
+      `Cannot guide ${found.checkpoint} by ${path}: ${problem}. Encode its images as the run did ` +
+        `by bank build --like ${bankPathOf(found)}, or take it as it is by --any-encoder`,
+    );
+  }
+  if (problem !== undefined) console.error(`note      ${problem}; the samples may follow nothing`);
+  const shown = Math.min(count, bank.size);
+  const indices = Uint32Array.from(
+    { length: shown },
+    (_, i) => Math.floor((i + 0.5) * bank.size / shown),
+  );
+  const sources = source && await placedImages(trained, {
+    device,
+    bank,
+    indices,
+    images: (await loadImages(source.data, { seed: source.train.seed, note: say })).train,
+    expected: "--config or --data that the bank was built from",
+  });
+  using progress = progressOf(shown, json);
+  const { picture, evaluations } = await pictureTransfer(trained, {
+    indices,
+    columns: Math.min(columns, shown),
+    sources,
+    onProgress: (done) => progress.advance(done),
+  });
+  progress.stop();
+  await writePicture(out, picture);
+  print(json, { picture: out, snippets: [...indices], evaluations }, [
+    `samples   ${shown} of the ${bank.size} snippets of ${path}, ` +
+    `${evaluations} network evaluations each`,
+    ...(sources
+      ? ["rows      images of the bank, and under each the sample from its snippet"]
+      : []),
+    `wrote     ${out}`,
+  ]);
+}
+
+/** Says why a bank may not mean to a model what the one it was trained with means. */
+function encoderProblem(bank: Bank, found: CheckpointConfig): string | undefined {
+  using own = BankFile.open(bankPathOf(found));
+  if (bank.encoder === undefined) return "the bank does not name its encoder";
+  if (own.encoder === undefined) return `the run's own bank ${own.path} does not name its encoder`;
+  const difference = encoderDifference(bank.encoder, own.encoder);
+  return difference && `another encoder made its snippets, ${difference}`;
+}
+
+/** The configuration of a run, with the seed of the noises and settings above it. */
+function readRun(
+  checkpoint: string,
+  options: { readonly seed: number | undefined; readonly set: readonly string[] },
+): CheckpointConfig {
+  const { seed, set } = options;
+  const found = readCheckpointConfig(checkpoint, {
+    overrides: [...(seed === undefined ? [] : [`sample.seed=${seed}`]), ...set],
+  });
+  requireImages(found);
+  return found;
+}
+
+/** A device as a run has it. */
+async function openFor(found: CheckpointConfig | undefined): Promise<Device> {
+  if (found === undefined) return await Device.open({ allowFallback: true });
+  const { allowCpuDriver: allowFallback, variants } = found.config.device;
+  return await Device.open({ allowFallback, variants, ...tunedOptions(say) });
+}
+
+function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {
+  if (trained.bank !== undefined) return trained.bank;
+  throw new TypeError(
+    `Cannot draw from snippets with ${trained.checkpoint}: the model is guided by labels, ` +
+      "expected one with model.conditioning snippet",
+  );
+}
+
+/** The images of the bank nearest to each of some snippets [k, d], as the last part of their rows. */
+async function nearestImages(
+  trained: TrainedModel,
+  options: {
+    readonly device: Device;
+    readonly bank: Bank;
+    readonly snippets: Float32Array;
+    readonly data: string | undefined;
+  },
+): Promise<{ images: Float32Array; columns: number } | undefined> {
+  const { device, bank, snippets, data } = options;
+  const columns = Math.min(ROW_NEIGHBOURS, bank.size);
+  const found = await nearestSnippets(device, { bank, queries: snippets, count: columns });
+  const indices = found.flatMap((row) => row.map(({ index }) => index));
+  const images = await imagesOfRun(trained, { device, bank, indices, data, note: say });
+  return images && { images, columns };
+}
+
+/** The two indices that words on the command line mean: numbers, or names of images. */
+function pairOf(
+  bank: ImageRecords & { readonly size: number },
+  words: readonly string[],
+): [number, number] {
+  const indices = words.map((word) =>
+    /^-?\d+$/.test(word) ? Number(word) : indexOfName(bank, word)
+  );
+  const [first, second] = checkIndices(indices, bank.size);
+  return [first!, second!];
+}
+
+function ownSize(encoder: Encoder): number {
+  return Number(encoder.description.preprocessing["size"]);
+}

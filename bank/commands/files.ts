@@ -1,0 +1,92 @@
+/**
+ * `deno task bank inspect`, `compress`, `merge` and `export`: banks as files.
+ *
+ * @module
+ */
+
+import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import {
+  BANK_COMPRESS_COMMAND,
+  BANK_EXPORT_COMMAND,
+  BANK_INSPECT_COMMAND,
+  BANK_MERGE_COMMAND,
+} from "../../cli/commands.ts";
+import { plotEnergy, plotMap } from "../../cli/plot.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { compressBank, compressionReads, describeCompression } from "../compress.ts";
+import { BankFile } from "../file.ts";
+import { inspectBank } from "../inspect.ts";
+import { mergeBanks } from "../merge.ts";
+import { writeNpy } from "../npy.ts";
+import { mapSnippets } from "../snippet_map.ts";
+import { readRows } from "../svd.ts";
+import { print, progressOf, say, show } from "./console.ts";
+
+/** `bank inspect`: what is in a bank. */
+export async function inspect(args: readonly string[]): Promise<void> {
+  const { options: { plot, json }, positionals } = parseArguments(BANK_INSPECT_COMMAND, args);
+  using file = BankFile.open(positionals[0]!);
+  const summary = inspectBank(file);
+  show(summary, json);
+  if (plot === undefined) return;
+  await writeText(`${plot}_energy.svg`, await plotEnergy(summary.spectrum.shares));
+  await writeText(`${plot}_map.svg`, await plotMap(await mapSnippets(file)));
+}
+
+/** `bank compress`: a bank of low rank. */
+export async function compress(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_COMPRESS_COMMAND, args);
+  const { rank, energy, storage, out: path, json } = options;
+  if ((rank === undefined) === (energy === undefined)) {
+    throw new UsageError("Cannot compress a bank: expected either --rank or --energy");
+  }
+  using file = BankFile.open(positionals[0]!);
+  using device = await Device.open({ allowFallback: true });
+  using progress = progressOf(compressionReads(file.size, storage), json);
+  const made = await compressBank(file, {
+    ...(rank === undefined ? { energy: energy! } : { rank }),
+    device,
+    path,
+    storage,
+    onProgress: (done) => progress.advance(done),
+  });
+  progress.stop();
+  print(json, made, describeCompression(made));
+}
+
+/** `bank merge`: several banks in one. */
+export async function merge(args: readonly string[]): Promise<void> {
+  const { options: { out: path, json }, positionals } = parseArguments(BANK_MERGE_COMMAND, args);
+  using opened = new DisposableStack();
+  const files = positionals.map((each) => opened.use(BankFile.open(each)));
+  using progress = progressOf(files.reduce((sum, { size }) => sum + size, 0), json);
+  await mergeBanks(files, { path, onProgress: (done) => progress.advance(done) });
+  progress.stop();
+  using file = BankFile.open(path);
+  show(inspectBank(file), json);
+}
+
+/** `bank export`: the snippets for other programs. */
+export async function exportBank(args: readonly string[]): Promise<void> {
+  const { options: { out, json }, positionals } = parseArguments(BANK_EXPORT_COMMAND, args);
+  using file = BankFile.open(positionals[0]!);
+  const { size, dim } = file;
+  if (out.endsWith(".npy")) {
+    await writeNpy(out, { shape: [size, dim], pieces: piecesOf(file) });
+  } else if (out.endsWith(".safetensors")) {
+    await mergeBanks([file], { path: out });
+  } else {
+    throw new UsageError(`Cannot export to ${out}: expected a name in .npy or .safetensors`);
+  }
+  print(json, { path: out, shape: [size, dim] }, [`wrote     ${out}, [${size}, ${dim}] f32`]);
+}
+
+async function* piecesOf(file: BankFile): AsyncGenerator<Float32Array> {
+  for await (const { rows } of readRows(file)) yield rows;
+}
+
+/** Writes a text and says so. */
+async function writeText(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(path, text);
+  say(`wrote     ${path}`);
+}

@@ -1,0 +1,266 @@
+/**
+ * `deno task bank learn-text` and `learn-features`: mappers to a bank's snippets.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { imageOf } from "../../train/bank_images.ts";
+import type { Config } from "../../train/config.ts";
+import { splitIndices } from "../../train/datasets/image_set.ts";
+import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
+import { loadImages } from "../../train/load_data.ts";
+import { type MapperEnds, saveMapper } from "../../train/mapper_file.ts";
+import {
+  type MapperTrainingOptions,
+  mapVectors,
+  type RetrievalAccuracy,
+  retrievalAccuracy,
+  rowsOf,
+  trainMapper,
+} from "../../train/mapper_training.ts";
+import type { Bank, EncoderRecords } from "../bank.ts";
+import type { EncoderDescription } from "../encoders/encoder.ts";
+import { openTextEncoder } from "../encoders/open_text.ts";
+import { openFeatures } from "../features.ts";
+import { BankFile } from "../file.ts";
+import { loadBank } from "../load.ts";
+import { nearestSnippets } from "../retrieve.ts";
+import {
+  dataOf,
+  print,
+  progressOf,
+  ROW_NEIGHBOURS,
+  say,
+  titleOf,
+  writePicture,
+} from "./console.ts";
+
+/** Held-out texts that the picture of `bank learn-text` shows. */
+const TEXT_ROWS = 8;
+
+/** Held-out pairs at most where a share is held out: comparing them grows with the square. */
+const MOST_HELD_OUT = 2000;
+
+/** `bank learn-text`: a mapper from the texts of a bank to its snippets. */
+export async function learnText(args: readonly string[]): Promise<void> {
+  const { options } = parseArguments(BANK_LEARN_TEXT_COMMAND, args);
+  const { onnx, output, pooling, picture, out, json } = options;
+  if (onnx === undefined && (output !== undefined || pooling !== undefined)) {
+    throw new UsageError(
+      "Cannot take --output or --pooling without a network: expected --onnx FILE",
+    );
+  }
+  const config = await dataOf(options.config, options);
+  using device = await Device.open({ allowFallback: true });
+  using bank = loadBank(device, options.bank);
+  const { dim, texts = [] } = bank;
+  const indices = [...texts.keys()].filter((index) => texts[index]!.trim() !== "");
+  if (indices.length < 2) {
+    throw new TypeError(
+      `Cannot learn texts of ${options.bank}: it has ${indices.length}, expected a bank with a ` +
+        "text for each image, such as that of the built-in emoji",
+    );
+  }
+  using encoder = await openTextEncoder({ onnx, output, pooling });
+  say(`texts     ${indices.length}, encoded by ${encoder.description.kind}`);
+  using snippets = bank.gather(indices);
+  const learned = await learn(device, {
+    ...options,
+    pairs: {
+      inputs: await encoder.encode(indices.map((index) => texts[index]!)),
+      snippets: await snippets.read(),
+      snippetDim: dim,
+    },
+    loss: "contrastive",
+    ends: { source: encoder.description, target: targetOf(bank, options.bank) },
+  });
+  const shown = evenly(learned.heldOut, TEXT_ROWS);
+  const found = shown.length === 0 ? [] : await nearestSnippets(device, {
+    bank,
+    queries: rowsOf(learned.mapped, { chosen: shown, width: dim }),
+    count: ROW_NEIGHBOURS,
+  });
+  const rows = shown.map((at, row) => {
+    const index = indices[learned.heldOut[at]!]!;
+    return { index, text: texts[index]!, nearest: found[row]!.map((near) => near.index) };
+  });
+  const drawn = rows.length > 0 && await pictureOfTexts(picture, { rows, bank, config });
+  const { accuracy, loss } = learned;
+  print(json, { out, loss, accuracy, rows, ...(drawn && { picture }) }, [
+    ...describeLearned(learned),
+    ...rows.map(({ text, nearest }) =>
+      `text      ${text}: finds ${
+        nearest.map((index) => texts[index] || titleOf(bank, index)).join(", ")
+      }`
+    ),
+    ...(drawn
+      ? [
+        "rows      the image of each of these held-out texts, and the images that it finds",
+        `wrote     ${picture}`,
+      ]
+      : []),
+    `wrote     ${out}`,
+  ]);
+}
+
+/** Draws for each text its image and those that it finds; false if none of the images is there. */
+async function pictureOfTexts(
+  path: string,
+  options: {
+    readonly rows: readonly { readonly index: number; readonly nearest: readonly number[] }[];
+    readonly bank: Bank;
+    readonly config: Config;
+  },
+): Promise<boolean> {
+  const { rows, bank, config } = options;
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const { imageSize } = images, channels = images.channels as 1 | 3;
+  const length = channels * imageSize ** 2;
+  let known = 0;
+  const read = (indices: readonly number[]) => {
+    const pixels = new Float32Array(indices.length * length).fill(1);
+    for (const [i, index] of indices.entries()) {
+      const at = imageOf(images, { index, bank });
+      if (at < 0) continue;
+      known++;
+      pixels.set(images.read(Uint32Array.of(at)), i * length);
+    }
+    return pixels;
+  };
+  const parts = [
+    { images: read(rows.map(({ index }) => index)), columns: 1 },
+    { images: read(rows.flatMap(({ nearest }) => nearest)), columns: rows[0]!.nearest.length },
+  ];
+  if (known === 0) {
+    say("note      without a picture: expected --config or --data that the bank was built from");
+    return false;
+  }
+  await writePicture(path, pictureOfRows(parts, { imageSize, channels }));
+  return true;
+}
+
+/** `bank learn-features`: a mapper from the vectors of another encoder. */
+export async function learnFeatures(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_LEARN_FEATURES_COMMAND, args);
+  const { key, encoder, out, json } = options;
+  const path = positionals[0]!;
+  using bank = BankFile.open(options.bank);
+  using features = openFeatures(path, { key });
+  const { size, dim } = features;
+  if (size !== bank.size) {
+    throw new TypeError(
+      `Cannot learn from ${path}: it has ${size} vectors, expected one for each of the ` +
+        `${bank.size} snippets of ${options.bank}`,
+    );
+  }
+  using device = await Device.open({ allowFallback: true });
+  const source: EncoderDescription = {
+    kind: "features",
+    dim,
+    fingerprint: "",
+    preprocessing: {},
+    settings: { encoder },
+  };
+  const learned = await learn(device, {
+    ...options,
+    pairs: {
+      inputs: features.rows(0, size),
+      snippets: bank.rows(0, size),
+      snippetDim: bank.dim,
+    },
+    loss: "cosine",
+    ends: { source, target: targetOf(bank, options.bank) },
+  });
+  const { accuracy, loss } = learned;
+  print(json, { out, loss, accuracy }, [...describeLearned(learned), `wrote     ${out}`]);
+}
+
+/** What was learned, and what became of the pairs that were held out. */
+interface Learned {
+  /** Mean loss of the last epoch. */
+  readonly loss: number;
+  /** Places of the held-out pairs [h]. */
+  readonly heldOut: Uint32Array;
+  /** Snippets [h, d] that their vectors map to. */
+  readonly mapped: Float32Array;
+  /** How well these find the right images; null without any. */
+  readonly accuracy: RetrievalAccuracy | null;
+}
+
+/** Trains a mapper, writes it, and measures it on the pairs that are held out. */
+async function learn(
+  device: Device,
+  options: Pick<MapperTrainingOptions, "pairs" | "loss" | "width" | "epochs" | "seed"> & {
+    readonly ends: MapperEnds;
+    readonly batch: number;
+    readonly "learning-rate": number;
+    readonly "held-out": number;
+    readonly out: string;
+    readonly json: boolean;
+  },
+): Promise<Learned> {
+  const { pairs, ends, epochs, seed, out, json } = options;
+  const { snippetDim } = pairs, { dim } = ends.source;
+  const size = pairs.snippets.length / snippetDim, share = options["held-out"];
+  const kept = share < 1 ? Math.min(Math.round(share * size), MOST_HELD_OUT) : share;
+  const { train, heldOut } = kept === 0
+    ? { train: Uint32Array.from({ length: size }, (_, i) => i), heldOut: new Uint32Array() }
+    : splitIndices(size, { heldOut: kept, seed });
+  const part = (chosen: Uint32Array) => ({
+    inputs: rowsOf(pairs.inputs, { chosen, width: dim }),
+    snippets: rowsOf(pairs.snippets, { chosen, width: snippetDim }),
+    snippetDim,
+  });
+  await Deno.mkdir(dirname(out), { recursive: true });
+  using progress = progressOf(epochs, json);
+  const started = performance.now();
+  let last = NaN;
+  using owned = await trainMapper(device, {
+    ...options,
+    pairs: part(train),
+    batchSize: options.batch,
+    learningRate: options["learning-rate"],
+    onEpoch: (step, loss) => {
+      last = loss;
+      const seconds = (performance.now() - started) / 1000;
+      progress.record({ step, loss, imagesPerSecond: step * train.length / seconds });
+    },
+  });
+  progress.stop();
+  await saveMapper(out, owned.mapper, ends);
+  if (kept === 0) return { loss: last, heldOut, mapped: new Float32Array(), accuracy: null };
+  const { inputs, snippets } = part(heldOut);
+  const mapped = await mapVectors(owned.mapper, inputs);
+  const accuracy = retrievalAccuracy(mapped, snippets, { snippetDim });
+  return { loss: last, heldOut, mapped, accuracy };
+}
+
+function describeLearned({ loss, accuracy }: Learned): string[] {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  if (accuracy === null) return [`loss      ${loss.toFixed(4)}; nothing was held out`];
+  const { images, top1, top5, cosine } = accuracy;
+  return [
+    `loss      ${loss.toFixed(4)}; cosine to the right snippet ${cosine.toFixed(3)} on ${images} ` +
+    "pairs that were held out",
+    `found     the right one of ${images} images first ${percent(top1)}, among five ` +
+    `${percent(top5)}; by chance ${percent(1 / images)} and ${percent(Math.min(1, 5 / images))}`,
+  ];
+}
+
+/** The encoder of a bank that a mapper is to serve. */
+function targetOf(bank: EncoderRecords, path: string): EncoderDescription {
+  if (bank.encoder !== undefined) return bank.encoder;
+  throw new TypeError(
+    `Cannot learn to map to ${path}: the bank does not name its encoder, expected one that does`,
+  );
+}
+
+/** Places of about `count` of some things, evenly spread. */
+function evenly(things: ArrayLike<unknown>, count: number): number[] {
+  const shown = Math.min(count, things.length);
+  return Array.from({ length: shown }, (_, i) => Math.floor((i + 0.5) * things.length / shown));
+}

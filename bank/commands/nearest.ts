@@ -1,0 +1,60 @@
+/**
+ * `deno task bank nearest`: what of a bank is most like an image.
+ *
+ * @module
+ */
+
+import { parseArguments } from "../../cli/arguments.ts";
+import { BANK_NEAREST_COMMAND } from "../../cli/commands.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { imageOf } from "../../train/bank_images.ts";
+import { withChannels } from "../../train/bank_pictures.ts";
+import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
+import { loadImages } from "../../train/load_data.ts";
+import { encoderOfBank } from "../encoders/open.ts";
+import { loadBank } from "../load.ts";
+import { nearestSnippets } from "../retrieve.ts";
+import { dataOf, encodeFiles, loadFiles, print, say, titleOf, writePicture } from "./console.ts";
+
+/** `bank nearest`: the images of a bank most like one. */
+export async function nearest(args: readonly string[]): Promise<void> {
+  const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
+  const { count, metric, out, json } = options;
+  const config = await dataOf(options.config, options);
+  using device = await Device.open({ allowFallback: true, variants: config.device.variants });
+  using bank = loadBank(device, options.bank);
+  using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const query = await loadFiles(positionals, config.data.imageSize);
+  const queries = await encodeFiles(query, encoder);
+  const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;
+  const rows = found.map((neighbour) => {
+    const name = titleOf(bank, neighbour.index);
+    return { ...neighbour, name, image: imageOf(images, { index: neighbour.index, bank }) };
+  });
+  const shown = rows.filter(({ image }) => image >= 0).map(({ image }) => image);
+  if (shown.length === 0) {
+    throw new RangeError(
+      `Cannot draw the neighbours: none of them is among the ${images.size} configured images, ` +
+        "expected --config or --data that the bank was built from",
+    );
+  }
+  const { imageSize } = images, channels = images.channels as 1 | 3;
+  const asked = withChannels(query.read(Uint32Array.of(0)), {
+    from: query.channels,
+    to: channels,
+    plane: imageSize ** 2,
+  });
+  const parts = [{ images: asked, columns: 1 }, {
+    images: images.read(Uint32Array.from(shown)),
+    columns: shown.length,
+  }];
+  await writePicture(out, pictureOfRows(parts, { imageSize, channels }));
+  print(json, { neighbours: rows.map(({ image: _, ...row }) => row), picture: out }, [
+    ...rows.map(({ index, cosine, distance, name }) =>
+      `${String(index).padStart(9)}  cosine ${cosine.toFixed(4)}  distance ${distance.toFixed(4)}` +
+      `  ${name}`
+    ),
+    `wrote     ${out}`,
+  ]);
+}
