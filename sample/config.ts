@@ -58,6 +58,11 @@ export interface SampleConfig {
    * Below 1 puts more steps at the noise end: t becomes s t / (1 + (s - 1) t); 1 leaves them even.
    */
   readonly timestepShift: number;
+  /**
+   * Distance from the ends of time at which the path or the noise is singular; null takes the official
+   * one, which leaves none for the noise of sbdm.
+   */
+  readonly epsilon: number | null;
   /** Seed of the noise and of the choice of snippets. */
   readonly seed: number;
   /** Number of images to draw. */
@@ -108,7 +113,28 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
     .describe(
       "Below 1 puts more steps at the noise end: t becomes s t / (1 + (s - 1) t); 1 leaves them even",
     ),
+  epsilon: z.number().gt(0).lt(0.5).nullable().default(null)
+    .describe(
+      "Distance from the ends of time at which the path or the noise is singular; null takes the " +
+        "official one, which leaves none for the noise of sbdm",
+    ),
   seed: z.int().min(0).default(0).describe("Seed of the noise and of the choice of snippets"),
   count: z.int().min(1).default(16).describe("Number of images to draw"),
   columns: z.int().min(1).default(4).describe("Images in a row of the picture"),
+}).superRefine(({ sampler, steps, timestepShift }, context) => {
+  if (sampler !== "euler-maruyama" && sampler !== "sde-heun") return;
+  if (timestepShift !== 1) {
+    context.addIssue({
+      code: "custom",
+      path: ["timestepShift"],
+      message: `is ${timestepShift}, expected 1 with ${sampler}, whose steps are even`,
+    });
+  }
+  if (steps < 2) {
+    context.addIssue({
+      code: "custom",
+      path: ["steps"],
+      message: `is ${steps}, expected at least 2 with ${sampler}, the last one among them`,
+    });
+  }
 });

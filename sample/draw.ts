@@ -5,6 +5,7 @@
  */
 
 import { fill } from "../kernels/core/in_place.ts";
+import type { Device } from "../kernels/core/device.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
@@ -36,14 +37,18 @@ const SDE_SAMPLERS: Readonly<Record<string, SdeSampler>> = {
   "sde-heun": sampleSdeHeun,
 };
 
+/** A sampler on a path. */
+export interface SamplerSettings extends Path {
+  /** Sampler, steps, guidance and seed. */
+  readonly config: SampleConfig;
+}
+
 /** What to draw with. */
-export interface DrawOptions extends Path {
+export interface DrawOptions extends SamplerSettings {
   /** The trained network. */
   readonly model: SiT;
   /** Labels u32 [B] or snippets [B, d]: one image each. */
   readonly condition: Tensor;
-  /** Sampler, steps, guidance and seed. */
-  readonly config: SampleConfig;
   /** Identity of the first image; image i draws the same noise whatever the batch. Default 0. */
   readonly firstSample?: number;
   /** Called after each step of a fixed-grid sampler. */
@@ -104,31 +109,27 @@ export function stack(first: Tensor, second: Tensor): Tensor {
  * owns the images. For the adaptive sampler, which waits for the GPU, see {@linkcode drawAdaptive}.
  */
 export function draw(options: DrawOptions): Drawn {
-  const { config, onStep } = options;
   const { device } = options.model;
   return device.scope(() => {
     const { network, evaluations } = guidedNetwork(options);
-    const noise = startingNoise(options);
-    const path = resolvePath(options);
-    const step = onStep ? { onStep } : {};
-    const ode = ODE_SAMPLERS[config.sampler], sde = SDE_SAMPLERS[config.sampler];
-    if (ode) {
-      const images = ode(network, noise, { ...path, ...step, times: times(options) });
-      return { images, evaluations: evaluations() };
-    }
-    if (!sde) throw new RangeError(`Cannot draw with ${config.sampler}: its steps are not fixed`);
-    const { steps, diffusion, lastStep, lastStepSize, seed } = config;
-    const images = sde(network, noise, {
-      ...path,
-      ...step,
-      steps,
-      diffusion,
-      lastStep,
-      lastStepSize,
-      seed,
-      firstSample: options.firstSample ?? 0,
-    });
+    const images = integrateFixed(network, startingNoise(options), options);
     return { images, evaluations: evaluations() };
+  });
+}
+
+/**
+ * Throws what drawing with these settings throws for any network and condition: a `RangeError` where
+ * the path is singular at a time of the sampler, or its steps are too few.
+ */
+export function checkSampling(device: Device, options: SamplerSettings): void {
+  const { sampler } = options.config;
+  if (sampler === "dopri5") {
+    times(options);
+    return;
+  }
+  device.scope(() => {
+    const noise = device.tensor(new Float32Array(1), [1, 1, 1, 1]);
+    integrateFixed((x) => x, noise, options);
   });
 }
 
@@ -191,6 +192,32 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
   };
 }
 
+/** From noise to images by a sampler of fixed steps. */
+function integrateFixed(
+  network: Network,
+  noise: Tensor,
+  options: SamplerSettings & Pick<DrawOptions, "firstSample" | "onStep">,
+): Tensor {
+  const { config, firstSample = 0, onStep } = options;
+  const path = resolvePath(options);
+  const step = onStep ? { onStep } : {};
+  const ode = ODE_SAMPLERS[config.sampler], sde = SDE_SAMPLERS[config.sampler];
+  if (ode) return ode(network, noise, { ...path, ...step, times: times(options) });
+  if (!sde) throw new RangeError(`Cannot draw with ${config.sampler}: its steps are not fixed`);
+  const { steps, diffusion, lastStep, lastStepSize, seed, epsilon } = config;
+  return sde(network, noise, {
+    ...path,
+    ...step,
+    ...(epsilon !== null && { epsilon }),
+    steps,
+    diffusion,
+    lastStep,
+    lastStepSize,
+    seed,
+    firstSample,
+  });
+}
+
 function startingNoise({ model, condition, config, firstSample = 0 }: DrawOptions): Tensor {
   const { channels, inputSize } = model.options;
   return randomNormal(model.device, [condition.shape[0]!, channels, inputSize, inputSize], {
@@ -201,8 +228,11 @@ function startingNoise({ model, condition, config, firstSample = 0 }: DrawOption
   });
 }
 
-function times(options: DrawOptions): readonly number[] {
-  const { steps, timestepShift } = options.config;
+function times(options: SamplerSettings): readonly number[] {
+  const { steps, timestepShift, epsilon } = options.config;
   const { interpolant, prediction } = resolvePath(options);
-  return odeTimes({ steps, shift: timestepShift }, sampleInterval(interpolant, prediction));
+  const interval = sampleInterval(interpolant, prediction, {
+    ...(epsilon !== null && { epsilon }),
+  });
+  return odeTimes({ steps, shift: timestepShift }, interval);
 }

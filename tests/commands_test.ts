@@ -252,6 +252,69 @@ deviceTest("train --resume goes on as if it had not been interrupted", async () 
   assert.deepEqual(distances.map(Number.isFinite), [false, true, false, true, false]);
 });
 
+deviceTest(
+  "train --resume goes on with the images of the run and from its last step alone",
+  async () => {
+    const directory = await copyOfRun("resumed_wrongly");
+    const resume = (from: string, ...args: string[]) =>
+      runTask("train", ["--resume", from, "--steps", "5", ...args]);
+    const before = contents(directory);
+    // Another choice of held-out images, under the same bank.
+    assertRefusal(
+      await resume(directory, "--set", "train.seed=7"),
+      1,
+      /Cannot train with the bank: its snippet \d+ is of .*, the image there is .*, expected the bank/,
+    );
+    copyDirectory(join(directory, "step_0000003"), join(directory, "step_0000009"));
+    const state = join(directory, "step_0000009", "state.json");
+    const later = JSON.parse(Deno.readTextFileSync(state));
+    Deno.writeTextFileSync(state, JSON.stringify({ ...later, step: 9 }));
+    const earlier = join(directory, "step_0000003");
+    assertRefusal(
+      await resume(earlier),
+      2,
+      "its folder has later checkpoints, up to",
+      "step_0000009",
+    );
+    Deno.removeSync(join(directory, "step_0000009"), { recursive: true });
+    assert.deepEqual(contents(directory), before);
+  },
+);
+
+deviceTest("train refuses a sampler that cannot draw before it trains", async () => {
+  const directory = inTemporary("cannot_draw");
+  const settings = (...set: string[]) => set.flatMap((each) => ["--set", each]);
+  const run = await trainSmall(
+    directory,
+    ...settings("sample.sampler=euler-maruyama", "sample.diffusion.form=sbdm"),
+  );
+  assert.equal(run.code, 1, run.stderr);
+  assert.match(run.stderr, /Cannot compute sbdm diffusion on the linear path/);
+  assert.doesNotMatch(run.stderr, /^step 1/m);
+  assertRefusal(
+    await trainSmall(directory, ...settings("sample.sampler=sde-heun", "sample.steps=1")),
+    1,
+    /sample\.steps.* is 1, expected at least 2 with sde-heun/,
+  );
+  assertRefusal(
+    await trainSmall(directory, ...settings("sample.sampler=sde-heun", "sample.timestepShift=0.3")),
+    1,
+    /sample\.timestepShift.* is 0\.3, expected 1 with sde-heun, whose steps are even/,
+  );
+});
+
+deviceTest("train comes to its end on three images", async () => {
+  const images = inTemporary("three"), directory = inTemporary("run_of_three");
+  writeImages(images, { count: 3, corrupt: 0 });
+  const run = await trainSmall(
+    directory,
+    ...["--data", images, "--set", "data.heldOut=0", "--set", "bank.dim=2", "--json"],
+  );
+  assert.equal(run.code, 0, run.stderr);
+  const { report } = JSON.parse(run.stdout.trimEnd().split("\n").at(-1)!);
+  assert(Number.isFinite(report.frechet.samples) && report.frechet.halves === undefined);
+});
+
 deviceTest("train saves at Ctrl-C and says how to go on", async () => {
   const directory = inTemporary("interrupted");
   const child = startTask("train", [

@@ -24,9 +24,13 @@ export interface CheckpointState {
   readonly step: number;
   /** The configuration of the run with all defaults, as JSON. */
   readonly config: unknown;
+  /** What tells the images of the run from others, as {@linkcode fingerprintOf} gives it. */
+  readonly images?: string;
 }
 
 const NAME = /^step_(\d{7,})$/;
+/** What a checkpoint is called while a new one of the same step takes its place. */
+const REPLACED = /^(step_\d{7,})\.old$/;
 
 /** The checkpoint folders in a run's folder with their steps, oldest first. */
 export function listCheckpoints(runDirectory: string): { step: number; path: string }[] {
@@ -46,6 +50,7 @@ export function listCheckpoints(runDirectory: string): { step: number; path: str
  */
 export function findCheckpoint(path: string): string {
   if (exists(join(path, "state.json"))) return path;
+  restoreReplaced(path);
   const newest = listCheckpoints(path).at(-1);
   if (!newest) {
     throw new CheckpointError(
@@ -79,16 +84,16 @@ export function readCheckpointState(path: string): CheckpointState {
 
 /**
  * Writes a checkpoint of a trainer and returns its path. An existing checkpoint of the same step is
- * kept until the new one is whole; on failure nothing is left behind.
+ * kept until the new one is in its place; on failure nothing is left behind.
  */
 export async function saveCheckpoint(
   runDirectory: string,
-  options: { trainer: Trainer; model: SiT; config: unknown },
+  options: { trainer: Trainer; model: SiT; config: unknown; images?: string },
 ): Promise<string> {
-  const { trainer, model, config } = options;
+  const { trainer, model, config, images } = options;
   const { step, optimizer } = trainer;
   const path = join(runDirectory, `step_${String(step).padStart(7, "0")}`);
-  const partial = `${path}.partial`;
+  const partial = `${path}.partial`, old = `${path}.old`;
   Deno.mkdirSync(runDirectory, { recursive: true });
   removeDirectory(partial);
   try {
@@ -100,12 +105,17 @@ export async function saveCheckpoint(
       ...optimizer.stateEntries(),
       ...trainer.lossScaleEntries(),
     ]);
-    const state: CheckpointState = { format: 1, step, config };
-    Deno.writeTextFileSync(join(partial, "state.json"), JSON.stringify(state, null, 2));
-    removeDirectory(path);
+    const state: CheckpointState = { format: 1, step, config, ...(images && { images }) };
+    writeThrough(join(partial, "state.json"), JSON.stringify(state, null, 2));
+    if (exists(path)) {
+      removeDirectory(old);
+      Deno.renameSync(path, old);
+    }
     Deno.renameSync(partial, path);
+    removeDirectory(old);
   } catch (cause) {
     removeDirectory(partial);
+    restoreReplaced(runDirectory);
     if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError(`Cannot write checkpoint ${path}: ${(cause as Error).message}`, {
       path,
@@ -115,13 +125,24 @@ export async function saveCheckpoint(
   return path;
 }
 
-/** Restores a trainer from a checkpoint, exactly: weights, average, moments, step. */
+/**
+ * Restores a trainer from a checkpoint, exactly: weights, average, moments, step. Throws
+ * `CheckpointError` when it does not fit, or when its images are known and not `images`.
+ */
 export function loadCheckpoint(
   path: string,
-  options: { trainer: Trainer; model: SiT },
+  options: { trainer: Trainer; model: SiT; images?: string },
 ): CheckpointState {
-  const { trainer, model } = options;
+  const { trainer, model, images } = options;
   const state = readCheckpointState(path);
+  if (images !== undefined && state.images !== undefined && images !== state.images) {
+    throw new CheckpointError(
+      `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
+        "was trained on, expected the same files, data.heldOut and train.seed (--init FILE starts a " +
+        "new run from its weights)",
+      { path },
+    );
+  }
   loadWeights(join(path, "model.safetensors"), model);
   const { optimizer } = trainer;
   withFile(join(path, "ema.safetensors"), (file) => {
@@ -135,6 +156,19 @@ export function loadCheckpoint(
   });
   trainer.step = state.step;
   return state;
+}
+
+/** What tells a set of images to train on from others: their names and labels, or their number. */
+export async function fingerprintOf(
+  images: {
+    readonly size: number;
+    readonly names?: readonly string[];
+    readonly labels: Uint32Array;
+  },
+): Promise<string> {
+  const { size, names = [], labels } = images;
+  const text = new TextEncoder().encode(JSON.stringify([size, names, [...labels]]));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
 }
 
 /** How {@linkcode loadWeights} reads a file. */
@@ -201,6 +235,22 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Puts checkpoints back in their places whose successor did not get there. */
+function restoreReplaced(runDirectory: string): void {
+  for (const { name } of readDirectory(runDirectory)) {
+    const path = join(runDirectory, REPLACED.exec(name)?.[1] ?? name);
+    if (REPLACED.test(name) && !exists(path)) Deno.renameSync(join(runDirectory, name), path);
+  }
+}
+
+/** Writes a file and waits until it is on the disk. */
+function writeThrough(path: string, text: string): void {
+  using file = Deno.openSync(path, { write: true, createNew: true });
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  file.syncSync();
 }
 
 function removeDirectory(path: string): void {

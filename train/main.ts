@@ -71,7 +71,8 @@ async function main(): Promise<void> {
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : config.train.runDirectory;
-  if (!resumed) requireNoCheckpoint(directory);
+  if (resumed) requireNewest(resumed);
+  else requireNoCheckpoint(directory);
 
   // Standard output is kept for the results that --json asks for.
   const say = (line: string) => console.error(line);
@@ -116,10 +117,11 @@ async function main(): Promise<void> {
     loadCheckpoint(resumed, run);
     say(`resume  ${resumed}, of ${config.train.steps} steps`);
   }
-  const result = await trainRun({ run, config, heldOut, directory, json, say });
+  const result = await trainRun({ run, config, heldOut, directory, resumed, json, say });
   if (!result) return;
 
-  if (run.bank && run.encoder) {
+  // Distances take two images.
+  if (run.bank && run.encoder && train.size > 1) {
     const report = await reportConditioning({
       ...run,
       bank: run.bank,
@@ -165,6 +167,19 @@ function requireNoCheckpoint(directory: string): void {
   );
 }
 
+/** Two ways on from an earlier step would end up in one folder, and the older one be taken for newest. */
+function requireNewest(checkpoint: string): void {
+  const directory = dirname(checkpoint), { step } = readCheckpointState(checkpoint);
+  const later = listCheckpoints(directory).filter((each) => each.step > step);
+  if (later.length === 0) return;
+  throw new UsageError(
+    `Cannot go on from ${checkpoint}: its folder has later checkpoints, up to ${
+      later.at(-1)!.path
+    }. ` +
+      `Go on from that one by --resume ${directory}, or move the later ones away first`,
+  );
+}
+
 function lastCheckpoint(directory: string): string | undefined {
   try {
     return listCheckpoints(directory).at(-1)?.path;
@@ -188,18 +203,20 @@ function adviseAfter(error: Error): string | undefined {
 
 /** Trains to the end and returns what was written, or undefined when Ctrl-C ended it early. */
 async function trainRun(
-  { run, config, heldOut, directory, json, say }: {
+  { run, config, heldOut, directory, resumed, json, say }: {
     run: Run;
     config: Config;
     heldOut: ImageSource | undefined;
     directory: string;
+    /** The checkpoint that the run goes on from. */
+    resumed: string | undefined;
     json: boolean;
     say: (line: string) => void;
   },
 ): Promise<
   { step: number; checkpoint: string; picture: string | undefined; plot: string } | undefined
 > {
-  const { trainer, model } = run;
+  const { trainer } = run;
   const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery, checkpointEvery } = config.train;
   using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
   using viewer = await openViewer(config.data, directory);
@@ -216,21 +233,19 @@ async function trainRun(
   Deno.addSignalListener("SIGINT", onInterrupt);
   startedDirectory = directory;
   const first = trainer.step, started = performance.now();
-  let checkpoint = "", saved = -1;
+  let checkpoint = resumed ?? "", saved = resumed ? first : -1;
   let evaluation: Evaluation | undefined;
   const save = async () => {
     if (saved === trainer.step) return;
-    checkpoint = await saveCheckpoint(directory, { trainer, model, config });
+    checkpoint = await saveCheckpoint(directory, { ...run, config });
     saved = trainer.step;
   };
   try {
     const due = (every: number | null) => every !== null && trainer.step % every === 0;
-    // A record is due wherever something else is, so that the loop can do it there.
-    const everies = [logEvery, sampleEvery, evaluateEvery, checkpointEvery]
-      .filter((every) => every !== null);
     const records = trainer.run({
       steps,
-      logEvery: everies.reduce(greatestCommonDivisor),
+      logEvery,
+      alsoAfter: () => [sampleEvery, evaluateEvery, checkpointEvery].some(due),
       syncEvery,
       signal: interrupt.signal,
       onStep: (step) => progress.advance(step),
@@ -240,8 +255,8 @@ async function trainRun(
       const measured = due(evaluateEvery) ? await evaluation?.measure() : undefined;
       log.append({ ...record, ...measured });
       progress.record({ ...record, ...measured });
-      if (due(sampleEvery) && trainer.step < steps) await preview?.write();
       if (due(checkpointEvery)) await save();
+      if (due(sampleEvery) && trainer.step < steps) await preview?.write();
     }
     await save();
   } finally {
@@ -266,8 +281,4 @@ async function trainRun(
   say(`trained ${trainer.step - first} steps in ${formatDuration(seconds)}`);
   say(`wrote   ${[...(picture ? [picture] : []), ...plots, checkpoint].join(", ")}`);
   return { step: trainer.step, checkpoint, picture, plot };
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

@@ -1,7 +1,8 @@
 /** @module */
 
 import { join } from "node:path";
-import { draw } from "../sample/draw.ts";
+import type { SampleConfig } from "../sample/config.ts";
+import { checkSampling, draw } from "../sample/draw.ts";
 import type { Config } from "./config.ts";
 import { tileImages } from "./datasets/picture.ts";
 import { encodePng } from "./datasets/png.ts";
@@ -10,6 +11,9 @@ import type { Viewer } from "./viewer.ts";
 
 /** Width in pixels that a picture should about have. */
 const PICTURE_WIDTH = 640;
+
+/** Images that are drawn at a time. */
+const BATCH = 64;
 
 /**
  * Pictures of samples in the course of a run, always from the same snippets (or labels) and noise:
@@ -21,14 +25,22 @@ export class Preview {
   readonly #viewer: Viewer;
   readonly #directory: string;
   readonly #indices: Uint32Array;
+  readonly #sample: SampleConfig;
 
-  /** Chooses images evenly spread over the data set; pictures go to `directory`. */
+  /**
+   * Chooses images evenly spread over the data set; pictures go to `directory`. Throws a `RangeError`
+   * where the configured sampler cannot draw, before a run has trained for nothing.
+   */
   constructor(options: { run: Run; config: Config; viewer: Viewer; directory: string }) {
     const { run, config } = options;
     this.#run = run;
     this.#config = config;
     this.#viewer = options.viewer;
     this.#directory = options.directory;
+    const { sample } = config;
+    // The adaptive sampler waits for the GPU between steps; a preview does with even steps.
+    this.#sample = sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } : sample;
+    checkSampling(run.device, { config: this.#sample, ...pathOf(config) });
     const { size } = run.dataset, count = Math.min(config.sample.count, size);
     this.#indices = Uint32Array.from(
       { length: count },
@@ -38,22 +50,9 @@ export class Preview {
 
   /** Draws the picture with the averaged weights and returns its path. */
   async write(): Promise<string> {
-    const { trainer, model, dataset, device } = this.#run;
-    const { sample } = this.#config;
-    // The adaptive sampler waits for the GPU between steps; a preview does with even steps.
-    const config = sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } as const : sample;
-    const drawn = trainer.withAverages(() =>
-      device.scope(() =>
-        draw({
-          model,
-          condition: this.#run.conditionOf(this.#indices),
-          config,
-          ...pathOf(this.#config),
-        })
-      )
-    );
-    const samples = await drawn.images.read();
-    drawn.images.dispose();
+    const { trainer, dataset } = this.#run;
+    const config = this.#sample;
+    const samples = await this.#draw();
     const { channels, imageSize } = this.#viewer;
     const picture = tileImages(
       interleaveRows(
@@ -72,6 +71,29 @@ export class Preview {
     const path = join(this.#directory, `step_${String(trainer.step).padStart(7, "0")}.png`);
     await Deno.writeFile(path, encodePng(picture));
     return path;
+  }
+
+  /** The samples [n, C, H, W], drawn some at a time. */
+  async #draw(): Promise<Float32Array> {
+    const { trainer, model, device } = this.#run;
+    const length = model.options.channels * model.options.inputSize ** 2;
+    const samples = new Float32Array(this.#indices.length * length);
+    for (let first = 0; first < this.#indices.length; first += BATCH) {
+      const { images } = trainer.withAverages(() =>
+        device.scope(() =>
+          draw({
+            model,
+            condition: this.#run.conditionOf(this.#indices.subarray(first, first + BATCH)),
+            config: this.#sample,
+            firstSample: first,
+            ...pathOf(this.#config),
+          })
+        )
+      );
+      samples.set(await images.read(), first * length);
+      images.dispose();
+    }
+    return samples;
   }
 }
 

@@ -37,7 +37,7 @@ export interface ConditioningReport {
     /** Of real images that training did not see: as near as samples can be expected to come. */
     readonly heldOut: number | undefined;
     /** Of every second training image to the others: what two halves differ by chance. */
-    readonly halves: number;
+    readonly halves: number | undefined;
   };
 }
 
@@ -81,7 +81,7 @@ export async function reportConditioning(
       samples: distance(encoded),
       noise: distance(await encoder.encode(noise, shape(count))),
       heldOut: unseen ? distance(unseen) : undefined,
-      halves: frechetDistance(
+      halves: dataset.size < 4 ? undefined : frechetDistance(
         statistics(everySecond(real, { dim: bank.dim, first: 0 })),
         statistics(everySecond(real, { dim: bank.dim, first: 1 })),
       ),
@@ -100,7 +100,11 @@ export function describeReport(report: ConditioningReport): string[] {
       frechet.samples.toFixed(4)
     }, noise ${frechet.noise.toFixed(4)}${
       frechet.heldOut === undefined ? "" : `, held-out images ${frechet.heldOut.toFixed(4)}`
-    }; one half of them to the other ${frechet.halves.toFixed(4)}`,
+    }${
+      frechet.halves === undefined
+        ? ""
+        : `; one half of them to the other ${frechet.halves.toFixed(4)}`
+    }`,
   ];
 }
 

@@ -21,6 +21,7 @@ import { linearInterpolant } from "../model/interpolants/linear.ts";
 import { vpInterpolant } from "../model/interpolants/vp.ts";
 import { SiT, type SiTOptions } from "../model/sit.ts";
 import type { Path } from "../sample/network.ts";
+import { fingerprintOf } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 import {
@@ -74,6 +75,8 @@ export interface Run extends Disposable {
   readonly encoder: Encoder | undefined;
   readonly model: SiT;
   readonly trainer: Trainer;
+  /** What tells the images of the run from others; checkpoints remember it. */
+  readonly images: string;
   /** The condition of images of the data set: their snippets [n, d] or labels u32 [n]. */
   conditionOf(indices: Uint32Array): Tensor;
 }
@@ -109,6 +112,7 @@ export async function buildRun(options: {
   const bank = snippets?.bank;
   if (snippets?.encoder) opened.use(snippets.encoder);
   if (bank) opened.use(bank);
+  if (bank) requirePairs(bank, train);
   const store = opened.use(new ParameterStore(device, { seed: config.train.seed }));
   const model = new SiT(
     store,
@@ -152,6 +156,7 @@ export async function buildRun(options: {
       lossScaleInterval,
     }),
   );
+  const images = await fingerprintOf(train);
   const kept = opened.move();
   return {
     device,
@@ -160,12 +165,31 @@ export async function buildRun(options: {
     encoder: snippets?.encoder,
     model,
     trainer,
+    images,
     conditionOf: (indices) =>
       bank
         ? bank.gather(indices)
         : device.tensor(indices.map((i) => train.labels[i]!), [indices.length]),
     [Symbol.dispose]: () => kept.dispose(),
   };
+}
+
+/** Throws where the snippets of a bank have other names than the images in their places. */
+function requirePairs(
+  bank: Bank,
+  images: { readonly size: number; readonly names?: readonly string[] },
+): void {
+  const { names = [] } = images;
+  if (bank.names === undefined || bank.size !== images.size) return;
+  const wrong = names.findIndex((name, i) => bank.names![i] !== name);
+  if (wrong < 0) return;
+  throw new TypeError(
+    `Cannot train with the bank: its snippet ${wrong} is of ${
+      bank.names[wrong]
+    }, the image there is ` +
+      `${names[wrong]}, expected the bank of these images in their order: the same files, ` +
+      "data.heldOut and train.seed, or no bank.path for a new one",
+  );
 }
 
 /**

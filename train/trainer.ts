@@ -133,8 +133,10 @@ export interface TrainerOptions {
 export interface RunOptions {
   /** Step to stop after, counted from the start of training. */
   readonly steps: number;
-  /** Steps between two yields. Default 50. */
+  /** A record is yielded after each step that this divides. Default 50. */
   readonly logEvery?: number;
+  /** Other steps after which one is, for what else is to be done there. */
+  readonly alsoAfter?: (step: number) => boolean;
   /** Most steps between two waits for the GPU. Default 10. */
   readonly syncEvery?: number;
   /** Stops after the current step when it fires. */
@@ -305,10 +307,11 @@ export class Trainer implements Disposable {
 
   /**
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end.
-   * Throws {@linkcode NonFiniteLossError} when the loss is no finite number.
+   * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, and `TypeError` that names
+   * the image when one of the data has such a number.
    */
   async *run(options: RunOptions): AsyncGenerator<TrainRecord> {
-    const { steps, logEvery = 50, syncEvery = 10, signal, onStep } = options;
+    const { steps, logEvery = 50, alsoAfter, syncEvery = 10, signal, onStep } = options;
     const { batchSize, gradientAccumulation: parts } = this.#options;
     const layout = historyLayout(parts, {
       aligned: this.#alignmentWeight !== undefined,
@@ -321,14 +324,15 @@ export class Trainer implements Disposable {
     while (this.#step < steps && !signal?.aborted) {
       await this.#recordStep(history, { ...layout, row: (this.#step - logged) * columns });
       onStep?.(this.#step);
-      const last = this.#step === steps || signal?.aborted;
-      if (this.#step - synced >= syncSteps && !last) {
+      if (this.#step - synced >= syncSteps && this.#step < steps && !signal?.aborted) {
         await this.device.settle();
         const now = performance.now(), perStep = (now - syncedAt) / (this.#step - synced);
         syncSteps = Math.max(1, Math.min(syncEvery, Math.floor(MAX_QUEUED_MILLISECONDS / perStep)));
         [synced, syncedAt] = [this.#step, now];
       }
-      if (this.#step - logged < logEvery && !last) continue;
+      // Asked after the wait: what ends the run then must not end it without a record.
+      const last = this.#step === steps || signal?.aborted;
+      if (this.#step % logEvery !== 0 && !alsoAfter?.(this.#step) && !last) continue;
       const rows = await history.read(), count = this.#step - logged;
       const now = performance.now();
       const record = summarize(rows, { ...layout, first: logged + 1, count });
@@ -397,11 +401,13 @@ export class Trainer implements Disposable {
     const tokens = this.#alignmentWeight === undefined
       ? undefined
       : await dataset.tokens!.read(indices, mirrored);
-    if (mirrored && dataset.readMirrored) {
-      return { images: await dataset.readMirrored(indices, mirrored), tokens };
-    }
-    const images = await dataset.read(indices);
-    if (mirrored) turnRows(images, { mirrored, shape: this.#inputs.images.shape });
+    requireFinite(tokens, { indices, what: "tokens" });
+    const turned = mirrored && dataset.readMirrored;
+    const images = turned
+      ? await dataset.readMirrored!(indices, mirrored)
+      : await dataset.read(indices);
+    requireFinite(images, { indices, what: "values" });
+    if (mirrored && !turned) turnRows(images, { mirrored, shape: this.#inputs.images.shape });
     return { images, tokens };
   }
 
@@ -616,6 +622,22 @@ function summarize(
     skipped,
     ...(layout.scaled && { lossScale: rows[(count - 1) * columns + layout.lossScale]! }),
   };
+}
+
+/** Throws where a batch [n, …] has a number that is not finite: it would spoil all weights. */
+function requireFinite(
+  values: Float32Array | undefined,
+  { indices, what }: { indices: Uint32Array; what: string },
+): void {
+  if (values === undefined) return;
+  const length = values.length / indices.length;
+  for (let i = 0; i < values.length; i++) {
+    if (Number.isFinite(values[i])) continue;
+    throw new TypeError(
+      `Cannot train on image ${indices[Math.floor(i / length)]}: its ${what} hold ${values[i]}, ` +
+        "expected finite numbers",
+    );
+  }
 }
 
 /** 1 for each image that the flip stream picks to be mirrored, else 0: [count]. */

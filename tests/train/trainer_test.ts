@@ -6,8 +6,10 @@ import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import {
   findCheckpoint,
+  fingerprintOf,
   listCheckpoints,
   loadCheckpoint,
+  readCheckpointState,
   saveCheckpoint,
 } from "../../train/checkpoint.ts";
 import { DataOrder } from "../../train/data_order.ts";
@@ -123,9 +125,9 @@ gpuTest("Trainer.run() allocates nothing after the first step", async (device) =
 
 gpuTest("Trainer.run() submits once a step besides its inputs", async (device) => {
   using parts = makeTrainer(device);
-  for await (const _ of parts.trainer.run({ steps: 3, logEvery: 3 })) { /* warm */ }
+  for await (const _ of parts.trainer.run({ steps: 10, logEvery: 10 })) { /* warm */ }
   const { submits } = device.recorder;
-  for await (const _ of parts.trainer.run({ steps: 13, logEvery: 10 })) { /* measured */ }
+  for await (const _ of parts.trainer.run({ steps: 20, logEvery: 10 })) { /* measured */ }
   // Ten steps and one reading of the losses.
   assert.equal(device.recorder.submits - submits, 11);
 });
@@ -166,6 +168,62 @@ gpuTest("saveCheckpoint() keeps the old checkpoint when it fails", async (device
     assert.deepEqual(await Deno.readFile(`${path}/model.safetensors`), before);
     assert.equal(listCheckpoints(directory).length, 1);
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["step_0000000"]);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+gpuTest(
+  "saveCheckpoint() keeps the old checkpoint when the new one cannot take its place",
+  async (device) => {
+    const directory = await Deno.makeTempDir();
+    const { renameSync } = Deno;
+    try {
+      using parts = makeTrainer(device);
+      const path = await saveCheckpoint(directory, { ...parts, config: { first: true } });
+      for (const failing of [1, 2]) {
+        let renames = 0;
+        Deno.renameSync = (from, to) => {
+          // Files are renamed as well; folders are those of checkpoints.
+          if (/step_\d+(?:\.\w+)?$/.test(String(from)) && ++renames === failing) {
+            throw new Error("no space");
+          }
+          renameSync(from, to);
+        };
+        await assert.rejects(saveCheckpoint(directory, { ...parts, config: {} }), /no space/);
+        Deno.renameSync = renameSync;
+        assert.deepEqual(readCheckpointState(path).config, { first: true });
+        assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), [
+          "step_0000000",
+        ]);
+      }
+      // What a process that was killed between the two renames leaves behind is found again.
+      renameSync(path, `${path}.old`);
+      assert.equal(findCheckpoint(directory), path);
+      assert.deepEqual(readCheckpointState(path).config, { first: true });
+    } finally {
+      Deno.renameSync = renameSync;
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
+gpuTest("loadCheckpoint() refuses other images than those of the run", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using parts = makeTrainer(device);
+    const images = await fingerprintOf(makeImages());
+    const path = await saveCheckpoint(directory, { ...parts, config: {}, images });
+    assert.equal(loadCheckpoint(path, { ...parts, images }).images, images);
+    const { size, names, labels } = makeImages();
+    const turned = await fingerprintOf({ size, names: names.toReversed(), labels });
+    assert.throws(
+      () => loadCheckpoint(path, { ...parts, images: turned }),
+      /Cannot go on from .*: the images, or which of them are held out, are not those/,
+    );
+    // One that does not know its images is taken for what it is.
+    const plain = await saveCheckpoint(directory, { ...parts, config: {} });
+    assert.equal(loadCheckpoint(plain, { ...parts, images: turned }).images, undefined);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -227,6 +285,62 @@ gpuTest("Trainer.run() stops after the step in which it is aborted", async (devi
   });
   for await (const { step } of records) assert.equal(step, 4);
   assert.equal(parts.trainer.step, 4);
+});
+
+gpuTest("Trainer.run() loses no record to an end that comes while it waits", async (device) => {
+  using parts = makeTrainer(device);
+  const abort = new AbortController(), { settle } = device;
+  device.settle = async () => {
+    await settle.call(device);
+    abort.abort();
+  };
+  const steps: number[] = [];
+  const records = parts.trainer.run({ steps: 100, logEvery: 50, signal: abort.signal });
+  try {
+    for await (const { step } of records) steps.push(step);
+  } finally {
+    device.settle = settle;
+  }
+  assert.deepEqual(steps, [parts.trainer.step]);
+});
+
+gpuTest(
+  "Trainer.run() yields at multiples of logEvery and where it is asked to",
+  async (device) => {
+    using parts = makeTrainer(device);
+    const run = async (steps: number) => {
+      const found: number[] = [];
+      const records = parts.trainer.run({
+        steps,
+        logEvery: 4,
+        alsoAfter: (step) => step % 6 === 0,
+      });
+      for await (const { step } of records) found.push(step);
+      return found;
+    };
+    assert.deepEqual(await run(10), [4, 6, 8, 10]);
+    // A run that goes on has its records at the same steps.
+    assert.deepEqual(await run(13), [12, 13]);
+  },
+);
+
+gpuTest("Trainer.run() names the image that has a number that is not finite", async (device) => {
+  const images = makeImages();
+  using parts = makeTrainer(device, {
+    dataset: {
+      size: images.size,
+      labels: images.labels,
+      read: (indices) => {
+        const values = images.read(indices), at = indices.indexOf(11);
+        if (at >= 0) values[at * 3 * 64 + 5] = NaN;
+        return values;
+      },
+    },
+  });
+  await assert.rejects(
+    losses(parts.trainer, 3),
+    /Cannot train on image 11: its values hold NaN, expected finite numbers/,
+  );
 });
 
 /** Makes the last layer, and with it all gradients, thirty times as large. */
