@@ -474,7 +474,7 @@ export class Trainer implements Disposable {
     const { x, target } = interpolate(images, noise, coefficients);
     noise.dispose();
     const condition = this.#condition(firstSample);
-    const tape = new Tape(device);
+    using tape = new Tape(device);
     const loss = tape.record((): TrainingLoss => {
       const inPrecision = <T>(run: () => T) => device.withPrecision(precision, run);
       if (weight === undefined) {

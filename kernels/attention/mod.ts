@@ -60,6 +60,9 @@ const PARTS: Readonly<Record<Exclude<AttentionVariant, "rows">, readonly number[
  */
 const SCORE_BYTES = 1 << 22;
 
+/** Heads in a dispatch that has one workgroup in z for each. */
+const MOST_HEADS = 65_535;
+
 /** Elements of keys that one invocation of `naive` goes over in one dispatch. */
 const NAIVE_ELEMENTS = 4096;
 
@@ -94,8 +97,8 @@ interface Recording {
  * logarithm of the sum of exponentials, [B, H, T], from which the backward pass makes them again: on
  * GPUs twice, on CPU drivers once, for some heads at a time.
  * Where `qkv` exceeds what the adapter binds at once, kernels run over parts of the batch. Heads
- * whose width is no multiple of 4 take slow kernels; beyond a width of 128 scores are made once for
- * every 128 columns.
+ * whose width is no multiple of 4 take slow kernels; beyond a width of 128, or 64 on CPU drivers, scores
+ * are made once for every so many columns, which adds to the flops.
  *
  * Throws `TypeError` when `qkv` is not [B, T, 3·D] or the heads do not divide D.
  */
@@ -128,7 +131,13 @@ export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
               params: variant === "naive" ? {} : { accumulate },
             });
           }
-          if (apart) addTo(dQkv, written);
+          if (apart) {
+            inBatches(
+              heads,
+              { dQkv, written },
+              (_, part) => addTo(part["dQkv"]!, part["written"]!),
+            );
+          }
         }));
     },
   });
@@ -148,16 +157,17 @@ function headsOf(qkv: Tensor, heads: number): Heads {
     );
   }
   const { device } = qkv;
-  const { profile } = device, size = { tokens, headWidth };
+  const { profile } = device;
+  const size = { tokens, headWidth, gradient: device.tape !== undefined };
   const supports = (variant: string) =>
     Object.hasOwn(FORWARD, variant) &&
     supportsAttention(variant as AttentionVariant, { profile, size });
   const picked = device.variant("attention", pickAttention(profile, size), {
-    shape: { batch, heads, ...size },
+    shape: { batch, heads, tokens, headWidth },
     supports,
   });
   const variant = supports(picked) ? picked : "naive";
-  return { device, variant, batch, heads, ...size };
+  return { device, variant, batch, heads, tokens, headWidth };
 }
 
 /** delta [B, H, T]: the products of dy and out summed over each head. */
@@ -242,7 +252,7 @@ function backwardRows(
     const headVectors = headWidth / 4, tiles = Math.ceil(tokens / 16);
     const SLOTS = slotsOf(headVectors);
     const bytes = scoreBytes(tokens);
-    const most = Math.max(1, Math.floor(SCORE_BYTES / bytes));
+    const most = Math.min(MOST_HEADS, Math.max(1, Math.floor(SCORE_BYTES / bytes)));
     for (let first = 0; first < batch * heads; first += most) {
       device.scope(() => {
         const count = Math.min(most, batch * heads - first);

@@ -15,6 +15,8 @@ export interface AttentionSize {
   readonly tokens: number;
   /** Elements of one query, key or value. */
   readonly headWidth: number;
+  /** The gradient is needed as well. Default `false`. */
+  readonly gradient?: boolean;
 }
 
 /** Columns of vec4 that one workgroup of `tiled` takes: four for each of 8 invocations. */
@@ -67,7 +69,7 @@ export function supportsAttention(
   variant: AttentionVariant,
   options: { profile: Profile; size: AttentionSize },
 ): boolean {
-  const { profile, size: { tokens, headWidth } } = options;
+  const { profile, size: { tokens, headWidth, gradient = false } } = options;
   const aligned = headWidth % 4 === 0;
   switch (variant) {
     case "rows": {
@@ -75,7 +77,8 @@ export function supportsAttention(
       // counts, too. The gradient holds the scores of a head at least.
       const iterations = Math.ceil(tokens / 32) * (headWidth / 2 + 21);
       return aligned && profile.subgroups && profile.subgroupSize === 8 &&
-        iterations <= CPU_ITERATIONS && scoreBytes(tokens) <= profile.maxBindingBytes;
+        iterations <= CPU_ITERATIONS &&
+        (!gradient || scoreBytes(tokens) <= profile.maxBindingBytes);
     }
     case "tiled": {
       const { columns, memory } = planTiled(headWidth);

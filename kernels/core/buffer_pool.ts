@@ -132,7 +132,7 @@ export class BufferPool {
 
   /** A texture of whole rows of {@linkcode STAGING_ROW_BYTES} for `bytes` of f32. */
   takeTexture(bytes: number, life: Life): Pooled<GPUTexture> {
-    const rows = Math.ceil(bytes / STAGING_ROW_BYTES);
+    const rows = Math.max(1, Math.ceil(bytes / STAGING_ROW_BYTES));
     const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;
     const size = rows * width * STAGING_TEXEL_BYTES;
     const item = this.#textures.take(size, life) ?? this.#make(

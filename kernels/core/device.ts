@@ -401,6 +401,7 @@ export class Device implements Disposable {
    */
   upload(tensor: Tensor, data: Float32Array | Uint32Array): void {
     this.#assertUsable();
+    if (data.length === 0) return;
     this.flush();
     const { buffer, byteOffset, byteLength } = tensor.dtype === "f16" ? toHalves(data) : data;
     this.gpu.queue.writeBuffer(
@@ -438,6 +439,22 @@ export class Device implements Disposable {
       );
     }
     const offset = target.offset + (first ?? 0) * ELEMENT_BYTES[target.dtype];
+    if (source.buffer === target.buffer) {
+      throw new TypeError(
+        `Cannot copy ${formatShape(source.shape)} to ${
+          formatShape(target.shape)
+        }: both lie in one ` +
+          "buffer, as the parameters of a store do, copy by way of a third tensor",
+      );
+    }
+    if (offset % 4 !== 0 || (first !== undefined && source.bytes % 4 !== 0)) {
+      throw new TypeError(
+        `Cannot copy ${
+          formatShape(source.shape)
+        } f16 to element ${first} on: expected even numbers of ` +
+          "halves",
+      );
+    }
     this.recorder.copyToBuffer(
       { buffer: source.buffer, offset: source.offset, bytes: source.bytes },
       { buffer: target.buffer, offset },
@@ -473,27 +490,30 @@ export class Device implements Disposable {
     this.#note?.(`ignored a measured variant: ${reason}`);
   }
 
-  #gpuError(error: GPUError): Error {
-    const path = this.#path.join(" > ") || "the last commands";
+  #gpuError(error: GPUError, path = ""): Error {
     return error instanceof GPUOutOfMemoryError
       ? new OutOfMemoryError(
         `Cannot make a buffer: the GPU is out of memory with ${this.pool.heldBytes} bytes held`,
         { requestedBytes: 0, heldBytes: this.pool.heldBytes },
       )
-      : new GpuValidationError(error.message, { path });
+      : new GpuValidationError(error.message, { path: path || "the last commands" });
   }
 
   #guarded(fn: () => void): void {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
     fn();
-    for (let scope = 0; scope < 2; scope++) {
-      this.#checks.push(
-        this.gpu.popErrorScope().then((error) => {
-          if (error) this.#fail(this.#gpuError(error));
-        }),
-      );
-    }
+    for (let scope = 0; scope < 2; scope++) this.#checkScope();
+  }
+
+  /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */
+  #checkScope(): void {
+    const path = this.#path.join(" > ");
+    this.#checks.push(
+      this.gpu.popErrorScope().then((error) => {
+        if (error) this.#fail(this.#gpuError(error, path));
+      }),
+    );
   }
 
   async #throwFailure(): Promise<void> {
@@ -571,6 +591,7 @@ export class Device implements Disposable {
     }
     const known = compiled.groups.get(key);
     if (known) return known;
+    assertApart(kernel, tensors);
     if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.#forgetGroups();
     const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
       binding: binding.index,
@@ -580,7 +601,9 @@ export class Device implements Disposable {
       const { paramsBuffer, slotBytes } = this.recorder;
       entries.push({ binding: 0, resource: { buffer: paramsBuffer, size: slotBytes } });
     }
+    this.gpu.pushErrorScope("validation");
     const group = this.gpu.createBindGroup({ layout: compiled.layout, entries });
+    this.#checkScope();
     compiled.groups.set(key, group);
     return group;
   }
@@ -626,6 +649,22 @@ function collectTensors(value: unknown, into: Set<Tensor>): void {
     if (Object.getPrototypeOf(value) === Object.prototype) {
       for (const item of Object.values(value)) collectTensors(item, into);
     }
+  }
+}
+
+/** WebGPU refuses a dispatch, without a name, that writes a buffer which it binds once more. */
+function assertApart(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): void {
+  for (const { name, access } of kernel.bindings) {
+    if (access !== "write") continue;
+    const other = kernel.bindings.find((each) =>
+      each.name !== name && each.access !== "texture" &&
+      tensors[each.name]!.storage === tensors[name]!.storage
+    );
+    if (!other) continue;
+    throw new TypeError(
+      `Cannot dispatch ${kernel.name}: ${name} is written and lies in one buffer with ${other.name}, ` +
+        "expected another tensor, not a parameter of the same store",
+    );
   }
 }
 

@@ -47,6 +47,8 @@ interface Slot {
 interface RecordedNode extends TapeNode {
   readonly needed: ReadonlyMap<Tensor, Storage>;
   readonly produced: Storage;
+  /** What it holds until its backward pass: a tensor may view another storage by then. */
+  readonly held: readonly Storage[];
 }
 
 /**
@@ -58,18 +60,19 @@ interface RecordedNode extends TapeNode {
  *
  * @example
  * ```ts ignore
- * const tape = new Tape(device);
+ * using tape = new Tape(device);
  * const loss = tape.record(() => mse(model.forward(x, t, snippets), target));
  * tape.backward(loss); // every Parameter's `gradient` has been added to
  * ```
  */
-export class Tape {
+export class Tape implements Disposable {
   readonly #device: Device;
   readonly #nodes: RecordedNode[] = [];
   readonly #tracked: Set<Storage>;
   readonly #watched = new Set<Storage>();
   readonly #slots: Map<Storage, Slot>;
   #current: RecordedNode | undefined;
+  #ranBackward = false;
 
   /** Makes an empty tape. A nested tape shares the gradients of `parent`. */
   constructor(device: Device, options: { parent?: Tape } = {}) {
@@ -78,8 +81,16 @@ export class Tape {
     this.#tracked = new Set(options.parent ? options.parent.#tracked : []);
   }
 
-  /** Asks for the gradient of a tensor that is no parameter; call before {@linkcode Tape.record}. */
+  /**
+   * Asks for the gradient of a tensor; call before {@linkcode Tape.record}. Throws `TypeError` for a
+   * parameter, which has its own.
+   */
   watch(tensor: Tensor): void {
+    if (tensor instanceof Parameter) {
+      throw new TypeError(
+        `Cannot watch parameter ${tensor.name}: its gradient is added to its own, read that`,
+      );
+    }
     this.#tracked.add(tensor.storage);
     this.#watched.add(tensor.storage);
   }
@@ -97,6 +108,7 @@ export class Tape {
 
   /** Runs `fn` while recording its ops. */
   record<T>(fn: () => T): T {
+    this.#ranBackward = false;
     return this.#device.withTape(this, fn);
   }
 
@@ -134,7 +146,10 @@ export class Tape {
     return output;
   }
 
-  /** Adds the gradients of `loss` (one element), times `scale`, to all parameters it depends on. */
+  /**
+   * Adds the gradients of `loss` (one element), times `scale`, to all parameters it depends on. What was
+   * recorded is gone afterwards: a second time throws a `ReferenceError`.
+   */
   backward(loss: Tensor, options: { scale?: number } = {}): void {
     if (loss.elements !== 1) {
       throw new TypeError(
@@ -156,7 +171,20 @@ export class Tape {
     own.dispose();
   }
 
+  /** Lets go of what was recorded and not gone back over. */
+  [Symbol.dispose](): void {
+    for (const { held } of this.#nodes.splice(0)) letGo(held);
+  }
+
   #propagate(output: Tensor, cotangent: Tensor): void {
+    if (this.#ranBackward) {
+      throw new ReferenceError(
+        `Cannot differentiate ${
+          formatShape(output.shape)
+        } a second time: the tape went back over it, ` +
+          "record it again",
+      );
+    }
     if (cotangent.elements !== output.elements) {
       throw new TypeError(
         `Cannot differentiate ${formatShape(output.shape)}: cotangent is ${
@@ -164,20 +192,26 @@ export class Tape {
         }`,
       );
     }
+    this.#ranBackward = true;
     this.#slots.set(output.storage, { gradient: cotangent.reshape(output.shape) });
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
-      const { produced, saved } = node;
+      const { produced, held } = node;
       const slot = this.#slots.get(produced);
       if (slot) {
         const watched = this.#watched.has(produced);
         // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
         const dy = watched ? this.#clone(slot.gradient) : slot.gradient;
         this.#current = node;
-        this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
+        try {
+          this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
+        } catch (error) {
+          letGo(held);
+          throw error;
+        }
         dy.dispose();
         if (!watched) this.#slots.delete(produced);
       }
-      for (const tensor of saved) tensor.storage.release();
+      letGo(held);
     }
   }
 
@@ -218,11 +252,12 @@ export class Tape {
     return copy;
   }
 
-  #append(node: Omit<RecordedNode, "produced">): void {
+  #append(node: Omit<RecordedNode, "produced" | "held">): void {
     const produced = node.output.storage;
     this.#tracked.add(produced);
-    for (const tensor of node.saved) tensor.storage.retain();
-    this.#nodes.push({ ...node, produced });
+    const held = node.saved.map(({ storage }) => storage);
+    for (const storage of held) storage.retain();
+    this.#nodes.push({ ...node, produced, held });
   }
 
   #isTracked(tensor: Tensor): boolean {
@@ -243,6 +278,10 @@ export class Tape {
     this.#slots.set(storage, { gradient });
     return gradient;
   }
+}
+
+function letGo(held: readonly Storage[]): void {
+  for (const storage of held) storage.release();
 }
 
 /** Parameters always add: their gradients are zeroed by the optimiser alone. */

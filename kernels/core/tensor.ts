@@ -218,9 +218,16 @@ export class Tensor implements Disposable {
 
   /**
    * Replaces the elements; for an `f16` tensor rounds to the nearest, ties to even. Submits recorded
-   * work first, which would otherwise see the new values.
+   * work first, which would otherwise see the new values. Throws `TypeError` when the count or the type
+   * is another: whole numbers go to `u32`, others to `f32` and `f16`.
    */
   write(data: Float32Array | Uint32Array): void {
+    if ((data instanceof Uint32Array) !== (this.dtype === "u32")) {
+      throw new TypeError(
+        `Cannot write a ${data.constructor.name} to tensor ${formatShape(this.shape)} of ` +
+          `${this.dtype}: expected a ${this.dtype === "u32" ? "Uint32Array" : "Float32Array"}`,
+      );
+    }
     if (data.length !== this.elements) {
       throw new TypeError(
         `Cannot write ${data.length} values to tensor ${formatShape(this.shape)}: ` +

@@ -171,6 +171,31 @@ gpuTest("attention() runs over parts of a batch that one binding cannot hold", a
   }
 });
 
+gpuTest(
+  "attention() takes as many small heads as one dispatch has not workgroups for",
+  async (device) => {
+    const batch = 16_385, heads = 4, shape = [batch, 1, 3 * heads * 4];
+    const values = new Float32Array(randomValues(shape, 3));
+    using qkv = device.tensor(values, shape);
+    using dy = device.tensor(values.subarray(0, values.length / 3), [batch, 1, heads * 4]);
+    using tape = new Tape(device);
+    tape.watch(qkv);
+    using out = tape.record(() => device.scope(() => attention(qkv, { heads })));
+    tape.backwardFrom(out, dy);
+    using gradient = tape.gradient(qkv);
+    // One token attends to itself alone: v comes out, and only v has a gradient, dy.
+    const [found, cotangent] = [await gradient.read(), await dy.read()];
+    for (let image = 0; image < batch; image++) {
+      const row = found.subarray(image * 48, (image + 1) * 48);
+      assert.ok(row.subarray(0, 32).every((value) => Math.abs(value) < 1e-5), `image ${image}`);
+      assertClose(row.subarray(32), cotangent.subarray(image * 16, (image + 1) * 16), {
+        tolerance: 1e-6,
+        name: `dv of image ${image}`,
+      });
+    }
+  },
+);
+
 gpuTest("attention() names the shape that does not fit", (device) => {
   device.scope(() => {
     assert.throws(
@@ -204,8 +229,10 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   // More steps than the driver makes in one invocation.
   assert.equal(pickAttention(profile, { tokens: 100_000, headWidth: 192 }), "naive");
   // The scores of a head fill a binding, and more.
-  assert.equal(pickAttention(profile, { tokens: 5792, headWidth: 64 }), "rows");
-  assert.notEqual(pickAttention(profile, { tokens: 5793, headWidth: 64 }), "rows");
+  const gradient = true;
+  assert.equal(pickAttention(profile, { tokens: 5792, headWidth: 64, gradient }), "rows");
+  assert.notEqual(pickAttention(profile, { tokens: 5793, headWidth: 64, gradient }), "rows");
+  assert.equal(pickAttention(profile, { tokens: 5793, headWidth: 64 }), "rows");
   const gpu: Profile = { ...profile, driver: "gpu" };
   assert.equal(pickAttention(gpu, size), "tiled");
   assert.equal(pickAttention(gpu, { ...size, headWidth: 128 }), "tiled");

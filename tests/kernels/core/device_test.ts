@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { Device, type DispatchOptions, spreadWorkgroups } from "../../../kernels/core/device.ts";
 import { GpuValidationError, ShaderCompilationError } from "../../../kernels/core/errors.ts";
-import { fill } from "../../../kernels/core/in_place.ts";
+import { addTo, fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
-import type { Tensor } from "../../../kernels/core/tensor.ts";
+import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
+import { Tensor } from "../../../kernels/core/tensor.ts";
 import { gpuTest, openDevice } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
@@ -361,25 +362,64 @@ ownDeviceTest("Device.settle() throws the compiler's error for a bad shader", as
 });
 
 ownDeviceTest(
-  "Device.settle() throws a validation error of the recorded commands",
+  "Device.settle() throws a validation error and names what was recorded",
   async (device) => {
-    // One dispatch must not read a buffer through one binding and write it through another.
-    const twice = new Kernel({
-      source: /* wgsl */ `
-      @group(0) @binding(1) var<storage, read> x: array<f32>;
-      @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-      @compute @workgroup_size(1)
-      fn twice() { out[0] = 2.0 * x[0]; }`,
-    });
-    const x = device.tensor(Float32Array.of(1), [1]);
-    device.dispatch(twice, { tensors: { x, out: x }, workgroups: [1] });
+    const whole = device.empty([128]), out = device.empty([4]);
+    whole.storage.retain();
+    // No adapter binds a buffer from its second element on.
+    const view = new Tensor(whole.storage, { shape: [4], dtype: "f32", offset: 4 });
+    device.named("blocks.3", () =>
+      device.named("scale", () => {
+        device.dispatch(SCALE, {
+          tensors: { x: view, out },
+          params: { elements: 4, factor: 1 },
+          workgroups: [1],
+        });
+      }));
     await assert.rejects(device.settle(), (error) => {
       assert.ok(error instanceof GpuValidationError, `${error}`);
+      assert.equal(error.path, "blocks.3 > scale");
       return true;
     });
-    await assert.rejects(x.read(), GpuValidationError);
+    await assert.rejects(out.read(), GpuValidationError);
   },
 );
+
+gpuTest("Device refuses to write what it reads, by name", (device) => {
+  using store = new ParameterStore(device);
+  const a = store.parameter("a", [4], (v) => v.fill(1));
+  const b = store.parameter("b", [4], (v) => v.fill(1));
+  device.scope(() => {
+    const x = device.empty([4]);
+    assert.throws(() => addTo(x, x), {
+      name: "TypeError",
+      message: /^Cannot dispatch add: out is written and lies in one buffer with x, /,
+    });
+    assert.throws(() => addTo(a, b), /in one buffer with x, expected another tensor/);
+    assert.throws(
+      () => device.copy(a, b),
+      /^TypeError: Cannot copy \[4\] to \[4\]: both lie in one/,
+    );
+  });
+});
+
+gpuTest("Device takes arrays of the tensor's own type, and none of no elements", async (device) => {
+  using none = device.tensor(new Float32Array(), [0, 3]);
+  assert.deepEqual(await none.read(), new Float32Array());
+  device.scope(() => {
+    assert.throws(() => device.tensor(Uint32Array.of(1, 2), [2], { dtype: "f32" }), {
+      name: "TypeError",
+      message: "Cannot write a Uint32Array to tensor [2] of f32: expected a Float32Array",
+    });
+    assert.throws(() => device.tensor(new Float32Array(2), [2], { dtype: "u32" }), TypeError);
+    const halves = device.empty([3], { dtype: "f16" }), all = device.empty([8], { dtype: "f16" });
+    assert.throws(() => device.copy(halves, all, { first: 2 }), /expected even numbers of halves/);
+    assert.throws(
+      () => device.copy(device.empty([2], { dtype: "f16" }), all, { first: 3 }),
+      /Cannot copy \[2\] f16 to element 3 on/,
+    );
+  });
+});
 
 ownDeviceTest("Tensor.read() throws a validation error that raw WebGPU caused", async (device) => {
   const x = device.tensor(Float32Array.of(1), [1]);

@@ -400,6 +400,76 @@ gpuTest(
   },
 );
 
+gpuTest("Tape goes back once, and lets go of what it did not go back over", (device) => {
+  using x = whole(device, 1, 2);
+  using y = whole(device, 3, 4);
+  const before = device.pool.liveBytes;
+  device.scope(() => {
+    using tape = new Tape(device);
+    tape.watch(x);
+    const out = tape.record(() => multiply(multiply(x, y), y));
+    tape.backwardFrom(out, y);
+    assert.throws(() => tape.backwardFrom(out, y), {
+      name: "ReferenceError",
+      message: /^Cannot differentiate \[2\] a second time: /,
+    });
+    // Recorded again it goes back again.
+    tape.backwardFrom(tape.record(() => multiply(x, y)), y);
+  });
+  assert.equal(device.pool.liveBytes, before);
+  device.scope(() => {
+    using tape = new Tape(device);
+    tape.watch(x);
+    tape.record(() => multiply(multiply(x, y), y));
+  });
+  assert.equal(device.pool.liveBytes, before);
+  const breaking = () => {
+    using tape = new Tape(device);
+    tape.watch(x);
+    const out = tape.record(() => {
+      const squared = multiply(x, x), output = device.empty([2]);
+      device.tape?.push({
+        name: "broken",
+        inputs: [squared],
+        output,
+        saved: [squared],
+        backward() {
+          throw new Error("broken");
+        },
+      });
+      return output;
+    });
+    tape.backwardFrom(out, y);
+  };
+  assert.throws(() => device.scope(breaking), /broken/);
+  assert.equal(device.pool.liveBytes, before);
+});
+
+gpuTest(
+  "Tape lets go of what it saved, whatever values a parameter has by then",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const p = store.parameter("p", [4], (v) => v.fill(2));
+    const own = await values(p);
+  // The slab of gradients is made when it is first asked for.
+  p.gradient.dispose();
+    using others = device.tensor(new Float32Array(64).fill(3), [64]);
+    using x = whole(device, 1, 2, 3, 4);
+    const before = device.pool.liveBytes;
+    device.scope(() => {
+      using tape = new Tape(device);
+      const out = store.withValues([others], () => tape.record(() => multiply(x, p)));
+      tape.backwardFrom(out, x);
+    });
+    assert.equal(device.pool.liveBytes, before);
+    assert.deepEqual(await values(p), own);
+    assert.throws(
+      () => new Tape(device).watch(p),
+      /Cannot watch parameter p: its gradient is added/,
+    );
+  },
+);
+
 gpuTest(
   "Tape keeps of an output what an op saves, and its gradient finds the way without",
   async (device) => {
