@@ -61,9 +61,13 @@ export interface LoadOptions {
   select?: (key: string) => boolean;
 }
 
+/** Problems that an error lists; a model of another width has one for each tensor. */
+const MOST_PROBLEMS = 8;
+
 /**
  * Copies a file's tensors into the parameters of the same names. Nothing is changed unless all fit:
- * missing, unexpected, doubled and mis-shaped names are listed in one `CheckpointError`.
+ * missing, unexpected, doubled and mis-shaped names are listed in one `CheckpointError`, the first of
+ * them where they are many.
  */
 export function loadStateDict(
   store: ParameterStore,
@@ -90,8 +94,10 @@ export function loadStateDict(
     for (const [name, key] of found) if (!store.has(name)) problems.push(`unexpected ${key}`);
   }
   if (problems.length > 0) {
+    const rest = problems.length - MOST_PROBLEMS;
+    const listed = problems.slice(0, MOST_PROBLEMS).join("; ") + (rest > 0 ? `; ${rest} more` : "");
     throw new CheckpointError(
-      `Cannot load ${source.path} into this model: ${problems.join("; ")}`,
+      `Cannot load ${source.path} into this model: ${listed}`,
       { path: source.path },
     );
   }

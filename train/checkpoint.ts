@@ -221,10 +221,10 @@ function readDirectory(path: string): Deno.DirEntry[] {
   try {
     return [...Deno.readDirSync(path)];
   } catch (cause) {
-    throw new CheckpointError(`Cannot read folder ${path}: ${(cause as Error).message}`, {
-      path,
-      cause,
-    });
+    const problem = cause instanceof Deno.errors.NotFound
+      ? "there is none, expected a run's folder such as runs/emoji_tiny, or a checkpoint in one"
+      : (cause as Error).message;
+    throw new CheckpointError(`Cannot read folder ${path}: ${problem}`, { path, cause });
   }
 }
 

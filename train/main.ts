@@ -278,7 +278,11 @@ async function trainRun(
   }
   const picture = await preview?.write();
   const seconds = (performance.now() - started) / 1000;
-  say(`trained ${trainer.step - first} steps in ${formatDuration(seconds)}`);
+  say(
+    trainer.step === first
+      ? `nothing was left to train: the run is at step ${first} of ${steps}, --steps NUMBER goes further`
+      : `trained steps ${first + 1} to ${trainer.step} in ${formatDuration(seconds)}`,
+  );
   say(`wrote   ${[...(picture ? [picture] : []), ...plots, checkpoint].join(", ")}`);
   return { step: trainer.step, checkpoint, picture, plot };
 }

@@ -145,6 +145,13 @@ gpuTest("loadStateDict() lists all that does not fit and changes nothing", async
     return true;
   });
   assert.deepEqual(await store.get("final_layer.linear.weight").read(), before);
+  // Of many problems, as with a model of another width, the first are listed and the others counted.
+  const none = sourceOf(new Map()), missing = [...store.entries()].length;
+  assert.throws(() => loadStateDict(store, none), (error: Error) => {
+    assert.equal([...error.message.matchAll(/missing/g)].length, 8);
+    assert.ok(error.message.endsWith(`; ${missing - 8} more`), error.message);
+    return true;
+  });
 });
 
 gpuTest("openWeights() selects a part and tells files apart", async (device) => {
