@@ -8,6 +8,7 @@ import half from "../common/half.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { Parameter } from "../core/parameter_store.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import toF16Source from "./to_f16.wgsl.ts";
 import toF16TextureSource from "./to_f16_texture.wgsl.ts";
@@ -33,7 +34,8 @@ export interface CastOptions {
  * `x` (any shape, f32 or f16) with elements of another type. To f16 each is rounded to the nearest,
  * ties to even: from 65,520 on it becomes infinite, below 2^-14 a multiple of 2^-24, and NaN stays
  * NaN. To f32 is exact. The gradient passes unchanged and stays f32 on both sides. A tensor that has
- * the type already is returned as another view of its elements.
+ * the type already is returned as another view of its elements, but a parameter, which has no other
+ * view, as a copy.
  *
  * Throws `TypeError` when an element is no floating-point number.
  *
@@ -48,10 +50,12 @@ export interface CastOptions {
  * ```
  */
 export function cast(x: Tensor, options: CastOptions): Tensor {
-  if (x.dtype === options.dtype) return x.reshape(x.shape);
-  const out = x.device.empty(x.shape, options);
-  castInto(out, x);
-  x.device.tape?.push({
+  const { device } = x, same = x.dtype === options.dtype;
+  if (same && !(x instanceof Parameter)) return x.reshape(x.shape);
+  const out = device.empty(x.shape, options);
+  if (same) device.copy(x, out);
+  else castInto(out, x);
+  device.tape?.push({
     name: "cast",
     inputs: [x],
     output: out,

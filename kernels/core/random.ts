@@ -36,7 +36,19 @@ export const Stream: {
   readonly Label: 6;
   /** Which images are mirrored. */
   readonly Flip: 7;
-} = { Init: 0, DataOrder: 1, Time: 2, Noise: 3, SnippetMask: 4, Sampler: 5, Label: 6, Flip: 7 };
+  /** Rows of a resampling, by which intervals are found. */
+  readonly Bootstrap: 8;
+} = {
+  Init: 0,
+  DataOrder: 1,
+  Time: 2,
+  Noise: 3,
+  SnippetMask: 4,
+  Sampler: 5,
+  Label: 6,
+  Flip: 7,
+  Bootstrap: 8,
+};
 
 /** One of the values of {@linkcode Stream}. */
 export type Stream = (typeof Stream)[keyof typeof Stream];

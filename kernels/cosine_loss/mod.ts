@@ -18,6 +18,9 @@ const COSINE_VECTOR = new Kernel({ source: cosineVectorSource });
 const BACKWARD = new Kernel({ source: backwardSource });
 const BACKWARD_VECTOR = new Kernel({ source: backwardVectorSource });
 
+/** The kernel's loop over the channels; some drivers stop silently at 65,535 rounds. */
+const MAX_CHANNELS = 65534;
+
 /** Options of {@linkcode cosineLoss} and {@linkcode alignmentLoss}. */
 export interface CosineOptions {
   /** Norms below it count as it. */
@@ -28,17 +31,19 @@ export interface CosineOptions {
  * The mean over the pixels of 1 − cos(out, target) along the channels (LightningDiT): `out` and
  * `target` [B, C, ...], result [B]. Differentiable in both; epsilon is 1e-8 by default.
  *
- * Throws `TypeError` when the shapes differ or there are fewer than three axes.
+ * Throws `TypeError` when the shapes differ or there are fewer than three axes, and `RangeError` for
+ * more than 65,534 channels.
  */
 export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions = {}): Tensor {
   return negativeCosine(out, target, { epsilon: 1e-8, ...options, axis: 1, offset: 1 });
 }
 
 /**
- * The mean over the tokens of −cos(features, projected) along the width (REPA): both [B, T, Z], result [B]. Differentiable in both; epsilon is 1e-12 by
- * default.
+ * The mean over the tokens of −cos(features, projected) along the width (REPA): both [B, T, Z], result
+ * [B]. Differentiable in both; epsilon is 1e-12 by default.
  *
- * Throws `TypeError` when the shapes differ or there are fewer than three axes.
+ * Throws `TypeError` when the shapes differ or there are fewer than three axes, and `RangeError` for a
+ * width above 65,534.
  */
 export function alignmentLoss(
   features: Tensor,
@@ -62,6 +67,11 @@ function negativeCosine(
     throw new TypeError(
       `Cannot take the cosine of ${formatShape(a.shape)} and ${formatShape(b.shape)}: expected ` +
         "equal shapes of three axes or more, with elements",
+    );
+  }
+  if (channels > MAX_CHANNELS) {
+    throw new RangeError(
+      `Cannot take the cosine of vectors of ${channels} numbers: expected at most ${MAX_CHANNELS}`,
     );
   }
   const { device, elements } = a;

@@ -15,8 +15,8 @@ const GATHER_ROWS = new Kernel({ source: gatherRowsSource });
 const GATHER_PART = new Kernel({ source: gatherPartSource });
 const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
 
-/** The backward kernel's loop; some drivers stop silently at 65,535 rounds. */
-const MAX_BATCH = 65534;
+/** Rounds of the backward kernel's loop; some drivers stop silently at 65,535. */
+const MAX_ROUNDS = 65534;
 
 /**
  * Takes rows of a table: `table` [N, D], `indices` [B] of type u32, result [B, D]. The gradient of
@@ -24,8 +24,7 @@ const MAX_BATCH = 65534;
  *
  * An index that is N or more means the last row: a caller who knows the indices checks them.
  *
- * Throws `TypeError` when the table has no rows or the indices are not u32 [B], and `RangeError`
- * for a batch above 65,534.
+ * Throws `TypeError` when the table has no rows or the indices are not u32 [B].
  */
 export function gatherRows(table: Tensor, indices: Tensor): Tensor {
   const [rows = 0, width = 0] = table.shape, [batch = 0] = indices.shape;
@@ -37,15 +36,11 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
         `${formatShape(table.shape)}: expected u32 indices [B] and a table [N, D]`,
     );
   }
-  if (batch > MAX_BATCH) {
-    throw new RangeError(`Cannot take ${batch} rows at once: expected at most ${MAX_BATCH}`);
-  }
   const { device } = table;
-  const params = { rows, width, batch };
   const out = device.empty([batch, width]);
   device.dispatch(GATHER_ROWS, {
     tensors: { table, indices, out },
-    params,
+    params: { rows, width, batch },
     workgroups: spreadWorkgroups(Math.ceil(batch * width / 64)),
   });
   device.tape?.push({
@@ -54,12 +49,15 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
     output: out,
     saved: [indices],
     backward(dy, gradients) {
-      gradients.region(table, (dTable) =>
-        device.dispatch(SCATTER_ROWS, {
-          tensors: { indices, dy, dtable: dTable },
-          params,
-          workgroups: [Math.ceil(width / 64)],
-        }));
+      gradients.region(table, (dTable) => {
+        for (let first = 0; first < batch; first += MAX_ROUNDS) {
+          device.dispatch(SCATTER_ROWS, {
+            tensors: { indices, dy, dtable: dTable },
+            params: { rows, width, first, end: Math.min(first + MAX_ROUNDS, batch) },
+            workgroups: spreadWorkgroups(Math.ceil(width / 64)),
+          });
+        }
+      });
     },
   });
   return out;

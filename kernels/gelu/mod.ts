@@ -35,7 +35,7 @@ const BACKWARD: Readonly<Record<GeluVariant, Kernel>> = {
 export function gelu(x: Tensor): Tensor {
   const { device } = x;
   const out = device.empty(x.shape);
-  const vectors = Math.ceil(x.elements / 4);
+  const { elements } = x, vectors = Math.ceil(elements / 4);
   const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
   const variant = variantOf(device);
   device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
@@ -48,7 +48,7 @@ export function gelu(x: Tensor): Tensor {
       gradients.into(x, (dx, accumulate) =>
         device.dispatch(BACKWARD[variant], {
           tensors: { x, dy, dx },
-          params: { vectors, accumulate },
+          params: { elements, accumulate },
           workgroups,
         }));
     },

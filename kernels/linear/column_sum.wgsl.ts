@@ -3,7 +3,8 @@ export default /* wgsl */ `
 //
 // x: [rows, columns]; out: [ceil(rows / chunk), columns]. The gradient of a bias: run once over
 // chunks of rows, then once over the partial sums.
-// One invocation per column and chunk; neighbouring invocations read neighbouring addresses.
+// One invocation per column and chunk, one chunk for a workgroup; neighbouring invocations read
+// neighbouring addresses.
 // No barrier. Error: |error| <= chunk 2^-24 sum |x|, summed in order.
 
 struct Params { rows: u32, columns: u32, chunk: u32, accumulate: u32 }
@@ -12,15 +13,22 @@ struct Params { rows: u32, columns: u32, chunk: u32, accumulate: u32 }
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(64)
-fn column_sum(@builtin(global_invocation_id) id: vec3u) {
-  let column = id.x;
-  if (column >= params.columns) { return; }
-  let end = min(params.rows, (id.y + 1u) * params.chunk);
+fn column_sum(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let tile = group.y * groups.x + group.x;
+  let tiles = (params.columns + 63u) / 64u;
+  let column = tile % tiles * 64u + lane;
+  let first = tile / tiles * params.chunk;
+  if (column >= params.columns || first >= params.rows) { return; }
+  let end = min(params.rows, first + params.chunk);
   var sum = 0.0;
-  for (var row = id.y * params.chunk; row < end; row++) {
+  for (var row = first; row < end; row++) {
     sum += x[row * params.columns + column];
   }
-  let i = id.y * params.columns + column;
+  let i = tile / tiles * params.columns + column;
   if (params.accumulate == 1u) { sum += out[i]; }
   out[i] = sum;
 }

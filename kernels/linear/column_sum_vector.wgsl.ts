@@ -17,14 +17,19 @@ var<workgroup> partial: array<vec4f, 128>;
 @compute @workgroup_size(16, 8)
 fn column_sum_vector(
   @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
   let stride = params.columns / 4u;
-  let column = group.x * 16u + local.x;
-  let end = min(params.rows, (group.y + 1u) * params.chunk);
+  let tile = group.y * groups.x + group.x;
+  let tiles = (stride + 15u) / 16u;
+  let column = tile % tiles * 16u + local.x;
+  let first = tile / tiles * params.chunk;
+  if (first >= params.rows) { return; }
+  let end = min(params.rows, first + params.chunk);
   var sum = vec4f();
   if (column < stride) {
-    for (var row = group.y * params.chunk + local.y; row < end; row += 8u) {
+    for (var row = first + local.y; row < end; row += 8u) {
       sum += x[row * stride + column];
     }
   }
@@ -33,7 +38,7 @@ fn column_sum_vector(
   if (column >= stride || local.y > 0u) { return; }
   var total = vec4f();
   for (var y = 0u; y < 8u; y++) { total += partial[y * 16u + local.x]; }
-  let i = group.y * stride + column;
+  let i = tile / tiles * stride + column;
   if (params.accumulate == 1u) { total += out[i]; }
   out[i] = total;
 }

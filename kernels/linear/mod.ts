@@ -6,6 +6,7 @@
 
 import { rounded } from "../cast/mod.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmulInto } from "../matmul/mod.ts";
@@ -35,7 +36,7 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
  * bias with its gradient and all results stay f32 (Micikevicius et al., "Mixed precision training",
  * 2018, sections 3.1 and 3.3), but GPUs sum each eight products in f16: see `matmulInto`.
  *
- * Throws `TypeError` when the sizes do not fit.
+ * Throws `TypeError` when the sizes do not fit, and `RangeError` as `matmulInto` does.
  */
 export function linear(
   x: Tensor,
@@ -118,6 +119,6 @@ function sumChunks(
   device.dispatch(kernel, {
     tensors: { x, out },
     params: { rows, columns, chunk, accumulate },
-    workgroups: [Math.ceil(columns / width), chunks],
+    workgroups: spreadWorkgroups(Math.ceil(columns / width) * chunks),
   });
 }

@@ -10,7 +10,7 @@ import texturedProduct from "../common/textured_product.wgsl.ts";
 import tiledProduct from "../common/tiled_product.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
-import { formatShape, type Shape, type Tensor } from "../core/tensor.ts";
+import { elementsOf, formatShape, type Shape, type Tensor } from "../core/tensor.ts";
 import naive from "./naive.wgsl.ts";
 import register from "./register.wgsl.ts";
 import subgroup from "./subgroup.wgsl.ts";
@@ -23,6 +23,7 @@ import {
   pickMatmul,
   splitSum,
   supportsMatmul,
+  TILES,
 } from "./variants.ts";
 
 /** Variants through workgroup memory, which share two kernels. */
@@ -38,16 +39,6 @@ const TILED = {
   f16: new Kernel({ source: tiledF16, includes: [tiledProduct] }),
 } as const;
 const SUM_PARTS = new Kernel({ source: sumPartsSource });
-
-/** Rows and columns of `out` that one workgroup computes. */
-const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
-  naive: [8, 8],
-  register: [16, 128],
-  subgroup: [32, 32],
-  split: [64, 64],
-  tiled: [64, 64],
-  tiled_128: [128, 128],
-};
 
 /** Variants that read operands of f16 as well as f32; the others get a copy in f32. */
 const READS_F16: ReadonlySet<MatmulVariant> = new Set(["split", "tiled", "tiled_128"]);
@@ -79,7 +70,8 @@ export interface MatmulInto extends MatmulOptions {
  * f16 first, as fast as GPUs multiply halves; their error is about 2⁻¹¹ of a sum of random terms.
  *
  * Throws `TypeError` when `a` and `b` are of different types or their inner sizes differ, and
- * `RangeError` when the sum is longer than a CPU driver's loops.
+ * `RangeError` for a batch above 65,535, for a sum that is longer than a CPU driver's loops, and for
+ * more rows or columns than 65,535 tiles have: 4,194,240, on most GPUs twice as many.
  */
 export function matmulInto(
   out: Tensor,
@@ -136,10 +128,12 @@ export function matmulInto(
 
 /**
  * Matrix product of the last two axes: `a` [..., M, K] times `b` [..., K, N] gives [..., M, N],
- * either operand transposed on request. The leading axes of both are equal, or one operand has none.
+ * either operand transposed on request. The leading axes of both are equal, or one operand has none
+ * and is shared by the batch. Differentiable in both, but where a batch shares `a`, or shares `b` and
+ * has `a` transposed.
  *
  * Throws `TypeError` when the inner sizes or the leading axes differ, or when a tape records operands
- * of f16.
+ * of f16 or such a shared one, and `RangeError` as {@linkcode matmulInto} does.
  */
 export function matmul(
   a: Tensor,
@@ -148,15 +142,24 @@ export function matmul(
 ): Tensor {
   const { transposeA = false, transposeB = false } = options;
   const { device } = a;
-  const size = sizeOf(a.shape, b.shape, { transposeA, transposeB });
+  const one = sizeOf(a.shape, b.shape, { transposeA, transposeB });
   const lead = leadingAxes(a.shape, b.shape);
-  const batch = lead.reduce((product, axis) => product * axis, 1);
+  const count = elementsOf(lead);
+  // Matrices that share b are the rows of one product.
+  const joined = b.shape.length === 2 && !transposeA;
+  const size = joined ? { ...one, M: count * one.M } : one, batch = joined ? 1 : count;
+  if (device.tape && batch > 1 && a.shape.length !== b.shape.length) {
+    throw new TypeError(
+      `Cannot differentiate matmul of ${formatShape(a.shape)} and ${formatShape(b.shape)}: one ` +
+        "matrix is shared by a batch, expected a batch of it",
+    );
+  }
   if (device.tape && a.dtype === "f16") {
     throw new TypeError(
       "Cannot differentiate matmul of f16 operands: expected f32, or linear in f16 precision",
     );
   }
-  const out = device.empty([...lead, size.M, size.N]);
+  const out = device.empty([...lead, one.M, one.N]);
   matmulInto(out, { a, b, size, batch, transposeA, transposeB });
   device.tape?.push({
     name: "matmul",
@@ -276,11 +279,6 @@ interface GradientProduct {
 
 function productGradient(out: Tensor, product: GradientProduct): void {
   const { left, right, size, batch, accumulate } = product;
-  if (batch > 1 && out.elements === size.M * size.N) {
-    throw new TypeError(
-      "Cannot differentiate matmul: one matrix is shared by a batch, expected a batch of it or linear",
-    );
-  }
   matmulInto(out, {
     a: left.tensor,
     b: right.tensor,

@@ -55,6 +55,19 @@ const STEP = 8;
 /** A CPU driver ends an invocation's loop after so many rounds, without an error. */
 const LONGEST_LOOP = 65_535;
 
+/** Workgroups along an axis of a dispatch, at most; each product of a batch has its own along z. */
+const MAX_WORKGROUPS = 65_535;
+
+/** Rows and columns of the result that one workgroup computes. */
+export const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
+  naive: [8, 8],
+  register: [16, 128],
+  subgroup: [32, 32],
+  split: [64, 64],
+  tiled: [64, 64],
+  tiled_128: [128, 128],
+};
+
 /**
  * Multiply-adds up to which `naive` is as fast on a CPU driver as the others, which take it a quarter
  * of a second and more to compile. A size and not the work of a run decides, though the latter says
@@ -93,15 +106,17 @@ export function splitSum(size: MatmulSize): { parts: number; terms: number } {
   return { parts: Math.ceil(K / terms), terms };
 }
 
-/** Whether a variant can compute a size on an adapter; none can where the sum is far too long. */
+/** Whether a variant can compute a size on an adapter; none can where it is far too large. */
 export function supportsMatmul(
   variant: MatmulVariant,
   options: { profile: Profile; size: MatmulSize },
 ): boolean {
   const { profile, size } = options;
+  const { M, N, batch = 1 } = size, [rows, columns] = TILES[variant];
+  if (Math.max(Math.ceil(N / columns), Math.ceil(M / rows), batch) > MAX_WORKGROUPS) return false;
   const terms = variant === "split" ? splitSum(size).terms : size.K;
   if (profile.driver === "cpu" && terms > LONGEST_LOOP * TERMS_PER_ROUND[variant]) return false;
-  const aligned = size.M % 4 === 0 && size.N % 4 === 0 && size.K % 4 === 0;
+  const aligned = M % 4 === 0 && N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":
       return aligned && profile.subgroups && profile.subgroupSize === 8;
@@ -129,18 +144,24 @@ export function matmulCandidates(profile: Profile, size: MatmulSize): MatmulVari
  *
  * On a CPU driver loads cost more than multiply-adds and workgroup memory is ordinary memory:
  * register tiles without it win, but for the small products of a short test, for which they need not
- * be compiled. On a GPU tiles are shared through workgroup memory: those of 128,
- * which read half as much, where there are 256 of them; else those of 64; and where there are fewer
- * than 256 of these, as for gradients of weights, `split` if the sum is long enough.
+ * be compiled, and for results that are too long for their tiles. On a GPU tiles are shared through
+ * workgroup memory: those of 128, which read half as much, where there are 256 of them; else those of
+ * 64; and where there are fewer than 256 of these, as for gradients of weights, `split` if the sum is
+ * long enough.
  */
 export function pickMatmul(profile: Profile, size: MatmulSize): MatmulVariant {
   const picked = preferences(profile, size)
     .find((variant) => supportsMatmul(variant, { profile, size }));
   if (picked) return picked;
-  const { M, N, K } = size;
+  const { M, N, K, batch = 1 } = size;
+  if (batch > MAX_WORKGROUPS) {
+    throw new RangeError(
+      `Cannot multiply ${batch} matrices at once: expected at most ${MAX_WORKGROUPS}`,
+    );
+  }
   throw new RangeError(
-    `Cannot multiply [${M}, ${K}] by [${K}, ${N}] on ${profile.label}: the sum over ${K} terms is ` +
-      "longer than this driver can take in one product, expected parts of the sum",
+    `Cannot multiply [${M}, ${K}] by [${K}, ${N}] on ${profile.label}: more rows, columns or terms ` +
+      "of a sum than this driver takes in one product, expected parts of it",
   );
 }
 
@@ -149,7 +170,7 @@ function preferences(profile: Profile, size: MatmulSize): readonly MatmulVariant
     const { M, N, K, batch = 1 } = size;
     return batch * M * N * K <= CPU_NAIVE_PRODUCTS
       ? ["naive"]
-      : ["subgroup", "register", "naive", "split"];
+      : ["subgroup", "register", "naive", "split", "tiled"];
   }
   if (tilesOf(size, 128) >= BUSY_WORKGROUPS) return ["tiled_128", "tiled", "naive"];
   if (tilesOf(size, 64) >= BUSY_WORKGROUPS) return ["tiled", "naive"];

@@ -23,7 +23,7 @@ fn at_x(i: u32) -> vec4f { return textureLoad(qkv, texel_of(i)); }
 fn at_dy(i: u32) -> vec4f { return textureLoad(dy, texel_of(i)); }
 
 fn weight_of(part: u32, i: u32) -> vec4f {
-  let place = vec2u(i, 0u);
+  let place = texel_of(i);
   if (part == 0u) { return textureLoad(query_weight, place); }
   return textureLoad(key_weight, place);
 }

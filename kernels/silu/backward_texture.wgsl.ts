@@ -3,9 +3,10 @@ export default /* wgsl */ `
 // drivers
 //
 // x, dy, dx: [elements], as vec4; x and dy are bound as textures. Moves 12 bytes for each element,
-// 16 when it adds. One invocation per vec4. No barrier. Error: about 2^-21 |dy|.
+// 16 when it adds. One invocation per vec4. No barrier. Error: about 2^-21 |dy|. Past the last
+// element 0 is added or stored: dx may lie in a slab of gradients, whose padding a norm reads.
 
-struct Params { vectors: u32, accumulate: u32 }
+struct Params { elements: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var dy: texture_storage_2d<rgba32float, read>;
@@ -18,11 +19,12 @@ fn silu_backward_texture(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i < params.vectors) {
-    let place = texel_of(i);
-    var value = textureLoad(dy, place) * silu_slope(textureLoad(x, place));
-    if (params.accumulate == 1u) { value += dx[i]; }
-    dx[i] = value;
-  }
+  let first = 4u * i;
+  if (first >= params.elements) { return; }
+  let inside = vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.elements);
+  let place = texel_of(i);
+  var value = select(vec4f(), textureLoad(dy, place) * silu_slope(textureLoad(x, place)), inside);
+  if (params.accumulate == 1u) { value += dx[i]; }
+  dx[i] = value;
 }
 `;

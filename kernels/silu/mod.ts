@@ -37,9 +37,9 @@ const TEXTURE_ELEMENTS = 16_384;
 export function silu(x: Tensor): Tensor {
   const { device } = x;
   const out = device.empty(x.shape);
-  const vectors = Math.ceil(x.elements / 4);
+  const { elements } = x, vectors = Math.ceil(elements / 4);
   const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
-  const variant = variantOf(device, x.elements);
+  const variant = variantOf(device, elements);
   device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
   device.tape?.push({
     name: "silu",
@@ -50,7 +50,7 @@ export function silu(x: Tensor): Tensor {
       gradients.into(x, (dx, accumulate) =>
         device.dispatch(BACKWARD[variant], {
           tensors: { x, dy, dx },
-          params: { vectors, accumulate },
+          params: { elements, accumulate },
           workgroups,
         }));
     },

@@ -39,7 +39,8 @@ export interface TopKOptions {
 
 /**
  * Finds the k largest values of each row: `x` [rows, columns]. Of equal values the one further left
- * comes first. Not differentiated. A value that is not a number is never found.
+ * comes first. Not differentiated. A value that is not a number is never found: a row with fewer than
+ * k others ends with the index 2³² − 1 and the value −3.4e38.
  *
  * Reads `x` once; each further pass reads what the last one kept, a hundredth for k = 10.
  *

@@ -4,10 +4,11 @@ export default /* wgsl */ `
 // values: [rows, columns], f32; with HAS_FACTORS each is times factors[column] first. With
 // HAS_INDICES, indices [rows, columns] names each value, else its name is its column.
 // best, names: [rows, strips, k], largest first; of equal values the smaller name comes first, so
-// the result does not depend on strips. Room that is left holds the least f32 under the name
-// 2^32 - 1. One invocation per row and strip, which keeps its k slots of best and names sorted by
-// insertion; the invocations of a workgroup read side by side. No barrier. Exact but for the one
-// rounding of a value times its factor.
+// the result does not depend on strips. A value that is not a number is passed over. Room that is
+// left has the name 2^32 - 1, by which it is known to be empty, and the least finite f32. One
+// invocation per row and strip, which keeps its k slots of best and names sorted by insertion; the
+// invocations of a workgroup read side by side. No barrier. Exact but for the one rounding of a value
+// times its factor.
 
 struct Params { rows: u32, columns: u32, strips: u32, k: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,8 +25,11 @@ const LEAST = -3.4028234663852886e38f;
 const NO_NAME = 0xffffffffu;
 
 fn comes_first(value: f32, name: u32, other: f32, other_name: u32) -> bool {
-  return value > other || (value == other && name < other_name);
+  return other_name == NO_NAME || value > other || (value == other && name < other_name);
 }
+
+// Compilers may assume that no float is NaN, so it is tested as an integer.
+fn is_nan(value: f32) -> bool { return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u; }
 
 @compute @workgroup_size(64)
 fn top_k(
@@ -50,6 +54,7 @@ fn top_k(
     if (HAS_FACTORS) { value *= factors[column]; }
     var name = column;
     if (HAS_INDICES) { name = indices[at]; }
+    if (name == NO_NAME || is_nan(value)) { continue; }
     if (!comes_first(value, name, least, least_name)) { continue; }
     var slot = last;
     while (slot > first) {

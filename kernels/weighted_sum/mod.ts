@@ -40,11 +40,11 @@ export function weightedSum(losses: readonly Tensor[], weights: readonly number[
     backward(dy, gradients) {
       losses.forEach((loss, i) =>
         gradients.into(loss, (dLoss, accumulate) => {
-          const vectors = Math.ceil(loss.elements / 4);
+          const { elements } = dLoss;
           device.dispatch(SPREAD, {
             tensors: { x: dy, out: dLoss },
-            params: { vectors, scale: scales[i]!, accumulate },
-            workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+            params: { elements, scale: scales[i]!, accumulate },
+            workgroups: spreadWorkgroups(Math.ceil(elements / 256)),
           });
         })
       );

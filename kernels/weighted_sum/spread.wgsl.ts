@@ -2,9 +2,10 @@ export default /* wgsl */ `
 // out[i] (+)= scale x[0]
 //
 // x: [1]; out: [elements], as vec4 (buffers are whole 256-byte blocks). One invocation per vec4.
-// No barrier. One rounding, two when it accumulates.
+// No barrier. One rounding, two when it accumulates. Past the last element 0 is added or stored:
+// out may lie in a slab of gradients, whose padding a norm reads.
 
-struct Params { vectors: u32, scale: f32, accumulate: u32 }
+struct Params { elements: u32, scale: f32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
@@ -16,8 +17,10 @@ fn spread(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= params.vectors) { return; }
-  var value = vec4f(params.scale * x[0]);
+  let first = 4u * i;
+  if (first >= params.elements) { return; }
+  let inside = vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.elements);
+  var value = select(vec4f(), vec4f(params.scale * x[0]), inside);
   if (params.accumulate == 1u) { value += out[i]; }
   out[i] = value;
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { cast, castInto, type CastVariant, rounded } from "../../kernels/cast/mod.ts";
 import { roundToF16Reference } from "../../kernels/cast/reference.ts";
 import { fill } from "../../kernels/core/in_place.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
@@ -98,6 +99,21 @@ gpuTest("cast() hands the gradient on in f32", async (device) => {
   });
   // 2 x / 3 of the rounded x: a third is 0.333251953125 in f16, the others are exact.
   const want = [0.333251953125, -2, 3].map((value) => 2 * value / 3);
+  assertClose(await gradient.read(), want, { tolerance: 4 * ROUNDING, name: "gradient" });
+});
+
+gpuTest("cast() of a parameter to its own type hands the gradient on", async (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [3], (values) => values.set([1, -2, 3]));
+  using copy = cast(weight, { dtype: "f32" });
+  assert.deepEqual([...await copy.read()], [1, -2, 3]);
+  device.scope(() => {
+    const target = device.tensor(new Float32Array(3), [3]);
+    const tape = new Tape(device);
+    tape.backward(tape.record(() => meanSquare(cast(weight, { dtype: "f32" }), target)));
+  });
+  using gradient = weight.gradient;
+  const want = [1, -2, 3].map((value) => 2 * value / 3);
   assertClose(await gradient.read(), want, { tolerance: 4 * ROUNDING, name: "gradient" });
 });
 

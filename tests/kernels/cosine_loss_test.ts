@@ -80,6 +80,22 @@ gpuTest("cosineLoss() of short vectors follows the clamped norm", async (device)
   });
 });
 
+gpuTest("cosineLoss() counts as many channels as a loop has rounds", async (device) => {
+  const channels = 65_534;
+  const layout = { batch: 1, channels, positions: 1, channelLast: false, epsilon: 1e-8 };
+  // The last numbers decide.
+  const a = Float64Array.from({ length: channels }, (_, i) => i < channels - 4 ? 2 ** -20 : 1);
+  await checkOp(device, {
+    name: "cosineLoss of many channels",
+    inputs: { a: [1, channels, 1], b: [1, channels, 1] },
+    values: { a, b: new Float64Array(channels).fill(1) },
+    gradients: [],
+    op: ({ a, b }) => cosineLoss(a!, b!),
+    reference: ({ a, b }) => meanCosineReference(a!, b!, layout).map((cosine) => 1 - cosine),
+    tolerance: { forward: sumTolerance(channels) },
+  });
+});
+
 goldenTest("cosineLoss() and alignmentLoss() give the official losses", {
   golden: "transport_losses",
   async fn(golden) {
@@ -115,5 +131,10 @@ gpuTest("cosineLoss() names the shapes that do not fit", (device) => {
       /cosine of \[2, 3, 4\] and \[2, 4, 3\]: expected/,
     );
     assert.throws(() => alignmentLoss(device.empty([2, 3]), device.empty([2, 3])), TypeError);
+    const long = device.empty([1, 65_535, 1]);
+    assert.throws(() => cosineLoss(long, long), {
+      name: "RangeError",
+      message: "Cannot take the cosine of vectors of 65535 numbers: expected at most 65534",
+    });
   });
 });

@@ -51,6 +51,26 @@ gpuTest("gatherRows() sums the gradients of a batch of thousands", async (device
   for (const tensor of [table, indices, cotangent, out, gradient]) tensor.dispose();
 });
 
+gpuTest("gatherRows() and its gradient take more rows than a loop has rounds", async (device) => {
+  const batch = 2 * 65534 + 3;
+  using table = device.tensor(Float32Array.of(5, 6, 7), [3, 1]);
+  using indices = device.tensor(Uint32Array.from({ length: batch }, (_, i) => i % 3), [batch]);
+  using ones = device.tensor(new Float32Array(batch).fill(1), [batch, 1]);
+  const tape = new Tape(device);
+  tape.watch(table);
+  using out = tape.record(() => gatherRows(table, indices));
+  assert.deepEqual(
+    [...(await out.read()).subarray(-3)],
+    [5, 6, 7].map((_, i) => 5 + (batch + i) % 3),
+  );
+  tape.backwardFrom(out, ones);
+  using gradient = tape.gradient(table);
+  assert.deepEqual(
+    [...await gradient.read()],
+    [0, 1, 2].map((row) => Math.ceil((batch - row) / 3)),
+  );
+});
+
 gpuTest("gatherRows() takes the last row for an index past the end", async (device) => {
   using table = device.tensor(Float32Array.of(1, 2, 3), [3, 1]);
   using indices = device.tensor(Uint32Array.of(2, 3, 0xffffffff, 0), [4]);
@@ -58,7 +78,7 @@ gpuTest("gatherRows() takes the last row for an index past the end", async (devi
   assert.deepEqual([...await out.read()], [3, 3, 3, 1]);
 });
 
-gpuTest("gatherRows() refuses indices of another type, empty tables and huge batches", (device) => {
+gpuTest("gatherRows() refuses indices of another type and empty tables", (device) => {
   device.scope(() => {
     const table = device.empty([4, 2]);
     assert.throws(
@@ -69,10 +89,6 @@ gpuTest("gatherRows() refuses indices of another type, empty tables and huge bat
     assert.throws(
       () => gatherRows(device.empty([0, 2]), device.empty([3], { dtype: "u32" })),
       TypeError,
-    );
-    assert.throws(
-      () => gatherRows(table, device.empty([65535], { dtype: "u32" })),
-      /65535 rows at once/,
     );
   });
 });

@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import { fill } from "../../kernels/core/in_place.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { Tape } from "../../kernels/core/tape.ts";
+import { matmul } from "../../kernels/matmul/mod.ts";
 import { gelu, type GeluVariant } from "../../kernels/gelu/mod.ts";
 import { geluReference } from "../../kernels/gelu/reference.ts";
 import { assertClose, checkOp, randomValues, ROUNDING } from "../_check_op.ts";
@@ -52,3 +56,29 @@ gpuTest("gelu() is the identity or zero far from zero", async (device) => {
   x.dispose();
   out.dispose();
 });
+
+for (const variant of VARIANTS) {
+  Deno.test({
+    name: `gelu() of a parameter with the ${variant} kernels leaves the padding of its slab zero`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { gelu: variant } });
+      if (!device) return;
+      using store = new ParameterStore(device);
+      const weight = store.parameter("weight", [1, 3], (values) => values.fill(1));
+      device.scope(() => {
+        const ones = device.tensor(Float32Array.of(1, 1, 1), [3, 1]);
+        const tape = new Tape(device);
+        const loss = tape.record(() => matmul(gelu(weight), ones).reshape([1]));
+        device.scope(() => {
+          for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+        });
+        tape.backward(loss);
+      });
+      const slab = await store.gradients[0]!.read();
+      assert.ok(slab.subarray(0, 3).every((value) => value > 0.9));
+      assert.deepEqual([...slab.subarray(3)], Array(61).fill(0));
+    },
+  });
+}

@@ -198,6 +198,31 @@ gpuTest("columnSum() with the kernel for GPUs adds exactly what is there", async
   }
 });
 
+for (
+  const [variant, columns] of [
+    ["texture", 65_536 * 32],
+    ["vector", 65_536 * 64],
+    ["scalar", 65_535 * 64 + 1],
+  ] as const
+) {
+  Deno.test({
+    name: `columnSum() with the ${variant} kernel sums more columns than an axis has workgroups`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      using device = await openDevice({ variants: { column_sum: variant } });
+      if (!device) return;
+      const values = Float32Array.from({ length: 2 * columns }, (_, i) => i % 7);
+      using x = device.tensor(values, [2, columns]);
+      using out = device.empty([columns]);
+      columnSum(out, { x });
+      const got = await out.read();
+      const wrong = got.findIndex((sum, i) => sum !== values[i]! + values[columns + i]!);
+      assert.equal(wrong, -1, `column ${wrong} is ${got[wrong]}`);
+    },
+  });
+}
+
 gpuTest("linear() names the shapes that do not fit", (device) => {
   device.scope(() => {
     assert.throws(

@@ -229,6 +229,46 @@ gpuTest("matmul() and its gradients match the reference for every transpose", as
   }
 });
 
+gpuTest("matmul() and its gradients match the reference where a batch shares b", async (device) => {
+  const size = { M: 10, N: 3, K: 7 }, { N, K } = size;
+  for (const transposeB of [false, true]) {
+    await checkOp(device, {
+      name: `matmul of a shared matrix ${transposeB}`,
+      inputs: { a: [2, 5, K], b: transposeB ? [N, K] : [K, N] },
+      op: ({ a, b }) => matmul(a!, b!, { transposeB }),
+      reference: ({ a, b }) => matmulReference({ a: a!, b: b! }, { size, transposeB }),
+      tolerance: { forward: sumTolerance(K), backward: sumTolerance(10) },
+    });
+  }
+});
+
+gpuTest("matmul() refuses to record a shared matrix that it cannot differentiate", (device) => {
+  device.scope(() => {
+    const a = device.empty([2, 4, 4]), b = device.empty([4, 4]);
+    const tape = new Tape(device);
+    assert.deepEqual(matmul(b, a).shape, [2, 4, 4]);
+    assert.throws(() => tape.record(() => matmul(b, a)), {
+      name: "TypeError",
+      message: "Cannot differentiate matmul of [4, 4] and [2, 4, 4]: one matrix is shared by a " +
+        "batch, expected a batch of it",
+    });
+    assert.throws(() => tape.record(() => matmul(a, b, { transposeA: true })), TypeError);
+  });
+});
+
+gpuTest("matmul() takes more columns than small tiles have workgroups", async (device) => {
+  const columns = 8 * 65_535 + 1;
+  const values = Float32Array.from({ length: columns }, (_, i) => i % 1000);
+  using a = device.tensor(Float32Array.of(1, 2), [2, 1]);
+  using b = device.tensor(values, [columns, 1]);
+  using out = matmul(a, b, { transposeB: true });
+  const got = await out.read();
+  assert.equal(
+    got.findIndex((value, i) => value !== (i < columns ? 1 : 2) * values[i % columns]!),
+    -1,
+  );
+});
+
 gpuTest("matmul() names both shapes when the inner sizes differ", (device) => {
   device.scope(() => {
     const a = device.empty([2, 3]), b = device.empty([4, 5]);
@@ -274,7 +314,24 @@ Deno.test("pickMatmul() keeps sums within the loops of a CPU driver", () => {
   assert.equal(pick(65_537), "split");
   assert.throws(() => pick(2 ** 25, 2 ** 14), {
     name: "RangeError",
-    message: /\[16384, 33554432\] by \[33554432, 64\] on test: the sum over 33554432 terms/,
+    message: /\[16384, 33554432\] by \[33554432, 64\] on test: more rows, columns or terms/,
+  });
+});
+
+Deno.test("pickMatmul() keeps results within the workgroups of a dispatch", () => {
+  const pick = (M: number, N: number) => pickMatmul(PROFILE, { M, N, K: 15 });
+  assert.equal(pick(8 * 65_535, 4), "naive");
+  assert.equal(pick(8 * 65_535 + 1, 4), "tiled");
+  assert.equal(pick(4, 8 * 65_535 + 1), "tiled");
+  assert.throws(() => pick(4, 64 * 65_535 + 1), {
+    name: "RangeError",
+    message:
+      "Cannot multiply [4, 15] by [15, 4194241] on test: more rows, columns or terms of a sum " +
+      "than this driver takes in one product, expected parts of it",
+  });
+  assert.throws(() => pickMatmul(PROFILE, { M: 1, N: 1, K: 1, batch: 65_536 }), {
+    name: "RangeError",
+    message: "Cannot multiply 65536 matrices at once: expected at most 65535",
   });
 });
 

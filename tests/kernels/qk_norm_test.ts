@@ -6,7 +6,7 @@ import { qkNormReference } from "../../kernels/qk_norm/reference.ts";
 import { checkOp, randomValues, sumTolerance } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
-/** Around the chunk of 256 heads that one invocation sums. */
+/** Around the chunk of 256 heads that one invocation sums, and past a row of a texture. */
 const SIZES = [
   { batch: 1, tokens: 1, heads: 1, headWidth: 1 },
   { batch: 2, tokens: 3, heads: 5, headWidth: 7 },
@@ -15,6 +15,7 @@ const SIZES = [
   { batch: 1, tokens: 257, heads: 1, headWidth: 8 },
   { batch: 1, tokens: 16, heads: 6, headWidth: 64 },
   { batch: 1, tokens: 3, heads: 2, headWidth: 72 },
+  { batch: 1, tokens: 1, heads: 1, headWidth: 4100 },
 ];
 
 for (

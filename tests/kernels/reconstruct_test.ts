@@ -70,6 +70,19 @@ gpuTest("reconstruct() takes the last row for an index past the end", async (dev
   assert.deepEqual([...await out.read()], [0, 1, 0, 1, 0, 1]);
 });
 
+gpuTest("reconstruct() makes more rows than a loop has rounds", async (device) => {
+  const batch = 65_536;
+  using table = device.tensor(Float32Array.of(2, 0, 0, 0, 0, 0, 0, 3), [2, 4]);
+  using basis = device.tensor(Float32Array.from({ length: 16 }, (_, i) => Number(i % 5 === 0)), [
+    4,
+    4,
+  ]);
+  using mean = device.tensor(new Float32Array(4), [4]);
+  using indices = device.tensor(new Uint32Array(batch).fill(1, batch - 1), [batch]);
+  using out = reconstruct(table, { basis, mean, indices });
+  assert.deepEqual([...(await out.read()).subarray(-8)], [1, 0, 0, 0, 0, 0, 0, 1]);
+});
+
 gpuTest("reconstruct() refuses sizes that do not fit and others than its own", (device) => {
   device.scope(() => {
     const table = device.empty([5, 3]), mean = device.empty([6]), basis = device.empty([6, 4]);

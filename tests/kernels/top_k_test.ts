@@ -48,6 +48,28 @@ gpuTest("topK() takes the first of equal values and any that are finite", async 
   indices.dispose();
 });
 
+gpuTest("topK() finds negative infinity, and no more than there are numbers", async (device) => {
+  const least = Math.fround(-3.4028234663852886e38);
+  for (
+    const [x, k, wanted, found] of [
+      [[-Infinity, 1, -Infinity], 2, [1, 0], [1, -Infinity]],
+      [[NaN, 1, -Infinity, NaN], 3, [1, 2, 2 ** 32 - 1], [1, -Infinity, least]],
+      // Three strips, of which two hold no number.
+      [Array.from({ length: 2050 }, (_, i) => i === 2 ? -Infinity : NaN), 2, [2, 2 ** 32 - 1], [
+        -Infinity,
+        least,
+      ]],
+    ] as const
+  ) {
+    using tensor = device.tensor(Float32Array.from(x), [1, x.length]);
+    const { values, indices } = device.scope(() => topK(tensor, k));
+    assert.deepEqual([...await indices.readUint32()], wanted);
+    assert.deepEqual([...await values.read()], found);
+    values.dispose();
+    indices.dispose();
+  }
+});
+
 gpuTest("topK() multiplies columns by their factors, once", async (device) => {
   const columns = 1100, x = new Float32Array(randomValues([2, columns], 3));
   const factors = new Float32Array(randomValues([columns], 4));

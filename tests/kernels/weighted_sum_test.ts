@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { Tape } from "../../kernels/core/tape.ts";
 import { weightedSum } from "../../kernels/weighted_sum/mod.ts";
 import { weightedSumReference } from "../../kernels/weighted_sum/reference.ts";
 import { checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
@@ -30,6 +32,17 @@ gpuTest("weightedSum() adds the gradients of a loss that appears twice", async (
     reference: ({ loss }) => weightedSumReference([loss!], [3]),
     tolerance: { forward: sumTolerance(8), backward: 3 * ROUNDING },
   });
+});
+
+gpuTest("weightedSum() of a parameter leaves the padding of its slab zero", async (device) => {
+  using store = new ParameterStore(device);
+  const losses = store.parameter("losses", [2], (values) => values.fill(1));
+  device.scope(() => {
+    const tape = new Tape(device);
+    tape.backward(tape.record(() => weightedSum([losses], [6])));
+  });
+  const slab = [...await store.gradients[0]!.read()];
+  assert.deepEqual(slab, [3, 3, ...Array(62).fill(0)]);
 });
 
 gpuTest("weightedSum() refuses no losses and missing weights", (device) => {
