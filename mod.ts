@@ -332,5 +332,5 @@ export type { TableBank } from "./bank/table_bank.ts";
 export type { TimeInterval } from "./model/interpolants/time.ts";
 export type { Observe } from "./model/sit_block.ts";
 export type { TorchOpaque } from "./model/torch_pickle.ts";
-export type { ImageSource } from "./bank/image_source.ts";
+export type { ImageSource, Shard } from "./bank/image_source.ts";
 export type { RowRange } from "./bank/row_table.ts";

@@ -77,7 +77,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
     if (error instanceof RangeError || error instanceof TypeError) part.remove();
     throw error;
   }
-  using writer = new BankWriter(path, { ...records, size: images.size });
+  using writer = new BankWriter(path, { ...records, size: images.size, shard: images.shard });
   for (let first = 0; first < images.size; first += COPIED_ROWS) {
     writer.append(part.read(first, Math.min(COPIED_ROWS, images.size - first)));
   }

@@ -1,19 +1,19 @@
 /**
  * Vectors that another program made, as snippets: arrays of NumPy and tensors of safetensors. Those of
  * PyTorch are read by `importTorchBank`. The only file that imports fflate, for `.npz` archives, which
- * it reads and writes for others as well.
+ * it reads for others as well.
  *
  * @module
  */
 
-import { unzipSync, Zip, ZipPassThrough } from "fflate";
+import { unzipSync } from "fflate";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import type { ImageRecords } from "./bank.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { normalizeSnippets } from "./normalize.ts";
-import { NpyFile, npyHeader } from "./npy.ts";
+import { NpyFile } from "./npy.ts";
 import { readRows, type SnippetSource } from "./svd.ts";
 
 /** How {@linkcode openFeatures} finds the vectors. */
@@ -188,88 +188,6 @@ export function openArchive(path: string, options: FeatureOptions): NpyFile {
     throw featureError(path, `its array has ${size} bytes, expected a .npy of at most 2 GiB`);
   }
   return NpyFile.from(found, path);
-}
-
-/** The largest file of a plain zip archive, whose offsets have 32 bits. */
-const MOST_PLAIN_BYTES = 2 ** 32 - 2 ** 16;
-
-/** Every archive gets this time, so that equal arrays give equal files. */
-const ARCHIVE_TIME = "1980-01-02T00:00:00";
-
-/**
- * Writes an array of bytes as the only one of a `.npz` archive, without compression, piece by piece:
- * what `numpy.savez` makes. The file takes its name when it is complete.
- *
- * Throws a RangeError for more than 4 GiB, and a TypeError if the pieces have more or fewer bytes than
- * the shape.
- */
-export class ByteArchiveWriter implements Disposable {
-  readonly #path: string;
-  readonly #shape: readonly number[];
-  readonly #archive: Zip;
-  readonly #entry: ZipPassThrough;
-  #file: Deno.FsFile | undefined;
-  #left: number;
-
-  /** Begins the file; `key` names the array. */
-  constructor(
-    path: string,
-    options: { readonly key: string; readonly shape: readonly number[] },
-  ) {
-    const { key, shape } = options;
-    this.#path = path;
-    this.#shape = shape;
-    this.#left = shape.reduce((product, size) => product * size, 1);
-    if (!(this.#left <= MOST_PLAIN_BYTES)) {
-      throw new RangeError(
-        `Cannot write ${JSON.stringify(path)}: [${shape.join(", ")}] has ${this.#left} bytes, ` +
-          `expected at most ${MOST_PLAIN_BYTES}`,
-      );
-    }
-    const file = Deno.openSync(`${path}.partial`, { write: true, create: true, truncate: true });
-    this.#file = file;
-    this.#archive = new Zip((error, bytes) => {
-      if (error) throw error;
-      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-    });
-    this.#entry = new ZipPassThrough(`${key}.npy`);
-    this.#entry.mtime = ARCHIVE_TIME;
-    this.#archive.add(this.#entry);
-    this.#entry.push(npyHeader("|u1", shape));
-  }
-
-  /** Writes the next bytes of the array. */
-  append(bytes: Uint8Array): void {
-    this.#left -= bytes.length;
-    // A copy: the library keeps what it is given and the caller may use its array again.
-    this.#entry.push(bytes.slice());
-  }
-
-  /** Completes the file. */
-  commit(): void {
-    if (this.#left !== 0) {
-      throw new TypeError(
-        `Cannot write ${
-          JSON.stringify(this.#path)
-        }: the pieces differ by ${this.#left} bytes from ` +
-          `[${this.#shape.join(", ")}]`,
-      );
-    }
-    this.#entry.push(new Uint8Array(), true);
-    this.#archive.end();
-    this.#file?.syncDataSync();
-    this.#file?.close();
-    this.#file = undefined;
-    Deno.renameSync(`${this.#path}.partial`, this.#path);
-  }
-
-  /** Removes a file that was not completed. */
-  [Symbol.dispose](): void {
-    if (this.#file === undefined) return;
-    this.#file.close();
-    this.#file = undefined;
-    Deno.removeSync(`${this.#path}.partial`);
-  }
 }
 
 function chooseKey(

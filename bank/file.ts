@@ -15,9 +15,9 @@
  * | `encoder.*` | F32 | any | what the encoder was fitted to (optional) |
  *
  * Metadata: `format` is `gmem-bank` and `version` is `1`; `encoder` is the encoder's description,
- * `classes` an array of names and `loss` what `compressBank` measured, in JSON and optional. A file without metadata is read as
- * well, so that snippets from other programs need nothing but the tensor `snippets`. Tensors of other
- * names are left alone.
+ * `classes` an array of names and `loss` what `compressBank` measured, in JSON and optional; `shard` is
+ * `i/n` for the bank of a shard of the images. A file without metadata is read as well, so that snippets
+ * from other programs need nothing but the tensor `snippets`. Tensors of other names are left alone.
  *
  * @module
  */
@@ -34,6 +34,7 @@ import {
   type EncoderWeight,
   parseEncoderDescription,
 } from "./encoders/encoder.ts";
+import type { Shard } from "./image_source.ts";
 import { findSnippetProblem, normalizeSnippets } from "./normalize.ts";
 import { findRecordProblem } from "./records.ts";
 import {
@@ -83,7 +84,10 @@ export interface CompressionLoss {
 }
 
 /** A low-rank bank in memory. */
-export interface LowRankSet extends BankRecords, LowRankFactors {}
+export interface LowRankSet extends BankRecords, LowRankFactors {
+  /** Which part of the images they are, of a bank that is to be merged with the others. */
+  readonly shard?: Shard | undefined;
+}
 
 /** A full bank that is written piece by piece. */
 export interface BankDeclaration extends BankRecords {
@@ -91,6 +95,8 @@ export interface BankDeclaration extends BankRecords {
   readonly size: number;
   /** Length d of a snippet. */
   readonly dim: number;
+  /** Which part of the images they are, of a bank that is to be merged with the others. */
+  readonly shard?: Shard | undefined;
 }
 
 /**
@@ -131,6 +137,8 @@ export class BankFile implements SnippetSource, Disposable {
   readonly storage: CoefficientStorage | undefined;
   /** What a low-rank bank lost when it was made, or undefined if it is not known. */
   readonly loss: CompressionLoss | undefined;
+  /** Which part of the images it was built from, or undefined for all, or if it is not known. */
+  readonly shard: Shard | undefined;
   readonly #file: SafetensorsFile;
   #shared: SharedFactors | undefined;
   #scales: Float32Array | undefined;
@@ -158,6 +166,7 @@ export class BankFile implements SnippetSource, Disposable {
     this.frequencies = file.has("frequencies") ? file.readFloat32("frequencies") : undefined;
     this.storage = lowRank ? storageOf(file) : undefined;
     this.loss = readLoss(file);
+    this.shard = readShard(file);
     const problem = findRecordProblem(this, this);
     if (problem !== undefined) throw bankError(file.path, problem);
   }
@@ -174,6 +183,22 @@ export class BankFile implements SnippetSource, Disposable {
       return new BankFile(file);
     } catch (error) {
       file[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens a bank file, or returns undefined where there is none.
+   *
+   * Throws what {@linkcode BankFile.open} throws for a file that is there.
+   */
+  static openIfThere(path: string): BankFile | undefined {
+    try {
+      return BankFile.open(path);
+    } catch (error) {
+      if (error instanceof CheckpointError && error.cause instanceof Deno.errors.NotFound) {
+        return undefined;
+      }
       throw error;
     }
   }
@@ -409,6 +434,8 @@ export interface LowRankDeclaration extends BankRecords {
   readonly columnMaxima?: Float64Array;
   /** What is lost, where it was measured. */
   readonly loss?: CompressionLoss;
+  /** Which part of the images they are, of a bank that is to be merged with the others. */
+  readonly shard?: Shard | undefined;
 }
 
 /**
@@ -666,6 +693,19 @@ function isLoss(value: unknown): value is CompressionLoss {
   ].every(Number.isFinite);
 }
 
+function readShard(file: SafetensorsFile): Shard | undefined {
+  const text = file.metadata["shard"];
+  if (text === undefined) return undefined;
+  const [number = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).slice(1).map(Number);
+  if (number < 1 || number > count) {
+    throw bankError(file.path, {
+      key: "shard",
+      state: `its shard is ${JSON.stringify(text)}, expected a part and their number, as "3/8"`,
+    });
+  }
+  return { number, count };
+}
+
 function readText(file: SafetensorsFile, key: string): string | undefined {
   return file.has(key) ? new TextDecoder().decode(file.readBytes(key)) : undefined;
 }
@@ -701,7 +741,7 @@ function storedRecords(
     });
   }
   const { encoder, encoderWeights = new Map(), names, labels, classes = [], texts } = bank;
-  const { frequencies } = bank;
+  const { frequencies, shard } = bank;
   const tensors: [string, SafetensorsTensor][] = [];
   if (labels !== undefined) {
     const data = Int32Array.from(labels);
@@ -722,5 +762,6 @@ function storedRecords(
   const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
   if (encoder !== undefined) metadata["encoder"] = JSON.stringify(encoder);
   if (classes.length > 0) metadata["classes"] = JSON.stringify(classes);
+  if (shard !== undefined) metadata["shard"] = `${shard.number}/${shard.count}`;
   return { tensors, metadata };
 }

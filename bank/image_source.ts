@@ -14,6 +14,8 @@ export interface ImageSource extends ImageRecords {
   readonly imageSize: number;
   /** Channels of an image. */
   readonly channels: number;
+  /** Which part of a larger source it is; undefined for one that is whole. */
+  readonly shard?: Shard | undefined;
   /** Reads a batch of images [n, C, H, W] with values in [−1, 1]. */
   read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
 }
@@ -52,6 +54,7 @@ export function shardOf(source: ImageSource, shard: Shard): ImageSource {
     size: end - begin,
     imageSize,
     channels,
+    shard: { number, count },
     names: names?.slice(begin, end),
     labels: labels && Int32Array.from({ length: end - begin }, (_, i) => labels[begin + i]!),
     classes,

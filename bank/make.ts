@@ -10,6 +10,7 @@ import { buildBank } from "./build.ts";
 import type { BankConfig, FeaturesConfig } from "./config.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { fittingReads, openEncoder } from "./encoders/open.ts";
+import { comfortableDim } from "./encoders/pixel_pca.ts";
 import { importFeatures } from "./features.ts";
 import { BankFile, BankWriter } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
@@ -40,6 +41,8 @@ export interface MakeBankOptions {
   readonly encoder?: Encoder | undefined;
   /** The bank file to write. */
   readonly path: string;
+  /** Gets a line for people where the images are few for snippets of such length. */
+  readonly note?: ((line: string) => void) | undefined;
   /** Called with the number of images or vectors read, of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -52,7 +55,7 @@ export interface MakeBankOptions {
  * the file as images.
  */
 export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
-  const { device, config, images, places, shard, path, onProgress } = options;
+  const { device, config, images, places, shard, path, note, onProgress } = options;
   if (config.encoder === "features" && options.encoder === undefined) {
     if (shard !== undefined) {
       throw new TypeError("Cannot encode a shard: bank.encoder is features, expected an encoder");
@@ -60,6 +63,15 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
     const read = (done: number) => onProgress?.(done, images.size);
     await bankOfFeatures(config.features!, { images, places, path, onProgress: read });
     return undefined;
+  }
+  if (config.encoder === "pixel_pca" && options.encoder === undefined) {
+    const few = comfortableDim(images.size);
+    if (config.dim > few) {
+      note?.(
+        `${config.dim} numbers tell little of so few images: expected ${10 * config.dim} ` +
+          `or more, not ${images.size}, or bank.dim=${few}`,
+      );
+    }
   }
   const encoded = shard === undefined ? images : shardOf(images, shard);
   const fitted = options.encoder === undefined ? fittingReads(config, images) : 0;

@@ -9,7 +9,7 @@ import { encoderDifference } from "./encoders/encoder.ts";
 import { type BankFile, BankWriter } from "./file.ts";
 import { readRows } from "./svd.ts";
 
-/** Options of {@linkcode mergeBanks}. */
+/** Options of {@linkcode mergeBanks} and {@linkcode copyBank}. */
 export interface MergeOptions {
   /** The bank file to write. */
   readonly path: string;
@@ -18,22 +18,36 @@ export interface MergeOptions {
 }
 
 /**
- * Writes a full bank of the snippets of several banks, in the order given, 4,096 at a time. Low-rank
- * banks are reconstructed. Classes of equal names become one; a snippet whose bank has no labels gets
- * none, and names and texts are kept where every bank has them.
+ * Writes a full bank of the snippets of several banks, 4,096 at a time: the shards of a build in the
+ * order of their numbers, other banks in the order given. Low-rank banks are reconstructed. Classes of
+ * equal names become one; a snippet whose bank has no labels gets none, and names and texts are kept
+ * where every bank has them.
  *
- * Throws a TypeError if there are no banks, or if the lengths or the encoders differ, and a
- * CheckpointError if one cannot be read or the disk refuses.
+ * Throws a TypeError if there are no banks, if shards are missing, come twice or stand among other
+ * banks, or if the lengths or the encoders differ, and a CheckpointError if one cannot be read or the
+ * disk refuses.
  */
 export async function mergeBanks(
   banks: readonly BankFile[],
   options: MergeOptions,
 ): Promise<void> {
-  const { path, onProgress } = options;
-  const [first, ...others] = banks;
+  const [first, ...others] = inOrder(banks);
   if (first === undefined) throw new TypeError("Cannot merge banks: there are none");
   for (const bank of others) checkPair(bank, first);
-  const { dim } = first;
+  await writeAll([first, ...others], options);
+}
+
+/**
+ * Writes a full bank of the snippets of one, reconstructed where it is low-rank, with its records.
+ *
+ * Throws a CheckpointError if it cannot be read or the disk refuses.
+ */
+export async function copyBank(bank: BankFile, options: MergeOptions): Promise<void> {
+  await writeAll([bank], options);
+}
+
+async function writeAll(banks: readonly BankFile[], options: MergeOptions): Promise<void> {
+  const { path, onProgress } = options, { dim } = banks[0]!;
   const size = banks.reduce((sum, bank) => sum + bank.size, 0);
   using writer = new BankWriter(path, { ...mergeRecords(banks), size, dim });
   let done = 0;
@@ -44,6 +58,40 @@ export async function mergeBanks(
     }
   }
   writer.commit();
+}
+
+/** Shards in the order of their numbers, after a check that all are there; other banks as they are. */
+function inOrder(banks: readonly BankFile[]): readonly BankFile[] {
+  const known = banks.find(({ shard }) => shard !== undefined);
+  if (known === undefined) return banks;
+  const { count } = known.shard!;
+  const parts = new Map<number, BankFile>();
+  for (const bank of banks) {
+    const { shard, path } = bank;
+    const name = JSON.stringify(path);
+    if (shard?.count !== count) {
+      throw new TypeError(
+        `Cannot merge ${name} with ${JSON.stringify(known.path)}: ` +
+          `it is ${shard === undefined ? "no shard" : `one of ${shard.count} shards`}, ` +
+          `expected the ${count} shards of one build alone`,
+      );
+    }
+    const other = parts.get(shard.number);
+    if (other !== undefined) {
+      throw new TypeError(
+        `Cannot merge ${name} with ${JSON.stringify(other.path)}: both are shard ` +
+          `${shard.number} of ${count}, expected each once`,
+      );
+    }
+    parts.set(shard.number, bank);
+  }
+  return Array.from({ length: count }, (_, i) => {
+    const bank = parts.get(i + 1);
+    if (bank !== undefined) return bank;
+    throw new TypeError(
+      `Cannot merge the shards of a build: shard ${i + 1} of ${count} is missing, expected all`,
+    );
+  });
 }
 
 function checkPair(bank: BankFile, first: BankFile): void {

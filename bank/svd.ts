@@ -117,7 +117,7 @@ const LEAST_DEVICE_SINGULAR_VALUE = 1e-3;
  * that of {@linkcode fitFactors} and C itself, 4 N r bytes; `compressBank` writes C as it comes.
  *
  * Throws a RangeError if the rank is not from 1 to the number of singular values above 1e-6 of the
- * largest, 1e-3 with a device, or the energy is not above 0 and at most 1.
+ * largest, 1e-3 with a device, if the energy is not above 0 and at most 1, or if all snippets are equal.
  */
 export async function factorize(
   source: SnippetSource,
@@ -323,6 +323,11 @@ function chooseRank(
   kept: KeptPart & { readonly least: number },
 ): number {
   const usable = singular.filter((value) => value > kept.least).length;
+  if (usable === 0) {
+    throw new RangeError(
+      "Cannot factor the snippets: all of them are equal, expected some that differ",
+    );
+  }
   if ("energy" in kept) {
     if (!(kept.energy > 0 && kept.energy <= 1)) {
       throw new RangeError(

@@ -33,8 +33,8 @@ type Part = "matmul" | "ops" | "steps" | "memory";
 
 const ALL_PARTS: readonly Part[] = ["matmul", "ops", "steps", "memory"];
 
-/** Labels of each workload in the roofline. */
-const MOST_LABELS = 9;
+/** Ops of each workload that the roofline names. */
+const MOST_NAMED = 9;
 
 /** Whole steps of a large network take a CPU driver minutes. */
 const STEPS = { cpu: 4, gpu: 10 } as const;
@@ -142,10 +142,9 @@ function print(
   }
 }
 
-/** All ops as points; labelled are square products and the costliest op of each kind. */
+/** All ops as points; named are square products and the costliest op of each kind. */
 function rooflinePoints({ matmuls, ops }: BenchResult): RooflinePoint[] {
-  const labels = new Map<OpRow, string>();
-  for (const row of matmuls) if (row.name.endsWith("³")) labels.set(row, row.name);
+  const named = new Set(matmuls.filter(({ name }) => name.endsWith("³")));
   for (const group of new Set(ops.map((op) => op.group))) {
     const kinds = new Map<string, OpRow>();
     const costs = (op: OpRow) => op.count * op.milliseconds;
@@ -154,11 +153,11 @@ function rooflinePoints({ matmuls, ops }: BenchResult): RooflinePoint[] {
       const costliest = kinds.get(kind);
       if (!costliest || costs(op) > costs(costliest)) kinds.set(kind, op);
     }
-    [...kinds].sort(([, a], [, b]) => costs(b) - costs(a)).slice(0, MOST_LABELS)
-      .forEach(([kind, op]) => labels.set(op, kind));
+    const costliest = [...kinds.values()].sort((a, b) => costs(b) - costs(a));
+    for (const op of costliest.slice(0, MOST_NAMED)) named.add(op);
   }
   return [...matmuls, ...ops].map((row) => ({
-    label: labels.get(row) ?? "",
+    label: named.has(row) ? row.name : "",
     kind: row.group,
     intensity: row.flops / row.bytes,
     gigaflops: row.flops / row.milliseconds / 1e6,

@@ -591,16 +591,10 @@ export class Laboratory implements Disposable {
   }
 
   async #samplesPath(arm: Arm): Promise<string> {
-    const { sample } = this.config;
-    const key = await keyOf([
-      arm,
-      [
-        sample.diffusion,
-        sample.lastStep,
-        sample.lastStepSize,
-        sample.timestepShift,
-      ],
-    ]);
+    // Sampler, steps, seed and count are the arm's.
+    const { sampler: _, steps: __, seed: ___, count: ____, columns: _____, ...drawing } =
+      this.config.sample;
+    const key = await keyOf([arm, drawing]);
     return join(
       await this.#modelDirectory(arm.model),
       "samples",

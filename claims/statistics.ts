@@ -73,7 +73,7 @@ export class Bootstrap {
   /** Draws, for each of `replicates`, as many rows of `units` with replacement. */
   constructor(options: { units: number; replicates: number; seed: number }) {
     const { units, replicates, seed } = options;
-    const random = new Random(seed, Stream.DataOrder);
+    const random = new Random(seed, Stream.Bootstrap);
     this.#units = units;
     this.#rows = Array.from(
       { length: replicates },

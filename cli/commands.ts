@@ -40,6 +40,11 @@ const BANK_OUT = {
   description: "File to write",
 } as const;
 
+const ANY_ENCODER = {
+  type: "boolean",
+  description: "Take a bank of equal length whose encoder differs or is not known",
+} as const;
+
 const ONNX_FILE = {
   type: "string",
   value: "FILE",
@@ -107,7 +112,7 @@ export const TRAIN_COMMAND = {
     resume: {
       type: "string",
       value: "DIR",
-      description: "Go on from the newest checkpoint of this run directory",
+      description: "Go on from the newest checkpoint of this run directory, also after Ctrl-C",
     },
     init: {
       type: "string",
@@ -156,8 +161,10 @@ export const SAMPLE_COMMAND = {
     bank: {
       type: "string",
       value: "FILE",
-      description: "Bank of snippets; that of the run when left out",
+      description:
+        "Bank of snippets by the encoder of the run's own, which is taken when this is left out",
     },
+    "any-encoder": ANY_ENCODER,
     sampler: {
       type: "string",
       value: "NAME",
@@ -211,7 +218,7 @@ export const SAMPLE_COMMAND = {
     },
     {
       command: "deno task sample --checkpoint runs/emoji --bank photos.safetensors",
-      description: "Let a bank of other images guide the same model.",
+      description: "Let a bank of other images, by bank build --like, guide the same model.",
     },
     {
       command: "deno task sample --checkpoint runs/emoji -s sample.guidance.scale=1.5",
@@ -434,11 +441,12 @@ export const BANK_COMPRESS_COMMAND = {
 /** `deno task bank merge`: puts banks in one. */
 export const BANK_MERGE_COMMAND = {
   name: "deno task bank merge",
-  summary: "Puts the snippets of several banks of one encoder in one bank, in the order given.",
+  summary: "Puts the snippets of several banks of one encoder in one bank.",
   positionals: [{
     ...BANK_FILE,
     multiple: true,
-    description: "Banks of snippets (safetensors), in the order of the result",
+    description: "Banks of snippets (safetensors): all shards of a build, in any order, or " +
+      "others in the order of the result",
   }],
   options: { out: BANK_OUT, json: JSON_LINES },
   examples: [
@@ -467,13 +475,17 @@ export const BANK_ADD_COMMAND = {
       description: "Bank that the snippets are added to; when left out, that of --checkpoint is " +
         "read and stays as it is",
     },
-    class: { type: "string", value: "NAME", description: "Class of the images; none by default" },
+    class: {
+      type: "string",
+      value: "NAME",
+      description: "Class of the images, one of the bank's; none by default",
+    },
     size: IMAGE_SIZE,
     onnx: ONNX_FILE,
     out: {
       type: "string",
       value: "FILE",
-      description: "Bank to write; the one of --bank by default",
+      description: "Bank to write; the one of --bank by default, but never a run's own",
     },
     sample: {
       type: "boolean",
@@ -503,8 +515,8 @@ export const BANK_ADD_COMMAND = {
   },
   examples: [
     {
-      command: "deno task bank add cat.jpg --bank bank.safetensors --class cats",
-      description: "Let a model draw from an image that it never saw.",
+      command: "deno task bank add cat.jpg --bank photos.safetensors --class cats",
+      description: "Let a model draw from an image that it never saw; the bank has the class cats.",
     },
     {
       command: "deno task bank add cat.jpg --sample --checkpoint runs/emoji --picture cat.png",
@@ -537,8 +549,8 @@ export const BANK_INTERPOLATE_COMMAND = {
       type: "integer",
       minimum: 2,
       default: 9,
-      description: "Snippets from the first to the second, for lerp and slerp; with --checkpoint " +
-        "those between the two, whose images stand at the ends",
+      description: "Snippets that are written, for lerp and slerp, the two among them; with " +
+        "--checkpoint those between the two, whose images stand at the ends",
     },
     checkpoint: {
       ...MODEL,
@@ -569,7 +581,7 @@ export const BANK_INTERPOLATE_COMMAND = {
   examples: [
     {
       command: "deno task bank interpolate 3 17 --bank bank.safetensors --mode slerp",
-      description: "Go from snippet 3 to snippet 17 in nine steps, for sample --bank.",
+      description: "Write nine snippets, from 3 to 17, for sample --bank.",
     },
     {
       command: "deno task bank interpolate 3 17 --checkpoint runs/emoji --noises 4 --out rows.png",
@@ -640,10 +652,7 @@ export const BANK_TRANSFER_COMMAND = {
       value: "DIR",
       description: "Or: the folder of the bank's images",
     },
-    "any-encoder": {
-      type: "boolean",
-      description: "Take a bank of equal length whose encoder differs or is not known",
-    },
+    "any-encoder": ANY_ENCODER,
     out: {
       type: "string",
       value: "FILE",
@@ -737,8 +746,8 @@ export const BANK_LEARN_TEXT_COMMAND = {
     picture: {
       type: "string",
       value: "FILE",
-      default: "texts.png",
-      description: "Picture to write: images of held-out texts, and those that the texts find",
+      description: "Picture to write: images of held-out texts, and those that the texts find; " +
+        "texts.png beside --out by default",
     },
     set: SET,
   },

@@ -4,9 +4,15 @@
  * @module
  */
 
-import { parse, View } from "vega";
+import { parse, scheme, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import type { RunRecord } from "./run_log.ts";
+
+/** Options of {@linkcode plotEvaluation}. */
+export interface PlotEvaluationOptions {
+  /** Images of a measurement at most, for the title of the axis; not said when left out. */
+  readonly images?: number;
+}
 
 /** Options of {@linkcode plotLoss}. */
 export interface PlotLossOptions {
@@ -21,6 +27,8 @@ type Panel = Extract<TopLevelSpec, { vconcat: unknown }>["vconcat"][number];
 const WIDTH = 640;
 const LOSS_COLOUR = "#4c78a8";
 const LEVEL_COLOUR = "#666666";
+/** A note over the right end of a panel. */
+const PANEL_NOTE = { anchor: "end", fontSize: 11, fontWeight: "normal" } as const;
 /** Lines in place of dots, solid where the curves have pale bands, and names in full. */
 const LEGEND = {
   symbolType: "stroke",
@@ -29,6 +37,8 @@ const LEGEND = {
   symbolStrokeWidth: 2,
   labelLimit: 260,
 } as const;
+/** Colours of the first, second, … curve of {@linkcode plotCurves}: Tableau's ten. */
+const CURVE_COLOURS: readonly string[] = scheme("tableau10");
 /** Dashes of the first, second, … style of {@linkcode plotCurves}. */
 const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
 
@@ -76,14 +86,21 @@ export async function plotLoss(
  *
  * @throws {RangeError} when no record has a finite `frechet`.
  */
-export async function plotEvaluation(records: readonly RunRecord[]): Promise<string> {
+export async function plotEvaluation(
+  records: readonly RunRecord[],
+  { images }: PlotEvaluationOptions = {},
+): Promise<string> {
   const measured = records.filter(({ frechet }) => Number.isFinite(frechet));
   const heldOut = measured.at(-1)?.["frechetHeldOut"];
   return await plotCurves([{
     xTitle: "optimizer steps",
     // Of few measurements each step is named.
     ...(measured.length <= 10 && { xValues: measured.map(({ step }) => step) }),
-    yTitle: ["Fréchet distance of samples to the", "training images (encoder space)"],
+    yTitle: [
+      "Fréchet distance to the",
+      "training images (encoder space)",
+      ...(images === undefined ? [] : [`of up to ${images} images`]),
+    ],
     curves: [{
       name: "samples",
       points: measured.map(({ step, frechet }) => ({ x: step, y: Number(frechet) })),
@@ -216,7 +233,7 @@ export interface CurvePanel {
   readonly marked?: boolean;
   /** The curves. */
   readonly curves: readonly Curve[];
-  /** Horizontal lines to compare with. */
+  /** Grey horizontal lines to compare with. */
   readonly levels?: readonly { readonly name: string; readonly y: number }[];
 }
 
@@ -246,6 +263,8 @@ function curvePanel(panel: CurvePanel): Panel {
   }
   const styles = [...new Set(curves.map(({ style = "" }) => style))];
   const names = [...new Set(curves.map(({ name }) => name))];
+  const levelNames = levels.map(({ name }) => name);
+  const colours = names.map((_, i) => CURVE_COLOURS[i % CURVE_COLOURS.length]!);
   const x = {
     field: "x",
     type: "quantitative" as const,
@@ -263,21 +282,30 @@ function curvePanel(panel: CurvePanel): Panel {
     field: "name",
     type: "nominal" as const,
     title: null,
-    scale: { domain: names, scheme: "tableau10" as const },
-    legend: names.length > 1 ? LEGEND : null,
+    scale: {
+      domain: [...names, ...levelNames],
+      range: [...colours, ...levels.map(() => LEVEL_COLOUR)],
+    },
+    legend: names.length + levels.length > 1 ? LEGEND : null,
   };
   const strokeDash = {
     field: "style",
     type: "nominal" as const,
     title: null,
     scale: { domain: styles, range: DASHES.slice(0, styles.length) },
-    legend: styles.length > 1 ? { ...LEGEND, symbolStrokeColor: LEVEL_COLOUR } : null,
+    legend: styles.length > 1 ? { ...LEGEND, symbolStrokeColor: "black" } : null,
   };
   const banded = values.filter(({ low, high }) => Number.isFinite(low) && Number.isFinite(high));
   return {
     width: WIDTH,
     height: 280,
     layer: [
+      // Named by the legend: a name beside the line would lie across curves.
+      {
+        data: { values: [...levels] },
+        mark: { type: "rule", strokeWidth: 2 },
+        encoding: { y, color },
+      },
       {
         data: { values: banded },
         mark: { type: "area", opacity: 0.15 },
@@ -300,16 +328,6 @@ function curvePanel(panel: CurvePanel): Panel {
         mark: { type: "circle", size: 36, opacity: 1 },
         encoding: { x, y, color },
       },
-      {
-        data: { values: [...levels] },
-        mark: { type: "rule", color: LEVEL_COLOUR, strokeDash: [2, 2] },
-        encoding: { y },
-      },
-      {
-        data: { values: [...levels] },
-        mark: { type: "text", align: "right", baseline: "bottom", dx: -4, color: LEVEL_COLOUR },
-        encoding: { x: { value: WIDTH }, y, text: { field: "name" } },
-      },
     ],
   };
 }
@@ -328,9 +346,9 @@ function withFewClasses(points: readonly PlotPoint[]): PlotPoint[] {
 
 /** A measured op under the ceilings of an adapter; see {@linkcode plotRoofline}. */
 export interface RooflinePoint {
-  /** Label beside the point; points without one are only drawn. */
+  /** Name in the list of numbered points; points without one are only drawn. */
   readonly label: string;
-  /** Kind, which gives the colour. */
+  /** Kind, which gives the colour, and a part of the list. */
   readonly kind: string;
   /** Floating-point operations for each byte that has to be moved. */
   readonly intensity: number;
@@ -346,10 +364,22 @@ export interface Roof {
   readonly gigabytes: number;
 }
 
+/** Width and height of the panel of {@linkcode plotRoofline}, and width of its list, in pixels. */
+const ROOFLINE = { width: 700, height: 520, list: 300 } as const;
+/** Colours of the first, second, … kind of points. */
+const KIND_COLOURS: readonly string[] = [LOSS_COLOUR, "#e45756", "#54a24b", "#b279a2"];
+
+/** A place in a panel, in pixels from its left and its top. */
+interface Place {
+  readonly x: number;
+  readonly y: number;
+}
+
 /**
  * Draws measured ops under what an adapter allows, the roofline of Williams, Waterman and Patterson
  * (2009), and gives the SVG: speed over operations for each byte, both logarithmic, below the lesser
- * of the arithmetic and the memory ceiling.
+ * of the arithmetic and the memory ceiling. Points with a label have a number, from left to right in
+ * each kind, and a list beside the panel names them.
  *
  * @throws {RangeError} when no point has an intensity and a speed above 0.
  */
@@ -361,10 +391,23 @@ export async function plotRoofline(
   if (shown.length === 0) {
     throw new RangeError("Cannot plot a roofline: no point has a speed, expected at least one");
   }
+  const { width, height, list } = ROOFLINE;
   const ridge = roof.gigaflops / roof.gigabytes;
   const intensities = shown.map(({ intensity }) => intensity);
   const least = Math.min(ridge, ...intensities) / 2;
-  const most = Math.max(ridge, ...intensities) * 4;
+  const most = Math.max(ridge, ...intensities) * 2;
+  const bottom = Math.min(least * roof.gigabytes, ...shown.map(({ gigaflops }) => gigaflops)) / 2;
+  const top = roof.gigaflops * 2;
+  const placeOf = ({ intensity, gigaflops }: Pick<RooflinePoint, "intensity" | "gigaflops">) => ({
+    x: width * Math.log(intensity / least) / Math.log(most / least),
+    y: height * Math.log(top / gigaflops) / Math.log(top / bottom),
+  });
+  const corners = [
+    { intensity: least, gigaflops: least * roof.gigabytes },
+    { intensity: ridge, gigaflops: roof.gigaflops },
+    { intensity: most, gigaflops: roof.gigaflops },
+  ];
+  const [foot, bend] = corners.map(placeOf) as [Place, Place, Place];
   const x = {
     field: "intensity",
     type: "quantitative" as const,
@@ -376,104 +419,170 @@ export async function plotRoofline(
     field: "gigaflops",
     type: "quantitative" as const,
     title: "GFLOP/s",
-    scale: {
-      type: "log" as const,
-      domain: [
-        Math.min(least * roof.gigabytes, ...shown.map(({ gigaflops }) => gigaflops)) / 2,
-        roof.gigaflops * 2,
-      ],
-      nice: false,
-    },
+    scale: { type: "log" as const, domain: [bottom, top], nice: false },
     axis: { format: "~g", grid: false },
   };
+  const kinds = [...new Set(shown.map(({ kind }) => kind))];
   const color = {
     field: "kind",
     type: "nominal" as const,
-    title: null,
-    legend: { orient: "bottom-right" as const, offset: 12 },
-    scale: { range: [LOSS_COLOUR, "#e45756", "#54a24b", "#b279a2"] },
+    scale: { domain: kinds, range: kinds.map((_, i) => KIND_COLOURS[i % KIND_COLOURS.length]!) },
+    legend: null,
   };
-  const corners = [
-    { intensity: least, gigaflops: least * roof.gigabytes },
-    { intensity: ridge, gigaflops: roof.gigaflops },
-    { intensity: most, gigaflops: roof.gigaflops },
-  ];
-  const ceilings = [
-    {
-      intensity: least * 1.1,
-      gigaflops: least * 1.1 * roof.gigabytes,
-      name: `copy kernel: ${roof.gigabytes.toPrecision(3)} GB/s`,
-    },
-    {
-      intensity: Math.sqrt(ridge * most),
-      gigaflops: roof.gigaflops,
-      name: `multiply-adds: ${roof.gigaflops.toPrecision(3)} GFLOP/s`,
-    },
-  ];
+  const numbered = kinds.flatMap((kind) =>
+    shown.filter((point) => point.kind === kind && point.label !== "")
+      .sort((a, b) => a.intensity - b.intensity || a.gigaflops - b.gigaflops)
+  ).map((point, i) => ({ ...point, number: `${i + 1}` }));
+  const places = placeNumbers(numbered.map(placeOf), {
+    dots: shown.map(placeOf),
+    below: (at) => Math.max(bend.y, bend.y + (foot.y - bend.y) * (bend.x - at) / bend.x),
+  });
+  const numbers = numbered.map((point, i) => {
+    const { x, y } = places[i]!, from = placeOf(point);
+    return { ...point, atX: x, atY: y, fromX: from.x, fromY: from.y };
+  });
+  const rows = kinds.flatMap((kind) => [
+    { kind, number: "", label: "", heading: kind },
+    ...numbered.filter((point) => point.kind === kind).map(({ number, label }) => ({
+      kind,
+      number,
+      label,
+      heading: "",
+    })),
+  ]).map((row, i) => ({ ...row, y: 8 + 17 * i }));
+  const pixel = (field: string) => ({ field, type: "quantitative" as const, scale: null });
+  const grey = "#555555";
   return await drawSvg({
     background: "white",
     padding: 12,
-    width: WIDTH + 160,
-    height: 480,
-    layer: [
+    hconcat: [
       {
-        data: { values: corners },
-        mark: { type: "line", color: "#888888", strokeWidth: 2 },
-        encoding: { x, y },
+        width,
+        height,
+        title: { text: "pale: ops that the list leaves out", ...PANEL_NOTE },
+        layer: [
+          {
+            data: { values: corners },
+            mark: { type: "line", color: "#888888", strokeWidth: 2 },
+            encoding: { x, y },
+          },
+          {
+            data: { values: [{ name: `copy kernel: ${roof.gigabytes.toPrecision(3)} GB/s` }] },
+            mark: {
+              type: "text",
+              dy: -9,
+              color: grey,
+              angle: Math.atan2(bend.y - foot.y, bend.x) * 180 / Math.PI,
+            },
+            encoding: {
+              x: { value: bend.x / 2 },
+              y: { value: (foot.y + bend.y) / 2 },
+              text: { field: "name" },
+            },
+          },
+          {
+            data: {
+              values: [{ name: `multiply-adds: ${roof.gigaflops.toPrecision(3)} GFLOP/s` }],
+            },
+            mark: { type: "text", align: "right", dx: -6, dy: -9, color: grey },
+            encoding: { x: { value: width }, y: { value: bend.y }, text: { field: "name" } },
+          },
+          {
+            data: { values: shown.filter(({ label }) => label === "") },
+            mark: { type: "circle", size: 30, opacity: 0.4 },
+            encoding: { x, y, color },
+          },
+          {
+            // Beside its dot a number needs no line to it.
+            data: {
+              values: numbers.filter(({ atX, atY, fromX, fromY }) =>
+                Math.hypot(atX - fromX, atY - fromY) > 2 * NUMBER_RADIUS
+              ),
+            },
+            mark: { type: "rule", opacity: 0.5, aria: false },
+            encoding: {
+              x: pixel("fromX"),
+              y: pixel("fromY"),
+              x2: { field: "atX" },
+              y2: { field: "atY" },
+              color,
+            },
+          },
+          {
+            data: { values: numbers },
+            mark: { type: "circle", size: 50, opacity: 1 },
+            encoding: { x, y, color },
+          },
+          {
+            data: { values: numbers },
+            mark: {
+              type: "circle",
+              size: 4 * NUMBER_RADIUS ** 2,
+              color: "white",
+              opacity: 1,
+              aria: false,
+            },
+            encoding: { x: pixel("atX"), y: pixel("atY") },
+          },
+          {
+            data: { values: numbers },
+            mark: { type: "text", fontSize: 11, fontWeight: "bold" },
+            encoding: { x: pixel("atX"), y: pixel("atY"), text: { field: "number" }, color },
+          },
+        ],
       },
       {
-        data: { values: ceilings.slice(0, 1) },
-        mark: { type: "text", align: "left", dx: 12, dy: 14, color: "#555555" },
-        encoding: { x, y, text: { field: "name" } },
-      },
-      {
-        data: { values: ceilings.slice(1) },
-        mark: { type: "text", align: "center", dy: -8, color: "#555555" },
-        encoding: { x, y, text: { field: "name" } },
-      },
-      {
-        data: { values: [...shown] },
-        mark: { type: "circle", size: 50, opacity: 0.85 },
-        encoding: {
-          x,
-          y,
-          color,
-        },
-      },
-      {
-        data: { values: spreadLabels(shown, { x: x.scale.domain, y: y.scale.domain }) },
-        mark: { type: "text", align: "left", dx: 7, fontSize: 10 },
-        encoding: {
-          x,
-          y: { ...y, field: "labelAt" },
-          color,
-          text: { field: "label" },
-        },
+        width: list,
+        height,
+        view: { stroke: null },
+        data: { values: rows },
+        layer: [
+          { field: "heading", align: "left" as const, fontWeight: "bold" as const, at: 0 },
+          { field: "number", align: "right" as const, fontWeight: "bold" as const, at: 20 },
+          { field: "label", align: "left" as const, fontWeight: "normal" as const, at: 28 },
+        ].map(({ field, align, fontWeight, at }) => ({
+          mark: { type: "text" as const, align, fontWeight, baseline: "middle" as const },
+          encoding: { x: { value: at }, y: pixel("y"), text: { field }, color },
+        })),
       },
     ],
+    config: { axis: { titleFontSize: 12, labelFontSize: 11 }, font: "sans-serif" },
   });
 }
 
-/** Moves labels up or down by as few lines as keep them apart, inside of the panel. */
-function spreadLabels(
-  points: readonly RooflinePoint[],
-  { x: [left, right], y: [bottom, top] }: { x: readonly number[]; y: readonly number[] },
-): (RooflinePoint & { labelAt: number })[] {
-  const line = Math.log(top! / bottom!) / 36, letter = Math.log(right! / left!) / 130;
-  const placed: { x: number; y: number; end: number }[] = [];
-  return points.filter(({ label }) => label !== "").map((point) => {
-    const x = Math.log(point.intensity), end = x + point.label.length * letter;
-    let y = Math.log(point.gigaflops);
-    for (let tries = 1; tries < 40; tries++) {
-      const inside = y > Math.log(bottom!) && y < Math.log(top!);
-      const free = placed.every((other) =>
-        end < other.x || x > other.end || Math.abs(other.y - y) >= line
-      );
-      if (inside && free) break;
-      y = Math.log(point.gigaflops) + line * (tries % 2 ? (tries + 1) / 2 : -tries / 2);
-    }
-    placed.push({ x, y, end });
-    return { ...point, labelAt: Math.exp(y) };
+/** Half of what a number takes, and radius of a dot, in pixels. */
+const NUMBER_RADIUS = 7, DOT_RADIUS = 4;
+
+/** The nearest place beside each point where its number covers no dot and no other number. */
+function placeNumbers(
+  points: readonly Place[],
+  options: {
+    /** What must stay visible. */
+    readonly dots: readonly Place[];
+    /** The roof's height over an x. */
+    readonly below: (x: number) => number;
+  },
+): Place[] {
+  const { dots, below } = options;
+  const placed: Place[] = [];
+  const isFree = ({ x, y }: Place) =>
+    x > NUMBER_RADIUS && x < ROOFLINE.width - NUMBER_RADIUS &&
+    y < ROOFLINE.height - NUMBER_RADIUS && y > below(x) + NUMBER_RADIUS &&
+    dots.every((dot) => Math.hypot(dot.x - x, dot.y - y) > NUMBER_RADIUS + DOT_RADIUS) &&
+    placed.every((other) => Math.hypot(other.x - x, other.y - y) > 2 * NUMBER_RADIUS);
+  for (const point of points) {
+    placed.push(placesAround(point).find(isFree) ?? point);
+  }
+  return placed;
+}
+
+/** Places on circles around a point, nearest first. */
+function placesAround({ x, y }: Place): Place[] {
+  const directions = 24;
+  return Array.from({ length: 20 * directions }, (_, i) => {
+    const radius = NUMBER_RADIUS + DOT_RADIUS + 1 + 5 * Math.floor(i / directions);
+    const angle = 2 * Math.PI * (i % directions) / directions;
+    return { x: x + radius * Math.cos(angle), y: y + radius * Math.sin(angle) };
   });
 }
 
@@ -516,12 +625,7 @@ function lossPanel(
   return {
     width: WIDTH,
     height: 280,
-    title: {
-      text: "pale: every record · full: running mean",
-      anchor: "end",
-      fontSize: 11,
-      fontWeight: "normal",
-    },
+    title: { text: "pale: every record · full: running mean", ...PANEL_NOTE },
     data: { values: smoothed(losses, field) },
     layer: [
       {

@@ -11,11 +11,12 @@
  * @module
  */
 
-import { ByteArchiveWriter, openArchive } from "../bank/features.ts";
+import { openArchive } from "../bank/features.ts";
 import { NpyFile } from "../bank/npy.ts";
 import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ZipDirectory } from "../model/torch_zip.ts";
+import { ByteArchiveWriter } from "./byte_archive.ts";
 import { type Gaussian, knownGaussian } from "./frechet.ts";
 import type { ByteBatch, ImageStream } from "./image_stream.ts";
 
@@ -75,11 +76,7 @@ export class AdmBatchWriter implements Disposable {
   readonly #writer: ByteArchiveWriter;
   readonly #channels: number;
 
-  /**
-   * Begins a file for `size` images of C × H × H.
-   *
-   * Throws a RangeError for more than 4 GiB.
-   */
+  /** Begins a file for `size` images of C × H × H. */
   constructor(
     path: string,
     options: { readonly size: number; readonly imageSize: number; readonly channels: number },

@@ -32,12 +32,6 @@ const MOST_RESAMPLED = 5000;
 const TAIL = 0.025;
 
 /**
- * Step of the random numbers, apart from those of other uses of the stream. The second word tells the
- * resample.
- */
-const STEP = 2 ** 32 - 1;
-
-/**
  * The Fréchet distance of samples [n, d] to a reference that is held fixed, with a 95 % interval: the
  * distance of resamples, drawn with replacement, has the quantiles q; their deviations from the mean m
  * of the resamples are laid around the distance d: [d + q₀.₀₂₅ − m, d + q₀.₉₇₅ − m], not below 0.
@@ -99,10 +93,10 @@ function chosen(
   count: number,
   options: { readonly drawn: number; readonly resample: number; readonly seed: number },
 ): Uint32Array {
-  const random = new Random(options.seed, Stream.DataOrder);
+  const random = new Random(options.seed, Stream.Bootstrap);
   return Uint32Array.from(
     { length: options.drawn },
-    (_, i) => Math.floor(random.uniform(STEP, options.resample, i) * count),
+    (_, i) => Math.floor(random.uniform(options.resample, 0, i) * count),
   );
 }
 

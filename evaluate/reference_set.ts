@@ -94,13 +94,17 @@ export async function openReferenceSet(
   return { ...NOTHING, asked, source: asked, ...await sources.openImages(asked) };
 }
 
-/** Opens a bank if its snippets are in full those of the images by this encoder; else undefined. */
+/**
+ * Opens a bank if it is there and its snippets are in full those of the images by this encoder; else
+ * undefined.
+ */
 export function openBankOf(
   images: Pick<TrainingImages, "size" | "names">,
   options: { readonly path: string; readonly encoder: Encoder },
 ): BankFile | undefined {
   const { path, encoder } = options;
-  const file = BankFile.open(path);
+  const file = BankFile.openIfThere(path);
+  if (file === undefined) return undefined;
   const same = file.rank === undefined && file.size === images.size &&
     file.encoder?.fingerprint === encoder.description.fingerprint &&
     images.names.every((name, i) => file.names?.[i] === name);

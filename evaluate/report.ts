@@ -33,10 +33,12 @@ export interface CopyReport {
   readonly shares: readonly number[];
   /** Of the samples. */
   readonly samples: readonly number[];
-  /** Of training images to the nearest other one. */
+  /** Of training images to the nearest other one that is no twin. */
   readonly training: readonly number[];
-  /** Share of the samples that are nearer than 1 % of the training images are. */
+  /** Share of the samples that are as near as the nearest 5 % of the training images. */
   readonly nearer: number;
+  /** The share that chance does not exceed. */
+  readonly mostByChance: number;
 }
 
 /** An evaluation: the contents of `evaluation.json`. */
@@ -96,6 +98,7 @@ export function copyReport(check: CopyCheck): CopyReport {
     samples: check.samples.quantiles,
     training: check.training.quantiles,
     nearer: check.nearer,
+    mostByChance: check.mostByChance,
   };
 }
 

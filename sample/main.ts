@@ -7,8 +7,11 @@
 import { dirname } from "node:path";
 import { nearestSnippets } from "../bank/retrieve.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
+import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands.ts";
+import { counted } from "../cli/counted.ts";
+import { prepareOutput, writing } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
@@ -22,6 +25,7 @@ import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
 import { mapVectors } from "../train/mapper_training.ts";
 import { latentScaling, pathOf } from "../train/run.ts";
 import {
+  bankPathOf,
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
@@ -51,14 +55,12 @@ async function main(): Promise<void> {
     ],
   });
   const { config, step } = found;
-  const { text: texts, mapper } = options;
+  const { text: texts, mapper, bank: bankPath, out } = options;
   if ((texts.length > 0) !== (mapper !== undefined)) {
     throw new UsageError("Cannot draw from texts: expected both --text TEXT and --mapper FILE");
   }
-  const asLatents = options.out.endsWith(".safetensors");
-  if (asLatents && config.data.kind !== "latents") {
-    throw new UsageError(`Cannot write images to ${options.out}: expected a name in .png`);
-  }
+  const makesLatents = config.data.kind === "latents";
+  const asLatents = makesLatents && out.endsWith(".safetensors");
   using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint));
   if (!asLatents && viewer === undefined) {
     throw new UsageError(
@@ -66,15 +68,27 @@ async function main(): Promise<void> {
         "by --set data.decoder=FILE.onnx, or --out FILE.safetensors for the latents",
     );
   }
-  // Before the long work, which a folder that cannot be made would waste.
-  await Deno.mkdir(dirname(options.out), { recursive: true });
+  await prepareOutput(out, {
+    inputs: [bankPath, bankPathOf(found), mapper, options.onnx],
+    endings: makesLatents ? [".png", ".safetensors"] : [".png"],
+  });
   using device = await Device.open({
     allowFallback: config.device.allowCpuDriver,
     variants: config.device.variants,
     ...tunedOptions((line) => console.error(line)),
   });
   console.error(`device  ${device.profile.label}`);
-  using trained = openTrained(device, { ...found, bank: options.bank });
+  using trained = openTrained(device, { ...found, bank: bankPath });
+  if (bankPath !== undefined) {
+    checkRunEncoder({
+      bank: trained.bank!,
+      path: bankPath,
+      ownPath: bankPathOf(found),
+      checkpoint: found.checkpoint,
+      anyEncoder: options["any-encoder"],
+      note: (line) => console.error(`note    ${line}`),
+    });
+  }
 
   const started = performance.now();
   const columns = options.count ?? TEXT_SAMPLES;
@@ -87,19 +101,18 @@ async function main(): Promise<void> {
     const picture = texts.length > 0
       ? pictureOfRows([...sources ?? [], { images: viewed, columns }], viewer)
       : grid(viewed, { viewer, config });
-    await Deno.writeFile(options.out, encodePng(picture));
+    await writing(out, () => Deno.writeFile(out, encodePng(picture)));
   } else {
-    writeLatents(options.out, images, { ...found, count });
+    writeLatents(out, images, { ...found, count });
   }
   const seconds = (performance.now() - started) / 1000;
   console.error(
-    `wrote   ${options.out}: ${count} ${
-      asLatents ? "latents" : "images"
-    } by ${config.sample.sampler}, ` +
+    `wrote   ${out}: ${counted(count, asLatents ? "latent" : "image")} by ` +
+      `${config.sample.sampler}, ` +
       `${evaluations} network evaluations each (NFE), ${seconds.toFixed(1)} s`,
   );
   if (options.json) {
-    console.log(JSON.stringify({ out: options.out, count, step, evaluations, seconds }));
+    console.log(JSON.stringify({ out, count, step, evaluations, seconds }));
   }
 }
 

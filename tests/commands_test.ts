@@ -421,7 +421,7 @@ deviceTest("bank learn-text learns words that sample --text draws from", async (
   ]);
   assert.equal(built.code, 0, built.stderr);
   assertRefusal(
-    await draw("--mapper", mapper, "--bank", other, ...texts),
+    await draw("--mapper", mapper, "--bank", other, "--any-encoder", ...texts),
     1,
     /Cannot map by .*: it was learned for the snippets of another encoder, fingerprint is/,
   );
@@ -470,11 +470,18 @@ deviceTest("bank build makes a bank that guides a model of its dimension alone",
     assert.deepEqual([file.size, file.dim], [106, Number(dim)]);
   }
   const out = inTemporary("other_bank.png");
-  const sample = (bank: string) =>
-    runTask("sample", ["--checkpoint", directory, "--bank", bank, "--out", out]);
+  const sample = (bank: string, ...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--bank", bank, "--out", out, ...args]);
   assertRefusal(await sample(other), 1, other, "24 components, expected 12");
+  assertRefusal(
+    await sample(fitting),
+    1,
+    /Cannot guide .* by .*: another encoder made its snippets, fingerprint is .*--any-encoder/,
+  );
   assert(!exists(out));
-  assert.equal((await sample(fitting)).code, 0);
+  const taken = await sample(fitting, "--any-encoder");
+  assert.equal(taken.code, 0, taken.stderr);
+  assert.match(taken.stderr, /^note {4}another encoder made its snippets, .* may follow nothing$/m);
   assert(exists(out));
 });
 
@@ -590,3 +597,117 @@ deviceTest(
     assert(exists(join(last, "state.json")) && !exists(join(directory, "step_0000002")));
   },
 );
+
+deviceTest("no command writes over what it reads or over the bank of a run", async () => {
+  const directory = await copyOfRun("kept");
+  const own = join(directory, "bank.safetensors"), other = inTemporary("kept.safetensors");
+  const image = inTemporary("kept.png");
+  Deno.copyFileSync(own, other);
+  const data = Uint8Array.from({ length: 192 }, (_, i) => i);
+  Deno.writeFileSync(image, encodePng({ width: 8, height: 8, channels: 3, data }));
+  const before = contents(directory), copied = Deno.readFileSync(other);
+  const cases: [said: string, args: string[]][] = [
+    ["it is the bank of a run", ["add", image, "--bank", own]],
+    ["it is the bank of a run", ["build", "--out", own]],
+    ["it is the bank of a run", ["merge", other, "--out", own]],
+    ["it is the bank of a run", ["import", other, "--out", own]],
+    ["it is the bank of a run", ["interpolate", "0", "1", "--bank", other, "--out", own]],
+    ["this command reads it", ["compress", other, "--rank", "4", "--out", other]],
+    ["this command reads it", ["merge", other, other, "--out", `${TEMPORARY}/./kept.safetensors`]],
+    ["this command reads it", ["interpolate", "0", "1", "--bank", other, "--out", other]],
+    ["this command reads it", ["export", other, "--out", other]],
+    ["this command reads it", ["learn-text", "--bank", other, "--out", other]],
+    ["this command reads it", ["build", "--like", other, "--out", other]],
+    ["this command reads it", ["nearest", image, "--bank", other, "--out", image]],
+  ];
+  await Promise.all(cases.map(async ([said, args]) => {
+    assertRefusal(await runTask("bank", args), 2, "Cannot write over", said, "for --out");
+  }));
+  assert.deepEqual(contents(directory), before);
+  assert.deepEqual(Deno.readFileSync(other), copied);
+  const added = await runTask("bank", ["add", image, "--bank", other]);
+  assert.equal(added.code, 0, added.stderr);
+  using file = BankFile.open(other);
+  assert.equal(file.size, 207);
+});
+
+deviceTest(
+  "commands refuse files to write before they draw, and name those they cannot",
+  async () => {
+    const { directory } = await trainedRun();
+    const bank = join(directory, "bank.safetensors"), folder = inTemporary("a_folder");
+    Deno.mkdirSync(folder);
+    const refused = async (task: "sample" | "bank", code: number, said: string, args: string[]) => {
+      const run = await runTask(task, args);
+      assertRefusal(run, code, said);
+      assert.doesNotMatch(run.stderr, /^device/m);
+    };
+    const sample = ["--checkpoint", directory, "--out"];
+    await Promise.all([
+      refused("sample", 2, "s.jpg: expected a name in .png for --out", [...sample, "s.jpg"]),
+      refused("sample", 2, "expected a name in .png for --out", [...sample, "s.safetensors"]),
+      refused("sample", 1, `Cannot write ${folder}: it is a folder`, [...sample, folder]),
+      refused("bank", 1, `Cannot write ${bank}/x.npy: `, [
+        "export",
+        bank,
+        "--out",
+        `${bank}/x.npy`,
+      ]),
+    ]);
+    const plots = inTemporary("plots/of/bank");
+    const inspected = await runTask("bank", ["inspect", bank, "--plot", plots]);
+    assert.equal(inspected.code, 0, inspected.stderr);
+    assert(exists(`${plots}_energy.svg`) && exists(`${plots}_map.svg`));
+  },
+);
+
+deviceTest("bank commands say which names and classes there are", async () => {
+  const { directory } = await trainedRun();
+  const bank = join(directory, "bank.safetensors"), missing = inTemporary("missing.png");
+  const plain = inTemporary("plain.safetensors");
+  using file = BankFile.open(bank);
+  const name = file.names![5]!;
+  const between = await runTask("bank", ["interpolate", `${name}x`, "3", "--bank", bank]);
+  assertRefusal(between, 1, `Cannot retrieve "${name}x": no snippet`, `did you mean ${name}?`);
+  const unknown = await runTask("bank", ["interpolate", "qqqqqqqqqqqq", "3", "--bank", bank]);
+  assertRefusal(unknown, 1, "none of 206 snippets has that name, such as");
+
+  const add = (image: string, from: string) =>
+    runTask("bank", ["add", image, "--bank", from, "--class", "cats", "--out", plain]);
+  const image = inTemporary("class.png"), data = Uint8Array.from({ length: 192 }, (_, i) => i);
+  Deno.writeFileSync(image, encodePng({ width: 8, height: 8, channels: 3, data }));
+  assertRefusal(await add(missing, bank), 1, missing);
+  assertRefusal(
+    await add(image, bank),
+    1,
+    /Cannot add to class cats: the bank has the classes .*, or leave --class out$/m,
+  );
+  assert(!exists(plain));
+});
+
+deviceTest("bank learn-text puts its picture beside the mapper", async () => {
+  const { directory } = await trainedRun();
+  const mapper = inTemporary("beside/mapper.safetensors");
+  const learned = await runTask("bank", [
+    ...["learn-text", "--bank", join(directory, "bank.safetensors"), "--out", mapper],
+    ...["--epochs", "1", "--batch", "48", "--width", "16"],
+  ]);
+  assert.equal(learned.code, 0, learned.stderr);
+  assert.deepEqual([...contents(inTemporary("beside")).keys()].sort(), [
+    "mapper.safetensors",
+    "texts.png",
+  ]);
+});
+
+deviceTest("bank export names the file that the disk refuses and leaves none", async () => {
+  if (Deno.build.os === "windows") return console.log("skipped: sh cannot limit files on Windows");
+  const { directory } = await trainedRun();
+  const out = inTemporary("refused/snippets.npy");
+  const limited = `trap '' XFSZ; ulimit -f 1; exec "$@"`;
+  const run = await finish(start([
+    ...["sh", "-c", limited, "sh"],
+    ...taskCommand("bank", ["export", join(directory, "bank.safetensors"), "--out", out]),
+  ]));
+  assertRefusal(run, 1, `Cannot write ${out}: `);
+  assert.deepEqual(contents(inTemporary("refused")).size, 0);
+});

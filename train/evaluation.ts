@@ -12,8 +12,9 @@ import type { Config } from "./config.ts";
 import { drawSpread, encodeSpread, spread } from "./report.ts";
 import type { Run } from "./run.ts";
 
-/** Few samples of few steps, which cost as much as a dozen training steps of the default run. */
-const SAMPLES = 128, STEPS = 5;
+/** Samples of a measurement: few, of few steps, which cost as much as a dozen steps of the default run. */
+export const SAMPLES = 128;
+const STEPS = 5;
 
 /** Snippets of training images that samples are measured against, at most. */
 const MOST_REFERENCES = 10_000;

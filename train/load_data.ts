@@ -5,6 +5,7 @@
  * @module
  */
 
+import { extname } from "node:path";
 import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
@@ -113,9 +114,16 @@ async function readImages(
     case "folder": {
       // Imported here alone, so that runs on other data need no native image decoder.
       const { loadImageFolder } = await import("./datasets/image_folder.ts");
-      const { images, skipped } = await loadImageFolder(path!, { imageSize });
+      const { images, skipped, unread } = await loadImageFolder(path!, { imageSize });
       for (const { name, reason } of skipped) note(`skipped ${name}: ${reason}`);
       if (skipped.length > 0) note(`skipped ${skipped.length} files, kept ${images.size}`);
+      if (unread.length > 0) {
+        const endings = new Set(unread.map((name) => extname(name).toLowerCase()));
+        note(
+          `skipped ${unread.length} files in formats that are not read ` +
+            `(${[...endings].join(", ")})`,
+        );
+      }
       return images;
     }
   }

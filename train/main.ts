@@ -24,7 +24,7 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { type Config, configHelp, resolveConfig } from "./config.ts";
-import { Evaluation } from "./evaluation.ts";
+import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData } from "./load_data.ts";
 import { Preview } from "./preview.ts";
@@ -268,7 +268,7 @@ async function trainRun(
   const plots = [plot];
   if (logged.some(({ frechet }) => Number.isFinite(frechet))) {
     plots.push(join(directory, "evaluation.svg"));
-    await Deno.writeTextFile(plots[1]!, await plotEvaluation(logged));
+    await Deno.writeTextFile(plots[1]!, await plotEvaluation(logged, { images: SAMPLES }));
   }
   progress.stop();
   if (trainer.step < steps) {

@@ -268,6 +268,7 @@ async function prepareBank(
       images: train,
       places,
       path: built,
+      note: (line) => note(`bank    ${line}`),
       onProgress: onEncoded,
     });
   }

@@ -6,6 +6,7 @@
 
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands.ts";
+import { prepareOutput } from "../../cli/output_file.ts";
 import type { Progress } from "../../cli/progress.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
@@ -44,6 +45,7 @@ export async function build(args: readonly string[]): Promise<void> {
   const { out, rank, json } = options;
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
   const overrides = buildOverrides(options);
+  await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
   const config = options.config === undefined
     ? parseConfig("", { overrides })
     : await loadConfig(options.config, { overrides });
@@ -63,7 +65,7 @@ export async function build(args: readonly string[]): Promise<void> {
       await encode(encoding, whole);
       using file = BankFile.open(whole);
       const factors = await factorize(file, { rank, device });
-      writeLowRankBank(out, { ...file.records, ...factors });
+      writeLowRankBank(out, { ...file.records, ...factors, shard });
       say(`rank      ${rank} keeps ${(100 * factors.energy).toFixed(2)} % of the energy`);
     } finally {
       removeIfThere(whole);
@@ -146,6 +148,7 @@ async function encode(encoding: Encoding, path: string): Promise<void> {
     device,
     encoder,
     path,
+    note: (line) => say(`note      ${line}`),
     onProgress: (done, total) => {
       progress ??= opened.use(progressOf(total, json));
       progress.advance(done);
@@ -159,6 +162,7 @@ export async function importBank(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
   const { out, key, mapper, json } = options;
   const path = positionals[0]!;
+  await prepareOutput(out, { inputs: [path, mapper] });
   if (mapper !== undefined) await importMapped(path, { out, key, mapper });
   else if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });
   else importTorchBank(path, { out });

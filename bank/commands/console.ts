@@ -4,8 +4,8 @@
  * @module
  */
 
-import { dirname } from "node:path";
 import process from "node:process";
+import { type OutputOptions, prepareOutput, writing } from "../../cli/output_file.ts";
 import { Progress } from "../../cli/progress.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { withChannels } from "../../train/bank_pictures.ts";
@@ -74,8 +74,15 @@ export function show(summary: BankSummary, json: boolean): void {
   console.log(json ? JSON.stringify(summary) : describeBank(summary).join("\n"));
 }
 
-/** Writes a picture as PNG, with the folders on the way. */
+/** Checks that a picture may be written, and makes the folders on the way to it. */
+export async function preparePicture(
+  path: string,
+  options: Omit<OutputOptions, "endings">,
+): Promise<void> {
+  await prepareOutput(path, { ...options, endings: [".png"] });
+}
+
+/** Writes a picture as PNG. */
 export async function writePicture(path: string, picture: RawImage): Promise<void> {
-  await Deno.mkdir(dirname(path), { recursive: true });
-  await Deno.writeFile(path, encodePng(picture));
+  await writing(path, () => Deno.writeFile(path, encodePng(picture)));
 }

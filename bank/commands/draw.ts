@@ -10,8 +10,11 @@ import {
   BANK_INTERPOLATE_COMMAND,
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands.ts";
+import { counted } from "../../cli/counted.ts";
+import { prepareOutput } from "../../cli/output_file.ts";
 import { tunedOptions } from "../../cli/tuning_file.ts";
 import { Device } from "../../kernels/core/device.ts";
+import { nearestName } from "../../model/schema.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
 import {
   imagesFor,
@@ -30,16 +33,18 @@ import {
   type TrainedModel,
 } from "../../train/trained.ts";
 import { type Bank, checkIndices, type ImageRecords } from "../bank.ts";
-import { type Encoder, encoderDifference } from "../encoders/encoder.ts";
+import type { Encoder } from "../encoders/encoder.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { BankFile, writeBank } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
 import { loadBank } from "../load.ts";
 import { indexOfName, nearestSnippets } from "../retrieve.ts";
+import { checkRunEncoder } from "../run_encoder.ts";
 import {
   dataOf,
   encodeFiles,
   loadFiles,
+  preparePicture,
   print,
   progressOf,
   ROW_NEIGHBOURS,
@@ -51,7 +56,7 @@ import {
 /** `bank add`: new images in a bank, and samples from them. */
 export async function add(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_ADD_COMMAND, args);
-  const { class: className, sample, checkpoint, onnx, json } = options;
+  const { class: className, sample, checkpoint, onnx, picture, json } = options;
   if (sample !== (checkpoint !== undefined)) {
     throw new UsageError(
       sample
@@ -72,20 +77,20 @@ export async function add(args: readonly string[]): Promise<void> {
       `Cannot write a bank to ${out}: expected --picture for the rows of samples`,
     );
   }
+  // The bank of --bank is there to be written over, that of a run is not.
+  const inputs = [...positionals, onnx, found && bankPathOf(found)];
+  if (out !== undefined) await prepareOutput(out, { inputs });
+  if (sample) {
+    await preparePicture(picture, { inputs: [...inputs, path, out], option: "--picture" });
+  }
   using device = await openFor(found);
   using trained = found && openTrained(device, { ...found, bank: path });
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained ? bankOf(trained) : loaded!;
   using encoder = await encoderOfBank(bank, { device, onnx });
-  const label = className === undefined ? -1 : bank.classes.indexOf(className);
-  if (className !== undefined && label < 0) {
-    throw new RangeError(
-      `Cannot add to class ${className}: the bank has the classes ` +
-        `${bank.classes.join(", ") || "of no name"}`,
-    );
-  }
   const imageSize = options.size ?? found?.config.data.imageSize ?? ownSize(encoder);
   const images = await loadFiles(positionals, imageSize);
+  const label = labelOf(bank, className);
   const snippets = await encodeFiles(images, encoder);
   const first = bank.size;
   const near = trained &&
@@ -97,7 +102,7 @@ export async function add(args: readonly string[]): Promise<void> {
   // The picture comes first: a bank is written when nothing else can fail.
   let drawn: SamplePicture | undefined;
   if (trained) {
-    const { noises, picture } = options;
+    const { noises } = options;
     using progress = progressOf(added.length * noises, json);
     // A low-rank bank gives back what its directions hold of the new snippets.
     using kept = bank.gather(added.map(({ index }) => index));
@@ -115,16 +120,16 @@ export async function add(args: readonly string[]): Promise<void> {
   const result = {
     added,
     ...(out !== undefined && { path: out, size: bank.size }),
-    ...(drawn && { picture: options.picture, evaluations: drawn.evaluations }),
+    ...(drawn && { picture, evaluations: drawn.evaluations }),
   };
-  const columns = `${options.noises} samples of ${drawn?.evaluations} network evaluations each` +
-    (near ? `, the ${near.columns} images nearest to it` : "");
+  const columns = `${counted(options.noises, "sample")} of ${drawn?.evaluations} network ` +
+    `evaluations each${near ? `, the ${counted(near.columns, "image")} nearest to it` : ""}`;
   print(json, result, [
     ...(out === undefined ? [] : added.map(({ index, name }) => `snippet   ${index} is ${name}`)),
-    ...(drawn ? [`rows      the image, ${columns}`, `wrote     ${options.picture}`] : []),
+    ...(drawn ? [`rows      the image, ${columns}`, `wrote     ${picture}`] : []),
     out === undefined
-      ? `bank      ${path} keeps its ${first} snippets; --out FILE writes them with the new ones`
-      : `bank      ${out}, ${bank.size} snippets`,
+      ? `bank      ${path} keeps ${counted(first, "snippet")}; --out FILE writes the new ones too`
+      : `bank      ${out}, ${counted(bank.size, "snippet")}`,
   ]);
 }
 
@@ -141,6 +146,7 @@ export async function interpolate(args: readonly string[]): Promise<void> {
   if (out.endsWith(".png")) {
     throw new UsageError(`Cannot draw ${out} without a model: expected --checkpoint DIR`);
   }
+  await prepareOutput(out, { inputs: [bank] });
   using file = BankFile.open(bank);
   const [first, second] = pairOf(file, positionals);
   const between = interpolateSnippets(file.rows(first, 1), file.rows(second, 1), {
@@ -153,7 +159,7 @@ export async function interpolate(args: readonly string[]): Promise<void> {
   const snippets = new Float32Array(between.flatMap(({ snippet }) => [...snippet]));
   writeBank(out, { dim: file.dim, snippets, encoder, encoderWeights, names });
   print(json, { path: out, names }, [
-    `bank      ${out}, ${names.length} snippets`,
+    `bank      ${out}, ${counted(names.length, "snippet")}`,
     ...names.map((name, i) => `snippet   ${i} is ${name}`),
   ]);
 }
@@ -176,6 +182,7 @@ async function drawBetween(
 ): Promise<void> {
   const { positionals, mode, steps, noises, data, out = "rows.png", json } = options;
   const found = readRun(checkpoint, options);
+  await preparePicture(out, { inputs: [options.bank] });
   using device = await openFor(found);
   using trained = openTrained(device, { ...found, bank: options.bank });
   const bank = bankOf(trained);
@@ -197,11 +204,12 @@ async function drawBetween(
   await writePicture(out, picture);
   const names = between.map(({ name }) => name);
   const titles = pair.map((index) => titleOf(bank, index));
+  const range = names.length === 1 ? names[0] : `${names[0]} … ${names.at(-1)}`;
   print(json, { picture: out, between: pair, names, noises, evaluations }, [
     `columns   ${ends ? `the image of ${titles[0]}, ` : ""}` +
-    `${names.length} samples (${names[0]} … ${names.at(-1)})` +
+    `${counted(names.length, "sample")} (${range})` +
     `${ends ? `, the image of ${titles[1]}` : ` between ${titles.join(" and ")}`}`,
-    `rows      ${noises} noises; ${evaluations} network evaluations a sample`,
+    `rows      ${counted(noises, "noise")}; ${evaluations} network evaluations a sample`,
     `wrote     ${out}`,
   ]);
 }
@@ -211,20 +219,21 @@ export async function transfer(args: readonly string[]): Promise<void> {
   const { options } = parseArguments(BANK_TRANSFER_COMMAND, args);
   const { bank: path, count, columns, data, out, json } = options;
   const found = readRun(options.checkpoint, options);
+  await preparePicture(out, { inputs: [path, options.config] });
   const source = options.config === undefined && data === undefined
     ? undefined
     : await dataOf(options.config, { data, set: [] });
   using device = await openFor(found);
   using trained = openTrained(device, { ...found, bank: path });
   const bank = bankOf(trained);
-  const problem = encoderProblem(bank, found);
-  if (problem !== undefined && !options["any-encoder"]) {
-    throw new TypeError(
-      `Cannot guide ${found.checkpoint} by ${path}: ${problem}. Encode its images as the run did ` +
-        `by bank build --like ${bankPathOf(found)}, or take it as it is by --any-encoder`,
-    );
-  }
-  if (problem !== undefined) console.error(`note      ${problem}; the samples may follow nothing`);
+  checkRunEncoder({
+    bank,
+    path,
+    ownPath: bankPathOf(found),
+    checkpoint: found.checkpoint,
+    anyEncoder: options["any-encoder"],
+    note: (line) => say(`note      ${line}`),
+  });
   const shown = Math.min(count, bank.size);
   const indices = Uint32Array.from(
     { length: shown },
@@ -247,22 +256,13 @@ export async function transfer(args: readonly string[]): Promise<void> {
   progress.stop();
   await writePicture(out, picture);
   print(json, { picture: out, snippets: [...indices], evaluations }, [
-    `samples   ${shown} of the ${bank.size} snippets of ${path}, ` +
+    `samples   ${shown} of ${counted(bank.size, "snippet")} of ${path}, ` +
     `${evaluations} network evaluations each`,
     ...(sources
       ? ["rows      images of the bank, and under each the sample from its snippet"]
       : []),
     `wrote     ${out}`,
   ]);
-}
-
-/** Says why a bank may not mean to a model what the one it was trained with means. */
-function encoderProblem(bank: Bank, found: CheckpointConfig): string | undefined {
-  using own = BankFile.open(bankPathOf(found));
-  if (bank.encoder === undefined) return "the bank does not name its encoder";
-  if (own.encoder === undefined) return `the run's own bank ${own.path} does not name its encoder`;
-  const difference = encoderDifference(bank.encoder, own.encoder);
-  return difference && `another encoder made its snippets, ${difference}`;
 }
 
 /** The configuration of a run, with the seed of the noises and settings above it. */
@@ -317,10 +317,34 @@ function pairOf(
   words: readonly string[],
 ): [number, number] {
   const indices = words.map((word) =>
-    /^-?\d+$/.test(word) ? Number(word) : indexOfName(bank, word)
+    /^-?\d+$/.test(word) ? Number(word) : indexOfWord(bank, word)
   );
   const [first, second] = checkIndices(indices, bank.size);
   return [first!, second!];
+}
+
+/** The index of an image's name. Throws a RangeError, which says what name is near, if none has it. */
+function indexOfWord(bank: ImageRecords, word: string): number {
+  const { names = [] } = bank;
+  const near = names.includes(word) ? undefined : nearestName(word, names);
+  if (near === undefined) return indexOfName(bank, word);
+  throw new RangeError(
+    `Cannot retrieve ${JSON.stringify(word)}: no snippet of the bank has that name, ` +
+      `did you mean ${near}?`,
+  );
+}
+
+/** The label of a class, -1 where none is asked for. */
+function labelOf(bank: Bank, name: string | undefined): number {
+  if (name === undefined) return -1;
+  const label = bank.classes.indexOf(name);
+  if (label >= 0) return label;
+  throw new RangeError(
+    `Cannot add to class ${name}: the bank has ` +
+      (bank.classes.length === 0
+        ? "no classes, leave --class out"
+        : `the classes ${bank.classes.join(", ")}, expected one of them, or leave --class out`),
+  );
 }
 
 function ownSize(encoder: Encoder): number {

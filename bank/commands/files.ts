@@ -11,12 +11,13 @@ import {
   BANK_INSPECT_COMMAND,
   BANK_MERGE_COMMAND,
 } from "../../cli/commands.ts";
+import { prepareOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { compressBank, compressionReads, describeCompression } from "../compress.ts";
 import { BankFile } from "../file.ts";
 import { inspectBank } from "../inspect.ts";
-import { mergeBanks } from "../merge.ts";
+import { copyBank, mergeBanks } from "../merge.ts";
 import { writeNpy } from "../npy.ts";
 import { mapSnippets } from "../snippet_map.ts";
 import { readRows } from "../svd.ts";
@@ -25,6 +26,7 @@ import { print, progressOf, say, show } from "./console.ts";
 /** `bank inspect`: what is in a bank. */
 export async function inspect(args: readonly string[]): Promise<void> {
   const { options: { plot, json }, positionals } = parseArguments(BANK_INSPECT_COMMAND, args);
+  if (plot !== undefined) await prepareOutput(`${plot}_energy.svg`, { option: "--plot" });
   using file = BankFile.open(positionals[0]!);
   const summary = inspectBank(file);
   show(summary, json);
@@ -40,6 +42,7 @@ export async function compress(args: readonly string[]): Promise<void> {
   if ((rank === undefined) === (energy === undefined)) {
     throw new UsageError("Cannot compress a bank: expected either --rank or --energy");
   }
+  await prepareOutput(path, { inputs: positionals });
   using file = BankFile.open(positionals[0]!);
   using device = await Device.open({ allowFallback: true });
   using progress = progressOf(compressionReads(file.size, storage), json);
@@ -57,6 +60,7 @@ export async function compress(args: readonly string[]): Promise<void> {
 /** `bank merge`: several banks in one. */
 export async function merge(args: readonly string[]): Promise<void> {
   const { options: { out: path, json }, positionals } = parseArguments(BANK_MERGE_COMMAND, args);
+  await prepareOutput(path, { inputs: positionals });
   using opened = new DisposableStack();
   const files = positionals.map((each) => opened.use(BankFile.open(each)));
   using progress = progressOf(files.reduce((sum, { size }) => sum + size, 0), json);
@@ -69,14 +73,13 @@ export async function merge(args: readonly string[]): Promise<void> {
 /** `bank export`: the snippets for other programs. */
 export async function exportBank(args: readonly string[]): Promise<void> {
   const { options: { out, json }, positionals } = parseArguments(BANK_EXPORT_COMMAND, args);
+  await prepareOutput(out, { inputs: positionals, endings: [".npy", ".safetensors"] });
   using file = BankFile.open(positionals[0]!);
   const { size, dim } = file;
   if (out.endsWith(".npy")) {
-    await writeNpy(out, { shape: [size, dim], pieces: piecesOf(file) });
-  } else if (out.endsWith(".safetensors")) {
-    await mergeBanks([file], { path: out });
+    await writing(out, () => writeNpy(out, { shape: [size, dim], pieces: piecesOf(file) }));
   } else {
-    throw new UsageError(`Cannot export to ${out}: expected a name in .npy or .safetensors`);
+    await copyBank(file, { path: out });
   }
   print(json, { path: out, shape: [size, dim] }, [`wrote     ${out}, [${size}, ${dim}] f32`]);
 }
@@ -87,6 +90,6 @@ async function* piecesOf(file: BankFile): AsyncGenerator<Float32Array> {
 
 /** Writes a text and says so. */
 async function writeText(path: string, text: string): Promise<void> {
-  await Deno.writeTextFile(path, text);
+  await writing(path, () => Deno.writeTextFile(path, text));
   say(`wrote     ${path}`);
 }

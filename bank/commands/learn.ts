@@ -4,9 +4,11 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands.ts";
+import { counted } from "../../cli/counted.ts";
+import { prepareOutput } from "../../cli/output_file.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import type { Config } from "../../train/config.ts";
@@ -31,6 +33,7 @@ import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
 import {
   dataOf,
+  preparePicture,
   print,
   progressOf,
   ROW_NEIGHBOURS,
@@ -48,12 +51,15 @@ const MOST_HELD_OUT = 2000;
 /** `bank learn-text`: a mapper from the texts of a bank to its snippets. */
 export async function learnText(args: readonly string[]): Promise<void> {
   const { options } = parseArguments(BANK_LEARN_TEXT_COMMAND, args);
-  const { onnx, output, pooling, picture, out, json } = options;
+  const { onnx, output, pooling, out, picture = join(dirname(out), "texts.png"), json } = options;
   if (onnx === undefined && (output !== undefined || pooling !== undefined)) {
     throw new UsageError(
       "Cannot take --output or --pooling without a network: expected --onnx FILE",
     );
   }
+  const inputs = [options.bank, onnx, options.config];
+  await prepareOutput(out, { inputs });
+  await preparePicture(picture, { inputs: [...inputs, out], option: "--picture" });
   const config = await dataOf(options.config, options);
   using device = await Device.open({ allowFallback: true });
   using bank = loadBank(device, options.bank);
@@ -148,6 +154,7 @@ export async function learnFeatures(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_LEARN_FEATURES_COMMAND, args);
   const { key, encoder, out, json } = options;
   const path = positionals[0]!;
+  await prepareOutput(out, { inputs: [path, options.bank] });
   using bank = BankFile.open(options.bank);
   using features = openFeatures(path, { key });
   const { size, dim } = features;
@@ -215,7 +222,6 @@ async function learn(
     snippets: rowsOf(pairs.snippets, { chosen, width: snippetDim }),
     snippetDim,
   });
-  await Deno.mkdir(dirname(out), { recursive: true });
   using progress = progressOf(epochs, json);
   const started = performance.now();
   let last = NaN;
@@ -244,9 +250,9 @@ function describeLearned({ loss, accuracy }: Learned): string[] {
   if (accuracy === null) return [`loss      ${loss.toFixed(4)}; nothing was held out`];
   const { images, top1, top5, cosine } = accuracy;
   return [
-    `loss      ${loss.toFixed(4)}; cosine to the right snippet ${cosine.toFixed(3)} on ${images} ` +
-    "pairs that were held out",
-    `found     the right one of ${images} images first ${percent(top1)}, among five ` +
+    `loss      ${loss.toFixed(4)}; cosine to the right snippet ${cosine.toFixed(3)} on ` +
+    counted(images, "held-out pair"),
+    `found     the right one of ${counted(images, "image")} first ${percent(top1)}, among five ` +
     `${percent(top5)}; by chance ${percent(1 / images)} and ${percent(Math.min(1, 5 / images))}`,
   ];
 }

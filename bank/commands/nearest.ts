@@ -14,12 +14,22 @@ import { loadImages } from "../../train/load_data.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
-import { dataOf, encodeFiles, loadFiles, print, say, titleOf, writePicture } from "./console.ts";
+import {
+  dataOf,
+  encodeFiles,
+  loadFiles,
+  preparePicture,
+  print,
+  say,
+  titleOf,
+  writePicture,
+} from "./console.ts";
 
 /** `bank nearest`: the images of a bank most like one. */
 export async function nearest(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
   const { count, metric, out, json } = options;
+  await preparePicture(out, { inputs: [...positionals, options.bank, options.config] });
   const config = await dataOf(options.config, options);
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   using bank = loadBank(device, options.bank);

@@ -20,7 +20,7 @@ export interface PixelPcaOptions {
   readonly device: Device;
   /** The images to fit to. */
   readonly images: ImageSource;
-  /** Length d of a snippet: the number of principal components. */
+  /** Length d of a snippet: the number of principal components, of which N images have N − 1. */
   readonly dim: number;
   /** Height and width r in pixels to which images are shrunk first. */
   readonly resolution: number;
@@ -87,7 +87,7 @@ export class PixelPca implements Encoder {
    * N·(C·r·r)² operations (0.7 s for 1,700 images at r = 16), then its eigenvectors (1.3 s).
    *
    * Throws a RangeError if there are fewer than two images, if they are all alike, if the resolution
-   * is not a positive integer, or if `dim` is not from 1 to C·r·r.
+   * is not a positive integer, or if `dim` is not from 1 to C·r·r or not below the number of images.
    */
   static async fit(options: PixelPcaOptions): Promise<PixelPca> {
     const { device, images: source, dim, resolution, whiten = true, onProgress } = options;
@@ -171,6 +171,14 @@ export class PixelPca implements Encoder {
   [Symbol.dispose](): void {}
 }
 
+/**
+ * The longest snippets that N images allow without all of them becoming about equally far from each
+ * other: one component for ten images.
+ */
+export function comfortableDim(size: number): number {
+  return Math.max(1, Math.floor(size / 10));
+}
+
 function checkFit(options: PixelPcaOptions, pixels: number): void {
   const { images: { size, channels }, dim, resolution } = options;
   if (!Number.isInteger(resolution) || resolution < 1) {
@@ -186,6 +194,12 @@ function checkFit(options: PixelPcaOptions, pixels: number): void {
   }
   if (size < 2) {
     throw new RangeError(`Cannot fit ${KIND} to ${size} images: expected at least 2`);
+  }
+  if (dim >= size) {
+    throw new RangeError(
+      `Cannot fit ${KIND} to ${size} images: dim is ${dim}, ` +
+        `expected at most ${size - 1}, such as bank.dim=${comfortableDim(size)}`,
+    );
   }
 }
 

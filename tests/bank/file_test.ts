@@ -217,6 +217,20 @@ Deno.test("BankFile.open() says what is wrong with a file that is no bank", asyn
   }
 });
 
+Deno.test("BankFile.openIfThere() returns undefined for a file that is not there alone", async () => {
+  await inDirectory((directory) => {
+    const path = `${directory}/bank.safetensors`;
+    assert.equal(BankFile.openIfThere(path), undefined);
+    for (const wrong of [directory, path]) {
+      if (wrong === path) Deno.writeTextFileSync(path, "no bank");
+      assert.throws(() => BankFile.openIfThere(wrong), { name: "CheckpointError" });
+    }
+    writeBank(path, { dim: 1, snippets: Float32Array.of(1) });
+    using file = BankFile.openIfThere(path);
+    assert.equal(file?.size, 1);
+  });
+});
+
 Deno.test("BankFile refuses low-rank factors that are not finite or not positive", async () => {
   const { coefficients, basis, singularValues, mean } = LOW_RANK;
   const wrong = coefficients.slice();

@@ -78,11 +78,22 @@ Deno.test("bank commands work on what bank build made", async () => {
       await run("build", "--shard", shard, "--out", at(`part${shard[0]}`), ...sizes);
     }
     const bank = at("bank.safetensors");
-    await run("merge", at("part1"), at("part2"), "--out", bank);
+    // Shards know their numbers.
+    await run("merge", at("part2"), at("part1"), "--out", bank);
+    for (
+      const [parts, message] of [
+        [["part1"], /Cannot merge the shards of a build: shard 2 of 2 is missing/],
+        [["part2", "part2"], /both are shard 2 of 2, expected each once/],
+      ] as const
+    ) {
+      const { code, stderr } = await runBank("merge", ...parts.map(at), "--out", at("no"));
+      assert.ok(code === 1 && message.test(stderr), stderr);
+    }
     const images = await loadEmoji({ imageSize: 8 });
     {
       using file = BankFile.open(bank);
-      assert.deepEqual([file.size, file.names?.[1000]], [images.size, images.names[1000]]);
+      assert.deepEqual([file.size, file.names], [images.size, images.names]);
+      assert.equal(file.shard, undefined);
     }
 
     const { stdout } = await run(
@@ -133,6 +144,8 @@ Deno.test("bank commands work on what bank build made", async () => {
       assert.deepEqual(array.shape, [images.size, 10]);
       assert.deepEqual(array.rows(7, 2), file.rows(7, 2));
     }
+    // A shard is a bank like any other.
+    await run("export", at("part2"), "--out", at("whole_part.safetensors"));
     await run("inspect", bank, "--plot", at("look"));
     for (const name of ["look_energy.svg", "look_map.svg"]) {
       assert.match(Deno.readTextFileSync(at(name)), /^<svg/, name);

@@ -212,4 +212,17 @@ Deno.test("bank transfer draws from other images by the same encoder alone", asy
       },
     ),
   ]);
+  // The bank of the run, which only tells its encoder, is not needed to draw.
+  const gone = ["--set", `bank.path=${at("gone.safetensors")}`];
+  const missing = /the run's own bank .*gone\.safetensors is not there/;
+  await Promise.all([
+    refused(1, missing, ...[...drawing, "--bank", like, ...gone]),
+    run(
+      ...drawing as [string],
+      ...["--bank", like, "--any-encoder", "--out", at("alone.png"), ...gone],
+    ).then(({ stderr }) => {
+      assert.match(stderr, missing);
+      assert.equal(pictureAt("alone.png").height, 2 * TILE + GAP);
+    }),
+  ]);
 });

@@ -141,6 +141,19 @@ Deno.test("factorize() refuses ranks and energies that the snippets do not have"
   }
 });
 
+Deno.test("factorize() refuses snippets that are all equal, by rank and by energy", async () => {
+  const row = normalizeSnippets(randomValues([1, 4], 5), { dim: 4 });
+  for (const size of [1, 6]) {
+    const source = sourceOf(Float32Array.from({ length: 4 * size }, (_, i) => row[i % 4]!), 4);
+    for (const kept of [{ energy: 0.9 }, { rank: 1 }]) {
+      await assert.rejects(factorize(source, kept), {
+        name: "RangeError",
+        message: "Cannot factor the snippets: all of them are equal, expected some that differ",
+      });
+    }
+  }
+});
+
 Deno.test("externalCoefficients() of a snippet of the bank are its coefficients", async () => {
   const snippets = unevenSnippets();
   const factors = await factorize(sourceOf(snippets, 9), { rank: 5 });
@@ -195,6 +208,8 @@ gpuTest(
 );
 
 gpuTest("factorize() by a device takes no rounding for a dimension", async (device) => {
+  const equal = sourceOf(Float32Array.from({ length: 400 }, (_, i) => [0.6, 0.8][i % 2]!), 2);
+  await assert.rejects(factorize(equal, { energy: 0.5, device }), /all of them are equal/);
   const source = sourceOf(Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0), 4);
   await assert.rejects(factorize(source, { rank: 3, device }), {
     message: /an integer from 1 to 2/,

@@ -41,13 +41,17 @@ interface Opened {
   lines: string[];
 }
 
-/** A laboratory whose work stops after `most` reports of progress. */
-async function open(device: Device, runs: string, most = Infinity): Promise<Opened> {
+/** A laboratory whose work stops after `most` reports of progress, with settings above the scale's. */
+async function open(
+  device: Device,
+  runs: string,
+  { most = Infinity, settings = [] }: { most?: number; settings?: readonly string[] } = {},
+): Promise<Opened> {
   const lines: string[] = [], stop = new AbortController();
   let advances = 0;
   const laboratory = await Laboratory.open({
     device,
-    scale: SMOKE,
+    scale: { ...SMOKE, overrides: [...SMOKE.overrides, ...settings] },
     directory: join(TEMPORARY, runs),
     signal: stop.signal,
     reporter: {
@@ -75,7 +79,7 @@ gpuTest("testClaim() goes on where it was stopped, and finds the same", async (d
   // At step 5 of the label model; then in the first samples of the other one: what is drawn in two
   // batches of 16 and 4 at both checkpoints of the one and, after its 6 steps, begun of the other.
   for (const [most, left] of [[5, 1], [1 + 2 * 2 + 6 + 1, 0]] as const) {
-    using laboratory = (await open(device, "stopped", most)).laboratory;
+    using laboratory = (await open(device, "stopped", { most })).laboratory;
     await assert.rejects(testClaim(CLAIMS.a, { laboratory, directory }), /^Error: stopped$/);
     const { trainings } = await laboratory.workFor(CLAIMS.a.arms(laboratory));
     assert.equal(trainings.find(({ model }) => model === "label")?.steps ?? 0, left);
@@ -112,6 +116,25 @@ gpuTest("all claims come to a verdict with their plots and pictures", async (dev
     assert.doesNotMatch(read(`all/results/smoke/${name}.md`), /undefined|NaN/);
   }
   assert.equal(read("all/README.md").match(/^\| \([a-g]\) /gm)?.length, 7);
+});
+
+gpuTest("a laboratory keeps the samples of other settings of the sampler apart", async (device) => {
+  const drawings = async (...settings: string[]) => {
+    using laboratory = (await open(device, "whole", { settings })).laboratory;
+    const arm = laboratory.arm({ count: 2 });
+    if (settings.length === 0) await laboratory.samples(arm);
+    const work = await laboratory.workFor([arm]);
+    assert.deepEqual(work.trainings, []);
+    return work.drawings.length;
+  };
+  assert.equal(await drawings(), 0);
+  for (const setting of ["guidance.scale=2", "diffusion.norm=2", "lastStep=none"]) {
+    assert.equal(await drawings(`sample.${setting}`), 1, setting);
+  }
+  // Each arm says these itself.
+  for (const setting of ["sampler=euler", "steps=3", "seed=9", "count=1", "columns=2"]) {
+    assert.equal(await drawings(`sample.${setting}`), 0, setting);
+  }
 });
 
 gpuTest("arms of a laboratory share noises and cost what they say", async (device) => {

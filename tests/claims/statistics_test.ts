@@ -40,6 +40,15 @@ Deno.test("Bootstrap.mean() gives the interval of the textbook", () => {
   assertNear(interval.high, mean + 1.96 * error, 0.12 * error);
 });
 
+Deno.test("Bootstrap draws by a stream that nothing else has", () => {
+  const values = Float64Array.from({ length: 60 }, (_, i) => i);
+  const random = new Random(3, Stream.Bootstrap);
+  let sum = 0;
+  for (let unit = 0; unit < 60; unit++) sum += Math.floor(60 * random.uniform(0, unit, 60));
+  const { replicates } = new Bootstrap({ units: 60, replicates: 1, seed: 3 }).mean(values);
+  assert.deepEqual([...replicates], [sum / 60]);
+});
+
 Deno.test("Bootstrap.frechet() lays its interval around the distance and holds what is known", () => {
   const reference = referenceTo(normalRows(20_000, { mean: 0, seed: 1 }), DIM);
   // |μ₁ − μ₂|² = 3 · 0.5² between equal covariances.

@@ -29,6 +29,18 @@ function lines(svg: string): [x: number, y: number][][] {
     );
 }
 
+/** The texts of a picture, each with its place in its panel. */
+function textsOf(svg: string): { text: string; bold: boolean; x: number; y: number }[] {
+  return [...svg.matchAll(/<text [^>]*translate\(([-\d.]+),([-\d.]+)\)([^>]*)>([^<]+)</g)].map(
+    ([, x, y, rest, text]) => ({
+      text: text!,
+      bold: rest!.includes('font-weight="bold"'),
+      x: Number(x),
+      y: Number(y),
+    }),
+  );
+}
+
 Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes", async () => {
   const svg = await plotLoss(falling(200), { title: "A run & more" });
   assert.match(svg, /^<svg /);
@@ -70,7 +82,9 @@ Deno.test("plotEvaluation() draws measured distances and the held-out images' ow
     index % 10 === 0 ? { ...record, frechet: 30 - index / 2, frechetHeldOut: 4 } : record
   );
   const svg = await plotEvaluation(records);
-  assert.match(svg, />Fréchet distance of samples to the</);
+  assert.match(svg, />Fréchet distance to the</);
+  assert.doesNotMatch(svg, />of up to/);
+  assert.match(await plotEvaluation(records, { images: 128 }), />of up to 128 images</);
   assert.match(svg, />held-out images</);
   assert.equal(svg.match(/aria-roledescription="circle"/g)?.length, 5);
   assert.match(svg, /'optimizer steps' for a linear scale with values from 0 to 400/);
@@ -95,6 +109,10 @@ Deno.test("plotCurves() draws a band where there is an interval, and leaves out 
   for (const text of ["evaluations", "distance", "first", "second", "solid", "dashed", "goal"]) {
     assert(svg.includes(`>${text}<`), text);
   }
+  // The level is named in the legend, in grey, and not across the curves.
+  const legend = svg.slice(svg.indexOf('role="graphics-symbol" aria-roledescription="legend"'));
+  assert(legend.includes(">goal<") && legend.includes('stroke="#666666"'));
+  assert(!svg.slice(0, svg.length - legend.length).includes(">goal<"));
   assert.equal(svg.match(/aria-roledescription="area mark"/g)?.length, 2);
   assert.equal(svg.match(/aria-roledescription="circle"/g)?.length, 7);
   assert(!svg.includes("NaN"));
@@ -157,32 +175,47 @@ Deno.test("plotMap() colours points by class, and keeps colours for the largest 
   await assert.rejects(plotMap([]), RangeError);
 });
 
-Deno.test("plotRoofline() draws both ceilings and a labelled point for each op", async () => {
+Deno.test("plotRoofline() draws both ceilings, and numbers the points that its list names", async () => {
   const svg = await plotRoofline([
-    { label: "linear", kind: "small", intensity: 80, gigaflops: 30 },
-    { label: "gelu", kind: "small", intensity: 1, gigaflops: 0.5 },
+    { label: "block: fc1 linear", kind: "small", intensity: 80, gigaflops: 30 },
+    { label: "block: gelu", kind: "small", intensity: 1, gigaflops: 0.5 },
+    { label: "512³", kind: "products", intensity: 40, gigaflops: 60 },
     { label: "", kind: "large", intensity: 2, gigaflops: 1 },
     { label: "copied", kind: "large", intensity: 0, gigaflops: 0 },
   ], { gigaflops: 90, gigabytes: 3 });
   assert.match(svg, />multiply-adds: 90\.0 GFLOP\/s</);
   assert.match(svg, />copy kernel: 3\.00 GB\/s</);
-  assert.match(svg, />linear</);
-  assert.match(svg, />gelu</);
+  const texts = textsOf(svg);
+  // Numbers go from left to right in each kind, and stand in the list and once in the panel.
+  for (const [i, name] of ["block: gelu", "block: fc1 linear", "512³"].entries()) {
+    const { y } = texts.find(({ text }) => text === name)!;
+    const numbers = texts.filter(({ text, bold }) => bold && text === `${i + 1}`);
+    assert.equal(numbers.length, 2, name);
+    assert.equal(numbers.filter((each) => each.y === y).length, 1, name);
+  }
+  for (const kind of ["small", "products"]) assert.ok(texts.some(({ text }) => text === kind));
   // What does no arithmetic has no place on a logarithmic axis.
   assert.doesNotMatch(svg, />copied</);
   assert(!svg.includes("NaN"));
 });
 
-Deno.test("plotRoofline() keeps labels of equal points apart and refuses none", async () => {
+Deno.test("plotRoofline() keeps numbers off each other and off points, and refuses none", async () => {
   const point = { kind: "small", intensity: 10, gigaflops: 1 };
-  const names = ["first op", "second op", "third op"];
+  const names = Array.from({ length: 12 }, (_, i) => `op ${i}`);
   const svg = await plotRoofline(names.map((label) => ({ ...point, label })), {
     gigaflops: 90,
     gigabytes: 3,
   });
-  const heights = names.map((name) =>
-    Number(new RegExp(`translate\\([\\d.]+,([\\d.]+)\\)[^>]*>${name}<`).exec(svg)?.[1])
-  ).sort((a, b) => a - b);
-  assert(heights[1]! - heights[0]! > 9 && heights[2]! - heights[1]! > 9, heights.join(", "));
+  const texts = textsOf(svg);
+  const listed = new Set(texts.filter(({ text }) => text.startsWith("op ")).map(({ y }) => y));
+  const numbers = texts.filter(({ text, bold, y }) => bold && /^\d+$/.test(text) && !listed.has(y));
+  const dot = /aria-roledescription="circle" transform="translate\(([\d.]+),([\d.]+)\)"/.exec(svg)!;
+  assert.equal(numbers.length, 12);
+  for (const [i, { x, y }] of numbers.entries()) {
+    // Letters stand 3 pixels below their middle.
+    const toDot = Math.hypot(x - Number(dot[1]), y - 3 - Number(dot[2]));
+    const apart = numbers.slice(0, i).map((other) => Math.hypot(x - other.x, y - other.y));
+    assert.ok(Math.min(toDot, ...apart) > 10, `${toDot}, ${apart}`);
+  }
   await assert.rejects(plotRoofline([], { gigaflops: 1, gigabytes: 1 }), RangeError);
 });

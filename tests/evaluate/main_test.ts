@@ -62,7 +62,7 @@ Deno.test("evaluate measures a checkpoint, and its .npz gives the same numbers a
   for (const name of ["FID", "sFID", "Inception score", "precision", "recall"]) {
     assert.match(first.stdout, new RegExp(`^\\| ${name} +\\| Inception`, "m"));
   }
-  assert.match(first.stdout, /^samples are as far from the training images/m);
+  assert.match(first.stdout, /^samples lie near a training image no more often than by chance/m);
   assert.match(first.stdout, /^samples {4}70 of .*step_0000001, .* network evaluations each/m);
   const path = join(run, "step_0000001/evaluation.json");
   const written: Evaluation = JSON.parse(Deno.readTextFileSync(path));
@@ -109,7 +109,7 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
     return at(name);
   };
   const [same, alone, known, wrong, bank] = await Promise.all([
-    evaluate("--samples", folder, "--reference", folder, "--json", ...BANK),
+    evaluate("--samples", folder, "--reference", folder, "--json", ...BANK, "-s", "bank.dim=11"),
     evaluate("--samples", folder, "--reference", statistics("alone.npz", 9), ...DATA, ...BANK),
     evaluate(
       ...["--samples", folder, "--inception", INCEPTION, "--json", ...DATA, ...BANK],
@@ -126,14 +126,37 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
   const equal = resultOf(same).encoder;
   assert.ok(equal.frechet.value < 1e-6, `${equal.frechet.value}`);
   assert.deepEqual([equal.precision!.value, equal.recall!.value], [1, 1]);
-  assert.match(resultOf(same).warnings.join(), /12 samples for 12 components: .* rank 11 at most/);
   refuse(alone, 2, "has statistics of Inception features alone, expected --inception FILE");
   const measured = resultOf(known);
+  assert.match(measured.warnings.join(), /12 samples for 12 components: .* rank 11 at most/);
   const { precision, sfid, fid } = measured.inception!;
   assert.deepEqual([precision, sfid], [undefined, undefined]);
   assert.ok(fid > 1);
   refuse(wrong, 1, "its mu has 10 components and the network's pool output 9");
   assert.deepEqual([resultOf(bank).reference.count, resultOf(bank).encoder.reference], [206, 206]);
+});
+
+Deno.test("evaluate with another bank goes on without the one of the run", async () => {
+  if (!await sharedDevice()) return;
+  const run = await trainedRun(), copy = at("without_bank"), npz = at("drawn.npz");
+  const own = join(run, "bank.safetensors"), moved = at("moved.safetensors");
+  Deno.mkdirSync(copy);
+  Deno.copyFileSync(own, moved);
+  for (const { name } of [...Deno.readDirSync(run)].filter(({ isDirectory }) => isDirectory)) {
+    Deno.mkdirSync(join(copy, name));
+    for (const file of Deno.readDirSync(join(run, name))) {
+      Deno.copyFileSync(join(run, name, file.name), join(copy, name, file.name));
+    }
+  }
+  const measuring = ["--checkpoint", copy, "--json"];
+  const drawn = resultOf(
+    await evaluate(...measuring, "--bank", moved, "--count", "8", "--out", npz),
+  );
+  assert.equal(drawn.encoder.reference, 206);
+  refuse(await evaluate(...measuring, "--samples", npz), 1, "No such file");
+  // One that is there and cannot be read is no reason to go on.
+  Deno.writeTextFileSync(join(copy, "bank.safetensors"), "no bank");
+  refuse(await evaluate(...measuring, "--bank", moved, "--samples", npz), 1, "bank.safetensors");
 });
 
 Deno.test("evaluate says what is wrong with samples, reference and options", async () => {

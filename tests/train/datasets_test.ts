@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import sharp from "sharp";
+import { parseConfig } from "../../train/config.ts";
 import { loadCifar10 } from "../../train/datasets/cifar10.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { type ImageFolderProgress, loadImageFolder } from "../../train/datasets/image_folder.ts";
@@ -9,6 +10,7 @@ import { ImageSet } from "../../train/datasets/image_set.ts";
 import { loadMnist } from "../../train/datasets/mnist.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng, type RawImage } from "../../train/datasets/png.ts";
+import { loadImages } from "../../train/load_data.ts";
 
 /** Runs a test body with a fresh directory, removed afterwards. */
 async function inDirectory(body: (path: string) => Promise<void>): Promise<void> {
@@ -540,6 +542,29 @@ Deno.test("loadImageFolder() skips and names a corrupt image", async () => {
       loadImageFolder(path, { imageSize: 6 }),
       /3 of \d+ files in .* cannot be decoded, expected at most 5 % of all 43; among them: 07_cut/,
     );
+  });
+});
+
+Deno.test("loadImageFolder() names images in formats that it does not read", async () => {
+  await inDirectory(async (path) => {
+    await Deno.mkdir(`${path}/red`);
+    await Deno.writeFile(`${path}/red/1.png`, plainPng([255, 0, 0]));
+    for (const name of ["red/b.HEIC", "red/a.bmp", "c.svg", "red/.d.bmp", "e.txt", "f.json"]) {
+      await Deno.writeFile(`${path}/${name}`, Uint8Array.of(1));
+    }
+    const { images, skipped, unread } = await loadImageFolder(path, { imageSize: 4 });
+    assert.deepEqual([images.names, skipped], [["red/1.png"], []]);
+    assert.deepEqual(unread, ["c.svg", "red/a.bmp", "red/b.HEIC"]);
+    const notes: string[] = [];
+    const note = (line: string) => notes.push(line);
+    const folder = ["data.kind=folder", `data.path=${JSON.stringify(path)}`];
+    const { data } = parseConfig("", {
+      overrides: [...folder, "data.imageSize=4", "data.heldOut=0"],
+    });
+    await loadImages(data, { seed: 0, note });
+    assert.deepEqual(notes, [
+      "skipped 3 files in formats that are not read (.svg, .bmp, .heic)",
+    ]);
   });
 });
 

@@ -177,3 +177,25 @@ Deno.test("retrievalAccuracy() counts what is nearer than the right image", () =
   const some = retrievalAccuracy(at(10, 95, 120, 10, 240, 300), snippets, { snippetDim: 2 });
   assert.ok(Math.abs(some.top1 - 4 / 6) < 1e-9 && Math.abs(some.top5 - 5 / 6) < 1e-9);
 });
+
+Deno.test("retrievalAccuracy() finds nothing by ties but exact copies of the right snippet", () => {
+  const axes = Float32Array.from({ length: 36 }, (_, i) => Number(i % 7 === 0));
+  // As near to each of the six as to any other.
+  const nowhere = retrievalAccuracy(new Float32Array(36), axes, { snippetDim: 6 });
+  assert.deepEqual([nowhere.top1, nowhere.top5], [0, 0]);
+  const between = retrievalAccuracy(Float32Array.of(1, 1, 1, 1), Float32Array.of(1, 0, 0, 1), {
+    snippetDim: 2,
+  });
+  assert.deepEqual([between.top1, between.top5], [0, 1]);
+  const copies = Float32Array.of(1, 0, 1, 0, 0, 1);
+  assert.equal(retrievalAccuracy(copies, copies, { snippetDim: 2 }).top1, 1);
+});
+
+Deno.test("retrievalAccuracy() names the row that is not finite", () => {
+  const good = Float32Array.of(1, 0, 0, 1), bad = Float32Array.of(1, 0, 0, NaN);
+  assert.throws(() => retrievalAccuracy(bad, good, { snippetDim: 2 }), {
+    name: "TypeError",
+    message: "Cannot look for the right images: mapped vector 1 holds NaN, expected finite numbers",
+  });
+  assert.throws(() => retrievalAccuracy(good, bad, { snippetDim: 2 }), /: snippet 1 holds NaN/);
+});

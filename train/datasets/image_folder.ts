@@ -47,6 +47,8 @@ export interface ImageFolder {
   readonly images: ImageSet;
   /** The files that look like images and cannot be decoded, by sorted path. */
   readonly skipped: readonly SkippedImage[];
+  /** Paths in the folder of images in formats that are not read, sorted. */
+  readonly unread: readonly string[];
 }
 
 const CHANNELS = 3;
@@ -62,6 +64,10 @@ const NAMED_FILES = 5;
 
 const IMAGE_NAME = /\.(png|jpe?g|webp|avif|gif|tiff?)$/i;
 
+/** Names of images in formats that are not read. */
+const UNREAD_NAME =
+  /\.(arw|bmp|cr[23]|dng|exr|hei[cf]|ico|jfif|jp2|jpe|jxl|nef|orf|p[bgnp]m|psd|raf|svg|tga)$/i;
+
 const EXPECTED = "a folder of png, jpg, jpeg, webp, avif, gif or tiff files, with or without one " +
   "subfolder per class";
 
@@ -74,7 +80,8 @@ const EXPECTED = "a folder of png, jpg, jpeg, webp, avif, gif or tiff files, wit
  * (bicubic, antialiased) until its shorter side is imageSize, and cropped to its central square, as
  * ADM prepares images. Of an animation it is the first frame.
  *
- * A file that cannot be decoded is skipped and named in the result.
+ * A file that cannot be decoded is skipped and named in the result, as is an image in a format that is
+ * not read, such as bmp or heic.
  *
  * Throws a RangeError if imageSize is not a positive integer, and an Error if the folder is missing
  * or holds no images, if images lie beside class folders, if links make a circle, or if more than
@@ -87,7 +94,8 @@ export async function loadImageFolder(
   const { imageSize, onProgress } = options;
   checkImageSize(imageSize);
   const root = directoryPath(directory);
-  const names = (await listImages(root, { prefix: "", parents: [] })).sort();
+  const listed = (await listImages(root, { prefix: "", parents: [] })).sort();
+  const names = listed.filter((name) => IMAGE_NAME.test(name));
   if (names.length === 0) {
     throw new Error(`Cannot load images: ${root} holds no images, expected ${EXPECTED}`);
   }
@@ -140,7 +148,7 @@ export async function loadImageFolder(
     labels: Uint32Array.from(kept, (index) => labels.get(classOfImage[index]!)!),
     classes,
   });
-  return { images, skipped };
+  return { images, skipped, unread: listed.filter((name) => UNREAD_NAME.test(name)) };
 }
 
 /**
@@ -177,7 +185,10 @@ function checkImageSize(imageSize: number): void {
   }
 }
 
-/** Lists the image files under root/prefix, as paths in the root; parents holds the real folders above. */
+/**
+ * Lists the image files under root/prefix, those that are not read as well, as paths in the root;
+ * parents holds the real folders above.
+ */
 async function listImages(
   root: string,
   options: { prefix: string; parents: readonly string[] },
@@ -201,7 +212,7 @@ async function listImages(
         parents: [...parents, realPath],
       });
       for (const image of inside) names.push(image);
-    } else if (IMAGE_NAME.test(name)) {
+    } else if (IMAGE_NAME.test(name) || UNREAD_NAME.test(name)) {
       names.push(name);
     }
   }

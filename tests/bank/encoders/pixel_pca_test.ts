@@ -215,6 +215,13 @@ gpuTest(
     await assert.rejects(PixelPca.fit({ device, images: one, dim: 1, resolution: 6 }), {
       message: "Cannot fit pixel_pca to 1 images: expected at least 2",
     });
+    const few = sourceOf(IMAGES.subarray(0, 60 * PIXELS), SIZES);
+    await assert.rejects(PixelPca.fit({ device, images: few, dim: 60, resolution: 6 }), {
+      name: "RangeError",
+      message: "Cannot fit pixel_pca to 60 images: dim is 60, expected at most 59, such as " +
+        "bank.dim=6",
+    });
+    (await PixelPca.fit({ device, images: few, dim: 59, resolution: 6 }))[Symbol.dispose]();
     const alike = sourceOf(new Float32Array(3 * PIXELS).fill(1 / 3), SIZES);
     await assert.rejects(PixelPca.fit({ device, images: alike, dim: 1, resolution: 6 }), {
       message: "Cannot fit pixel_pca to 3 images: they are all alike, expected different ones",

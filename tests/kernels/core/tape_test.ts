@@ -451,8 +451,8 @@ gpuTest(
     using store = new ParameterStore(device);
     const p = store.parameter("p", [4], (v) => v.fill(2));
     const own = await values(p);
-  // The slab of gradients is made when it is first asked for.
-  p.gradient.dispose();
+    // The slab of gradients is made when it is first asked for.
+    p.gradient.dispose();
     using others = device.tensor(new Float32Array(64).fill(3), [64]);
     using x = whole(device, 1, 2, 3, 4);
     const before = device.pool.liveBytes;

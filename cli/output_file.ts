@@ -1,0 +1,95 @@
+/**
+ * The files that commands write: checked before the long work, and named where the disk refuses.
+ *
+ * @module
+ */
+
+import { basename, dirname } from "node:path";
+import { UsageError } from "./arguments.ts";
+
+/** What is known of a file to write. */
+export interface OutputOptions {
+  /** Files that the command reads and must not write over; those left out do not count. */
+  readonly inputs?: readonly (string | undefined)[];
+  /** Endings of the names that say what is written; any name by default. */
+  readonly endings?: readonly string[];
+  /** The option that names the file; `--out` by default. */
+  readonly option?: string;
+}
+
+/** The bank in a run's folder, which stands beside folders of checkpoints. */
+const RUN_BANK = "bank.safetensors";
+const CHECKPOINT = /^step_\d+$/;
+
+/**
+ * Checks that a command may write a file, and makes the folders on the way to it.
+ *
+ * @throws {UsageError} when the name has another ending, or when the file is one that the command
+ * reads, or a run's own bank: its snippets are those of the images that the run goes on with.
+ * @throws {TypeError} when it is a folder, and an Error when its folder cannot be made.
+ *
+ * @example
+ * ```ts ignore
+ * await prepareOutput(options.out, { inputs: [options.bank], endings: [".png"] });
+ * ```
+ */
+export async function prepareOutput(path: string, options: OutputOptions = {}): Promise<void> {
+  const { inputs = [], endings, option = "--out" } = options;
+  const found = statusOf(path);
+  if (found?.isDirectory) {
+    throw new TypeError(`Cannot write ${path}: it is a folder, expected a file for ${option}`);
+  }
+  if (endings !== undefined && !endings.some((ending) => path.endsWith(ending))) {
+    throw new UsageError(
+      `Cannot write ${path}: expected a name in ${endings.join(" or ")} for ${option}`,
+    );
+  }
+  if (found !== undefined) {
+    const place = Deno.realPathSync(path);
+    const isInput = inputs.some((input) =>
+      input !== undefined && statusOf(input) !== undefined && Deno.realPathSync(input) === place
+    );
+    if (isInput) {
+      throw new UsageError(
+        `Cannot write over ${path}: this command reads it, expected another file for ${option}`,
+      );
+    }
+    if (basename(path) === RUN_BANK && hasCheckpoints(dirname(path))) {
+      throw new UsageError(
+        `Cannot write over ${path}: it is the bank of a run, which must stay as it is for ` +
+          `train --resume and sample, expected another file for ${option}`,
+      );
+    }
+  }
+  await writing(path, () => Deno.mkdir(dirname(path), { recursive: true }));
+}
+
+/**
+ * Runs what writes a file.
+ *
+ * @throws {Error} that names the file when the system refuses, such as on a full disk.
+ */
+export async function writing(path: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    // Not every error of the system has a code or the file's name; every one has its number.
+    if (!(error instanceof Error && /\(os error \d+\)/.test(error.message))) throw error;
+    throw new Error(`Cannot write ${path}: ${error.message}`, { cause: error });
+  }
+}
+
+/** What stands at a path, or undefined. */
+function statusOf(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function hasCheckpoints(directory: string): boolean {
+  return Deno.readDirSync(directory).some(({ name, isDirectory }) =>
+    isDirectory && CHECKPOINT.test(name)
+  );
+}

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { counted } from "../../cli/counted.ts";
+import { prepareOutput, writing } from "../../cli/output_file.ts";
+
+async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
+  const directory = Deno.makeTempDirSync({ prefix: "gmem_output_" });
+  try {
+    await body(directory);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+Deno.test("prepareOutput() makes folders, and refuses other names and folders", async () => {
+  await inDirectory(async (directory) => {
+    await prepareOutput(`${directory}/a/b/c.png`, { endings: [".png"] });
+    assert.deepEqual([...Deno.readDirSync(`${directory}/a/b`)], []);
+    await assert.rejects(
+      prepareOutput("c.jpg", { endings: [".png", ".npy"], option: "--picture" }),
+      {
+        name: "UsageError",
+        message: "Cannot write c.jpg: expected a name in .png or .npy for --picture",
+      },
+    );
+    await assert.rejects(prepareOutput(directory, { endings: [".png"] }), {
+      name: "TypeError",
+      message: `Cannot write ${directory}: it is a folder, expected a file for --out`,
+    });
+    Deno.writeTextFileSync(`${directory}/file`, "");
+    await assert.rejects(prepareOutput(`${directory}/file/c.png`), {
+      message: new RegExp(`^Cannot write ${directory}/file/c.png: `),
+    });
+  });
+});
+
+Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes other files", async () => {
+  await inDirectory(async (directory) => {
+    const bank = `${directory}/bank.safetensors`, link = `${directory}/link`;
+    Deno.writeTextFileSync(bank, "bank");
+    Deno.symlinkSync(bank, link);
+    await prepareOutput(bank, { inputs: [undefined, `${directory}/missing`] });
+    for (const input of [bank, link, `${directory}/../${directory.split("/").at(-1)}/link`]) {
+      await assert.rejects(prepareOutput(bank, { inputs: [undefined, input] }), {
+        name: "UsageError",
+        message: /^Cannot write over .*: this command reads it, expected another file for --out$/,
+      });
+    }
+    Deno.mkdirSync(`${directory}/step_0000100`);
+    await assert.rejects(prepareOutput(bank), {
+      name: "UsageError",
+      message: /^Cannot write over .*: it is the bank of a run, .*expected another file for --out$/,
+    });
+    Deno.writeTextFileSync(`${directory}/other.safetensors`, "bank");
+    await prepareOutput(`${directory}/other.safetensors`);
+    // A bank that was lost may come back.
+    Deno.removeSync(bank);
+    await prepareOutput(bank);
+  });
+});
+
+Deno.test("writing() names the file in errors of the system alone", async () => {
+  await inDirectory(async (directory) => {
+    await assert.rejects(writing("x.png", () => Deno.writeFile(directory, Uint8Array.of(1))), {
+      message: /^Cannot write x\.png: /,
+    });
+  });
+  const own = new RangeError("Cannot draw");
+  await assert.rejects(writing("x.png", () => Promise.reject(own)), own);
+});
+
+Deno.test("counted() takes the plural for all but one", () => {
+  assert.deepEqual([0, 1, 2].map((count) => counted(count, "step")), [
+    "0 steps",
+    "1 step",
+    "2 steps",
+  ]);
+});

@@ -1,0 +1,122 @@
+/** The search for copies on the built-in emoji, some of which look exactly like another one. */
+
+import assert from "node:assert/strict";
+import { encodeImages } from "../../bank/build.ts";
+import { PixelPca } from "../../bank/encoders/pixel_pca.ts";
+import { checkCopies, COPY_COLOURS, type CopyPicture, copyVerdict } from "../../evaluate/copies.ts";
+import { type CopyChecks, type CopySearch, searchCopies } from "../../evaluate/copy_search.ts";
+import type { Reporter } from "../../evaluate/reporter.ts";
+import type { Device } from "../../kernels/core/device.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
+import { loadEmoji } from "../../train/datasets/emoji.ts";
+import { ImageSet } from "../../train/datasets/image_set.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const COUNT = 120;
+const SILENT: Reporter = {
+  note() {},
+  warn() {},
+  begin: () => ({ advance() {}, [Symbol.dispose]() {} }),
+};
+
+const { train: TRAINING, heldOut: HELD_OUT } = (await loadEmoji({ imageSize: 8 }))
+  .split({ heldOut: 191, seed: 0 });
+
+/** The first training images with up to one level of 256 more or less. */
+function noisyCopies(count: number): Uint8Array {
+  const length = TRAINING.pixels.length / TRAINING.size, random = new Random(1, Stream.Noise);
+  return TRAINING.pixels.slice(0, count * length).map((value, i) =>
+    Math.min(255, Math.max(0, value + Math.floor(3 * random.uniform(0, 0, i)) - 1))
+  );
+}
+
+function setOf(pixels: Uint8Array): ImageSet {
+  const { imageSize, channels } = TRAINING;
+  const names = Array.from({ length: pixels.length / (channels * imageSize ** 2) }, String);
+  return new ImageSet({ imageSize, channels, pixels, names });
+}
+
+/** Searches for copies among samples, by pixels and by an encoder of the training images. */
+async function search(device: Device, samples: Uint8Array): Promise<CopySearch> {
+  using encoder = await PixelPca.fit({ device, images: TRAINING, dim: 32, resolution: 8 });
+  const featuresOf = async (images: ImageSet) => (await encodeImages({ images, encoder })).snippets;
+  return await searchCopies({
+    samples: { channels: 3, pixels: samples, features: await featuresOf(setOf(samples)) },
+    training: {
+      imageSize: TRAINING.imageSize,
+      channels: TRAINING.channels,
+      pixels: TRAINING.pixels,
+      features: await featuresOf(TRAINING),
+    },
+  }, { dim: 32, seed: 0, device, reporter: SILENT });
+}
+
+function verdictOf({ pixel, encoder }: CopyChecks): string {
+  return copyVerdict({ pixels: pixel, "the encoder": encoder }, { picture: "copies.png" });
+}
+
+function framedPixels({ data }: CopyPicture): number {
+  let count = 0;
+  for (let i = 0; i < data.length; i += 3) {
+    count += Number(COPY_COLOURS.near.every((value, channel) => data[i + channel] === value));
+  }
+  return count;
+}
+
+gpuTest("searchCopies() finds copies with a level of noise and frames them", async (device) => {
+  const { checks, picture } = await search(device, noisyCopies(COUNT));
+  assert.deepEqual([checks.pixel.nearer, checks.encoder.nearer], [1, 1]);
+  assert.match(
+    verdictOf(checks),
+    /^samples lie near .* more often than by chance: 100\.0 % by pixels and 100\.0 % by the encoder, against 5 % of the training images: look at copies\.png$/,
+  );
+  // At least the image itself, for eight samples in two rows; a frame is 3 pixels wide.
+  assert.ok(framedPixels(picture) >= 16 * (70 ** 2 - 64 ** 2), `${framedPixels(picture)}`);
+});
+
+gpuTest("searchCopies() finds a fifth of copies in both spaces", async (device) => {
+  const samples = HELD_OUT.pixels.slice(0, noisyCopies(COUNT).length);
+  samples.set(noisyCopies(COUNT / 5));
+  const { checks } = await search(device, samples);
+  for (const { nearer, mostByChance } of [checks.pixel, checks.encoder]) {
+    assert.ok(nearer >= 0.2 && nearer < 0.3, `${nearer}`);
+    assert.ok(nearer > mostByChance, `${nearer} and ${mostByChance}`);
+  }
+});
+
+gpuTest("searchCopies() finds no copies among images that training never saw", async (device) => {
+  const { checks } = await search(device, HELD_OUT.pixels);
+  for (const { nearer, mostByChance } of [checks.pixel, checks.encoder]) {
+    assert.ok(nearer <= mostByChance, `${nearer} and ${mostByChance}`);
+  }
+  assert.match(
+    verdictOf(checks),
+    /^samples lie near .* no more often than by chance: [^:]*images$/,
+  );
+});
+
+Deno.test("checkCopies() takes twins among the training images for one", async () => {
+  const normal = (count: number, seed: number) =>
+    new Random(seed, Stream.Noise).fillNormal(new Float32Array(count * 3), { step: 0, sample: 0 });
+  const once = normal(300, 1), twice = new Float32Array(2 * once.length);
+  twice.set(once);
+  // Twins up to rounding.
+  twice.set(once.map((value) => value + 1e-6), once.length);
+  const options = { samples: normal(200, 2), dim: 3, seed: 0 };
+  const [plain, twins] = await Promise.all(
+    [once, twice].map((training) => checkCopies({ ...options, training })),
+  );
+  assert.ok(Math.abs(twins!.threshold / plain!.threshold - 1) < 0.05, `${twins!.threshold}`);
+  assert.ok(twins!.nearer <= twins!.mostByChance, `${twins!.nearer}`);
+  const copies = await checkCopies({ ...options, training: twice, samples: once });
+  assert.ok(copies.nearer > copies.mostByChance && copies.nearer === 1);
+});
+
+Deno.test("checkCopies() refuses training images that are all alike", async () => {
+  const training = new Float32Array(30).fill(1 / 3);
+  await assert.rejects(checkCopies({ samples: training, training, dim: 3, seed: 0 }), {
+    name: "RangeError",
+    message: "Cannot look for copies of 10 training images: they are all alike, " +
+      "expected different ones",
+  });
+});
