@@ -9,7 +9,7 @@ import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
-import { runCommand } from "../cli/run_command.ts";
+import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";
 import { nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
@@ -75,7 +75,7 @@ async function main(): Promise<void> {
     if (!interrupt.signal.aborted) throw error;
     progress.stop();
     say("stopped; the same command goes on from what is kept");
-    return;
+    throw new Interrupted();
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
   }

@@ -13,7 +13,14 @@ export const EXIT_CODES = {
   failure: 1,
   usage: 2,
   device: 3,
+  interrupted: 130,
 } as const;
+
+/** Ctrl-C ended a command early, which has said what it kept and how to go on. */
+export class Interrupted extends Error {
+  /** The class, by which errors from other realms can be told. */
+  override readonly name = "Interrupted";
+}
 
 /** Options of {@linkcode runCommand}; the defaults are the process's own console and exit. */
 export interface RunCommandOptions {
@@ -31,7 +38,8 @@ export interface RunCommandOptions {
 
 /**
  * Runs a command and ends the process with its exit code: 0 when it worked, 1 when it failed, 2
- * when the command line cannot be used, 3 when there is no usable device or it was lost.
+ * when the command line cannot be used, 3 when there is no usable device or it was lost, 130, as
+ * shells have it, when Ctrl-C ended it early.
  *
  * The process always ends by an explicit exit: Deno aborts with a message of its own where a
  * process falls off its end while the GPU still works. Errors outside the promise (in event
@@ -67,6 +75,8 @@ export async function runCommand(
   } catch (error) {
     if (error instanceof HelpRequest) {
       print(error.text);
+    } else if (error instanceof Interrupted) {
+      code = EXIT_CODES.interrupted;
     } else {
       for (const line of errorLines(error, options)) printError(line);
       code = exitCode(error);

@@ -328,7 +328,7 @@ deviceTest("train saves at Ctrl-C and says how to go on", async () => {
   }
   child.kill("SIGINT");
   const { code, stderr } = await finish(child);
-  assert.equal(code, 0, stderr);
+  assert.equal(code, 130, stderr);
   const step = (await readRunLog(log)).length;
   assert.match(stderr, new RegExp(`^stopped after step ${step} and saved `, "m"));
   assert(stderr.includes(`go on with: deno task train --resume ${directory}\n`), stderr);

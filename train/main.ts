@@ -11,7 +11,7 @@ import { TRAIN_COMMAND } from "../cli/commands.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
-import { runCommand } from "../cli/run_command.ts";
+import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { Device } from "../kernels/core/device.ts";
@@ -118,7 +118,7 @@ async function main(): Promise<void> {
     say(`resume  ${resumed}, of ${config.train.steps} steps`);
   }
   const result = await trainRun({ run, config, heldOut, directory, resumed, json, say });
-  if (!result) return;
+  if (!result) throw new Interrupted();
 
   // Distances take two images.
   if (run.bank && run.encoder && train.size > 1) {

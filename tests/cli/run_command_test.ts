@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { HelpRequest, UsageError } from "../../cli/arguments.ts";
-import { runCommand, type RunCommandOptions } from "../../cli/run_command.ts";
+import { Interrupted, runCommand, type RunCommandOptions } from "../../cli/run_command.ts";
 import { DeviceLostError, UnsupportedDeviceError } from "../../kernels/core/errors.ts";
 
 async function run(
@@ -51,6 +51,13 @@ Deno.test("runCommand() maps what main throws before its first await", async () 
   assert.deepEqual(codes, [2]);
 });
 
+Deno.test("runCommand() exits with 130 and says nothing more when Ctrl-C ended the command", async () => {
+  const { codes, printed, errors } = await run(() => Promise.reject(new Interrupted()), {
+    hint: () => "go on",
+  });
+  assert.deepEqual([codes, printed, errors], [[130], [], []]);
+});
+
 Deno.test("runCommand() prints help and exits with 0", async () => {
   const { codes, printed, errors } = await run(() => Promise.reject(new HelpRequest("Usage: x")));
   assert.deepEqual([codes, printed, errors], [[0], ["Usage: x"], []]);
@@ -74,7 +81,9 @@ Deno.test("runCommand() prints the hint under an error of the run, not of usage"
 
 Deno.test("runCommand() ends a process with code, message and output intact", async () => {
   const program = `
-    import { runCommand } from ${JSON.stringify(import.meta.resolve("../../cli/run_command.ts"))};
+    import { Interrupted, runCommand } from ${
+    JSON.stringify(import.meta.resolve("../../cli/run_command.ts"))
+  };
     await runCommand(async () => {
       console.log("x".repeat(100_000));
       Promise.reject(new RangeError("Cannot go on: stray"));
