@@ -7,6 +7,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { type ByteSource, memoryByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
@@ -197,7 +198,8 @@ export async function writeNpy(
     }
     file.syncDataSync();
   } catch (error) {
-    Deno.removeSync(partial);
+    // Where the file could not be opened there is none.
+    if (existsSync(partial)) Deno.removeSync(partial);
     throw error;
   }
   Deno.renameSync(partial, path);

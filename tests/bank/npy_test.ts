@@ -84,3 +84,13 @@ Deno.test("writeNpy() writes what NpyFile reads, and nothing for the wrong numbe
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["a.npy"]);
   });
 });
+
+Deno.test("writeNpy() says why it cannot begin", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/nowhere/a.npy`;
+    await assert.rejects(
+      writeNpy(path, { shape: [1], pieces: [Float32Array.of(1)] }),
+      (error: Error) => error.message.includes("open"),
+    );
+  });
+});
