@@ -8,9 +8,11 @@
  * @module
  */
 
+import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
 import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
@@ -123,6 +125,25 @@ export async function saveCheckpoint(
     });
   }
   return path;
+}
+
+/**
+ * Throws `CheckpointError` unless the disk has room for a checkpoint: one that is full at the end of a
+ * run would cost all of it.
+ */
+export function requireSpace(runDirectory: string, { parameters }: Pick<SiT, "parameters">): void {
+  let elements = 0;
+  for (const [, { elements: each }] of parameters.entries()) elements += each;
+  // Weights, their average and two moments.
+  const bytes = 4 * ELEMENT_BYTES.f32 * elements;
+  const { bavail, bsize } = statfsSync(runDirectory), free = bavail * bsize;
+  if (free >= bytes) return;
+  const megabytes = (count: number) => `${Math.ceil(count / 1e6).toLocaleString("en")} MB`;
+  throw new CheckpointError(
+    `Cannot keep a run in ${runDirectory}: a checkpoint takes ${megabytes(bytes)}, the disk has ` +
+      `${megabytes(free)} free, expected room or another disk by --set train.runDirectory=DIR`,
+    { path: runDirectory },
+  );
 }
 
 /**

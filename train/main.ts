@@ -21,6 +21,7 @@ import {
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
+  requireSpace,
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { type Config, configHelp, resolveConfig } from "./config.ts";
@@ -105,6 +106,7 @@ async function main(): Promise<void> {
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
+  requireSpace(directory, run.model);
   const { batchSize, gradientAccumulation } = config.train;
   if (run.trainer.parts > gradientAccumulation) {
     say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);

@@ -10,6 +10,7 @@ import {
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
+  requireSpace,
   saveCheckpoint,
 } from "../../train/checkpoint.ts";
 import { DataOrder } from "../../train/data_order.ts";
@@ -207,6 +208,21 @@ gpuTest(
     }
   },
 );
+
+gpuTest("requireSpace() says what a checkpoint takes and the disk has", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using parts = makeTrainer(device);
+    requireSpace(directory, parts.model);
+    const huge = { entries: () => new Map([["weight", { elements: 2 ** 58 }]]).entries() };
+    assert.throws(
+      () => requireSpace(directory, { parameters: huge as unknown as ParameterStore }),
+      /Cannot keep a run in .*: a checkpoint takes [\d,]+ MB, the disk has [\d,]+ MB free, /,
+    );
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
 
 gpuTest("loadCheckpoint() refuses other images than those of the run", async (device) => {
   const directory = await Deno.makeTempDir();
