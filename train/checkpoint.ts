@@ -243,9 +243,13 @@ function readDirectory(path: string): Deno.DirEntry[] {
     return [...Deno.readDirSync(path)];
   } catch (cause) {
     const problem = cause instanceof Deno.errors.NotFound
-      ? "there is none, expected a run's folder such as runs/emoji_tiny, or a checkpoint in one"
+      ? "there is none"
       : (cause as Error).message;
-    throw new CheckpointError(`Cannot read folder ${path}: ${problem}`, { path, cause });
+    throw new CheckpointError(
+      `Cannot read folder ${path}: ${problem}, expected a run's folder such as runs/emoji_tiny, or a ` +
+        "checkpoint in one",
+      { path, cause },
+    );
   }
 }
 
