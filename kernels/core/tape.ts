@@ -112,10 +112,15 @@ export class Tape implements Disposable {
     return this.#device.withTape(this, fn);
   }
 
+  /** Whether a tensor needs a gradient: a trained parameter, or what depends on one or is watched. */
+  tracks(tensor: Tensor): boolean {
+    return tensor instanceof Parameter ? !tensor.frozen : this.#tracked.has(tensor.storage);
+  }
+
   /** Appends an op's node when one of its inputs needs a gradient. Called by ops. */
   push(node: TapeNode): void {
     const needed = new Map(
-      node.inputs.filter((input) => this.#isTracked(input)).map((input) => [input, input.storage]),
+      node.inputs.filter((input) => this.tracks(input)).map((input) => [input, input.storage]),
     );
     if (needed.size > 0) this.#append({ ...node, needed });
   }
@@ -258,10 +263,6 @@ export class Tape implements Disposable {
     const held = node.saved.map(({ storage }) => storage);
     for (const storage of held) storage.retain();
     this.#nodes.push({ ...node, produced, held });
-  }
-
-  #isTracked(tensor: Tensor): boolean {
-    return tensor instanceof Parameter ? !tensor.frozen : this.#tracked.has(tensor.storage);
   }
 
   /** What stands for an input of the current node, where it needs a gradient. */

@@ -129,11 +129,11 @@ export function matmulInto(
 /**
  * Matrix product of the last two axes: `a` [..., M, K] times `b` [..., K, N] gives [..., M, N],
  * either operand transposed on request. The leading axes of both are equal, or one operand has none
- * and is shared by the batch. Differentiable in both, but where a batch shares `a`, or shares `b` and
- * has `a` transposed.
+ * and is shared by the batch. Differentiable in both, but for a shared `a`, and for a shared `b` where
+ * `a` is transposed.
  *
  * Throws `TypeError` when the inner sizes or the leading axes differ, or when a tape records operands
- * of f16 or such a shared one, and `RangeError` as {@linkcode matmulInto} does.
+ * of f16 or such a shared one that needs a gradient, and `RangeError` as {@linkcode matmulInto} does.
  */
 export function matmul(
   a: Tensor,
@@ -148,7 +148,8 @@ export function matmul(
   // Matrices that share b are the rows of one product.
   const joined = b.shape.length === 2 && !transposeA;
   const size = joined ? { ...one, M: count * one.M } : one, batch = joined ? 1 : count;
-  if (device.tape && batch > 1 && a.shape.length !== b.shape.length) {
+  const shared = a.shape.length < b.shape.length ? a : b;
+  if (batch > 1 && shared.shape.length === 2 && device.tape?.tracks(shared)) {
     throw new TypeError(
       `Cannot differentiate matmul of ${formatShape(a.shape)} and ${formatShape(b.shape)}: one ` +
         "matrix is shared by a batch, expected a batch of it",

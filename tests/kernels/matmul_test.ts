@@ -242,19 +242,33 @@ gpuTest("matmul() and its gradients match the reference where a batch shares b",
   }
 });
 
-gpuTest("matmul() refuses to record a shared matrix that it cannot differentiate", (device) => {
-  device.scope(() => {
-    const a = device.empty([2, 4, 4]), b = device.empty([4, 4]);
-    const tape = new Tape(device);
-    assert.deepEqual(matmul(b, a).shape, [2, 4, 4]);
-    assert.throws(() => tape.record(() => matmul(b, a)), {
-      name: "TypeError",
-      message: "Cannot differentiate matmul of [4, 4] and [2, 4, 4]: one matrix is shared by a " +
-        "batch, expected a batch of it",
+gpuTest(
+  "matmul() refuses to record a shared matrix that it cannot differentiate",
+  async (device) => {
+    const values = (count: number) => Float32Array.from({ length: count }, (_, i) => i % 7 - 3);
+    using a = device.tensor(values(32), [2, 4, 4]);
+    using b = device.tensor(values(16), [4, 4]);
+    using tape = new Tape(device);
+    tape.watch(b);
+    device.scope(() => {
+      assert.deepEqual(matmul(b, a).shape, [2, 4, 4]);
+      assert.throws(() => tape.record(() => matmul(b, a)), {
+        name: "TypeError",
+        message: "Cannot differentiate matmul of [4, 4] and [2, 4, 4]: one matrix is shared by a " +
+          "batch, expected a batch of it",
+      });
+      assert.throws(() => tape.record(() => matmul(a, b, { transposeA: true })), TypeError);
     });
-    assert.throws(() => tape.record(() => matmul(a, b, { transposeA: true })), TypeError);
-  });
-});
+    // One that needs no gradient is no hindrance to that of the batch.
+    using other = new Tape(device);
+    other.watch(a);
+    using out = device.scope(() => other.record(() => matmul(b, a)));
+    other.backwardFrom(out, a);
+    using gradient = other.gradient(a);
+    using expected = matmul(b, a, { transposeA: true });
+    assert.deepEqual(await gradient.read(), await expected.read());
+  },
+);
 
 gpuTest("matmul() takes more columns than small tiles have workgroups", async (device) => {
   const columns = 8 * 65_535 + 1;
