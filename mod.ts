@@ -174,12 +174,14 @@ export { type ImportOptions, importTorchBank } from "./bank/torch.ts";
 export type { DiffusionConfig, GuidanceConfig, SampleConfig } from "./sample/config.ts";
 export { type Dopri5Options, sampleDopri5 } from "./sample/dopri5.ts";
 export {
+  checkSampling,
   conditionedNetwork,
   draw,
   drawAdaptive,
   type Drawn,
   type DrawOptions,
   pairedNetwork,
+  type SamplerSettings,
   stack,
 } from "./sample/draw.ts";
 export { guided, type GuidedOptions } from "./sample/guidance.ts";

@@ -2,8 +2,11 @@
 
 import assert from "node:assert/strict";
 import type { Device } from "../kernels/core/device.ts";
+import { fill } from "../kernels/core/in_place.ts";
+import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { Tape } from "../kernels/core/tape.ts";
 import { elementsOf, formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
+import { matmul } from "../kernels/matmul/mod.ts";
 
 /** Half a unit in the last place of a float32 significand. */
 export const ROUNDING = 2 ** -24;
@@ -187,4 +190,26 @@ function checkGradient(check: {
     scale,
     name: `${opCase.name} d${key}`,
   });
+}
+
+/**
+ * Checks that the gradient of a parameter of three elements, to which `op` is applied element by element,
+ * is not zero, and that what the pool hands out full of NaN does not get into the padding behind it, which
+ * the norm of all gradients reads.
+ */
+export async function checkSlabPadding(device: Device, op: (x: Tensor) => Tensor): Promise<void> {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [1, 3], (values) => values.fill(1));
+  device.scope(() => {
+    using tape = new Tape(device);
+    const ones = device.tensor(Float32Array.of(1, 1, 1), [3, 1]);
+    const loss = tape.record(() => matmul(op(weight), ones).reshape([1]));
+    device.scope(() => {
+      for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+    });
+    tape.backward(loss);
+  });
+  const slab = await store.gradients[0]!.read();
+  assert.ok(slab.subarray(0, 3).every((value) => value !== 0 && Number.isFinite(value)), `${slab}`);
+  assert.deepEqual([...slab.subarray(3)], Array(61).fill(0));
 }

@@ -23,7 +23,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "examples/": [""],
 };
 
-/** A folder's `main.ts` is a program, in `commands` where it has several: it ties together what they need. */
+/** A folder's `main.ts`, or a file of its `commands`, is a program: it ties together what that needs. */
 const PROGRAM = /^[a-z_]+\/(?:main|commands\/[a-z_]+)\.ts$/;
 const PROGRAM_MAY_IMPORT = [
   "kernels/",

@@ -131,9 +131,12 @@ export async function saveCheckpoint(
  * Throws `CheckpointError` unless the disk has room for a checkpoint: one that is full at the end of a
  * run would cost all of it.
  */
-export function requireSpace(runDirectory: string, { parameters }: Pick<SiT, "parameters">): void {
+export function requireSpace(
+  runDirectory: string,
+  parameters: Iterable<readonly [name: string, parameter: { readonly elements: number }]>,
+): void {
   let elements = 0;
-  for (const [, { elements: each }] of parameters.entries()) elements += each;
+  for (const [, { elements: each }] of parameters) elements += each;
   // Weights, their average and two moments.
   const bytes = 4 * ELEMENT_BYTES.f32 * elements;
   const { bavail, bsize } = statfsSync(runDirectory), free = bavail * bsize;

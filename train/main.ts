@@ -106,7 +106,7 @@ async function main(): Promise<void> {
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
-  requireSpace(directory, run.model);
+  requireSpace(directory, run.model.parameters.entries());
   const { batchSize, gradientAccumulation } = config.train;
   if (run.trainer.parts > gradientAccumulation) {
     say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);

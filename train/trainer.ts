@@ -402,12 +402,13 @@ export class Trainer implements Disposable {
       ? undefined
       : await dataset.tokens!.read(indices, mirrored);
     requireFinite(tokens, { indices, what: "tokens" });
-    const turned = mirrored && dataset.readMirrored;
-    const images = turned
-      ? await dataset.readMirrored!(indices, mirrored)
+    const images = mirrored && dataset.readMirrored
+      ? await dataset.readMirrored(indices, mirrored)
       : await dataset.read(indices);
     requireFinite(images, { indices, what: "values" });
-    if (mirrored && !turned) turnRows(images, { mirrored, shape: this.#inputs.images.shape });
+    if (mirrored && !dataset.readMirrored) {
+      turnRows(images, { mirrored, shape: this.#inputs.images.shape });
+    }
     return { images, tokens };
   }
 

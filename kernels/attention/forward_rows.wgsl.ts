@@ -13,10 +13,10 @@ export default /* wgsl */ `
 //    values: 4 SLOTS loads for 256 SLOTS multiply-adds.
 // Everything is in registers: a private array with a computed index costs this driver's compiler
 // 10 s (32 mat4x4f), and workgroup memory is as slow as storage. No barrier.
-// Measured with sampled textures, which are slower, on lavapipe of Mesa 22.3, processor time of two cores / 2, shared machine: B=64 H=4 T=16
-// width 48 1.5 ms, B=16 H=4 T=64 width 48 2.5 ms, B=8 H=6 T=256 width 64 28 ms or 29 GF/s, where
-// matmul makes 32; best of 15, between runs up to 20 % more. The compiler takes 0.8 s; 32 rows
-// were not faster beyond that noise and took it 1.8 s.
+// Measured on two cores of Zen 5, lavapipe of Mesa 22.3: B=64 H=4 T=16 width 48 0.6 ms, B=32 H=4 T=64
+// width 64 2.3 to 2.5 ms, B=4 H=12 T=256 width 64 10 to 12 ms or 69 to 78 GFLOP/s. The compiler takes
+// 0.4 s; 32 rows took 4 to 12 % less at 64 tokens and more, 70 % more at 16, and the compiler twice as
+// long.
 // Error relative to the largest |v|: the scores' absolute error, 2^-24 (4 head_vectors scale
 // sum |q k| + 2 |s|), plus T 2^-24.
 

@@ -268,7 +268,7 @@ export class Device implements Disposable {
 
   /**
    * A tensor with the given elements, by default of their own type; `TypeError` when their count is
-   * not the shape's.
+   * not the shape's, or their type not that of {@linkcode Tensor.write}.
    */
   tensor(
     data: Float32Array | Uint32Array,
@@ -328,7 +328,10 @@ export class Device implements Disposable {
     }
   }
 
-  /** Records a kernel. Every binding and parameter must be given, by name. */
+  /**
+   * Records a kernel. Every binding and parameter must be given, by name: otherwise `TypeError`, as when a
+   * tensor that is written lies in one buffer with another. `RangeError` beyond the adapter's limits.
+   */
   dispatch(kernel: Kernel, options: DispatchOptions): void {
     this.#assertUsable();
     const compiled = this.#compile(kernel, options.constants);
@@ -421,7 +424,8 @@ export class Device implements Disposable {
 
   /**
    * Records a copy of all elements of `source` into `target`, from its element `first` on; without
-   * `first` both have the same size.
+   * `first` both have the same size. Throws `TypeError` when sizes or types differ, when both lie in one
+   * buffer, and for a part of an `f16` tensor that does not begin and end with a whole word.
    */
   copy(source: Tensor, target: Tensor, options: { first?: number } = {}): void {
     this.#assertUsable();
