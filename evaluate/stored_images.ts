@@ -5,6 +5,7 @@
  */
 
 import { extname, join } from "node:path";
+import { describeUnread, IMAGE_FORMATS, listImageFiles } from "../bank/image_files.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { type AdmBatch, openAdmBatch } from "./adm_batch.ts";
 import { type ImageStream, streamOf } from "./image_stream.ts";
@@ -22,11 +23,9 @@ export interface StoredImagesOptions {
   readonly imageSize: number;
   /** Loads what decodes image files, which a `.npz` file does not need. */
   readonly loadDecoder: () => Promise<ImageFileDecoder>;
-  /** Is warned of files that are resized. */
+  /** Is warned of files that are resized, and of images that are not read. */
   readonly reporter: Reporter;
 }
-
-const IMAGE_NAME = /\.(png|jpe?g|webp|avif|gif|tiff?)$/i;
 
 /**
  * Opens the images in a folder or a `.npz` file, with the statistics that such a file may have.
@@ -47,12 +46,12 @@ export async function openStoredImages(
 }
 
 async function openFolder(path: string, options: StoredImagesOptions): Promise<ImageStream> {
-  const names = listImages(path).sort();
-  if (names.length === 0) {
-    throw new Error(
-      `Cannot load images: ${path} holds no images, expected png, jpg, jpeg, webp, avif, gif or ` +
-        "tiff files, or a .npz file",
-    );
+  const listed = await listImageFiles(path, {
+    expected: `a folder of ${IMAGE_FORMATS}, or a .npz file`,
+  });
+  const names = listed.names.map((name) => join(path, name));
+  if (listed.unread.length > 0) {
+    options.reporter.warn(`${path} also holds images in ${describeUnread(listed.unread)}`);
   }
   const imageSize = sizeOfPngs(names) ?? options.imageSize;
   const resized = names.filter((name) => !isPng(name)).length;
@@ -72,24 +71,6 @@ async function openFolder(path: string, options: StoredImagesOptions): Promise<I
       const images = await decode(Array.from(indices, (index) => names[index]!), { imageSize });
       return images.read(Uint32Array.from(indices, (_, i) => i));
     },
-  });
-}
-
-function listImages(path: string): string[] {
-  let entries: Deno.DirEntry[];
-  try {
-    entries = [...Deno.readDirSync(path)];
-  } catch (cause) {
-    throw new Error(
-      `Cannot load images: ${path} cannot be read as a folder, ${(cause as Error).message}, ` +
-        "expected a folder of images or a .npz file",
-      { cause },
-    );
-  }
-  return entries.filter(({ name }) => !name.startsWith(".")).flatMap((entry) => {
-    const name = join(path, entry.name);
-    if (entry.isDirectory) return listImages(name);
-    return IMAGE_NAME.test(entry.name) ? [name] : [];
   });
 }
 

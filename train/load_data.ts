@@ -5,7 +5,7 @@
  * @module
  */
 
-import { extname } from "node:path";
+import { describeUnread } from "../bank/image_files.ts";
 import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
@@ -117,13 +117,7 @@ async function readImages(
       const { images, skipped, unread } = await loadImageFolder(path!, { imageSize });
       for (const { name, reason } of skipped) note(`skipped ${name}: ${reason}`);
       if (skipped.length > 0) note(`skipped ${skipped.length} files, kept ${images.size}`);
-      if (unread.length > 0) {
-        const endings = new Set(unread.map((name) => extname(name).toLowerCase()));
-        note(
-          `skipped ${unread.length} files in formats that are not read ` +
-            `(${[...endings].join(", ")})`,
-        );
-      }
+      if (unread.length > 0) note(`skipped images in ${describeUnread(unread)}`);
       return images;
     }
   }

@@ -75,7 +75,7 @@ export function adamwInto(slabs: AdamwSlabs, options: AdamwOptions): void {
   requireParallel(slabs);
   requireInRange(options);
   const { device } = values;
-  const variant = device.variant("adamw", pickAdamw(device.profile));
+  const variant = device.variant("adamw", pickAdamw(device.profile), { among: KERNELS });
   const vectors = values.elements / 4;
   device.scope(() => {
     // Every binding needs a buffer, and no two that are written may share one.

@@ -159,14 +159,11 @@ function headsOf(qkv: Tensor, heads: number): Heads {
   const { device } = qkv;
   const { profile } = device;
   const size = { tokens, headWidth, gradient: device.tape !== undefined };
-  const supports = (variant: string) =>
-    Object.hasOwn(FORWARD, variant) &&
-    supportsAttention(variant as AttentionVariant, { profile, size });
-  const picked = device.variant("attention", pickAttention(profile, size), {
+  const variant = device.variant("attention", pickAttention(profile, size), {
+    among: FORWARD,
     shape: { batch, heads, tokens, headWidth },
-    supports,
+    supports: (name) => supportsAttention(name, { profile, size }),
   });
-  const variant = supports(picked) ? picked : "naive";
   return { device, variant, batch, heads, tokens, headWidth };
 }
 

@@ -95,5 +95,6 @@ export function rounded(x: Tensor): Tensor {
 }
 
 function variantOf(device: Device): CastVariant {
-  return device.variant("cast", device.profile.driver === "cpu" ? "texture" : "storage");
+  const picked = device.profile.driver === "cpu" ? "texture" : "storage";
+  return device.variant("cast", picked, { among: TO_F16 });
 }

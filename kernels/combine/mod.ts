@@ -11,8 +11,10 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./combine.wgsl.ts";
 import textureSource from "./combine_texture.wgsl.ts";
 
-const COMBINE = new Kernel({ source });
-const COMBINE_TEXTURE = new Kernel({ source: textureSource, includes: [texelOf] });
+const COMBINE = {
+  storage: new Kernel({ source }),
+  texture: new Kernel({ source: textureSource, includes: [texelOf] }),
+} as const;
 const TERMS_PER_DISPATCH = 4;
 
 /** Elements from which a CPU driver gains more by textures than their copies cost. */
@@ -76,11 +78,13 @@ function dispatchTerms(
   const [x3, c3] = terms[3] ?? [x0, 0];
   const { device, elements } = out, vectors = Math.ceil(elements / 4);
   const large = device.profile.driver === "cpu" && elements >= TEXTURE_ELEMENTS;
-  const texture = device.variant("combine", large ? "texture" : "storage") === "texture";
+  const variant = device.variant("combine", large ? "texture" : "storage", { among: COMBINE });
   const inputs = { x0, x1, x2, x3 };
-  device.dispatch(texture ? COMBINE_TEXTURE : COMBINE, {
+  device.dispatch(COMBINE[variant], {
     // Through its texture the kernel reads out as it was; where it does not, x0 has one already.
-    tensors: texture ? { ...inputs, before: keeps ? out : x0, out } : { ...inputs, out },
+    tensors: variant === "texture"
+      ? { ...inputs, before: keeps ? out : x0, out }
+      : { ...inputs, out },
     params: { vectors, keep, c0, c1, c2, c3 },
     constants: { terms: terms.length, keeps },
     workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),

@@ -232,19 +232,30 @@ export class Device implements Disposable {
 
   /**
    * The variant of an op: the one forced at {@linkcode Device.open}, else the one measured for the
-   * question's sizes, else `picked`.
+   * question's sizes, else `picked`, which also stands in for one that cannot compute them.
+   *
+   * Throws `RangeError` when the op has no variant of the forced name.
    */
-  variant<V extends string>(op: string, picked: V, question?: VariantQuestion): V {
+  variant<V extends string>(op: string, picked: V, question: VariantQuestion<V>): V {
+    const { among, shape, supports = () => true } = question;
+    const isOne = (name: string): name is V => Object.hasOwn(among, name);
     const forced = this.#variants[op];
-    if (forced !== undefined) return forced as V;
-    if (!question) return picked;
-    const { shape, supports } = question;
+    if (forced !== undefined) {
+      if (!isOne(forced)) {
+        throw new RangeError(
+          `Cannot compute ${op} with variant ${JSON.stringify(forced)}: expected one of ` +
+            Object.keys(among).join(", "),
+        );
+      }
+      return supports(forced) ? forced : picked;
+    }
+    if (!shape) return picked;
     this.onVariant?.({ op, shape, picked });
     const measured = this.tuning[op];
     if (!measured) return picked;
     const key = shapeKey(shape), variant = measured[key];
     if (variant === undefined || variant === picked) return picked;
-    if (supports(variant)) return variant as V;
+    if (isOne(variant) && supports(variant)) return variant;
     this.#refuse(`${op} (${key}) has no variant ${JSON.stringify(variant)} here, using ${picked}`);
     return picked;
   }

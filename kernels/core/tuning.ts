@@ -22,11 +22,13 @@ export interface Tuning {
 export type VariantShape = Readonly<Record<string, number>>;
 
 /** What an op says when it asks for a variant. */
-export interface VariantQuestion {
-  /** The sizes. */
-  readonly shape: VariantShape;
-  /** Whether a variant exists and can compute them on this adapter. */
-  readonly supports: (variant: string) => boolean;
+export interface VariantQuestion<V extends string = string> {
+  /** The op's table of its variants, by their names. */
+  readonly among: Readonly<Record<V, unknown>>;
+  /** The sizes, where the choice depends on them. */
+  readonly shape?: VariantShape;
+  /** Whether a variant can compute these sizes on this adapter. Default: every one can. */
+  readonly supports?: (variant: V) => boolean;
 }
 
 /** A question that an op asked, for a tuner that wants to know a model's real sizes. */

@@ -57,5 +57,6 @@ export function gelu(x: Tensor): Tensor {
 }
 
 function variantOf(device: Device): GeluVariant {
-  return device.variant("gelu", device.profile.driver === "cpu" ? "texture" : "storage");
+  const picked = device.profile.driver === "cpu" ? "texture" : "storage";
+  return device.variant("gelu", picked, { among: FORWARD });
 }

@@ -65,7 +65,9 @@ export function globalNorm(
       );
     }
   }
-  const variant = device.variant("global_norm", pickGlobalNorm(device.profile));
+  const variant = device.variant("globalNorm", pickGlobalNorm(device.profile), {
+    among: SQUARE_SUM,
+  });
   return device.scope(() => {
     const chunks = slabs.map((slab) => Math.ceil(slab.elements / (4 * CHUNK)));
     const count = chunks.reduce((sum, slabChunks) => sum + slabChunks, 0) * SUMS[variant];

@@ -332,9 +332,9 @@ function variantOf(
   shape: { rows: number; width: number; tokens: number },
 ): LayerNormVariant {
   const { profile } = device, { width } = shape;
-  const supports = (variant: string) =>
-    Object.hasOwn(ROWS, variant) &&
-    supportsLayerNorm(variant as LayerNormVariant, { profile, width });
-  const picked = device.variant("layerNorm", pickLayerNorm(profile, width), { shape, supports });
-  return supports(picked) ? picked : "naive";
+  return device.variant("layerNorm", pickLayerNorm(profile, width), {
+    among: ROWS,
+    shape,
+    supports: (name) => supportsLayerNorm(name, { profile, width }),
+  });
 }

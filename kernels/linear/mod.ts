@@ -113,8 +113,12 @@ function sumChunks(
   const { x, rows, chunk, accumulate } = options;
   const { device } = out;
   const columns = x.elements / rows, chunks = Math.ceil(rows / chunk);
+  const aligned = columns % 4 === 0;
   const wide = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = columns % 4 === 0 ? device.variant("column_sum", wide) : "scalar";
+  const variant = device.variant("columnSum", aligned ? wide : "scalar", {
+    among: COLUMN_SUMS,
+    supports: (name) => aligned || name === "scalar",
+  });
   const { kernel, width } = COLUMN_SUMS[variant];
   device.dispatch(kernel, {
     tensors: { x, out },

@@ -87,19 +87,16 @@ export function matmulInto(
   const size = { ...operands.size ?? sizeOf(a.shape, b.shape, { transposeA, transposeB }), batch };
   const { M, N, K } = size;
   const { device } = out;
-  const supports = (variant: string) =>
-    Object.hasOwn(TILES, variant) &&
-    supportsMatmul(variant as MatmulVariant, { profile: device.profile, size });
-  const standard = pickMatmul(device.profile, size);
-  const picked = device.variant("matmul", standard, {
+  const { profile } = device;
+  const variant = device.variant("matmul", pickMatmul(profile, size), {
+    among: TILES,
     shape: {
       ...{ M, N, K, batch },
       ...{ transposeA: Number(transposeA), transposeB: Number(transposeB) },
       f16: Number(a.dtype === "f16"),
     },
-    supports,
+    supports: (name) => supportsMatmul(name, { profile, size }),
   });
-  const variant = supports(picked) ? picked : standard;
   if (a.dtype === "f16" && !READS_F16.has(variant)) {
     return device.scope(() => matmulInto(out, { ...operands, a: inF32(a), b: inF32(b), size }));
   }

@@ -6,7 +6,6 @@
  */
 
 import texelOf from "../common/texel_of.wgsl.ts";
-import type { Device } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // Modulation is a norm whose gain and offset depend on the batch entry: the norm's kernels read
@@ -24,9 +23,11 @@ import gateTextureSource from "./gate_texture.wgsl.ts";
 import gateVectorSource from "./gate_vector.wgsl.ts";
 import spreadSumsSource from "./spread_sums.wgsl.ts";
 
-const GATE = new Kernel({ source: gateSource });
-const GATE_VECTOR = new Kernel({ source: gateVectorSource });
-const GATE_TEXTURE = new Kernel({ source: gateTextureSource, includes: [texelOf] });
+const GATE = {
+  scalar: new Kernel({ source: gateSource }),
+  texture: new Kernel({ source: gateTextureSource, includes: [texelOf] }),
+  vector: new Kernel({ source: gateVectorSource }),
+} as const;
 const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
 
 /** What {@linkcode modulate} takes from the modulation tensor, and the norm before it. */
@@ -213,29 +214,29 @@ function gateInto(
   const { device } = out;
   const size = { tokens, width, stride, gate: at };
   const tiles = Math.ceil(tokens / 8);
-  const variant = width % 4 === 0 ? variantOf(device) : "scalar";
+  const aligned = width % 4 === 0;
+  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("gate", aligned ? wide : "scalar", {
+    among: GATE,
+    supports: (name) => aligned || name === "scalar",
+  });
   if (variant === "texture") {
     // Through its texture the kernel reads out as it was while it writes the buffer.
     const base = accumulate ? out : x;
-    device.dispatch(GATE_TEXTURE, {
+    device.dispatch(GATE.texture, {
       tensors: { x: base ?? h, h, modulation, out },
       params: size,
       workgroups: [Math.ceil(width / 32), tiles, batches],
       constants: { HAS_X: Number(base !== undefined) },
     });
   } else {
-    const vectors = variant === "vector";
-    device.dispatch(vectors ? GATE_VECTOR : GATE, {
+    device.dispatch(GATE[variant], {
       tensors: { x: x ?? h, h, modulation, out },
       params: { ...size, accumulate },
-      workgroups: [Math.ceil(width / (vectors ? 256 : 64)), tiles, batches],
+      workgroups: [Math.ceil(width / (variant === "vector" ? 256 : 64)), tiles, batches],
       constants: { HAS_X: Number(x !== undefined) },
     });
   }
-}
-
-function variantOf(device: Device): "scalar" | "texture" | "vector" {
-  return device.variant("gate", device.profile.driver === "cpu" ? "texture" : "vector");
 }
 
 function spreadSums(

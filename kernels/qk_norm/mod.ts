@@ -41,6 +41,9 @@ const PARAMETER_SUM_TEXTURE = new Kernel({
 /** Heads that one workgroup normalises. */
 const ROWS: Readonly<Record<QkNormVariant, number>> = { scalar: 64, texture: 64, vector: 8 };
 
+/** Three loops over a head must stay below 65,535 steps together, where a CPU driver stops. */
+const MAX_HEAD_WIDTH = 16_384;
+
 const MAX_WORKGROUPS = 65535;
 
 /** Heads that one invocation sums for a parameter's gradient, where that makes few enough chunks. */
@@ -68,7 +71,8 @@ export interface QkNormOptions {
  * y = x / √(mean(x²) + ε) · weight, over the channels of one head. `qkv` [B, T, 3·D] holds queries,
  * keys and values of all heads; values pass unchanged; the result has the same shape.
  *
- * Throws `TypeError` when the shapes do not fit or only one of the biases is given.
+ * Throws `TypeError` when the shapes do not fit or only one of the biases is given, `RangeError` for
+ * heads of more than 16,384 channels.
  */
 export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
   const { heads, queryWeight, keyWeight, queryBias, keyBias } = options;
@@ -142,11 +146,15 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
 }
 
 function variantOf(device: Device, headWidth: number): QkNormVariant {
-  if (headWidth % 4 !== 0) return "scalar";
-  return device.variant("qk_norm", device.profile.driver === "cpu" ? "texture" : "vector");
+  const aligned = headWidth % 4 === 0;
+  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
+  return device.variant("qkNorm", aligned ? wide : "scalar", {
+    among: FORWARD,
+    supports: (name) => aligned || name === "scalar",
+  });
 }
 
-/** The head width, or a `TypeError`. */
+/** The head width, or an error. */
 function checkShapes(qkv: Tensor, options: QkNormOptions): number {
   const { heads, queryWeight, keyWeight, queryBias, keyBias } = options;
   const headWidth = (qkv.shape[2] ?? 0) / 3 / heads;
@@ -154,6 +162,11 @@ function checkShapes(qkv: Tensor, options: QkNormOptions): number {
     throw new TypeError(
       `Cannot normalise ${formatShape(qkv.shape)} with ${heads} heads: ` +
         `expected [B, T, 3 x heads x head width]`,
+    );
+  }
+  if (headWidth > MAX_HEAD_WIDTH) {
+    throw new RangeError(
+      `Cannot normalise heads of ${headWidth} channels: expected at most ${MAX_HEAD_WIDTH}`,
     );
   }
   if ((queryBias === undefined) !== (keyBias === undefined)) {

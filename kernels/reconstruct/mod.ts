@@ -77,8 +77,10 @@ export function reconstruct(coefficients: Tensor, options: ReconstructOptions): 
   const out = device.empty([batch, width]);
   if (batch === 0) return out;
   const size = { rank, width };
-  const wanted = device.variant("reconstruct", pickReconstruct(profile, size));
-  const variant = supportsReconstruct(wanted, { profile, size }) ? wanted : "workgroup";
+  const variant = device.variant("reconstruct", pickReconstruct(profile, size), {
+    among: KERNELS,
+    supports: (name) => supportsReconstruct(name, { profile, size }),
+  });
   const shared = { width, batch, columns4: columns / 4, epsilon: EPSILON };
   const workgroups = spreadWorkgroups(Math.ceil(batch / ROWS[variant]));
   if (variant === "workgroup") {

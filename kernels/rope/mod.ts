@@ -5,16 +5,18 @@
  */
 
 import texelOf from "../common/texel_of.wgsl.ts";
-import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import rotateSource from "./rotate.wgsl.ts";
 import rotateTextureSource from "./rotate_texture.wgsl.ts";
 import rotateVectorSource from "./rotate_vector.wgsl.ts";
 
-const ROTATE = new Kernel({ source: rotateSource });
-const ROTATE_TEXTURE = new Kernel({ source: rotateTextureSource, includes: [texelOf] });
-const ROTATE_VECTOR = new Kernel({ source: rotateVectorSource });
+const ROTATE = {
+  pairs: new Kernel({ source: rotateSource }),
+  texture: new Kernel({ source: rotateTextureSource, includes: [texelOf] }),
+  vector: new Kernel({ source: rotateVectorSource }),
+} as const;
 
 /** By which angles {@linkcode rope} turns. */
 export interface RopeOptions {
@@ -77,10 +79,15 @@ function rotateInto(
   const { heads, cos, sin, x, transposed, accumulate } = options;
   const [tokens = 0, headWidth = 0] = cos.shape;
   const { device } = out, tensors = { x, cosines: cos, sines: sin, out };
-  const variant = headWidth % 4 === 0 ? variantOf(device) : "pairs";
+  const aligned = headWidth % 4 === 0;
+  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("rope", aligned ? wide : "pairs", {
+    among: ROTATE,
+    supports: (name) => aligned || name === "pairs",
+  });
   if (variant === "pairs") {
     const pairs = x.elements / 2, pairsPerHead = headWidth / 2;
-    device.dispatch(ROTATE, {
+    device.dispatch(ROTATE.pairs, {
       tensors,
       params: {
         pairs,
@@ -94,7 +101,7 @@ function rotateInto(
     });
   } else {
     const vectors = x.elements / 4, vectorsPerHead = headWidth / 4;
-    device.dispatch(variant === "texture" ? ROTATE_TEXTURE : ROTATE_VECTOR, {
+    device.dispatch(ROTATE[variant], {
       tensors,
       params: {
         vectors,
@@ -107,8 +114,4 @@ function rotateInto(
       workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
     });
   }
-}
-
-function variantOf(device: Device): "pairs" | "texture" | "vector" {
-  return device.variant("rope", device.profile.driver === "cpu" ? "texture" : "vector");
 }

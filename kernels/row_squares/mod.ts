@@ -52,9 +52,9 @@ export function rowSquares(x: Tensor, options: RowSquaresOptions = {}): Tensor {
     );
   }
   const { device } = x;
-  const picked = device.profile.driver === "cpu" ? "texture" : "workgroup";
-  const wanted = device.variant<RowSquaresVariant>("row_squares", picked);
-  const variant = width % 4 === 0 ? wanted : "workgroup";
+  const supports = (name: RowSquaresVariant) => name === "workgroup" || width % 4 === 0;
+  const picked = device.profile.driver === "cpu" && supports("texture") ? "texture" : "workgroup";
+  const variant = device.variant("rowSquares", picked, { among: KERNELS, supports });
   const out = device.empty([rows]);
   device.dispatch(KERNELS[variant], {
     tensors: { x, out },

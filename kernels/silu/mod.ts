@@ -60,5 +60,5 @@ export function silu(x: Tensor): Tensor {
 
 function variantOf(device: Device, elements: number): SiluVariant {
   const texture = device.profile.driver === "cpu" && elements >= TEXTURE_ELEMENTS;
-  return device.variant("silu", texture ? "texture" : "storage");
+  return device.variant("silu", texture ? "texture" : "storage", { among: FORWARD });
 }

@@ -45,10 +45,12 @@ export function swiglu(x: Tensor): Tensor {
   const half = doubled / 2;
   const out = device.empty([...x.shape.slice(0, -1), half]);
   const { elements } = out;
-  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = half % 4 === 0
-    ? device.variant<keyof typeof FORWARD>("swiglu", picked)
-    : "scalar";
+  const aligned = half % 4 === 0;
+  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("swiglu", aligned ? wide : "scalar", {
+    among: FORWARD,
+    supports: (name) => aligned || name === "scalar",
+  });
   const scalar = variant === "scalar";
   const size = scalar ? { elements, width: half } : { vectors: elements / 4, width: half / 4 };
   const workgroups = spreadWorkgroups(Math.ceil((scalar ? elements : elements / 4) / 64));

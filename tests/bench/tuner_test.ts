@@ -34,7 +34,10 @@ function fakeOp(variants: readonly string[], ran: string[]): TunableOp {
     candidates: () => variants,
     prepare: (device: Device, shape: VariantShape) => ({
       record: () =>
-        ran.push(device.variant<string>("op", variants[0]!, { shape, supports: () => true })),
+        ran.push(device.variant<string>("op", variants[0]!, {
+          among: Object.fromEntries(variants.map((name) => [name, true])),
+          shape,
+        })),
       [Symbol.dispose]() {},
     }),
   };

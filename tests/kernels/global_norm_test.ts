@@ -28,7 +28,7 @@ for (const variant of VARIANTS) {
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      using device = await openDevice({ variants: { global_norm: variant } });
+      using device = await openDevice({ variants: { globalNorm: variant } });
       if (!device) return;
       // 4 is one vector, 16,384 one chunk; the others end just before, behind and far behind one.
       for (const sizes of [[4], [64, 16380], [16384, 4, 16388], [100_000, 40_004]]) {
@@ -57,7 +57,7 @@ for (const variant of VARIANTS) {
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      using device = await openDevice({ variants: { global_norm: variant } });
+      using device = await openDevice({ variants: { globalNorm: variant } });
       if (!device) return;
       // The last one is finite while its square is not.
       for (const bad of [NaN, Infinity, -Infinity, 1e20]) {

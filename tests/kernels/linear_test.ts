@@ -180,7 +180,7 @@ gpuTest("columnSum() adds a million ones exactly", async (device) => {
 });
 
 gpuTest("columnSum() with the kernel for GPUs adds exactly what is there", async () => {
-  using device = await openDevice({ variants: { column_sum: "vector" } });
+  using device = await openDevice({ variants: { columnSum: "vector" } });
   if (!device) return;
   // Columns within a vec4, a workgroup and past one; rows within a chunk and past one; small whole
   // numbers, whose sums are exact.
@@ -210,7 +210,7 @@ for (
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      using device = await openDevice({ variants: { column_sum: variant } });
+      using device = await openDevice({ variants: { columnSum: variant } });
       if (!device) return;
       const values = Float32Array.from({ length: 2 * columns }, (_, i) => i % 7);
       using x = device.tensor(values, [2, columns]);

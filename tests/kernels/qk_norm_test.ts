@@ -33,7 +33,7 @@ for (
     async (shared) => {
       const device = new Device(shared.gpu, {
         profile: shared.profile,
-        variants: { qk_norm: variant },
+        variants: { qkNorm: variant },
       });
       const layer = kind === "layer", epsilon = layer ? 1e-5 : 1e-6;
       for (const { batch, tokens, heads, headWidth } of SIZES) {
@@ -151,6 +151,12 @@ gpuTest("qkNorm() names what does not fit", (device) => {
     assert.throws(() => qkNorm(qkv, { heads: 2, ...weights, queryBias: weight }), {
       name: "TypeError",
       message: "Cannot normalise queries and keys: the bias of keys is missing",
+    });
+    const wide = device.empty([16_388]);
+    const packed = device.empty([1, 1, 3 * wide.elements]);
+    assert.throws(() => qkNorm(packed, { heads: 1, queryWeight: wide, keyWeight: wide }), {
+      name: "RangeError",
+      message: "Cannot normalise heads of 16388 channels: expected at most 16384",
     });
   });
 });

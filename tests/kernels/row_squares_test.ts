@@ -6,7 +6,7 @@ import { gpuTest, openDevice } from "../_gpu.ts";
 
 for (const variant of ["workgroup", "texture"] satisfies RowSquaresVariant[]) {
   Deno.test(`rowSquares() by ${variant} matches the reference`, async () => {
-    using device = await openDevice({ variants: { row_squares: variant } });
+    using device = await openDevice({ variants: { rowSquares: variant } });
     if (!device) return;
     for (const [rows, width] of [[1, 1], [7, 3], [9, 64], [65, 132], [20, 768]] as const) {
       for (const options of [{ scale: -0.5 }, { inverseRoot: true }]) {

@@ -563,7 +563,7 @@ Deno.test("loadImageFolder() names images in formats that it does not read", asy
     });
     await loadImages(data, { seed: 0, note });
     assert.deepEqual(notes, [
-      "skipped 3 files in formats that are not read (.svg, .bmp, .heic)",
+      "skipped images in formats that are not read: 1 .svg, 1 .bmp, 1 .heic",
     ]);
   });
 });

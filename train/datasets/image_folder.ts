@@ -10,7 +10,8 @@
 
 import { basename } from "node:path";
 import sharp from "sharp";
-import { directoryPath, readDirectory } from "./directory.ts";
+import { directoryPath } from "../../bank/directory.ts";
+import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
 import { ImageSet } from "./image_set.ts";
 
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
@@ -62,14 +63,7 @@ const MAX_CORRUPT_PART = 0.05;
 /** How many corrupt files an error names. */
 const NAMED_FILES = 5;
 
-const IMAGE_NAME = /\.(png|jpe?g|webp|avif|gif|tiff?)$/i;
-
-/** Names of images in formats that are not read. */
-const UNREAD_NAME =
-  /\.(arw|bmp|cr[23]|dng|exr|hei[cf]|ico|jfif|jp2|jpe|jxl|nef|orf|p[bgnp]m|psd|raf|svg|tga)$/i;
-
-const EXPECTED = "a folder of png, jpg, jpeg, webp, avif, gif or tiff files, with or without one " +
-  "subfolder per class";
+const EXPECTED = `a folder of ${IMAGE_FORMATS}, with or without one subfolder per class`;
 
 /**
  * Loads the images of a folder and of its subfolders. With subfolders each of the first level is a
@@ -94,11 +88,7 @@ export async function loadImageFolder(
   const { imageSize, onProgress } = options;
   checkImageSize(imageSize);
   const root = directoryPath(directory);
-  const listed = (await listImages(root, { prefix: "", parents: [] })).sort();
-  const names = listed.filter((name) => IMAGE_NAME.test(name));
-  if (names.length === 0) {
-    throw new Error(`Cannot load images: ${root} holds no images, expected ${EXPECTED}`);
-  }
+  const { names, unread } = await listImageFiles(root, { expected: EXPECTED });
   const classOfImage = listClasses(names, root);
   const imageLength = CHANNELS * imageSize * imageSize;
   const pixels = new Uint8Array(names.length * imageLength);
@@ -148,7 +138,7 @@ export async function loadImageFolder(
     labels: Uint32Array.from(kept, (index) => labels.get(classOfImage[index]!)!),
     classes,
   });
-  return { images, skipped, unread: listed.filter((name) => UNREAD_NAME.test(name)) };
+  return { images, skipped, unread };
 }
 
 /**
@@ -182,50 +172,6 @@ function checkImageSize(imageSize: number): void {
     throw new RangeError(
       `Cannot load images: imageSize is ${imageSize}, expected a positive integer`,
     );
-  }
-}
-
-/**
- * Lists the image files under root/prefix, those that are not read as well, as paths in the root;
- * parents holds the real folders above.
- */
-async function listImages(
-  root: string,
-  options: { prefix: string; parents: readonly string[] },
-): Promise<string[]> {
-  const { prefix, parents } = options;
-  const path = prefix === "" ? root : `${root}/${prefix}`;
-  const entries = await readDirectory(path, { problem: "Cannot load images", expected: EXPECTED });
-  const realPath = await Deno.realPath(path);
-  if (parents.includes(realPath)) {
-    throw new Error(
-      `Cannot load images: ${path} links to a folder above it, expected folders that end somewhere`,
-    );
-  }
-  const names: string[] = [];
-  for (const entry of entries) {
-    if (entry.name.startsWith(".")) continue;
-    const name = prefix + entry.name;
-    if (entry.isDirectory || (entry.isSymlink && await isLinkedDirectory(`${root}/${name}`))) {
-      const inside = await listImages(root, {
-        prefix: `${name}/`,
-        parents: [...parents, realPath],
-      });
-      for (const image of inside) names.push(image);
-    } else if (IMAGE_NAME.test(name) || UNREAD_NAME.test(name)) {
-      names.push(name);
-    }
-  }
-  return names;
-}
-
-/** A link that leads nowhere is taken for a file, and then reported as one that cannot be read. */
-async function isLinkedDirectory(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
 

@@ -22,7 +22,7 @@ import { CheckpointError } from "../../kernels/core/errors.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { formatShape, type Shape } from "../../kernels/core/tensor.ts";
 import type { TokenData, TrainingData } from "../trainer.ts";
-import { directoryPath, readDirectory } from "./directory.ts";
+import { directoryPath, readDirectory } from "../../bank/directory.ts";
 import { type LatentScaling, scaleLatents, STATISTICS_FILE } from "./latent_scaling.ts";
 
 /** What a tensor of a shard must look like. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { directoryPath, readDirectory } from "./directory.ts";
+import { directoryPath, readDirectory } from "../../bank/directory.ts";
 import { ImageSet } from "./image_set.ts";
 
 /** Which part of MNIST {@linkcode loadMnist} reads, and how large. */

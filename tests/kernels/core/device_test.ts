@@ -336,8 +336,16 @@ Deno.test({
   async fn() {
     using device = await openDevice({ variants: { matmul: "naive" } });
     if (!device) return;
-    assert.equal(device.variant("matmul", "tiled"), "naive");
-    assert.equal(device.variant("attention", "tiled"), "tiled");
+    const among = { naive: 1, tiled: 2 };
+    assert.equal(device.variant("matmul", "tiled", { among }), "naive");
+    assert.equal(device.variant("attention", "tiled", { among }), "tiled");
+    const supports = (name: string) => name === "tiled";
+    assert.equal(device.variant("matmul", "tiled", { among, supports }), "tiled");
+    const others = { tiled: 2, split: 3 };
+    assert.throws(() => device.variant("matmul", "tiled", { among: others }), {
+      name: "RangeError",
+      message: 'Cannot compute matmul with variant "naive": expected one of tiled, split',
+    });
   },
 });
 

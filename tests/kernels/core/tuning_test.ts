@@ -58,12 +58,13 @@ gpuTest("variant() takes the forced one, then the measured one, then the picked 
   const tuned = new Device(gpu, { profile, tuning, note: (line) => notes.push(line) });
   const ask = (device: Device, M: number) =>
     device.variant<string>("op", "picked", {
+      among: { picked: 0, fast: 1, forced: 2, gone: 3 },
       shape: { M },
       supports: (name) => name !== "gone",
     });
   assert.equal(ask(tuned, 1), "fast");
   assert.equal(ask(tuned, 3), "picked");
-  assert.equal(tuned.variant("other", "picked"), "picked");
+  assert.equal(tuned.variant("other", "picked", { among: { picked: 0 } }), "picked");
   assert.deepEqual(notes, []);
   for (let i = 0; i < 2; i++) assert.equal(ask(tuned, 2), "picked");
   assert.equal(notes.length, 1, "an unusable variant is named once");

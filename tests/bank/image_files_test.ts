@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { describeUnread, listImageFiles } from "../../bank/image_files.ts";
+import { openStoredImages } from "../../evaluate/stored_images.ts";
+
+/** A folder of empty files, removed when it is disposed. */
+async function folderOf(names: readonly string[]) {
+  const root = await Deno.makeTempDir();
+  for (const name of names) {
+    const path = `${root}/${name}`;
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await Deno.writeFile(path, new Uint8Array());
+  }
+  return { root, [Symbol.dispose]: () => Deno.removeSync(root, { recursive: true }) };
+}
+
+Deno.test("listImageFiles() sorts the images that are read from those that are not", async () => {
+  using folder = await folderOf([
+    "b/2.JPG",
+    "b/.hidden.png",
+    ".git/1.png",
+    "b/notes.txt",
+    "a.webp",
+    "b/3.HEIC",
+    "0.bmp",
+  ]);
+  await Deno.symlink(`${folder.root}/b`, `${folder.root}/c`);
+  const { names, unread } = await listImageFiles(folder.root, { expected: "a folder" });
+  assert.deepEqual(names, ["a.webp", "b/2.JPG", "c/2.JPG"]);
+  assert.deepEqual(unread, ["0.bmp", "b/3.HEIC", "c/3.HEIC"]);
+  assert.equal(describeUnread(unread), "formats that are not read: 1 .bmp, 2 .heic");
+});
+
+Deno.test("listImageFiles() says what a folder without readable images holds", async () => {
+  using folder = await folderOf(["0.bmp", "notes.txt"]);
+  const list = () => listImageFiles(folder.root, { expected: "a folder of images" });
+  await assert.rejects(list, {
+    message: `Cannot load images: ${folder.root} holds no images but some in formats that ` +
+      "are not read: 1 .bmp, expected a folder of images",
+  });
+  await Deno.mkdir(`${folder.root}/in`);
+  await Deno.symlink(folder.root, `${folder.root}/in/circle`);
+  await assert.rejects(list, /in\/circle\/ links to a folder above it/);
+  await assert.rejects(
+    listImageFiles(`${folder.root}/none`, { expected: "a folder of images" }),
+    /none does not exist, expected a folder of images/,
+  );
+});
+
+Deno.test("openStoredImages() warns of images in formats that it does not read", async () => {
+  using folder = await folderOf(["1.webp", "2.bmp"]);
+  const warnings: string[] = [];
+  using stored = await openStoredImages(folder.root, {
+    imageSize: 8,
+    loadDecoder: () => Promise.resolve(() => Promise.reject(new Error("decodes nothing here"))),
+    reporter: {
+      note: () => {},
+      warn: (line) => warnings.push(line),
+      begin: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
+    },
+  });
+  assert.equal(stored.images?.size, 1);
+  assert.match(warnings[0]!, /also holds images in formats that are not read: 1 \.bmp$/);
+});
