@@ -331,7 +331,13 @@ export {
 } from "./train/trainer.ts";
 export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
 export type { TableBank } from "./bank/table_bank.ts";
-export type { TimeInterval } from "./model/interpolants/time.ts";
+export {
+  sampleInterval,
+  type SampleIntervalOptions,
+  type TimeInterval,
+  trainInterval,
+  type TrainIntervalOptions,
+} from "./model/interpolants/time.ts";
 export type { Observe } from "./model/sit_block.ts";
 export type { TorchOpaque } from "./model/torch_pickle.ts";
 export type { ImageSource, Shard } from "./bank/image_source.ts";

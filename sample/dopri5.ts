@@ -6,14 +6,15 @@
 
 import { combine, type Term } from "../kernels/combine/mod.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import { FULL_INTERVAL } from "../model/interpolants/time.ts";
-import { type Network, type SamplerOptions, velocity } from "./network.ts";
+import { sampleInterval } from "../model/interpolants/time.ts";
+import { type Network, resolvePath, type SamplerOptions, velocity } from "./network.ts";
 
 /** Options of {@linkcode sampleDopri5}. */
 export interface Dopri5Options extends SamplerOptions {
   /**
    * Times at which the state is wanted, rising: the first is where it starts, `onStep` sees the
-   * others. They do not bear on the solver's steps. Default from 0 to 1.
+   * others. They do not bear on the solver's steps. Default the ends of `sampleInterval`, from 0 to 1
+   * for velocity on the linear and GVP paths.
    */
   readonly times?: readonly number[];
   /** Error allowed in a step as a share of the state. Default 1e-3. */
@@ -114,7 +115,9 @@ export async function sampleDopri5(
   x: Tensor,
   options: Dopri5Options = {},
 ): Promise<Tensor> {
-  const { times = FULL_INTERVAL, relativeTolerance = 1e-3, absoluteTolerance = 1e-6 } = options;
+  const { interpolant, prediction } = resolvePath(options);
+  const { times = sampleInterval(interpolant, prediction) } = options;
+  const { relativeTolerance = 1e-3, absoluteTolerance = 1e-6 } = options;
   const tolerances = { relative: relativeTolerance, absolute: absoluteTolerance };
   checkOptions(times, tolerances);
   const end = options.ending === "interpolate" ? Infinity : times.at(-1)!;

@@ -6,12 +6,16 @@
 
 import { combine } from "../kernels/combine/mod.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import { integrate, type Network, type SamplerOptions, velocity } from "./network.ts";
+import { sampleInterval } from "../model/interpolants/time.ts";
+import { integrate, type Network, resolvePath, type SamplerOptions, velocity } from "./network.ts";
 import { odeTimes } from "./times.ts";
 
 /** The grid of an ODE sampler: a number of even steps, or the times themselves. */
 export interface OdeOptions extends SamplerOptions {
-  /** Number of steps, even in time unless `times` are given. Default 50. */
+  /**
+   * Number of steps, even in time over `sampleInterval` unless `times` are given: all of [0, 1] for
+   * velocity on the linear and GVP paths. Default 50.
+   */
   readonly steps?: number;
   /** The times, first to last; see `odeTimes` for shifted grids. */
   readonly times?: readonly number[];
@@ -21,7 +25,8 @@ export interface OdeOptions extends SamplerOptions {
 export type OdeSampler = (network: Network, x: Tensor, options?: OdeOptions) => Tensor;
 
 function grid(options: OdeOptions): readonly number[] {
-  return options.times ?? odeTimes({ steps: options.steps ?? 50 });
+  const { steps = 50, times } = options, { interpolant, prediction } = resolvePath(options);
+  return times ?? odeTimes({ steps }, sampleInterval(interpolant, prediction));
 }
 
 /** Euler: x += h v(x, t). Order 1, one evaluation a step. */

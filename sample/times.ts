@@ -35,9 +35,11 @@ export function linspace([start, end]: TimeInterval, count: number): number[] {
       `Cannot make time grid: count is ${count}, expected an integer of at least 2`,
     );
   }
-  const last = count - 1;
-  // Weighting both ends, unlike stepping from the start, hits the end without rounding.
-  return Array.from({ length: count }, (_, i) => (start * (last - i) + end * i) / last);
+  return Array.from({ length: count }, (_, i) => {
+    // Weighting both ends by shares, unlike stepping from the start, hits both without rounding.
+    const share = i / (count - 1);
+    return start * (1 - share) + end * share;
+  });
 }
 
 /**

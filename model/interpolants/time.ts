@@ -74,32 +74,6 @@ export function logitNormalTime(normal: number, interval: TimeInterval = FULL_IN
 }
 
 /**
- * Maps a normal draw to a training time with REPA's "lognormal" distribution for its cosine path
- * (the project's GVP).
- *
- * REPA draws s = exp(n) and takes the time 2 atan(s) / pi, at which sigma / alpha = s, counted from
- * the data. Counted from the noise, as here, the same draw gives t = 1 - 2 atan(exp(n)) / pi = 2
- * atan(exp(-n)) / pi.
- *
- * @param normal A standard normal draw n.
- * @param interval Where t may lie, all of [0, 1] unless given.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * import { cosineLogNormalTime } from "./time.ts";
- *
- * assert.equal(cosineLogNormalTime(0), 0.5);
- * ```
- */
-export function cosineLogNormalTime(
-  normal: number,
-  interval: TimeInterval = FULL_INTERVAL,
-): number {
-  return place(2 * Math.atan(Math.exp(-normal)) / Math.PI, interval);
-}
-
-/**
  * Returns the interval that training times are drawn from.
  *
  * Velocity on the linear and GVP paths is regular everywhere: [0, 1]. Noise and score on them keep
@@ -113,8 +87,7 @@ export function cosineLogNormalTime(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { trainInterval } from "./time.ts";
+ * import { linearInterpolant, trainInterval } from "@gmem/gmem";
  *
  * assert.deepEqual(trainInterval(linearInterpolant, "noise"), [0.001, 0.999]);
  * ```
@@ -146,8 +119,7 @@ export function trainInterval(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { linearInterpolant } from "./linear.ts";
- * import { sampleInterval } from "./time.ts";
+ * import { linearInterpolant, sampleInterval } from "@gmem/gmem";
  *
  * const sde = { form: "sigma", lastStepSize: 0.04 } as const;
  * assert.deepEqual(sampleInterval(linearInterpolant, "velocity", { sde }), [0, 0.96]);

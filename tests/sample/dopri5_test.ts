@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
+import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
+import { sampleInterval } from "../../model/interpolants/time.ts";
+import { vpInterpolant } from "../../model/interpolants/vp.ts";
 import { type Dopri5Options, sampleDopri5 } from "../../sample/dopri5.ts";
 import { countEvaluations, type Network } from "../../sample/network.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -51,6 +54,26 @@ gpuTest(
     for (const { evaluations } of [loose, tight]) assert.equal((evaluations - 2) % 6, 0);
   },
 );
+
+gpuTest("sampleDopri5() stays away from the ends where a path is singular", async (device) => {
+  for (const path of [linearInterpolant, gvpInterpolant, vpInterpolant]) {
+    for (const prediction of ["velocity", "noise", "score"] as const) {
+      const [start, end] = sampleInterval(path, prediction);
+      const { states, ones } = gaussianStates(device, { interpolant: path, t: start });
+      const network = gaussianNetwork(ones, { interpolant: path, prediction });
+      using sample = await sampleDopri5(network, states, {
+        interpolant: path,
+        prediction,
+        onStep: ({ t }) => assert.equal(t, end),
+      });
+      const error = flowError(await sample.read(), { interpolant: path, t: end });
+      // States are about 1, and the errors of up to a dozen steps of 1e-3 add up.
+      assert.ok(error < 1e-2, `${path.name} ${prediction}: ${error}`);
+      states.dispose();
+      ones.dispose();
+    }
+  }
+});
 
 gpuTest("sampleDopri5() interpolates at any times without more evaluations", async (device) => {
   const options = { relativeTolerance: 1e-5 };

@@ -86,6 +86,33 @@ gpuTest("sampleHeun() follows every path with every prediction", async (device) 
   }
 });
 
+gpuTest("samplers stay away from the ends where a path is singular", async (device) => {
+  for (const interpolant of [linearInterpolant, gvpInterpolant, vpInterpolant]) {
+    for (const prediction of ["velocity", "noise", "score"] as const) {
+      const [start, end] = sampleInterval(interpolant, prediction);
+      const { states, ones } = gaussianStates(device, { interpolant, t: start });
+      const network = gaussianNetwork(ones, { interpolant, prediction });
+      for (const { name, sampler } of METHODS) {
+        const times: number[] = [];
+        using sample = sampler(network, states, {
+          interpolant,
+          prediction,
+          onStep: ({ t }) => times.push(t),
+        });
+        const label = `${name} ${interpolant.name} ${prediction}`;
+        assert.deepEqual([times.length, times.at(-1)], [50, end], label);
+        const error = flowError(await sample.read(), { interpolant, t: end });
+        // A step is 1 / 50: that for Euler's first order and its square for the others, times states
+        // and slopes of about 2.
+        const bound = sampler === sampleEuler ? 4e-2 : 1.6e-3;
+        assert.ok(error < bound, `${label}: ${error}`);
+      }
+      states.dispose();
+      ones.dispose();
+    }
+  }
+});
+
 gpuTest("samplers report each step and leave the noise as it was", async (device) => {
   const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
   const before = await states.read();

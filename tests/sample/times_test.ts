@@ -39,9 +39,10 @@ function assertTimes(actual: readonly number[], expected: ArrayLike<number>, bou
 Deno.test("linspace() hits both ends exactly and is even between", () => {
   assert.deepEqual(linspace([0.1, 0.7], 3), [0.1, 0.39999999999999997, 0.7]);
   assert.deepEqual(linspace([0, 0.96], 2), [0, 0.96]);
-  const times = linspace([0.001, 0.999], 250);
-  assert.equal(times[0], 0.001);
-  assert.equal(times[249], 0.999);
+  for (let count = 2; count <= 300; count++) {
+    const times = linspace([0.001, 0.999], count);
+    assert.deepEqual([times[0], times.at(-1)], [0.001, 0.999], `${count} times`);
+  }
 });
 
 Deno.test("linspace() refuses fewer than two times", () => {
