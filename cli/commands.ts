@@ -1168,7 +1168,7 @@ export const INSPECT_COMMAND = {
   positionals: [{
     name: "model",
     required: true,
-    description: "SiT-{S,B,L,XL}/{2,4,8} or LightningDiT-{S,B,L,XL}/{1,2}; " +
+    description: "SiT-{S,B,L,XL}/{1,2,4,8} or LightningDiT-{S,B,L,XL}/{1,2,4,8}; " +
       "or a checkpoint, run directory or file of weights",
   }],
   options: {

@@ -65,6 +65,13 @@ export function modelCost(options: SiTOptions, { batch }: { batch: number }): Mo
   };
 }
 
+/** What training holds in all, with the blocks computed again in the backward pass or not. */
+export function totalBytes(bytes: TrainingBytes, { recompute }: { recompute: boolean }): number {
+  const { parameters, gradients, optimizer, average } = bytes;
+  return parameters + gradients + optimizer + average +
+    (recompute ? bytes.activationsWithRecomputation : bytes.activations);
+}
+
 /** A tensor of a model, or of a file of weights. */
 export type NamedSize = Omit<ParameterSize, "frozen">;
 
@@ -108,7 +115,6 @@ export function describeSizes(sizes: readonly NamedSize[]): string[] {
 export function describeCost(cost: ModelCost): string[] {
   const { flops, batch, bytes } = cost;
   const { activations, activationsWithRecomputation: recomputed } = bytes;
-  const fixed = bytes.parameters + bytes.gradients + bytes.optimizer + bytes.average;
   const gigaflops = (count: number) =>
     `${formatGiga(count)} GFLOP an image, ${formatGiga(batch * count)} at batch ${batch}`;
   return [
@@ -124,8 +130,8 @@ export function describeCost(cost: ModelCost): string[] {
     `moving average   ${formatMebibytes(bytes.average)}`,
     `activations      ${formatMebibytes(activations)} at batch ${batch}`,
     `  recomputing    ${formatMebibytes(recomputed)} at batch ${batch}`,
-    `training in all  ${formatMebibytes(fixed + activations)}`,
-    `  recomputing    ${formatMebibytes(fixed + recomputed)}`,
+    `training in all  ${formatMebibytes(totalBytes(bytes, { recompute: false }))}`,
+    `  recomputing    ${formatMebibytes(totalBytes(bytes, { recompute: true }))}`,
   ];
 }
 
@@ -134,6 +140,7 @@ function formatGiga(count: number): string {
   return giga.toLocaleString("en", { maximumFractionDigits: giga < 1 ? 4 : giga < 100 ? 2 : 0 });
 }
 
-function formatMebibytes(bytes: number): string {
+/** "1,234.5 MiB" */
+export function formatMebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: 1 })} MiB`;
 }

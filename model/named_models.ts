@@ -20,9 +20,9 @@ export interface NamedModelOptions {
 }
 
 /**
- * The options of a published network: `SiT-{S,B,L,XL}/{2,4,8}` with its variance channels (Ma et al.
- * 2024) or `LightningDiT-{S,B,L,XL}/{1,2}` with RMS norms, SwiGLU and rotary positions (Yao and Wang
- * 2025).
+ * The options of a published network: `SiT-{S,B,L,XL}/{1,2,4,8}` with its variance channels (Ma et
+ * al. 2024) or `LightningDiT-{S,B,L,XL}/{1,2,4,8}` with RMS norms, SwiGLU and rotary positions (Yao
+ * and Wang 2025).
  *
  * Throws `RangeError` for another name.
  */
@@ -31,7 +31,7 @@ export function namedModel(name: string, options: NamedModelOptions = {}): SiTOp
   if (named === undefined) {
     throw new RangeError(
       `Cannot make model ${JSON.stringify(name)}: no network has that name, expected ` +
-        "SiT-{S,B,L,XL}/{2,4,8} or LightningDiT-{S,B,L,XL}/{1,2}",
+        "SiT-{S,B,L,XL}/{1,2,4,8} or LightningDiT-{S,B,L,XL}/{1,2,4,8}",
     );
   }
   const { lightning, ...size } = named;

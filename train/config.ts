@@ -75,7 +75,10 @@ export interface TrainConfig {
   readonly clip: number | null;
   /** Compute activations again in the backward pass: less memory, about a third more time. */
   readonly recompute: boolean;
-  /** What the operands of the blocks' matrix products are rounded to; all else stays f32. */
+  /**
+   * What the operands of the blocks' matrix products are rounded to; all else stays f32, but GPUs sum
+   * each eight products in f16.
+   */
   readonly precision: "f32" | "f16";
   /** Steps without an overflow after which the loss scale of f16 doubles. */
   readonly lossScaleInterval: number;
@@ -215,7 +218,8 @@ const givenTrainSchema = z.strictObject({
     ),
   precision: z.enum(["f32", "f16"]).default("f32")
     .describe(
-      "What the operands of the blocks' matrix products are rounded to; all else stays f32",
+      "What the operands of the blocks' matrix products are rounded to; all else stays f32, " +
+        "but GPUs sum each eight products in f16",
     ),
   lossScaleInterval: z.int().min(1).default(2000)
     .describe("Steps without an overflow after which the loss scale of f16 doubles"),

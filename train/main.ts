@@ -15,6 +15,7 @@ import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { Device } from "../kernels/core/device.ts";
+import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import {
   findCheckpoint,
   initializeFrom,
@@ -107,7 +108,9 @@ async function main(): Promise<void> {
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
   requireSpace(directory, run.model.parameters.entries());
-  const { batchSize, gradientAccumulation } = config.train;
+  const { batchSize, gradientAccumulation, recompute } = config.train;
+  const cost = modelCost(run.model.options, { batch: Math.ceil(batchSize / run.trainer.parts) });
+  say(`memory  about ${formatMebibytes(totalBytes(cost.bytes, { recompute }))} on a GPU`);
   if (run.trainer.parts > gradientAccumulation) {
     say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);
   }

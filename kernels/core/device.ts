@@ -45,7 +45,10 @@ export interface DeviceOptions {
   note?: (line: string) => void;
 }
 
-/** What operands of matrix products are rounded to; their sums are always f32. */
+/**
+ * What operands of matrix products are rounded to. Sums are f32, but with `"f16"` on GPUs, whose
+ * packed multiply-adds sum each eight products in f16 first; see `matmulInto` for the error.
+ */
 export type Precision = "f32" | "f16";
 
 /** What a dispatch binds. */
