@@ -77,7 +77,9 @@ export interface Claim {
   readonly statement: string;
   /** Where the paper says so. */
   readonly source: string;
-  /** The samples that the test needs, in the order in which they are best drawn. */
+  /** Settings of a second laboratory, in which the claim is measured as well. */
+  readonly alsoWith?: readonly string[];
+  /** The samples that the test needs in a laboratory, in the order in which they are best drawn. */
   arms(laboratory: Laboratory): Arm[];
   /** Measures the samples. */
   conclude(laboratory: Laboratory): Promise<Findings>;

@@ -94,7 +94,7 @@ export interface LaboratoryOptions {
 }
 
 /** Images, bank, models and samples of one scale. */
-export class Laboratory implements Disposable {
+export class Laboratory implements AsyncDisposable {
   /** How much is trained and drawn. */
   readonly scale: Scale;
   /** The configuration that the models share. */
@@ -119,6 +119,8 @@ export class Laboratory implements Disposable {
   readonly seed: number;
   /** What trains and draws. */
   readonly device: Device;
+  readonly #options: LaboratoryOptions;
+  readonly #others = new Map<string, Promise<Laboratory>>();
   readonly #directory: string;
   readonly #bankPath: string;
   /** What is told of the work. */
@@ -160,6 +162,7 @@ export class Laboratory implements Disposable {
     this.heldOutReference = referenceTo(parts.heldOutSnippets, parts.bank.dim);
     this.seed = options.seed ?? 0;
     this.device = options.device;
+    this.#options = options;
     this.#directory = options.directory;
     this.#bankPath = parts.bankPath;
     this.reporter = options.reporter;
@@ -217,7 +220,21 @@ export class Laboratory implements Disposable {
 
   /** The model that stands for GMem in all claims but c. */
   get gmem(): ModelArm {
-    return { maskRatio: this.scale.maskRatio };
+    return { maskRatio: this.config.bank.mask.ratio };
+  }
+
+  /**
+   * A laboratory with settings above those of this scale, which keeps its models in the same folder.
+   * It is opened once and disposed with this one.
+   */
+  with(settings: readonly string[]): Promise<Laboratory> {
+    const key = JSON.stringify(settings), { scale } = this;
+    const opened = this.#others.get(key) ?? Laboratory.open({
+      ...this.#options,
+      scale: { ...scale, overrides: [...scale.overrides, ...settings] },
+    });
+    this.#others.set(key, opened);
+    return opened;
   }
 
   /** Distance of the held-out images to the training images: as near as samples need to come. */
@@ -384,17 +401,18 @@ export class Laboratory implements Disposable {
     });
   }
 
-  /** Releases the bank, the encoder and the model that was loaded last. */
-  dispose(): void {
+  /** Releases banks, encoders and the models that were loaded last, here and `with` other settings. */
+  async dispose(): Promise<void> {
+    for (const other of this.#others.values()) await (await other).dispose();
     this.#loaded?.store.dispose();
     this.#loaded = undefined;
     this.encoder[Symbol.dispose]();
     this.bank[Symbol.dispose]();
   }
 
-  /** As {@linkcode Laboratory.dispose}, for `using`. */
-  [Symbol.dispose](): void {
-    this.dispose();
+  /** As {@linkcode Laboratory.dispose}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
   }
 
   get #stepUnits(): number {

@@ -11,11 +11,11 @@ import { CLAIMS_COMMAND } from "../cli/commands.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";
-import { nameOf } from "./arm.ts";
+import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
 import { Laboratory, type Work } from "./laboratory.ts";
 import { verdictWord } from "./pages.ts";
-import { CLAIMS, testClaim } from "./run.ts";
+import { CLAIMS, laboratoriesOf, testClaim } from "./run.ts";
 import { SCALES } from "./scales.ts";
 
 /** Seconds between two lines of progress where there is no terminal. */
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   using device = await Device.open({ allowFallback: true });
   say(`device  ${device.profile.label}`);
   say(`scale   ${scale.name}: ${scale.description}`);
-  using laboratory = await Laboratory.open({
+  await using laboratory = await Laboratory.open({
     device,
     scale,
     seed: options.seed,
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   say(
     `data    ${train.size} images to train on, ${heldOut.size} held out; snippets of ${bank.dim}`,
   );
-  const work = await laboratory.workFor(letters.flatMap((each) => CLAIMS[each].arms(laboratory)));
+  const work = await workFor(letters, laboratory);
   const units = work.trainingUnits + work.drawingUnits;
   const secondsPerUnit = units === 0 ? 0 : await laboratory.secondsPerUnit();
   for (const line of planLines(work, secondsPerUnit)) say(line);
@@ -93,6 +93,23 @@ function lettersOf(positionals: readonly string[]): readonly Letter[] {
   return positionals.length === 0
     ? LETTERS
     : LETTERS.filter((letter) => positionals.includes(letter));
+}
+
+/** What is left to do for some claims, in all their laboratories. */
+async function workFor(letters: readonly Letter[], laboratory: Laboratory): Promise<Work> {
+  const arms = new Map<Laboratory, Arm[]>();
+  for (const letter of letters) {
+    for (const each of await laboratoriesOf(CLAIMS[letter], laboratory)) {
+      arms.set(each, [...arms.get(each) ?? [], ...CLAIMS[letter].arms(each)]);
+    }
+  }
+  const works = await Promise.all(Array.from(arms, ([each, needed]) => each.workFor(needed)));
+  return {
+    trainings: works.flatMap(({ trainings }) => trainings),
+    drawings: works.flatMap(({ drawings }) => drawings),
+    trainingUnits: works.reduce((sum, { trainingUnits }) => sum + trainingUnits, 0),
+    drawingUnits: works.reduce((sum, { drawingUnits }) => sum + drawingUnits, 0),
+  };
 }
 
 /** What is left to do and how long it takes, as lines for a person. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Arm } from "./arm.ts";
+import type { Arm, ModelArm } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
@@ -25,14 +25,18 @@ export const MASKING: Claim = {
     "A model that was trained with 0.4 of each snippet hidden draws better from snippets " +
     "never seen than one trained with whole snippets.",
   source: "appendix A.2, table 4",
-  arms: (laboratory) => laboratory.scale.maskRatios.map((ratio) => heldOutArm(laboratory, ratio)),
+  arms: (laboratory) => laboratory.scale.maskRatios.map((ratio) => armOf(laboratory, ratio)),
   conclude,
 };
 
-/** One sample for each held-out image, by the model of a mask ratio. */
-export function heldOutArm(laboratory: Laboratory, maskRatio: number): Arm {
+function armOf(laboratory: Laboratory, maskRatio: number): Arm {
+  return heldOutArm(laboratory, { maskRatio });
+}
+
+/** One sample of a model for each held-out image. */
+export function heldOutArm(laboratory: Laboratory, model: ModelArm): Arm {
   return laboratory.arm({
-    model: { maskRatio },
+    model,
     condition: { of: "heldOut" },
     count: laboratory.heldOut.size,
   });
@@ -48,7 +52,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const bootstrap = laboratory.bootstrap(heldOut.size);
   const distances: Estimate[] = [], follows: Estimate[] = [], images: Float32Array[] = [];
   for (const ratio of ratios) {
-    const samples = await laboratory.samples(heldOutArm(laboratory, ratio));
+    const samples = await laboratory.samples(armOf(laboratory, ratio));
     distances.push(
       bootstrap.frechet(samples.encodings, laboratory.heldOutReference),
     );

@@ -27,7 +27,7 @@ export const NOVEL_IMAGES: Claim = {
     "training.",
   source: "section 5.3, figure 4",
   arms: (laboratory) => [
-    heldOutArm(laboratory, laboratory.scale.maskRatio),
+    heldOutArm(laboratory, laboratory.gmem),
     laboratory.arm(),
     ...noiseArms(laboratory),
   ],
@@ -37,7 +37,7 @@ export const NOVEL_IMAGES: Claim = {
 /** The held-out images again, from other noises. */
 function noiseArms(laboratory: Laboratory): Arm[] {
   return Array.from({ length: NOISES - 1 }, (_, i) => ({
-    ...heldOutArm(laboratory, laboratory.scale.maskRatio),
+    ...heldOutArm(laboratory, laboratory.gmem),
     // Enough for the picture.
     count: Math.min(SHOWN, laboratory.heldOut.size),
     seed: laboratory.seed + i + 1,
@@ -46,7 +46,7 @@ function noiseArms(laboratory: Laboratory): Arm[] {
 
 async function conclude(laboratory: Laboratory): Promise<Findings> {
   const { heldOut, heldOutSnippets, train, scale, bank, bank: { dim } } = laboratory;
-  const novelArm = heldOutArm(laboratory, scale.maskRatio);
+  const novelArm = heldOutArm(laboratory, laboratory.gmem);
   const novel = await laboratory.samples(novelArm);
   const known = await laboratory.samples(laboratory.arm());
   const knownSnippets = await laboratory.snippetsOf(laboratory.arm());

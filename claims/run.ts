@@ -37,6 +37,11 @@ const RESULTS = "results";
 /** Width in pixels that a picture should about have. */
 const PICTURE_WIDTH = 640;
 
+/** The laboratories that a claim is tested in. */
+export async function laboratoriesOf(claim: Claim, laboratory: Laboratory): Promise<Laboratory[]> {
+  return claim.alsoWith ? [laboratory, await laboratory.with(claim.alsoWith)] : [laboratory];
+}
+
 /**
  * Tests a claim and writes its page, numbers, plot and pictures into `results/SCALE` in `directory`;
  * then writes the page of all claims, `README.md` in `directory`, anew.
@@ -45,7 +50,9 @@ export async function testClaim(
   claim: Claim,
   { laboratory, directory }: { laboratory: Laboratory; directory: string },
 ): Promise<NamedResult> {
-  for (const arm of claim.arms(laboratory)) await laboratory.samples(arm);
+  for (const each of await laboratoriesOf(claim, laboratory)) {
+    for (const arm of claim.arms(each)) await each.samples(arm);
+  }
   laboratory.reporter.note(`measure (${claim.letter}) ${claim.title}`);
   const findings = await claim.conclude(laboratory);
   const { scale, seed, device } = laboratory;

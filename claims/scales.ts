@@ -16,10 +16,11 @@ export interface Scale {
   readonly overrides: readonly string[];
   /** Steps at which claim a looks at the label and the GMem model, rising; the last is the end. */
   readonly checkpoints: readonly number[];
-  /** Mask ratios of claim c, 0 and 0.4 among them. */
+  /**
+   * Mask ratios of claim c, 0 and 0.4 among them. The model of the other claims has that of the
+   * configuration.
+   */
   readonly maskRatios: readonly number[];
-  /** Mask ratio of the model that stands for GMem in the other claims. */
-  readonly maskRatio: number;
   /** Samples behind a distance to the training images. */
   readonly samples: number;
   /** Evaluations of the network for a sample (NFE), except where claims b and e vary them; even. */
@@ -47,7 +48,6 @@ export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
     overrides: ["train.steps=600"],
     checkpoints: [100, 200, 400, 600],
     maskRatios: [0, 0.2, 0.4, 0.6],
-    maskRatio: 0.2,
     samples: 256,
     evaluations: 16,
     budgets: [4, 8, 16, 32],
@@ -69,11 +69,10 @@ export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
         "model.heads=4",
       ],
       ...["train.steps=6000", "train.batchSize=64", "train.emaDecay=0.998"],
-      ...["optimizer.learningRate=5e-4"],
+      ...["optimizer.learningRate=5e-4", "bank.mask.ratio=0.4"],
     ],
     checkpoints: [250, 500, 1000, 2000, 4000, 6000],
     maskRatios: [0, 0.2, 0.4, 0.6],
-    maskRatio: 0.4,
     samples: 1024,
     evaluations: 32,
     budgets: [4, 8, 16, 32, 64],
@@ -90,7 +89,6 @@ export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
     overrides: ["train.steps=20000"],
     checkpoints: [500, 1000, 2000, 5000, 10000, 20000],
     maskRatios: [0, 0.2, 0.4, 0.6],
-    maskRatio: 0.4,
     samples: 4096,
     evaluations: 50,
     budgets: [4, 8, 16, 32, 64, 128, 250],

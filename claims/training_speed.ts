@@ -131,7 +131,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       `Both models have the same size and saw the same images, noises and times; the label model has the ${train.classes.length} subcategories of the emoji and drops ${
         Math.round(100 * laboratory.config.model.classDropout)
       } % of them, GMem hides ${
-        Math.round(100 * scale.maskRatio)
+        Math.round(100 * laboratory.config.bank.mask.ratio)
       } % of a snippet. Neither is guided when samples are drawn.`,
       "The encoder that measures is the one that made the snippets, so GMem is told in part what is asked of it. The second measure, images averaged to a few pixels, knows nothing of the encoder.",
       "A step between two checkpoints at which a distance is reached is read off the line between them, over the logarithm of the steps. Where GMem is there at the first checkpoint already, the factor is a lower bound.",

@@ -18,11 +18,10 @@ const SMOKE: Scale = {
   overrides: [
     ...["data.imageSize=8", "data.heldOut=24", "bank.dim=12", "bank.resolution=8"],
     ...["model.width=16", "model.depth=1", "model.heads=2", "model.patchSize=4"],
-    ...["train.batchSize=8", "train.steps=6"],
+    ...["train.batchSize=8", "train.steps=6", "bank.mask.ratio=0.4"],
   ],
   checkpoints: [2, 6],
   maskRatios: [0, 0.4],
-  maskRatio: 0.4,
   samples: 20,
   evaluations: 4,
   budgets: [4, 6],
@@ -70,7 +69,7 @@ function read(name: string): string {
 
 gpuTest("testClaim() goes on where it was stopped, and finds the same", async (device) => {
   {
-    using laboratory = (await open(device, "whole")).laboratory;
+    await using laboratory = (await open(device, "whole")).laboratory;
     await testClaim(CLAIMS.a, { laboratory, directory: join(TEMPORARY, "whole_pages") });
     const work = await laboratory.workFor(CLAIMS.a.arms(laboratory));
     assert.deepEqual([work.trainings, work.drawings], [[], []]);
@@ -79,13 +78,13 @@ gpuTest("testClaim() goes on where it was stopped, and finds the same", async (d
   // At step 5 of the label model; then in the first samples of the other one: what is drawn in two
   // batches of 16 and 4 at both checkpoints of the one and, after its 6 steps, begun of the other.
   for (const [most, left] of [[5, 1], [1 + 2 * 2 + 6 + 1, 0]] as const) {
-    using laboratory = (await open(device, "stopped", { most })).laboratory;
+    await using laboratory = (await open(device, "stopped", { most })).laboratory;
     await assert.rejects(testClaim(CLAIMS.a, { laboratory, directory }), /^Error: stopped$/);
     const { trainings } = await laboratory.workFor(CLAIMS.a.arms(laboratory));
     assert.equal(trainings.find(({ model }) => model === "label")?.steps ?? 0, left);
   }
   const { laboratory, lines } = await open(device, "stopped");
-  using _ = laboratory;
+  await using _ = laboratory;
   await testClaim(CLAIMS.a, { laboratory, directory });
   assert(!lines.some((line) => /^train/.test(line)), lines.join("\n"));
   const page = "results/smoke/a_training_speed";
@@ -108,7 +107,7 @@ gpuTest("testClaim() goes on where it was stopped, and finds the same", async (d
 
 gpuTest("all claims come to a verdict with their plots and pictures", async (device) => {
   const directory = join(TEMPORARY, "all");
-  using laboratory = (await open(device, "whole")).laboratory;
+  await using laboratory = (await open(device, "whole")).laboratory;
   for (const claim of Object.values(CLAIMS)) {
     const { name, result } = await testClaim(claim, { laboratory, directory });
     assert(["shown", "undecided", "refuted"].includes(result.verdict.outcome), claim.letter);
@@ -120,7 +119,7 @@ gpuTest("all claims come to a verdict with their plots and pictures", async (dev
 
 gpuTest("a laboratory keeps the samples of other settings of the sampler apart", async (device) => {
   const drawings = async (...settings: string[]) => {
-    using laboratory = (await open(device, "whole", { settings })).laboratory;
+    await using laboratory = (await open(device, "whole", { settings })).laboratory;
     const arm = laboratory.arm({ count: 2 });
     if (settings.length === 0) await laboratory.samples(arm);
     const work = await laboratory.workFor([arm]);
@@ -138,7 +137,7 @@ gpuTest("a laboratory keeps the samples of other settings of the sampler apart",
 });
 
 gpuTest("arms of a laboratory share noises and cost what they say", async (device) => {
-  using laboratory = (await open(device, "whole")).laboratory;
+  await using laboratory = (await open(device, "whole")).laboratory;
   const [short, full] = [laboratory.arm({ count: 3 }), laboratory.arm({ count: 20 })];
   assert.deepEqual(laboratory.spread(4), Uint32Array.of(235, 705, 1176, 1646));
   // Sample 0 of either has its own snippet, but the condition decides which; pairs share theirs.
