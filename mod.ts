@@ -86,8 +86,15 @@ export {
   targetCoefficients,
   velocityCoefficients,
 } from "./model/interpolants/prediction.ts";
-export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
+export {
+  sampleInterval,
+  type SampleIntervalOptions,
+  type TimeInterval,
+  trainInterval,
+  type TrainIntervalOptions,
+} from "./model/interpolants/time.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
+export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
 export { SnippetMapper, type SnippetMapperOptions } from "./model/snippet_mapper.ts";
 export {
@@ -122,6 +129,7 @@ export type {
   SnippetRange,
   SnippetSet,
 } from "./bank/bank.ts";
+export { compressBank, type Compression, type CompressOptions } from "./bank/compress.ts";
 export { buildBank, type BuildOptions, encodeImages, type EncodeOptions } from "./bank/build.ts";
 export type {
   Encoder,
@@ -132,10 +140,22 @@ export type {
   JsonValue,
 } from "./bank/encoders/encoder.ts";
 export { HashedNgrams } from "./bank/encoders/hashed_ngrams.ts";
-export { PixelPca } from "./bank/encoders/pixel_pca.ts";
+export { PixelPca, type PixelPcaOptions } from "./bank/encoders/pixel_pca.ts";
 export { storedEncoder } from "./bank/encoders/stored.ts";
 export type { TextVectorEncoder } from "./bank/encoders/text_encoder.ts";
-export { type FeatureBankOptions, writeFeatureBank } from "./bank/features.ts";
+export {
+  type FeatureBankOptions,
+  type FeatureImportOptions,
+  type FeatureOptions,
+  importFeatures,
+  writeFeatureBank,
+} from "./bank/features.ts";
+export {
+  BankFile,
+  type CoefficientStorage,
+  type CompressionLoss,
+  type LowRankSet,
+} from "./bank/file.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { loadBank } from "./bank/load.ts";
 export {
@@ -161,9 +181,12 @@ export {
   type UniformOptions,
 } from "./bank/retrieve.ts";
 export {
+  type CoefficientPiece,
   type Factorization,
   factorize,
   type FactorizeOptions,
+  fitFactors,
+  type FittedFactors,
   type KeptPart,
   type LowRankFactors,
   type SharedFactors,
@@ -204,7 +227,9 @@ export {
 export {
   drawAll,
   type DrawAllOptions,
+  drawBatches,
   type DrawManyOptions,
+  type DrawnBatch,
   type DrawnImages,
   drawRows,
   type DrawRowsOptions,
@@ -216,7 +241,7 @@ export {
   type SdeOptions,
   type SdeSampler,
 } from "./sample/sde.ts";
-export { odeTimes, type OdeTimesOptions, sdeTimes } from "./sample/times.ts";
+export { odeTimes, type OdeTimesOptions, sdeTimes, shiftTime } from "./sample/times.ts";
 
 export { type AdmBatch, AdmBatchWriter, openAdmBatch } from "./evaluate/adm_batch.ts";
 export {
@@ -227,6 +252,7 @@ export {
 } from "./evaluate/bootstrap.ts";
 export {
   checkCopies,
+  COPY_QUANTILES,
   type CopyCheck,
   type CopyCheckOptions,
   type CopyDistances,
@@ -265,6 +291,7 @@ export {
 export {
   type CheckpointState,
   findCheckpoint,
+  fingerprintOf,
   initializeFrom,
   loadCheckpoint,
   loadWeights,
@@ -287,6 +314,7 @@ export { type Cifar10Options, loadCifar10 } from "./train/datasets/cifar10.ts";
 export { type EmojiOptions, loadEmoji } from "./train/datasets/emoji.ts";
 export {
   ImageSet,
+  type ImageSetData,
   type Split,
   splitIndices,
   type SplitOptions,
@@ -319,7 +347,7 @@ export {
   retrievalAccuracy,
   trainMapper,
 } from "./train/mapper_training.ts";
-export { AdamW, type AdamWStep } from "./train/optimizers/adamw.ts";
+export { AdamW, type AdamWOptions, type AdamWStep } from "./train/optimizers/adamw.ts";
 export {
   NonFiniteLossError,
   type RunOptions,
@@ -330,15 +358,8 @@ export {
   type TrainRecord,
 } from "./train/trainer.ts";
 export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
-export type { TableBank } from "./bank/table_bank.ts";
-export {
-  sampleInterval,
-  type SampleIntervalOptions,
-  type TimeInterval,
-  trainInterval,
-  type TrainIntervalOptions,
-} from "./model/interpolants/time.ts";
+export type { TableBank, TableBankOptions } from "./bank/table_bank.ts";
 export type { Observe } from "./model/sit_block.ts";
 export type { TorchOpaque } from "./model/torch_pickle.ts";
 export type { ImageSource, Shard } from "./bank/image_source.ts";
-export type { RowRange } from "./bank/row_table.ts";
+export type { RowRange, RowSource } from "./bank/row_table.ts";

@@ -57,7 +57,7 @@ export interface SnippetRange {
  *
  * @example
  * ```ts ignore
- * using bank = await loadBank(device, "bank.safetensors");
+ * using bank = loadBank(device, "bank.safetensors");
  * const velocity = model.forward(x, t, bank.gather([3, 17, 42, 99]));
  * ```
  */

@@ -9,6 +9,7 @@ import type { ImageRecords, SnippetSet } from "./bank.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
+import { findSnippetProblem } from "./normalize.ts";
 import { PartFile } from "./part_file.ts";
 
 /** Raised when part files change their form, so that those of another are begun anew. */
@@ -43,8 +44,9 @@ export interface BuildOptions extends EncodeOptions {
  * last image that were done are compared with what they were, by a hash.
  *
  * Throws what the encoder throws: a TypeError for images that it does not take, a RangeError that
- * names the image for one that has no direction; and a CheckpointError if the disk refuses, or if an
- * image has changed since the build that was killed.
+ * names the image for one that has no direction. Throws a TypeError or a RangeError where the encoder
+ * gives something else than a snippet of norm 1 for each image; and a CheckpointError if the disk
+ * refuses, or if an image has changed since the build that was killed.
  *
  * @example
  * ```ts ignore
@@ -117,9 +119,27 @@ async function* encodeInOrder(
   const { channels, imageSize } = source;
   for await (const { first, count, images } of readInOrder(source, start)) {
     const shape = { count, channels, height: imageSize, width: imageSize, firstIndex: first };
-    yield { rows: await encoder.encode(images, shape), marks: () => hashImages(images, count) };
+    const rows = await encoder.encode(images, shape);
+    requireSnippets(rows, { ...shape, dim: encoder.dim });
+    yield { rows, marks: () => hashImages(images, count) };
     onProgress?.(first + count);
   }
+}
+
+/** Throws unless an encoder gave a snippet for each image of a batch. */
+function requireSnippets(
+  rows: Float32Array,
+  batch: { count: number; firstIndex: number; dim: number },
+): void {
+  const { count, dim, firstIndex } = batch;
+  if (rows.length !== count * dim) {
+    throw new TypeError(
+      `Cannot encode images ${firstIndex} to ${firstIndex + count - 1}: the encoder gave ` +
+        `${rows.length} numbers, expected ${count} snippets of ${dim}`,
+    );
+  }
+  const problem = findSnippetProblem(rows, { dim, firstIndex });
+  if (problem) throw new RangeError(`Cannot encode images: ${problem.state}`);
 }
 
 /** Throws unless the first and the last image of a part file still have the pixels that they had. */

@@ -308,13 +308,24 @@ export function mixRows(
   return first.map((value, i) => alpha * value + (1 - alpha) * second[i]!);
 }
 
-/** Reads a source from front to back, `count` snippets at a time. */
+/**
+ * Reads a source from front to back, `count` snippets at a time. Throws `TypeError` where it gives
+ * another number of them.
+ */
 export async function* readRows(
   source: SnippetSource,
   count: number = CHUNK_ROWS,
 ): AsyncGenerator<{ first: number; rows: Float32Array }> {
   for (let first = 0; first < source.size; first += count) {
-    yield { first, rows: await source.rows(first, Math.min(count, source.size - first)) };
+    const asked = Math.min(count, source.size - first);
+    const rows = await source.rows(first, asked);
+    if (rows.length !== asked * source.dim) {
+      throw new TypeError(
+        `Cannot read snippets ${first} to ${first + asked - 1}: their source gave ${rows.length} ` +
+          `numbers, expected ${asked} rows of ${source.dim}`,
+      );
+    }
+    yield { first, rows };
   }
 }
 

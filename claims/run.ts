@@ -80,7 +80,7 @@ function encodePicture({ images, columns }: Picture, { train }: Laboratory): Uin
   return encodePng(tileImages(images, {
     columns,
     imageSize,
-    channels: channels as 1 | 3,
+    channels,
     scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
   }));
 }

@@ -12,7 +12,7 @@
  * using device = await Device.open({ allowFallback: true });
  * const x = device.tensor(Float32Array.of(1, 2), [1, 2]);
  * const weight = device.tensor(Float32Array.of(3, 4), [1, 2]);
- * const tape = new Tape(device);
+ * using tape = new Tape(device);
  * tape.watch(weight);
  * const y = tape.record(() => linear(x, weight));
  * tape.backward(y);

@@ -144,7 +144,9 @@ export class ZipDirectory {
         end + 22 + tail.getUint16(end + 20, true) !== length)
     ) end--;
     if (end < 0) {
-      throw this.#error("it has no zip directory at its end, expected a whole PyTorch file");
+      throw this.#error(
+        "it has no zip directory at its end, expected a whole zip file, as PyTorch and NumPy write them",
+      );
     }
     const start = size - length + end;
     let disk = tail.getUint16(end + 4, true);

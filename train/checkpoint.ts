@@ -86,7 +86,10 @@ export function readCheckpointState(path: string): CheckpointState {
 
 /**
  * Writes a checkpoint of a trainer and returns its path. An existing checkpoint of the same step is
- * kept until the new one is in its place; on failure nothing is left behind.
+ * kept until the new one is in its place; on failure nothing is left behind. The trainer must wait
+ * meanwhile.
+ *
+ * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile.
  */
 export async function saveCheckpoint(
   runDirectory: string,
@@ -107,6 +110,13 @@ export async function saveCheckpoint(
       ...optimizer.stateEntries(),
       ...trainer.lossScaleEntries(),
     ]);
+    if (trainer.step !== step) {
+      throw new CheckpointError(
+        `Cannot write checkpoint ${path}: the trainer went on to step ${trainer.step} meanwhile, ` +
+          "expected it to wait until the checkpoint is written",
+        { path },
+      );
+    }
     const state: CheckpointState = { format: 1, step, config, ...(images && { images }) };
     writeThrough(join(partial, "state.json"), JSON.stringify(state, null, 2));
     if (exists(path)) {
@@ -141,7 +151,8 @@ export function requireSpace(
   const bytes = 4 * ELEMENT_BYTES.f32 * elements;
   const { bavail, bsize } = statfsSync(runDirectory), free = bavail * bsize;
   if (free >= bytes) return;
-  const megabytes = (count: number) => `${Math.ceil(count / 1e6).toLocaleString("en")} MB`;
+  const megabytes = (count: number) =>
+    `${(count / 1e6).toLocaleString("en", { maximumSignificantDigits: 3 })} MB`;
   throw new CheckpointError(
     `Cannot keep a run in ${runDirectory}: a checkpoint takes ${megabytes(bytes)}, the disk has ` +
       `${megabytes(free)} free, expected room or another disk by --set train.runDirectory=DIR`,

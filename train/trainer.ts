@@ -6,7 +6,7 @@
 
 import type { Bank } from "../bank/bank.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
-import { storeAt } from "../kernels/core/in_place.ts";
+import { fill, storeAt } from "../kernels/core/in_place.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { Tape } from "../kernels/core/tape.ts";
 import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
@@ -213,6 +213,7 @@ export class Trainer implements Disposable {
     readonly tokens: Tensor;
   };
   #step = 0;
+  #running = false;
 
   /**
    * Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together, and
@@ -308,9 +309,23 @@ export class Trainer implements Disposable {
   /**
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end.
    * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, and `TypeError` that names
-   * the image when one of the data has such a number.
+   * the image when one of the data has such a number. A step that failed, because the data could not be
+   * read for instance, is taken back and may be run again. Throws an Error while another run of the
+   * trainer has not come to its end.
    */
   async *run(options: RunOptions): AsyncGenerator<TrainRecord> {
+    if (this.#running) {
+      throw new Error("Cannot train: another run of this trainer goes on, expected one at a time");
+    }
+    this.#running = true;
+    try {
+      yield* this.#steps(options);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async *#steps(options: RunOptions): AsyncGenerator<TrainRecord> {
     const { steps, logEvery = 50, alsoAfter, syncEvery = 10, signal, onStep } = options;
     const { batchSize, gradientAccumulation: parts } = this.#options;
     const layout = historyLayout(parts, {
@@ -318,7 +333,8 @@ export class Trainer implements Disposable {
       scaled: this.#lossScale !== undefined,
     });
     const { columns } = layout;
-    using history = this.device.unscoped(() => this.device.empty([logEvery, columns]));
+    const rows = Math.min(logEvery, Math.max(1, steps - this.#step));
+    using history = this.device.unscoped(() => this.device.empty([rows, columns]));
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
     while (this.#step < steps && !signal?.aborted) {
@@ -333,9 +349,9 @@ export class Trainer implements Disposable {
       // Asked after the wait: what ends the run then must not end it without a record.
       const last = this.#step === steps || signal?.aborted;
       if (this.#step % logEvery !== 0 && !alsoAfter?.(this.#step) && !last) continue;
-      const rows = await history.read(), count = this.#step - logged;
+      const values = await history.read(), count = this.#step - logged;
       const now = performance.now();
-      const record = summarize(rows, { ...layout, first: logged + 1, count });
+      const record = summarize(values, { ...layout, first: logged + 1, count });
       const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
       [logged, synced] = [this.#step, this.#step];
       yield { step: this.#step, ...record, imagesPerSecond };
@@ -346,7 +362,7 @@ export class Trainer implements Disposable {
 
   /**
    * Runs `fn` with the averaged weights in the model. `fn` only records, as sampling does; read its
-   * result afterwards.
+   * result afterwards. `TypeError` when it is async.
    */
   withAverages<T>(fn: () => T): T {
     const { parameters } = this.#options.model;
@@ -369,14 +385,20 @@ export class Trainer implements Disposable {
     const { batchSize, gradientAccumulation: parts, learningRate, warmupSteps } = this.#options;
     const { row } = place, part = batchSize / parts;
     const indices = this.#order.take(this.#step * batchSize, batchSize);
-    for (let i = 0; i < parts; i++) {
-      const chosen = indices.subarray(i * part, (i + 1) * part);
-      this.#writeInputs(chosen, await this.#readData(chosen, i * part), i * part);
-      this.device.scope(() => {
-        const { total, alignment } = this.#differentiate(i * part, 1 / parts);
-        storeAt(history, total, { first: row + i });
-        if (alignment) storeAt(history, alignment, { first: row + place.alignment + i });
-      });
+    try {
+      for (let i = 0; i < parts; i++) {
+        const chosen = indices.subarray(i * part, (i + 1) * part);
+        this.#writeInputs(chosen, await this.#readData(chosen, i * part), i * part);
+        this.device.scope(() => {
+          const { total, alignment } = this.#differentiate(i * part, 1 / parts);
+          storeAt(history, total, { first: row + i });
+          if (alignment) storeAt(history, alignment, { first: row + place.alignment + i });
+        });
+      }
+    } catch (error) {
+      // The parts before have added to the gradients, which the optimiser alone zeroes.
+      for (const slab of this.#options.model.parameters.gradients) fill(slab, 0);
+      throw error;
     }
     const warmup = warmupSteps > 0 ? Math.min(1, (this.#step + 1) / warmupSteps) : 1;
     this.device.scope(() => {
@@ -506,13 +528,27 @@ export class Trainer implements Disposable {
 
 function checkParts(
   given: TrainerOptions,
-  { batchSize, gradientAccumulation, dataset }: {
+  { batchSize, gradientAccumulation, warmupSteps, classDropout, dataset }: {
     batchSize: number;
     gradientAccumulation: number;
+    warmupSteps: number;
+    classDropout: number;
     dataset: TrainingData;
   },
 ): void {
   const { condition } = given.model.options;
+  for (const [name, value] of Object.entries({ batchSize, gradientAccumulation })) {
+    if (Number.isInteger(value) && value >= 1) continue;
+    throw new RangeError(`Cannot train: ${name} is ${value}, expected a positive whole number`);
+  }
+  if (!Number.isInteger(warmupSteps) || warmupSteps < 0) {
+    throw new RangeError(`Cannot train: warmupSteps is ${warmupSteps}, expected a whole number`);
+  }
+  if (!(classDropout >= 0 && classDropout <= 1)) {
+    throw new RangeError(
+      `Cannot train: classDropout is ${classDropout}, expected a share from 0 to 1`,
+    );
+  }
   if (batchSize % gradientAccumulation !== 0) {
     throw new RangeError(
       `Cannot train: batch size ${batchSize} is no multiple of ${gradientAccumulation} parts`,
@@ -521,7 +557,7 @@ function checkParts(
   if (given.alignmentWeight !== undefined) checkTokens(given);
   if ("classes" in condition) {
     if (given.bank) throw new TypeError("Cannot train: a bank was given to a model with labels");
-    return;
+    return checkLabels(dataset, condition.classes);
   }
   if (!given.bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
   if (given.bank.dim !== condition.snippetDim) {
@@ -534,6 +570,19 @@ function checkParts(
       `Cannot train: the bank has ${given.bank.size} snippets for ${dataset.size} images, expected one each`,
     );
   }
+}
+
+/** The GPU would take another class for a label that the model does not have. */
+function checkLabels({ labels, size }: TrainingData, classes: number): void {
+  if (labels.length !== size) {
+    throw new TypeError(`Cannot train: ${labels.length} labels, expected one for each of ${size}`);
+  }
+  const wrong = labels.findIndex((label) => label >= classes);
+  if (wrong < 0) return;
+  throw new RangeError(
+    `Cannot train: image ${wrong} has label ${labels[wrong]}, expected one of the model's ` +
+      `${classes} classes`,
+  );
 }
 
 /** Throws unless the data have the tokens that the alignment loss compares with the model's. */

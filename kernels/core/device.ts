@@ -9,6 +9,7 @@ import {
   DeviceLostError,
   GpuValidationError,
   OutOfMemoryError,
+  requireRecorded,
   ShaderCompilationError,
   UnsupportedDeviceError,
 } from "./errors.ts";
@@ -20,6 +21,7 @@ import {
   ELEMENT_BYTES,
   elementsOf,
   formatShape,
+  requireWholeSizes,
   type Shape,
   Storage,
   Tensor,
@@ -186,7 +188,7 @@ export class Device implements Disposable {
     const outer = this.#tape;
     this.#tape = tape;
     try {
-      return fn();
+      return requireRecorded(fn());
     } finally {
       this.#tape = outer;
     }
@@ -208,7 +210,7 @@ export class Device implements Disposable {
     const outer = this.#precision;
     this.#precision = precision;
     try {
-      return fn();
+      return requireRecorded(fn());
     } finally {
       this.#precision = outer;
     }
@@ -227,7 +229,7 @@ export class Device implements Disposable {
   named<T>(name: string, fn: () => T): T {
     this.#path.push(name);
     try {
-      return fn();
+      return requireRecorded(fn());
     } finally {
       this.#path.pop();
     }
@@ -266,14 +268,13 @@ export class Device implements Disposable {
   /** A tensor without defined contents, owned by the current scope or, outside of one, the caller. */
   empty(shape: Shape, options: { dtype?: DType } = {}): Tensor {
     this.#assertUsable();
-    for (const size of shape) {
-      if (!Number.isInteger(size) || size < 0) {
-        throw new RangeError(
-          `Cannot make tensor ${formatShape(shape)}: every size is a whole number`,
-        );
-      }
-    }
+    requireWholeSizes(shape);
     const { dtype = "f32" } = options;
+    if (!Object.hasOwn(ELEMENT_BYTES, dtype)) {
+      throw new TypeError(
+        `Cannot make tensor ${formatShape(shape)} of ${dtype}: expected f32, f16 or u32`,
+      );
+    }
     const bytes = elementsOf(shape) * ELEMENT_BYTES[dtype];
     const life = this.#scopes.length > 0 ? "passing" : "lasting";
     const storage = new Storage(this, this.pool.takeBuffer(bytes, life));
@@ -318,10 +319,8 @@ export class Device implements Disposable {
     } finally {
       this.#scopes.pop();
     }
-    if (result instanceof Promise) {
-      for (const tensor of made) tensor.dispose();
-      throw new TypeError("Cannot scope an async function: expected one that only records");
-    }
+    if (result instanceof Promise) { for (const tensor of made) tensor.dispose(); }
+    requireRecorded(result);
     const kept = new Set<Tensor>();
     collectTensors(result, kept);
     for (const tensor of made) {
@@ -336,7 +335,7 @@ export class Device implements Disposable {
     const scopes = this.#scopes;
     this.#scopes = [];
     try {
-      return fn();
+      return requireRecorded(fn());
     } finally {
       this.#scopes = scopes;
     }
@@ -444,6 +443,9 @@ export class Device implements Disposable {
   copy(source: Tensor, target: Tensor, options: { first?: number } = {}): void {
     this.#assertUsable();
     const { first } = options;
+    if (first !== undefined && (!Number.isInteger(first) || first < 0)) {
+      throw new RangeError(`Cannot copy to element ${first} on: expected a whole number`);
+    }
     const last = (first ?? 0) + source.elements;
     const fits = first === undefined ? last === target.elements : last <= target.elements;
     if (!fits || source.dtype !== target.dtype) {
@@ -593,11 +595,17 @@ export class Device implements Disposable {
     for (const binding of bindings) {
       const tensor = tensors[binding.name];
       if (!tensor) throw bindingMismatch(kernel, tensors);
-      const half = tensor.dtype === "f16";
-      if (half !== kernel.halves.has(binding.name)) {
+      if (tensor.dtype !== binding.dtype) {
+        const advice = tensor.dtype === "u32" || binding.dtype === "u32" ? "" : ", use cast";
         throw new TypeError(
           `Cannot dispatch ${kernel.name}: ${binding.name} is ${tensor.dtype}, ` +
-            `expected ${half ? "f32, use cast" : "f16"}`,
+            `expected ${binding.dtype}${advice}`,
+        );
+      }
+      if (tensor.device !== this) {
+        throw new TypeError(
+          `Cannot dispatch ${kernel.name}: ${binding.name} lies on another device, expected tensors ` +
+            "of one",
         );
       }
       this.#assertBindable(kernel, binding, tensor);

@@ -40,10 +40,13 @@ export function addTo(out: Tensor, x: Tensor): void {
   });
 }
 
-/** Writes the few elements of `x` into `out` from element `first` on; `RangeError` past the end. */
+/**
+ * Writes the few elements of `x` into `out` from element `first` on; `RangeError` past the end or
+ * where that is no whole number.
+ */
 export function storeAt(out: Tensor, x: Tensor, options: { first: number }): void {
   const { first } = options;
-  if (first < 0 || first + x.elements > out.elements) {
+  if (!Number.isInteger(first) || first < 0 || first + x.elements > out.elements) {
     throw new RangeError(
       `Cannot store ${x.elements} elements at ${first}: the tensor has ${out.elements}`,
     );

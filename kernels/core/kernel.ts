@@ -8,6 +8,7 @@
  */
 
 import type { Profile } from "./profile.ts";
+import type { DType } from "./tensor.ts";
 
 /** How a kernel uses a binding. */
 export type Access = "read" | "write" | "texture";
@@ -20,6 +21,8 @@ export interface Binding {
   readonly index: number;
   /** How the shader uses it. */
   readonly access: Access;
+  /** Element type of the tensors that it takes; `f16` as such or four of them as one `vec2u`. */
+  readonly dtype: DType;
 }
 
 /** One field of the kernel's `Params`. */
@@ -40,6 +43,11 @@ const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 const TEXTURE = "texture_storage_2d<rgba32float,read>";
 const OVERRIDE = /override\s+(\w+)\s*:/g;
 
+function elementTypeOf(type: string): DType {
+  if (/\bf16\b|\bvec2u\b/.test(type)) return "f16";
+  return /\bu32\b|\bvec4u\b/.test(type) ? "u32" : "f32";
+}
+
 function withoutComments(source: string): string {
   return source.replace(/\/\/[^\n]*/g, "");
 }
@@ -57,8 +65,6 @@ export class Kernel {
   readonly bindings: readonly Binding[];
   /** Fields of `Params`; empty when the shader has none. */
   readonly params: readonly ParamField[];
-  /** Names of the storage bindings that hold f16, as `f16` or four of them as one `vec2u`. */
-  readonly halves: ReadonlySet<string>;
   /** Names of the pipeline-overridable constants. */
   readonly overrides: ReadonlySet<string>;
   readonly #source: string;
@@ -75,7 +81,7 @@ export class Kernel {
     this.#usesSubgroups = /\bsubgroup[A-Z_]/.test(text);
     this.#usesHalves = /\bf16\b/.test(text);
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));
-    const bindings: Binding[] = [], halves = new Set<string>();
+    const bindings: Binding[] = [];
     for (const [, index, space, access, name, type] of text.matchAll(BINDING)) {
       if (space === "uniform") {
         if (index !== "0" || name !== "params") {
@@ -88,15 +94,14 @@ export class Kernel {
       if (space === undefined && type?.replace(/\s/g, "") !== TEXTURE) {
         throw new SyntaxError(`Cannot read kernel ${this.name}: binding ${name} of type ${type}`);
       }
-      if (/\bf16\b|\bvec2u\b/.test(type ?? "")) halves.add(name!);
       bindings.push({
         name: name!,
         index: Number(index),
         access: space === undefined ? "texture" : access === "read_write" ? "write" : "read",
+        dtype: elementTypeOf(type!),
       });
     }
     this.bindings = bindings.sort((a, b) => a.index - b.index);
-    this.halves = halves;
     const struct = PARAMS.exec(text)?.[1] ?? "";
     const fields = struct.split(",").map((field) => field.trim()).filter((field) => field !== "");
     this.params = fields.map((field, index) => {

@@ -5,8 +5,9 @@
  */
 
 import type { Device } from "./device.ts";
+import { requireRecorded } from "./errors.ts";
 import { fill } from "./in_place.ts";
-import { formatShape, type Shape, type Storage, Tensor } from "./tensor.ts";
+import { formatShape, requireWholeSizes, type Shape, type Storage, Tensor } from "./tensor.ts";
 
 const ALIGNMENT_ELEMENTS = 64;
 
@@ -180,13 +181,14 @@ export class ParameterStore implements ParameterScope, Disposable {
 
   /**
    * Runs `fn` with all trained parameters reading their values from parallel slabs, such as the
-   * moving average, which is how a model samples with its averaged weights.
+   * moving average, which is how a model samples with its averaged weights. `TypeError` when `fn` is
+   * async.
    */
   withValues<T>(slabs: readonly Tensor[], fn: () => T): T {
     const own = this.values;
     this.#trained = slabs;
     try {
-      return fn();
+      return requireRecorded(fn());
     } finally {
       this.#trained = own;
     }
@@ -244,6 +246,7 @@ export class ParameterStore implements ParameterScope, Disposable {
     if (this.#parameters.has(name)) {
       throw new TypeError(`Cannot declare parameter ${name}: there is one of that name`);
     }
+    requireWholeSizes(shape);
     const parameter = new Parameter(this, { name, shape, frozen });
     this.#parameters.set(name, parameter);
     this.#initializers.set(name, init);
@@ -253,14 +256,23 @@ export class ParameterStore implements ParameterScope, Disposable {
   #allocate(): void {
     if (this.#allocated) return;
     this.#allocated = true;
-    const all = [...this.#parameters.values()];
-    this.#trained = this.#makeSlabs(all.filter(({ frozen }) => !frozen));
-    this.#frozen = this.#makeSlabs(all.filter(({ frozen }) => frozen));
-    for (const parameter of all) {
-      const { name, shape } = parameter;
-      const values = new Float32Array(parameter.elements);
-      this.#initializers.get(name)!(values, { name, shape, seed: this.#seed });
-      parameter.write(values);
+    try {
+      const all = [...this.#parameters.values()];
+      this.#trained = this.#makeSlabs(all.filter(({ frozen }) => !frozen));
+      this.#frozen = this.#makeSlabs(all.filter(({ frozen }) => frozen));
+      for (const parameter of all) {
+        const { name, shape } = parameter;
+        const values = new Float32Array(parameter.elements);
+        this.#initializers.get(name)!(values, { name, shape, seed: this.#seed });
+        parameter.write(values);
+      }
+    } catch (error) {
+      // Nobody must find parameters that were never set.
+      this.dispose();
+      this.#trained = this.#frozen = [];
+      this.#places.clear();
+      this.#allocated = false;
+      throw error;
     }
     this.#initializers.clear();
   }

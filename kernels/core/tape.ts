@@ -82,8 +82,8 @@ export class Tape implements Disposable {
   }
 
   /**
-   * Asks for the gradient of a tensor; call before {@linkcode Tape.record}. Throws `TypeError` for a
-   * parameter, which has its own.
+   * Asks for the gradient of a tensor; call before {@linkcode Tape.record}. Backward passes of one tape
+   * add to it. Throws `TypeError` for a parameter, which has its own.
    */
   watch(tensor: Tensor): void {
     if (tensor instanceof Parameter) {
@@ -106,7 +106,7 @@ export class Tape implements Disposable {
     return slot.gradient;
   }
 
-  /** Runs `fn` while recording its ops. */
+  /** Runs `fn` while recording its ops; `TypeError` when it is async. */
   record<T>(fn: () => T): T {
     this.#ranBackward = false;
     return this.#device.withTape(this, fn);
@@ -153,7 +153,8 @@ export class Tape implements Disposable {
 
   /**
    * Adds the gradients of `loss` (one element), times `scale`, to all parameters it depends on. What was
-   * recorded is gone afterwards: a second time throws a `ReferenceError`.
+   * recorded is gone afterwards: a second time throws a `ReferenceError`. Throws `TypeError` for a loss
+   * that this tape did not record, or that depends on nothing that needs a gradient.
    */
   backward(loss: Tensor, options: { scale?: number } = {}): void {
     if (loss.elements !== 1) {
@@ -163,6 +164,7 @@ export class Tape implements Disposable {
         }: expected one element, use a loss or a mean`,
       );
     }
+    this.#requireTracked(loss);
     const seed = this.#device.empty(loss.shape);
     fill(seed, options.scale ?? 1);
     this.#device.withTape(undefined, () => this.#propagate(loss, seed));
@@ -171,6 +173,7 @@ export class Tape implements Disposable {
 
   /** As {@linkcode Tape.backward} from a tensor of any shape and its cotangent of the same shape. */
   backwardFrom(output: Tensor, cotangent: Tensor): void {
+    this.#requireTracked(output);
     const own = this.#clone(cotangent);
     this.#device.withTape(undefined, () => this.#propagate(output, own));
     own.dispose();
@@ -181,7 +184,7 @@ export class Tape implements Disposable {
     for (const { held } of this.#nodes.splice(0)) letGo(held);
   }
 
-  #propagate(output: Tensor, cotangent: Tensor): void {
+  #requireTracked(output: Tensor): void {
     if (this.#ranBackward) {
       throw new ReferenceError(
         `Cannot differentiate ${
@@ -190,6 +193,16 @@ export class Tape implements Disposable {
           "record it again",
       );
     }
+    if (this.tracks(output)) return;
+    throw new TypeError(
+      `Cannot differentiate ${
+        formatShape(output.shape)
+      }: expected what this tape recorded, made by ` +
+        "differentiable ops from trained parameters or watched tensors",
+    );
+  }
+
+  #propagate(output: Tensor, cotangent: Tensor): void {
     if (cotangent.elements !== output.elements) {
       throw new TypeError(
         `Cannot differentiate ${formatShape(output.shape)}: cotangent is ${
@@ -216,6 +229,7 @@ export class Tape implements Disposable {
         dy.dispose();
         if (!watched) this.#slots.delete(produced);
       }
+      if (!this.#watched.has(produced)) this.#tracked.delete(produced);
       letGo(held);
     }
   }

@@ -21,6 +21,12 @@ export function elementsOf(shape: Shape): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
+/** Throws `RangeError` unless every size is a whole number. */
+export function requireWholeSizes(shape: Shape): void {
+  if (shape.every((size) => Number.isInteger(size) && size >= 0)) return;
+  throw new RangeError(`Cannot make tensor ${formatShape(shape)}: every size is a whole number`);
+}
+
 /** A shape for error messages: `[2, 3]`. */
 export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
@@ -187,8 +193,12 @@ export class Tensor implements Disposable {
     return this.elements * ELEMENT_BYTES[this.dtype];
   }
 
-  /** The same elements under another shape, sharing the buffer; `TypeError` when the counts differ. */
+  /**
+   * The same elements under another shape, sharing the buffer; `TypeError` when the counts differ,
+   * `RangeError` when a size is no whole number.
+   */
   reshape(shape: Shape): Tensor {
+    requireWholeSizes(shape);
     if (elementsOf(shape) !== this.elements) {
       throw new TypeError(
         `Cannot reshape ${formatShape(this.shape)} to ${formatShape(shape)}: ` +
@@ -202,17 +212,19 @@ export class Tensor implements Disposable {
 
   /**
    * Copies the elements, of `f16` each as an f32, to the CPU after submitting what is recorded. Costs
-   * a wait for the GPU.
+   * a wait for the GPU. Rejects with a `TypeError` for a `u32` tensor.
    */
   async read(): Promise<Float32Array<ArrayBuffer>> {
+    if (this.dtype === "u32") throw this.#otherType("readUint32()");
     const bytes = await this.device.download(this);
     return this.dtype === "f16"
       ? Float32Array.from(new Float16Array(bytes, 0, this.elements))
       : new Float32Array(bytes);
   }
 
-  /** As {@linkcode Tensor.read} for `u32` tensors. */
+  /** As {@linkcode Tensor.read} for `u32` tensors; rejects with a `TypeError` for others. */
   async readUint32(): Promise<Uint32Array<ArrayBuffer>> {
+    if (this.dtype !== "u32") throw this.#otherType("read()");
     return new Uint32Array(await this.device.download(this));
   }
 
@@ -222,10 +234,11 @@ export class Tensor implements Disposable {
    * is another: whole numbers go to `u32`, others to `f32` and `f16`.
    */
   write(data: Float32Array | Uint32Array): void {
-    if ((data instanceof Uint32Array) !== (this.dtype === "u32")) {
+    const expected = this.dtype === "u32" ? Uint32Array : Float32Array;
+    if (!(data instanceof expected)) {
       throw new TypeError(
-        `Cannot write a ${data.constructor.name} to tensor ${formatShape(this.shape)} of ` +
-          `${this.dtype}: expected a ${this.dtype === "u32" ? "Uint32Array" : "Float32Array"}`,
+        `Cannot write a ${(data as object).constructor.name} to tensor ` +
+          `${formatShape(this.shape)} of ${this.dtype}: expected a ${expected.name}`,
       );
     }
     if (data.length !== this.elements) {
@@ -235,6 +248,12 @@ export class Tensor implements Disposable {
       );
     }
     this.device.upload(this, data);
+  }
+
+  #otherType(method: string): TypeError {
+    return new TypeError(
+      `Cannot read tensor ${formatShape(this.shape)} of ${this.dtype} so: expected ${method}`,
+    );
   }
 
   /** Lets go of the buffer. Safe to call twice. */

@@ -147,6 +147,11 @@ function affineNorm(
   const { norm, weight, bias, epsilon } = options;
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;
+  if (width === 0 || x.elements === 0) {
+    throw new TypeError(
+      `Cannot normalise ${formatShape(x.shape)}: expected one row [D] at least`,
+    );
+  }
   if ((weight && weight.elements !== width) || (bias && bias.elements !== width)) {
     throw new TypeError(
       `Cannot normalise ${formatShape(x.shape)}${

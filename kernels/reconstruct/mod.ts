@@ -83,16 +83,17 @@ export function reconstruct(coefficients: Tensor, options: ReconstructOptions): 
   });
   const shared = { width, batch, columns4: columns / 4, epsilon: EPSILON };
   const workgroups = spreadWorkgroups(Math.ceil(batch / ROWS[variant]));
-  if (variant === "workgroup") {
-    device.dispatch(KERNELS.workgroup, {
-      tensors: { coefficients, indices: indices ?? coefficients, basis, mean, out },
-      params: { ...shared, rows, rank },
-      workgroups,
-      constants: { HAS_INDICES: Number(indices !== undefined) },
-    });
-    return out;
-  }
   device.scope(() => {
+    if (variant === "workgroup") {
+      // Without indices the kernel reads none, yet something has to be bound.
+      const bound = indices ?? device.empty([1], { dtype: "u32" });
+      return device.dispatch(KERNELS.workgroup, {
+        tensors: { coefficients, indices: bound, basis, mean, out },
+        params: { ...shared, rows, rank },
+        workgroups,
+        constants: { HAS_INDICES: Number(indices !== undefined) },
+      });
+    }
     // A texture is made of the chosen rows; one of the whole table would hold it in memory twice.
     const chosen = indices ? takeRows(coefficients, indices) : device.empty([rows, rank]);
     if (indices === undefined) device.copy(coefficients, chosen);

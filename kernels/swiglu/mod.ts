@@ -52,7 +52,9 @@ export function swiglu(x: Tensor): Tensor {
     supports: (name) => aligned || name === "scalar",
   });
   const scalar = variant === "scalar";
-  const size = scalar ? { elements, width: half } : { vectors: elements / 4, width: half / 4 };
+  const size: Readonly<Record<string, number>> = scalar
+    ? { elements, width: half }
+    : { vectors: elements / 4, width: half / 4 };
   const workgroups = spreadWorkgroups(Math.ceil((scalar ? elements : elements / 4) / 64));
   device.dispatch(FORWARD[variant], {
     tensors: { x, out },

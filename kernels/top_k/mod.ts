@@ -92,8 +92,10 @@ function keepLargest(from: Pass, k: number): Pass {
   const strips = Math.ceil(columns / strip);
   const best = device.empty([rows, strips * k]);
   const names = device.empty([rows, strips * k], { dtype: "u32" });
+  // Without indices the kernel reads none, yet something has to be bound.
+  const bound = indices ?? device.empty([1], { dtype: "u32" });
   device.dispatch(TOP_K, {
-    tensors: { values, indices: indices ?? values, factors: factors ?? values, best, names },
+    tensors: { values, indices: bound, factors: factors ?? values, best, names },
     params: { rows, columns, strips, k },
     workgroups: spreadWorkgroups(Math.ceil(rows * strips / 64)),
     constants: {

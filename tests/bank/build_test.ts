@@ -61,6 +61,36 @@ Deno.test("buildBank() names the image without direction and leaves the old file
   });
 });
 
+Deno.test("buildBank() refuses what is no snippet of each image, and begins anew after it", async () => {
+  const images = sourceOf(randomImages(300, SIZES), SIZES), good = pixelEncoder(4);
+  const spoilt = (spoil: (rows: Float32Array) => Float32Array) => ({
+    ...good,
+    encode: async (pixels: Float32Array, shape: Parameters<typeof good.encode>[1]) =>
+      spoil(await good.encode(pixels, shape)),
+  });
+  const cases = [
+    [
+      (rows: Float32Array) => rows.subarray(4),
+      /^TypeError: Cannot encode images 0 to 255: .*1020 numbers/,
+    ],
+    [
+      (rows: Float32Array) => Float32Array.of(...rows, 1),
+      /^TypeError: .*expected 256 snippets of 4$/,
+    ],
+    [(rows: Float32Array) => rows.map((x) => 2 * x), /^RangeError: .*snippet 0 has norm 1\.99/],
+    [(rows: Float32Array) => rows.fill(NaN, 8, 9), /^RangeError: .*snippet 2 has norm NaN/],
+  ] as const;
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    for (const [spoil, message] of cases) {
+      await assert.rejects(buildBank({ images, encoder: spoilt(spoil), path }), message);
+      await assert.rejects(encodeImages({ images, encoder: spoilt(spoil) }), message);
+      assert.deepEqual([...Deno.readDirSync(directory)], []);
+    }
+    await buildBank({ images, encoder: good, path });
+  });
+});
+
 Deno.test("buildBank() goes on where a killed build ended", async () => {
   const images = sourceOf(randomImages(700, SIZES), SIZES);
   const encoder = pixelEncoder(4);

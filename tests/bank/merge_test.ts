@@ -21,7 +21,7 @@ async function withShards(
     for (let number = 1; number <= 12; number++) {
       const path = `${directory}/part${number}`;
       const shard = shardOf(images, { number, count: 12 });
-      await buildBank({ images: shard, encoder: pixelEncoder(4), path });
+      await buildBank({ images: shard, encoder: pixelEncoder(12), path });
       files.push(opened.use(BankFile.open(path)));
     }
     await body(files, directory);

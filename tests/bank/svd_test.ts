@@ -141,6 +141,15 @@ Deno.test("factorize() refuses ranks and energies that the snippets do not have"
   }
 });
 
+Deno.test("factorize() refuses rows that are missing", async () => {
+  const source = sourceOf(Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0), 4);
+  const short = { ...source, size: 3, dim: 4, rows: () => Float32Array.of(1, 0, 0, 0) };
+  await assert.rejects(factorize(short, { rank: 1 }), {
+    name: "TypeError",
+    message: "Cannot read snippets 0 to 2: their source gave 4 numbers, expected 3 rows of 4",
+  });
+});
+
 Deno.test("factorize() refuses snippets that are all equal, by rank and by energy", async () => {
   const row = normalizeSnippets(randomValues([1, 4], 5), { dim: 4 });
   for (const size of [1, 6]) {

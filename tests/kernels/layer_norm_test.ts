@@ -181,6 +181,12 @@ gpuTest("layerNorm() and rmsNorm() name the shapes that do not fit", (device) =>
     assert.throws(() => layerNorm(x, { bias: wrong }), /\[2, 3\] with bias \[4\]: expected \[3\]/);
     assert.throws(() => rmsNorm(x, { weight: wrong }), TypeError);
     assert.throws(() => rmsNorm(device.empty([1, 16385])), RangeError);
+    for (const shape of [[0, 4], [2, 0], []]) {
+      assert.throws(() => layerNorm(device.empty(shape)), {
+        name: "TypeError",
+        message: `Cannot normalise [${shape.join(", ")}]: expected one row [D] at least`,
+      });
+    }
     assert.deepEqual(layerNorm(x, { weight: vector, bias: vector }).shape, [2, 3]);
   });
 });

@@ -646,7 +646,10 @@ Deno.test("tileImages() refuses options and lengths that make no picture", () =>
   assert.throws(() => tileImages(new Float32Array(5), right), TypeError);
   assert.throws(() => tileImages(new Float32Array(0), right), TypeError);
   for (
-    const change of [{ columns: 0 }, { imageSize: 1.5 }, { scale: 0 }, { scale: 1.5 }, { gap: -1 }]
+    const change of [
+      ...[{ columns: 0 }, { imageSize: 1.5 }, { scale: 0 }, { scale: 1.5 }, { gap: -1 }],
+      ...[{ channels: 2 }, { channels: 4 }],
+    ]
   ) {
     assert.throws(() => tileImages(pixels, { ...right, ...change }), RangeError);
   }

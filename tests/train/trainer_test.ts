@@ -386,6 +386,67 @@ gpuTest("Trainer.run() names the image that has a number that is not finite", as
   );
 });
 
+gpuTest("Trainer.run() takes a step back whose data could not be read", async (device) => {
+  const images = makeImages();
+  using whole = makeTrainer(device, { gradientAccumulation: 2 });
+  const expected = await losses(whole.trainer, 4);
+  let reads = 0;
+  using parts = makeTrainer(device, {
+    gradientAccumulation: 2,
+    dataset: {
+      size: images.size,
+      labels: images.labels,
+      read: (indices) => {
+        // The second part of the second step.
+        if (++reads === 4) throw new Error("disk on holiday");
+        return images.read(indices);
+      },
+    },
+  });
+  const found: number[] = [];
+  const run = async () => {
+    for await (const { loss } of parts.trainer.run({ steps: 4, logEvery: 1 })) found.push(loss);
+  };
+  await assert.rejects(run, /disk on holiday/);
+  await run();
+  assert.deepEqual(found, expected);
+  assert.deepEqual(await weights(parts.model), await weights(whole.model));
+});
+
+gpuTest("Trainer.run() refuses a second run beside one that goes on", async (device) => {
+  using parts = makeTrainer(device);
+  for await (const _ of parts.trainer.run({ steps: 2, logEvery: 1 })) {
+    await assert.rejects(losses(parts.trainer, 2), {
+      name: "Error",
+      message: "Cannot train: another run of this trainer goes on, expected one at a time",
+    });
+    break;
+  }
+  // One that was left is over; its log may be as long as it likes.
+  for await (const { step } of parts.trainer.run({ steps: 3, logEvery: Infinity })) {
+    assert.equal(step, 3);
+  }
+});
+
+gpuTest("saveCheckpoint() refuses weights that changed while it wrote", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using parts = makeTrainer(device);
+    await losses(parts.trainer, 1);
+    const saving = saveCheckpoint(directory, { ...parts, config: {} });
+    await Promise.all([
+      assert.rejects(saving, {
+        name: "CheckpointError",
+        message: /the trainer went on to step 2 meanwhile, expected it to wait/,
+      }),
+      losses(parts.trainer, 2),
+    ]);
+    assert.deepEqual([...Deno.readDirSync(directory)], []);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 /** Makes the last layer, and with it all gradients, thirty times as large. */
 async function enlargeOutput({ parameters }: SiT): Promise<void> {
   const weight = parameters.get("final_layer.linear.weight");
@@ -508,6 +569,29 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
     () => new Trainer({ model, dataset, bank, batchSize: 8, gradientAccumulation: 3 }),
     /no multiple of 3/,
   );
+  const settings = [
+    ...[{ batchSize: 0 }, { batchSize: 2.5 }, { gradientAccumulation: 0 }],
+    ...[{ warmupSteps: -1 }, { classDropout: 2 }, { classDropout: NaN }],
+  ];
+  for (const wrong of settings) {
+    assert.throws(() => new Trainer({ model, dataset, bank, ...wrong }), {
+      name: "RangeError",
+      message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} is `),
+    });
+  }
+  using labelled = makeTrainer(device, { labels: true });
+  const { size } = dataset, read = () => new Float32Array();
+  const labels = Uint32Array.from(dataset.labels);
+  labels[5] = 3;
+  assert.throws(() => new Trainer({ model: labelled.model, dataset: { size, labels, read } }), {
+    name: "RangeError",
+    message: "Cannot train: image 5 has label 3, expected one of the model's 3 classes",
+  });
+  const few = { size, labels: labels.subarray(1), read };
+  assert.throws(() => new Trainer({ model: labelled.model, dataset: few }), {
+    name: "TypeError",
+    message: `Cannot train: ${SIZE - 1} labels, expected one for each of ${SIZE}`,
+  });
 });
 
 Deno.test("DataOrder.take() shows every image once an epoch, whatever the batch size", () => {

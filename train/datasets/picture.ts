@@ -12,8 +12,8 @@ export interface TileOptions {
   readonly columns: number;
   /** Height and width of an image in pixels. */
   readonly imageSize: number;
-  /** Channels of an image: 3 for RGB, 1 for grey. */
-  readonly channels: 1 | 3;
+  /** Channels of an image: 3 for RGB, 1 for grey; none else. */
+  readonly channels: number;
   /** Picture pixels to an image pixel in each direction, a whole number; 1 by default. */
   readonly scale?: number | undefined;
   /** White picture pixels between two images; 2 by default. */
@@ -27,8 +27,8 @@ const WHITE = 255;
  * covers. A pixel x becomes the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes its
  * samples, which gives back the very bytes that `ImageSet.read` read.
  *
- * Throws a RangeError if an option is not a positive integer (gap: zero or more), and a TypeError if
- * pixels is not a whole number of images, at least one.
+ * Throws a RangeError if an option is not a positive integer (gap: zero or more) or images have other
+ * channels, and a TypeError if pixels is not a whole number of images, at least one.
  *
  * @example
  * ```ts
@@ -48,6 +48,9 @@ export function tileImages(pixels: Float32Array, options: TileOptions): RawImage
         `Cannot tile images: ${name} is ${value}, expected an integer of at least ${least}`,
       );
     }
+  }
+  if (channels !== 1 && channels !== 3) {
+    throw new RangeError(`Cannot tile images: they have ${channels} channels, expected 1 or 3`);
   }
   const plane = imageSize * imageSize;
   const count = pixels.length / (channels * plane);

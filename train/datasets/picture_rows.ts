@@ -17,7 +17,10 @@ export interface RowPart {
 }
 
 /** The images' sizes. */
-export type RowOptions = Pick<TileOptions, "imageSize" | "channels">;
+export interface RowOptions extends Pick<TileOptions, "imageSize"> {
+  /** Channels of an image: 3 for RGB, 1 for grey. */
+  readonly channels: 1 | 3;
+}
 
 /** How {@linkcode pictureOfPairs} lays images out. */
 export interface PairOptions extends RowOptions {

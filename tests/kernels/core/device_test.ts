@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Device, type DispatchOptions, spreadWorkgroups } from "../../../kernels/core/device.ts";
 import { GpuValidationError, ShaderCompilationError } from "../../../kernels/core/errors.ts";
-import { addTo, fill } from "../../../kernels/core/in_place.ts";
+import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
@@ -72,6 +72,16 @@ gpuTest("Device.tensor() and empty() refuse counts and sizes that do not fit", (
     for (const size of [-1, 1.5, NaN]) {
       assert.throws(() => device.empty([2, size]), RangeError);
     }
+    assert.throws(() => device.empty([2], { dtype: "i32" as "u32" }), {
+      name: "TypeError",
+      message: "Cannot make tensor [2] of i32: expected f32, f16 or u32",
+    });
+    const x = device.tensor(new Float32Array(6), [2, 3]);
+    for (const shape of [[-2, -3], [1.5, 4]]) assert.throws(() => x.reshape(shape), RangeError);
+    assert.throws(() => device.copy(device.empty([1]), x, { first: -1 }), RangeError);
+    for (const first of [-1, 0.5, 6]) {
+      assert.throws(() => storeAt(x, device.empty([1]), { first }), RangeError);
+    }
   });
 });
 
@@ -126,12 +136,26 @@ gpuTest("Device.scope() releases everything when its function throws or is async
     device.scope(() => {
       device.empty([64]);
       return Promise.resolve();
-    }), { name: "TypeError", message: /async function/ });
+    }), { name: "TypeError", message: /^Cannot record an async function/ });
   assert.equal(device.pool.liveBytes, before);
   // The failed scopes are gone: this one is the caller's.
   device.empty([64]).dispose();
   assert.equal(device.pool.liveBytes, before);
 });
+
+gpuTest(
+  "Device runs nothing async under a tape, a precision, a name or without scopes",
+  (device) => {
+    const refused = { name: "TypeError", message: /^Cannot record an async function/ };
+    const wait = () => Promise.reject(new Error("of no interest"));
+    assert.throws(() => device.withTape(undefined, wait), refused);
+    assert.throws(() => device.withPrecision("f32", wait), refused);
+    assert.throws(() => device.named("module", wait), refused);
+    assert.throws(() => device.unscoped(wait), refused);
+    using store = new ParameterStore(device);
+    assert.throws(() => store.withValues(store.values, wait), refused);
+  },
+);
 
 gpuTest("Device.unscoped() makes tensors that no scope releases", async (device) => {
   const kept: Tensor[] = [];
@@ -409,6 +433,41 @@ gpuTest("Device refuses to write what it reads, by name", (device) => {
       /^TypeError: Cannot copy \[4\] to \[4\]: both lie in one/,
     );
   });
+});
+
+gpuTest("Device takes no elements of one type for another", async (device) => {
+  using floats = device.tensor(Float32Array.of(1, 2), [2]);
+  using words = device.tensor(Uint32Array.of(1, 2), [2]);
+  using halves = device.empty([2], { dtype: "f16" });
+  assert.throws(() => fill(words, 1), {
+    name: "TypeError",
+    message: "Cannot dispatch fill: out is u32, expected f32",
+  });
+  assert.throws(
+    () => addTo(floats, words),
+    /^TypeError: Cannot dispatch add: x is u32, expected f32$/,
+  );
+  assert.throws(() => fill(halves, 1), /out is f16, expected f32, use cast$/);
+  await assert.rejects(words.read(), {
+    name: "TypeError",
+    message: "Cannot read tensor [2] of u32 so: expected readUint32()",
+  });
+  await assert.rejects(floats.readUint32(), /of f32 so: expected read\(\)$/);
+  for (const data of [Float64Array.of(1, 2), Int32Array.of(1, 2), Uint8Array.of(1, 2)]) {
+    assert.throws(() => floats.write(data as unknown as Float32Array), TypeError);
+    assert.throws(() => words.write(data as unknown as Uint32Array), TypeError);
+  }
+});
+
+ownDeviceTest("Device refuses tensors of another device, and lives on", async (device) => {
+  using other = (await openDevice())!;
+  using x = device.tensor(Float32Array.of(1), [1]);
+  using theirs = other.tensor(Float32Array.of(2), [1]);
+  assert.throws(() => addTo(x, theirs), {
+    name: "TypeError",
+    message: "Cannot dispatch add: x lies on another device, expected tensors of one",
+  });
+  assert.deepEqual([...await x.read()], [1]);
 });
 
 gpuTest("Device takes arrays of the tensor's own type, and none of no elements", async (device) => {

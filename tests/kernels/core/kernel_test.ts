@@ -36,9 +36,9 @@ Deno.test("Kernel reads name, bindings by index, params by offset and overrides 
   const kernel = new Kernel({ source: SOURCE });
   assert.equal(kernel.name, "example");
   assert.deepEqual(kernel.bindings, [
-    { name: "x", index: 1, access: "read" },
-    { name: "image", index: 2, access: "texture" },
-    { name: "out", index: 3, access: "write" },
+    { name: "x", index: 1, access: "read", dtype: "f32" },
+    { name: "image", index: 2, access: "texture", dtype: "f32" },
+    { name: "out", index: 3, access: "write", dtype: "f32" },
   ]);
   assert.deepEqual(kernel.params, [
     { name: "rows", type: "u32", offset: 0 },
@@ -48,13 +48,14 @@ Deno.test("Kernel reads name, bindings by index, params by offset and overrides 
   assert.deepEqual([...kernel.overrides], ["TILE", "FLAG"]);
 });
 
-Deno.test("Kernel tells which storage bindings hold f16", () => {
-  const types = ["array<f32>", "array<vec4<f16>>", "array<vec2u>", "array<u32>"];
+Deno.test("Kernel tells the element types of its storage bindings", () => {
+  const types = ["array<vec4f>", "array<vec4<f16>>", "array<vec2u>", "array<u32>", "array<vec4u>"];
   const bindings = types.map((type, i) =>
     `@group(0) @binding(${i + 1}) var<storage, read_write> x${i}: ${type};`
   ).join("\n");
   const entry = "@compute @workgroup_size(1) fn example() { x0[0] = 1.0; }";
-  assert.deepEqual([...new Kernel({ source: shader({ bindings, entry }) }).halves], ["x1", "x2"]);
+  const kernel = new Kernel({ source: shader({ bindings, entry }) });
+  assert.deepEqual(kernel.bindings.map(({ dtype }) => dtype), ["f32", "f16", "f16", "u32", "u32"]);
 });
 
 Deno.test("Kernel without Params has no params", () => {

@@ -115,6 +115,22 @@ gpuTest("ParameterStore.withValues() lends parameters other values for a while",
   for (const slab of slabs) slab.dispose();
 });
 
+gpuTest("ParameterStore gives no values after an initialiser threw", async (device) => {
+  using store = new ParameterStore(device);
+  let calls = 0;
+  const once: Initializer = (values) => {
+    if (++calls === 1) throw new Error("broken");
+    values.fill(2);
+  };
+  store.parameter("first", [2], filled(1));
+  const second = store.parameter("second", [2], once);
+  const before = device.pool.liveBytes;
+  await assert.rejects(second.read(), /broken/);
+  assert.equal(device.pool.liveBytes, before);
+  assert.deepEqual([...await second.read()], [2, 2]);
+  assert.throws(() => new ParameterStore(device).parameter("half", [2.5], filled(1)), RangeError);
+});
+
 gpuTest(
   "ParameterStore.read() gives every parameter, the trained ones from given slabs",
   async (device) => {

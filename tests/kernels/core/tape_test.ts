@@ -323,9 +323,13 @@ gpuTest("Tape records nothing that needs no gradient", (device) => {
       return sum(product);
     });
     const { dispatches } = device.recorder;
-    tape.backward(out);
-    // Only the seed is filled.
-    assert.equal(device.recorder.dispatches - dispatches, 1);
+    assert.throws(() => tape.backward(out), {
+      name: "TypeError",
+      message:
+        "Cannot differentiate [1]: expected what this tape recorded, made by differentiable " +
+        "ops from trained parameters or watched tensors",
+    });
+    assert.equal(device.recorder.dispatches, dispatches);
     assert.deepEqual(ran, []);
     assert.throws(() => tape.gradient(x), {
       name: "ReferenceError",
@@ -397,6 +401,46 @@ gpuTest(
     assert.deepEqual(await values(gradient), [6, 6 * 32, 6 * 243]);
     gradient.dispose();
     assert.equal(device.pool.liveBytes, before);
+  },
+);
+
+gpuTest("Tape goes back over nothing that it did not record", (device) => {
+  using x = whole(device, 1, 2);
+  device.scope(() => {
+    using tape = new Tape(device);
+    tape.watch(x);
+    using another = new Tape(device);
+    another.watch(x);
+    const outside = multiply(x, x), theirs = another.record(() => multiply(x, x));
+    const refused = {
+      name: "TypeError",
+      message: /^Cannot differentiate \[2\]: expected what this/,
+    };
+    for (const output of [outside, theirs]) {
+      assert.throws(() => tape.backwardFrom(output, x), refused);
+    }
+    assert.throws(() => tape.record(async () => await Promise.resolve(x)), TypeError);
+  });
+});
+
+gpuTest(
+  "Tape keeps nothing of a step, and adds up watched gradients over steps",
+  async (device) => {
+    using x = whole(device, 1, 2);
+    const gradient = device.scope(() => {
+      using tape = new Tape(device);
+      tape.watch(x);
+      for (let step = 0; step < 3; step++) {
+        const out = tape.record(() => add(x, multiply(x, x)));
+        assert(tape.tracks(out));
+        tape.backwardFrom(out, x);
+        assert(!tape.tracks(out));
+      }
+      return tape.gradient(x);
+    });
+    // Three times x (1 + 2 x).
+    assert.deepEqual(await values(gradient), [9, 30]);
+    gradient.dispose();
   },
 );
 
