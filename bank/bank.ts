@@ -117,7 +117,10 @@ export interface SnippetMix {
   readonly first: number;
   /** Index of the second snippet. */
   readonly second: number;
-  /** Share of the first snippet, 0 to 1. */
+  /**
+   * Share of the first snippet, 0 to 1, as in equation 11; `lerpSnippets` counts its `alpha` the other
+   * way, as a way that begins at the first.
+   */
   readonly alpha: number;
 }
 

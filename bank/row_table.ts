@@ -50,7 +50,8 @@ export class RowTable implements Disposable {
   /** Numbers in a row. */
   readonly width: number;
   readonly #device: Device;
-  readonly #parts: Part[] = [];
+  readonly #held: Part[] = [];
+  #released = false;
 
   /**
    * Uploads rows [N, width], 16 MB at a time.
@@ -157,13 +158,19 @@ export class RowTable implements Disposable {
     }
   }
 
-  /** Releases the rows. */
+  /** Releases the rows; a `ReferenceError` is all that they give from then on. */
   [Symbol.dispose](): void {
-    for (const { room, rows } of this.#parts) {
+    for (const { room, rows } of this.#held) {
       rows.dispose();
       room.dispose();
     }
-    this.#parts.length = 0;
+    this.#held.length = 0;
+    this.#released = true;
+  }
+
+  get #parts(): Part[] {
+    if (!this.#released) return this.#held;
+    throw new ReferenceError("Cannot use the rows of a bank: they were released");
   }
 
   /** Rows that one part can hold. */

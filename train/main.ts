@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands.ts";
+import { writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
@@ -94,7 +95,7 @@ async function main(): Promise<void> {
     const none = config.data.decoder === null ? "no pictures, no evaluation" : "no evaluation";
     say(`        ${none} and no report: samples are latents, not images`);
   }
-  await Deno.mkdir(directory, { recursive: true });
+  await writing(directory, () => Deno.mkdir(directory, { recursive: true }));
   const encoding = watchEncoding({ json, say });
   using run = await buildRun({
     device,

@@ -129,6 +129,17 @@ gpuTest("FullBank.addExternal() refuses what is no snippet and leaves the bank",
   assert.deepEqual([bank.size, bank.names!.length, bank.labels!.length], [SIZE, SIZE, SIZE]);
 });
 
+gpuTest("FullBank gives nothing once it is released", async (device) => {
+  const bank = FullBank.from(device, BANK);
+  bank[Symbol.dispose]();
+  bank[Symbol.dispose]();
+  const released = { name: "ReferenceError", message: /rows of a bank: they were released$/ };
+  assert.throws(() => bank.gather([0]), released);
+  assert.throws(() => bank.size, released);
+  await assert.rejects(bank.snippet(0), released);
+  assert.throws(() => bank.addExternal(row(0)), released);
+});
+
 gpuTest(
   "FullBank.addInternal() appends alpha first + (1 − alpha) second, normalised",
   async (device) => {
