@@ -4,13 +4,12 @@
  * @module
  */
 
-import { CheckpointError } from "../kernels/core/errors.ts";
 import type { ImageRecords, SnippetSet } from "./bank.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
 import { findSnippetProblem } from "./normalize.ts";
-import { PartFile } from "./part_file.ts";
+import { hashImages, PartFile, requireUnchanged } from "./part_file.ts";
 
 /** Raised when part files change their form, so that those of another are begun anew. */
 const PART_FORMAT = 2;
@@ -69,7 +68,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
     ]),
     dim: records.dim,
   });
-  await checkUnchanged(part, options);
+  await requireUnchanged(part, { images, path });
   try {
     for await (const { rows, marks } of encodeInOrder(options, part.rows)) {
       part.append(rows, marks());
@@ -140,44 +139,6 @@ function requireSnippets(
   }
   const problem = findSnippetProblem(rows, { dim, firstIndex });
   if (problem) throw new RangeError(`Cannot encode images: ${problem.state}`);
-}
-
-/** Throws unless the first and the last image of a part file still have the pixels that they had. */
-async function checkUnchanged(part: PartFile, options: BuildOptions): Promise<void> {
-  if (part.rows === 0) return;
-  const { path, images } = options;
-  for (const index of new Set([0, part.rows - 1])) {
-    const [mark] = hashImages(await images.read(Uint32Array.of(index)), 1);
-    if (mark === part.mark(index)) continue;
-    const name = images.names?.[index];
-    throw new CheckpointError(
-      `Cannot go on with the build of ${JSON.stringify(path)}: image ${index}` +
-        `${
-          name === undefined ? "" : ` ${JSON.stringify(name)}`
-        } has changed since it was encoded, ` +
-        `expected the same pixels; remove ${JSON.stringify(part.path)} to begin anew`,
-      { path: part.path },
-    );
-  }
-}
-
-/** Values of an image that its hash reads at most: every image stays a few microseconds. */
-const HASHED_VALUES = 4096;
-
-/** FNV-1a over the bits of pixels [n, C, H, W], evenly spread over each image. Returns [n]. */
-function hashImages(pixels: Float32Array, count: number): Uint32Array {
-  const bits = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length);
-  const length = pixels.length / count, stride = Math.ceil(length / HASHED_VALUES);
-  return Uint32Array.from({ length: count }, (_, image) => {
-    let hash = 0x811c9dc5;
-    for (let i = image * length; i < (image + 1) * length; i += stride) {
-      const word = bits[i]!;
-      // Pixels that are multiples of a power of two have zeros at one end; both ends are to count.
-      hash = Math.imul(hash ^ (word & 0xffff), 0x01000193);
-      hash = Math.imul(hash ^ (word >>> 16), 0x01000193);
-    }
-    return hash >>> 0;
-  });
 }
 
 /** Everything beside the snippets; labels without classes to name them mean nothing and are left out. */

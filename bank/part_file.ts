@@ -1,10 +1,11 @@
 /**
- * The snippets of a build that is under way, from which it goes on after it was killed.
+ * What a build that is under way has made of its images, from which it goes on after it was killed.
  *
  * @module
  */
 
 import { CheckpointError } from "../kernels/core/errors.ts";
+import type { ImageSource } from "./image_source.ts";
 
 /** Bytes of the SHA-256 that a part file begins with. */
 const KEY_BYTES = 32;
@@ -154,8 +155,64 @@ function attempt<T>(path: string, action: () => T): T {
     return action();
   } catch (cause) {
     throw new CheckpointError(
-      `Cannot keep snippets in ${JSON.stringify(path)}: ${(cause as Error).message}`,
+      `Cannot keep rows in ${JSON.stringify(path)}: ${(cause as Error).message}`,
       { path, cause },
+    );
+  }
+}
+
+/** Values of an image that its hash reads at most: every image stays a few microseconds. */
+const HASHED_VALUES = 4096;
+
+/**
+ * Marks of images [n]: FNV-1a over the bits of their pixels [n, C, H, W], evenly spread over each image.
+ */
+export function hashImages(pixels: Float32Array, count: number): Uint32Array {
+  const bits = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length);
+  const length = pixels.length / count, stride = Math.ceil(length / HASHED_VALUES);
+  return Uint32Array.from({ length: count }, (_, image) => {
+    let hash = 0x811c9dc5;
+    for (let i = image * length; i < (image + 1) * length; i += stride) {
+      const word = bits[i]!;
+      // Pixels that are multiples of a power of two have zeros at one end; both ends are to count.
+      hash = Math.imul(hash ^ (word & 0xffff), 0x01000193);
+      hash = Math.imul(hash ^ (word >>> 16), 0x01000193);
+    }
+    return hash >>> 0;
+  });
+}
+
+/** What the rows of a part file were made of. */
+export interface PartImages {
+  /** The images. */
+  readonly images: ImageSource;
+  /** Index of that of the first row. Default 0. */
+  readonly first?: number;
+  /** The file that the rows are for, as the error names it. */
+  readonly path: string;
+}
+
+/**
+ * Checks that the images of the first and of the last row still have the pixels that they had, by their
+ * marks.
+ *
+ * Throws a {@linkcode CheckpointError} that names one that has changed, and what reading them throws.
+ */
+export async function requireUnchanged(part: PartFile, options: PartImages): Promise<void> {
+  if (part.rows === 0) return;
+  const { images, first = 0, path } = options;
+  for (const row of new Set([0, part.rows - 1])) {
+    const index = first + row;
+    const [mark] = hashImages(await images.read(Uint32Array.of(index)), 1);
+    if (mark === part.mark(row)) continue;
+    const name = images.names?.[index];
+    throw new CheckpointError(
+      `Cannot go on with the build of ${JSON.stringify(path)}: image ${index}` +
+        `${
+          name === undefined ? "" : ` ${JSON.stringify(name)}`
+        } has changed since it was encoded, ` +
+        `expected the same pixels; remove ${JSON.stringify(part.path)} to begin anew`,
+      { path: part.path },
     );
   }
 }

@@ -8,7 +8,6 @@
  * @module
  */
 
-import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
@@ -16,6 +15,7 @@ import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
 import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
+import { requireDiskSpace } from "./disk_space.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** What `state.json` holds. */
@@ -149,15 +149,10 @@ export function requireSpace(
   for (const [, { elements: each }] of parameters) elements += each;
   // Weights, their average and two moments.
   const bytes = 4 * ELEMENT_BYTES.f32 * elements;
-  const { bavail, bsize } = statfsSync(runDirectory), free = bavail * bsize;
-  if (free >= bytes) return;
-  const megabytes = (count: number) =>
-    `${(count / 1e6).toLocaleString("en", { maximumSignificantDigits: 3 })} MB`;
-  throw new CheckpointError(
-    `Cannot keep a run in ${runDirectory}: a checkpoint takes ${megabytes(bytes)}, the disk has ` +
-      `${megabytes(free)} free, expected room or another disk by --set train.runDirectory=DIR`,
-    { path: runDirectory },
-  );
+  requireDiskSpace(runDirectory, bytes, {
+    problem: `Cannot keep a run in ${runDirectory}: a checkpoint takes`,
+    expected: "room or another disk by --set train.runDirectory=DIR",
+  });
 }
 
 /**

@@ -6,10 +6,12 @@
  */
 
 import { describeUnread } from "../bank/image_files.ts";
+import type { ImageSource } from "../bank/image_source.ts";
 import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { loadEmoji } from "./datasets/emoji.ts";
+import type { ImageFolder, ImageFolderOptions } from "./datasets/image_folder.ts";
 import { type ImageSet, splitIndices } from "./datasets/image_set.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { loadMnist } from "./datasets/mnist.ts";
@@ -114,11 +116,34 @@ async function readImages(
     case "folder": {
       // Imported here alone, so that runs on other data need no native image decoder.
       const { loadImageFolder } = await import("./datasets/image_folder.ts");
-      const { images, skipped, unread } = await loadImageFolder(path!, { imageSize });
-      for (const { name, reason } of skipped) note(`skipped ${name}: ${reason}`);
-      if (skipped.length > 0) note(`skipped ${skipped.length} files, kept ${images.size}`);
-      if (unread.length > 0) note(`skipped images in ${describeUnread(unread)}`);
-      return images;
+      const folder = await loadImageFolder(path!, { imageSize });
+      noteSkipped(folder, note);
+      return folder.images;
     }
   }
+}
+
+/**
+ * The images of a folder, read from their files when they are asked for: those that {@linkcode loadImages}
+ * loads of `data.kind: folder`, in their order, with as many lines for a person.
+ *
+ * Throws what `openImageFolder` throws.
+ */
+export async function openImages(
+  path: string,
+  options: ImageFolderOptions & Pick<LoadDataOptions, "note">,
+): Promise<ImageSource> {
+  const { openImageFolder } = await import("./datasets/image_folder.ts");
+  const folder = await openImageFolder(path, options);
+  noteSkipped(folder, options.note);
+  return folder.images;
+}
+
+function noteSkipped(
+  { images, skipped, unread }: ImageFolder<{ readonly size: number }>,
+  note: (line: string) => void,
+): void {
+  for (const { name, reason } of skipped) note(`skipped ${name}: ${reason}`);
+  if (skipped.length > 0) note(`skipped ${skipped.length} files, kept ${images.size}`);
+  if (unread.length > 0) note(`skipped images in ${describeUnread(unread)}`);
 }

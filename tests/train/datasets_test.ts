@@ -5,7 +5,11 @@ import sharp from "sharp";
 import { parseConfig } from "../../train/config.ts";
 import { loadCifar10 } from "../../train/datasets/cifar10.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
-import { type ImageFolderProgress, loadImageFolder } from "../../train/datasets/image_folder.ts";
+import {
+  type ImageFolderProgress,
+  loadImageFolder,
+  openImageFolder,
+} from "../../train/datasets/image_folder.ts";
 import { ImageSet } from "../../train/datasets/image_set.ts";
 import { loadMnist } from "../../train/datasets/mnist.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
@@ -541,6 +545,45 @@ Deno.test("loadImageFolder() skips and names a corrupt image", async () => {
     await assert.rejects(
       loadImageFolder(path, { imageSize: 6 }),
       /3 of \d+ files in .* cannot be decoded, expected at most 5 % of all 43; among them: 07_cut/,
+    );
+  });
+});
+
+Deno.test("openImageFolder() reads the images of loadImageFolder() from their files", async () => {
+  await inDirectory(async (path) => {
+    await Deno.mkdir(`${path}/red`);
+    await Deno.mkdir(`${path}/blue`);
+    for (let index = 0; index < 30; index++) {
+      await Deno.writeFile(
+        `${path}/${index % 2 ? "red" : "blue"}/${index}.png`,
+        plainPng([8 * index, index, 255 - index]),
+      );
+    }
+    await Deno.writeTextFile(`${path}/red/4.png`, "no picture");
+    await Deno.writeTextFile(`${path}/red/photo.heic`, "photo");
+    const progress: ImageFolderProgress[] = [];
+    const opened = await openImageFolder(path, {
+      imageSize: 4,
+      onProgress: (state) => progress.push(state),
+    });
+    const loaded = await loadImageFolder(path, { imageSize: 4 });
+    assert.deepEqual([opened.skipped, opened.unread], [loaded.skipped, loaded.unread]);
+    assert.deepEqual(opened.skipped.map(({ name }) => name), ["red/4.png"]);
+    assert.deepEqual(progress.at(-1), { done: 31, total: 31, skipped: 1 });
+    const { images } = opened;
+    for (const key of ["size", "imageSize", "channels", "names", "classes", "labels"] as const) {
+      assert.deepEqual(images[key], loaded.images[key]);
+    }
+    const indices = Uint32Array.of(29, 0, 7, 7);
+    assert.deepEqual(await images.read(indices), loaded.images.read(indices));
+    await assert.rejects(async () => await images.read(Uint32Array.of(30)), {
+      name: "RangeError",
+      message: "Cannot read image 30: the folder has 30 images, expected an index from 0 to 29",
+    });
+    await Deno.remove(`${path}/${images.names[7]}`);
+    await assert.rejects(
+      async () => await images.read(Uint32Array.of(7)),
+      /^Error: Cannot load image .*\.png: .*, expected an image file$/,
     );
   });
 });

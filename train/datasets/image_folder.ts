@@ -12,11 +12,12 @@ import { basename } from "node:path";
 import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
+import type { ImageSource } from "../../bank/image_source.ts";
 import { ImageSet } from "./image_set.ts";
 
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
 
-/** How {@linkcode loadImageFolder} reads images. */
+/** How {@linkcode loadImageFolder} and {@linkcode openImageFolder} read images. */
 export interface ImageFolderOptions {
   /** Height and width that every image gets, in pixels. */
   readonly imageSize: number;
@@ -24,7 +25,7 @@ export interface ImageFolderOptions {
   readonly onProgress?: ((progress: ImageFolderProgress) => void) | undefined;
 }
 
-/** How far {@linkcode loadImageFolder} is. */
+/** How far {@linkcode loadImageFolder} or {@linkcode openImageFolder} is. */
 export interface ImageFolderProgress {
   /** Files done, the skipped ones included. */
   readonly done: number;
@@ -42,10 +43,10 @@ export interface SkippedImage {
   readonly reason: string;
 }
 
-/** What {@linkcode loadImageFolder} found. */
-export interface ImageFolder {
+/** What {@linkcode loadImageFolder} or {@linkcode openImageFolder} found. */
+export interface ImageFolder<Images = ImageSet> {
   /** The images, by sorted path. */
-  readonly images: ImageSet;
+  readonly images: Images;
   /** The files that look like images and cannot be decoded, by sorted path. */
   readonly skipped: readonly SkippedImage[];
   /** Paths in the folder of images in formats that are not read, sorted. */
@@ -85,13 +86,100 @@ export async function loadImageFolder(
   directory: string | URL,
   options: ImageFolderOptions,
 ): Promise<ImageFolder> {
-  const { imageSize, onProgress } = options;
+  const { imageSize } = options;
   checkImageSize(imageSize);
+  const imageLength = CHANNELS * imageSize * imageSize;
+  let pixels = new Uint8Array();
+  const { kept, skipped, unread, ...records } = await decodeFolder(directory, {
+    ...options,
+    begin: (total) => pixels = new Uint8Array(total * imageLength),
+    use: (image, index) => pixels.set(image, index * imageLength),
+  });
+  for (const [position, index] of kept.entries()) {
+    pixels.copyWithin(position * imageLength, index * imageLength, (index + 1) * imageLength);
+  }
+  const images = new ImageSet({
+    imageSize,
+    channels: CHANNELS,
+    pixels: pixels.subarray(0, kept.length * imageLength),
+    ...records,
+  });
+  return { images, skipped, unread };
+}
+
+/**
+ * Opens a folder as {@linkcode loadImageFolder} loads it, for more images than memory holds: the same
+ * images under the same names in the same order, of which each is decoded anew when it is read. All are
+ * decoded once before, to know which can be.
+ *
+ * Throws what that throws. `read` of the images throws a RangeError for an index that is not below their
+ * number, and an Error that names the file for one that can no longer be decoded.
+ *
+ * @example
+ * ```ts ignore
+ * const { images } = await openImageFolder("photos", { imageSize: 256 });
+ * await images.read(Uint32Array.of(0, 1)); // [2, 3, 256, 256], from −1 to 1
+ * ```
+ */
+export async function openImageFolder(
+  directory: string | URL,
+  options: ImageFolderOptions,
+): Promise<ImageFolder<ImageSource & { readonly names: readonly string[] }>> {
+  const { imageSize } = options;
+  checkImageSize(imageSize);
+  const { kept: _, skipped, unread, ...records } = await decodeFolder(directory, options);
+  const root = directoryPath(directory), { names } = records;
+  const images = {
+    ...records,
+    size: names.length,
+    imageSize,
+    channels: CHANNELS,
+    async read(indices: Uint32Array) {
+      const wrong = indices.findIndex((index) => index >= names.length);
+      if (wrong >= 0) {
+        throw new RangeError(
+          `Cannot read image ${indices[wrong]}: the folder has ${names.length} images, ` +
+            `expected an index from 0 to ${names.length - 1}`,
+        );
+      }
+      const paths = Array.from(indices, (index) => `${root}/${names[index]}`);
+      const read = await loadImageFiles(paths, { imageSize });
+      return read.read(Uint32Array.from(paths, (_, i) => i));
+    },
+  };
+  return { images, skipped, unread };
+}
+
+/** What {@linkcode decodeFolder} found. */
+interface DecodedFolder {
+  /** Indices of the files that can be decoded, among all. */
+  readonly kept: readonly number[];
+  /** Their names. */
+  readonly names: readonly string[];
+  /** Their classes. */
+  readonly labels: Uint32Array;
+  /** Names of the classes. */
+  readonly classes: readonly string[];
+  readonly skipped: readonly SkippedImage[];
+  readonly unread: readonly string[];
+}
+
+/**
+ * Decodes all images of a folder and hands each out with its index among all files, of which `begin`
+ * gets the number.
+ */
+async function decodeFolder(
+  directory: string | URL,
+  options: ImageFolderOptions & {
+    readonly begin?: (total: number) => void;
+    readonly use?: (pixels: Uint8Array, index: number) => void;
+  },
+): Promise<DecodedFolder> {
+  const { imageSize, onProgress, begin, use } = options;
   const root = directoryPath(directory);
   const { names, unread } = await listImageFiles(root, { expected: EXPECTED });
   const classOfImage = listClasses(names, root);
-  const imageLength = CHANNELS * imageSize * imageSize;
-  const pixels = new Uint8Array(names.length * imageLength);
+  begin?.(names.length);
   const reasons = new Map<number, string>();
   const mostSkipped = MAX_CORRUPT_PART * names.length;
   let next = 0;
@@ -102,7 +190,8 @@ export async function loadImageFolder(
       const index = next++;
       try {
         const bytes = await Deno.readFile(`${root}/${names[index]!}`);
-        pixels.set(await decodeImage(bytes, imageSize), index * imageLength);
+        const pixels = await decodeImage(bytes, imageSize);
+        use?.(pixels, index);
       } catch (error) {
         reasons.set(index, error instanceof Error ? error.message : String(error));
       }
@@ -125,20 +214,16 @@ export async function loadImageFolder(
     );
   }
   const kept = names.map((_, index) => index).filter((index) => !reasons.has(index));
-  for (const [position, index] of kept.entries()) {
-    pixels.copyWithin(position * imageLength, index * imageLength, (index + 1) * imageLength);
-  }
   const classes = [...new Set(classOfImage)];
   const labels = new Map(classes.map((name, label) => [name, label]));
-  const images = new ImageSet({
-    imageSize,
-    channels: CHANNELS,
-    pixels: pixels.subarray(0, kept.length * imageLength),
+  return {
+    kept,
     names: kept.map((index) => names[index]!),
     labels: Uint32Array.from(kept, (index) => labels.get(classOfImage[index]!)!),
     classes,
-  });
-  return { images, skipped, unread };
+    skipped,
+    unread,
+  };
 }
 
 /**

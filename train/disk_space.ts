@@ -1,0 +1,38 @@
+/**
+ * Room on the disk, asked for before the work that fills it.
+ *
+ * @module
+ */
+
+import { statfsSync } from "node:fs";
+import { CheckpointError } from "../kernels/core/errors.ts";
+
+/** What {@linkcode requireDiskSpace} says where there is too little. */
+export interface DiskSpaceOptions {
+  /** The start of the error, up to what it takes: "Cannot keep a run in runs/a: a checkpoint takes". */
+  readonly problem: string;
+  /** What is expected. */
+  readonly expected: string;
+}
+
+/**
+ * Throws a {@linkcode CheckpointError} unless the disk of a folder has so many bytes free. Needs
+ * `--allow-sys=statfs`.
+ */
+export function requireDiskSpace(
+  directory: string,
+  bytes: number,
+  options: DiskSpaceOptions,
+): void {
+  const { bavail, bsize } = statfsSync(directory), free = bavail * bsize;
+  if (free >= bytes) return;
+  const { problem, expected } = options;
+  throw new CheckpointError(
+    `${problem} ${megabytes(bytes)}, the disk has ${megabytes(free)} free, expected ${expected}`,
+    { path: directory },
+  );
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toLocaleString("en", { maximumSignificantDigits: 3 })} MB`;
+}
