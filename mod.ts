@@ -313,6 +313,12 @@ export {
 export { type Cifar10Options, loadCifar10 } from "./train/datasets/cifar10.ts";
 export { type EmojiOptions, loadEmoji } from "./train/datasets/emoji.ts";
 export {
+  encodeLatents,
+  type EncodeLatentsOptions,
+  type LatentDistribution,
+  type LatentEncoder,
+} from "./train/datasets/encode_latents.ts";
+export {
   ImageSet,
   type ImageSetData,
   type Split,
@@ -348,6 +354,7 @@ export {
   trainMapper,
 } from "./train/mapper_training.ts";
 export { AdamW, type AdamWOptions, type AdamWStep } from "./train/optimizers/adamw.ts";
+export { type Tokenizer, type TokenizerName, TOKENIZERS } from "./train/tokenizers.ts";
 export {
   NonFiniteLossError,
   type RunOptions,

@@ -147,6 +147,69 @@ export const TRAIN_COMMAND = {
   ],
 } as const satisfies CommandDefinition;
 
+/** `deno task encode`: makes the latents that a model trains on. */
+export const ENCODE_COMMAND = {
+  name: "deno task encode",
+  summary:
+    "Encodes a folder of images to latent shards, which train reads as data.kind latents, by " +
+    "the encoder of a tokenizer in an ONNX file. After a kill, the same command goes on where it ended.",
+  positionals: [{
+    name: "config",
+    description: "YAML configuration whose section data describes the latents, and train.seed " +
+      "their samples; --set and the options alone when left out",
+  }],
+  options: {
+    data: {
+      type: "string",
+      value: "DIR",
+      required: true,
+      description: "Folder of the images, with or without one subfolder per class",
+    },
+    encoder: {
+      type: "string",
+      value: "FILE",
+      description: "Encoder of the tokenizer (ONNX); stands for --set data.encoder",
+    },
+    out: {
+      type: "string",
+      value: "DIR",
+      description: "Folder of the shards; stands for --set data.path",
+    },
+    posterior: {
+      type: "string",
+      choices: ["sample", "mean"],
+      default: "sample",
+      description: "What is taken of an encoder that gives mean and variance",
+    },
+    dtype: {
+      type: "string",
+      choices: ["F32", "F16"],
+      default: "F32",
+      description: "Type of the latents in the shards",
+    },
+    "shard-size": {
+      type: "integer",
+      minimum: 1,
+      default: 10_000,
+      description: "Images in each shard",
+    },
+    set: SET,
+    json: JSON_LINES,
+  },
+  examples: [
+    {
+      command:
+        "deno task encode configs/gmem_lightningdit_xl.yaml --data imagenet/train --encoder vavae_encoder.onnx",
+      description: "Make the latents that a configuration trains on.",
+    },
+    {
+      command: "deno task encode --data photos --encoder sd_vae_encoder.onnx --out data/photos " +
+        "-s data.tokenizer=sd-vae -s data.flip=true",
+      description: "Make them without a configuration, with those of the mirrored images.",
+    },
+  ],
+} as const satisfies CommandDefinition;
+
 /** `deno task sample`: draws images with a trained model. */
 export const SAMPLE_COMMAND = {
   name: "deno task sample",

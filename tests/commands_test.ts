@@ -118,6 +118,7 @@ function writeImages(directory: string, options: { count: number; corrupt: numbe
 Deno.test("every command explains itself with --help, with examples", async () => {
   const commands: [task: Parameters<typeof runTask>[0], ...words: string[]][] = [
     ["train"],
+    ["encode"],
     ["sample"],
     ["evaluate"],
     ["bank", "build"],

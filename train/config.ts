@@ -22,6 +22,7 @@ import {
 } from "../model/config.ts";
 import { readWithSchema, requireKnownKey, schemaFields } from "../model/schema.ts";
 import { type SampleConfig, sampleSchema } from "../sample/config.ts";
+import { type TokenizerName, TOKENIZERS } from "./tokenizers.ts";
 import { parseYaml, stringifyYaml } from "./yaml.ts";
 
 /** The `device` section: what runs the kernels. */
@@ -41,6 +42,8 @@ export interface DataConfig {
   readonly kind: "emoji" | "folder" | "mnist" | "cifar10" | "latents";
   /** Folder that holds the data; emoji needs none. */
   readonly path: string | null;
+  /** Published tokenizer; says imageSize, channels, latentNorm and latentMultiplier if left out. */
+  readonly tokenizer: TokenizerName | null;
   /** Side of the square image, or of its latent, in pixels. */
   readonly imageSize: number;
   /** Channels: 1 is grey, 3 is colour; latents have those of their tokenizer. */
@@ -53,6 +56,8 @@ export interface DataConfig {
   readonly latentNorm: boolean;
   /** Factor on latents after that: 1 for VA-VAE, 0.18215 for SD-VAE without latentNorm. */
   readonly latentMultiplier: number;
+  /** Encoder of latents (ONNX), by which deno task encode makes them; training needs none. */
+  readonly encoder: string | null;
   /** Decoder of latents (ONNX), for pictures of samples; null draws none. */
   readonly decoder: string | null;
 }
@@ -149,7 +154,7 @@ const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
     ),
 });
 
-const dataSchema: z.ZodType<DataConfig> = z.strictObject({
+const givenDataSchema = z.strictObject({
   kind: z.enum(["emoji", "folder", "mnist", "cifar10", "latents"]).default("emoji")
     .describe(
       "emoji is built in; folder reads image files; mnist and cifar10 read their binary files; " +
@@ -157,25 +162,33 @@ const dataSchema: z.ZodType<DataConfig> = z.strictObject({
     ),
   path: z.string().nullable().default(null)
     .describe("Folder that holds the data; emoji needs none"),
-  imageSize: z.int().min(1).default(32)
+  tokenizer: z.enum(Object.keys(TOKENIZERS) as TokenizerName[]).nullable().default(null)
+    .describe(
+      "Published tokenizer; says imageSize, channels, latentNorm and latentMultiplier if left out",
+    ),
+  imageSize: z.int().min(1).optional()
     .describe("Side of the square image, or of its latent, in pixels"),
-  channels: z.int().min(1).default(3)
+  channels: z.int().min(1).optional()
     .describe("Channels: 1 is grey, 3 is colour; latents have those of their tokenizer"),
   heldOut: z.number().min(0).default(0)
     .describe("Images never trained on: a share below 1, or a number of images from 1 up"),
   flip: z.boolean().default(false)
     .describe("Mirror half of the images, drawn anew for every batch"),
-  latentNorm: z.boolean().default(true)
+  latentNorm: z.boolean().optional()
     .describe(
       "Bring each channel of latents to mean 0 and deviation 1 (VA-VAE); images stay as they are",
     ),
-  latentMultiplier: z.number().gt(0).default(1)
+  latentMultiplier: z.number().gt(0).optional()
     .describe(
       "Factor on latents after that: 1 for VA-VAE, 0.18215 for SD-VAE without latentNorm",
     ),
+  encoder: z.string().min(1).nullable().default(null)
+    .describe(
+      "Encoder of latents (ONNX), by which deno task encode makes them; training needs none",
+    ),
   decoder: z.string().min(1).nullable().default(null)
     .describe("Decoder of latents (ONNX), for pictures of samples; null draws none"),
-}).superRefine(({ kind, path, heldOut, decoder }, context) => {
+}).superRefine(({ kind, path, tokenizer, channels, heldOut, encoder, decoder }, context) => {
   if (kind !== "emoji" && path === null) {
     context.addIssue({
       code: "custom",
@@ -183,11 +196,20 @@ const dataSchema: z.ZodType<DataConfig> = z.strictObject({
       message: `is null, expected a folder while data.kind is ${kind}`,
     });
   }
-  if (kind !== "latents" && decoder !== null) {
+  for (const [key, value] of Object.entries({ tokenizer, encoder, decoder })) {
+    if (kind === "latents" || value === null) continue;
     context.addIssue({
       code: "custom",
-      path: ["decoder"],
-      message: `is ${JSON.stringify(decoder)}, expected null while data.kind is ${kind}`,
+      path: [key],
+      message: `is ${JSON.stringify(value)}, expected null while data.kind is ${kind}`,
+    });
+  }
+  const known = tokenizer === null ? channels : TOKENIZERS[tokenizer].channels;
+  if (channels !== undefined && channels !== known) {
+    context.addIssue({
+      code: "custom",
+      path: ["channels"],
+      message: `is ${channels}, expected ${known} as data.tokenizer ${tokenizer} says`,
     });
   }
   if (heldOut >= 1 && !Number.isInteger(heldOut)) {
@@ -197,6 +219,21 @@ const dataSchema: z.ZodType<DataConfig> = z.strictObject({
       message: `is ${heldOut}, expected a share below 1 or a whole number of images`,
     });
   }
+});
+
+/** Side in pixels of the images that `data.imageSize` follows from, where a tokenizer is named. */
+const TOKENIZED_SIZE = 256;
+
+/** Reads a `data` section: checks it, fills in what the tokenizer stands for, and defaults. */
+const dataSchema: z.ZodType<DataConfig> = givenDataSchema.transform((given) => {
+  const known = given.tokenizer === null ? undefined : TOKENIZERS[given.tokenizer];
+  return {
+    ...given,
+    imageSize: given.imageSize ?? (known ? TOKENIZED_SIZE / known.downsample : 32),
+    channels: given.channels ?? known?.channels ?? 3,
+    latentNorm: given.latentNorm ?? known?.latentNorm ?? true,
+    latentMultiplier: given.latentMultiplier ?? known?.latentMultiplier ?? 1,
+  };
 });
 
 const givenTrainSchema = z.strictObject({
@@ -389,6 +426,10 @@ export function configHelp(): string {
 
 /** Defaults that follow from another key or apply only where a section is asked for. */
 const IMPLIED_DEFAULTS: Readonly<Record<string, string>> = {
+  "data.imageSize": "that of 256 pixels by tokenizer, or 32",
+  "data.channels": "by tokenizer, or 3",
+  "data.latentNorm": "by tokenizer, or true",
+  "data.latentMultiplier": "by tokenizer, or 1",
   "model.patchSize": "by name, or 2",
   "model.width": "by name, or 768",
   "model.depth": "by name, or 12",

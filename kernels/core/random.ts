@@ -38,6 +38,8 @@ export const Stream: {
   readonly Flip: 7;
   /** Rows of a resampling, by which intervals are found. */
   readonly Bootstrap: 8;
+  /** Samples of what a tokenizer makes of an image. */
+  readonly Posterior: 9;
 } = {
   Init: 0,
   DataOrder: 1,
@@ -48,6 +50,7 @@ export const Stream: {
   Label: 6,
   Flip: 7,
   Bootstrap: 8,
+  Posterior: 9,
 };
 
 /** One of the values of {@linkcode Stream}. */

@@ -290,6 +290,33 @@ Deno.test("parseConfig() takes snippets of latents from their shards or from a b
   );
 });
 
+Deno.test("parseConfig() fills in what a tokenizer stands for", () => {
+  const numbers = (settings: string) => {
+    const { imageSize, channels, latentNorm, latentMultiplier } =
+      parseConfig(`data: { kind: latents, path: shards, ${settings} }`).data;
+    return [imageSize, channels, latentNorm, latentMultiplier];
+  };
+  assert.deepEqual(numbers("tokenizer: sd-vae"), [32, 4, false, 0.18215]);
+  assert.deepEqual(numbers("tokenizer: va-vae-f16d32"), [16, 32, true, 1]);
+  assert.deepEqual(numbers("tokenizer: dc-ae-f32c32-in-1.0"), [8, 32, false, 0.3189]);
+  assert.deepEqual(
+    numbers("tokenizer: sd-vae, imageSize: 64, latentNorm: true, latentMultiplier: 0.5"),
+    [64, 4, true, 0.5],
+  );
+  const { data } = parseConfig("data: { kind: latents, path: shards, tokenizer: sd-vae }");
+  assert.deepEqual(resolveConfig({ data }).data, data);
+  assert.match(
+    refusal("data: { kind: latents, path: shards, tokenizer: sd-vae, channels: 32 }"),
+    /data\.channels is 32, expected 4 as data\.tokenizer sd-vae says/,
+  );
+  for (const [key, value] of [["tokenizer", "sd-vae"], ["encoder", "vae.onnx"]]) {
+    assert.match(
+      refusal(`data: { ${key}: ${value} }`),
+      new RegExp(`data\\.${key} is "${value}", expected null while data\\.kind is emoji`),
+    );
+  }
+});
+
 Deno.test("parseConfig() reads every configuration that is shipped", async () => {
   const names: string[] = [];
   for await (const { name } of Deno.readDir(CONFIGS)) {

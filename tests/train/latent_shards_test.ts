@@ -306,6 +306,43 @@ Deno.test("LatentShards.open() names a shard that was cut off, and a folder with
   await assert.rejects(LatentShards.open(join(empty, "none")), /none does not exist, expected/);
 });
 
+Deno.test("LatentShards takes names where every shard has one for each image", async () => {
+  const named = (...metadata: (string | undefined)[]) => {
+    const { directory } = shards({ counts: [2, 1] });
+    for (const [shard, names] of metadata.entries()) {
+      const path = join(directory, `latents_rank00_shard00${shard}.safetensors`);
+      const count = 2 - shard, shape = [count, CHANNELS, SIDE, SIDE];
+      const data = new Float32Array(count * CHANNELS * SIDE ** 2);
+      writeSafetensors(path, [["latents", { dtype: "F32", shape, data }]], {
+        metadata: names === undefined ? {} : { names },
+      });
+    }
+    return LatentShards.open(directory);
+  };
+  {
+    using latents = await named('["b","a"]', '["c"]');
+    assert.deepEqual(latents.names, ["b", "a", "c"]);
+    assert.deepEqual(latents.subset(Uint32Array.of(2, 0)).names, ["c", "b"]);
+  }
+  {
+    using latents = await named('["b","a"]', undefined);
+    assert.equal(latents.names, undefined);
+  }
+  for (
+    const [wrong, state] of [['["c","d"]', "2"], ["[1]", "no list of texts"], ["c", "no list"]]
+  ) {
+    await assert.rejects(named('["b","a"]', wrong), (error: Error) => {
+      assert.equal(error.name, "CheckpointError");
+      assert.match(
+        error.message,
+        new RegExp(`^Cannot read the names in latent shard ".*shard001.*": they are ${state}`),
+      );
+      assert.match(error.message, /, expected one for each of 1 images$/);
+      return true;
+    });
+  }
+});
+
 Deno.test("LatentShards takes shards with nothing but latents", async () => {
   const { directory, written } = shards({
     counts: [2, 2],

@@ -11,7 +11,8 @@
  * | `cls_tokens` | [n, d] | CLS tokens of an encoder, which become the snippets (optional) |
  *
  * Labels are integers, all else is F32, F16 or BF16. All shards have the same tensors; n may differ.
- * Tensors of other names are left alone.
+ * Tensors of other names are left alone. The metadata `names`, a list of n texts as JSON, may name the
+ * images.
  *
  * @module
  */
@@ -59,6 +60,9 @@ const TENSORS: Readonly<Record<ShardTensor, TensorRule>> = {
 
 const NAMES = Object.keys(TENSORS) as ShardTensor[];
 
+/** Key of the shards' metadata under which they may name their images: a list of n texts as JSON. */
+export const NAMES_KEY = "names";
+
 /** Classes at most: a label beyond is taken for a damaged file. */
 const MOST_CLASSES = 65_536;
 
@@ -78,6 +82,7 @@ interface Folder {
   readonly shapes: ReadonlyMap<ShardTensor, Shape>;
   readonly labels: Uint32Array;
   readonly classes: readonly string[];
+  readonly names: readonly string[] | undefined;
 }
 
 /** Which of a folder's images a view has, and on what scale. */
@@ -111,6 +116,8 @@ export class LatentShards implements TrainingData, Disposable {
   readonly labels: Uint32Array;
   /** Names of the classes, which are their numbers; empty where the shards have no labels. */
   readonly classes: readonly string[];
+  /** Names of the images [N]; left out where a shard does not name its own. */
+  readonly names?: readonly string[];
   /** The tokens `representations` [N, T, Z], or undefined. */
   readonly tokens: TokenData | undefined;
   /** The CLS tokens `cls_tokens` [N, d] as snippets of norm 1, or undefined. */
@@ -128,6 +135,8 @@ export class LatentShards implements TrainingData, Disposable {
     this.imageSize = imageSize;
     this.labels = Uint32Array.from(indices, (index) => folder.labels[index]!);
     this.classes = folder.classes;
+    const { names } = folder;
+    if (names) this.names = Array.from(indices, (index) => names[index]!);
     const [count, width] = shapes.get("representations") ?? [];
     this.tokens = count && width
       ? { count, width, read: (rows, mirrored) => this.#read("representations", rows, mirrored) }
@@ -143,7 +152,8 @@ export class LatentShards implements TrainingData, Disposable {
    *
    * Throws an Error if there is no such folder or no shard in it, and a {@linkcode CheckpointError} that
    * names the file, and the tensor if it is one, if a shard is damaged, has other tensors or other
-   * shapes than the first one, or a tensor of a shape or type that it must not have.
+   * shapes than the first one, a tensor of a shape or type that it must not have, or not a name for each
+   * image.
    */
   static async open(directory: string | URL): Promise<LatentShards> {
     const path = directoryPath(directory);
@@ -176,6 +186,7 @@ export class LatentShards implements TrainingData, Disposable {
       shapes,
       labels,
       classes: shapes.has("labels") ? Array.from({ length: most + 1 }, (_, i) => String(i)) : [],
+      names: readNames(shards),
     };
     opened.move();
     return new LatentShards(folder, {
@@ -367,6 +378,37 @@ function readLabels(files: readonly SafetensorsFile[], size: number): Uint32Arra
     first += values.length;
   }
   return labels;
+}
+
+/** The names of all images, where every shard has them in its metadata. */
+function readNames(shards: readonly Shard[]): string[] | undefined {
+  const names: string[] = [];
+  for (const { file, size } of shards) {
+    const text = file.metadata[NAMES_KEY];
+    if (text === undefined) return undefined;
+    const own = parseNames(text);
+    if (own?.length !== size) {
+      const { path } = file;
+      throw new CheckpointError(
+        `Cannot read the names in latent shard ${JSON.stringify(path)}: they are ` +
+          `${own ? own.length : "no list of texts"}, expected one for each of ${size} images`,
+        { path },
+      );
+    }
+    for (const name of own) names.push(name);
+  }
+  return names;
+}
+
+function parseNames(text: string): string[] | undefined {
+  try {
+    const names: unknown = JSON.parse(text);
+    return Array.isArray(names) && names.every((name) => typeof name === "string")
+      ? names
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function shardError(path: string, key: string, state: string): CheckpointError {

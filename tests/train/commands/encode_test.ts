@@ -1,0 +1,166 @@
+/** `deno task encode` as a user meets it, and what the other commands do with its shards. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { BankFile, BankWriter } from "../../../bank/file.ts";
+import { LatentShards } from "../../../train/datasets/latent_shards.ts";
+import { measureStatistics, readStatistics } from "../../../train/datasets/latent_scaling.ts";
+import { decodePng } from "../../../train/datasets/png.ts";
+import { assertClose } from "../../_check_op.ts";
+import { gpuTest } from "../../_gpu.ts";
+import { runTask } from "../../_tasks.ts";
+import { CHANNELS, ENCODER, imageOf, momentsOf, writeImages } from "../_tiny_latents.ts";
+
+const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_encode_task_" });
+Deno.test.afterAll(() => Deno.remove(TEMPORARY, { recursive: true }));
+
+const FIXTURE = (name: string) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
+
+const SIDE = 8, ROWS = 4;
+
+/** Names whose order as texts is not that of their numbers, in two classes. */
+const NAMES = Array.from({ length: 24 }, (_, i) => `${i < 10 ? "red" : "blue"}/${i}.png`);
+const SORTED = NAMES.toSorted();
+
+const IMAGES = join(TEMPORARY, "images");
+writeImages(IMAGES, NAMES, SIDE);
+// A file that no image is, which every command leaves out.
+Deno.writeTextFileSync(join(IMAGES, "blue", "11_text.png"), "no picture");
+
+/** The settings of a network and a run of a few thousand parameters on the latents. */
+const CONFIG = join(TEMPORARY, "tiny.yaml");
+const SHARDS = join(TEMPORARY, "shards");
+Deno.writeTextFileSync(
+  CONFIG,
+  JSON.stringify({
+    data: {
+      ...{ kind: "latents", path: SHARDS, imageSize: ROWS, channels: CHANNELS, flip: true },
+      ...{ encoder: ENCODER, decoder: FIXTURE("tiny_decoder.onnx") },
+    },
+    model: { patchSize: 2, width: 16, depth: 1, heads: 2 },
+    bank: { path: join(TEMPORARY, "bank.safetensors") },
+    train: {
+      ...{ steps: 2, batchSize: 8, logEvery: 1, sampleEvery: null },
+      runDirectory: join(TEMPORARY, "run"),
+    },
+    sample: { count: 4, steps: 2 },
+  }),
+);
+
+Deno.test("encode writes the latents of a configuration, in the sorted order of the files", async () => {
+  const args = [CONFIG, "--data", IMAGES, "--posterior", "mean", "--shard-size", "10"];
+  const { code, stdout, stderr } = await runTask("encode", [...args, "--json"]);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^encoder .*onnx: images of 8 × 8 pixels to latents of 2 × 4 × 4$/m);
+  assert.match(stderr, /^skipped blue\/11_text\.png: \S/m);
+  assert.match(stderr, /^images {2}24, and their mirror images$/m);
+  const statistics = join(SHARDS, "latents_stats.safetensors");
+  const { seconds: _, ...result } = JSON.parse(stdout);
+  assert.deepEqual(result, {
+    ...{ directory: SHARDS, size: 24, channels: CHANNELS, imageSize: ROWS, shards: 3 },
+    statistics,
+  });
+  using latents = await LatentShards.open(SHARDS);
+  assert.deepEqual(latents.names, SORTED);
+  assert.deepEqual([...latents.labels], SORTED.map((name) => Number(name.startsWith("red"))));
+  for (const mirrored of [0, 1]) {
+    const all = Uint32Array.from(SORTED, (_, i) => i);
+    const expected = SORTED.flatMap((name) => {
+      const image = imageOf(NAMES.indexOf(name), SIDE, mirrored === 1);
+      return momentsOf(image, SIDE).slice(0, CHANNELS * ROWS ** 2);
+    });
+    // Two products of twelve in float32.
+    assertClose(latents.readMirrored(all, new Uint8Array(24).fill(mirrored)), expected, {
+      ...{ tolerance: 2 ** -18, scale: 8, name: "latents" },
+    });
+  }
+  assert.deepEqual(readStatistics(statistics, CHANNELS), measureStatistics(latents));
+
+  const again = await runTask("encode", args);
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /statistics of .*latents_stats\.safetensors, which was there/);
+  const other = await runTask("encode", [...args, "-s", "data.flip=false"]);
+  assert.equal(other.code, 1);
+  assert.match(
+    other.stderr,
+    /Cannot write latents to .*: its latents_rank00_shard000\.safetensors/,
+  );
+});
+
+Deno.test("encode says what a command line lacks", async () => {
+  const out = ["--out", join(TEMPORARY, "none")];
+  const cases: [args: string[], code: number, said: RegExp][] = [
+    [[CONFIG], 2, /--data is missing/],
+    [["--data", IMAGES, ...out], 2, /Cannot encode without a network: expected --encoder FILE/],
+    [
+      ["--data", IMAGES, "--encoder", ENCODER],
+      1,
+      /data\.path is null, expected a folder while data\.kind is latents/,
+    ],
+    [
+      ["configs/emoji_tiny.yaml", "--data", IMAGES],
+      2,
+      /Cannot encode for configs\/emoji_tiny\.yaml: its data\.kind is emoji, expected a config/,
+    ],
+    [
+      ["--data", IMAGES, "--encoder", ENCODER, ...out, "-s", "data.tokenizer=va-vae-f16d32"],
+      1,
+      /its output for images of 64 × 64 is \[2, 4, 32, 32\] of float32, expected \[2, 32, H, H\]/,
+    ],
+    [
+      [CONFIG, "--data", join(TEMPORARY, "nowhere"), ...out],
+      1,
+      /Cannot load images: .*nowhere does not exist, expected a folder of png/,
+    ],
+  ];
+  for (const [args, code, said] of cases) {
+    const run = await runTask("encode", args);
+    assert.equal(run.code, code, run.stderr);
+    assert.match(run.stderr, said);
+  }
+});
+
+gpuTest(
+  "bank build makes the bank of encoded images, with which train and sample run",
+  async () => {
+    const bank = join(TEMPORARY, "bank.safetensors"), network = FIXTURE("tiny_encoder.onnx");
+    const directory = join(TEMPORARY, "latents");
+    const commands: [task: "encode" | "bank" | "train" | "sample", ...args: string[]][] = [
+      ["encode", CONFIG, "--data", IMAGES, "--out", directory],
+      [
+        ...["bank", "build", "--data", IMAGES, "--onnx", network, "--resolution", "8"] as const,
+        ...["--out", bank, "-s", "data.imageSize=8"],
+      ],
+      ["train", CONFIG, "-s", `data.path=${directory}`],
+      ["sample", "--checkpoint", join(TEMPORARY, "run"), "--out", join(TEMPORARY, "grid.png")],
+    ];
+    for (const [task, ...args] of commands) {
+      const { code, stderr } = await runTask(task, args);
+      assert.equal(code, 0, stderr);
+    }
+    using file = BankFile.open(bank);
+    using latents = await LatentShards.open(directory);
+    assert.deepEqual([file.names, [...file.labels!]], [latents.names, [...latents.labels]]);
+    const { width, height } = decodePng(await Deno.readFile(join(TEMPORARY, "grid.png")));
+    assert.ok(width > SIDE && height > SIDE);
+
+    // A bank of the same images in another order is not that of the latents.
+    const turned = join(TEMPORARY, "turned.safetensors");
+    {
+      const { size, dim, encoder, names } = file;
+      using writer = new BankWriter(turned, { size, dim, encoder, names: names!.toReversed() });
+      writer.append(file.rows(0, size));
+      writer.commit();
+    }
+    const { code, stderr } = await runTask("train", [
+      ...[CONFIG, "-s", `data.path=${directory}`, "-s", `bank.path=${turned}`],
+      ...["-s", `train.runDirectory=${join(TEMPORARY, "refused")}`],
+    ]);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /Cannot train with the bank: its snippet 0 is of red\/9\.png, the image there is blue\/10\.png/,
+    );
+  },
+);

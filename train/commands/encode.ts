@@ -1,0 +1,160 @@
+/**
+ * `deno task encode`: see `ENCODE_COMMAND`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import process from "node:process";
+import type { ImageSource } from "../../bank/image_source.ts";
+import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { ENCODE_COMMAND } from "../../cli/commands.ts";
+import { counted } from "../../cli/counted.ts";
+import { Progress } from "../../cli/progress.ts";
+import { runCommand } from "../../cli/run_command.ts";
+import { type Config, configHelp, parseConfig } from "../config.ts";
+import { encodeLatents } from "../datasets/encode_latents.ts";
+import {
+  findStatistics,
+  measureStatistics,
+  STATISTICS_FILE,
+  writeStatistics,
+} from "../datasets/latent_scaling.ts";
+import { LatentShards } from "../datasets/latent_shards.ts";
+import { loadConfig } from "../load_config.ts";
+import { openImages } from "../load_data.ts";
+import { OnnxLatentEncoder } from "../onnx_latent_encoder.ts";
+
+await runCommand(main, { debug: Deno.args.includes("--debug") });
+
+async function main(): Promise<void> {
+  const { options, positionals } = parseArguments(ENCODE_COMMAND, Deno.args, {
+    details: configHelp,
+  });
+  const { posterior, dtype, "shard-size": shardSize, json } = options;
+  const { data, train } = await readConfig(positionals[0], options);
+  const { path: directory, channels, imageSize, flip } = data;
+  const started = performance.now();
+  using encoder = await OnnxLatentEncoder.open(data.encoder!, { channels, imageSize });
+  const side = encoder.imageSize;
+  say(
+    `encoder ${data.encoder}: images of ${side} × ${side} pixels to latents of ` +
+      `${channels} × ${imageSize} × ${imageSize}`,
+  );
+  const images = await readImages(options.data, { side, json });
+  say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);
+  {
+    using bar = barOf(json);
+    await encodeLatents({
+      images,
+      encoder,
+      directory: directory!,
+      flip,
+      posterior,
+      seed: train.seed,
+      dtype,
+      shardSize,
+      onProgress: (done) => bar.advance(done, images.size),
+    });
+  }
+  using latents = await LatentShards.open(directory!);
+  const statistics = data.latentNorm ? keepStatistics(latents) : undefined;
+  const seconds = (performance.now() - started) / 1000;
+  const shards = Math.ceil(images.size / shardSize);
+  say(
+    `wrote   ${directory}: ${counted(latents.size, "latent")} in ${counted(shards, "shard")}, ` +
+      `${seconds.toFixed(1)} s`,
+  );
+  if (json) {
+    const { size } = latents;
+    console.log(
+      JSON.stringify({ directory, size, channels, imageSize, shards, statistics, seconds }),
+    );
+  }
+}
+
+/** The configuration of the latents. */
+async function readConfig(
+  file: string | undefined,
+  { encoder, out, set }: {
+    readonly encoder: string | undefined;
+    readonly out: string | undefined;
+    readonly set: readonly string[];
+  },
+): Promise<Config> {
+  const overrides = [
+    ...(file === undefined ? ["data.kind=latents"] : []),
+    ...(encoder === undefined ? [] : [`data.encoder=${JSON.stringify(encoder)}`]),
+    ...(out === undefined ? [] : [`data.path=${JSON.stringify(out)}`]),
+    ...set,
+  ];
+  const config = file === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(file, { overrides });
+  const { kind, encoder: network } = config.data;
+  if (kind !== "latents") {
+    throw new UsageError(
+      `Cannot encode for ${file}: its data.kind is ${kind}, expected a configuration of latents`,
+    );
+  }
+  if (network === null) {
+    throw new UsageError(
+      "Cannot encode without a network: expected --encoder FILE, or data.encoder in the configuration",
+    );
+  }
+  return config;
+}
+
+/** The images of a folder as squares of so many pixels; they are decoded once to see whether they can be. */
+async function readImages(
+  folder: string,
+  { side, json }: { side: number; json: boolean },
+): Promise<ImageSource> {
+  say(`data    ${folder}: looking at every image`);
+  using bar = barOf(json);
+  return await openImages(folder, {
+    imageSize: side,
+    note: (line) => bar.note(line),
+    onProgress: ({ done, total }) => bar.advance(done, total),
+  });
+}
+
+/** Sees to it that there are statistics beside the shards, and returns their path. */
+function keepStatistics(latents: LatentShards): string {
+  const { directory, channels } = latents;
+  const found = findStatistics(directory, channels)?.path;
+  if (found !== undefined) {
+    say(`        statistics of ${found}, which was there`);
+    return found;
+  }
+  const path = join(directory, STATISTICS_FILE);
+  writeStatistics(path, measureStatistics(latents));
+  say(`        statistics measured, in ${path}`);
+  return path;
+}
+
+/** A bar that begins with the first step; what is noted ends it. */
+function barOf(json: boolean): Bar {
+  let progress: Progress | undefined;
+  return {
+    advance(done, total) {
+      progress ??= new Progress({ total, stream: json ? process.stdout : process.stderr, json });
+      progress.advance(done);
+    },
+    note(line) {
+      progress?.stop();
+      say(line);
+    },
+    [Symbol.dispose]: () => progress?.stop(),
+  };
+}
+
+interface Bar extends Disposable {
+  advance(done: number, total: number): void;
+  note(line: string): void;
+}
+
+/** Tells what goes on; standard output is kept for the results that --json asks for. */
+function say(line: string): void {
+  console.error(line);
+}
