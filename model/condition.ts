@@ -17,14 +17,25 @@ export interface ConditionEmbedder {
   forward(condition: Tensor): Tensor;
 }
 
-/** A table of class vectors; the extra last row, index `classes`, is the null class. */
+/** What a {@linkcode LabelEmbedder} is made with. */
+export interface LabelEmbedderOptions {
+  /** Number of classes. */
+  readonly classes: number;
+  /** Channels of a token (D). */
+  readonly width: number;
+  /** Whether there is a null class. Default `true`. */
+  readonly nullClass?: boolean;
+}
+
+/** A table of class vectors; the extra last row, index `classes`, is the null class if there is one. */
 export class LabelEmbedder implements ConditionEmbedder {
   readonly #table: Parameter;
 
-  /** Declares `embedding_table.weight` [classes + 1, D]. */
-  constructor(p: ParameterScope, options: { classes: number; width: number }) {
-    const { classes, width } = options;
-    this.#table = p.parameter("embedding_table.weight", [classes + 1, width], normal(0.02));
+  /** Declares `embedding_table.weight` [classes + 1, D], or [classes, D] without a null class. */
+  constructor(p: ParameterScope, options: LabelEmbedderOptions) {
+    const { classes, width, nullClass = true } = options;
+    const rows = nullClass ? classes + 1 : classes;
+    this.#table = p.parameter("embedding_table.weight", [rows, width], normal(0.02));
   }
 
   /** Labels u32 [B] to [B, D]. */

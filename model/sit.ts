@@ -30,8 +30,13 @@ import { TimestepEmbedder } from "./timestep_embedder.ts";
 /** What guides a {@linkcode SiT}. */
 export type ConditionOptions =
   | {
-    /** Number of classes; one more row stands for "no class". */
+    /** Number of classes. */
     readonly classes: number;
+    /**
+     * One more row, the null class, stands for "no class"; guidance and label dropout need it. Official
+     * networks have none where they were trained with class_dropout_prob 0. Default `true`.
+     */
+    readonly nullClass?: boolean;
   }
   | {
     /** Components of a snippet (d). */
@@ -287,7 +292,7 @@ function conditionEmbedder(
   { condition, width }: { condition: ConditionOptions; width: number },
 ): ConditionEmbedder {
   if ("classes" in condition) {
-    return new LabelEmbedder(store.at("y_embedder"), { classes: condition.classes, width });
+    return new LabelEmbedder(store.at("y_embedder"), { ...condition, width });
   }
   const { snippetDim, embedding = "linear" } = condition;
   const Embedder = embedding === "linear" ? LinearSnippetEmbedder : MlpSnippetEmbedder;

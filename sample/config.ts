@@ -44,7 +44,7 @@ export interface SampleConfig {
     | "dopri5"
     | "euler-maruyama"
     | "sde-heun";
-  /** Number of steps from noise to data. */
+  /** Number of steps from noise to data; dopri5 chooses its own, by the error. */
   readonly steps: number;
   /** Guidance away from the empty snippet. */
   readonly guidance: GuidanceConfig;
@@ -102,7 +102,8 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
       "ODE samplers: euler, heun, midpoint, rk4, dopri5 (adaptive); " +
         "SDE samplers: euler-maruyama, sde-heun",
     ),
-  steps: z.int().min(1).default(50).describe("Number of steps from noise to data"),
+  steps: z.int().min(1).default(50)
+    .describe("Number of steps from noise to data; dopri5 chooses its own, by the error"),
   guidance: guidanceSchema.prefault({}).describe("Guidance away from the empty snippet"),
   diffusion: diffusionSchema.prefault({}).describe("Noise that SDE samplers add on the way"),
   lastStep: z.enum(["none", "mean", "euler", "tweedie"]).default("mean")
@@ -122,15 +123,17 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
   count: z.int().min(1).default(16).describe("Number of images to draw"),
   columns: z.int().min(1).default(4).describe("Images in a row of the picture"),
 }).superRefine(({ sampler, steps, timestepShift }, context) => {
-  if (sampler !== "euler-maruyama" && sampler !== "sde-heun") return;
-  if (timestepShift !== 1) {
+  const adaptive = sampler === "dopri5";
+  const stochastic = sampler === "euler-maruyama" || sampler === "sde-heun";
+  if (timestepShift !== 1 && (adaptive || stochastic)) {
+    const whose = adaptive ? "follow from the error" : "are even";
     context.addIssue({
       code: "custom",
       path: ["timestepShift"],
-      message: `is ${timestepShift}, expected 1 with ${sampler}, whose steps are even`,
+      message: `is ${timestepShift}, expected 1 with ${sampler}, whose steps ${whose}`,
     });
   }
-  if (steps < 2) {
+  if (stochastic && steps < 2) {
     context.addIssue({
       code: "custom",
       path: ["steps"],

@@ -51,8 +51,21 @@ export interface DrawOptions extends SamplerSettings {
   readonly condition: Tensor;
   /** Identity of the first image; image i draws the same noise whatever the batch. Default 0. */
   readonly firstSample?: number;
-  /** Called after each step of a fixed-grid sampler. */
+  /**
+   * Called after each step. The steps of `dopri5` follow from the error: with it, called with the state at
+   * each time that `steps` and `timestepShift` would give the others, to which it interpolates.
+   */
   readonly onStep?: (step: SamplerStep) => void;
+}
+
+/** Which noises {@linkcode startingNoise} makes. */
+export interface StartingNoiseOptions {
+  /** Number of images B. */
+  readonly count: number;
+  /** Seed of the noise. */
+  readonly seed: number;
+  /** Identity of the first image; image i has the same noise whatever the batch. Default 0. */
+  readonly firstSample?: number;
 }
 
 /** Images and what they cost. */
@@ -61,6 +74,27 @@ export interface Drawn {
   readonly images: Tensor;
   /** Evaluations of the network for each image (NFE); a guided step costs two. */
   readonly evaluations: number;
+}
+
+/**
+ * The noise [B, C, H, W] that samples of a model start from: {@linkcode draw} by the same seed starts
+ * image `firstSample` + i from row i. Known beforehand, it can choose the snippets (`snippetsByNoise`).
+ *
+ * @example
+ * ```ts ignore
+ * using noise = startingNoise(model, { count: 16, seed: config.seed });
+ * using condition = snippetsByNoise(bank, await noise.read(), { batch: 16 });
+ * const { images } = draw({ model, condition, config });
+ * ```
+ */
+export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor {
+  const { channels, inputSize } = model.options, { count, seed, firstSample = 0 } = options;
+  return randomNormal(model.device, [count, channels, inputSize, inputSize], {
+    seed,
+    stream: Stream.Sampler,
+    step: 0,
+    firstSample,
+  });
 }
 
 /**
@@ -107,12 +141,15 @@ export function stack(first: Tensor, second: Tensor): Tensor {
 /**
  * Records the drawing of one image for each condition with a sampler of fixed steps. The caller
  * owns the images. For the adaptive sampler, which waits for the GPU, see {@linkcode drawAdaptive}.
+ *
+ * Throws a `RangeError` for that sampler, where the model has no null class and guidance asks for one,
+ * and what {@linkcode checkSampling} throws.
  */
 export function draw(options: DrawOptions): Drawn {
   const { device } = options.model;
   return device.scope(() => {
     const { network, evaluations } = guidedNetwork(options);
-    const images = integrateFixed(network, startingNoise(options), options);
+    const images = integrateFixed(network, noiseOf(options), options);
     return { images, evaluations: evaluations() };
   });
 }
@@ -133,16 +170,19 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
   });
 }
 
-/** As {@linkcode draw} with any sampler, the adaptive `dopri5` included. */
+/**
+ * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps` and
+ * `timestepShift` do not change.
+ */
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
   if (options.config.sampler !== "dopri5") return draw(options);
   const { network, evaluations, embedded } = guidedNetwork(options);
   try {
-    using noise = startingNoise(options);
-    const grid = times(options);
+    using noise = noiseOf(options);
+    const grid = times(options), { onStep } = options;
     const images = await sampleDopri5(network, noise, {
       ...resolvePath(options),
-      times: [grid[0]!, grid.at(-1)!],
+      ...(onStep ? { onStep, times: grid } : { times: [grid[0]!, grid.at(-1)!] }),
     });
     return { images, evaluations: evaluations() };
   } finally {
@@ -162,6 +202,7 @@ interface GuidedNetwork {
 function guidedNetwork(options: DrawOptions): GuidedNetwork {
   const { model, condition, config: { guidance } } = options;
   const { device } = model;
+  if (guidance.scale !== 1) requireNullCondition(model);
   const embedded = model.embed(condition);
   const conditional = countEvaluations(conditionedNetwork(model, embedded));
   if (guidance.scale === 1) {
@@ -171,15 +212,7 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
       embedded: [embedded],
     };
   }
-  const pair = device.scope(() => {
-    const nothing = "classes" in model.options.condition
-      ? device.tensor(
-        new Uint32Array(condition.elements).fill(model.options.condition.classes),
-        condition.shape,
-      )
-      : device.tensor(new Float32Array(condition.elements), condition.shape);
-    return stack(embedded, model.embed(nothing));
-  });
+  const pair = device.scope(() => stack(embedded, model.embed(nullCondition(model, condition))));
   const both = countEvaluations(pairedNetwork(model, pair));
   return {
     network: guided(conditional, both, {
@@ -190,6 +223,22 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
     evaluations: () => conditional.evaluations + 2 * both.evaluations,
     embedded: [embedded, pair],
   };
+}
+
+function requireNullCondition({ options: { condition } }: SiT): void {
+  if (!("classes" in condition) || condition.nullClass !== false) return;
+  throw new RangeError(
+    "Cannot guide the samples: the model has no null class to guide them away from, " +
+      "expected a guidance scale of 1",
+  );
+}
+
+/** The null class or the empty snippet for as many images as `condition` is for. */
+function nullCondition(model: SiT, { elements, shape }: Tensor): Tensor {
+  const { device, options: { condition } } = model;
+  return "classes" in condition
+    ? device.tensor(new Uint32Array(elements).fill(condition.classes), shape)
+    : device.tensor(new Float32Array(elements), shape);
 }
 
 /** From noise to images by a sampler of fixed steps. */
@@ -203,7 +252,11 @@ function integrateFixed(
   const step = onStep ? { onStep } : {};
   const ode = ODE_SAMPLERS[config.sampler], sde = SDE_SAMPLERS[config.sampler];
   if (ode) return ode(network, noise, { ...path, ...step, times: times(options) });
-  if (!sde) throw new RangeError(`Cannot draw with ${config.sampler}: its steps are not fixed`);
+  if (!sde) {
+    throw new RangeError(
+      `Cannot draw with ${config.sampler}: its steps are not fixed, expected drawAdaptive()`,
+    );
+  }
   const { steps, diffusion, lastStep, lastStepSize, seed, epsilon } = config;
   return sde(network, noise, {
     ...path,
@@ -218,14 +271,8 @@ function integrateFixed(
   });
 }
 
-function startingNoise({ model, condition, config, firstSample = 0 }: DrawOptions): Tensor {
-  const { channels, inputSize } = model.options;
-  return randomNormal(model.device, [condition.shape[0]!, channels, inputSize, inputSize], {
-    seed: config.seed,
-    stream: Stream.Sampler,
-    step: 0,
-    firstSample,
-  });
+function noiseOf({ model, condition, config, firstSample = 0 }: DrawOptions): Tensor {
+  return startingNoise(model, { count: condition.shape[0]!, seed: config.seed, firstSample });
 }
 
 function times(options: SamplerSettings): readonly number[] {

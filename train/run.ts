@@ -12,6 +12,7 @@ import { writeFeatureBank } from "../bank/features.ts";
 import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
 import type { Device } from "../kernels/core/device.ts";
+import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { type ModelConfig, projectorOf } from "../model/config.ts";
@@ -28,7 +29,7 @@ import {
   findStatistics,
   type LatentScaling,
   measureStatistics,
-  readStatistics,
+  OFFICIAL_STATISTICS_FILE,
   STATISTICS_FILE,
   writeStatistics,
 } from "./datasets/latent_scaling.ts";
@@ -47,18 +48,21 @@ export function pathOf(config: Pick<Config, "interpolant">): Required<Path> {
   return { interpolant: INTERPOLANTS[path], prediction };
 }
 
-/** The model options that a `model` section means for given data. */
+/**
+ * The model options that a `model` section means for given data. As in the official code there is a null
+ * class where labels are dropped in training.
+ */
 export function modelOptions(
   config: ModelConfig,
   data: { imageSize: number; channels: number; classes: number; snippetDim: number },
 ): SiTOptions {
-  const { name: _, conditioning, snippetEmbedding, repa, classDropout: __, ...sizes } = config;
+  const { name: _, conditioning, snippetEmbedding, repa, classDropout, ...sizes } = config;
   return {
     ...sizes,
     inputSize: data.imageSize,
     channels: data.channels,
     condition: conditioning === "label"
-      ? { classes: data.classes }
+      ? { classes: data.classes, nullClass: classDropout > 0 }
       : { snippetDim: data.snippetDim, embedding: snippetEmbedding },
     ...(repa && { projector: projectorOf(repa) }),
   };
@@ -193,14 +197,21 @@ function requirePairs(
 }
 
 /**
- * The scale that a run has brought its latents to, with the statistics in its folder.
+ * The scale that latents of a configuration are brought to, by the statistics in a folder: that of a run,
+ * or of a file of weights.
  *
- * Throws a `CheckpointError` if they cannot be read.
+ * Throws a `CheckpointError` if they are not there or cannot be read.
  */
-export function latentScaling(data: Config["data"], runDirectory: string): LatentScaling {
+export function latentScaling(data: Config["data"], directory: string): LatentScaling {
   const { latentNorm, latentMultiplier: multiplier, channels } = data;
-  const path = join(runDirectory, STATISTICS_FILE);
-  return { statistics: latentNorm ? readStatistics(path, channels) : undefined, multiplier };
+  if (!latentNorm) return { statistics: undefined, multiplier };
+  const found = findStatistics(directory, channels);
+  if (found) return { statistics: found.statistics, multiplier };
+  throw new CheckpointError(
+    `Cannot scale latents: ${directory} has no statistics, expected ${STATISTICS_FILE} or ` +
+      `${OFFICIAL_STATISTICS_FILE} there, or data.latentNorm false`,
+    { path: directory },
+  );
 }
 
 /** Checks that latents have what the configuration needs, and brings them to the scale of training. */

@@ -557,6 +557,12 @@ function checkParts(
   if (given.alignmentWeight !== undefined) checkTokens(given);
   if ("classes" in condition) {
     if (given.bank) throw new TypeError("Cannot train: a bank was given to a model with labels");
+    if (condition.nullClass === false && classDropout > 0) {
+      throw new RangeError(
+        `Cannot train: the model has no null class for labels to be dropped to, expected ` +
+          `classDropout 0 in place of ${classDropout}`,
+      );
+    }
     return checkLabels(dataset, condition.classes);
   }
   if (!given.bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
-import { draw, stack } from "../../sample/draw.ts";
+import { draw, drawAdaptive, stack, startingNoise } from "../../sample/draw.ts";
 import { parseConfig } from "../../train/config.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -73,6 +73,85 @@ gpuTest("draw() guides as two networks would", async (device) => {
   });
   assert.ok(towards.some((value, i) => Math.abs(value - away[i]!) > 1e-3));
 });
+
+gpuTest("draw() starts from startingNoise(), whatever the batch", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  // A last layer of zeros has no velocity, so that the noise stays as it is.
+  const model = new SiT(store, { ...SIZES, zeroInit: true });
+  const { sample: config } = parseConfig("", {
+    overrides: ["sample.sampler=euler", "sample.steps=1", "sample.seed=7"],
+  });
+  using noise = startingNoise(model, { count: 5, seed: 7 });
+  const values = await noise.read(), length = values.length / 5;
+  using condition = device.tensor(new Float32Array(8).fill(0.5), [2, 4]);
+  for (const firstSample of [0, 3]) {
+    const { images } = draw({ model, condition, config, firstSample });
+    assert.deepEqual(
+      await images.read(),
+      values.slice(firstSample * length, (firstSample + 2) * length),
+    );
+    images.dispose();
+  }
+  using other = startingNoise(model, { count: 5, seed: 8 });
+  assert.notDeepEqual(await other.read(), values);
+});
+
+gpuTest("drawAdaptive() shows states of dopri5 at the times of even steps", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, SIZES);
+  using condition = device.tensor(new Float32Array(8).fill(0.5), [2, 4]);
+  const { sample } = parseConfig("", { overrides: ["sample.sampler=dopri5", "sample.steps=4"] });
+  const seen: [step: number, t: number][] = [];
+  const states: Promise<Float32Array>[] = [];
+  const drawn = await drawAdaptive({
+    model,
+    condition,
+    config: { ...sample, timestepShift: 3 },
+    onStep: ({ step, t, x }) => {
+      seen.push([step, t]);
+      states.push(x.read());
+    },
+  });
+  // 3 t / (1 + 2 t) at quarters.
+  assert.deepEqual(seen, [[0, 0.5], [1, 0.75], [2, 0.9], [3, 1]]);
+  const images = await drawn.images.read();
+  drawn.images.dispose();
+  const each = await Promise.all(states);
+  assert.deepEqual(each[3], images);
+  assert.notDeepEqual(each[2], images);
+  // They change neither the images nor what they cost.
+  const plain = await drawAdaptive({ model, condition, config: { ...sample, steps: 50 } });
+  assert.deepEqual(await plain.images.read(), images);
+  assert.equal(plain.evaluations, drawn.evaluations);
+  plain.images.dispose();
+  assert.throws(() => draw({ model, condition, config: sample }), {
+    name: "RangeError",
+    message: "Cannot draw with dopri5: its steps are not fixed, expected drawAdaptive()",
+  });
+});
+
+gpuTest(
+  "draw() guides no model without a null class, whose table has a row less",
+  async (device) => {
+    using store = new ParameterStore(device, { seed: 0 });
+    const model = new SiT(store, { ...SIZES, condition: { classes: 3, nullClass: false } });
+    assert.deepEqual(store.get("y_embedder.embedding_table.weight").shape, [3, 16]);
+    using condition = device.tensor(Uint32Array.of(0, 2), [2]);
+    const config = (scale: number) =>
+      parseConfig("", {
+        overrides: ["sample.sampler=euler", "sample.steps=1", `sample.guidance.scale=${scale}`],
+      }).sample;
+    const { images } = draw({ model, condition, config: config(1) });
+    assert.ok((await images.read()).every(Number.isFinite));
+    images.dispose();
+    const refusal = { name: "RangeError", message: /Cannot guide the samples: .* no null class/ };
+    assert.throws(() => draw({ model, condition, config: config(2) }), refusal);
+    await assert.rejects(
+      drawAdaptive({ model, condition, config: { ...config(2), sampler: "dopri5" } }),
+      refusal,
+    );
+  },
+);
 
 gpuTest("stack() refuses tensors of other shapes", (device) => {
   device.scope(() => {

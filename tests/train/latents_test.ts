@@ -235,7 +235,7 @@ gpuTest(
       using run = await openRun(device, { directory: "labels", config: label });
       assert.equal(run.bank, undefined);
       const { condition } = run.model.options;
-      assert.deepEqual([condition, run.dataset.size], [{ classes: 3 }, 20]);
+      assert.deepEqual([condition, run.dataset.size], [{ classes: 3, nullClass: true }, 20]);
       assert.ok((await train(run, 2)).every(({ alignmentLoss }) => alignmentLoss === undefined));
       using labels = run.conditionOf(Uint32Array.of(0, 5));
       assert.deepEqual([...await labels.readUint32()], [

@@ -13,7 +13,7 @@ import { TorchFile, TorchTensor } from "../../model/torch_file.ts";
 export const STATISTICS_FILE = "latents_stats.safetensors";
 
 /** What LightningDiT and GMem call the same. */
-const OFFICIAL_FILE = "latents_stats.pt";
+export const OFFICIAL_STATISTICS_FILE = "latents_stats.pt";
 
 /** Latents that statistics are taken of, at most, as in LightningDiT. */
 const MOST_MEASURED = 10_000;
@@ -130,7 +130,7 @@ export function findStatistics(
   directory: string,
   channels: number,
 ): { readonly path: string; readonly statistics: ChannelStatistics } | undefined {
-  for (const name of [STATISTICS_FILE, OFFICIAL_FILE]) {
+  for (const name of [STATISTICS_FILE, OFFICIAL_STATISTICS_FILE]) {
     const path = join(directory, name);
     if (exists(path)) return { path, statistics: readStatistics(path, channels) };
   }
