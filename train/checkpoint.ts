@@ -13,6 +13,7 @@ import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
+import { isProjector } from "../model/read_model_options.ts";
 import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import { requireDiskSpace } from "./disk_space.ts";
@@ -28,6 +29,8 @@ export interface CheckpointState {
   readonly config: unknown;
   /** What tells the images of the run from others, as {@linkcode fingerprintOf} gives it. */
   readonly images?: string;
+  /** Names of the classes in the order of the labels that guide the model, if labels do. */
+  readonly classes?: readonly string[];
 }
 
 const NAME = /^step_(\d{7,})$/;
@@ -93,9 +96,15 @@ export function readCheckpointState(path: string): CheckpointState {
  */
 export async function saveCheckpoint(
   runDirectory: string,
-  options: { trainer: Trainer; model: SiT; config: unknown; images?: string },
+  options: {
+    trainer: Trainer;
+    model: SiT;
+    config: unknown;
+    images?: string;
+    classes?: readonly string[];
+  },
 ): Promise<string> {
-  const { trainer, model, config, images } = options;
+  const { trainer, model, config, images, classes } = options;
   const { step, optimizer } = trainer;
   const path = join(runDirectory, `step_${String(step).padStart(7, "0")}`);
   const partial = `${path}.partial`, old = `${path}.old`;
@@ -117,7 +126,13 @@ export async function saveCheckpoint(
         { path },
       );
     }
-    const state: CheckpointState = { format: 1, step, config, ...(images && { images }) };
+    const state: CheckpointState = {
+      format: 1,
+      step,
+      config,
+      ...(images && { images }),
+      ...("classes" in model.options.condition && classes && { classes }),
+    };
     writeThrough(join(partial, "state.json"), JSON.stringify(state, null, 2));
     if (exists(path)) {
       removeDirectory(old);
@@ -205,6 +220,8 @@ export async function fingerprintOf(
 export interface LoadWeightsOptions extends OpenWeightsOptions {
   /** The file's time runs from data to noise (REPA, first GMem release). Default `false`. */
   readonly reversed?: boolean | undefined;
+  /** Pass over REPA's projector, which is for training alone. Default `false`. */
+  readonly withoutProjector?: boolean | undefined;
 }
 
 /**
@@ -212,8 +229,11 @@ export interface LoadWeightsOptions extends OpenWeightsOptions {
  * they do not fit.
  */
 export function loadWeights(path: string, model: SiT, options: LoadWeightsOptions = {}): void {
+  const { reversed = false, withoutProjector = false } = options;
   using weights = openWeights(path, options);
-  loadStateDict(model.parameters, options.reversed ? reverseTime(weights) : weights);
+  loadStateDict(model.parameters, reversed ? reverseTime(weights) : weights, {
+    select: (key) => !(withoutProjector && isProjector(key)),
+  });
 }
 
 /** Starts a trainer from the weights in a file, as {@linkcode loadWeights} reads it. */

@@ -243,7 +243,7 @@ async function trainRun(
   let evaluation: Evaluation | undefined;
   const save = async () => {
     if (saved === trainer.step) return;
-    checkpoint = await saveCheckpoint(directory, { ...run, config });
+    checkpoint = await saveCheckpoint(directory, { ...run, classes: run.dataset.classes, config });
     saved = trainer.step;
   };
   try {

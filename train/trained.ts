@@ -9,8 +9,9 @@ import type { ExtensibleBank } from "../bank/bank.ts";
 import { loadBank } from "../bank/load.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
-import { SafetensorsFile } from "../kernels/core/safetensors.ts";
-import { SiT } from "../model/sit.ts";
+import { readModelOptions } from "../model/read_model_options.ts";
+import { type ConditionOptions, SiT } from "../model/sit.ts";
+import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readCheckpointState } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { modelOptions } from "./run.ts";
@@ -18,21 +19,23 @@ import { modelOptions } from "./run.ts";
 /** The file with the averaged weights. */
 const WEIGHTS = "ema.safetensors";
 
-/** Weights whose shapes tell what a model was trained with. */
-const LABEL_WEIGHT = "y_embedder.embedding_table.weight";
-const SNIPPET_WEIGHTS = {
-  linear: "condition_projection.linear.weight",
-  mlp3: "condition_projection.net.0.weight",
-} as const;
+/** Channels of the latents of SD-VAE, and the factor that networks of them expect on latents. */
+const SD_VAE = { channels: 4, multiplier: 0.18215 };
 
-/** What a checkpoint says of itself. */
+/** What a checkpoint, or a file of weights, says of itself. */
 export interface CheckpointConfig {
-  /** The checkpoint's folder. */
+  /** The checkpoint's folder, or the file of weights. */
   readonly checkpoint: string;
-  /** Optimiser steps done. */
-  readonly step: number;
-  /** The configuration of the run. */
+  /** The file of the weights to draw with. */
+  readonly weights: string;
+  /** The network's time runs from data to noise, as in REPA. */
+  readonly reversed: boolean;
+  /** Optimiser steps done; undefined for a file of weights, which does not say. */
+  readonly step: number | undefined;
+  /** The configuration of the run; for a file of weights, that of the network in it. */
   readonly config: Config;
+  /** Names of the classes in the order of labels; empty where they are not known. */
+  readonly classNames: readonly string[];
 }
 
 /** A model with what guides it. */
@@ -57,9 +60,63 @@ export function readCheckpointConfig(
   options: { readonly overrides?: readonly string[] } = {},
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
-  const { step, config } = readCheckpointState(checkpoint);
+  const { step, config, classes = [] } = readCheckpointState(checkpoint);
   const { overrides = [] } = options;
-  return { checkpoint, step, config: resolveConfig(config, { name: checkpoint, overrides }) };
+  return {
+    checkpoint,
+    weights: join(checkpoint, WEIGHTS),
+    reversed: false,
+    step,
+    config: resolveConfig(config, { name: checkpoint, overrides }),
+    classNames: classes,
+  };
+}
+
+/** How {@linkcode readWeightsConfig} reads a file. */
+export interface WeightsConfigOptions {
+  /** The file's time runs from data to noise (REPA, first GMem release). Default `false`. */
+  readonly reversed?: boolean;
+  /** Attention heads, where the file does not tell them. */
+  readonly heads?: number | undefined;
+  /** Settings such as `sample.steps=5` that take the place of what the file tells. */
+  readonly overrides?: readonly string[];
+}
+
+/**
+ * The configuration of the network in a file of weights, official or of this project, as the shapes in it
+ * tell it. A network of 1 or 3 channels makes images, of 4 latents of SD-VAE, of more latents that are
+ * scaled by the statistics beside the file.
+ *
+ * Throws a CheckpointError if there is no such network in the file, and a SyntaxError for an unknown key
+ * or a wrong value.
+ */
+export function readWeightsConfig(
+  path: string,
+  options: WeightsConfigOptions = {},
+): CheckpointConfig {
+  const { reversed = false, heads, overrides = [] } = options;
+  using file = openWeights(path);
+  const { inputSize, channels, condition, ...sizes } = readModelOptions(file, { heads });
+  const isLatent = channels !== 1 && channels !== 3;
+  const isScaled = channels === SD_VAE.channels;
+  const value = {
+    data: {
+      kind: isLatent ? "latents" : "folder",
+      path: dirname(path),
+      imageSize: inputSize,
+      channels,
+      latentNorm: !isScaled,
+      latentMultiplier: isScaled ? SD_VAE.multiplier : 1,
+    },
+    model: {
+      ...sizes,
+      ...("classes" in condition
+        ? { conditioning: "label", ...(condition.nullClass === false && { classDropout: 0 }) }
+        : { conditioning: "snippet", snippetEmbedding: condition.embedding }),
+    },
+  };
+  const config = resolveConfig(value, { name: path, overrides });
+  return { checkpoint: path, weights: path, reversed, step: undefined, config, classNames: [] };
 }
 
 /** The bank that a checkpoint was trained with: the configured file, or the one of the run. */
@@ -81,7 +138,7 @@ export function requireImages({ checkpoint, config }: CheckpointConfig): void {
 }
 
 /**
- * Loads the averaged weights of a checkpoint, and the bank that guides them: that of the run, or the
+ * Loads the averaged weights of a checkpoint, or a file of weights, and the bank that guides them: that of the run, or the
  * file `bank`, whose snippets must be as long.
  *
  * Throws a TypeError if the bank does not fit the model or the model takes labels, and a
@@ -97,7 +154,7 @@ export function openTrained(
   device: Device,
   options: CheckpointConfig & { readonly bank?: string | undefined },
 ): TrainedModel {
-  const { checkpoint, step, config } = options;
+  const { weights, reversed, config } = options;
   using opened = new DisposableStack();
   const condition = openCondition(device, options);
   if (condition.bank) opened.use(condition.bank);
@@ -111,16 +168,9 @@ export function openTrained(
       snippetDim: condition.bank?.dim ?? 0,
     }),
   );
-  loadWeights(join(checkpoint, WEIGHTS), model);
+  loadWeights(weights, model, { reversed, withoutProjector: config.model.repa === null });
   const kept = opened.move();
-  return {
-    checkpoint,
-    step,
-    config,
-    model,
-    ...condition,
-    [Symbol.dispose]: () => kept.dispose(),
-  };
+  return { ...options, model, ...condition, [Symbol.dispose]: () => kept.dispose() };
 }
 
 function openCondition(
@@ -128,6 +178,7 @@ function openCondition(
   options: CheckpointConfig & { readonly bank?: string | undefined },
 ): { bank: ExtensibleBank | undefined; classes: number } {
   const { checkpoint, config, bank: path = bankPathOf(options) } = options;
+  const stored = storedCondition(options);
   if (config.model.conditioning === "label") {
     if (options.bank !== undefined) {
       throw new TypeError(
@@ -135,27 +186,21 @@ function openCondition(
           "expected one with model.conditioning snippet",
       );
     }
-    // One row more than there are classes: the null class.
-    return { bank: undefined, classes: shapeIn(checkpoint, LABEL_WEIGHT)[0]! - 1 };
+    return { bank: undefined, classes: "classes" in stored ? stored.classes : 0 };
   }
   const bank = loadBank(device, path);
-  try {
-    const expected = shapeIn(checkpoint, SNIPPET_WEIGHTS[config.model.snippetEmbedding])[1];
-    if (bank.dim !== expected) {
-      throw new TypeError(
-        `Cannot guide ${checkpoint} by ${path}: its snippets have ${bank.dim} components, ` +
-          `expected ${expected}`,
-      );
-    }
-    return { bank, classes: 0 };
-  } catch (error) {
-    bank[Symbol.dispose]();
-    throw error;
-  }
+  const expected = "classes" in stored ? 0 : stored.snippetDim;
+  if (bank.dim === expected) return { bank, classes: 0 };
+  bank[Symbol.dispose]();
+  throw new TypeError(
+    `Cannot guide ${checkpoint} by ${path}: its snippets have ${bank.dim} components, ` +
+      `expected ${expected}`,
+  );
 }
 
-/** Shape of a weight in a checkpoint. */
-function shapeIn(checkpoint: string, name: string): readonly number[] {
-  using file = SafetensorsFile.open(join(checkpoint, WEIGHTS));
-  return file.entry(name).shape;
+/** What guides the network in a file of weights. */
+function storedCondition({ weights, config }: CheckpointConfig): ConditionOptions {
+  using file = openWeights(weights);
+  const { heads, classDropout } = config.model;
+  return readModelOptions(file, { heads, nullClass: classDropout > 0 }).condition;
 }

@@ -205,3 +205,27 @@ export function makeTorchFile(value: Code, options: TorchFileOptions = {}): Uint
   entries.push({ name: "archive/version", content: encoder.encode("3\n") });
   return makeArchive([...entries, ...options.more ?? []], options);
 }
+
+/** A tensor in memory. */
+export interface Stored {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** A file of `torch.save` with weights under names with a prefix, as training scripts write it. */
+export function checkpointOf(
+  weights: ReadonlyMap<string, Stored>,
+  options: { prefix: string; section: string },
+): Uint8Array {
+  const { prefix, section } = options;
+  const storages: Record<string, Float32Array> = {};
+  const dict: Record<string, readonly number[]> = {};
+  for (const [name, { shape, values }] of weights) {
+    const key = `${Object.keys(storages).length}`;
+    storages[key] = values;
+    dict[prefix + name] = code.tensor("FloatStorage", [...shape], { key });
+  }
+  const zeros = code.record({ other: code.tensor("FloatStorage", [1], { key: "0", count: 1 }) });
+  const rest = { model: zeros, steps: code.integer(400_000), opt: code.record({}) };
+  return makeTorchFile(code.record({ ...rest, [section]: code.record(dict) }), { storages });
+}

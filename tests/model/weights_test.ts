@@ -12,7 +12,7 @@ import { gpuTest } from "../_gpu.ts";
 import { Golden } from "../parity/golden.ts";
 import { loadModel } from "../parity/golden_model.ts";
 import { Report } from "../parity/report.ts";
-import { code, makeTorchFile } from "./_write_torch_file.ts";
+import { checkpointOf, type Stored } from "./_write_torch_file.ts";
 
 /** The networks among the recordings: every backbone, condition and naming of the official code. */
 const NETWORKS = [
@@ -35,29 +35,6 @@ function goldenPath(name: string): string | undefined {
     fileURLToPath(new URL(`${folder}${name}.safetensors`, import.meta.url))
   );
   return paths.find((path) => existsSync(path));
-}
-
-interface Stored {
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-}
-
-/** A file of `torch.save` with weights under names with a prefix, as training scripts write it. */
-function checkpointOf(
-  weights: ReadonlyMap<string, Stored>,
-  options: { prefix: string; section: string },
-): Uint8Array {
-  const { prefix, section } = options;
-  const storages: Record<string, Float32Array> = {};
-  const dict: Record<string, readonly number[]> = {};
-  for (const [name, { shape, values }] of weights) {
-    const key = `${Object.keys(storages).length}`;
-    storages[key] = values;
-    dict[prefix + name] = code.tensor("FloatStorage", [...shape], { key });
-  }
-  const zeros = code.record({ other: code.tensor("FloatStorage", [1], { key: "0", count: 1 }) });
-  const rest = { model: zeros, steps: code.integer(400_000), opt: code.record({}) };
-  return makeTorchFile(code.record({ ...rest, [section]: code.record(dict) }), { storages });
 }
 
 const TINY: SiTOptions = {

@@ -272,6 +272,20 @@ gpuTest("loadCheckpoint() refuses other images than those of the run", async (de
   }
 });
 
+gpuTest("saveCheckpoint() keeps the classes of a model that labels guide", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const { classes } = makeImages();
+    for (const labels of [true, false]) {
+      using parts = makeTrainer(device, { labels });
+      const path = await saveCheckpoint(directory, { ...parts, config: {}, classes });
+      assert.deepEqual(readCheckpointState(path).classes, labels ? classes : undefined);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 gpuTest("Trainer gives the same step in one part and in four", async (device) => {
   using one = makeTrainer(device);
   using four = makeTrainer(device, { gradientAccumulation: 4 });
@@ -564,6 +578,14 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
   using fitting = makeTrainer(device);
   const { model } = fitting, dataset = makeImages();
   assert.throws(() => new Trainer({ model, dataset }), /expected a bank/);
+  using labelled = new ParameterStore(device, { seed: 0 });
+  const condition = { classes: 3, nullClass: false };
+  const classes = new SiT(labelled, { ...model.options, condition });
+  assert.throws(() => new Trainer({ model: classes, dataset, batchSize: 8 }), {
+    name: "RangeError",
+    message: /no null class for labels to be dropped to, expected classDropout 0 in place of 0\.1$/,
+  });
+  new Trainer({ model: classes, dataset, batchSize: 8, classDropout: 0 }).dispose();
   using bank = makeBank(device);
   assert.throws(
     () => new Trainer({ model, dataset, bank, batchSize: 8, gradientAccumulation: 3 }),
