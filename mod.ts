@@ -95,6 +95,7 @@ export {
 } from "./model/interpolants/time.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
+export { type ModelOptionsHints, readModelOptions } from "./model/read_model_options.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
 export { SnippetMapper, type SnippetMapperOptions } from "./model/snippet_mapper.ts";
 export {
@@ -172,6 +173,7 @@ export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
 export {
   drawUniform,
   indexOfName,
+  indicesNamed,
   indicesOfClass,
   indicesOfText,
   type Metric,
@@ -206,6 +208,8 @@ export {
   pairedNetwork,
   type SamplerSettings,
   stack,
+  startingNoise,
+  type StartingNoiseOptions,
 } from "./sample/draw.ts";
 export { guided, type GuidedOptions } from "./sample/guidance.ts";
 export {

@@ -60,8 +60,12 @@ export function snippetsByNoise(
   options: { readonly batch: number },
 ): Tensor {
   const { batch } = options;
-  const frequencies = bank.frequencies ?? new Uint8Array(bank.size).fill(1);
-  return bank.gather(indexByNoise(noise, { batch, frequencies }));
+  return bank.gather(indexByNoise(noise, { batch, frequencies: noiseFrequencies(bank) }));
+}
+
+/** How often retrieval by noise chooses each snippet of a bank [N]: equally often if the bank does not say. */
+export function noiseFrequencies(bank: Pick<Bank, "size" | "frequencies">): ArrayLike<number> {
+  return bank.frequencies ?? new Uint8Array(bank.size).fill(1);
 }
 
 /**

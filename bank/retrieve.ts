@@ -105,6 +105,35 @@ export function indicesOfText(records: ImageRecords, words: string): Uint32Array
   return Uint32Array.from(found);
 }
 
+/**
+ * Returns the indices of all snippets of images of this name; where there is none, of all whose text has
+ * every word of it.
+ *
+ * Throws a RangeError if that finds none.
+ *
+ * @example
+ * ```ts ignore
+ * indicesNamed(bank, "grin"); // the emoji of that name
+ * indicesNamed(bank, "grinning face"); // all with both words in their text
+ * ```
+ */
+export function indicesNamed(records: ImageRecords, name: string): Uint32Array {
+  const { names = [], texts = [] } = records;
+  const named: number[] = [];
+  for (const [index, each] of names.entries()) if (each === name) named.push(index);
+  if (named.length > 0) return Uint32Array.from(named);
+  const found = indicesOfText({ texts }, name);
+  if (found.length > 0) return found;
+  const known = names.length > 0 ? names : texts;
+  const part = texts.length > 0 ? ", or its words in its text" : "";
+  throw new RangeError(
+    `Cannot retrieve ${JSON.stringify(name)}: ` +
+      (known.length === 0
+        ? "the bank has no names and no texts"
+        : `no image has that name${part}, expected one such as ${listed(known.slice(0, 3))}`),
+  );
+}
+
 /** How two snippets are compared. */
 export type Metric = "cosine" | "euclidean";
 

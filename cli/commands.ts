@@ -218,8 +218,21 @@ export const SAMPLE_COMMAND = {
     checkpoint: {
       type: "string",
       value: "DIR",
-      required: true,
       description: "Checkpoint, or run directory of which the newest one is taken",
+    },
+    weights: {
+      type: "string",
+      value: "FILE",
+      description: "Draw with these weights (.safetensors, official .pt) in place of a checkpoint",
+    },
+    reversed: {
+      type: "boolean",
+      description: "With --weights: the time of that network runs from data to noise, as in REPA",
+    },
+    heads: {
+      type: "integer",
+      minimum: 1,
+      description: "With --weights: attention heads, where they do not follow from the width",
     },
     bank: {
       type: "string",
@@ -234,16 +247,53 @@ export const SAMPLE_COMMAND = {
       choices: ["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"],
       description: "Sampler; that of the run's configuration when left out",
     },
-    steps: { type: "integer", minimum: 1, description: "Steps from noise to data" },
+    steps: {
+      type: "integer",
+      minimum: 1,
+      description: "Steps from noise to data; dopri5 takes none, its own follow from the error",
+    },
     count: {
       type: "integer",
       minimum: 1,
-      description: "Number of images; with --text of each text, 8 by default",
+      description: "Number of images; with --index one for each index by default, with --text of " +
+        "each text 8",
     },
     seed: {
       type: "integer",
       minimum: 0,
       description: "Seed of the noise and of the choice of snippets or labels",
+    },
+    index: {
+      type: "string",
+      value: "LIST",
+      multiple: true,
+      description: "Draw from the snippets of these indices in turn, such as 3,17",
+    },
+    class: {
+      type: "string",
+      value: "NAME",
+      multiple: true,
+      description: "Draw from snippets of this class, chosen by the seed; or of a model that " +
+        "labels guide the class itself, by its name or number",
+    },
+    name: {
+      type: "string",
+      value: "NAME",
+      multiple: true,
+      description:
+        "Draw from the snippet of the image of this name, or from those whose text has " +
+        "its words",
+    },
+    like: {
+      type: "string",
+      value: "IMAGE",
+      description:
+        "Draw from the snippets nearest to this image file, under the images they are of",
+    },
+    "by-noise": {
+      type: "boolean",
+      description: "Let the noise that an image starts from choose its snippet, as often as the " +
+        "frequencies of the bank say",
     },
     text: {
       type: "string",
@@ -259,7 +309,8 @@ export const SAMPLE_COMMAND = {
     onnx: {
       type: "string",
       value: "FILE",
-      description: "With --text: the ONNX text encoder; where the mapper says by default",
+      description: "With --text the ONNX text encoder, with --like the ONNX network that encoded " +
+        "the bank; where mapper or bank say by default",
     },
     out: {
       type: "string",
@@ -280,6 +331,18 @@ export const SAMPLE_COMMAND = {
       description: "Choose the sampler and the noise.",
     },
     {
+      command: "deno task sample --checkpoint runs/emoji_tiny --class Flags --count 8",
+      description: "Draw from the snippets of one class.",
+    },
+    {
+      command: "deno task sample --checkpoint runs/emoji_tiny --index 3,17 --count 8",
+      description: "Draw from two snippets in turn, each time from another noise.",
+    },
+    {
+      command: "deno task sample --checkpoint runs/emoji_tiny --like cat.jpg",
+      description: "Draw from what a bank takes an image for.",
+    },
+    {
       command: "deno task sample --checkpoint runs/emoji --bank photos.safetensors",
       description: "Let a bank of other images, by bank build --like, guide the same model.",
     },
@@ -290,6 +353,11 @@ export const SAMPLE_COMMAND = {
     {
       command: "deno task sample --checkpoint runs/latents -s data.decoder=sd_vae_decoder.onnx",
       description: "Draw with a model of latents and the decoder of their tokenizer.",
+    },
+    {
+      command:
+        "deno task sample --weights SiT-XL-2-256x256.pt --class 207 -s data.decoder=sd_vae.onnx",
+      description: "Draw a class of ImageNet with released weights and the decoder of SD-VAE.",
     },
     {
       command:
@@ -1018,7 +1086,11 @@ export const EVALUATE_COMMAND = {
       choices: ["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"],
       description: "Sampler; that of the run's configuration when left out",
     },
-    steps: { type: "integer", minimum: 1, description: "Steps from noise to data" },
+    steps: {
+      type: "integer",
+      minimum: 1,
+      description: "Steps from noise to data; dopri5 takes none, its own follow from the error",
+    },
     seed: {
       type: "integer",
       minimum: 0,

@@ -12,7 +12,7 @@ import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
-import { chooseConditions } from "../sample/conditions.ts";
+import { chooseIndices, conditionsAt } from "../sample/conditions.ts";
 import { type Config, parseConfig } from "../train/config.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { encodePng } from "../train/datasets/png.ts";
@@ -184,6 +184,12 @@ async function readSettings(options: Options): Promise<Settings> {
   if (options.checkpoint !== undefined) {
     const found = readCheckpointConfig(options.checkpoint, { overrides });
     requireImages(found);
+    const { sampler } = found.config.sample;
+    if (options.steps !== undefined && sampler === "dopri5") {
+      throw new UsageError(
+        "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
+      );
+    }
     return { options, config: found.config, found };
   }
   const config = options.config === undefined
@@ -203,11 +209,14 @@ async function openSamples(
     return storedSamples(images, { source: path, count });
   }
   const trained = opened.use(openTrained(device, { ...found!, bank }));
+  const { model, bank: guiding, classes } = trained, drawn = count ?? COUNT;
+  const { seed } = config.sample;
+  const indices = chooseIndices({ count: drawn, size: guiding?.size ?? classes, seed });
   return drawnSamples({
-    model: trained.model,
+    model,
     config: config.sample,
-    count: count ?? COUNT,
-    conditionOf: chooseConditions(trained, { device, seed: config.sample.seed }),
+    count: drawn,
+    conditionOf: conditionsAt(indices, { device, bank: guiding }),
     ...pathOf(config),
     source: found!.checkpoint,
   });

@@ -1,52 +1,111 @@
 /**
- * What guides samples that nobody chose anything for: snippets or labels at random.
+ * What guides each of many samples: which snippets of a bank, or which labels.
  *
  * @module
  */
 
 import type { Bank } from "../bank/bank.ts";
+import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import type { DrawAllOptions } from "./rows.ts";
+import type { SiT } from "../model/sit.ts";
+import { startingNoise } from "./draw.ts";
+import { BATCH, type DrawAllOptions } from "./rows.ts";
 
-/** What conditions are chosen from. */
-export interface ConditionSource {
-  /** The bank whose snippets guide the model; undefined for a model that labels guide. */
-  readonly bank: Bank | undefined;
-  /** Number of labels to choose from, where there is no bank. */
-  readonly classes: number;
+/** How many images are chosen for, and by which seed. */
+export interface ChooseOptions {
+  /** Number of images N. */
+  readonly count: number;
+  /** Seed of the choice; that of image i is the same for any N. */
+  readonly seed: number;
+}
+
+/** Indices [N] below `size`, drawn uniformly by the seed. */
+export function chooseIndices(options: ChooseOptions & { readonly size: number }): Uint32Array {
+  const { count, size, seed } = options;
+  const random = new Random(seed, Stream.Label);
+  return Uint32Array.from({ length: count }, (_, i) => Math.floor(random.uniform(0, i, 0) * size));
 }
 
 /**
- * Conditions drawn uniformly by the seed: snippets [n, d], or labels u32 [n]. That of image i is the
- * same whatever the batch. The caller owns the tensors.
+ * Indices [N] of k groups in turn: that of image i is drawn uniformly by the seed from group i mod k.
+ *
+ * @example
+ * ```ts
+ * import { chooseAmong } from "./conditions.ts";
+ *
+ * chooseAmong([[3], [17]], { count: 4, seed: 0 }); // Uint32Array [3, 17, 3, 17]
+ * ```
  */
-export function chooseConditions(
-  source: ConditionSource,
-  options: { readonly device: Device; readonly seed: number },
-): DrawAllOptions["conditionOf"] {
-  const { bank, classes } = source, { device, seed } = options;
-  const size = bank?.size ?? classes;
-  return (first, count): Tensor => {
-    const chosen = chooseIndices({ first, count, size, seed });
-    return bank ? bank.gather(chosen) : device.tensor(chosen, [count]);
-  };
+export function chooseAmong(
+  groups: readonly ArrayLike<number>[],
+  { count, seed }: ChooseOptions,
+): Uint32Array {
+  const random = new Random(seed, Stream.Label);
+  return Uint32Array.from({ length: count }, (_, i) => {
+    const group = groups[i % groups.length]!;
+    return group[Math.floor(random.uniform(0, i, 0) * group.length)]!;
+  });
 }
 
-/** Indices [count] below `size`, drawn uniformly by the seed; that of image i is the same in any batch. */
-export function chooseIndices(
-  options: {
-    readonly first?: number;
-    readonly count: number;
-    readonly size: number;
-    readonly seed: number;
-  },
-): Uint32Array {
-  const { first = 0, count, size, seed } = options;
-  const random = new Random(seed, Stream.Label);
-  return Uint32Array.from(
-    { length: count },
-    (_, i) => Math.floor(random.uniform(0, first + i, 0) * size),
+/**
+ * Indices [N] of the snippets that the noises choose which the images of `drawAll` by the same seed start
+ * from (GMem, figure 3): snippet i with the probability of its frequency. Waits for the GPU.
+ */
+export async function chooseByNoise(
+  model: SiT,
+  options: ChooseOptions & { readonly bank: Bank },
+): Promise<Uint32Array> {
+  const { bank, count, seed } = options;
+  const indices = new Uint32Array(count), frequencies = noiseFrequencies(bank);
+  for (let first = 0; first < count; first += BATCH) {
+    const batch = Math.min(BATCH, count - first);
+    using noise = startingNoise(model, { count: batch, seed, firstSample: first });
+    indices.set(indexByNoise(await noise.read(), { batch, frequencies }), first);
+  }
+  return indices;
+}
+
+/** The classes that labels stand for. */
+export interface LabelledClasses {
+  /** Number of classes. */
+  readonly classes: number;
+  /** Their names in the order of labels; empty where they are not known. */
+  readonly classNames: readonly string[];
+}
+
+/** Names that an error lists. */
+const MOST_LISTED = 10;
+
+/**
+ * The label of a class by its name, or by its number where no class has that name.
+ *
+ * Throws a RangeError that lists classes there are.
+ */
+export function labelOfClass(word: string, { classes, classNames }: LabelledClasses): number {
+  const named = classNames.indexOf(word);
+  if (named >= 0) return named;
+  if (/^\d+$/.test(word) && Number(word) < classes) return Number(word);
+  const rest = classNames.length - MOST_LISTED;
+  const listed = classNames.slice(0, MOST_LISTED).join(", ") + (rest > 0 ? ` or ${rest} more` : "");
+  throw new RangeError(
+    `Cannot draw class ${JSON.stringify(word)}: the model knows no such class, expected ` +
+      `${listed === "" ? "" : `${listed}, or `}a number from 0 to ${classes - 1}`,
   );
+}
+
+/**
+ * The conditions of images by the indices [N] of their snippets or labels: snippets [n, d] of the bank, or
+ * without one labels u32 [n], of the n images from index `first` on. The caller owns the tensors.
+ */
+export function conditionsAt(
+  indices: Uint32Array,
+  options: { readonly device: Device; readonly bank: Bank | undefined },
+): DrawAllOptions["conditionOf"] {
+  const { device, bank } = options;
+  return (first, count): Tensor => {
+    const chosen = indices.slice(first, first + count);
+    return bank ? bank.gather(chosen) : device.tensor(chosen, [count]);
+  };
 }

@@ -5,8 +5,10 @@
  */
 
 import { dirname } from "node:path";
-import { nearestSnippets } from "../bank/retrieve.ts";
+import { type Bank, checkIndices } from "../bank/bank.ts";
+import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
+import { indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands.ts";
@@ -19,8 +21,9 @@ import { writeSafetensors } from "../kernels/core/safetensors.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
 import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { tileImages } from "../train/datasets/picture.ts";
-import { pictureOfRows, type RowPart } from "../train/datasets/picture_rows.ts";
+import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
+import { encodeFiles, loadFiles, sideOf } from "../train/encode_files.ts";
 import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
 import { mapVectors } from "../train/mapper_training.ts";
 import { latentScaling, pathOf } from "../train/run.ts";
@@ -29,10 +32,17 @@ import {
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
+  readWeightsConfig,
   type TrainedModel,
 } from "../train/trained.ts";
 import { openViewer, type Viewer } from "../train/viewer.ts";
-import { chooseConditions } from "./conditions.ts";
+import {
+  chooseAmong,
+  chooseByNoise,
+  chooseIndices,
+  conditionsAt,
+  labelOfClass,
+} from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 
 /** Width in pixels that the picture should about have. */
@@ -41,24 +51,41 @@ const PICTURE_WIDTH = 640;
 /** Samples of each text where --count does not say. */
 const TEXT_SAMPLES = 8;
 
+/** Neighbours that a search finds at most. */
+const MOST_NEIGHBOURS = 100;
+
+/** The options of which one may say what guides the samples. */
+const WAYS = ["index", "class", "name", "like", "by-noise", "text"] as const;
+
+type Way = typeof WAYS[number];
+type Options = ReturnType<typeof parseArguments<typeof SAMPLE_COMMAND>>["options"];
+
+/** What the command was told, and where it draws. */
+interface Task {
+  readonly options: Options;
+  /** What guides the samples; undefined for all of the bank, or all classes. */
+  readonly way: Way | undefined;
+  readonly device: Device;
+}
+
+/** Samples with what stands beside or above them in the picture. */
+interface Samples extends DrawnImages {
+  /** Indices of the snippets or labels that they were drawn from; none for texts. */
+  readonly indices?: Uint32Array;
+  /** Samples in a row of a text, and an image in front of each row. */
+  readonly rows?: { readonly columns: number; readonly front: Float32Array | undefined };
+  /** Images over the samples, one each. */
+  readonly above?: Float32Array | undefined;
+}
+
 await runCommand(main, { debug: Deno.args.includes("--debug") });
 
 async function main(): Promise<void> {
   const { options } = parseArguments(SAMPLE_COMMAND, Deno.args);
-  const found = readCheckpointConfig(options.checkpoint, {
-    overrides: [
-      ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
-      ...(options.steps ? [`sample.steps=${options.steps}`] : []),
-      ...(options.count ? [`sample.count=${options.count}`] : []),
-      ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
-      ...options.set,
-    ],
-  });
-  const { config, step } = found;
-  const { text: texts, mapper, bank: bankPath, out } = options;
-  if ((texts.length > 0) !== (mapper !== undefined)) {
-    throw new UsageError("Cannot draw from texts: expected both --text TEXT and --mapper FILE");
-  }
+  const way = wayOf(options);
+  const found = readModel(options);
+  checkUsage(found, { options, way });
+  const { config, step } = found, { bank: bankPath, out } = options;
   const makesLatents = config.data.kind === "latents";
   const asLatents = makesLatents && out.endsWith(".safetensors");
   using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint));
@@ -69,91 +96,214 @@ async function main(): Promise<void> {
     );
   }
   await prepareOutput(out, {
-    inputs: [bankPath, bankPathOf(found), mapper, options.onnx],
+    inputs: [
+      ...[bankPath, bankPathOf(found), options.weights],
+      ...[options.mapper, options.onnx, options.like],
+    ],
     endings: makesLatents ? [".png", ".safetensors"] : [".png"],
   });
   using device = await Device.open({
     allowFallback: config.device.allowCpuDriver,
     variants: config.device.variants,
-    ...tunedOptions((line) => console.error(line)),
+    ...tunedOptions(say),
   });
-  console.error(`device  ${device.profile.label}`);
+  say(`device  ${device.profile.label}`);
   using trained = openTrained(device, { ...found, bank: bankPath });
-  if (bankPath !== undefined) {
+  if (bankPath !== undefined && options.weights === undefined) {
     checkRunEncoder({
       bank: trained.bank!,
       path: bankPath,
       ownPath: bankPathOf(found),
       checkpoint: found.checkpoint,
       anyEncoder: options["any-encoder"],
-      note: (line) => console.error(`note    ${line}`),
+      note: (line) => say(`note    ${line}`),
     });
   }
 
   const started = performance.now();
-  const columns = options.count ?? TEXT_SAMPLES;
-  const { images, evaluations, sources } = mapper === undefined
-    ? { ...await drawChosen(trained, device), sources: undefined }
-    : await drawTexts(trained, { device, texts, mapper, onnx: options.onnx, columns });
-  const count = texts.length > 0 ? texts.length * columns : config.sample.count;
+  const task = { options, way, device };
+  const samples = way === "text" ? await drawTexts(trained, task) : await drawChosen(trained, task);
+  const { images, evaluations, indices } = samples;
+  const { channels, imageSize } = config.data;
+  const count = images.length / (channels * imageSize ** 2);
   if (viewer) {
-    const viewed = await viewer.view(images);
-    const picture = texts.length > 0
-      ? pictureOfRows([...sources ?? [], { images: viewed, columns }], viewer)
-      : grid(viewed, { viewer, config });
+    const picture = pictureOf(await viewer.view(images), { samples, viewer, found, count });
     await writing(out, () => Deno.writeFile(out, encodePng(picture)));
   } else {
     writeLatents(out, images, { ...found, count });
   }
   const seconds = (performance.now() - started) / 1000;
-  console.error(
+  say(
     `wrote   ${out}: ${counted(count, asLatents ? "latent" : "image")} by ` +
       `${config.sample.sampler}, ` +
       `${evaluations} network evaluations each (NFE), ${seconds.toFixed(1)} s`,
   );
   if (options.json) {
-    console.log(JSON.stringify({ out, count, step, evaluations, seconds }));
+    const chosen = indices && { [trained.bank ? "snippets" : "labels"]: [...indices] };
+    console.log(JSON.stringify({ out, count, step, evaluations, seconds, ...chosen }));
   }
 }
 
-/** Draws from snippets or labels that the seed chooses. */
-async function drawChosen(trained: TrainedModel, device: Device): Promise<DrawnImages> {
-  const { model, config } = trained;
-  return await drawAll({
+/** The option that says what guides the samples. */
+function wayOf(options: Options): Way | undefined {
+  const given = WAYS.filter((name) => {
+    const value = options[name];
+    return typeof value === "object" ? value.length > 0 : Boolean(value);
+  });
+  if (given.length > 1) {
+    throw new UsageError(
+      `Cannot draw by ${given.map((name) => `--${name}`).join(" and ")}: expected one of them`,
+    );
+  }
+  if ((given[0] === "text") !== (options.mapper !== undefined)) {
+    throw new UsageError("Cannot draw from texts: expected both --text TEXT and --mapper FILE");
+  }
+  return given[0];
+}
+
+/** The checkpoint or the file of weights that was asked for. */
+function readModel(options: Options): CheckpointConfig {
+  const { checkpoint, weights, reversed, heads } = options;
+  const count = options.count ?? (indicesIn(options.index).length || undefined);
+  const overrides = [
+    ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
+    ...(options.steps ? [`sample.steps=${options.steps}`] : []),
+    ...(count ? [`sample.count=${count}`] : []),
+    ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
+    ...options.set,
+  ];
+  if ((checkpoint === undefined) === (weights === undefined)) {
+    throw new UsageError("Cannot draw: expected either --checkpoint DIR or --weights FILE");
+  }
+  if (weights !== undefined) return readWeightsConfig(weights, { reversed, heads, overrides });
+  if (reversed || heads !== undefined) {
+    const option = reversed ? "--reversed" : "--heads";
+    throw new UsageError(
+      `Cannot take ${option} with --checkpoint: a checkpoint knows its network, expected ` +
+        "--weights FILE",
+    );
+  }
+  return readCheckpointConfig(checkpoint!, { overrides });
+}
+
+/** Throws where the options do not go with the model, before a device is opened. */
+function checkUsage(found: CheckpointConfig, { options, way }: Omit<Task, "device">): void {
+  const { checkpoint, config: { model, sample } } = found;
+  if (options.steps !== undefined && sample.sampler === "dopri5") {
+    throw new UsageError(
+      "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
+    );
+  }
+  if (model.conditioning === "label") {
+    if (way === undefined || way === "class") return;
+    throw new UsageError(
+      `Cannot draw by --${way} with ${checkpoint}: the model is guided by labels, expected ` +
+        "--class, or a model with model.conditioning snippet",
+    );
+  }
+  if (options.weights !== undefined && options.bank === undefined) {
+    throw new UsageError(
+      `Cannot draw with ${checkpoint}: its network is guided by snippets, expected --bank FILE`,
+    );
+  }
+}
+
+/** The indices in lists such as 3,17. */
+function indicesIn(lists: readonly string[]): number[] {
+  return lists.flatMap((list) => list.split(",")).map((word) => {
+    if (/^\s*\d+\s*$/.test(word)) return Number(word);
+    throw new UsageError(
+      `Cannot read --index ${lists.join(",")}: expected whole numbers such as 3,17`,
+    );
+  });
+}
+
+/** Draws from snippets or labels of one's choice, or of the seed's. */
+async function drawChosen(trained: TrainedModel, task: Task): Promise<Samples> {
+  const { model, bank, config } = trained, { device, way } = task;
+  const indices = bank
+    ? await chosenSnippets(trained, { ...task, bank })
+    : chosenLabels(trained, task);
+  const drawn = await drawAll({
     model,
     config: config.sample,
-    count: config.sample.count,
-    conditionOf: chooseConditions(trained, { device, seed: config.sample.seed }),
+    count: indices.length,
+    conditionOf: conditionsAt(indices, { device, bank }),
     ...pathOf(config),
   });
+  const above = bank && way === "like"
+    ? await imagesBehind(trained, { device, bank, indices })
+    : undefined;
+  return { ...drawn, indices, above };
+}
+
+function chosenLabels(trained: TrainedModel, { options }: Task): Uint32Array {
+  const { classes, config: { sample: { count, seed } } } = trained;
+  if (options.class.length === 0) return chooseIndices({ count, size: classes, seed });
+  const labels = options.class.map((word) => [labelOfClass(word, trained)]);
+  return chooseAmong(labels, { count, seed });
+}
+
+async function chosenSnippets(
+  trained: TrainedModel,
+  task: Task & { readonly bank: Bank },
+): Promise<Uint32Array> {
+  const { bank, options, way } = task;
+  const { count, seed } = trained.config.sample;
+  const among = (groups: ArrayLike<number>[]) => chooseAmong(groups, { count, seed });
+  switch (way) {
+    case "index":
+      return among([...checkIndices(indicesIn(options.index), bank.size)].map((index) => [index]));
+    case "class":
+      return among(options.class.map((name) => membersOf(bank, name)));
+    case "name":
+      return among(options.name.map((name) => indicesNamed(bank, name)));
+    case "like":
+      return among((await neighboursOf(trained, task)).map((index) => [index]));
+    case "by-noise":
+      return await chooseByNoise(trained.model, { bank, count, seed });
+    default:
+      return chooseIndices({ count, size: bank.size, seed });
+  }
+}
+
+/** The snippets of a class, at least one. */
+function membersOf(bank: Bank, name: string): Uint32Array {
+  const members = indicesOfClass(bank, name);
+  if (members.length > 0) return members;
+  throw new RangeError(
+    `Cannot draw class ${JSON.stringify(name)}: no snippet of the bank is of it, expected another`,
+  );
+}
+
+/** Indices of the snippets nearest to the image of --like, nearest first, as many as are drawn. */
+async function neighboursOf(
+  trained: TrainedModel,
+  { device, bank, options }: Task & { readonly bank: Bank },
+): Promise<number[]> {
+  const { data, sample } = trained.config;
+  const path = options.like!;
+  using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
+  const side = data.kind === "latents" ? sideOf(encoder) : data.imageSize;
+  const queries = await encodeFiles(await loadFiles([path], side), encoder);
+  const count = Math.min(sample.count, MOST_NEIGHBOURS);
+  const [neighbours] = await nearestSnippets(device, { bank, queries, count });
+  const { index, cosine } = neighbours![0]!;
+  say(`like    ${path}: nearest to ${titleOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
+  return neighbours!.map(({ index }) => index);
 }
 
 /**
  * Draws a row of images from each text: encoded, mapped to a snippet, and drawn from as from any. In
  * front, where the run's images are there, that of the bank's snippet nearest to it.
  */
-async function drawTexts(
-  trained: TrainedModel,
-  options: {
-    readonly device: Device;
-    readonly texts: readonly string[];
-    readonly mapper: string;
-    readonly onnx: string | undefined;
-    readonly columns: number;
-  },
-): Promise<DrawnImages & { sources: RowPart[] | undefined }> {
-  const { device, texts, mapper: path, onnx, columns } = options;
-  const { model, bank, config } = trained;
-  if (bank === undefined) {
-    throw new TypeError(
-      `Cannot draw from texts with ${trained.checkpoint}: the model is guided by labels, ` +
-        "expected one with model.conditioning snippet",
-    );
-  }
-  const { source, target } = readMapperEnds(path);
+async function drawTexts(trained: TrainedModel, { device, options }: Task): Promise<Samples> {
+  const { text: texts, mapper: path, onnx, count: noises = TEXT_SAMPLES } = options;
+  const { model, config } = trained, bank = trained.bank!;
+  const { source, target } = readMapperEnds(path!);
   using encoder = await textEncoderOf(source, { onnx });
   // An imported bank may not name its encoder; a snippet of another length is refused all the same.
-  using owned = loadMapper(device, path, {
+  using owned = loadMapper(device, path!, {
     source: encoder.description,
     target: bank.encoder ?? { ...target, dim: bank.dim },
   });
@@ -161,38 +311,58 @@ async function drawTexts(
   const found = await nearestSnippets(device, { bank, queries: snippets, count: 1 });
   const indices = found.map(([near]) => near!.index);
   for (const [row, text] of texts.entries()) {
-    const index = indices[row]!;
-    const name = bank.texts?.[index] || bank.names?.[index] || `snippet ${index}`;
-    console.error(
-      `text    ${text}: nearest to ${name}, cosine ${found[row]![0]!.cosine.toFixed(3)}`,
-    );
+    const { index, cosine } = found[row]![0]!;
+    say(`text    ${text}: nearest to ${titleOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
   }
-  const note = (line: string) => console.error(line);
-  const near = config.data.kind === "latents"
-    ? undefined
-    : await imagesOfRun(trained, { device, bank, indices, note });
+  const front = await imagesBehind(trained, { device, bank, indices });
   const drawn = await drawRows({
     model,
     config: config.sample,
     snippets,
-    noises: columns,
+    noises,
     ...pathOf(config),
   });
-  return { ...drawn, sources: near && [{ images: near, columns: 1 }] };
+  return { ...drawn, rows: { columns: noises, front } };
 }
 
-/** A picture of samples in rows. */
-function grid(
-  images: Float32Array,
-  { viewer, config: { sample } }: { viewer: Viewer; config: CheckpointConfig["config"] },
+/** The images of snippets where a run's images are there; a file of weights has none. */
+async function imagesBehind(
+  trained: TrainedModel,
+  options: {
+    readonly device: Device;
+    readonly bank: Bank;
+    readonly indices: ArrayLike<number>;
+  },
+): Promise<Float32Array | undefined> {
+  if (trained.config.data.kind === "latents" || trained.step === undefined) return undefined;
+  return await imagesOfRun(trained, { ...options, note: say });
+}
+
+/** What the image of a snippet shows, as far as it is known. */
+function titleOf({ texts, names }: Bank, index: number): string {
+  return texts?.[index] || names?.[index] || `snippet ${index}`;
+}
+
+/** The samples in rows: behind the images of texts, or under images of their own. */
+function pictureOf(
+  viewed: Float32Array,
+  options: {
+    readonly samples: Samples;
+    readonly viewer: Viewer;
+    readonly found: CheckpointConfig;
+    readonly count: number;
+  },
 ): RawImage {
-  const { count, columns } = sample, { channels, imageSize } = viewer;
-  return tileImages(images, {
-    columns: Math.min(columns, count),
-    imageSize,
-    channels,
-    scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
-  });
+  const { samples: { rows, above }, viewer, found: { config: { sample } }, count } = options;
+  const { channels, imageSize } = viewer;
+  if (rows) {
+    const front = rows.front ? [{ images: rows.front, columns: 1 }] : [];
+    return pictureOfRows([...front, { images: viewed, columns: rows.columns }], viewer);
+  }
+  const columns = Math.min(sample.columns, count);
+  if (above) return pictureOfPairs(above, viewed, { channels, imageSize, columns });
+  const scale = Math.max(1, Math.round(PICTURE_WIDTH / (sample.columns * imageSize)));
+  return tileImages(viewed, { columns, imageSize, channels, scale });
 }
 
 /** Writes latents [n, C, H, W] on the scale of their tokenizer, for its decoder. */
@@ -205,4 +375,9 @@ function writeLatents(
   unscaleLatents(latents, latentScaling(data, dirname(checkpoint)), imageSize ** 2);
   const shape = [count, channels, imageSize, imageSize];
   writeSafetensors(path, [["latents", { dtype: "F32", shape, data: latents }]]);
+}
+
+/** Tells what goes on, apart from results. */
+function say(line: string): void {
+  console.error(line);
 }

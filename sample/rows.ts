@@ -12,7 +12,7 @@ import { drawAdaptive } from "./draw.ts";
 import type { Path } from "./network.ts";
 
 /** Images that are drawn at once. */
-const BATCH = 64;
+export const BATCH = 64;
 
 /** What both ways of drawing need. */
 export interface DrawManyOptions extends Path {

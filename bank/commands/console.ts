@@ -8,13 +8,10 @@ import process from "node:process";
 import { type OutputOptions, prepareOutput, writing } from "../../cli/output_file.ts";
 import { Progress } from "../../cli/progress.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
-import { withChannels } from "../../train/bank_pictures.ts";
 import { type Config, parseConfig } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
-import type { ImageSet } from "../../train/datasets/image_set.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
 import type { Bank } from "../bank.ts";
-import type { Encoder } from "../encoders/encoder.ts";
 import { type BankSummary, describeBank } from "../inspect.ts";
 
 /** Neighbours that a row of `bank add --sample` or of a text ends with, as in GMem's figure 4. */
@@ -34,24 +31,6 @@ export async function dataOf(
 /** What a snippet is called. */
 export function titleOf(bank: Bank, index: number): string {
   return bank.names?.[index] ?? `snippet ${index}`;
-}
-
-/** Image files as squares of one size. */
-export async function loadFiles(paths: readonly string[], imageSize: number): Promise<ImageSet> {
-  // Imported here alone, so that the other commands need no native image decoder.
-  const { loadImageFiles } = await import("../../train/datasets/image_folder.ts");
-  return await loadImageFiles(paths, { imageSize });
-}
-
-/** Snippets [n, d] of image files, grey for an encoder of grey images. */
-export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<Float32Array> {
-  const { size, imageSize } = images;
-  const channels = Number(encoder.description.preprocessing["channels"]);
-  const pixels = images.read(Uint32Array.from({ length: size }, (_, i) => i));
-  return await encoder.encode(
-    withChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
-    { count: size, channels, height: imageSize, width: imageSize },
-  );
 }
 
 /** Tells what goes on, apart from results. */

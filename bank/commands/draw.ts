@@ -23,6 +23,7 @@ import {
   pictureTransfer,
   type SamplePicture,
 } from "../../train/bank_pictures.ts";
+import { encodeFiles, loadFiles, sideOf } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
 import {
   bankPathOf,
@@ -33,7 +34,6 @@ import {
   type TrainedModel,
 } from "../../train/trained.ts";
 import { type Bank, checkIndices, type ImageRecords } from "../bank.ts";
-import type { Encoder } from "../encoders/encoder.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { BankFile, writeBank } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
@@ -42,8 +42,6 @@ import { indexOfName, nearestSnippets } from "../retrieve.ts";
 import { checkRunEncoder } from "../run_encoder.ts";
 import {
   dataOf,
-  encodeFiles,
-  loadFiles,
   preparePicture,
   print,
   progressOf,
@@ -88,7 +86,7 @@ export async function add(args: readonly string[]): Promise<void> {
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained ? bankOf(trained) : loaded!;
   using encoder = await encoderOfBank(bank, { device, onnx });
-  const imageSize = options.size ?? found?.config.data.imageSize ?? ownSize(encoder);
+  const imageSize = options.size ?? found?.config.data.imageSize ?? sideOf(encoder);
   const images = await loadFiles(positionals, imageSize);
   const label = labelOf(bank, className);
   const snippets = await encodeFiles(images, encoder);
@@ -345,8 +343,4 @@ function labelOf(bank: Bank, name: string | undefined): number {
         ? "no classes, leave --class out"
         : `the classes ${bank.classes.join(", ")}, expected one of them, or leave --class out`),
   );
-}
-
-function ownSize(encoder: Encoder): number {
-  return Number(encoder.description.preprocessing["size"]);
 }

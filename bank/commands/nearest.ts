@@ -10,20 +10,12 @@ import { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import { withChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
+import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
-import {
-  dataOf,
-  encodeFiles,
-  loadFiles,
-  preparePicture,
-  print,
-  say,
-  titleOf,
-  writePicture,
-} from "./console.ts";
+import { dataOf, preparePicture, print, say, titleOf, writePicture } from "./console.ts";
 
 /** `bank nearest`: the images of a bank most like one. */
 export async function nearest(args: readonly string[]): Promise<void> {

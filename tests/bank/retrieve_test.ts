@@ -6,6 +6,7 @@ import { normalizeSnippets } from "../../bank/normalize.ts";
 import {
   drawUniform,
   indexOfName,
+  indicesNamed,
   indicesOfClass,
   indicesOfText,
   type Metric,
@@ -170,5 +171,21 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
   });
   for (const find of [indicesOfClass, indexOfName, indicesOfText]) {
     assert.throws(() => find({}, "dog"), { name: "RangeError", message: /the bank has no/ });
+  }
+});
+
+Deno.test("indicesNamed() goes by names before texts", () => {
+  const names = ["dog", "a.png", "dog"];
+  assert.deepEqual([...indicesNamed({ ...RECORDS, names }, "dog")], [0, 2]);
+  assert.deepEqual([...indicesNamed({ ...RECORDS, names }, "the cat")], [1]);
+  assert.deepEqual([...indicesNamed({ names }, "a.png")], [1]);
+  assert.deepEqual([...indicesNamed({ texts: RECORDS.texts }, "red")], [0, 2]);
+  const refused = [
+    [RECORDS, /no image has that name, or its words in its text, expected one such as a\.png, b/],
+    [{ names }, /no image has that name, expected one such as dog, a\.png, dog$/],
+    [{}, /Cannot retrieve "cow": the bank has no names and no texts$/],
+  ] as const;
+  for (const [records, message] of refused) {
+    assert.throws(() => indicesNamed(records, "cow"), { name: "RangeError", message });
   }
 });

@@ -141,7 +141,7 @@ Deno.test("parseArguments() counts what has to be given", () => {
   assert.match(refusal(["--out", "a", "b", "c"]), /unexpected argument c, expected config/);
   assert.match(refusal([], VERIFY_COMMAND), /^Cannot run deno task verify: file is missing/);
   assert.deepEqual(parseArguments(VERIFY_COMMAND, ["a", "b"]).positionals, ["a", "b"]);
-  assert.match(refusal(["x"], SAMPLE_COMMAND), /--checkpoint is missing|unexpected argument x/);
+  assert.match(refusal(["x"], SAMPLE_COMMAND), /unexpected argument x/);
 });
 
 Deno.test("parseArguments() answers --help before all else", () => {

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { FullBank } from "../../bank/full_bank.ts";
+import { indexByNoise } from "../../bank/noise_index.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { SiT } from "../../model/sit.ts";
+import {
+  chooseAmong,
+  chooseByNoise,
+  chooseIndices,
+  conditionsAt,
+  labelOfClass,
+} from "../../sample/conditions.ts";
+import { startingNoise } from "../../sample/draw.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const SNIPPETS = Float32Array.of(1, 0, 0, 1, -1, 0, 0, -1);
+
+Deno.test("chooseIndices() and chooseAmong() draw evenly, the same for any number of images", () => {
+  const drawn = chooseIndices({ count: 4000, size: 4, seed: 5 });
+  assert.deepEqual(chooseIndices({ count: 9, size: 4, seed: 5 }), drawn.slice(0, 9));
+  assert.notDeepEqual(chooseIndices({ count: 9, size: 4, seed: 6 }), drawn.slice(0, 9));
+  // One group of all is the same choice.
+  assert.deepEqual(chooseAmong([[0, 1, 2, 3]], { count: 4000, seed: 5 }), drawn);
+  const groups = [[3], [10, 11], [17, 18, 19]];
+  const turns = chooseAmong(groups, { count: 6000, seed: 5 });
+  const counts = new Map<number, number>();
+  for (const [i, index] of turns.entries()) {
+    assert.ok(groups[i % 3]!.includes(index), `image ${i} has snippet ${index}`);
+    counts.set(index, (counts.get(index) ?? 0) + 1);
+  }
+  assert.equal(counts.get(3), 2000);
+  for (const [index, share] of [[10, 1000], [11, 1000], [17, 667], [18, 667], [19, 667]] as const) {
+    // A standard deviation of 22.
+    assert.ok(Math.abs(counts.get(index)! - share) < 110, `${index}: ${counts.get(index)}`);
+  }
+});
+
+Deno.test("labelOfClass() knows names, and numbers where no class has that name", () => {
+  const named = { classes: 4, classNames: ["cat", "dog", "3", "cow"] };
+  assert.equal(labelOfClass("dog", named), 1);
+  assert.equal(labelOfClass("3", named), 2);
+  assert.equal(labelOfClass("2", named), 2);
+  assert.equal(labelOfClass("207", { classes: 1000, classNames: [] }), 207);
+  assert.throws(() => labelOfClass("4", named), {
+    name: "RangeError",
+    message: 'Cannot draw class "4": the model knows no such class, expected cat, dog, 3, cow, ' +
+      "or a number from 0 to 3",
+  });
+  assert.throws(() => labelOfClass("cat", { classes: 1000, classNames: [] }), {
+    message: /no such class, expected a number from 0 to 999$/,
+  });
+  const many = Array.from({ length: 98 }, (_, i) => `class ${i}`);
+  assert.throws(() => labelOfClass("cat", { classes: 98, classNames: many }), {
+    message: /expected class 0, .*, class 9 or 88 more, or a number from 0 to 97$/,
+  });
+});
+
+gpuTest(
+  "conditionsAt() gives the snippets of a bank or labels, from any image on",
+  async (device) => {
+    using bank = FullBank.from(device, { dim: 2, snippets: SNIPPETS });
+    const indices = Uint32Array.of(3, 0, 2, 2);
+    using snippets = conditionsAt(indices, { device, bank })(1, 2);
+    assert.deepEqual([...await snippets.read()], [1, 0, -1, 0]);
+    using labels = conditionsAt(indices, { device, bank: undefined })(2, 2);
+    assert.deepEqual([...await labels.readUint32()], [2, 2]);
+  },
+);
+
+gpuTest("chooseByNoise() goes by the noise that each image starts from", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, {
+    ...{ inputSize: 2, channels: 1, patchSize: 2, width: 8, depth: 1, heads: 2 },
+    condition: { snippetDim: 2 },
+  });
+  const frequencies = [1, 0, 2, 5];
+  using bank = FullBank.from(device, { dim: 2, snippets: SNIPPETS, frequencies });
+  // More than the 64 images of a batch.
+  const chosen = await chooseByNoise(model, { bank, count: 150, seed: 3 });
+  using noise = startingNoise(model, { count: 150, seed: 3 });
+  const want = indexByNoise(await noise.read(), { batch: 150, frequencies });
+  assert.deepEqual(chosen, want);
+  assert.deepEqual(new Set(chosen), new Set([0, 2, 3]));
+  using even = FullBank.from(device, { dim: 2, snippets: SNIPPETS });
+  assert.equal(new Set(await chooseByNoise(model, { bank: even, count: 150, seed: 3 })).size, 4);
+});

@@ -1,0 +1,33 @@
+/**
+ * Image files as snippets. Only programs use this: it reaches the decoder of image files, which the
+ * library must not.
+ *
+ * @module
+ */
+
+import type { Encoder } from "../bank/encoders/encoder.ts";
+import { withChannels } from "./bank_pictures.ts";
+import type { ImageSet } from "./datasets/image_set.ts";
+
+/** Image files as squares of one size. */
+export async function loadFiles(paths: readonly string[], imageSize: number): Promise<ImageSet> {
+  // Imported here alone, so that commands without image files need no native image decoder.
+  const { loadImageFiles } = await import("./datasets/image_folder.ts");
+  return await loadImageFiles(paths, { imageSize });
+}
+
+/** Snippets [n, d] of image files, grey for an encoder of grey images. */
+export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<Float32Array> {
+  const { size, imageSize } = images;
+  const channels = Number(encoder.description.preprocessing["channels"]);
+  const pixels = images.read(Uint32Array.from({ length: size }, (_, i) => i));
+  return await encoder.encode(
+    withChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
+    { count: size, channels, height: imageSize, width: imageSize },
+  );
+}
+
+/** Side in pixels that an encoder sees. */
+export function sideOf(encoder: Encoder): number {
+  return Number(encoder.description.preprocessing["size"]);
+}
