@@ -20,6 +20,8 @@ export interface OptionDefinition {
   readonly value?: string;
   /** The option may stand several times and gives a list. */
   readonly multiple?: boolean;
+  /** The value may be several ones between commas, such as `4,8`, and gives a list. */
+  readonly list?: boolean;
   /** The option has to be given. */
   readonly required?: boolean;
   /** Value where the option is left out. */
@@ -76,20 +78,25 @@ export interface ProgramDefinition {
   readonly commands: Readonly<Record<string, CommandDefinition>>;
 }
 
-/** One value of an option, before `multiple`, `required` and `default` are looked at. */
+/** One value of an option, before `list`, `multiple`, `required` and `default` are looked at. */
 export type SingleValue<O extends OptionDefinition> = O extends
   { readonly choices: readonly (infer C)[] } ? C
   : O["type"] extends "boolean" ? boolean
   : O["type"] extends "string" ? string
   : number;
 
+/** The value that an option gives where it stands once. */
+export type GivenValue<O extends OptionDefinition> = O extends { readonly list: true }
+  ? readonly SingleValue<O>[]
+  : SingleValue<O>;
+
 /** The value that an option gives. */
 export type OptionValue<O extends OptionDefinition> = O extends { readonly multiple: true }
   ? readonly SingleValue<O>[]
   : O extends
     { readonly required: true } | { readonly default: string | number } | { type: "boolean" }
-    ? SingleValue<O>
-  : SingleValue<O> | undefined;
+    ? GivenValue<O>
+  : GivenValue<O> | undefined;
 
 /** What {@linkcode parseArguments} gives back. */
 export interface ParsedArguments<C extends CommandDefinition> {
@@ -155,7 +162,7 @@ export function parseArguments<const C extends CommandDefinition>(
   if (tokens.some((token) => token.kind === "option" && token.name === "help")) {
     throw new HelpRequest(helpText(command, details()));
   }
-  const given = new Map<string, (string | number | true)[]>();
+  const given = new Map<string, ReadValue[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") positionals.push(token.value);
@@ -267,6 +274,9 @@ function exampleSection(examples: readonly ExampleDefinition[]): string[] {
   return [`Examples:\n${lines.join("\n")}`];
 }
 
+/** What one option on the command line says. */
+type ReadValue = string | number | true | readonly (string | number)[];
+
 type Token = NonNullable<ReturnType<typeof tokenize>["tokens"]>[number];
 
 function tokenize(known: Readonly<Record<string, OptionDefinition>>, args: readonly string[]) {
@@ -288,7 +298,7 @@ function tokenize(known: Readonly<Record<string, OptionDefinition>>, args: reado
 function readValue(
   option: OptionDefinition,
   token: Extract<Token, { kind: "option" }>,
-): string | number | true {
+): ReadValue {
   const { rawName, value, inlineValue } = token;
   if (option.type === "boolean") {
     if (value === undefined) return true;
@@ -299,6 +309,15 @@ function readValue(
   const expected = expectation(option);
   if (missing) throw new UsageError(`Cannot read ${rawName}: no value, expected ${expected}`);
   const refusal = `Cannot read ${rawName} ${value}: expected ${expected}`;
+  return option.list
+    ? value.split(",").map((part) => readSingle(option, { value: part, refusal }))
+    : readSingle(option, { value, refusal });
+}
+
+function readSingle(
+  option: OptionDefinition,
+  { value, refusal }: { value: string; refusal: string },
+): string | number {
   if (option.type === "string") {
     if (option.choices === undefined || option.choices.includes(value)) return value;
     const near = nearestName(value, option.choices);
@@ -316,14 +335,15 @@ function expectation(option: OptionDefinition): string {
   if (option.choices !== undefined) return `one of ${option.choices.join(", ")}`;
   if (option.type === "string") return placeholder(option);
   const kind = option.type === "integer" ? "a whole number" : "a number";
-  return option.minimum === undefined ? kind : `${kind}, at least ${option.minimum}`;
+  const one = option.minimum === undefined ? kind : `${kind}, at least ${option.minimum}`;
+  return option.list ? `${one}, or several between commas` : one;
 }
 
 function optionValue(
   option: OptionDefinition,
   { name, given, command }: {
     name: string;
-    given: readonly (string | number | true)[];
+    given: readonly ReadValue[];
     command: CommandDefinition;
   },
 ): unknown {
@@ -384,6 +404,7 @@ function optionNotes(option: OptionDefinition): string {
   if (option.choices !== undefined) notes.push(`one of ${option.choices.join(", ")}`);
   if (option.required) notes.push("required");
   if (option.multiple) notes.push("may stand several times");
+  if (option.list) notes.push("one, or several between commas");
   if (option.default !== undefined) notes.push(`default ${option.default}`);
   return notes.length === 0 ? option.description : `${option.description} (${notes.join("; ")})`;
 }

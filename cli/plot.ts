@@ -12,6 +12,8 @@ import type { RunRecord } from "./run_log.ts";
 export interface PlotEvaluationOptions {
   /** Images of a measurement at most, for the title of the axis; not said when left out. */
   readonly images?: number;
+  /** Steps that go once through the data, to name epochs below steps; not named when left out. */
+  readonly stepsPerEpoch?: number;
 }
 
 /** Options of {@linkcode plotLoss}. */
@@ -88,12 +90,13 @@ export async function plotLoss(
  */
 export async function plotEvaluation(
   records: readonly RunRecord[],
-  { images }: PlotEvaluationOptions = {},
+  { images, stepsPerEpoch }: PlotEvaluationOptions = {},
 ): Promise<string> {
   const measured = records.filter(({ frechet }) => Number.isFinite(frechet));
   const heldOut = measured.at(-1)?.["frechetHeldOut"];
   return await plotCurves([{
-    xTitle: "optimizer steps",
+    xTitle: stepsPerEpoch === undefined ? "optimizer steps" : "optimizer steps, and epochs below",
+    ...(stepsPerEpoch !== undefined && { xDivisor: stepsPerEpoch }),
     // Of few measurements each step is named.
     ...(measured.length <= 10 && { xValues: measured.map(({ step }) => step) }),
     yTitle: [
@@ -227,6 +230,8 @@ export interface CurvePanel {
   readonly logX?: boolean;
   /** Values that the horizontal axis names; chosen by the library when left out. */
   readonly xValues?: readonly number[];
+  /** Name a value divided by this below each value of the horizontal axis. */
+  readonly xDivisor?: number;
   /** Begin the vertical axis at zero. Default `true`. */
   readonly zero?: boolean;
   /** Mark the points; for few of them. Default `true`. */
@@ -253,7 +258,8 @@ export async function plotCurves(panels: readonly CurvePanel[]): Promise<string>
 }
 
 function curvePanel(panel: CurvePanel): Panel {
-  const { curves, levels = [], logX = false, xValues, zero = true, marked = true } = panel;
+  const { curves, levels = [], logX = false, xValues, xDivisor, zero = true, marked = true } =
+    panel;
   const values = curves.flatMap(({ name, style = "", points }) =>
     points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y))
       .map((point) => ({ ...point, name, style }))
@@ -269,7 +275,13 @@ function curvePanel(panel: CurvePanel): Panel {
     field: "x",
     type: "quantitative" as const,
     title: panel.xTitle,
-    axis: { grid: true, ...(xValues && { values: [...xValues] }) },
+    axis: {
+      grid: true,
+      ...(xValues && { values: [...xValues] }),
+      ...(xDivisor !== undefined && {
+        labelExpr: `[datum.label, format(datum.value / ${xDivisor}, ".3~r")]`,
+      }),
+    },
     scale: { type: logX ? "log" as const : "linear" as const, nice: false },
   };
   const y = {

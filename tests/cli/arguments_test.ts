@@ -109,6 +109,29 @@ Deno.test("parseArguments() reads every way of writing an option", () => {
   assert.deepEqual(parseArguments(COMMAND, ["--out", "a", "--", "--json"]).positionals, ["--json"]);
 });
 
+Deno.test("parseArguments() reads several values between commas", () => {
+  const command = {
+    ...COMMAND,
+    options: {
+      steps: { type: "integer", minimum: 1, list: true, description: "How many" },
+      kinds: { type: "string", choices: ["euler", "heun"], list: true, description: "Which" },
+    },
+  } as const satisfies CommandDefinition;
+  const { options } = parseArguments(command, ["--steps", "4,8,16", "--kinds=heun"]);
+  const steps: readonly number[] | undefined = options.steps;
+  const kinds: readonly ("euler" | "heun")[] | undefined = options.kinds;
+  assert.deepEqual([steps, kinds], [[4, 8, 16], ["heun"]]);
+  assert.deepEqual(parseArguments(command, ["--steps", "5", "--steps", "6"]).options.steps, [6]);
+  assert.equal(parseArguments(command, []).options.steps, undefined);
+  for (const value of ["4,,8", "4,", "4,0", "4,few"]) {
+    assert.equal(
+      refusal(["--steps", value], command),
+      `Cannot read --steps ${value}: expected a whole number, at least 1, or several between commas`,
+    );
+  }
+  assert.match(helpText(command), /--steps NUMBER +How many \(one, or several between commas\)/);
+});
+
 Deno.test("parseArguments() refuses an unknown option and names the nearest", () => {
   assert.equal(
     refusal(["--stpes", "3"]),

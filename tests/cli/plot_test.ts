@@ -93,6 +93,16 @@ Deno.test("plotEvaluation() draws measured distances and the held-out images' ow
   await assert.rejects(plotEvaluation(falling(3)), RangeError);
 });
 
+Deno.test("plotEvaluation() names epochs below steps", async () => {
+  const records = [100, 200, 300].map((step) => ({ step, frechet: 1 / step }));
+  const svg = await plotEvaluation(records, { stepsPerEpoch: 40 });
+  assert.match(svg, />optimizer steps, and epochs below</);
+  for (const [step, epochs] of [["100", "2.5"], ["200", "5"], ["300", "7.5"]]) {
+    assert.match(svg, new RegExp(`>${step}</tspan><tspan[^>]*>${epochs}</tspan>`), step);
+  }
+  assert.doesNotMatch(await plotEvaluation(records), /epochs|<tspan>100/);
+});
+
 Deno.test("plotCurves() draws a band where there is an interval, and leaves out what is not finite", async () => {
   const points = [1, 2, 4, 8].map((x) => ({ x, y: 1 / x, low: 0.5 / x, high: 2 / x }));
   const svg = await plotCurves([{
