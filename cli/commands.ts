@@ -1054,7 +1054,9 @@ export const EVALUATE_COMMAND = {
     report: {
       type: "string",
       value: "FILE",
-      description: "JSON file to write; evaluation.json in the checkpoint by default",
+      description:
+        "JSON file to write; evaluation.json in the checkpoint by default, or steps.json and " +
+        "steps.svg for several numbers of --steps",
     },
     resamples: {
       type: "integer",
@@ -1089,7 +1091,10 @@ export const EVALUATE_COMMAND = {
     steps: {
       type: "integer",
       minimum: 1,
-      description: "Steps from noise to data; dopri5 takes none, its own follow from the error",
+      list: true,
+      value: "NUMBERS",
+      description: "Steps from noise to data; each of several is measured, and drawn against the " +
+        "evaluations of the network; dopri5 takes none, its own follow from the error",
     },
     seed: {
       type: "integer",
@@ -1108,6 +1113,10 @@ export const EVALUATE_COMMAND = {
       command:
         "deno task evaluate --checkpoint runs/large --inception inception.onnx --reference adm.npz",
       description: "Measure FID, sFID, Inception score, precision and recall as ADM does.",
+    },
+    {
+      command: "deno task evaluate --checkpoint runs/emoji --steps 4,8,16,32",
+      description: "Draw the distance against the evaluations of the network (NFE).",
     },
     {
       command: "deno task evaluate --checkpoint runs/emoji --out samples.npz",

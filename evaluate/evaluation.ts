@@ -7,8 +7,8 @@
 import { type Encoder, requireEncoder } from "../bank/encoders/encoder.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { type CopySearch, searchCopies } from "./copy_search.ts";
-import { extract, type Extracted } from "./extract.ts";
-import { requireOneSize, streamOf } from "./image_stream.ts";
+import { extract, type Extracted, type InceptionExtract } from "./extract.ts";
+import { type ImageStream, requireOneSize, streamOf } from "./image_stream.ts";
 import type { Inception } from "./inception.ts";
 import { compareInception } from "./inception_comparison.ts";
 import { compareFeatures } from "./measure.ts";
@@ -27,8 +27,8 @@ const MOST_COMPARED = 10_000;
 
 /** What {@linkcode evaluateSamples} measures, and with what. */
 export interface EvaluateOptions {
-  /** The samples. */
-  readonly samples: SampleSet;
+  /** One or more sets of samples, each measured by itself. */
+  readonly samples: readonly SampleSet[];
   /** What they are measured against. */
   readonly reference: ReferenceSet;
   /** Loads the training images, which stand in where the reference has none. */
@@ -53,32 +53,79 @@ export interface EvaluateOptions {
   readonly reporter: Reporter;
 }
 
-/** What {@linkcode evaluateSamples} finds. */
+/** What {@linkcode evaluateSamples} finds of one set of samples. */
 export interface Evaluated extends Pick<Evaluation, "encoder" | "inception"> {
   /** The search for copies; undefined where it was not asked for. */
   readonly copies: CopySearch | undefined;
 }
 
+/** What is known of the reference before samples are drawn. */
+interface MeasuredReference {
+  /** Features of the encoder [N, d]. */
+  readonly features: Float32Array;
+  /** These features are those of the training images. */
+  readonly areTraining: boolean;
+  /** What Inception makes of its images; undefined where statistics alone are known. */
+  readonly inception: InceptionExtract | undefined;
+}
+
 /**
- * Measures samples against a reference in the encoder's space, and in that of Inception if there is the
- * network, and searches for copies if that is asked for.
+ * Measures each set of samples against a reference in the encoder's space, and in that of Inception if
+ * there is the network, and searches for copies if that is asked for. The reference is measured once.
  *
  * Throws a TypeError if another encoder made the reference's snippets, a RangeError if sizes of images
  * differ, and what the parts throw.
  */
-export async function evaluateSamples(options: EvaluateOptions): Promise<Evaluated> {
-  const { samples, reference, encoder, inception, device, seed, reporter } = options;
-  if (reference.bank) requireEncoder(encoder.description, reference.bank);
+export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator<Evaluated> {
+  const { reference: { bank }, encoder, samples, reporter } = options;
+  if (bank) requireEncoder(encoder.description, bank);
+  const reference = await measureReference(options);
+  for (const [i, set] of samples.entries()) {
+    if (samples.length > 1) {
+      reporter.note(`sampler    ${set.sampler}: ${i + 1} of ${samples.length}`);
+    }
+    yield await evaluateSet(set, { ...options, measured: reference });
+  }
+}
+
+/** Takes of the reference what all sets of samples are compared with. */
+async function measureReference(options: EvaluateOptions): Promise<MeasuredReference> {
+  const { samples, reference, encoder, inception, reporter } = options;
+  const { bank, pool } = reference;
   // Statistics say nothing of this encoder, and a bank nothing of Inception.
-  const fallback = reference.images === undefined ? await options.training() : undefined;
-  const images = reference.images ?? streamOf(fallback!);
-  const imagesAreTraining = reference.isTraining || fallback !== undefined;
-  requireOneSize(samples, { stream: images, source: reference.asked });
-  using ownBank = !reference.bank && imagesAreTraining && options.trainingBank !== undefined
+  const needsImages = bank === undefined || (inception !== undefined && pool === undefined);
+  const fallback = reference.images === undefined && needsImages
+    ? await options.training()
+    : undefined;
+  const images = reference.images ?? (fallback && streamOf(fallback));
+  const areTraining = !bank && (reference.isTraining || fallback !== undefined);
+  if (images !== undefined) {
+    for (const set of samples) requireOneSize(set, { stream: images, source: reference.asked });
+  }
+  using ownBank = areTraining && options.trainingBank !== undefined
     ? openBankOf(await options.training(), { path: options.trainingBank, encoder })
     : undefined;
-  const snippets = reference.bank ?? ownBank;
+  const snippets = bank ?? ownBank;
+  const withInception = inception !== undefined &&
+    (pool === undefined || reference.images !== undefined);
+  const measured = snippets !== undefined && !withInception ? undefined : await extract(images!, {
+    encoder: snippets === undefined ? encoder : undefined,
+    inception: withInception ? inception : undefined,
+    label: "reference",
+    reporter,
+  });
+  return {
+    features: snippets ? await readSnippets(snippets) : measured!.features!,
+    areTraining,
+    inception: measured?.inception,
+  };
+}
 
+async function evaluateSet(
+  samples: SampleSet,
+  options: EvaluateOptions & { readonly measured: MeasuredReference },
+): Promise<Evaluated> {
+  const { reference, measured, encoder, inception, device, seed, reporter } = options;
   const drawn = await extract(samples.stream, {
     encoder,
     inception,
@@ -87,18 +134,9 @@ export async function evaluateSamples(options: EvaluateOptions): Promise<Evaluat
     label: samples.sampler === undefined ? "samples" : "drawing",
     reporter,
   });
-  const withInception = inception !== undefined &&
-    (reference.pool === undefined || reference.images !== undefined);
-  const measured = snippets !== undefined && !withInception ? undefined : await extract(images, {
-    encoder: snippets === undefined ? encoder : undefined,
-    inception: withInception ? inception : undefined,
-    label: "reference",
-    reporter,
-  });
-  const features = snippets ? await readSnippets(snippets) : measured!.features!;
   const comparison = await inPercent(
     (onProgress) =>
-      compareFeatures({ samples: drawn.features!, reference: features }, {
+      compareFeatures({ samples: drawn.features!, reference: measured.features }, {
         dim: encoder.dim,
         device,
         seed,
@@ -109,7 +147,7 @@ export async function evaluateSamples(options: EvaluateOptions): Promise<Evaluat
   );
   const inceptionReport = inception && await compareInception({
     samples: drawn.inception!,
-    images: measured?.inception,
+    images: measured.inception,
     reference,
   }, { fingerprint: inception.fingerprint, device, seed, reporter });
   const { kind, fingerprint } = encoder.description;
@@ -120,7 +158,8 @@ export async function evaluateSamples(options: EvaluateOptions): Promise<Evaluat
     copies: options.copies
       ? await copiesAmong(drawn, {
         ...options,
-        known: imagesAreTraining && !reference.bank ? features : undefined,
+        stream: samples.stream,
+        known: measured.areTraining ? measured.features : undefined,
       })
       : undefined,
   };
@@ -129,11 +168,13 @@ export async function evaluateSamples(options: EvaluateOptions): Promise<Evaluat
 async function copiesAmong(
   drawn: Extracted,
   options: EvaluateOptions & {
+    /** The samples. */
+    readonly stream: ImageStream;
     /** Features of the training images, where they are known. */
     readonly known: Float32Array | undefined;
   },
 ): Promise<CopySearch> {
-  const { samples: { stream }, encoder, known, device, seed, reporter } = options;
+  const { stream, encoder, known, device, seed, reporter } = options;
   const training = await options.training();
   const images = streamOf(training);
   requireOneSize({ stream, source: "samples" }, { stream: images, source: "the training images" });

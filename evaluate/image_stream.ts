@@ -89,7 +89,31 @@ export function requireOneSize(samples: NamedStream, reference: NamedStream): vo
   }
 }
 
-/** Values in [−1, 1] as bytes: the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes samples. */
+/** Some images, or what becomes images, for messages. */
+export interface NumberedImages {
+  /** Index of the first one. */
+  readonly first: number;
+  /** Their number n. */
+  readonly count: number;
+  /** What one of them is called. */
+  readonly what: string;
+}
+
+/** Throws a RangeError that names the first image among `values` [n, …] with one that is not finite. */
+export function requireFiniteImages(values: Float32Array, images: NumberedImages): void {
+  const { first, count, what } = images;
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong < 0) return;
+  throw new RangeError(
+    `Cannot measure ${what} ${first + Math.floor(wrong / (values.length / count))}: it holds ` +
+      `${values[wrong]}, expected finite numbers`,
+  );
+}
+
+/**
+ * Values in [−1, 1] as bytes: the whole part of 127.5 x + 128 kept in 0 … 255, as SiT, LightningDiT and
+ * GMem write samples.
+ */
 export function toBytes(values: Float32Array): Uint8Array {
   const bytes = new Uint8Array(values.length);
   for (let i = 0; i < values.length; i++) {

@@ -13,19 +13,23 @@ import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
 import { chooseIndices, conditionsAt } from "../sample/conditions.ts";
+import type { SampleConfig } from "../sample/config.ts";
+import type { Viewer } from "../sample/viewer.ts";
 import { type Config, parseConfig } from "../train/config.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
+import type { LatentShards } from "../train/datasets/latent_shards.ts";
 import { encodePng } from "../train/datasets/png.ts";
+import { decodeLatents } from "../train/decoded_latents.ts";
 import { loadConfig } from "../train/load_config.ts";
-import { loadImages } from "../train/load_data.ts";
-import { pathOf } from "../train/run.ts";
+import { loadData } from "../train/load_data.ts";
+import { latentScaling, pathOf } from "../train/run.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
-  requireImages,
 } from "../train/trained.ts";
+import { openViewer } from "../train/viewer.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { copyVerdict } from "./copies.ts";
 import { copyPanels, type CopySearch } from "./copy_search.ts";
@@ -37,12 +41,15 @@ import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
 import { copyReport, describeEvaluation, type Evaluation } from "./report.ts";
 import type { Reporter } from "./reporter.ts";
 import { drawnSamples, type SampleSet, storedSamples } from "./sample_set.ts";
+import { describeSteps, type StepsEvaluation, stepsPanels } from "./steps_report.ts";
 import { type ImageFileDecoder, openStoredImages } from "./stored_images.ts";
 
 /** Samples that are drawn by default. */
 const COUNT = 1000;
 /** Images that an encoder is fitted to where there is no bank, at most. */
 const MOST_FITTED = 10_000;
+/** Latents that are decoded to measure against, at most: as many as ADM's batches have images. */
+const MOST_DECODED = 10_000;
 
 type Options = ReturnType<typeof parseArguments<typeof EVALUATE_COMMAND>>["options"];
 
@@ -52,6 +59,18 @@ interface Settings {
   readonly config: Config;
   /** The checkpoint; undefined where the samples are a file's. */
   readonly found: CheckpointConfig | undefined;
+  /** How samples are drawn: more than one way where there are several numbers of steps. */
+  readonly samplings: readonly SampleConfig[];
+}
+
+/** The images of the data, made when they are first asked for. */
+interface DataImages {
+  /** Shows what the model makes. */
+  readonly viewer: () => Promise<Viewer>;
+  /** The images to train on. */
+  readonly training: () => Promise<ImageSet>;
+  /** Images that training never sees; undefined when none are held out. */
+  readonly heldOut: () => Promise<ImageSet | undefined>;
 }
 
 /** How a file or folder of images is opened. */
@@ -63,7 +82,7 @@ async function main(): Promise<void> {
   const { options } = parseArguments(EVALUATE_COMMAND, Deno.args);
   checkUsage(options);
   const settings = await readSettings(options);
-  const { config, found } = settings;
+  const { config, found, samplings } = settings;
   using opened = new DisposableStack();
   const device = opened.use(
     await Device.open({
@@ -82,21 +101,18 @@ async function main(): Promise<void> {
     },
   };
   say(`device     ${device.profile.label}`);
-  const data = lazily(() => loadImages(config.data, { seed: config.train.seed, note: say }));
-  const training = async () => (await data()).train;
-  const { imageSize } = config.data;
+  const { viewer, training, heldOut } = dataImages(settings, { opened, reporter });
+  const imageSize = async () => (await viewer()).imageSize;
   const openImages: OpenImages = (path) =>
     openStoredImages(path, { imageSize, loadDecoder, reporter });
 
-  const samples = await openSamples(settings, { device, openImages, opened });
+  const samples = await openSamples(settings, { device, viewer, openImages, opened });
   const reference = opened.use(
-    await openReferenceSet(options.reference, {
-      training,
-      heldOut: async () => (await data()).heldOut,
-      openImages,
-    }),
+    await openReferenceSet(options.reference, { training, heldOut, openImages }),
   );
   checkReference(reference, options);
+  // Before the long work, which data that are not there would waste.
+  if (options.copies !== undefined) await training();
   const trainingBank = found && config.model.conditioning === "snippet"
     ? bankPathOf(found)
     : undefined;
@@ -116,12 +132,15 @@ async function main(): Promise<void> {
   const inception = await openInception(options);
   if (inception) opened.use(inception);
 
-  const report = options.report ?? (found && join(found.checkpoint, "evaluation.json"));
+  const name = samplings.length > 1 ? "steps.json" : "evaluation.json";
+  const report = options.report ?? (found && join(found.checkpoint, name));
   // Before the long work, which a folder that cannot be made would waste.
   for (const path of [options.out, options.copies, report]) {
     if (path !== undefined) await Deno.mkdir(dirname(path), { recursive: true });
   }
-  const evaluated = await evaluateSamples({
+  const general = warnings.splice(0);
+  const evaluations: Evaluation[] = [];
+  const measured = evaluateSamples({
     samples,
     reference,
     training,
@@ -135,19 +154,30 @@ async function main(): Promise<void> {
     device,
     reporter,
   });
-  const copies = evaluated.copies && await writeCopies(evaluated.copies, options.copies!);
-  const evaluation = evaluationOf(settings, { samples, reference, evaluated, copies, warnings });
-  if (report !== undefined) {
-    await Deno.writeTextFile(report, `${JSON.stringify(evaluation, null, 2)}\n`);
-    say(`wrote      ${report}`);
+  for await (const evaluated of measured) {
+    const copies = evaluated.copies && await writeCopies(evaluated.copies, options.copies!);
+    evaluations.push(evaluationOf(settings, {
+      samples: samples[evaluations.length]!,
+      reference,
+      evaluated,
+      copies,
+      warnings: [...general, ...warnings.splice(0)],
+    }));
   }
-  console.log(
-    options.json ? JSON.stringify(evaluation) : ["", ...describeEvaluation(evaluation)].join("\n"),
-  );
+  const result = samplings.length > 1
+    ? { format: 1, sampler: config.sample.sampler, evaluations } as const
+    : evaluations[0]!;
+  if (report !== undefined) {
+    await Deno.writeTextFile(report, `${JSON.stringify(result, null, 2)}\n`);
+    const plot = "evaluations" in result ? ` and ${await plotSteps(result, report)}` : "";
+    say(`wrote      ${report}${plot}`);
+  }
+  const lines = "evaluations" in result ? describeSteps(result) : describeEvaluation(result);
+  console.log(options.json ? JSON.stringify(result) : ["", ...lines].join("\n"));
 }
 
 function checkUsage(options: Options): void {
-  const { checkpoint, samples, out, copies, inception, output } = options;
+  const { checkpoint, samples, out, copies, report, inception, output } = options;
   if (checkpoint === undefined && samples === undefined) {
     throw new UsageError("Cannot evaluate: expected --checkpoint DIR or --samples PATH");
   }
@@ -156,6 +186,18 @@ function checkUsage(options: Options): void {
   }
   if (copies !== undefined && extname(copies) !== ".png") {
     throw new UsageError(`Cannot draw copies to ${copies}: expected a name in .png`);
+  }
+  if (stepsOf(options).length > 1) {
+    const other = Object.entries({ samples, out, copies }).find(([, path]) => path !== undefined);
+    if (other !== undefined) {
+      throw new UsageError(
+        `Cannot measure several --steps with --${other[0]}: expected one number, or none of ` +
+          "--samples, --out and --copies",
+      );
+    }
+    if (report !== undefined && extname(report) !== ".json") {
+      throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
+    }
   }
   if (inception === undefined && output.length > 0) {
     throw new UsageError("Cannot take --output: it names outputs of the network of --inception");
@@ -173,52 +215,112 @@ function checkReference(reference: ReferenceSet, { inception }: Options): void {
   }
 }
 
+/** The numbers of steps that were asked for, each once and from few to many. */
+function stepsOf({ steps = [] }: Options): number[] {
+  return [...new Set(steps)].sort((a, b) => a - b);
+}
+
 async function readSettings(options: Options): Promise<Settings> {
-  const overrides = [
+  const steps = stepsOf(options);
+  const overridesOf = (steps: number | undefined) => [
     ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
     ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
-    ...(options.steps ? [`sample.steps=${options.steps}`] : []),
+    ...(steps === undefined ? [] : [`sample.steps=${steps}`]),
     ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
     ...options.set,
   ];
-  if (options.checkpoint !== undefined) {
-    const found = readCheckpointConfig(options.checkpoint, { overrides });
-    requireImages(found);
-    const { sampler } = found.config.sample;
-    if (options.steps !== undefined && sampler === "dopri5") {
+  const { checkpoint } = options;
+  if (checkpoint !== undefined) {
+    const read = (steps?: number) =>
+      readCheckpointConfig(checkpoint, { overrides: overridesOf(steps) });
+    const found = read(steps[0]), { config } = found;
+    if (steps.length > 0 && config.sample.sampler === "dopri5") {
       throw new UsageError(
         "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
       );
     }
-    return { options, config: found.config, found };
+    const more = steps.slice(1).map((each) => read(each).config.sample);
+    return { options, config, found, samplings: [config.sample, ...more] };
   }
+  const overrides = overridesOf(steps[0]);
   const config = options.config === undefined
     ? parseConfig("", { overrides })
     : await loadConfig(options.config, { overrides });
-  return { options, config, found: undefined };
+  return { options, config, found: undefined, samplings: [config.sample] };
+}
+
+/** The images of the data; of latents those that the decoder makes of some. */
+function dataImages(
+  { options, config, found }: Settings,
+  parts: { opened: DisposableStack; reporter: Reporter },
+): DataImages {
+  const { opened, reporter } = parts, { data: section, train: { seed, runDirectory } } = config;
+  const directory = found ? dirname(found.checkpoint) : runDirectory;
+  const viewer = lazily(async () => {
+    const viewer = await openViewer(section, directory);
+    if (viewer !== undefined) return opened.use(viewer);
+    const source = found?.checkpoint ?? options.config ?? "images";
+    throw new UsageError(
+      `Cannot evaluate ${source}: the data are latents, expected their decoder by --set ` +
+        "data.decoder=FILE.onnx, or images by --samples PATH and --reference PATH",
+    );
+  });
+  const data = lazily(async () => opened.use(await loadData(section, { seed, note: say })));
+  const imagesOf = async (part: ImageSet | LatentShards, name: string): Promise<ImageSet> => {
+    if (part instanceof ImageSet) return part;
+    const decoder = await viewer(), count = Math.min(part.size, MOST_DECODED);
+    reporter.note(`decoding   ${count} of ${part.size} ${name} latents`);
+    reporter.warn(
+      `the ${name} images are ${count} decoded latents, of ${part.size}: what the tokenizer loses does ` +
+        "not count",
+    );
+    using progress = reporter.begin(count);
+    return await decodeLatents(part.scaled(latentScaling(section, directory)), {
+      viewer: decoder,
+      most: MOST_DECODED,
+      onProgress: (done) => progress.advance(done),
+    });
+  };
+  return {
+    viewer,
+    training: lazily(async () => await imagesOf((await data()).train, "training")),
+    heldOut: lazily(async () => {
+      const { heldOut } = await data();
+      return heldOut && await imagesOf(heldOut, "held-out");
+    }),
+  };
 }
 
 async function openSamples(
-  { options, config, found }: Settings,
-  parts: { device: Device; openImages: OpenImages; opened: DisposableStack },
-): Promise<SampleSet> {
+  { options, config, found, samplings }: Settings,
+  parts: {
+    device: Device;
+    viewer: DataImages["viewer"];
+    openImages: OpenImages;
+    opened: DisposableStack;
+  },
+): Promise<readonly SampleSet[]> {
   const { samples: path, count, bank } = options;
   const { device, openImages, opened } = parts;
   if (path !== undefined) {
     const { images } = opened.use(await openImages(path));
-    return storedSamples(images, { source: path, count });
+    return [storedSamples(images, { source: path, count })];
   }
+  const viewer = await parts.viewer();
   const trained = opened.use(openTrained(device, { ...found!, bank }));
   const { model, bank: guiding, classes } = trained, drawn = count ?? COUNT;
-  const { seed } = config.sample;
-  const indices = chooseIndices({ count: drawn, size: guiding?.size ?? classes, seed });
-  return drawnSamples({
-    model,
-    config: config.sample,
-    count: drawn,
-    conditionOf: conditionsAt(indices, { device, bank: guiding }),
-    ...pathOf(config),
-    source: found!.checkpoint,
+  return samplings.map((sampling) => {
+    const size = guiding?.size ?? classes;
+    const indices = chooseIndices({ count: drawn, size, seed: sampling.seed });
+    return drawnSamples({
+      model,
+      config: sampling,
+      count: drawn,
+      conditionOf: conditionsAt(indices, { device, bank: guiding }),
+      ...pathOf(config),
+      viewer,
+      source: found!.checkpoint,
+    });
   });
 }
 
@@ -261,6 +363,15 @@ async function writeCopies(
   };
 }
 
+/** Draws distances over evaluations of the network beside a report, and returns the plot's path. */
+async function plotSteps(evaluation: StepsEvaluation, report: string): Promise<string> {
+  const plot = `${report.slice(0, -extname(report).length)}.svg`;
+  // Imported here alone, so that the rest need not load the plotting library.
+  const { plotCurves } = await import("../cli/plot.ts");
+  await Deno.writeTextFile(plot, await plotCurves(stepsPanels(evaluation)));
+  return plot;
+}
+
 function evaluationOf(
   { options, config, found }: Settings,
   parts: {
@@ -279,6 +390,7 @@ function evaluationOf(
       count: samples.stream.size,
       step: options.samples === undefined ? found?.step : undefined,
       sampler: samples.sampler,
+      steps: samples.steps,
       evaluations: samples.evaluations(),
     },
     reference: {

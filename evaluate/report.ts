@@ -55,6 +55,8 @@ export interface Evaluation {
     readonly step: number | undefined;
     /** The sampler. */
     readonly sampler: string | undefined;
+    /** Its steps; undefined where it chooses them, or where others have drawn the samples. */
+    readonly steps: number | undefined;
     /** Evaluations of the network for each (NFE). */
     readonly evaluations: number | undefined;
   };
@@ -107,38 +109,38 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
   const { encoder, inception, copies, warnings } = evaluation;
   const space = `${encoder.kind} (${encoder.dim})`;
   const rows: (readonly [string, string, string, string])[] = [
-    ["Fréchet distance", space, ...written(encoder.frechet)],
+    ["Fréchet distance", space, ...estimateCells(encoder.frechet)],
   ];
   if (encoder.chance) rows.push(chanceRow(encoder.chance, space));
-  if (encoder.precision) rows.push(["precision", space, ...written(encoder.precision)]);
-  if (encoder.recall) rows.push(["recall", space, ...written(encoder.recall)]);
+  if (encoder.precision) rows.push(["precision", space, ...estimateCells(encoder.precision)]);
+  if (encoder.recall) rows.push(["recall", space, ...estimateCells(encoder.recall)]);
   if (inception) {
     const { fid, sfid, inceptionScore, precision, recall, chance } = inception;
-    rows.push(["FID", "Inception", number(fid), ""]);
+    rows.push(["FID", "Inception", formatNumber(fid), ""]);
     if (chance) rows.push(chanceRow(chance, "Inception"));
-    if (sfid !== undefined) rows.push(["sFID", "Inception", number(sfid), ""]);
+    if (sfid !== undefined) rows.push(["sFID", "Inception", formatNumber(sfid), ""]);
     if (inceptionScore) {
       const { mean, deviation, splits } = inceptionScore;
-      const spread = splits > 1 ? `± ${number(deviation)} over ${splits} splits` : "";
-      rows.push(["Inception score", "Inception", number(mean), spread]);
+      const spread = splits > 1 ? `± ${formatNumber(deviation)} over ${splits} splits` : "";
+      rows.push(["Inception score", "Inception", formatNumber(mean), spread]);
     }
-    if (precision) rows.push(["precision", "Inception", ...written(precision)]);
-    if (recall) rows.push(["recall", "Inception", ...written(recall)]);
+    if (precision) rows.push(["precision", "Inception", ...estimateCells(precision)]);
+    if (recall) rows.push(["recall", "Inception", ...estimateCells(recall)]);
   }
   const lines = [
-    ...heading(evaluation),
+    ...headingLines(evaluation, samplerOf(evaluation)),
     "",
-    ...table(["measure", "features", "value", "95 % interval"], rows),
+    ...alignedTable(["measure", "features", "value", "95 % interval"], rows),
   ];
   if (copies) {
     const spaces = [["pixels, levels of 256", copies.pixel], ["encoder", copies.encoder]] as const;
     lines.push(
       "",
-      ...table(
+      ...alignedTable(
         ["distance to the nearest training image", ...COPY_QUANTILES.map(percent)],
         spaces.flatMap(([name, { samples, training }]) => [
-          [`samples (${name})`, ...samples.map(number)],
-          [`other training images (${name})`, ...training.map(number)],
+          [`samples (${name})`, ...samples.map(formatNumber)],
+          [`other training images (${name})`, ...training.map(formatNumber)],
         ]),
       ),
       "",
@@ -149,10 +151,8 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
   return lines;
 }
 
-function heading({ samples, reference, encoder }: Evaluation): string[] {
-  const how = samples.sampler === undefined
-    ? ""
-    : `, ${samples.sampler}, ${samples.evaluations} network evaluations each (NFE)`;
+/** What was measured against what, as lines; `how` says how the samples were drawn. */
+export function headingLines({ samples, reference, encoder }: Evaluation, how: string): string[] {
   const lines = [
     `samples    ${samples.count} of ${samples.source}${how}`,
     `reference  ${
@@ -165,18 +165,24 @@ function heading({ samples, reference, encoder }: Evaluation): string[] {
   return lines;
 }
 
+function samplerOf({ samples: { sampler, evaluations } }: Evaluation): string {
+  return sampler === undefined ? "" : `, ${sampler}, ${evaluations} network evaluations each (NFE)`;
+}
+
 function chanceRow(
   { value, count }: ChanceDistance,
   space: string,
 ): readonly [string, string, string, string] {
-  return [`the same of ${count} reference images to the others`, space, number(value), ""];
+  return [`the same of ${count} reference images to the others`, space, formatNumber(value), ""];
 }
 
-function written({ value, interval }: Estimate): [string, string] {
-  return [number(value), interval ? interval.map(number).join(" … ") : ""];
+/** An estimate as the cells of its value and of its interval, which may be empty. */
+export function estimateCells({ value, interval }: Estimate): [string, string] {
+  return [formatNumber(value), interval ? interval.map(formatNumber).join(" … ") : ""];
 }
 
-function number(value: number): string {
+/** A number to four digits. */
+export function formatNumber(value: number): string {
   return value === 0 ? "0" : value >= 1000 ? value.toFixed(0) : value.toPrecision(4);
 }
 
@@ -184,8 +190,11 @@ function percent(share: number): string {
   return `${100 * share} %`;
 }
 
-/** A Markdown table whose columns are aligned. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** A Markdown table whose columns are aligned: its lines. */
+export function alignedTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string[] {
   const widths = head.map((title, i) =>
     Math.max(title.length, ...rows.map((row) => row[i]!.length))
   );

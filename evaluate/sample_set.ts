@@ -6,7 +6,14 @@
  */
 
 import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
-import { type ByteBatch, firstOf, type ImageStream, toBytes } from "./image_stream.ts";
+import type { Viewer } from "../sample/viewer.ts";
+import {
+  type ByteBatch,
+  firstOf,
+  type ImageStream,
+  requireFiniteImages,
+  toBytes,
+} from "./image_stream.ts";
 
 /** Samples and where they come from. */
 export interface SampleSet {
@@ -16,6 +23,8 @@ export interface SampleSet {
   readonly source: string;
   /** The sampler that draws them; undefined where others have drawn them. */
   readonly sampler: string | undefined;
+  /** Its steps; undefined where it chooses them, or where others have drawn the images. */
+  readonly steps: number | undefined;
   /** Evaluations of the network for each (NFE), known once some are drawn. */
   evaluations(): number | undefined;
 }
@@ -36,45 +45,46 @@ export function storedSamples(
     );
   }
   const stream = firstOf(images, count ?? images.size);
-  return { stream, source, sampler: undefined, evaluations: () => undefined };
+  return { stream, source, sampler: undefined, steps: undefined, evaluations: () => undefined };
+}
+
+/** Options of {@linkcode drawnSamples}. */
+export interface DrawnSamplesOptions extends Omit<DrawAllOptions, "onProgress"> {
+  /** The checkpoint of the model. */
+  readonly source: string;
+  /** Makes images of what the model makes: of latents its decoder. */
+  readonly viewer: Pick<Viewer, "channels" | "imageSize" | "view">;
 }
 
 /**
- * Samples that a model draws while they are measured.
+ * Samples that a model draws while they are measured, latents decoded.
  *
- * Throws a RangeError if the model does not draw images of one or three channels; the stream throws
- * what the samplers throw, and a RangeError that names the first sample with a value that is not finite.
+ * The stream throws what the samplers and the viewer throw, and a RangeError that names the first sample
+ * with a value that is not finite.
  */
-export function drawnSamples(
-  options: Omit<DrawAllOptions, "onProgress"> & { readonly source: string },
-): SampleSet {
-  const { source, ...drawing } = options;
-  const { count, config, model: { options: { channels, inputSize: imageSize } } } = options;
-  if (channels !== 1 && channels !== 3) {
-    throw new RangeError(
-      `Cannot measure samples of ${source}: they have ${channels} channels, expected images of 1 ` +
-        "or 3, or the decoded images by --samples",
-    );
-  }
+export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
+  const { source, viewer, ...drawing } = options;
+  const { count, config: { sampler, steps: asked } } = options;
+  const { channels, imageSize } = viewer;
+  // The adaptive sampler has as many as it needs.
+  const steps = sampler === "dopri5" ? undefined : asked;
   let evaluations: number | undefined;
   async function* batches(): AsyncGenerator<ByteBatch> {
     for await (const batch of drawBatches(drawing)) {
-      const { first, images } = batch;
+      const { first, count } = batch;
       evaluations = batch.evaluations;
-      const wrong = images.findIndex((value) => !Number.isFinite(value));
-      if (wrong >= 0) {
-        throw new RangeError(
-          `Cannot measure sample ${first + Math.floor(wrong / (channels * imageSize ** 2))}: it ` +
-            `holds ${images[wrong]}, expected finite numbers`,
-        );
-      }
-      yield { first, count: batch.count, pixels: toBytes(images) };
+      // What a decoder makes of an infinite latent may well be finite.
+      requireFiniteImages(batch.images, { first, count, what: "sample" });
+      const images = await viewer.view(batch.images);
+      requireFiniteImages(images, { first, count, what: "sample" });
+      yield { first, count, pixels: toBytes(images) };
     }
   }
   return {
     stream: { size: count, imageSize, channels, batches },
     source,
-    sampler: `${config.sampler}, ${config.steps} steps`,
+    sampler: steps === undefined ? sampler : `${sampler}, ${steps} step${steps === 1 ? "" : "s"}`,
+    steps,
     evaluations: () => evaluations,
   };
 }

@@ -19,8 +19,8 @@ export type ImageFileDecoder = (
 
 /** Options of {@linkcode openStoredImages}. */
 export interface StoredImagesOptions {
-  /** Side in pixels of the images of a folder that has no PNG file. */
-  readonly imageSize: number;
+  /** Gives the side in pixels of the images of a folder that has no PNG file. */
+  readonly imageSize: () => Promise<number>;
   /** Loads what decodes image files, which a `.npz` file does not need. */
   readonly loadDecoder: () => Promise<ImageFileDecoder>;
   /** Is warned of files that are resized, and of images that are not read. */
@@ -53,7 +53,7 @@ async function openFolder(path: string, options: StoredImagesOptions): Promise<I
   if (listed.unread.length > 0) {
     options.reporter.warn(`${path} also holds images in ${describeUnread(listed.unread)}`);
   }
-  const imageSize = sizeOfPngs(names) ?? options.imageSize;
+  const imageSize = sizeOfPngs(names) ?? await options.imageSize();
   const resized = names.filter((name) => !isPng(name)).length;
   if (resized > 0) {
     options.reporter.warn(

@@ -35,7 +35,7 @@ import {
   readWeightsConfig,
   type TrainedModel,
 } from "../train/trained.ts";
-import { openViewer, type Viewer } from "../train/viewer.ts";
+import { openViewer } from "../train/viewer.ts";
 import {
   chooseAmong,
   chooseByNoise,
@@ -44,6 +44,7 @@ import {
   labelOfClass,
 } from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
+import type { Viewer } from "./viewer.ts";
 
 /** Width in pixels that the picture should about have. */
 const PICTURE_WIDTH = 640;

@@ -187,7 +187,7 @@ const givenDataSchema = z.strictObject({
       "Encoder of latents (ONNX), by which deno task encode makes them; training needs none",
     ),
   decoder: z.string().min(1).nullable().default(null)
-    .describe("Decoder of latents (ONNX), for pictures of samples; null draws none"),
+    .describe("Decoder of latents (ONNX), for pictures and distances of samples; null makes none"),
 }).superRefine(({ kind, path, tokenizer, channels, heldOut, encoder, decoder }, context) => {
   if (kind !== "emoji" && path === null) {
     context.addIssue({

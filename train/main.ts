@@ -14,9 +14,9 @@ import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
-import type { ImageSource } from "../bank/image_source.ts";
 import { Device } from "../kernels/core/device.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
+import type { Viewer } from "../sample/viewer.ts";
 import {
   findCheckpoint,
   initializeFrom,
@@ -27,12 +27,13 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { type Config, configHelp, resolveConfig } from "./config.ts";
+import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
-import { loadData } from "./load_data.ts";
+import { loadData, type LoadedData } from "./load_data.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
-import { buildRun, type Run } from "./run.ts";
+import { buildRun, latentScaling, type Run } from "./run.ts";
 import { openViewer } from "./viewer.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
@@ -92,11 +93,14 @@ async function main(): Promise<void> {
   const { train, heldOut, places } = data;
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
   if (config.data.kind === "latents") {
-    const none = config.data.decoder === null ? "no pictures, no evaluation" : "no evaluation";
-    say(`        ${none} and no report: samples are latents, not images`);
+    say(
+      config.data.decoder === null
+        ? "        no pictures, no evaluation and no report: samples are latents, and data.decoder is null"
+        : "        no report: nothing encodes images as the snippets; distances are by pixel_pca",
+    );
   }
   await writing(directory, () => Deno.mkdir(directory, { recursive: true }));
-  const encoding = watchEncoding({ json, say });
+  const encoding = watchWork({ what: "bank    encoding the images", json, say });
   using run = await buildRun({
     device,
     config,
@@ -133,7 +137,7 @@ async function main(): Promise<void> {
       bank: run.bank,
       encoder: run.encoder,
       config,
-      heldOut,
+      heldOut: heldOut instanceof LatentShards ? undefined : heldOut,
     });
     await Deno.writeTextFile(join(directory, "report.json"), JSON.stringify(report, null, 2));
     for (const line of describeReport(report)) say(line);
@@ -143,9 +147,9 @@ async function main(): Promise<void> {
   }
 }
 
-/** Shows how far the bank of a run is, once that takes longer than one waits without a word. */
-function watchEncoding(
-  { json, say }: { json: boolean; say: (line: string) => void },
+/** Shows how far work before the first step is, once it takes longer than one waits without a word. */
+function watchWork(
+  { what, json, say }: { what: string; json: boolean; say: (line: string) => void },
 ): { advance(done: number, total: number): void; stop(): void } {
   const started = performance.now();
   let progress: Progress | undefined;
@@ -153,7 +157,7 @@ function watchEncoding(
     advance(done, total) {
       if (json || performance.now() - started < PATIENCE) return;
       if (progress === undefined) {
-        say(`bank    encoding the images, ${done} of ${total} are done`);
+        say(`${what}, ${done} of ${total} are done`);
         progress = new Progress({ total, start: done, stream: process.stderr });
       }
       progress.advance(done);
@@ -207,12 +211,39 @@ function adviseAfter(error: Error): string | undefined {
     `go on from it with: deno task train --resume ${startedDirectory}${rate}`;
 }
 
+/** What measures in the course of training; undefined where nothing can be, or no step is due for it. */
+async function prepareEvaluation(
+  { run, config, heldOut, viewer, directory, json, say }: {
+    run: Run;
+    config: Config;
+    heldOut: LoadedData["heldOut"];
+    viewer: Viewer | undefined;
+    directory: string;
+    json: boolean;
+    say: (line: string) => void;
+  },
+): Promise<Evaluation | undefined> {
+  const { train: { steps, evaluateEvery }, data } = config;
+  const measured = (step: number) => Math.floor(step / (evaluateEvery ?? Infinity));
+  if (measured(steps) <= measured(run.trainer.step)) return undefined;
+  const decoding = watchWork({ what: "measure decoding latents", json, say });
+  return await Evaluation.prepare({
+    run,
+    config,
+    viewer,
+    heldOut: heldOut instanceof LatentShards
+      ? heldOut.scaled(latentScaling(data, directory))
+      : heldOut,
+    onDecoded: decoding.advance,
+  }).finally(decoding.stop);
+}
+
 /** Trains to the end and returns what was written, or undefined when Ctrl-C ended it early. */
 async function trainRun(
   { run, config, heldOut, directory, resumed, json, say }: {
     run: Run;
     config: Config;
-    heldOut: ImageSource | undefined;
+    heldOut: LoadedData["heldOut"];
     directory: string;
     /** The checkpoint that the run goes on from. */
     resumed: string | undefined;
@@ -228,6 +259,15 @@ async function trainRun(
   using viewer = await openViewer(config.data, directory);
   const preview = viewer &&
     new Preview({ run, config, viewer, directory: join(directory, "samples") });
+  const evaluation = await prepareEvaluation({
+    run,
+    config,
+    heldOut,
+    viewer,
+    directory,
+    json,
+    say,
+  });
   using progress = new Progress({
     total: steps,
     start: trainer.step,
@@ -240,7 +280,6 @@ async function trainRun(
   startedDirectory = directory;
   const first = trainer.step, started = performance.now();
   let checkpoint = resumed ?? "", saved = resumed ? first : -1;
-  let evaluation: Evaluation | undefined;
   const save = async () => {
     if (saved === trainer.step) return;
     checkpoint = await saveCheckpoint(directory, { ...run, classes: run.dataset.classes, config });
@@ -257,7 +296,6 @@ async function trainRun(
       onStep: (step) => progress.advance(step),
     });
     for await (const record of records) {
-      if (due(evaluateEvery)) evaluation ??= await Evaluation.prepare({ run, config, heldOut });
       const measured = due(evaluateEvery) ? await evaluation?.measure() : undefined;
       log.append({ ...record, ...measured });
       progress.record({ ...record, ...measured });
@@ -274,7 +312,13 @@ async function trainRun(
   const plots = [plot];
   if (logged.some(({ frechet }) => Number.isFinite(frechet))) {
     plots.push(join(directory, "evaluation.svg"));
-    await Deno.writeTextFile(plots[1]!, await plotEvaluation(logged, { images: SAMPLES }));
+    await Deno.writeTextFile(
+      plots[1]!,
+      await plotEvaluation(logged, {
+        images: SAMPLES,
+        stepsPerEpoch: run.dataset.size / config.train.batchSize,
+      }),
+    );
   }
   progress.stop();
   if (trainer.step < steps) {

@@ -3,11 +3,11 @@
 import { join } from "node:path";
 import type { SampleConfig } from "../sample/config.ts";
 import { checkSampling, draw } from "../sample/draw.ts";
+import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { tileImages } from "./datasets/picture.ts";
 import { encodePng } from "./datasets/png.ts";
 import { pathOf, type Run } from "./run.ts";
-import type { Viewer } from "./viewer.ts";
 
 /** Width in pixels that a picture should about have. */
 const PICTURE_WIDTH = 640;

@@ -1,23 +1,14 @@
 /**
- * What samples of a model look like. Only programs import this: it reaches the library that runs ONNX
+ * Opens what shows samples of a model. Only programs import this: it reaches the library that runs ONNX
  * networks, which the library's entry points must not.
  *
  * @module
  */
 
+import type { Viewer } from "../sample/viewer.ts";
 import type { DataConfig } from "./config.ts";
 import { unscaleLatents } from "./datasets/latent_scaling.ts";
 import { latentScaling } from "./run.ts";
-
-/** Makes images of what a model is trained on and makes: pixels as they are, or decoded latents. */
-export interface Viewer extends Disposable {
-  /** Channels of an image (c): 1 is grey, 3 is colour. */
-  readonly channels: 1 | 3;
-  /** Height and width of an image (S). */
-  readonly imageSize: number;
-  /** The images [n, c, S, S] in about [−1, 1] of samples or training data [n, C, H, W]. */
-  view(samples: Float32Array): Promise<Float32Array>;
-}
 
 /**
  * Opens what shows the data of a configuration, of latents the decoder that it names; undefined for

@@ -50,7 +50,7 @@ Deno.test("openStoredImages() warns of images in formats that it does not read",
   using folder = await folderOf(["1.webp", "2.bmp"]);
   const warnings: string[] = [];
   using stored = await openStoredImages(folder.root, {
-    imageSize: 8,
+    imageSize: () => Promise.resolve(8),
     loadDecoder: () => Promise.resolve(() => Promise.reject(new Error("decodes nothing here"))),
     reporter: {
       note: () => {},

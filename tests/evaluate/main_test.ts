@@ -7,6 +7,7 @@ import { zipSync } from "fflate";
 import { BankFile, writeBank } from "../../bank/file.ts";
 import { npyHeader } from "../../bank/npy.ts";
 import type { Evaluation } from "../../evaluate/report.ts";
+import type { StepsEvaluation } from "../../evaluate/steps_report.ts";
 import { decodePng, encodePng } from "../../train/datasets/png.ts";
 import { sharedDevice } from "../_gpu.ts";
 import { type Finished, runTask, SMALL_EMOJI } from "../_tasks.ts";
@@ -83,6 +84,27 @@ Deno.test("evaluate measures a checkpoint, and its .npz gives the same numbers a
   assert.deepEqual(again.encoder, encoder);
   assert.deepEqual(again.inception, inception);
   assert.deepEqual(again, JSON.parse(Deno.readTextFileSync(at("again.json"))));
+});
+
+Deno.test("evaluate measures several numbers of steps and draws them", async () => {
+  if (!await sharedDevice()) return;
+  const run = await trainedRun(), checkpoint = join(run, "step_0000001");
+  const heun = ["--checkpoint", run, "--count", "20", "--sampler", "heun"];
+  const several = await evaluate(...heun, "--steps", "3,1,3", "--inception", INCEPTION);
+  assert.equal(several.code, 0, several.stderr);
+  assert.match(several.stderr, /heun, 1 step: 1 of 2\n[^]*heun, 3 steps: 2 of 2\n/);
+  // The reference is measured once.
+  assert.equal(several.stderr.match(/^reference /gm)?.length, 1);
+  assert.match(several.stdout, /^\| steps \| NFE \| Fréchet distance \| 95 % interval/m);
+  const steps: StepsEvaluation = JSON.parse(Deno.readTextFileSync(join(checkpoint, "steps.json")));
+  const costs = steps.evaluations.map(({ samples }) => [samples.steps, samples.evaluations]);
+  assert.deepEqual([steps.format, steps.sampler, costs], [1, "heun", [[1, 2], [3, 6]]]);
+  const plot = Deno.readTextFileSync(join(checkpoint, "steps.svg"));
+  assert.equal(plot.match(/for a log scale with values from 2 to 6/g)?.length, 2);
+
+  const one = ["--steps", "3", "--inception", INCEPTION, "--json", "--report", at("one.json")];
+  const alone = resultOf(await evaluate(...heun, ...one));
+  assert.deepEqual(alone, steps.evaluations[1]);
 });
 
 Deno.test("evaluate takes folders, statistics and banks as reference", async () => {
@@ -181,6 +203,15 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
   const cases: [code: number, said: string, args: string[]][] = [
     [2, "expected --checkpoint DIR or --samples PATH", []],
     [2, "expected a name in .npz", [...checkpoint, "--out", "samples.zip"]],
+    [2, "several --steps with --out: expected one number", [
+      ...[...checkpoint, "--steps", "2,4", "--out", "samples.npz"],
+    ]],
+    [2, "several --steps with dopri5: it chooses its steps", [
+      ...[...checkpoint, "--steps", "2,4", "--sampler", "dopri5"],
+    ]],
+    [1, "sample.steps (given by --set) is 1, expected at least 2 with sde-heun", [
+      ...[...checkpoint, "--steps", "1,4", "--sampler", "sde-heun"],
+    ]],
     [1, "holds no images", [...checkpoint, "--samples", folder("empty")]],
     [1, "1.png: it has 4 × 4 pixels, expected 8 × 8", [
       ...[...checkpoint, "--samples", folder("mixed", 8, 4)],

@@ -6,6 +6,8 @@ import { loadEmoji } from "../../train/datasets/emoji.ts";
 import type { ImageSet } from "../../train/datasets/image_set.ts";
 import { Evaluation } from "../../train/evaluation.ts";
 import { buildRun, type Run } from "../../train/run.ts";
+import { openViewer } from "../../train/viewer.ts";
+import type { Viewer } from "../../sample/viewer.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_evaluation_" });
@@ -15,6 +17,7 @@ interface Opened {
   run: Run;
   config: Config;
   heldOut: ImageSet;
+  viewer: Viewer | undefined;
 }
 
 async function open(device: Device, conditioning: "snippet" | "label"): Promise<Opened> {
@@ -28,7 +31,8 @@ async function open(device: Device, conditioning: "snippet" | "label"): Promise<
   const { train, heldOut } = (await loadEmoji({ imageSize: 8 })).split({ heldOut: 1806, seed: 0 });
   const options = { device, config, train, runDirectory: join(TEMPORARY, conditioning) };
   Deno.mkdirSync(options.runDirectory, { recursive: true });
-  return { run: await buildRun({ ...options, resume: false, note: () => {} }), config, heldOut };
+  const run = await buildRun({ ...options, resume: false, note: () => {} });
+  return { run, config, heldOut, viewer: await openViewer(config.data, options.runDirectory) };
 }
 
 gpuTest(

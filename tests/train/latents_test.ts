@@ -3,8 +3,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import sharp from "sharp";
 import { loadBank } from "../../bank/load.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
+import { readRunLog } from "../../cli/run_log.ts";
+import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
+import { readPixels, toBytes } from "../../evaluate/image_stream.ts";
+import type { Evaluation as EvaluationResult } from "../../evaluate/report.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -12,19 +17,24 @@ import { SiT } from "../../model/sit.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { writeStatistics } from "../../train/datasets/latent_scaling.ts";
+import type { LatentShards } from "../../train/datasets/latent_shards.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
 import { decodePng } from "../../train/datasets/png.ts";
 import { Evaluation } from "../../train/evaluation.ts";
 import { loadData } from "../../train/load_data.ts";
 import { OnnxDecoder } from "../../train/onnx_decoder.ts";
-import { buildRun, type Run } from "../../train/run.ts";
+import { buildRun, latentScaling, type Run } from "../../train/run.ts";
 import { Trainer, type TrainerOptions, type TrainRecord } from "../../train/trainer.ts";
+import { openViewer } from "../../train/viewer.ts";
 import { gpuTest } from "../_gpu.ts";
 import { runTask } from "../_tasks.ts";
 import { CHANNELS, DIM, rowsOf, SIDE, TOKEN_WIDTH, TOKENS, writeShards } from "./_shards.ts";
 
 const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_latent_runs_" });
 Deno.test.afterAll(() => Deno.remove(TEMPORARY, { recursive: true }));
+
+const DECODER = fileURLToPath(new URL("../fixtures/tiny_decoder.onnx", import.meta.url));
+const INCEPTION = fileURLToPath(new URL("../fixtures/tiny_inception.onnx", import.meta.url));
 
 const SIZE = 24;
 const SHARDS = join(TEMPORARY, "shards");
@@ -119,7 +129,45 @@ gpuTest(
     assert.ok(part(30, 40, "alignmentLoss") < part(0, 5, "alignmentLoss") - 0.1);
     assert.ok(records.every(({ alignmentLoss }) => Math.abs(alignmentLoss!) <= 1));
     const config = configOf();
-    assert.equal(await Evaluation.prepare({ run, config, heldOut: undefined }), undefined);
+    const unmeasured = { run, config, heldOut: undefined, viewer: undefined };
+    assert.equal(await Evaluation.prepare(unmeasured), undefined);
+  },
+);
+
+gpuTest(
+  "Evaluation.measure() compares decoded samples with decoded latents",
+  async (device) => {
+    const config = configOf({
+      data: { decoder: DECODER, heldOut: 8 },
+      bank: { resolution: 4 },
+    });
+    using run = await openRun(device, { directory: "measured", config });
+    using data = await loadData(config.data, { seed: config.train.seed, note: () => {} });
+    const heldOut = data.heldOut as LatentShards;
+    const directory = join(TEMPORARY, "measured");
+    using viewer = (await openViewer(config.data, directory))!;
+    const scaled = heldOut.scaled(latentScaling(config.data, directory));
+    const decoded: number[][] = [];
+    const evaluation = (await Evaluation.prepare({
+      ...{ run, config, viewer, heldOut: scaled },
+      onDecoded: (...counts) => decoded.push(counts),
+    }))!;
+    assert.deepEqual(decoded, [[16, 16]]);
+    const before = await evaluation.measure();
+    assert.deepEqual(await evaluation.measure(), before);
+    await train(run, 2);
+    const after = await evaluation.measure();
+    assert.ok(after.frechet > 0 && after.frechet !== before.frechet);
+    assert.ok(after.frechetHeldOut! > 0 && after.frechetHeldOut === before.frechetHeldOut);
+    // The training latents themselves, held out, are as near as numbers allow.
+    const same = await Evaluation.prepare({
+      run,
+      config,
+      viewer,
+      heldOut: run.dataset as LatentShards,
+    });
+    const { frechetHeldOut } = await same!.measure();
+    assert.ok(frechetHeldOut! < 1e-6, `${frechetHeldOut}`);
   },
 );
 
@@ -385,7 +433,10 @@ function entriesOf(directory: string): string[] {
 gpuTest("train and sample run on latents, and what needs images says so", async () => {
   const directory = join(TEMPORARY, "commands");
   const notes = await trainTask(directory);
-  assert.match(notes, /no pictures, no evaluation and no report: samples are latents, not images/);
+  assert.match(
+    notes,
+    /no pictures, no evaluation and no report: samples are latents, and data.decoder/,
+  );
   assert.match(notes, / {2}loss \S+ {2}alignment \S+ {2}/);
   assert.deepEqual(entriesOf(directory), [
     "bank.safetensors",
@@ -408,27 +459,94 @@ gpuTest("train and sample run on latents, and what needs images says so", async 
   assert.equal(drawn.code, 2);
   assert.match(drawn.stderr, /makes latents, expected their decoder by --set data\.decoder=FILE/);
   const evaluated = await runTask("evaluate", ["--checkpoint", directory]);
-  assert.equal(evaluated.code, 1);
-  assert.match(evaluated.stderr, /its model makes latents, expected a model of images/);
+  assert.equal(evaluated.code, 2);
+  assert.match(
+    evaluated.stderr,
+    /the data are latents, expected their decoder by --set data\.decoder=FILE\.onnx, or images by/,
+  );
 });
 
-gpuTest("train and sample draw latents that a decoder makes images of", async () => {
-  const decoder = fileURLToPath(new URL("../fixtures/tiny_decoder.onnx", import.meta.url));
-  const directory = join(TEMPORARY, "decoded");
-  const notes = await trainTask(directory, "--set", `data.decoder=${decoder}`);
-  assert.match(notes, / {8}no evaluation and no report: samples are latents, not images/);
+/** The images [n, C, H, W] of a `.npz` file. */
+async function pixelsIn(path: string): Promise<Uint8Array> {
+  using batch = openAdmBatch(path);
+  return await readPixels(batch.images!);
+}
+
+gpuTest("train, sample and evaluate see latents by what a decoder makes of them", async () => {
+  const directory = join(TEMPORARY, "decoded"), at = (name: string) => join(TEMPORARY, name);
+  const settings = [`data.decoder=${DECODER}`, "train.evaluateEvery=2", "bank.resolution=4"];
+  const notes = await trainTask(directory, ...settings.flatMap((each) => ["--set", each]));
+  assert.match(
+    notes,
+    / {8}no report: nothing encodes images as the snippets; distances are by pix/,
+  );
   assert.deepEqual(entriesOf(join(directory, "samples")), ["step_0000002.png", "step_0000004.png"]);
-  const [picture, latents] = [".png", ".safetensors"].map((end) => join(TEMPORARY, `grid${end}`));
-  for (const out of [picture!, latents!]) {
-    const { code, stderr } = await runTask("sample", ["--checkpoint", directory, "--out", out]);
+  const log = await readRunLog(join(directory, "log.jsonl"));
+  assert.deepEqual(log.map(({ frechet }) => Number(frechet) > 0), [false, true, false, true]);
+  assert.match(Deno.readTextFileSync(join(directory, "evaluation.svg")), /Fréchet distance to/);
+
+  const count = ["--checkpoint", directory, "--count", "8"];
+  const [picture, latents] = [at("grid.png"), at("grid.safetensors")];
+  for (const out of [picture, latents]) {
+    const { code, stderr } = await runTask("sample", [...count, "--out", out]);
     assert.equal(code, 0, stderr);
   }
-  using network = await OnnxDecoder.open(decoder, { channels: CHANNELS, imageSize: SIDE });
-  using file = SafetensorsFile.open(latents!);
+  using network = await OnnxDecoder.open(DECODER, { channels: CHANNELS, imageSize: SIDE });
+  using file = SafetensorsFile.open(latents);
   const images = await network.decode(file.readFloat32("latents"));
-  const { width, height, data } = decodePng(await Deno.readFile(picture!));
+  const { width, height, data } = decodePng(await Deno.readFile(picture));
   const scale = Math.round(640 / (4 * 2 * SIDE));
-  const tiles = tileImages(images, { columns: 3, imageSize: 2 * SIDE, channels: 3, scale });
+  const tiles = tileImages(images, { columns: 4, imageSize: 2 * SIDE, channels: 3, scale });
   assert.deepEqual([width, height], [tiles.width, tiles.height]);
   assert.deepEqual(data, tiles.data);
+
+  // Evaluated are the same images, as the official decoding writes them.
+  const drawn = at("drawn.npz"), common = ["--resamples", "0", "--json", "--set", "bank.dim=6"];
+  const evaluate = async (...args: string[]): Promise<EvaluationResult> => {
+    const { code, stdout, stderr } = await runTask("evaluate", [...common, ...args]);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const own = await evaluate(
+    ...[...count, "--out", drawn, "--copies", at("copies.png")],
+    ...["--inception", INCEPTION],
+  );
+  const bytes = images.map((value) => Math.trunc(Math.min(255, Math.max(0, 127.5 * value + 128))));
+  assert.deepEqual([...await pixelsIn(drawn)], [...bytes]);
+  assert.deepEqual([own.encoder.kind, own.encoder.reference, own.reference], [
+    "pixel_pca",
+    SIZE,
+    { source: "the training images", count: SIZE },
+  ]);
+  assert.match(own.warnings.join("\n"), /the training images are 24 decoded latents, of 24: /);
+  assert.ok(own.encoder.frechet.value > 0 && own.inception!.fid > 0);
+
+  // The stored latents, decoded without the scaling of training, are the reference itself.
+  const stored = at("stored.npz");
+  {
+    const all = await network.decode(WRITTEN.get("latents")!);
+    using writer = new AdmBatchWriter(stored, { size: SIZE, imageSize: 2 * SIDE, channels: 3 });
+    writer.append({ first: 0, count: SIZE, pixels: toBytes(all) });
+    writer.commit();
+  }
+  const report = ["--report", at("report.json")];
+  const same = await evaluate("--checkpoint", directory, "--samples", stored, ...report);
+  assert.ok(same.encoder.frechet.value < 1e-6, `${same.encoder.frechet.value}`);
+  // With images on both sides nothing is decoded.
+  const without = ["--set", "data.decoder=null", "--set", `data.path=${at("nowhere")}`];
+  const again = await evaluate(
+    ...["--checkpoint", directory, "--samples", drawn, "--reference", stored],
+    ...["--inception", INCEPTION, ...without, ...report],
+  );
+  assert.ok(Math.abs(again.inception!.fid / own.inception!.fid - 1) < 1e-6);
+  // Files that may have any size are taken as large as decoded images, not as latents.
+  const photos = at("photos");
+  Deno.mkdirSync(photos);
+  for (let i = 0; i < 7; i++) {
+    const data = Uint8Array.from({ length: 3 * 12 ** 2 }, (_, k) => (k * k + 40 * i) % 251);
+    const photo = sharp(data, { raw: { width: 12, height: 12, channels: 3 } });
+    await photo.jpeg().toFile(join(photos, `${i}.jpg`));
+  }
+  const { reference } = await evaluate(...count, "--reference", photos, ...report);
+  assert.deepEqual(reference, { source: photos, count: 7 });
 });
