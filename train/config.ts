@@ -58,7 +58,7 @@ export interface DataConfig {
   readonly latentMultiplier: number;
   /** Encoder of latents (ONNX), by which deno task encode makes them; training needs none. */
   readonly encoder: string | null;
-  /** Decoder of latents (ONNX), for pictures of samples; null draws none. */
+  /** Decoder of latents (ONNX), for pictures and distances of samples; null makes none. */
   readonly decoder: string | null;
 }
 
