@@ -26,7 +26,7 @@ const CHECKPOINT = /^step_\d+$/;
  *
  * @throws {UsageError} when the name has another ending, or when the file is one that the command
  * reads, or a run's own bank: its snippets are those of the images that the run goes on with.
- * @throws {TypeError} when it is a folder, and an Error when its folder cannot be made.
+ * @throws {TypeError} when it is a folder, and an Error when its folder cannot be made or takes no file.
  *
  * @example
  * ```ts ignore
@@ -61,7 +61,10 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
       );
     }
   }
-  await writing(path, () => Deno.mkdir(dirname(path), { recursive: true }));
+  await writing(path, async () => {
+    await Deno.mkdir(dirname(path), { recursive: true });
+    await Deno.remove(await Deno.makeTempFile({ dir: dirname(path), prefix: ".gmem_" }));
+  });
 }
 
 /**

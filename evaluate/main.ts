@@ -8,6 +8,7 @@ import { dirname, extname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands.ts";
+import { prepareOutput, writing } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
@@ -134,10 +135,12 @@ async function main(): Promise<void> {
 
   const name = samplings.length > 1 ? "steps.json" : "evaluation.json";
   const report = options.report ?? (found && join(found.checkpoint, name));
-  // Before the long work, which a folder that cannot be made would waste.
-  for (const path of [options.out, options.copies, report]) {
-    if (path !== undefined) await Deno.mkdir(dirname(path), { recursive: true });
+  // Before the long work, which a folder that cannot be written to would waste.
+  const inputs = [options.samples, options.reference, options.bank, options.onnx];
+  for (const [option, path] of [["--out", options.out], ["--copies", options.copies]] as const) {
+    if (path !== undefined) await prepareOutput(path, { inputs, option });
   }
+  if (report !== undefined) await prepareOutput(report, { inputs, option: "--report" });
   const general = warnings.splice(0);
   const evaluations: Evaluation[] = [];
   const measured = evaluateSamples({
@@ -167,13 +170,17 @@ async function main(): Promise<void> {
   const result = samplings.length > 1
     ? { format: 1, sampler: config.sample.sampler, evaluations } as const
     : evaluations[0]!;
+  // What was found is told first: a full disk must not cost it.
+  const lines = "evaluations" in result ? describeSteps(result) : describeEvaluation(result);
+  console.log(options.json ? JSON.stringify(result) : ["", ...lines, ""].join("\n"));
   if (report !== undefined) {
-    await Deno.writeTextFile(report, `${JSON.stringify(result, null, 2)}\n`);
+    await writing(
+      report,
+      () => Deno.writeTextFile(report, `${JSON.stringify(result, null, 2)}\n`),
+    );
     const plot = "evaluations" in result ? ` and ${await plotSteps(result, report)}` : "";
     say(`wrote      ${report}${plot}`);
   }
-  const lines = "evaluations" in result ? describeSteps(result) : describeEvaluation(result);
-  console.log(options.json ? JSON.stringify(result) : ["", ...lines].join("\n"));
 }
 
 function checkUsage(options: Options): void {

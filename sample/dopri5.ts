@@ -150,7 +150,9 @@ export async function sampleDopri5(
           const state = device.scope(() =>
             interpolate((times[wanted]! - t) / h, { point, attempt, h })
           );
+          held.add(state);
           options.onStep?.({ step: wanted - 1, t: times[wanted]!, x: state });
+          held.delete(state);
           if (wanted === times.length - 1) return state;
           state.dispose();
         }

@@ -49,6 +49,11 @@ export interface DrawOptions extends SamplerSettings {
   readonly model: SiT;
   /** Labels u32 [B] or snippets [B, d]: one image each. */
   readonly condition: Tensor;
+  /**
+   * Slabs parallel to the model's values that it draws with in their place, such as the moving average
+   * of a training that goes on, `trainer.optimizer.averages`.
+   */
+  readonly weights?: readonly Tensor[] | undefined;
   /** Identity of the first image; image i draws the same noise whatever the batch. Default 0. */
   readonly firstSample?: number;
   /**
@@ -200,11 +205,15 @@ interface GuidedNetwork {
 }
 
 function guidedNetwork(options: DrawOptions): GuidedNetwork {
-  const { model, condition, config: { guidance } } = options;
+  const { model, condition, weights, config: { guidance } } = options;
   const { device } = model;
+  const withWeights = <T>(fn: () => T): T =>
+    weights ? model.parameters.withValues(weights, fn) : fn();
+  // Around each evaluation alone: the adaptive sampler waits between them.
+  const count = (network: Network) => countEvaluations((x, t) => withWeights(() => network(x, t)));
   if (guidance.scale !== 1) requireNullCondition(model);
-  const embedded = model.embed(condition);
-  const conditional = countEvaluations(conditionedNetwork(model, embedded));
+  const embedded = withWeights(() => model.embed(condition));
+  const conditional = count(conditionedNetwork(model, embedded));
   if (guidance.scale === 1) {
     return {
       network: conditional,
@@ -212,8 +221,10 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
       embedded: [embedded],
     };
   }
-  const pair = device.scope(() => stack(embedded, model.embed(nullCondition(model, condition))));
-  const both = countEvaluations(pairedNetwork(model, pair));
+  const pair = device.scope(() =>
+    stack(embedded, withWeights(() => model.embed(nullCondition(model, condition))))
+  );
+  const both = count(pairedNetwork(model, pair));
   return {
     network: guided(conditional, both, {
       scale: guidance.scale,

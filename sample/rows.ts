@@ -8,14 +8,14 @@
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
 import type { SampleConfig } from "./config.ts";
-import { drawAdaptive } from "./draw.ts";
+import { drawAdaptive, type DrawOptions } from "./draw.ts";
 import type { Path } from "./network.ts";
 
 /** Images that are drawn at once. */
 export const BATCH = 64;
 
 /** What both ways of drawing need. */
-export interface DrawManyOptions extends Path {
+export interface DrawManyOptions extends Path, Pick<DrawOptions, "weights"> {
   /** The trained network. */
   readonly model: SiT;
   /** Sampler, steps, guidance and seed. */

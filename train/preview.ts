@@ -1,8 +1,8 @@
 /** @module */
 
 import { join } from "node:path";
-import type { SampleConfig } from "../sample/config.ts";
-import { checkSampling, draw } from "../sample/draw.ts";
+import { checkSampling } from "../sample/draw.ts";
+import { drawAll } from "../sample/rows.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { tileImages } from "./datasets/picture.ts";
@@ -11,9 +11,6 @@ import { pathOf, type Run } from "./run.ts";
 
 /** Width in pixels that a picture should about have. */
 const PICTURE_WIDTH = 640;
-
-/** Images that are drawn at a time. */
-const BATCH = 64;
 
 /**
  * Pictures of samples in the course of a run, always from the same snippets (or labels) and noise:
@@ -25,7 +22,6 @@ export class Preview {
   readonly #viewer: Viewer;
   readonly #directory: string;
   readonly #indices: Uint32Array;
-  readonly #sample: SampleConfig;
 
   /**
    * Chooses images evenly spread over the data set; pictures go to `directory`. Throws a `RangeError`
@@ -37,10 +33,7 @@ export class Preview {
     this.#config = config;
     this.#viewer = options.viewer;
     this.#directory = options.directory;
-    const { sample } = config;
-    // The adaptive sampler waits for the GPU between steps; a preview does with even steps.
-    this.#sample = sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } : sample;
-    checkSampling(run.device, { config: this.#sample, ...pathOf(config) });
+    checkSampling(run.device, { config: config.sample, ...pathOf(config) });
     const { size } = run.dataset, count = Math.min(config.sample.count, size);
     this.#indices = Uint32Array.from(
       { length: count },
@@ -51,7 +44,7 @@ export class Preview {
   /** Draws the picture with the averaged weights and returns its path. */
   async write(): Promise<string> {
     const { trainer, dataset } = this.#run;
-    const config = this.#sample;
+    const config = this.#config.sample;
     const samples = await this.#draw();
     const { channels, imageSize } = this.#viewer;
     const picture = tileImages(
@@ -73,27 +66,18 @@ export class Preview {
     return path;
   }
 
-  /** The samples [n, C, H, W], drawn some at a time. */
+  /** The samples [n, C, H, W]. */
   async #draw(): Promise<Float32Array> {
-    const { trainer, model, device } = this.#run;
-    const length = model.options.channels * model.options.inputSize ** 2;
-    const samples = new Float32Array(this.#indices.length * length);
-    for (let first = 0; first < this.#indices.length; first += BATCH) {
-      const { images } = trainer.withAverages(() =>
-        device.scope(() =>
-          draw({
-            model,
-            condition: this.#run.conditionOf(this.#indices.subarray(first, first + BATCH)),
-            config: this.#sample,
-            firstSample: first,
-            ...pathOf(this.#config),
-          })
-        )
-      );
-      samples.set(await images.read(), first * length);
-      images.dispose();
-    }
-    return samples;
+    const { trainer, model, conditionOf } = this.#run;
+    const { images } = await drawAll({
+      model,
+      weights: trainer.optimizer.averages,
+      count: this.#indices.length,
+      conditionOf: (first, count) => conditionOf(this.#indices.subarray(first, first + count)),
+      config: this.#config.sample,
+      ...pathOf(this.#config),
+    });
+    return images;
   }
 }
 

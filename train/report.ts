@@ -11,7 +11,7 @@ import { frechetDistance, GaussianStatistics } from "../evaluate/frechet.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { Random } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
-import { draw } from "../sample/draw.ts";
+import { drawAll } from "../sample/rows.ts";
 import type { Config } from "./config.ts";
 import { pathOf, type Run } from "./run.ts";
 
@@ -53,14 +53,12 @@ export async function reportConditioning(
   const { bank, encoder, dataset, config, heldOut } = options;
   const { channels, imageSize: size } = dataset;
   const count = Math.min(SAMPLES, bank.size);
-  const { sample } = config;
   const shape = (n: number) => ({ count: n, channels, height: size, width: size });
 
   const { snippets, images, evaluations } = await drawSpread(options, {
     count,
     config,
-    // The adaptive sampler waits for the GPU between steps.
-    sample: sample.sampler === "dopri5" ? { ...sample, sampler: "heun" } : sample,
+    sample: config.sample,
   });
   const encoded = await encoder.encode(images, shape(count));
   const noise = new Random(config.sample.seed, Stream.Noise)
@@ -124,26 +122,16 @@ export async function drawSpread(
   { count, config, sample }: { count: number; config: Config; sample: SampleConfig },
 ): Promise<GuidedSamples> {
   const indices = spread(count, bank.size);
-  const { channels, inputSize } = model.options;
-  const pixels = channels * inputSize ** 2;
-  const snippets = new Float32Array(count * bank.dim);
-  const images = new Float32Array(count * pixels);
-  let evaluations = 0;
-  for (let first = 0; first < count; first += BATCH) {
-    const part = device.scope(() => {
-      const condition = bank.gather(indices.subarray(first, first + BATCH));
-      const drawn = trainer.withAverages(() =>
-        draw({ model, condition, config: sample, firstSample: first, ...pathOf(config) })
-      );
-      return { condition, ...drawn };
-    });
-    snippets.set(await part.condition.read(), first * bank.dim);
-    images.set(await part.images.read(), first * pixels);
-    evaluations = part.evaluations;
-    part.condition.dispose();
-    part.images.dispose();
-  }
-  return { snippets, images, evaluations };
+  const drawn = await drawAll({
+    model,
+    weights: trainer.optimizer.averages,
+    count,
+    conditionOf: (first, size) => bank.gather(indices.subarray(first, first + size)),
+    config: sample,
+    ...pathOf(config),
+  });
+  using rows = device.unscoped(() => bank.gather(indices));
+  return { snippets: await rows.read(), ...drawn };
 }
 
 /** `count` indices below `size`, spread evenly. */

@@ -360,15 +360,6 @@ export class Trainer implements Disposable {
     }
   }
 
-  /**
-   * Runs `fn` with the averaged weights in the model. `fn` only records, as sampling does; read its
-   * result afterwards. `TypeError` when it is async.
-   */
-  withAverages<T>(fn: () => T): T {
-    const { parameters } = this.#options.model;
-    return parameters.withValues(this.optimizer.averages, fn);
-  }
-
   /** Releases the optimiser and the inputs; the model is the caller's. */
   dispose(): void {
     for (const tensor of Object.values(this.#inputs)) tensor.dispose();

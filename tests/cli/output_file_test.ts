@@ -26,6 +26,10 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
       name: "TypeError",
       message: `Cannot write ${directory}: it is a folder, expected a file for --out`,
     });
+    // A folder of the system that takes no file from anybody.
+    await assert.rejects(prepareOutput("/proc/c.png"), {
+      message: /^Cannot write \/proc\/c.png: /,
+    });
     Deno.writeTextFileSync(`${directory}/file`, "");
     await assert.rejects(prepareOutput(`${directory}/file/c.png`), {
       message: new RegExp(`^Cannot write ${directory}/file/c.png: `),

@@ -206,7 +206,7 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
     [2, "several --steps with --out: expected one number", [
       ...[...checkpoint, "--steps", "2,4", "--out", "samples.npz"],
     ]],
-    [2, "several --steps with dopri5: it chooses its steps", [
+    [2, "Cannot take --steps with dopri5: its steps follow from the error", [
       ...[...checkpoint, "--steps", "2,4", "--sampler", "dopri5"],
     ]],
     [1, "sample.steps (given by --set) is 1, expected at least 2 with sde-heun", [

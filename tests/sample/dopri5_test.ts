@@ -138,6 +138,19 @@ gpuTest("sampleDopri5() leaves a tensor that the network keeps to itself alone",
   sample.dispose();
 });
 
+gpuTest("sampleDopri5() keeps nothing when its caller throws", async (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant, t: 0 });
+  const network = gaussianNetwork(ones, { interpolant, prediction: "velocity" });
+  const before = device.pool.liveBytes;
+  const onStep = () => {
+    throw new Error("enough");
+  };
+  await assert.rejects(sampleDopri5(network, states, { times: [0, 0.5, 1], onStep }), /enough/);
+  assert.equal(device.pool.liveBytes, before);
+  states.dispose();
+  ones.dispose();
+});
+
 gpuTest("sampleDopri5() refuses times, tolerances and velocities of no use", async (device) => {
   const x = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
   const still: Network = (x) => x.device.tensor(new Float32Array(4), x.shape);

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
 import { SiT } from "../../model/sit.ts";
 import { draw, drawAdaptive, stack, startingNoise } from "../../sample/draw.ts";
+import { drawAll } from "../../sample/rows.ts";
 import { parseConfig } from "../../train/config.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -48,6 +51,42 @@ for (const scale of [1, 2]) {
     },
   );
 }
+
+gpuTest(
+  "draws with other weights than the model's own, whichever sampler waits",
+  async (device) => {
+    using store = new ParameterStore(device, { seed: 0 });
+    const model = new SiT(store, SIZES);
+    const slabs = store.parallel();
+    for (const slab of slabs) fill(slab, 0.01);
+    // More than one batch, so that the function waits in between.
+    const count = 70, snippets = Float32Array.from({ length: 4 * count }, (_, i) => Math.sin(i));
+    for (const sampler of ["heun", "dopri5"]) {
+      for (const scale of [1, 2]) {
+        const { sample: config } = parseConfig("", {
+          overrides: [
+            ...[`sample.sampler=${sampler}`, "sample.steps=2"],
+            `sample.guidance.scale=${scale}`,
+          ],
+        });
+        const all = (weights?: readonly Tensor[]) =>
+          drawAll({
+            ...{ model, weights, config, count },
+            conditionOf: (first, size) =>
+              device.tensor(snippets.subarray(4 * first, 4 * (first + size)), [size, 4]),
+          });
+        const own = await all(), others = await all(slabs);
+        const before = await store.values[0]!.read();
+        store.values[0]!.write(new Float32Array(before.length).fill(0.01));
+        const expected = await all();
+        store.values[0]!.write(before);
+        assert.deepEqual(others, expected, `${sampler} at scale ${scale}`);
+        assert.notDeepEqual(others.images, own.images);
+      }
+    }
+    for (const slab of slabs) slab.dispose();
+  },
+);
 
 gpuTest("draw() guides as two networks would", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
