@@ -49,17 +49,24 @@ export function shardOf(source: ImageSource, shard: Shard): ImageSource {
         "as shards",
     );
   }
+  const indices = Uint32Array.from({ length: end - begin }, (_, i) => begin + i);
+  return { ...subsetOf(source, indices), shard: { number, count } };
+}
+
+/** The images of these indices [n] of a source, in their order. Classes keep their numbers. */
+export function subsetOf(source: ImageSource, indices: Uint32Array): ImageSource {
   const { imageSize, channels, names, labels, classes, texts } = source;
+  const chosen = (all: readonly string[] | undefined) =>
+    all && Array.from(indices, (index) => all[index]!);
   return {
-    size: end - begin,
+    size: indices.length,
     imageSize,
     channels,
-    shard: { number, count },
-    names: names?.slice(begin, end),
-    labels: labels && Int32Array.from({ length: end - begin }, (_, i) => labels[begin + i]!),
+    names: chosen(names),
+    labels: labels && Int32Array.from(indices, (index) => labels[index]!),
     classes,
-    texts: texts?.slice(begin, end),
-    read: (indices) => source.read(indices.map((index) => begin + index)),
+    texts: chosen(texts),
+    read: (asked) => source.read(asked.map((index) => indices[index]!)),
   };
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { describeUnread } from "../bank/image_files.ts";
-import type { ImageSource } from "../bank/image_source.ts";
+import { type ImageSource, subsetOf } from "../bank/image_source.ts";
 import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
@@ -44,7 +44,7 @@ export async function loadData(config: DataConfig, options: LoadDataOptions): Pr
   if (config.kind !== "latents") return await loadImages(config, options);
   using opened = new DisposableStack();
   const all = opened.use(await LatentShards.open(config.path!));
-  const parts = partsOf(all, { config, seed: options.seed });
+  const parts = partsOf(all, { config, ...options, subset: (indices) => all.subset(indices) });
   const kept = opened.move();
   return { ...parts, [Symbol.dispose]: () => kept.dispose() };
 }
@@ -58,14 +58,37 @@ export async function loadImages(
   config: DataConfig,
   options: LoadDataOptions,
 ): Promise<LoadedData<ImageSet>> {
-  if (config.kind === "latents") {
-    throw new TypeError(
-      `Cannot load images: data.kind is latents, of which ${config.path} holds no pictures, ` +
-        "expected a data set of images",
-    );
-  }
-  const all = await readImages({ ...config, kind: config.kind }, options.note);
-  return { ...partsOf(all, { config, seed: options.seed }), [Symbol.dispose]: () => {} };
+  const all = await readImages(ofImages(config), options.note);
+  const subset = (indices: Uint32Array) => all.subset(indices);
+  return { ...partsOf(all, { config, ...options, subset }), [Symbol.dispose]: () => {} };
+}
+
+/**
+ * As {@linkcode loadImages} for what reads each image once: those of a folder stay in their files, which
+ * may be more than memory holds.
+ *
+ * Throws as it does.
+ */
+export async function openImages(
+  config: DataConfig,
+  options: LoadDataOptions,
+): Promise<Omit<LoadedData<ImageSource>, keyof Disposable>> {
+  const section = ofImages(config);
+  if (section.kind !== "folder") return await loadImages(config, options);
+  const { imageSize } = config;
+  const all = await openFolder(section.path!, { imageSize, note: options.note });
+  return partsOf(all, { config, ...options, subset: (indices) => subsetOf(all, indices) });
+}
+
+type ImagesConfig = DataConfig & { readonly kind: Exclude<DataConfig["kind"], "latents"> };
+
+function ofImages(config: DataConfig): ImagesConfig {
+  const { kind, path } = config;
+  if (kind !== "latents") return { ...config, kind };
+  throw new TypeError(
+    `Cannot load images: data.kind is latents, of which ${path} holds no pictures, expected a data ` +
+      "set of images",
+  );
 }
 
 /** Checks the size of data and splits them. */
@@ -74,11 +97,14 @@ function partsOf<
     readonly size: number;
     readonly imageSize: number;
     readonly channels: number;
-    subset(indices: Uint32Array): Data;
   },
 >(
   all: Data,
-  { config, seed }: { config: DataConfig; seed: number },
+  { config, seed, subset }: {
+    config: DataConfig;
+    seed: number;
+    subset: (indices: Uint32Array) => Data;
+  },
 ): Omit<LoadedData<Data>, keyof Disposable> {
   const { size, imageSize, channels } = all;
   if (imageSize !== config.imageSize || channels !== config.channels) {
@@ -95,17 +121,16 @@ function partsOf<
   }
   const chosen = splitIndices(size, { heldOut, seed });
   return {
-    train: all.subset(chosen.train),
-    heldOut: all.subset(chosen.heldOut),
+    train: subset(chosen.train),
+    heldOut: subset(chosen.heldOut),
     places: { indices: chosen.train, of: size },
   };
 }
 
 async function readImages(
-  config: DataConfig & { readonly kind: Exclude<DataConfig["kind"], "latents"> },
+  { kind, path, imageSize }: ImagesConfig,
   note: (line: string) => void,
 ): Promise<ImageSet> {
-  const { kind, path, imageSize } = config;
   switch (kind) {
     case "emoji":
       return await loadEmoji({ imageSize });
@@ -129,7 +154,7 @@ async function readImages(
  *
  * Throws what `openImageFolder` throws.
  */
-export async function openImages(
+export async function openFolder(
   path: string,
   options: ImageFolderOptions & Pick<LoadDataOptions, "note">,
 ): Promise<ImageSource> {

@@ -12,8 +12,7 @@ import { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { type Config, configHelp, parseConfig } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
-import type { ImageSet } from "../../train/datasets/image_set.ts";
-import { loadImages } from "../../train/load_data.ts";
+import { loadImages, openImages } from "../../train/load_data.ts";
 import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
 import { mapVectors } from "../../train/mapper_training.ts";
 import type { Encoder } from "../encoders/encoder.ts";
@@ -25,7 +24,7 @@ import {
 } from "../encoders/preprocessing.ts";
 import { importFeatures, openFeatures } from "../features.ts";
 import { BankFile, BankWriter, writeLowRankBank } from "../file.ts";
-import type { Shard } from "../image_source.ts";
+import type { ImageSource, Shard } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
 import { factorize, readRows } from "../svd.ts";
@@ -51,10 +50,10 @@ export async function build(args: readonly string[]): Promise<void> {
     : await loadConfig(options.config, { overrides });
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   say(`device    ${device.profile.label}`);
-  const { train: images, places } = await loadImages(config.data, {
-    seed: config.train.seed,
-    note: say,
-  });
+  // A network reads each image once; the built-in encoder is fitted to them before.
+  const fitted = config.bank.encoder === "pixel_pca" && options.like === undefined;
+  const load = fitted ? loadImages : openImages;
+  const { train: images, places } = await load(config.data, { seed: config.train.seed, note: say });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
   const encoding = { device, images, places, shard, config: config.bank, like: options.like, json };
   if (rank === undefined) {
@@ -125,7 +124,7 @@ function buildOverrides(
 /** How a build encodes. */
 interface Encoding {
   readonly device: Device;
-  readonly images: ImageSet;
+  readonly images: ImageSource;
   readonly places: Places;
   readonly shard: Shard | undefined;
   readonly config: Config["bank"];

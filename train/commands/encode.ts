@@ -22,7 +22,7 @@ import {
 } from "../datasets/latent_scaling.ts";
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { loadConfig } from "../load_config.ts";
-import { openImages } from "../load_data.ts";
+import { openFolder } from "../load_data.ts";
 import { OnnxLatentEncoder } from "../onnx_latent_encoder.ts";
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
@@ -112,7 +112,7 @@ async function readImages(
 ): Promise<ImageSource> {
   say(`data    ${folder}: looking at every image`);
   using bar = barOf(json);
-  return await openImages(folder, {
+  return await openFolder(folder, {
     imageSize: side,
     note: (line) => bar.note(line),
     onProgress: ({ done, total }) => bar.advance(done, total),
