@@ -7,6 +7,7 @@ import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { Tape } from "../kernels/core/tape.ts";
 import { elementsOf, formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
 import { matmul } from "../kernels/matmul/mod.ts";
+import { inRowsOfTwo } from "./_gpu.ts";
 
 /** Half a unit in the last place of a float32 significand. */
 export const ROUNDING = 2 ** -24;
@@ -106,8 +107,8 @@ const SAMPLED = 48;
 /**
  * Runs one case. Gradients of `sum(cotangent * op(inputs))` are compared with central differences
  * of the float64 reference (their own error, about 1e-10, does not count): every element of small
- * inputs, a sample of large ones. The backward pass runs twice to see that gradients accumulate,
- * the forward pass twice to see that results are bit-equal.
+ * inputs, of large ones a sample and the slope along a direction to which all contribute. The backward pass runs twice to see that gradients accumulate,
+ * the forward pass twice to see that results are bit-equal; the first time with workgroups in rows.
  */
 export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   const { inputs, op, reference, tolerance, name } = opCase;
@@ -121,7 +122,8 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
     names.map((key) => [key, device.tensor(new Float32Array(values[key]!), inputs[key]!)]),
   );
 
-  const first = device.scope(() => op(tensors)), second = device.scope(() => op(tensors));
+  const first = inRowsOfTwo(device, () => device.scope(() => op(tensors)));
+  const second = device.scope(() => op(tensors));
   const got = await first.read(), again = await second.read();
   assert.deepEqual(got, again, `${name}: two runs differ`);
   const want = reference(values);
@@ -137,7 +139,9 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
     const single: Record<string, Float32Array> = {}, double: Record<string, Float32Array> = {};
     for (const into of [single, double]) {
       const out = device.scope(() => tape.record(() => op(tensors)));
-      tape.backwardFrom(out, dy);
+      // In rows first: what they leave out would be right in buffers that were used before.
+      if (into === single) inRowsOfTwo(device, () => tape.backwardFrom(out, dy));
+      else tape.backwardFrom(out, dy);
       for (const key of checked) into[key] = await tape.gradient(tensors[key]!).read();
       out.dispose();
     }
@@ -184,11 +188,18 @@ function checkGradient(check: {
     got.push(gradient[index]!);
   }
   const scale = gradient.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  assertClose(got, want, {
-    // 1e-8 is what central differences with a step of 1e-5 leave in float64.
-    tolerance: (opCase.tolerance.backward ?? opCase.tolerance.forward) + 1e-8,
-    scale,
-    name: `${opCase.name} d${key}`,
+  // 1e-8 is what central differences with a step of 1e-5 leave in float64.
+  const tolerance = (opCase.tolerance.backward ?? opCase.tolerance.forward) + 1e-8;
+  assertClose(got, want, { tolerance, scale, name: `${opCase.name} d${key}` });
+  if (base.length <= SAMPLED) return;
+  const signs = randomValues([base.length], 7).map((value) => value < 0 ? -1 : 1);
+  const slope = gradient.reduce((sum, value, i) => sum + value * signs[i]!, 0);
+  const [up, down] = [STEP, -STEP].map((step) => base.map((value, i) => value + step * signs[i]!));
+  assertClose([slope], [(objective(up!) - objective(down!)) / (2 * STEP)], {
+    tolerance,
+    // Errors of random sign add up as a random walk.
+    scale: scale * Math.sqrt(base.length),
+    name: `${opCase.name} d${key} in all elements`,
   });
 }
 

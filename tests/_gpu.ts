@@ -42,6 +42,29 @@ export function dispatchesOf(device: Device, record: () => void): string[] {
   return names;
 }
 
+/**
+ * Runs `record` with workgroups in rows of two, as if an axis had no more, where a kernel asks how long its
+ * rows are: one that loses its place there is wrong beyond 65,535 workgroups.
+ */
+export function inRowsOfTwo<Result>(device: Device, record: () => Result): Result {
+  const dispatch = device.dispatch;
+  device.dispatch = (kernel, options) => {
+    const [x, y = 1, z = 1] = options.workgroups;
+    // The group sums count chunks along y.
+    const spreads = y === 1 && !kernel.name.startsWith("group_sums") &&
+      kernel.code(device.profile).includes("num_workgroups");
+    dispatch.call(device, kernel, {
+      ...options,
+      workgroups: spreads && x > 2 ? [2, Math.ceil(x / 2), z] : [x, y, z],
+    });
+  };
+  try {
+    return record();
+  } finally {
+    device.dispatch = dispatch;
+  }
+}
+
 /** A test on the shared device that also fails on any GPU error and on leaked tensors. */
 export function gpuTest(name: string, run: (device: Device) => void | Promise<void>): void {
   Deno.test({

@@ -6,7 +6,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
 
 const VARIANTS: readonly AdamwVariant[] = ["storage", "texture"];
 const NAMES = ["values", "gradients", "firstMoments", "secondMoments", "averages"] as const;
@@ -64,7 +64,7 @@ async function compare(
     want.gradients = gradient(step);
     for (const value of want.gradients) gradientScale = Math.max(gradientScale, Math.abs(value));
     tensors.gradients.write(new Float32Array(want.gradients));
-    adamwInto({ ...tensors, factor: factorTensor }, options);
+    inRowsOfTwo(device, () => adamwInto({ ...tensors, factor: factorTensor }, options));
     adamwReference(want, { ...options, factor });
   }
   gradientScale *= factor;
@@ -96,8 +96,8 @@ for (const variant of VARIANTS) {
     async fn() {
       using device = await openDevice({ variants: { adamw: variant } });
       if (!device) return;
-      // One vector, one slot of a slab, and a bit more than one workgroup of either kernel.
-      for (const size of [4, 64, 16388]) {
+      // One vector, one slot of a slab, and a bit more than two workgroups of either kernel.
+      for (const size of [4, 64, 32772]) {
         await compare(device, {
           size,
           steps: 5,

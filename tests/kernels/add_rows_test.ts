@@ -8,7 +8,8 @@ gpuTest("addRows() and its gradients match the reference", async (device) => {
   for (
     const { x, rows } of [
       { x: [1, 1, 1], rows: [1, 1, 1] },
-      { x: [3, 5, 7], rows: [5, 7] },
+      { x: [3, 5, 13], rows: [5, 13] },
+      { x: [3, 5, 28], rows: [5, 28] },
       { x: [2, 16, 64], rows: [1, 16, 64] },
     ]
   ) {

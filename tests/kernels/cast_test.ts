@@ -4,9 +4,10 @@ import { roundToF16Reference } from "../../kernels/cast/reference.ts";
 import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
 
 const VARIANTS: readonly CastVariant[] = ["storage", "texture"];
 
@@ -63,7 +64,8 @@ for (const variant of VARIANTS) {
         ]
       ) {
         const x = device.tensor(values, [values.length]);
-        const half = cast(x, { dtype: "f16" }), back = cast(half, { dtype: "f32" });
+        const half: Tensor = inRowsOfTwo(device, () => cast(x, { dtype: "f16" }));
+        const back: Tensor = inRowsOfTwo(device, () => cast(half, { dtype: "f32" }));
         assert.equal(half.dtype, "f16");
         assert.equal(half.bytes, 2 * values.length);
         const want = roundToF16Reference(values);

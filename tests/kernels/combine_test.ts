@@ -3,7 +3,7 @@ import { combine, combineInto } from "../../kernels/combine/mod.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo } from "../_gpu.ts";
 
 const COEFFICIENTS = [0.5, -1.25, 3, 1e-3, 2, -0.75, 0.1, 1, -4].map(Math.fround);
 
@@ -21,10 +21,14 @@ for (const variant of ["storage", "texture"]) {
 /** One to nine terms, then in place. */
 async function checkCombine(device: Device): Promise<void> {
   for (let count = 1; count <= COEFFICIENTS.length; count++) {
-    const shape = [3, count, 7];
+    const shape = [9, count, 67];
     const values = COEFFICIENTS.slice(0, count).map((c, i) => [randomValues(shape, i), c] as const);
-    const out = device.scope(() =>
-      combine(values.map(([x, c]) => [device.tensor(new Float32Array(x), shape), c]))
+    const out = inRowsOfTwo(
+      device,
+      () =>
+        device.scope(() =>
+          combine(values.map(([x, c]) => [device.tensor(new Float32Array(x), shape), c]))
+        ),
     );
     assert.deepEqual(out.shape, shape);
     const scale = COEFFICIENTS.slice(0, count).reduce((sum, c) => sum + Math.abs(c), 0);

@@ -3,7 +3,7 @@ import { Tape } from "../../kernels/core/tape.ts";
 import { gatherRows, gatherRowsOfParts } from "../../kernels/embed_rows/mod.ts";
 import { gatherRowsReference } from "../../kernels/embed_rows/reference.ts";
 import { checkOp, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo } from "../_gpu.ts";
 
 gpuTest(
   "gatherRows() and its gradient match the reference, with rows named twice",
@@ -12,7 +12,7 @@ gpuTest(
       const { rows, width, indices } of [
         { rows: 1, width: 1, indices: [0] },
         { rows: 5, width: 7, indices: [4, 1, 1, 0, 4, 4] },
-        { rows: 11, width: 64, indices: [10, 3] },
+        { rows: 11, width: 139, indices: [10, 3] },
         { rows: 67, width: 65, indices: Array.from({ length: 129 }, (_, i) => i * i % 67) },
       ]
     ) {
@@ -96,21 +96,24 @@ gpuTest("gatherRows() refuses indices of another type and empty tables", (device
 gpuTest(
   "gatherRowsOfParts() takes rows as gatherRows() does of the whole table",
   async (device) => {
-    const table = new Float32Array(randomValues([130, 3], 5));
     const wanted = Uint32Array.of(129, 0, 63, 64, 65, 128, 64, 200, 2 ** 32 - 1);
-    const [whole, parted] = device.scope(() => {
-      const indices = device.tensor(wanted, [wanted.length]);
-      const parts = [[0, 64], [64, 65], [65, 130]].map(([first, end]) =>
-        device.tensor(table.subarray(3 * first!, 3 * end!), [end! - first!, 3])
-      );
-      return [
-        gatherRows(device.tensor(table, [130, 3]), indices),
-        gatherRowsOfParts(parts, indices),
-      ] as const;
-    });
-    assert.deepEqual(await parted.read(), await whole.read());
-    whole.dispose();
-    parted.dispose();
+    // Fewer and more columns than a workgroup has invocations.
+    for (const width of [3, 131]) {
+      const table = new Float32Array(randomValues([130, width], 5));
+      const [whole, parted] = device.scope(() => {
+        const indices = device.tensor(wanted, [wanted.length]);
+        const parts = [[0, 64], [64, 65], [65, 130]].map(([first, end]) =>
+          device.tensor(table.subarray(width * first!, width * end!), [end! - first!, width])
+        );
+        return [
+          gatherRows(device.tensor(table, [130, width]), indices),
+          inRowsOfTwo(device, () => gatherRowsOfParts(parts, indices)),
+        ] as const;
+      });
+      assert.deepEqual(await parted.read(), await whole.read());
+      whole.dispose();
+      parted.dispose();
+    }
   },
 );
 

@@ -3,7 +3,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import { embedTime } from "../../kernels/embed_time/mod.ts";
 import { embedTimeReference } from "../../kernels/embed_time/reference.ts";
 import { goldenTest } from "../_goldens.ts";
-import { gpuTest, sharedDevice } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo, sharedDevice } from "../_gpu.ts";
 
 const UNIT = 2 ** -22;
 const TIMES = Float32Array.of(
@@ -48,7 +48,7 @@ async function embed(
 ): Promise<Float32Array> {
   const { times, ...rest } = options;
   using t = device.tensor(times, [times.length]);
-  using out = embedTime(t, rest);
+  using out = inRowsOfTwo(device, () => embedTime(t, rest));
   assert.deepEqual(out.shape, [times.length, options.width]);
   return await out.read();
 }

@@ -11,7 +11,7 @@ import { goldenTest } from "../_goldens.ts";
 import { gpuTest, sharedDevice } from "../_gpu.ts";
 
 gpuTest("meanSquarePerSample() and its gradient match the reference", async (device) => {
-  for (const shape of [[1, 1], [2, 7], [3, 4, 8, 8], [2, 5000]]) {
+  for (const shape of [[1, 1], [2, 7], [3, 4, 8, 8], [3, 67], [2, 5000]]) {
     const batch = shape[0]!, elements = randomValues(shape, 0).length / batch;
     const values = { target: randomValues(shape, 4), scale: randomValues([batch], 6) };
     const target = device.tensor(new Float32Array(values.target), shape);

@@ -12,7 +12,7 @@ import {
   type Transform,
 } from "../../kernels/resample/transforms.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo } from "../_gpu.ts";
 
 /** Resamples one image of one channel. */
 async function draw(
@@ -25,12 +25,16 @@ async function draw(
   },
 ): Promise<Float32Array> {
   const { from, to: [height, width], transform } = options;
-  const out = device.scope(() =>
-    resample(
-      device.tensor(Float32Array.from(values), [1, 1, ...from]),
-      stackTransforms(device, [transform]),
-      { height, width },
-    )
+  const out = inRowsOfTwo(
+    device,
+    () =>
+      device.scope(() =>
+        resample(
+          device.tensor(Float32Array.from(values), [1, 1, ...from]),
+          stackTransforms(device, [transform]),
+          { height, width },
+        )
+      ),
   );
   const numbers = await out.read();
   out.dispose();
