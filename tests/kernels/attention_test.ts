@@ -21,15 +21,18 @@ interface Size {
   readonly headWidth: number;
 }
 
-// 1, odd ones, one real size, one past a tile of 32 rows, and more columns than one slice of 64.
+// 1, odd ones, one real size, one past a tile of 32 rows, columns for three and for all four of a slice's
+// slots, and more.
 const SIZES: readonly Size[] = [
   { batch: 1, tokens: 1, heads: 1, headWidth: 4 },
   { batch: 2, tokens: 5, heads: 3, headWidth: 8 },
-  { batch: 2, tokens: 16, heads: 4, headWidth: 48 },
+  { batch: 3, tokens: 16, heads: 4, headWidth: 48 },
   { batch: 1, tokens: 33, heads: 2, headWidth: 64 },
   { batch: 1, tokens: 70, heads: 1, headWidth: 72 },
+  { batch: 1, tokens: 3, heads: 1, headWidth: 96 },
+  { batch: 1, tokens: 3, heads: 1, headWidth: 128 },
   { batch: 1, tokens: 3, heads: 1, headWidth: 132 },
-  { batch: 1, tokens: 7, heads: 2, headWidth: 5 },
+  { batch: 3, tokens: 23, heads: 2, headWidth: 5 },
 ];
 
 /**
@@ -228,6 +231,12 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, { ...size, tokens: 16 }), "naive");
   // More steps than the driver makes in one invocation.
   assert.equal(pickAttention(profile, { tokens: 100_000, headWidth: 192 }), "naive");
+  // As many steps as it makes, 65,000 with a margin, and a tile of 32 tokens more.
+  assert.equal(pickAttention(profile, { tokens: 39_232, headWidth: 64 }), "rows");
+  assert.notEqual(pickAttention(profile, { tokens: 39_233, headWidth: 64 }), "rows");
+  const without = { ...profile, subgroups: false };
+  assert.equal(pickAttention(without, { tokens: 24_736, headWidth: 64 }), "tiled");
+  assert.equal(pickAttention(without, { tokens: 24_737, headWidth: 64 }), "naive");
   // The scores of a head fill a binding, and more.
   const gradient = true;
   assert.equal(pickAttention(profile, { tokens: 5792, headWidth: 64, gradient }), "rows");

@@ -41,16 +41,20 @@ gpuTest("contrastiveLoss() and its gradients match the reference", async (device
 
 gpuTest("contrastiveLoss() of large scales and of one pair is finite", async (device) => {
   // exp(500) is beyond f32, and within the float64 of the reference.
-  const values = pairs(5, { dim: 4, scale: 500 });
-  using a = device.tensor(new Float32Array(values.a), [5, 4]);
-  using b = device.tensor(new Float32Array(values.b), [5, 4]);
-  using logScale = device.tensor(new Float32Array(values.logScale), [1]);
-  using loss = contrastiveLoss(a, b, logScale);
-  assertClose(await loss.read(), contrastiveLossReference(values, { batch: 5 }), {
-    tolerance: 500 * (sumTolerance(4) + 64 * ROUNDING),
-    scale: 1,
-    name: "loss",
-  });
+  const near = pairs(5, { dim: 4, scale: 500 });
+  using logScale = device.tensor(new Float32Array(near.logScale), [1]);
+  // The largest product of a line on the diagonal, and next to it.
+  const next = near.b.map((_, i) => near.b[(i + 4) % 20]!);
+  for (const values of [near, { ...near, b: next }]) {
+    using a = device.tensor(new Float32Array(values.a), [5, 4]);
+    using b = device.tensor(new Float32Array(values.b), [5, 4]);
+    using loss = contrastiveLoss(a, b, logScale);
+    assertClose(await loss.read(), contrastiveLossReference(values, { batch: 5 }), {
+      tolerance: 500 * (sumTolerance(4) + 64 * ROUNDING),
+      scale: 1,
+      name: "loss",
+    });
+  }
   using one = device.tensor(Float32Array.of(0.6, 0.8), [1, 2]);
   using none = contrastiveLoss(one, one, logScale);
   // A pair that has nothing to be told from is always found.

@@ -16,7 +16,7 @@ for (const variant of VARIANTS) {
     async fn() {
       using device = await openDevice({ variants: { gelu: variant } });
       if (!device) return;
-      for (const shape of [[1], [7, 5], [5, 16, 64]]) {
+      for (const shape of [[1], [2], [7, 5], [5, 16, 64]]) {
         const values = randomValues(shape, 5).map((v) => Math.fround(6 * v));
         await checkOp(device, {
           name: `gelu ${variant} ${shape}`,

@@ -14,7 +14,7 @@ import {
   runsOfEightTolerance,
   sumTolerance,
 } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
 
 gpuTest("linear() and its gradients match the reference", async (device) => {
   for (
@@ -179,24 +179,29 @@ gpuTest("columnSum() adds a million ones exactly", async (device) => {
   }
 });
 
-gpuTest("columnSum() with the kernel for GPUs adds exactly what is there", async () => {
-  using device = await openDevice({ variants: { columnSum: "vector" } });
-  if (!device) return;
-  // Columns within a vec4, a workgroup and past one; rows within a chunk and past one; small whole
-  // numbers, whose sums are exact.
-  for (const [rows, columns] of [[1, 4], [7, 64], [131, 68]] as const) {
-    const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11 - 5);
-    using x = device.tensor(values, [rows, columns]);
-    using out = device.tensor(new Float32Array(columns).fill(3), [columns]);
-    columnSum(out, { x, accumulate: 1 });
-    const want = Array.from({ length: columns }, (_, j) => {
-      let sum = 3;
-      for (let i = 0; i < rows; i++) sum += values[i * columns + j]!;
-      return sum;
+for (const variant of ["scalar", "texture", "vector"]) {
+  gpuTest(`columnSum() with the ${variant} kernel adds exactly what is there`, async (shared) => {
+    // Columns within a vec4, a workgroup and past one; rows within a chunk, past one, and of so many
+    // chunks that these are summed in chunks; small whole numbers, whose sums are exact.
+    const device = new Device(shared.gpu, {
+      profile: { ...shared.profile, driver: "gpu" },
+      variants: { columnSum: variant },
     });
-    assert.deepEqual([...await out.read()], want);
-  }
-});
+    for (const [rows, columns] of [[1, 4], [7, 64], [131, 68], [300, 136], [16_600, 4]] as const) {
+      const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11 - 5);
+      using x = device.tensor(values, [rows, columns]);
+      using out = device.tensor(new Float32Array(columns).fill(3), [columns]);
+      inRowsOfTwo(device, () => columnSum(out, { x, accumulate: 1 }));
+      const want = Array.from({ length: columns }, (_, j) => {
+        let sum = 3;
+        for (let i = 0; i < rows; i++) sum += values[i * columns + j]!;
+        return sum;
+      });
+      assert.deepEqual([...await out.read()], want);
+    }
+    await device.settle();
+  });
+}
 
 for (
   const [variant, columns] of [

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Device } from "../../kernels/core/device.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import { type LayerNormVariant, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
 import { gate, modulate } from "../../kernels/modulate/mod.ts";
@@ -88,7 +89,7 @@ for (const variant of ["scalar", "texture", "vector"]) {
 }
 
 gpuTest("modulate() and gate() sum gradients over more tokens than one loop", async (device) => {
-  const batches = 1, tokens = 20_000, width = 4;
+  const batches = 2, tokens = 16_393, width = 4;
   const shapes = { x: [batches, tokens, width], modulation: [batches, 2 * width] };
   await checkOp(device, {
     name: "modulate of many tokens",
@@ -114,6 +115,40 @@ gpuTest("modulate() and gate() sum gradients over more tokens than one loop", as
     gradients: ["modulation"],
     tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
   });
+});
+
+gpuTest("modulate() and gate() sum gradients over groups of 64 tokens on GPUs", async (shared) => {
+  const device = new Device(shared.gpu, { profile: { ...shared.profile, driver: "gpu" } });
+  // The register kernels and, where the width is no multiple of 4, the naive ones.
+  for (const [tokens, width] of [[70, 72], [130, 5]] as const) {
+    const batches = 3, size = `${batches}x${tokens}x${width}`;
+    const shapes = { x: [batches, tokens, width], modulation: [batches, 2 * width] };
+    await checkOp(device, {
+      name: `modulate ${size}`,
+      inputs: { ...shapes, weight: [width] },
+      op: ({ x, modulation, weight }) => modulate(x!, modulation!, { shift: 0, scale: 1, weight }),
+      reference: ({ x, modulation, weight }) =>
+        modulateReference({ x: x!, modulation: modulation!, weight }, {
+          batches,
+          width,
+          norm: "layer",
+          shift: 0,
+          scale: 1,
+        }),
+      gradients: ["modulation", "weight"],
+      tolerance: { forward: sumTolerance(width), backward: 2 * sumTolerance(batches * tokens) },
+    });
+    await checkOp(device, {
+      name: `gate ${size}`,
+      inputs: { ...shapes, h: [batches, tokens, width] },
+      op: ({ x, h, modulation }) => gate(x!, h!, { modulation: modulation!, gate: 0 }),
+      reference: ({ x, h, modulation }) =>
+        gateReference({ x: x!, h: h!, modulation: modulation! }, { batches, width, gate: 0 }),
+      gradients: ["modulation"],
+      tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
+    });
+  }
+  await device.settle();
 });
 
 gpuTest("modulate() and gate() sum nothing for a modulation that needs no gradient", (device) => {

@@ -11,6 +11,7 @@ gpuTest("weightedSum() and its gradients match the reference", async (device) =>
     const { shapes, weights } of [
       { shapes: [[1]], weights: [1] },
       { shapes: [[5], [1], [5]], weights: [1, 1, 0.5] },
+      { shapes: [[1], [777]], weights: [2, 1] },
       { shapes: [[3], [129], [7], [1], [2]], weights: [0.25, 2, -1, 0, 3] },
     ]
   ) {
