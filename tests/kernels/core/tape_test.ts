@@ -184,6 +184,17 @@ gpuTest("Tape.backward() scales, and adds to parameters over several calls", asy
   assert.deepEqual(await values(gradient), [15, 30, 45]);
 });
 
+gpuTest("Tape.backward() lets go of what it made where no scope does", async (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [3], (v) => v.set([1, 2, 3]));
+  using x = whole(device, 10, 20, 30);
+  const tape = new Tape(device);
+  using loss = device.scope(() => tape.record(() => sum(multiply(weight, x))));
+  tape.backward(loss);
+  using gradient = weight.gradient;
+  assert.deepEqual(await values(gradient), [10, 20, 30]);
+});
+
 gpuTest("Tape.backwardFrom() takes a cotangent and leaves it as it is", async (device) => {
   using x = whole(device, 1, 2), cotangent = whole(device, 10, 100);
   const gradient = device.scope(() => {
