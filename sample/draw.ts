@@ -23,6 +23,7 @@ import { sampleDopri5 } from "./dopri5.ts";
 import { type OdeSampler, sampleEuler, sampleHeun, sampleMidpoint, sampleRk4 } from "./ode.ts";
 import { sampleEulerMaruyama, sampleSdeHeun, type SdeSampler } from "./sde.ts";
 import { odeTimes } from "./times.ts";
+import { velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
 
 const ODE_SAMPLERS: Readonly<Record<string, OdeSampler>> = {
@@ -166,7 +167,8 @@ export function draw(options: DrawOptions): Drawn {
 export function checkSampling(device: Device, options: SamplerSettings): void {
   const { sampler } = options.config;
   if (sampler === "dopri5") {
-    times(options);
+    const grid = times(options), { interpolant, prediction } = resolvePath(options);
+    for (const t of grid) velocityCoefficients(interpolant, prediction, t);
     return;
   }
   device.scope(() => {

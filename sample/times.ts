@@ -123,7 +123,6 @@ export function odeTimes(
  * ```
  */
 export function sdeTimes(interval: TimeInterval, steps: number): number[] {
-  checkSteps(steps);
   if (interval[1] >= 1) {
     throw new RangeError(
       `Cannot make time grid: the interval ends at ${interval[1]}, ` +

@@ -3,9 +3,10 @@ import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { SiT } from "../../model/sit.ts";
-import { draw, drawAdaptive, stack, startingNoise } from "../../sample/draw.ts";
+import { checkSampling, draw, drawAdaptive, stack, startingNoise } from "../../sample/draw.ts";
 import { drawAll } from "../../sample/rows.ts";
 import { parseConfig } from "../../train/config.ts";
+import { assertClose } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const SIZES = {
@@ -191,6 +192,77 @@ gpuTest(
     );
   },
 );
+
+gpuTest("draw() guides the first three channels where told so", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, { ...SIZES, channels: 4 });
+  using condition = device.tensor(new Float32Array(4).map((_, i) => Math.sin(i)), [1, 4]);
+  const read = async (...guidance: string[]) => {
+    const { sample: config } = parseConfig("", {
+      overrides: ["sample.sampler=euler", "sample.steps=1", ...guidance],
+    });
+    using images = draw({ model, condition, config }).images;
+    return await images.read();
+  };
+  const plain = await read();
+  const all = await read("sample.guidance.scale=3");
+  const three = await read("sample.guidance.scale=3", "sample.guidance.channels=first3");
+  assert.deepEqual(three.subarray(0, 192), all.subarray(0, 192));
+  assert.notDeepEqual(all.subarray(192), plain.subarray(192));
+  // Two predictions at once may round otherwise than one.
+  assertClose(three.subarray(192), plain.subarray(192), { tolerance: 1e-5, name: "channel 3" });
+});
+
+gpuTest(
+  "drawAdaptive() draws what many fixed steps do, and takes their samplers",
+  async (device) => {
+    using store = new ParameterStore(device, { seed: 0 });
+    const model = new SiT(store, SIZES);
+    using condition = device.tensor(new Float32Array(8).map((_, i) => Math.sin(i)), [2, 4]);
+    for (const scale of [1, 2]) {
+      const configOf = (sampler: string, steps: number) =>
+        parseConfig("", {
+          overrides: [
+            `sample.sampler=${sampler}`,
+            `sample.steps=${steps}`,
+            `sample.guidance.scale=${scale}`,
+          ],
+        }).sample;
+      const options = { model, condition, firstSample: 5 };
+      const fixed = draw({ ...options, config: configOf("rk4", 32) });
+      const same = await drawAdaptive({ ...options, config: configOf("rk4", 32) });
+      const adaptive = await drawAdaptive({ ...options, config: configOf("dopri5", 32) });
+      const want = await fixed.images.read();
+      assert.deepEqual(await same.images.read(), want);
+      // What the steps' relative tolerance of 1e-3 leaves.
+      assertClose(await adaptive.images.read(), want, { tolerance: 4e-3, name: `scale ${scale}` });
+      assert.equal(same.evaluations, fixed.evaluations);
+      // Two to begin with and six a step, at least one.
+      assert.ok(adaptive.evaluations >= 8 * scale && adaptive.evaluations < fixed.evaluations);
+      assert.equal((adaptive.evaluations / scale - 2) % 6, 0);
+      for (const { images } of [fixed, same, adaptive]) images.dispose();
+    }
+  },
+);
+
+gpuTest("checkSampling() refuses what drawing would", (device) => {
+  const { sample: config } = parseConfig("");
+  for (const sampler of ["euler", "dopri5", "sde-heun"] as const) {
+    checkSampling(device, { config: { ...config, sampler } });
+  }
+  const prediction = "noise";
+  checkSampling(device, { config, prediction });
+  for (const sampler of ["heun", "dopri5"] as const) {
+    assert.throws(
+      () => checkSampling(device, { config: { ...config, sampler, epsilon: 0 }, prediction }),
+      RangeError,
+    );
+  }
+  assert.throws(
+    () => checkSampling(device, { config: { ...config, sampler: "sde-heun", steps: 1 } }),
+    RangeError,
+  );
+});
 
 gpuTest("stack() refuses tensors of other shapes", (device) => {
   device.scope(() => {

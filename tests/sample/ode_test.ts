@@ -113,6 +113,19 @@ gpuTest("samplers stay away from the ends where a path is singular", async (devi
   }
 });
 
+gpuTest("samplers take fifty steps unless told", (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
+  for (const { name, sampler, evaluations } of METHODS) {
+    const network = countEvaluations(
+      gaussianNetwork(ones, { interpolant: linearInterpolant, prediction: "velocity" }),
+    );
+    sampler(network, states).dispose();
+    assert.equal(network.evaluations, 50 * evaluations, name);
+  }
+  states.dispose();
+  ones.dispose();
+});
+
 gpuTest("samplers report each step and leave the noise as it was", async (device) => {
   const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
   const before = await states.read();

@@ -16,6 +16,7 @@ import {
   type LastStep,
   sampleEulerMaruyama,
   sampleSdeHeun,
+  type SdeOptions,
   type SdeSampler,
 } from "../../sample/sde.ts";
 import { linspace } from "../../sample/times.ts";
@@ -94,7 +95,7 @@ async function checkStates(device: Device, sde: SdeCase): Promise<void> {
   const { states, ones } = gaussianStates(device, { interpolant, t: 0 });
   const network = countEvaluations(gaussianNetwork(ones, { interpolant, prediction }));
   const noise = Array.from({ length: STEPS }, (_, step) => randomValues([64], 7 + step));
-  const seen: Float32Array[] = [], pending: Promise<void>[] = [];
+  const seen: Float32Array[] = [], reached: number[] = [], pending: Promise<void>[] = [];
   const sample = sampler(network, states, {
     interpolant,
     prediction,
@@ -104,13 +105,20 @@ async function checkStates(device: Device, sde: SdeCase): Promise<void> {
     lastStepSize: LAST_STEP_SIZE,
     epsilon: EPSILON,
     noise: (step) => device.tensor(new Float32Array(noise[step]!), [1, 1, 8, 8]),
-    onStep({ step, x }) {
+    onStep({ step, t, x }) {
+      reached[step] = t;
       pending.push(x.read().then((values) => void (seen[step] = values)));
     },
   });
   await Promise.all(pending);
   assert.deepEqual(await sample.read(), seen.at(-1));
   assert.equal(seen.length, STEPS);
+  assert.ok(reached.every((t, step) => step === 0 || t > reached[step - 1]!), `${reached}`);
+  const [, end] = sampleInterval(interpolant, prediction, {
+    sde: { form, lastStepSize: 0 },
+    epsilon: EPSILON,
+  });
+  assert.equal(reached.at(-1), lastStep === "none" ? end : 1);
   const starts = await states.read();
   const expected = Array.from(
     starts,
@@ -195,6 +203,30 @@ function randomNormals(count: number): Float32Array {
     return radius * Math.cos(Math.PI * uniform[2 * i + 1]!);
   });
 }
+
+gpuTest("SDE samplers take the official settings unless told", async (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
+  const network = gaussianNetwork(ones, { interpolant: linearInterpolant, prediction: "velocity" });
+  for (const sampler of [sampleEulerMaruyama, sampleSdeHeun]) {
+    const results: Float32Array[] = [];
+    for (
+      const options of [{}, {
+        steps: 50,
+        diffusion: { form: "sigma", norm: 1 },
+        lastStep: "mean",
+        lastStepSize: 0.04,
+        seed: 0,
+        firstSample: 0,
+      }] satisfies SdeOptions[]
+    ) {
+      using sample = sampler(network, states, options);
+      results.push(await sample.read());
+    }
+    assert.deepEqual(results[0], results[1]);
+  }
+  states.dispose();
+  ones.dispose();
+});
 
 gpuTest(
   "SDE samplers draw other noise for another seed, and the same for the same",
