@@ -119,6 +119,8 @@ Deno.test("knownGaussian() and GaussianStatistics refuse what is not finite or d
   assert.throws(() => known(1, 0, 0), /covariance of 3 values with a mean of 2/);
   assert.throws(() => known(1, NaN, NaN, 1), /covariance that holds NaN at 1/);
   assert.throws(() => known(1, 0.5, 0.25, 1), /expected a symmetric matrix/);
+  assert.throws(() => known(1e-9, 5e-10, 2e-10, 1e-9), /expected a symmetric matrix/);
+  assert.equal(known(1, 0.5 + 1e-7, 0.5, 1).dim, 2);
   assert.throws(
     () => new GaussianStatistics(2).add(Float32Array.of(1, 2)).add(Float32Array.of(3, Infinity)),
     /image 1: component 1 is Infinity/,

@@ -9,7 +9,9 @@ Deno.test("InceptionScore matches the definition split by split, the last one sh
   const next = testNumbers(1);
   const logits = Float32Array.from({ length: 53 * CLASSES }, () => 4 * next());
   const probabilities = softmaxRows(logits, CLASSES);
-  const want = scoreReference(rowsOf(probabilities, CLASSES), 20);
+  const rows = rowsOf(probabilities, CLASSES), want = scoreReference(rows, 20);
+  const scores = [0, 20, 40].map((first) => scoreReference(rows.slice(first, first + 20), 20));
+  const variance = scores.reduce((sum, score) => sum + (score - want) ** 2 / 3, 0);
   const score = new InceptionScore(CLASSES, { split: 20 });
   for (let first = 0; first < 53; first += 9) {
     score.add(probabilities.subarray(first * CLASSES, (first + 9) * CLASSES));
@@ -17,7 +19,7 @@ Deno.test("InceptionScore matches the definition split by split, the last one sh
   const { mean, deviation, splits } = score.result();
   assert.ok(Math.abs(mean - want) < 1e-12 * want, `${mean} against ${want}`);
   assert.equal(splits, 3);
-  assert.ok(deviation > 0);
+  assert.ok(Math.abs(deviation - Math.sqrt(variance)) < 1e-12 * want, `${deviation}`);
 });
 
 Deno.test("InceptionScore is 1 for equal rows and the number of classes for sure ones", () => {
@@ -33,4 +35,10 @@ Deno.test("softmaxRows() takes large logits, and InceptionScore refuses what is 
   assert.throws(() => new InceptionScore(2).add(Float32Array.of(NaN, 1)), RangeError);
   assert.throws(() => new InceptionScore(2).add(Float32Array.of(1)), TypeError);
   assert.throws(() => new InceptionScore(2).result(), /0 samples/);
+  for (const split of [0, -1, 2.5]) {
+    assert.throws(() => new InceptionScore(2, { split }), {
+      name: "RangeError",
+      message: `Cannot split by ${split} samples: expected a positive integer`,
+    });
+  }
 });

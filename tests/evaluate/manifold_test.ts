@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { distanceTiles, nearestRows } from "../../evaluate/distances.ts";
+import { distanceDevice, distanceTiles, nearestRows } from "../../evaluate/distances.ts";
 import { precisionRecall } from "../../evaluate/manifold.ts";
 import { testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -27,6 +27,9 @@ Deno.test("precisionRecall() counts the edge of a ball, and copies of a point as
   const got = await precisionRecall({ reference, samples }, { dim: 1 });
   assert.deepEqual([...got.sampleInside], [1, 1, 0, 1]);
   assert.equal(got.recall, 1);
+  const swapped = await precisionRecall({ reference: samples, samples: reference }, { dim: 1 });
+  assert.deepEqual([...swapped.referenceInside], [1, 1, 0, 1]);
+  assert.equal(swapped.precision, 1);
   // Four equal references have radius 0, which holds themselves alone.
   const equal = Float32Array.of(1, 1, 1, 1), near = Float32Array.of(1, 1.001, 2, 3);
   const { precision } = await precisionRecall({ reference: equal, samples: near }, { dim: 1 });
@@ -39,6 +42,13 @@ Deno.test("precisionRecall() refuses too few vectors and what is not finite", as
     precisionRecall({ reference: Float32Array.of(0, 1, 2), samples }, { dim: 1 }),
     /the 3 nearest of 2 other vectors/,
   );
+  const pairs = Float32Array.of(0, 1, 2, 3, 4, 5);
+  await assert.rejects(nearestRows(pairs, pairs, { dim: 2, count: 4 }), {
+    name: "RangeError",
+    message: "Cannot find the 4 nearest of 3 other vectors: expected 1 to 3",
+  });
+  const { indices } = await nearestRows(pairs, pairs, { dim: 2, count: 3 });
+  assert.deepEqual([...indices], [0, 1, 2, 1, 0, 2, 2, 1, 0]);
   await assert.rejects(
     precisionRecall({ reference: Float32Array.of(0, NaN, 2, 3), samples }, { dim: 1 }),
     /image 1: component 0 is NaN/,
@@ -56,6 +66,23 @@ Deno.test("nearestRows() finds neighbours across tiles, first among equals, with
   });
   assert.deepEqual([...indices], [4999, 2498, 4998, 2510, 9, 11]);
   assert.deepEqual([...squares], [0, 1, 1, 0, 1, 1]);
+});
+
+Deno.test("distances tell how much of them is done", async () => {
+  const told: number[] = [], onProgress = (done: number) => void told.push(done);
+  const many = Float32Array.from({ length: 4097 }, (_, i) => i);
+  await nearestRows(many, Float32Array.of(1), { dim: 1, count: 1, onProgress });
+  assert.deepEqual(told.splice(0), [1 / 3, 2 / 3, 1]);
+  const four = Float32Array.of(0, 1, 2, 3);
+  await precisionRecall({ reference: four, samples: four }, { dim: 1, onProgress });
+  assert.deepEqual(told, [1 / 3, 2 / 3, 1]);
+});
+
+gpuTest("distanceDevice() leaves few distances to the CPU", (device) => {
+  const size = { rows: 1024, columns: 1024, dim: 1024 };
+  assert.equal(distanceDevice(device, size), device);
+  assert.equal(distanceDevice(device, { ...size, rows: 1023 }), undefined);
+  assert.equal(distanceDevice(undefined, size), undefined);
 });
 
 gpuTest("distanceTiles() on a device matches the CPU", async (device) => {

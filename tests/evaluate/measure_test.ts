@@ -24,12 +24,50 @@ Deno.test("bootstrapFrechet() covers the distance of other samples about 95 time
     frechetDistance(reference, new GaussianStatistics(DIM).add(rows))
   );
   const mean = distances.reduce((sum, value) => sum + value, 0) / distances.length;
-  const covered = draws.filter((rows) => {
-    const { interval } = bootstrapFrechet(rows, { reference, resamples: 80, seed: 7 });
-    return interval![0] <= mean && mean <= interval![1];
-  }).length;
+  const intervals = draws.map((rows) =>
+    bootstrapFrechet(rows, { reference, resamples: 80, seed: 7 }).interval!
+  );
+  const covered = intervals.filter(([low, high]) => low <= mean && mean <= high).length;
   // 57 expected, and 4 standard deviations of the binomial number are 6.8.
   assert.ok(covered >= 50, `${covered} of 60`);
+  // No wider than that takes: 3.92 deviations, which 60 draws tell to a tenth.
+  const variance = distances.reduce((sum, value) => sum + (value - mean) ** 2 / 59, 0);
+  const width = intervals.reduce((sum, [low, high]) => sum + (high - low) / 60, 0);
+  assert.ok(Math.abs(width / (3.92 * Math.sqrt(variance)) - 1) < 0.35, `${width}, ${variance}`);
+});
+
+Deno.test("bootstrapFrechet() of more samples than it draws is as narrow as their number says", () => {
+  const reference = new GaussianStatistics(DIM).add(REFERENCE);
+  const many = normal(20_000, { seed: 9, shift: 0.4 });
+  const [wide, narrow] = [many.subarray(0, 5000 * DIM), many].map((rows) => {
+    const told: number[] = [];
+    const options = { resamples: 60, seed: 1, onProgress: (done: number) => void told.push(done) };
+    const [low, high] = bootstrapFrechet(rows, { reference, ...options }).interval!;
+    assert.deepEqual(told, Array.from({ length: 60 }, (_, i) => i + 1));
+    return high - low;
+  }) as [number, number];
+  // A half, and the quantiles of 60 resamples are uncertain by a tenth each.
+  assert.ok(narrow / wide > 0.35 && narrow / wide < 0.7, `${narrow} against ${wide}`);
+});
+
+Deno.test("bootstrapFrechet() draws from all samples with replacement", () => {
+  const reference = new GaussianStatistics(DIM).add(REFERENCE), samples = normal(50, { seed: 2 });
+  const random = new Random(3, Stream.Bootstrap);
+  const [first, second] = [0, 1].map((resample) => {
+    const drawn = new GaussianStatistics(DIM);
+    for (let i = 0; i < 50; i++) {
+      const index = Math.floor(50 * random.uniform(resample, 0, i));
+      drawn.add(samples.subarray(index * DIM, (index + 1) * DIM));
+    }
+    return frechetDistance(reference, drawn);
+  }) as [number, number];
+  const { interval: [low, high] = [0, 0] } = bootstrapFrechet(samples, {
+    reference,
+    resamples: 2,
+    seed: 3,
+  });
+  // The quantiles of two numbers lie between them, 2.5 % from either.
+  assert.ok(Math.abs(high - low - 0.95 * Math.abs(first - second)) < 1e-9, `${low}, ${high}`);
 });
 
 Deno.test("bootstrapFrechet() is the same for the same seed, and has no interval of no resamples", () => {

@@ -124,6 +124,17 @@ gpuTest("AdamW.step() with a zero gradient only applies weight decay", async (de
   }
 });
 
+gpuTest(
+  "AdamW.step() without gradients changes nothing unless it decays weights",
+  async (device) => {
+    using store = makeStore(device);
+    using optimizer = new AdamW(store);
+    const before = await readAll(store.entries());
+    await stepAndRead(optimizer, { learningRate: 0.1 });
+    assert.deepEqual(await readAll(store.entries()), before);
+  },
+);
+
 gpuTest("AdamW.step() clips a huge gradient to the limit", async (device) => {
   const results: Record<string, Float32Array>[] = [];
   // A power of two scales norm and gradients exactly.
@@ -196,6 +207,29 @@ gpuTest("AdamW.step() takes a loss scale off before it clips, to the bit", async
   assert.equal(norms[1]![0], norms[0]![0]);
   assertClose([norms[1]![1] * 2 ** 16], [norms[0]![1]], { tolerance: ROUNDING, name: "factor" });
   assert.deepEqual(results[1], results[0]);
+});
+
+gpuTest("LossScale refuses an interval and a state that training cannot have", async (device) => {
+  for (const growthInterval of [0, -1, 1.5]) {
+    assert.throws(() => new LossScale(device, { growthInterval }), {
+      name: "RangeError",
+      message: `Cannot scale the loss: growthInterval is ${growthInterval}, expected a whole ` +
+        "number from 1",
+    });
+  }
+  using lossScale = new LossScale(device);
+  const state = (scale: number, goodSteps: number) => (key: string) =>
+    Float32Array.of(key.endsWith("scale") ? scale : goodSteps);
+  lossScale.loadState(state(1, 0));
+  lossScale.loadState(state(2 ** 24, 7));
+  const loaded = await Promise.all(
+    [...lossScale.stateEntries()].map(([, tensor]) => tensor.read()),
+  );
+  assert.deepEqual(loaded, [Float32Array.of(2 ** 24), Float32Array.of(7)]);
+  for (const [scale, goodSteps] of [[0.5, 0], [2 ** 25, 0], [1, -1], [1, 2 ** 25]] as const) {
+    assert.throws(() => lossScale.loadState(state(scale, goodSteps)), RangeError);
+  }
+  assert.throws(() => lossScale.loadState(() => Float32Array.of(1, 1)), /it is \[1, 1\]/);
 });
 
 gpuTest("AdamW with emaWarmup averages by (1 + t) / (10 + t) until emaDecay", async (device) => {

@@ -5,11 +5,48 @@ import { Tape } from "../../kernels/core/tape.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { canonicalName } from "../../model/state_dict.ts";
 import { alignedLoss, denoisingLoss } from "../../train/loss.ts";
+import { assertClose, randomValues, sumTolerance } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { Golden } from "../parity/golden.ts";
 import { loadModel } from "../parity/golden_model.ts";
 import { largestError, normError, Report } from "../parity/report.ts";
 import { GRADIENT, LOSS } from "../parity/tolerances.ts";
+
+gpuTest("denoisingLoss() scales each output, and adds the cosine's part", async (device) => {
+  const shape = [2, 3, 4, 4], pixels = 16;
+  const out = randomValues(shape, 1), target = randomValues(shape, 2);
+  const scales = Float64Array.of(0.5, 3);
+  const square = out.reduce(
+    (sum, value, i) => sum + (scales[Math.floor(i / 48)]! * value - target[i]!) ** 2 / 96,
+    0,
+  );
+  let cosine = 0;
+  for (const image of [0, 1]) {
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      const at = [0, 1, 2].map((channel) => (image * 3 + channel) * pixels + pixel);
+      const product = (a: Float64Array, b: Float64Array) =>
+        at.reduce((sum, i) => sum + a[i]! * b[i]!, 0);
+      const norms = Math.sqrt(product(out, out) * product(target, target));
+      cosine += (1 - product(out, target) / norms) / (2 * pixels);
+    }
+  }
+  const losses = device.scope(() => {
+    const x = device.tensor(new Float32Array(out), shape);
+    const y = device.tensor(new Float32Array(target), shape);
+    const factors = device.tensor(new Float32Array(scales), [2]);
+    return [
+      denoisingLoss(x, y, { scales: factors }),
+      denoisingLoss(x, y, { scales: factors, cosineLoss: true }),
+    ];
+  });
+  for (const [i, want] of [square, square + cosine].entries()) {
+    assertClose(await losses[i]!.read(), [want], {
+      tolerance: sumTolerance(96),
+      name: `loss ${i}`,
+    });
+    losses[i]!.dispose();
+  }
+});
 
 /** The official losses with an alignment part, and whether a cosine of the velocity is in them. */
 const OFFICIAL = { gmem_lightningdit: true, repa_sit_label: false };
