@@ -8,12 +8,6 @@ export interface OdeTimesOptions {
   readonly shift?: number;
 }
 
-function checkSteps(steps: number): void {
-  if (!Number.isInteger(steps) || steps < 1) {
-    throw new RangeError(`Cannot make time grid: steps is ${steps}, expected a positive integer`);
-  }
-}
-
 /**
  * Returns evenly spaced times from the start to the end of an interval, both exactly included.
  *
@@ -96,7 +90,9 @@ export function odeTimes(
   { steps, shift = 0 }: OdeTimesOptions,
   interval: TimeInterval = FULL_INTERVAL,
 ): number[] {
-  checkSteps(steps);
+  if (!Number.isInteger(steps) || steps < 1) {
+    throw new RangeError(`Cannot make time grid: steps is ${steps}, expected a positive integer`);
+  }
   return linspace(interval, steps + 1).map((t) => shiftTime(t, shift));
 }
 
