@@ -129,7 +129,7 @@ export function overviewPage(
       "them; claim (a) has a second measure that does not.",
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
-    "```sh\ndeno task claims                # all, at scale tiny: 13 to 45 minutes on two CPU cores\ndeno task claims d --scale gpu  # one, larger\n```",
+    "```sh\ndeno task claims                # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims d --scale gpu  # one, larger\n```",
   ].join("\n\n") + "\n";
 }
 

@@ -107,8 +107,9 @@ const SAMPLED = 48;
 /**
  * Runs one case. Gradients of `sum(cotangent * op(inputs))` are compared with central differences
  * of the float64 reference (their own error, about 1e-10, does not count): every element of small
- * inputs, of large ones a sample and the slope along a direction to which all contribute. The backward pass runs twice to see that gradients accumulate,
- * the forward pass twice to see that results are bit-equal; the first time with workgroups in rows.
+ * inputs, of large ones a sample and the slope along a direction to which all contribute. The backward
+ * pass runs twice to see that gradients accumulate, the forward pass twice to see that results are
+ * bit-equal; the first time with workgroups in rows.
  */
 export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   const { inputs, op, reference, tolerance, name } = opCase;

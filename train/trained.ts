@@ -15,12 +15,13 @@ import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readCheckpointState } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { modelOptions } from "./run.ts";
+import { TOKENIZERS } from "./tokenizers.ts";
 
 /** The file with the averaged weights. */
 const WEIGHTS = "ema.safetensors";
 
-/** Channels of the latents of SD-VAE, and the factor that networks of them expect on latents. */
-const SD_VAE = { channels: 4, multiplier: 0.18215 };
+/** The tokenizer of networks of as many channels as it has. */
+const SD_VAE = "sd-vae";
 
 /** What a checkpoint, or a file of weights, says of itself. */
 export interface CheckpointConfig {
@@ -98,15 +99,14 @@ export function readWeightsConfig(
   using file = openWeights(path);
   const { inputSize, channels, condition, ...sizes } = readModelOptions(file, { heads });
   const isLatent = channels !== 1 && channels !== 3;
-  const isScaled = channels === SD_VAE.channels;
+  const tokenizer = TOKENIZERS[SD_VAE].channels === channels ? SD_VAE : null;
   const value = {
     data: {
       kind: isLatent ? "latents" : "folder",
       path: dirname(path),
       imageSize: inputSize,
       channels,
-      latentNorm: !isScaled,
-      latentMultiplier: isScaled ? SD_VAE.multiplier : 1,
+      ...(tokenizer && { tokenizer }),
     },
     model: {
       ...sizes,
@@ -138,8 +138,8 @@ export function requireImages({ checkpoint, config }: CheckpointConfig): void {
 }
 
 /**
- * Loads the averaged weights of a checkpoint, or a file of weights, and the bank that guides them: that of the run, or the
- * file `bank`, whose snippets must be as long.
+ * Loads the averaged weights of a checkpoint, or a file of weights, and the bank that guides them: that
+ * of the run, or the file `bank`, whose snippets must be as long.
  *
  * Throws a TypeError if the bank does not fit the model or the model takes labels, and a
  * CheckpointError if a file cannot be read.

@@ -13,8 +13,8 @@ import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_
 import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
 
 const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup", "register"];
-// One row, a prime, more than two workgroups and a tile of rows; one column, a prime, real widths, almost the widest that
-// the register kernels hold.
+// One row, a prime, more than two workgroups and a tile of rows; one column, a prime, real widths,
+// almost the widest that the register kernels hold.
 const SIZES = [[1, 1], [7, 5], [135, 5], [33, 64], [1, 192], [7, 1152], [2, 2044]] as const;
 
 for (const variant of VARIANTS) {
