@@ -4,10 +4,9 @@
  * @module
  */
 
-import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { PixelPca } from "../bank/encoders/pixel_pca.ts";
-import type { ImageSource } from "../bank/image_source.ts";
+import { type ImageSource, subsetOf } from "../bank/image_source.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
@@ -38,6 +37,8 @@ const MOST_DECODED = 1000;
 interface Measuring {
   /** Encodes the images of samples. */
   readonly encoder: Encoder;
+  /** Whether the encoder was made for this alone. */
+  readonly owned: boolean;
   /** Features of the training images [N, d]. */
   readonly reference: Float32Array;
   /** Held-out images; undefined where there are none. */
@@ -60,108 +61,111 @@ export interface EvaluationOptions {
 
 /**
  * Measures the Fréchet distance of a few samples to the training images: in the space of the bank's
- * encoder, or for latents between decoded images in the space of a `pixel_pca` that is fitted to those
- * of up to 1,000 training latents. The samples are always of the same snippets and noise, drawn by Heun
- * in five steps, so the curve of a run falls for no other reason than training; the bias of so small a
- * set is in all of it.
+ * encoder, or where there is none, with labels or latents, in that of a `pixel_pca` that is fitted to
+ * the training images, or to up to 1,000 decoded training latents. The samples are always of the same
+ * snippets or labels and noise, drawn by Heun in five steps, so the curve of a run falls for no other
+ * reason than training; the bias of so small a set is in all of it.
  */
-export class Evaluation {
-  readonly #run: Run & { readonly bank: Bank };
-  readonly #viewer: Viewer;
-  readonly #encoder: Encoder;
-  readonly #config: Config;
+export class Evaluation implements Disposable {
+  readonly #options: EvaluationOptions & { readonly viewer: Viewer };
+  readonly #measuring: Measuring;
   readonly #reference: FrechetReference;
   readonly #heldOut: number | undefined;
 
-  private constructor(options: {
-    run: Run & { readonly bank: Bank };
-    viewer: Viewer;
-    encoder: Encoder;
-    config: Config;
-    reference: FrechetReference;
-    heldOut: number | undefined;
-  }) {
-    this.#run = options.run;
-    this.#viewer = options.viewer;
-    this.#encoder = options.encoder;
-    this.#config = options.config;
-    this.#reference = options.reference;
-    this.#heldOut = options.heldOut;
+  private constructor(
+    options: EvaluationOptions & { readonly viewer: Viewer },
+    { measuring, heldOut }: {
+      readonly measuring: Measuring;
+      /** Features of held-out images; undefined where there are too few. */
+      readonly heldOut: Float32Array | undefined;
+    },
+  ) {
+    const statistics = (vectors: Float32Array) =>
+      new GaussianStatistics(measuring.encoder.dim).add(vectors);
+    this.#options = options;
+    this.#measuring = measuring;
+    this.#reference = new FrechetReference(statistics(measuring.reference));
+    this.#heldOut = heldOut && this.#reference.distanceTo(statistics(heldOut));
   }
 
   /**
-   * Takes the snippets of the training images from the bank, or decodes latents and encodes them, and
-   * encodes held-out images. Undefined where nothing can be measured: with label conditioning, without the
-   * encoder of the bank, or of latents without their decoder.
+   * Takes the snippets of the training images from the bank, or encodes them, and encodes held-out
+   * images. Undefined where nothing can be measured: of latents without their decoder, or of one image.
    *
    * Throws what decoding and `PixelPca.fit` throw.
    */
   static async prepare(options: EvaluationOptions): Promise<Evaluation | undefined> {
-    const { run, config, viewer } = options, { bank, dataset } = run;
-    if (!bank || !viewer || bank.size < 2) return undefined;
-    const measuring = dataset instanceof LatentShards
-      ? await measureDecoded({ ...options, dataset, viewer })
-      : await measureSnippets({ ...options, bank });
-    if (measuring === undefined) return undefined;
-    const { encoder, heldOut } = measuring, { dim } = encoder;
-    const reference = new FrechetReference(new GaussianStatistics(dim).add(measuring.reference));
-    const count = Math.min(heldOut?.size ?? 0, SAMPLES, bank.size);
-    // A covariance takes two images.
-    const unseen = heldOut && count > 1
-      ? new GaussianStatistics(dim).add(await encodeSpread(encoder, heldOut, count))
-      : undefined;
-    return new Evaluation({
-      run: { ...run, bank },
-      viewer,
-      encoder,
-      config,
-      reference,
-      heldOut: unseen && reference.distanceTo(unseen),
-    });
+    const { run: { dataset }, viewer } = options;
+    if (!viewer || dataset.size < 2) return undefined;
+    const measuring = await measuringOf({ ...options, viewer });
+    try {
+      const count = Math.min(measuring.heldOut?.size ?? 0, SAMPLES, dataset.size);
+      // A covariance takes two images.
+      const heldOut = measuring.heldOut && count > 1
+        ? await encodeSpread(measuring.encoder, measuring.heldOut, count)
+        : undefined;
+      return new Evaluation({ ...options, viewer }, { measuring, heldOut });
+    } catch (error) {
+      if (measuring.owned) measuring.encoder[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Draws samples with the averaged weights and measures them. Waits for the GPU. */
   async measure(): Promise<EvaluationRecord> {
-    const { bank } = this.#run, { channels, imageSize: size } = this.#viewer;
-    const count = Math.min(SAMPLES, bank.size);
-    const { images } = await drawSpread(this.#run, {
-      count,
-      config: this.#config,
-      sample: { ...this.#config.sample, sampler: "heun", steps: STEPS },
-    });
-    const encoded = await this.#encoder.encode(await this.#viewer.view(images), {
+    const { run, config, viewer } = this.#options, { encoder } = this.#measuring;
+    const { channels, imageSize: size } = viewer;
+    const count = Math.min(SAMPLES, run.dataset.size);
+    const sample = { ...config.sample, sampler: "heun", steps: STEPS } as const;
+    const { images } = await drawSpread(run, { count, config, sample });
+    const encoded = await encoder.encode(await viewer.view(images), {
       count,
       channels,
       height: size,
       width: size,
     });
     return {
-      frechet: this.#reference.distanceTo(new GaussianStatistics(this.#encoder.dim).add(encoded)),
+      frechet: this.#reference.distanceTo(new GaussianStatistics(encoder.dim).add(encoded)),
       ...(this.#heldOut !== undefined && { frechetHeldOut: this.#heldOut }),
     };
   }
+
+  /** Releases the encoder where it was made for this. */
+  [Symbol.dispose](): void {
+    const { encoder, owned } = this.#measuring;
+    if (owned) encoder[Symbol.dispose]();
+  }
 }
 
-/** By the bank's encoder, whose snippets of the training images are there; undefined without it. */
-async function measureSnippets(
-  { run: { device, encoder }, bank, heldOut }: EvaluationOptions & { readonly bank: Bank },
-): Promise<Measuring | undefined> {
-  if (encoder === undefined) return undefined;
-  const indices = spread(Math.min(bank.size, MOST_REFERENCES), bank.size);
-  using rows = device.unscoped(() => bank.gather(indices));
-  return { encoder, reference: await rows.read(), heldOut };
-}
-
-/** By an encoder fitted to decoded latents: that of the bank is not known. */
-async function measureDecoded(
-  options: EvaluationOptions & { readonly dataset: LatentShards; readonly viewer: Viewer },
+async function measuringOf(
+  options: EvaluationOptions & { readonly viewer: Viewer },
 ): Promise<Measuring> {
-  const { run: { device }, config, dataset, heldOut, viewer, onDecoded } = options;
-  const images = await decodeLatents(dataset, {
-    viewer,
-    most: MOST_DECODED,
-    onProgress: onDecoded,
-  });
+  const { run, heldOut, viewer, onDecoded } = options, { bank, encoder, dataset, device } = run;
+  if (dataset instanceof LatentShards) {
+    const decoded = { viewer, most: MOST_DECODED, onProgress: onDecoded };
+    return await fitted(await decodeLatents(dataset, decoded), {
+      ...options,
+      heldOut: heldOut instanceof LatentShards
+        ? await decodeLatents(heldOut, { viewer, most: SAMPLES })
+        : heldOut,
+    });
+  }
+  const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
+  const indices = spread(Math.min(dataset.size, MOST_REFERENCES), dataset.size);
+  if (!bank || !encoder) {
+    return await fitted(subsetOf(dataset, indices), { ...options, heldOut: unseen });
+  }
+  using rows = device.unscoped(() => bank.gather(indices));
+  return { encoder, owned: false, reference: await rows.read(), heldOut: unseen };
+}
+
+/** By an encoder fitted to the images themselves. */
+async function fitted(
+  images: ImageSource,
+  { run: { device }, config, heldOut }: Pick<EvaluationOptions, "run" | "config"> & {
+    readonly heldOut: ImageSource | undefined;
+  },
+): Promise<Measuring> {
   const { dim, resolution, whiten } = config.bank;
   const encoder = await PixelPca.fit({
     device,
@@ -170,11 +174,6 @@ async function measureDecoded(
     resolution,
     whiten,
   });
-  return {
-    encoder,
-    reference: await encodeSpread(encoder, images, images.size),
-    heldOut: heldOut instanceof LatentShards
-      ? await decodeLatents(heldOut, { viewer, most: SAMPLES })
-      : heldOut,
-  };
+  const reference = await encodeSpread(encoder, images, images.size);
+  return { encoder, owned: true, reference, heldOut };
 }

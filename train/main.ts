@@ -259,7 +259,7 @@ async function trainRun(
   using viewer = await openViewer(config.data, directory);
   const preview = viewer &&
     new Preview({ run, config, viewer, directory: join(directory, "samples") });
-  const evaluation = await prepareEvaluation({
+  using evaluation = await prepareEvaluation({
     run,
     config,
     heldOut,

@@ -11,7 +11,7 @@ import { frechetDistance, GaussianStatistics } from "../evaluate/frechet.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { Random } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
-import { drawAll } from "../sample/rows.ts";
+import { drawAll, type DrawnImages } from "../sample/rows.ts";
 import type { Config } from "./config.ts";
 import { pathOf, type Run } from "./run.ts";
 
@@ -43,23 +43,25 @@ export interface ConditioningReport {
 
 /** Draws samples for snippets spread over the bank and measures them with the bank's encoder. */
 export async function reportConditioning(
-  options: Omit<Run, "bank" | "encoder"> & {
+  options: Run & {
     bank: Bank;
     encoder: Encoder;
     config: Config;
     heldOut: ImageSource | undefined;
   },
 ): Promise<ConditioningReport> {
-  const { bank, encoder, dataset, config, heldOut } = options;
+  const { device, bank, encoder, dataset, config, heldOut } = options;
   const { channels, imageSize: size } = dataset;
   const count = Math.min(SAMPLES, bank.size);
   const shape = (n: number) => ({ count: n, channels, height: size, width: size });
 
-  const { snippets, images, evaluations } = await drawSpread(options, {
+  const { images, evaluations } = await drawSpread(options, {
     count,
     config,
     sample: config.sample,
   });
+  using rows = device.unscoped(() => bank.gather(spread(count, bank.size)));
+  const snippets = await rows.read();
   const encoded = await encoder.encode(images, shape(count));
   const noise = new Random(config.sample.seed, Stream.Noise)
     .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
@@ -106,32 +108,23 @@ export function describeReport(report: ConditioningReport): string[] {
   ];
 }
 
-/** Samples with the snippets that they were given. */
-export interface GuidedSamples {
-  /** Snippets [n, d]. */
-  readonly snippets: Float32Array;
-  /** Images [n, C, H, W]. */
-  readonly images: Float32Array;
-  /** Evaluations of the network for each. */
-  readonly evaluations: number;
-}
-
-/** Draws with the averaged weights for `count` snippets that are spread evenly over the bank. */
+/**
+ * Draws with the averaged weights for the snippets or labels of `count` images that are spread evenly over
+ * the data set.
+ */
 export async function drawSpread(
-  { device, model, trainer, bank }: Pick<Run, "device" | "model" | "trainer"> & { bank: Bank },
+  { model, trainer, dataset, conditionOf }: Run,
   { count, config, sample }: { count: number; config: Config; sample: SampleConfig },
-): Promise<GuidedSamples> {
-  const indices = spread(count, bank.size);
-  const drawn = await drawAll({
+): Promise<DrawnImages> {
+  const indices = spread(count, dataset.size);
+  return await drawAll({
     model,
     weights: trainer.optimizer.averages,
     count,
-    conditionOf: (first, size) => bank.gather(indices.subarray(first, first + size)),
+    conditionOf: (first, size) => conditionOf(indices.subarray(first, first + size)),
     config: sample,
     ...pathOf(config),
   });
-  using rows = device.unscoped(() => bank.gather(indices));
-  return { snippets: await rows.read(), ...drawn };
 }
 
 /** `count` indices below `size`, spread evenly. */

@@ -54,8 +54,14 @@ gpuTest(
   },
 );
 
-gpuTest("Evaluation.prepare() has nothing to measure with labels", async (device) => {
+gpuTest("Evaluation.measure() follows a model that labels guide", async (device) => {
   const opened = await open(device, "label");
-  using _ = opened.run;
-  assert.equal(await Evaluation.prepare(opened), undefined);
+  using run = opened.run;
+  using evaluation = (await Evaluation.prepare(opened))!;
+  const before = await evaluation.measure();
+  for await (const _ of run.trainer.run({ steps: 4 }));
+  const after = await evaluation.measure();
+  assert(after.frechet !== before.frechet && after.frechet > 0);
+  assert(before.frechetHeldOut! > 0 && before.frechet > 2 * before.frechetHeldOut!);
+  assert.equal(await Evaluation.prepare({ ...opened, viewer: undefined }), undefined);
 });
