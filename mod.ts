@@ -321,6 +321,7 @@ export {
   type EncodeLatentsOptions,
   type LatentDistribution,
   type LatentEncoder,
+  type TokenEncoder,
 } from "./train/datasets/encode_latents.ts";
 export {
   ImageSet,

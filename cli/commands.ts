@@ -170,6 +170,12 @@ export const ENCODE_COMMAND = {
       value: "FILE",
       description: "Encoder of the tokenizer (ONNX); stands for --set data.encoder",
     },
+    features: {
+      type: "string",
+      value: "FILE",
+      description: "Network such as DINOv2 (ONNX) whose CLS tokens become the snippets, and with " +
+        "model.repa its patch tokens the targets; --set bank.onnx.… says what is done to images",
+    },
     out: {
       type: "string",
       value: "DIR",
@@ -201,6 +207,11 @@ export const ENCODE_COMMAND = {
       command:
         "deno task encode configs/gmem_lightningdit_xl.yaml --data imagenet/train --encoder vavae_encoder.onnx",
       description: "Make the latents that a configuration trains on.",
+    },
+    {
+      command:
+        "deno task encode configs/gmem_lightningdit_xl.yaml --data imagenet/train --encoder vavae_encoder.onnx --features dinov2_base.onnx",
+      description: "Make with them what its bank and its alignment loss take of DINOv2.",
     },
     {
       command: "deno task encode --data photos --encoder sd_vae_encoder.onnx --out data/photos " +

@@ -83,6 +83,8 @@ interface Network {
 export class OnnxEncoder implements Encoder {
   /** Length d of a snippet. */
   readonly dim: number;
+  /** Tokens of an image beside the first (T); 0 where the network gives one vector. */
+  readonly patches: number;
   /** The file's SHA-256 and the preprocessing. */
   readonly description: EncoderDescription;
   /** None: the encoder is a file of its own. */
@@ -96,12 +98,14 @@ export class OnnxEncoder implements Encoder {
     made: {
       network: Network;
       preprocessing: Preparation;
+      patches: number;
       description: EncoderDescription;
     },
   ) {
     this.#device = device;
     this.#network = made.network;
     this.#preprocessing = made.preprocessing;
+    this.patches = made.patches;
     this.description = made.description;
     this.dim = made.description.dim;
   }
@@ -141,6 +145,7 @@ export class OnnxEncoder implements Encoder {
     return new OnnxEncoder(device, {
       network,
       preprocessing,
+      patches: probe.shape.length === 3 ? probe.shape[1]! - 1 : 0,
       description: {
         kind: KIND,
         dim,
@@ -188,9 +193,43 @@ export class OnnxEncoder implements Encoder {
    * RangeError that names the image if its features are zero or not finite.
    */
   async encode(images: Float32Array, shape: ImageBatchShape): Promise<Float32Array> {
+    const { pooling } = this.#preprocessing;
+    const features = new Float32Array(shape.count * this.dim);
+    for await (const { first, output } of this.#outputs(images, shape)) {
+      features.set(pool(output, { pooling, path: "the network" }), first * this.dim);
+    }
+    return normalizeSnippets(features, { dim: this.dim, firstIndex: shape.firstIndex ?? 0 });
+  }
+
+  /**
+   * The tokens of `images` [n, C, H, W] in [−1, 1] as the network gives them: the first, which is its CLS
+   * token, or all that it gives [n, d], and the others, which are its patches' [n, T, d].
+   *
+   * Throws a TypeError as {@linkcode OnnxEncoder.encode} does.
+   */
+  async tokens(
+    images: Float32Array,
+    shape: ImageBatchShape,
+  ): Promise<{ cls: Float32Array; patches: Float32Array }> {
+    const { dim, patches: count } = this;
+    const cls = new Float32Array(shape.count * dim);
+    const patches = new Float32Array(shape.count * count * dim);
+    for await (const { first, output: { values } } of this.#outputs(images, shape)) {
+      for (let start = 0, image = first; start < values.length; image++) {
+        cls.set(values.subarray(start, start += dim), image * dim);
+        patches.set(values.subarray(start, start += count * dim), image * count * dim);
+      }
+    }
+    return { cls, patches };
+  }
+
+  /** What the network makes of images, some at a time, from that of index `first` on. */
+  async *#outputs(
+    images: Float32Array,
+    shape: ImageBatchShape,
+  ): AsyncGenerator<{ first: number; output: NetworkOutput }> {
     const { channels } = this.#network;
-    const { size, crop, interpolation, range: [low, high], mean, std, pooling } =
-      this.#preprocessing;
+    const { size, crop, interpolation, range: [low, high], mean, std } = this.#preprocessing;
     if (shape.channels !== channels) {
       throw new TypeError(
         `Cannot encode images of ${shape.channels} channels with ${KIND}: expected ${channels}`,
@@ -203,14 +242,11 @@ export class OnnxEncoder implements Encoder {
       const channel = Math.floor(i / plane) % channels;
       return (low + (high - low) * (value + 1) / 2 - mean[channel]!) / std[channel]!;
     });
-    const features = new Float32Array(shape.count * this.dim);
     for (let first = 0; first < shape.count; first += BATCH_SIZE) {
       const end = Math.min(first + BATCH_SIZE, shape.count);
       const batch = prepared.slice(first * length, end * length);
-      const output = await run(this.#network, batch, size);
-      features.set(pool(output, { pooling, path: "the network" }), first * this.dim);
+      yield { first, output: await run(this.#network, batch, size) };
     }
-    return normalizeSnippets(features, { dim: this.dim, firstIndex: shape.firstIndex ?? 0 });
   }
 
   /** Lets go of the network. */

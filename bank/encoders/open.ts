@@ -10,6 +10,7 @@ import type { EncoderRecords } from "../bank.ts";
 import type { BankConfig } from "../config.ts";
 import type { ImageSource } from "../image_source.ts";
 import type { Encoder } from "./encoder.ts";
+import type { OnnxEncoder } from "./onnx.ts";
 import { PixelPca } from "./pixel_pca.ts";
 import { storedEncoder } from "./stored.ts";
 
@@ -50,10 +51,19 @@ export async function openEncoder(options: OpenEncoderOptions): Promise<Encoder 
       ...(onProgress && { onProgress }),
     });
   }
-  if (onnx === null) {
+  return await openOnnx(device, onnx);
+}
+
+/**
+ * Opens the network of a `bank` section.
+ *
+ * Throws a TypeError where the section has none, and what `OnnxEncoder.open` throws.
+ */
+export async function openOnnx(device: Device, config: BankConfig["onnx"]): Promise<OnnxEncoder> {
+  if (config === null) {
     throw new TypeError("Cannot open the encoder onnx: bank.onnx is null, expected its path");
   }
-  const { path, output, ...preprocessing } = onnx;
+  const { path, output, ...preprocessing } = config;
   // Imported here alone, so that other encoders need no native library.
   const { OnnxEncoder } = await import("./onnx.ts");
   return await OnnxEncoder.open({

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ImageSource } from "../../bank/image_source.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
 import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";
-import { encodeLatents, type LatentEncoder } from "../../train/datasets/encode_latents.ts";
+import {
+  encodeLatents,
+  type LatentEncoder,
+  type TokenEncoder,
+} from "../../train/datasets/encode_latents.ts";
 import { LatentShards } from "../../train/datasets/latent_shards.ts";
 import { OnnxLatentEncoder } from "../../train/onnx_latent_encoder.ts";
 import { assertClose } from "../_check_op.ts";
@@ -83,6 +88,82 @@ Deno.test("encodeLatents() writes shards that LatentShards reads, in the order o
       const stored = latents.readMirrored(ALL, new Uint8Array(COUNT).fill(Number(mirrored)));
       const expected = [...ALL].flatMap((index) => halves(index, mirrored).mean);
       assertClose(stored, expected, { ...BOUND, name: `latents, ${mirrored}` });
+    }
+  });
+});
+
+/** Tokens of two patches and three numbers that tell the image and its side: sums of its pixels. */
+const TOKENS: TokenEncoder = {
+  dim: 3,
+  patches: 2,
+  description: { fingerprint: "sums" },
+  tokens(images, { count, channels, height, width }) {
+    assert.deepEqual([channels, height, width], [3, SIDE, SIDE]);
+    const length = 3 * SIDE ** 2, all: number[][] = [[], []];
+    for (let i = 0; i < count; i++) {
+      const values = sumsOf(images.subarray(i * length, (i + 1) * length));
+      all[0]!.push(...values.slice(0, 3));
+      all[1]!.push(...values.slice(3));
+    }
+    const [cls, patches] = all.map((values) => Float32Array.from(values));
+    return Promise.resolve({ cls: cls!, patches: patches! });
+  },
+};
+
+/** Nine sums over the pixels of an image. */
+function sumsOf(image: Float32Array): number[] {
+  return Array.from(
+    { length: 9 },
+    (_, k) => image.reduce((sum, value, i) => sum + value * Math.sin(k * i), 0),
+  );
+}
+
+Deno.test("encodeLatents() keeps the tokens of the images, in halves", async () => {
+  using tiny = await encoder();
+  for (const [patchTokens, flip] of [[true, true], [true, false], [false, true]] as const) {
+    await inDirectory(async (directory) => {
+      await encodeLatents({
+        ...{ images: source(), encoder: tiny, directory, flip, posterior: "mean", shardSize: 6 },
+        ...{ tokenEncoder: TOKENS, patchTokens },
+      });
+      using file = SafetensorsFile.open(join(directory, "latents_rank00_shard001.safetensors"));
+      assert.deepEqual([...file.keys()].toSorted(), [
+        ...["cls_tokens", "labels", "latents"],
+        ...(flip ? ["latents_flip"] : []),
+        ...(patchTokens ? ["representations"] : []),
+        ...(patchTokens && flip ? ["representations_flip"] : []),
+      ]);
+      assert.deepEqual(file.entry("cls_tokens"), { ...file.entry("cls_tokens"), dtype: "F16" });
+      using latents = await LatentShards.open(directory);
+      // Half a unit of the last of eleven bits.
+      const close = { tolerance: 2 ** -11, name: "tokens" };
+      const cls = Float32Array.from([...ALL].flatMap((i) => sumsOf(imageOf(i, SIDE)).slice(0, 3)));
+      const snippets = await latents.snippets!.rows(0, COUNT);
+      assertClose(snippets, normalizeSnippets(cls, { dim: 3 }), { ...close, tolerance: 2 ** -10 });
+      if (!patchTokens) return assert.equal(latents.tokens, undefined);
+      assert.deepEqual([latents.tokens!.count, latents.tokens!.width], [2, 3]);
+      for (const mirrored of flip ? [0, 1] : [0]) {
+        const stored = await latents.tokens!.read(ALL, new Uint8Array(COUNT).fill(mirrored));
+        const want = [...ALL].flatMap((i) => sumsOf(imageOf(i, SIDE, mirrored === 1)).slice(3));
+        assertClose(stored, want, close);
+      }
+    });
+  }
+  await inDirectory(async (directory) => {
+    const settings = { images: source(), encoder: tiny, directory };
+    for (const tokenEncoder of [undefined, { ...TOKENS, patches: 0 }]) {
+      await assert.rejects(encodeLatents({ ...settings, tokenEncoder, patchTokens: true }), {
+        name: "TypeError",
+        message: /^Cannot keep patch tokens: expected a token encoder that gives more than one/,
+      });
+    }
+    await encodeLatents({ ...settings, tokenEncoder: TOKENS });
+    // Shards of another network, or without its tokens, are others.
+    const other = { ...TOKENS, description: { fingerprint: "other" } };
+    for (const tokenEncoder of [other, undefined]) {
+      await assert.rejects(encodeLatents({ ...settings, tokenEncoder }), {
+        name: "CheckpointError",
+      });
     }
   });
 });
@@ -256,7 +337,7 @@ Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", a
       await assert.rejects(encodeLatents({ ...settings, encoder: loud, dtype }), {
         name: "RangeError",
         message:
-          `Cannot encode image class/${name}.png: its latent has ${value}, expected numbers ` +
+          `Cannot encode image class/${name}.png: latents would hold ${value}, expected numbers ` +
           `that ${dtype} holds`,
       });
     }

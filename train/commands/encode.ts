@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import process from "node:process";
+import { openOnnx } from "../../bank/encoders/open.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { ENCODE_COMMAND } from "../../cli/commands.ts";
@@ -23,6 +24,7 @@ import {
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { loadConfig } from "../load_config.ts";
 import { openFolder } from "../load_data.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { OnnxLatentEncoder } from "../onnx_latent_encoder.ts";
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
@@ -32,7 +34,7 @@ async function main(): Promise<void> {
     details: configHelp,
   });
   const { posterior, dtype, "shard-size": shardSize, json } = options;
-  const { data, train } = await readConfig(positionals[0], options);
+  const { data, train, bank, model } = await readConfig(positionals[0], options);
   const { path: directory, channels, imageSize, flip } = data;
   const started = performance.now();
   using encoder = await OnnxLatentEncoder.open(data.encoder!, { channels, imageSize });
@@ -41,6 +43,20 @@ async function main(): Promise<void> {
     `encoder ${data.encoder}: images of ${side} × ${side} pixels to latents of ` +
       `${channels} × ${imageSize} × ${imageSize}`,
   );
+  using device = options.features === undefined
+    ? undefined
+    : await Device.open({ allowFallback: true });
+  using tokenEncoder = device && await openOnnx(device, bank.onnx);
+  const patchTokens = tokenEncoder !== undefined && model.repa !== null;
+  if (tokenEncoder) {
+    const { patches, dim } = tokenEncoder;
+    if (patchTokens) requirePatches({ patches, dim }, { data, model });
+    say(
+      `tokens  ${bank.onnx!.path}: the first of ${dim} numbers${
+        patchTokens ? `, and ${patches} more` : ""
+      }`,
+    );
+  }
   const images = await readImages(options.data, { side, json });
   say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);
   {
@@ -48,6 +64,8 @@ async function main(): Promise<void> {
     await encodeLatents({
       images,
       encoder,
+      tokenEncoder,
+      patchTokens,
       directory: directory!,
       flip,
       posterior,
@@ -76,8 +94,9 @@ async function main(): Promise<void> {
 /** The configuration of the latents. */
 async function readConfig(
   file: string | undefined,
-  { encoder, out, set }: {
+  { encoder, features, out, set }: {
     readonly encoder: string | undefined;
+    readonly features: string | undefined;
     readonly out: string | undefined;
     readonly set: readonly string[];
   },
@@ -85,6 +104,7 @@ async function readConfig(
   const overrides = [
     ...(file === undefined ? ["data.kind=latents"] : []),
     ...(encoder === undefined ? [] : [`data.encoder=${JSON.stringify(encoder)}`]),
+    ...(features === undefined ? [] : [`bank.onnx.path=${JSON.stringify(features)}`]),
     ...(out === undefined ? [] : [`data.path=${JSON.stringify(out)}`]),
     ...set,
   ];
@@ -103,6 +123,20 @@ async function readConfig(
     );
   }
   return config;
+}
+
+/** Throws unless the tokens are those that the configured network is aligned with. */
+function requirePatches(
+  found: { readonly patches: number; readonly dim: number },
+  { data, model }: Pick<Config, "data" | "model">,
+): void {
+  const wanted = (data.imageSize / model.patchSize) ** 2, { targetWidth } = model.repa!;
+  if (found.patches === wanted && found.dim === targetWidth) return;
+  throw new UsageError(
+    `Cannot align with --features: it gives ${found.patches} patch tokens of ${found.dim} numbers, ` +
+      `expected ${wanted} of ${targetWidth}, as model and model.repa say (another bank.onnx.size ` +
+      "gives other numbers of patches)",
+  );
 }
 
 /** The images of a folder as squares of so many pixels; they are decoded once to see whether they can be. */

@@ -36,6 +36,26 @@ export interface LatentEncoder {
   encode(images: Float32Array): Promise<LatentDistribution>;
 }
 
+/** What makes tokens of images, such as `OnnxEncoder` of DINOv2. */
+export interface TokenEncoder {
+  /** Length d of a token. */
+  readonly dim: number;
+  /** Patch tokens of an image (T). */
+  readonly patches: number;
+  /** What tells it from others. */
+  readonly description: { readonly fingerprint: string };
+  /** The CLS tokens [n, d] and patch tokens [n, T, d] of images [n, 3, H, W] in [−1, 1]. */
+  tokens(
+    images: Float32Array,
+    shape: {
+      readonly count: number;
+      readonly channels: number;
+      readonly height: number;
+      readonly width: number;
+    },
+  ): Promise<{ readonly cls: Float32Array; readonly patches: Float32Array }>;
+}
+
 /** What {@linkcode encodeLatents} encodes, by what, and where to. */
 export interface EncodeLatentsOptions {
   /** The images, in colour; labels and names are kept where there are some. */
@@ -44,7 +64,11 @@ export interface EncodeLatentsOptions {
   readonly encoder: LatentEncoder;
   /** The folder of the shards, which is made where there is none. */
   readonly directory: string | URL;
-  /** Encode the mirrored images as well, as `latents_flip`. Default false. */
+  /** Makes `cls_tokens` of the images, which become the snippets; none by default. */
+  readonly tokenEncoder?: TokenEncoder | undefined;
+  /** Keep its patch tokens as well, as `representations`, for the alignment loss. Default false. */
+  readonly patchTokens?: boolean;
+  /** Encode the mirrored images as well, as `latents_flip` and `representations_flip`. Default false. */
   readonly flip?: boolean;
   /** Take a sample of the distribution, as the official code does, or its mean. Default sample. */
   readonly posterior?: "sample" | "mean";
@@ -90,7 +114,8 @@ const DIGITS = 3;
  * A sample of the posterior is mean + std · ε, with ε of Philox, a function of the seed, the image's index,
  * and whether it is mirrored; it is drawn once, as LightningDiT and GMem do.
  *
- * Throws a TypeError if the images are not those that the encoder takes, a RangeError if the shard size is
+ * Throws a TypeError if the images are not those that the encoder takes or there are no patch tokens to
+ * keep, a RangeError if the shard size is
  * not a positive integer or a latent has a number that the type cannot hold, a {@linkcode CheckpointError}
  * if the folder holds safetensors files of another origin, if an image has changed since the call that was
  * killed, or if the disk has too little room or refuses, and what encoder and images throw.
@@ -114,6 +139,11 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
   if (!Number.isInteger(shardSize) || shardSize < 1) {
     throw new RangeError(
       `Cannot encode images: shardSize is ${shardSize}, expected a positive integer`,
+    );
+  }
+  if (options.patchTokens && !options.tokenEncoder?.patches) {
+    throw new TypeError(
+      "Cannot keep patch tokens: expected a token encoder that gives more than one vector an image",
     );
   }
   const directory = directoryPath(options.directory);
@@ -145,19 +175,17 @@ interface Shard {
 
 /** All that decides what the shards will be, as a SHA-256. */
 async function describeEncoding(options: EncodeLatentsOptions): Promise<string> {
-  const { images, encoder, flip = false, posterior = "sample", seed = 0 } = options;
-  const { dtype = "F32", shardSize = 10_000 } = options;
+  const { images, encoder, posterior = "sample", seed = 0, shardSize = 10_000 } = options;
   const text = JSON.stringify([
     FORMAT,
     encoder.fingerprint,
-    encoder.latent,
+    options.tokenEncoder?.description ?? null,
+    columnsOf(options),
     images.size,
     images.imageSize,
     images.names ?? [],
     images.classes ?? [],
-    flip,
     posterior === "sample" ? seed : posterior,
-    dtype,
     shardSize,
   ]);
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
@@ -193,13 +221,46 @@ function finishedShards(
   return new Set(found);
 }
 
-/** Numbers of a latent, and of the row that is kept of an image. */
-function lengthsOf(
-  { encoder, flip = false }: EncodeLatentsOptions,
-): { latent: number; row: number } {
-  const { channels, imageSize } = encoder.latent;
-  const latent = channels * imageSize ** 2;
-  return { latent, row: flip ? 2 * latent : latent };
+/** A tensor of the shards, of which the row that is kept of an image has a part. */
+interface Column {
+  /** Its name in the shards. */
+  readonly name: string;
+  /** Sizes of its axes for one image. */
+  readonly shape: readonly number[];
+  /** Its type in the shards. */
+  readonly dtype: "F32" | "F16";
+  /** Place of its first number in the row, and how many there are. */
+  readonly start: number;
+  readonly length: number;
+}
+
+/** The tensors of the shards, in their order in a row. */
+function columnsOf(options: EncodeLatentsOptions): Column[] {
+  const { encoder, tokenEncoder, patchTokens = false, flip = false, dtype = "F32" } = options;
+  const { channels, imageSize } = encoder.latent, columns: Column[] = [];
+  let start = 0;
+  const add = (column: Pick<Column, "name" | "shape" | "dtype">) => {
+    const length = column.shape.reduce((product, size) => product * size, 1);
+    columns.push({ ...column, start, length });
+    start += length;
+  };
+  const latent = { shape: [channels, imageSize, imageSize], dtype };
+  add({ name: "latents", ...latent });
+  if (flip) add({ name: "latents_flip", ...latent });
+  if (tokenEncoder) {
+    // Tokens are compared by their directions, for which halves are exact enough.
+    const { dim, patches } = tokenEncoder,
+      tokens = { shape: [patches, dim], dtype: "F16" } as const;
+    add({ name: "cls_tokens", shape: [dim], dtype: "F16" });
+    if (patchTokens) add({ name: "representations", ...tokens });
+    if (patchTokens && flip) add({ name: "representations_flip", ...tokens });
+  }
+  return columns;
+}
+
+/** Numbers in the row that is kept of an image. */
+function rowLength(columns: readonly Column[]): number {
+  return columns.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Throws unless the disk has room for the shards to come, and for the part file of one. */
@@ -207,10 +268,12 @@ function requireRoom(
   directory: string,
   options: EncodeLatentsOptions & { readonly shards: readonly Shard[] },
 ): void {
-  const { dtype = "F32", shards } = options, { row } = lengthsOf(options);
+  const { shards } = options, columns = columnsOf(options);
   const sizes = shards.filter(({ finished }) => !finished).map(({ size }) => size);
   const images = sizes.reduce((sum, size) => sum + size, 0);
-  const bytes = row * (images * NUMBER_BYTES[dtype] + Math.max(0, ...sizes) * NUMBER_BYTES.F32);
+  const each = columns.reduce((sum, { length, dtype }) => sum + length * NUMBER_BYTES[dtype], 0);
+  const bytes = images * each +
+    Math.max(0, ...sizes) * rowLength(columns) * NUMBER_BYTES.F32;
   requireDiskSpace(directory, bytes, {
     problem: `Cannot write latents to ${directory}: those of ${images} images take`,
     expected: "room or another disk",
@@ -221,8 +284,8 @@ async function encodeShard(
   { path, first, size }: Shard,
   options: EncodeLatentsOptions & { readonly encoding: string },
 ): Promise<void> {
-  const { images, encoding, onProgress } = options, { row } = lengthsOf(options);
-  using part = await PartFile.open(`${path}.part`, { key: `${encoding} ${first}`, dim: row });
+  const { images, encoding, onProgress } = options, dim = rowLength(columnsOf(options));
+  using part = await PartFile.open(`${path}.part`, { key: `${encoding} ${first}`, dim });
   await requireUnchanged(part, { images, first, path });
   while (part.rows < size) {
     const begin = first + part.rows, count = Math.min(BATCH, size - part.rows);
@@ -235,30 +298,56 @@ async function encodeShard(
   part.remove();
 }
 
-/** Rows [n, latent] of images, or [n, latent and its mirror image]. */
+/** Rows [n, all columns] of images. */
 async function encodeBatch(
   pixels: Float32Array,
   indices: Uint32Array,
   options: EncodeLatentsOptions,
 ): Promise<Float32Array> {
-  const { images, encoder, flip = false, posterior = "sample", seed = 0 } = options;
-  const { latent, row } = lengthsOf(options), random = new Random(seed, Stream.Posterior);
-  const rows = new Float32Array(indices.length * row), noise = new Float32Array(latent);
-  for (const mirrored of flip ? [0, 1] : [0]) {
-    const { mean, std } = await encoder.encode(
-      mirrored ? mirror(pixels, images.imageSize) : pixels,
-    );
+  const { images, tokenEncoder, patchTokens = false, flip = false } = options;
+  const columns = columnsOf(options);
+  const row = rowLength(columns), count = indices.length;
+  const rows = new Float32Array(count * row);
+  /** Puts what was made of the images into its column, where there is one. */
+  const keep = (name: string, values: Float32Array) => {
+    const column = columns.find((each) => each.name === name);
+    if (!column) return;
+    const { start, length } = column;
     for (const [i, index] of indices.entries()) {
-      const own = rows.subarray(i * row + mirrored * latent, i * row + (mirrored + 1) * latent);
-      own.set(mean.subarray(i * latent, (i + 1) * latent));
-      if (std && posterior === "sample") {
-        random.fillNormal(noise, { step: mirrored, sample: index });
-        for (let k = 0; k < latent; k++) own[k]! += std[i * latent + k]! * noise[k]!;
-      }
-      requireStorable(own, index, options);
+      const own = values.subarray(i * length, (i + 1) * length);
+      requireStorable(own, index, { images, column });
+      rows.set(own, i * row + start);
     }
+  };
+  const { imageSize: height, channels } = images;
+  const shape = { count, channels, height, width: height };
+  for (const mirrored of flip ? [0, 1] : [0]) {
+    const seen = mirrored ? mirror(pixels, height) : pixels, ending = mirrored ? "_flip" : "";
+    keep(`latents${ending}`, await encodeLatent(seen, indices, { ...options, mirrored }));
+    if (!tokenEncoder || (mirrored && !patchTokens)) continue;
+    const { cls, patches } = await tokenEncoder.tokens(seen, shape);
+    if (!mirrored) keep("cls_tokens", cls);
+    keep(`representations${ending}`, patches);
   }
   return rows;
+}
+
+/** Latents [n, C, H, W] of images or of their mirror images. */
+async function encodeLatent(
+  pixels: Float32Array,
+  indices: Uint32Array,
+  options: EncodeLatentsOptions & { readonly mirrored: number },
+): Promise<Float32Array> {
+  const { encoder, posterior = "sample", seed = 0, mirrored } = options;
+  const { mean, std } = await encoder.encode(pixels);
+  if (!std || posterior === "mean") return mean;
+  const length = mean.length / indices.length, noise = new Float32Array(length);
+  const random = new Random(seed, Stream.Posterior), latents = mean.slice();
+  for (const [i, index] of indices.entries()) {
+    random.fillNormal(noise, { step: mirrored, sample: index });
+    for (let k = 0; k < length; k++) latents[i * length + k]! += std[i * length + k]! * noise[k]!;
+  }
+  return latents;
 }
 
 /** Images [n, C, H, W] with their columns in reverse. */
@@ -271,14 +360,14 @@ function mirror(pixels: Float32Array, side: number): Float32Array {
 }
 
 function requireStorable(
-  latent: Float32Array,
+  values: Float32Array,
   index: number,
-  { images, dtype = "F32" }: EncodeLatentsOptions,
+  { images, column: { name, dtype } }: { images: ImageSource; column: Column },
 ): void {
-  const wrong = latent.findIndex((value) => !(Math.abs(value) <= LARGEST[dtype]));
+  const wrong = values.findIndex((value) => !(Math.abs(value) <= LARGEST[dtype]));
   if (wrong < 0) return;
   throw new RangeError(
-    `Cannot encode image ${images.names?.[index] ?? index}: its latent has ${latent[wrong]}, ` +
+    `Cannot encode image ${images.names?.[index] ?? index}: ${name} would hold ${values[wrong]}, ` +
       `expected numbers that ${dtype} holds`,
   );
 }
@@ -290,15 +379,12 @@ function writeShard(
     readonly encoding: string;
   },
 ): void {
-  const { images, encoder, flip = false, dtype = "F32", encoding, path, first, size } = options;
-  const { latent, row } = lengthsOf(options), { channels, imageSize } = encoder.latent;
-  const names = flip ? ["latents", "latents_flip"] : ["latents"];
+  const { images, encoding, path, first, size } = options, columns = columnsOf(options);
+  const row = rowLength(columns);
   const labels = images.labels &&
     BigInt64Array.from({ length: size }, (_, i) => BigInt(images.labels![first + i]!));
   using writer = new SafetensorsWriter(path, [
-    ...names.map((name) =>
-      [name, { dtype, shape: [size, channels, imageSize, imageSize] }] as const
-    ),
+    ...columns.map(({ name, dtype, shape }) => [name, { dtype, shape: [size, ...shape] }] as const),
     ...(labels ? [["labels", { dtype: "I64", shape: [size] }] as const] : []),
   ], {
     metadata: {
@@ -309,11 +395,11 @@ function writeShard(
   });
   for (let begin = 0; begin < size; begin += COPIED_ROWS) {
     const count = Math.min(COPIED_ROWS, size - begin), rows = part.read(begin, count);
-    for (const [half, name] of names.entries()) {
-      const values = new Float32Array(count * latent);
+    for (const { name, dtype, start, length } of columns) {
+      const values = new Float32Array(count * length);
       for (let i = 0; i < count; i++) {
-        const start = i * row + half * latent;
-        values.set(rows.subarray(start, start + latent), i * latent);
+        const place = i * row + start;
+        values.set(rows.subarray(place, place + length), i * length);
       }
       writer.append(name, dtype === "F16" ? Float16Array.from(values) : values);
     }

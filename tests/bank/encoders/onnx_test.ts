@@ -58,6 +58,26 @@ gpuTest("OnnxEncoder runs a network and pools its tokens", async (device) => {
   }
 });
 
+gpuTest("OnnxEncoder.tokens() gives the tokens as they are, the first apart", async (device) => {
+  const images = randomImages(20, { channels: 3, imageSize: SIZE });
+  const shape = { count: 20, channels: 3, height: SIZE, width: SIZE };
+  const preprocessing = { size: SIZE, mean: MEAN, std: STD };
+  using encoder = await OnnxEncoder.open({ device, path: PATH, preprocessing });
+  assert.deepEqual([encoder.patches, encoder.dim], [4, DIM]);
+  const { cls, patches } = await encoder.tokens(images, shape);
+  const want = Array.from({ length: 20 }, (_, n) => [
+    ...tokensOf(images.subarray(n * 192, (n + 1) * 192)),
+  ]);
+  const close = { tolerance: 1e-5, scale: 8 };
+  assertClose(cls, want.flatMap((all) => all.slice(0, DIM)), { ...close, name: "CLS tokens" });
+  assertClose(patches, want.flatMap((all) => all.slice(DIM)), { ...close, name: "patch tokens" });
+  const pooled = { ...preprocessing, output: "pooled" };
+  using plain = await OnnxEncoder.open({ device, path: PATH, preprocessing: pooled });
+  assert.equal(plain.patches, 0);
+  const alone = await plain.tokens(images, shape);
+  assert.deepEqual([alone.cls.length, alone.patches.length], [20 * DIM, 0]);
+});
+
 gpuTest(
   "OnnxEncoder describes itself, shrinks images and refuses what does not fit",
   async (device) => {

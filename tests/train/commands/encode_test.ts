@@ -164,3 +164,37 @@ gpuTest(
     );
   },
 );
+
+gpuTest("encode makes the tokens that bank and alignment loss of train take", async () => {
+  const directory = join(TEMPORARY, "tokens"), run = join(TEMPORARY, "aligned");
+  const repa = { weight: 0.5, depth: 1, projectorWidth: 16, targetWidth: 6 };
+  const settings = [
+    ...["-s", `data.path=${directory}`, "-s", `model.repa=${JSON.stringify(repa)}`],
+    ...["-s", "bank.path=null", "-s", `train.runDirectory=${run}`],
+  ];
+  const encode = [
+    ...[CONFIG, "--data", IMAGES, "--features", FIXTURE("tiny_encoder.onnx")],
+    ...["-s", "bank.onnx.size=8", ...settings],
+  ];
+  const narrow = await runTask("encode", [...encode, "-s", "model.patchSize=4"]);
+  assert.equal(narrow.code, 2);
+  assert.match(narrow.stderr, /gives 4 patch tokens of 6 numbers, expected 1 of 6, as model and/);
+  const made = await runTask("encode", encode);
+  assert.equal(made.code, 0, made.stderr);
+  assert.match(
+    made.stderr,
+    /^tokens {2}.*tiny_encoder\.onnx: the first of 6 numbers, and 4 more$/m,
+  );
+  {
+    using latents = await LatentShards.open(directory);
+    assert.deepEqual([latents.snippets!.dim, latents.tokens!.count, latents.tokens!.width], [
+      6,
+      4,
+      6,
+    ]);
+  }
+  const trained = await runTask("train", [CONFIG, ...settings]);
+  assert.equal(trained.code, 0, trained.stderr);
+  const log = (await Deno.readTextFile(join(run, "log.jsonl"))).trim().split("\n");
+  for (const line of log) assert.ok(Number.isFinite(JSON.parse(line).alignmentLoss), line);
+});
