@@ -76,20 +76,18 @@ async function openFolder(path: string, options: StoredImagesOptions): Promise<I
 
 /** The side that all PNG files have; undefined where there are none. */
 function sizeOfPngs(names: readonly string[]): number | undefined {
-  let imageSize: number | undefined;
+  let first: { readonly name: string; readonly side: number } | undefined;
   for (const name of names) {
     const size = pngSize(name);
     if (size === undefined) continue;
     const [width, height] = size;
-    imageSize ??= width;
-    if (width !== imageSize || height !== imageSize) {
-      throw new RangeError(
-        `Cannot measure ${name}: it has ${width} × ${height} pixels, expected ${imageSize} × ` +
-          `${imageSize} as ${names[0]}`,
-      );
-    }
+    if (width === height && width === (first ??= { name, side: width }).side) continue;
+    const expected = first ? `${first.side} × ${first.side} as ${first.name}` : "a square";
+    throw new RangeError(
+      `Cannot measure ${name}: it has ${width} × ${height} pixels, expected ${expected}`,
+    );
   }
-  return imageSize;
+  return first?.side;
 }
 
 function isPng(path: string): boolean {

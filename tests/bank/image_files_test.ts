@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describeUnread, listImageFiles } from "../../bank/image_files.ts";
 import { openStoredImages } from "../../evaluate/stored_images.ts";
+import { encodePng } from "../../train/datasets/png.ts";
 
 /** A folder of empty files, removed when it is disposed. */
 async function folderOf(names: readonly string[]) {
@@ -60,4 +61,33 @@ Deno.test("openStoredImages() warns of images in formats that it does not read",
   });
   assert.equal(stored.images?.size, 1);
   assert.match(warnings[0]!, /also holds images in formats that are not read: 1 \.bmp$/);
+});
+
+Deno.test("openStoredImages() names a PNG that is no square, or of another size than the first", async () => {
+  using folder = await folderOf(["0.webp"]);
+  const write = (name: string, width: number, height: number) => {
+    const data = new Uint8Array(3 * width * height);
+    Deno.writeFileSync(`${folder.root}/${name}`, encodePng({ width, height, channels: 3, data }));
+  };
+  const open = () =>
+    openStoredImages(folder.root, {
+      imageSize: () => Promise.resolve(8),
+      loadDecoder: () => Promise.reject(new Error("decodes nothing here")),
+      reporter: {
+        note: () => {},
+        warn: () => {},
+        begin: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
+      },
+    });
+  write("1.png", 16, 20);
+  await assert.rejects(open, {
+    name: "RangeError",
+    message: `Cannot measure ${folder.root}/1.png: it has 16 × 20 pixels, expected a square`,
+  });
+  write("1.png", 16, 16);
+  write("2.png", 16, 20);
+  await assert.rejects(open, {
+    message: `Cannot measure ${folder.root}/2.png: it has 16 × 20 pixels, expected 16 × 16 as ` +
+      `${folder.root}/1.png`,
+  });
 });
