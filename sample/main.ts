@@ -195,6 +195,11 @@ function checkUsage(found: CheckpointConfig, { options, way }: Omit<Task, "devic
       "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
     );
   }
+  if (options.onnx !== undefined && way !== "text" && way !== "like") {
+    throw new UsageError(
+      "Cannot take --onnx: it encodes for --text or --like, expected one of them",
+    );
+  }
   if (model.conditioning === "label") {
     if (way === undefined || way === "class") return;
     throw new UsageError(

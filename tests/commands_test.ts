@@ -427,6 +427,7 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
   );
   assertRefusal(await sample("--name", "qqq"), 1, `"qqq": no image has that name, or its words`);
   assertRefusal(await sample("--index", "206"), 1, "the bank has 206 snippets");
+  assertRefusal(await sample("--onnx", "dinov2.onnx"), 2, "it encodes for --text or --like");
   const adaptive = ["--checkpoint", directory, "--sampler", "dopri5", "--steps", "3"];
   for (const task of ["sample", "evaluate"] as const) {
     assertRefusal(
