@@ -221,6 +221,24 @@ export const ENCODE_COMMAND = {
   ],
 } as const satisfies CommandDefinition;
 
+/** Weights to draw with in place of a checkpoint. */
+const WEIGHTS = {
+  weights: {
+    type: "string",
+    value: "FILE",
+    description: "Draw with these weights (.safetensors, official .pt) in place of a checkpoint",
+  },
+  reversed: {
+    type: "boolean",
+    description: "With --weights: the time of that network runs from data to noise, as in REPA",
+  },
+  heads: {
+    type: "integer",
+    minimum: 1,
+    description: "With --weights: attention heads, where they do not follow from the width",
+  },
+} as const;
+
 /** `deno task sample`: draws images with a trained model. */
 export const SAMPLE_COMMAND = {
   name: "deno task sample",
@@ -231,20 +249,7 @@ export const SAMPLE_COMMAND = {
       value: "DIR",
       description: "Checkpoint, or run directory of which the newest one is taken",
     },
-    weights: {
-      type: "string",
-      value: "FILE",
-      description: "Draw with these weights (.safetensors, official .pt) in place of a checkpoint",
-    },
-    reversed: {
-      type: "boolean",
-      description: "With --weights: the time of that network runs from data to noise, as in REPA",
-    },
-    heads: {
-      type: "integer",
-      minimum: 1,
-      description: "With --weights: attention heads, where they do not follow from the width",
-    },
+    ...WEIGHTS,
     bank: {
       type: "string",
       value: "FILE",
@@ -1014,6 +1019,7 @@ export const EVALUATE_COMMAND = {
       value: "DIR",
       description: "Checkpoint to draw from, or run directory of which the newest one is taken",
     },
+    ...WEIGHTS,
     samples: {
       type: "string",
       value: "PATH",
@@ -1124,6 +1130,11 @@ export const EVALUATE_COMMAND = {
       command:
         "deno task evaluate --checkpoint runs/large --inception inception.onnx --reference adm.npz",
       description: "Measure FID, sFID, Inception score, precision and recall as ADM does.",
+    },
+    {
+      command: "deno task evaluate --weights SiT-XL-2-256x256.pt --reference adm.npz " +
+        "-s data.decoder=sd_vae.onnx",
+      description: "Measure released weights; FID and the like take --inception as well.",
     },
     {
       command: "deno task evaluate --checkpoint runs/emoji --steps 4,8,16,32",

@@ -29,6 +29,7 @@ import {
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
+  readWeightsConfig,
 } from "../train/trained.ts";
 import { openViewer } from "../train/viewer.ts";
 import type { AdmBatch } from "./adm_batch.ts";
@@ -114,7 +115,8 @@ async function main(): Promise<void> {
   checkReference(reference, options);
   // Before the long work, which data that are not there would waste.
   if (options.copies !== undefined) await training();
-  const trainingBank = found && config.model.conditioning === "snippet"
+  const fromWeights = options.weights !== undefined;
+  const trainingBank = found && !fromWeights && config.model.conditioning === "snippet"
     ? bankPathOf(found)
     : undefined;
   const encoder = opened.use(
@@ -134,9 +136,10 @@ async function main(): Promise<void> {
   if (inception) opened.use(inception);
 
   const name = samplings.length > 1 ? "steps.json" : "evaluation.json";
-  const report = options.report ?? (found && join(found.checkpoint, name));
+  const folder = found && (fromWeights ? dirname(found.checkpoint) : found.checkpoint);
+  const report = options.report ?? (folder && join(folder, name));
   // Before the long work, which a folder that cannot be written to would waste.
-  const inputs = [options.samples, options.reference, options.bank, options.onnx];
+  const inputs = [options.samples, options.reference, options.bank, options.onnx, options.weights];
   for (const [option, path] of [["--out", options.out], ["--copies", options.copies]] as const) {
     if (path !== undefined) await prepareOutput(path, { inputs, option });
   }
@@ -184,9 +187,24 @@ async function main(): Promise<void> {
 }
 
 function checkUsage(options: Options): void {
-  const { checkpoint, samples, out, copies, report, inception, output } = options;
-  if (checkpoint === undefined && samples === undefined) {
+  const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
+  const { reversed, heads, reference } = options;
+  if (checkpoint === undefined && weights === undefined && samples === undefined) {
     throw new UsageError("Cannot evaluate: expected --checkpoint DIR or --samples PATH");
+  }
+  if (checkpoint !== undefined && weights !== undefined) {
+    throw new UsageError("Cannot evaluate: expected either --checkpoint DIR or --weights FILE");
+  }
+  if (weights === undefined && (reversed || heads !== undefined)) {
+    throw new UsageError("Cannot take --reversed or --heads: expected them with --weights FILE");
+  }
+  if (weights !== undefined) {
+    const nothing =
+      `Cannot measure ${weights}: a file of weights names no training data, expected `;
+    if (reference === "train" || reference === "held-out") {
+      throw new UsageError(`${nothing}--reference PATH`);
+    }
+    if (copies !== undefined) throw new UsageError(`${nothing}no --copies`);
   }
   if (out !== undefined && extname(out) !== ".npz") {
     throw new UsageError(`Cannot write samples to ${out}: expected a name in .npz`);
@@ -236,14 +254,22 @@ async function readSettings(options: Options): Promise<Settings> {
     ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
     ...options.set,
   ];
-  const { checkpoint } = options;
-  if (checkpoint !== undefined) {
+  const { checkpoint, weights, reversed, heads } = options;
+  const drawing = checkpoint ?? weights;
+  if (drawing !== undefined) {
     const read = (steps?: number) =>
-      readCheckpointConfig(checkpoint, { overrides: overridesOf(steps) });
+      weights === undefined
+        ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
+        : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
     const found = read(steps[0]), { config } = found;
     if (steps.length > 0 && config.sample.sampler === "dopri5") {
       throw new UsageError(
         "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
+      );
+    }
+    if (weights !== undefined && config.model.conditioning === "snippet" && !options.bank) {
+      throw new UsageError(
+        `Cannot measure ${weights}: its network is guided by snippets, expected --bank FILE`,
       );
     }
     const more = steps.slice(1).map((each) => read(each).config.sample);

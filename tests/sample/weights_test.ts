@@ -16,6 +16,7 @@ import { inDirectory } from "../bank/_images.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { runTask } from "../_tasks.ts";
+import { writeImages } from "../train/_tiny_latents.ts";
 import { checkpointOf, type Stored } from "../model/_write_torch_file.ts";
 
 const DECODER = fileURLToPath(new URL("../fixtures/tiny_decoder.onnx", import.meta.url));
@@ -107,6 +108,36 @@ gpuTest("sample --weights draws latents and images as the library does", async (
     const { width, height } = decodePng(Deno.readFileSync(picture));
     // Three images of 8 pixels, 20-fold as of a row of four.
     assert.deepEqual([width, height], [3 * 160 + 2 * 2, 160]);
+    const reference = `${directory}/reference`;
+    writeImages(reference, Array.from({ length: 9 }, (_, i) => `${i}.png`), 8);
+    const measuring = ["--weights", path, "--heads", "2", "--count", "6", ...decoder];
+    const measured = await runTask("evaluate", [
+      ...[...measuring, "--reference", reference, "--steps", "2", "--resamples", "0"],
+      ...["--set", "bank.dim=4", "--set", "bank.resolution=8"],
+    ]);
+    assert.equal(measured.code, 0, measured.stderr);
+    const { samples, encoder } = JSON.parse(
+      Deno.readTextFileSync(`${directory}/evaluation.json`),
+    );
+    assert.deepEqual([samples.source, samples.count, samples.steps], [path, 6, 2]);
+    assert.equal(samples.step, undefined);
+    assert.ok(encoder.frechet.value > 0);
+    const refusals: [said: RegExp, ...args: string[]][] = [
+      [/a file of weights names no training data, expected --reference PATH$/m],
+      [
+        /names no training data, expected no --copies$/m,
+        "--reference",
+        reference,
+        "--copies",
+        "c.png",
+      ],
+      [/expected either --checkpoint DIR or --weights FILE$/m, "--checkpoint", directory],
+    ];
+    for (const [said, ...args] of refusals) {
+      const refused = await runTask("evaluate", [...measuring, ...args]);
+      assert.equal(refused.code, 2);
+      assert.match(refused.stderr, said);
+    }
     const unknown = await runTask("sample", [...drawing, "--out", out, "--class", "5"]);
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /knows no such class, expected a number from 0 to 4$/m);
