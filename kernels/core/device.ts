@@ -359,7 +359,7 @@ export class Device implements Disposable {
       name: kernel.name,
       pipeline: compiled.pipeline,
       group,
-      params: kernel.params.length === 0 ? undefined : paramsWriter(kernel, options.params ?? {}),
+      params: paramsWriter(kernel, options.params ?? {}),
       workgroups: [x, y, z],
     });
     for (const binding of kernel.bindings) {
@@ -717,11 +717,16 @@ function bufferRange(tensor: Tensor): GPUBufferBinding {
   return { buffer: tensor.buffer, offset: tensor.offset, size };
 }
 
-function paramsWriter(kernel: Kernel, values: Readonly<Record<string, number>>): WriteParams {
+/** Checks the names of the parameters; undefined for a kernel that has none. */
+function paramsWriter(
+  kernel: Kernel,
+  values: Readonly<Record<string, number>>,
+): WriteParams | undefined {
   if (Object.keys(values).length !== kernel.params.length) throw paramsMismatch(kernel, values);
   for (const { name } of kernel.params) {
     if (values[name] === undefined) throw paramsMismatch(kernel, values);
   }
+  if (kernel.params.length === 0) return undefined;
   return (words, firstWord) => {
     for (const { name, type, offset } of kernel.params) {
       words[type][firstWord + offset / 4] = values[name]!;

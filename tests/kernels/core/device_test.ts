@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { Device, type DispatchOptions, spreadWorkgroups } from "../../../kernels/core/device.ts";
-import { GpuValidationError, ShaderCompilationError } from "../../../kernels/core/errors.ts";
+import {
+  DeviceLostError,
+  GpuValidationError,
+  ShaderCompilationError,
+} from "../../../kernels/core/errors.ts";
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
@@ -27,6 +31,13 @@ const STORE = new Kernel({
     @group(0) @binding(1) var<storage, read_write> out: array<f32>;
     @compute @workgroup_size(1)
     fn store() { out[params.index] += params.value; }`,
+});
+
+const ADD_ONE = new Kernel({
+  source: /* wgsl */ `
+    @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(1)
+    fn add_one() { out[0] += 1.0; }`,
 });
 
 function scale(x: Tensor, factor: number): Tensor {
@@ -172,11 +183,15 @@ gpuTest("Tensor.reshape() shares the buffer until the last view goes", async (de
   const view = x.reshape([6]);
   x.dispose();
   assert.deepEqual(await view.read(), Float32Array.of(1, 2, 3, 4, 5, 6));
+  const { storage } = view;
   assert.throws(() => view.reshape([4]), {
     name: "TypeError",
     message: "Cannot reshape [6] to [4]: 6 elements, expected 4",
   });
   view.dispose();
+  assert.equal(device.pool.liveBytes, before);
+  // One hold too few would hand the buffer out twice.
+  assert.throws(() => storage.release(), /^ReferenceError: Cannot release a buffer: nobody holds/);
   assert.equal(device.pool.liveBytes, before);
 });
 
@@ -274,6 +289,19 @@ gpuTest(
     device.pool.trim();
   },
 );
+
+gpuTest("Device.dispatch() runs a kernel without Params among others", async (device) => {
+  using out = device.tensor(Float32Array.of(2), [1]);
+  const tensors = { out }, workgroups = [1] as const;
+  device.dispatch(ADD_ONE, { tensors, workgroups });
+  device.dispatch(STORE, { tensors, params: { index: 0, value: 10 }, workgroups });
+  device.dispatch(ADD_ONE, { tensors, workgroups });
+  assert.deepEqual(await out.read(), Float32Array.of(14));
+  assert.throws(
+    () => device.dispatch(ADD_ONE, { tensors, params: { value: 1 }, workgroups }),
+    TypeError,
+  );
+});
 
 gpuTest("Device.dispatch() compiles a pipeline for each set of constants", async (device) => {
   const results: number[] = [];
@@ -494,6 +522,15 @@ ownDeviceTest("Tensor.read() throws a validation error that raw WebGPU caused", 
   device.gpu.createBuffer({ size: 16, usage: 0 });
   await device.gpu.queue.onSubmittedWorkDone();
   await assert.rejects(x.read(), GpuValidationError);
+});
+
+ownDeviceTest("Device goes no further once the GPU was lost", async (device) => {
+  const x = device.tensor(Float32Array.of(1), [1]);
+  await device.settle();
+  device.gpu.destroy();
+  await device.gpu.lost;
+  assert.throws(() => fill(x, 1), DeviceLostError);
+  await assert.rejects(x.read(), /^DeviceLostError: Cannot go on: the GPU was lost, /);
 });
 
 ownDeviceTest("Device.dispose() makes every later use a ReferenceError", async (device) => {

@@ -96,6 +96,9 @@ Deno.test("dispatchesAllowed() lets a submission take half a second, and doubts 
   assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 12 }), 256);
   assert.equal(dispatchesAllowed(256, { dispatches: 300, milliseconds: 15 }), 10_000);
   assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 9000 }), 1);
+  // A wait of 50 ms is the first that counts.
+  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 49 }), 256);
+  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 50 }), 10);
 });
 
 gpuTest("Recorder submits long work in parts, in order, and times what it sent", async (shared) => {
