@@ -161,6 +161,53 @@ gpuTest("Trainer.run() submits once a step besides its inputs", async (device) =
   assert.equal(device.recorder.submits - submits, 11);
 });
 
+gpuTest(
+  "Trainer.run() raises the learning rate over the warm-up, then keeps it",
+  async (device) => {
+    const ratesOf = async (options: Partial<TrainerOptions>) => {
+      using parts = makeTrainer(device, { learningRate: 0.5 ** 6, ...options });
+      const { optimizer } = parts.trainer, { step } = optimizer, rates: number[] = [];
+      optimizer.step = (given) => {
+        rates.push(given.learningRate);
+        return step.call(optimizer, given);
+      };
+      await losses(parts.trainer, 6);
+      return rates.map((rate) => rate / 0.5 ** 6);
+    };
+    assert.deepEqual(await ratesOf({ warmupSteps: 4 }), [0.25, 0.5, 0.75, 1, 1, 1]);
+    assert.deepEqual(await ratesOf({}), Array(6).fill(1));
+  },
+);
+
+gpuTest("Trainer.run() waits for the GPU the more seldom the shorter steps are", async (device) => {
+  const { settle } = device, { now } = performance, { mostDispatches } = device.recorder;
+  const waitsOf = async (milliseconds: number) => {
+    using parts = makeTrainer(device);
+    const waits: number[] = [];
+    let clock = 0;
+    performance.now = () => clock;
+    device.settle = async () => {
+      waits.push(parts.trainer.step);
+      await settle.call(device);
+    };
+    try {
+      const onStep = () => void (clock += milliseconds);
+      for await (const { imagesPerSecond } of parts.trainer.run({ steps: 12, onStep })) {
+        assert.equal(imagesPerSecond, 8 * 1000 / milliseconds);
+      }
+    } finally {
+      [performance.now, device.settle] = [now, settle];
+    }
+    return waits;
+  };
+  // Ten steps at most, and no more than 1.5 seconds of them; the first one is timed alone.
+  assert.deepEqual(await waitsOf(100), [1, 11]);
+  assert.deepEqual(await waitsOf(300), [1, 6, 11]);
+  assert.deepEqual(await waitsOf(750), [1, 3, 5, 7, 9, 11]);
+  // The made-up times are none to go by.
+  device.recorder.mostDispatches = mostDispatches;
+});
+
 gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async (device) => {
   const directory = await Deno.makeTempDir();
   try {
