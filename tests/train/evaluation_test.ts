@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { Encoder } from "../../bank/encoders/encoder.ts";
+import { frechetDistance, GaussianStatistics } from "../../evaluate/frechet.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import type { ImageSet } from "../../train/datasets/image_set.ts";
 import { Evaluation } from "../../train/evaluation.ts";
+import { describeReport, drawSpread, reportConditioning, spread } from "../../train/report.ts";
 import { buildRun, type Run } from "../../train/run.ts";
 import { openViewer } from "../../train/viewer.ts";
 import type { Viewer } from "../../sample/viewer.ts";
+import { testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_evaluation_" });
@@ -20,7 +24,11 @@ interface Opened {
   viewer: Viewer | undefined;
 }
 
-async function open(device: Device, conditioning: "snippet" | "label"): Promise<Opened> {
+async function open(
+  device: Device,
+  conditioning: "snippet" | "label",
+  size = 100,
+): Promise<Opened> {
   const config = resolveConfig({
     data: { imageSize: 8 },
     model: { conditioning, width: 16, depth: 1, heads: 2, patchSize: 4 },
@@ -28,7 +36,10 @@ async function open(device: Device, conditioning: "snippet" | "label"): Promise<
     train: { batchSize: 8, steps: 4 },
     optimizer: { learningRate: 1e-2 },
   });
-  const { train, heldOut } = (await loadEmoji({ imageSize: 8 })).split({ heldOut: 1806, seed: 0 });
+  const { train, heldOut } = (await loadEmoji({ imageSize: 8 })).split({
+    heldOut: 1906 - size,
+    seed: 0,
+  });
   const options = { device, config, train, runDirectory: join(TEMPORARY, conditioning) };
   Deno.mkdirSync(options.runDirectory, { recursive: true });
   const run = await buildRun({ ...options, resume: false, note: () => {} });
@@ -64,4 +75,92 @@ gpuTest("Evaluation.measure() follows a model that labels guide", async (device)
   assert(after.frechet !== before.frechet && after.frechet > 0);
   assert(before.frechetHeldOut! > 0 && before.frechet > 2 * before.frechetHeldOut!);
   assert.equal(await Evaluation.prepare({ ...opened, viewer: undefined }), undefined);
+});
+
+/** Rows of any numbers for whatever is encoded, beside the images that they are of. */
+function noteEncoded(encoder: Encoder): { encoder: Encoder; images: number[]; rows: number[] } {
+  const images: number[] = [], rows: number[] = [], next = testNumbers(2);
+  const noting = {
+    ...{ dim: encoder.dim, description: encoder.description },
+    encode(values: Float32Array, { count }: { count: number }) {
+      images.push(...values);
+      const made = Float32Array.from({ length: count * encoder.dim }, () => next());
+      rows.push(...made);
+      return Promise.resolve(made);
+    },
+  };
+  return { encoder: noting as unknown as Encoder, images, rows };
+}
+
+gpuTest("reportConditioning() compares the samples with snippets and images", async (device) => {
+  // An odd number: one half of the images has one more.
+  const SIZE = 101, { run: opened, heldOut, ...made } = await open(device, "snippet", SIZE);
+  const config = { ...made.config, sample: { ...made.config.sample, steps: 2 } };
+  using run = opened;
+  const bank = run.bank!, { dim } = bank, length = 3 * 8 * 8;
+  const { encoder, images, rows } = noteEncoded(run.encoder!);
+  const report = await reportConditioning({ ...run, bank, encoder, config, heldOut });
+  const drawn = await drawSpread({ ...run, bank }, { count: SIZE, config, sample: config.sample });
+  const all = Uint32Array.from({ length: SIZE }, (_, i) => i);
+  const unseen = spread(SIZE, heldOut.size);
+  // Samples, training images, held-out images, noise, as many of each.
+  assert.equal(images.length, 4 * SIZE * length);
+  const parts = [0, 1, 2, 3].map((part) => ({
+    seen: images.slice(part * SIZE * length, (part + 1) * SIZE * length),
+    vectors: Float32Array.from(rows.slice(part * SIZE * dim, (part + 1) * SIZE * dim)),
+  }));
+  const [samples, real, held, noise] = parts as [typeof parts[0], ...typeof parts];
+  assert.deepEqual(samples.seen, [...drawn.images]);
+  assert.deepEqual(real!.seen, [...run.dataset.read(all) as Float32Array]);
+  assert.deepEqual(held!.seen, [...heldOut.read(unseen)]);
+  const square = noise!.seen.reduce((sum, value) => sum + value ** 2, 0) / noise!.seen.length;
+  // Five standard errors of 19,392 normal numbers.
+  assert.ok(Math.abs(square - 1) < 5 * Math.sqrt(2 / noise!.seen.length), `${square}`);
+
+  assert.deepEqual([report.samples, report.evaluations], [SIZE, drawn.evaluations]);
+  const cosine = (offset: number) => {
+    let sum = 0;
+    for (let i = 0; i < SIZE; i++) {
+      const other = (i + offset) % SIZE;
+      for (let k = 0; k < dim; k++) {
+        sum += samples.vectors[i * dim + k]! * drawn.snippets[other * dim + k]!;
+      }
+    }
+    return sum / SIZE;
+  };
+  // Sums of a thousand products in float64, one order or another.
+  const near = (found: number, want: number) =>
+    assert.ok(Math.abs(found - want) < 1e-12, `${found}`);
+  near(report.cosine, cosine(0));
+  near(report.shuffledCosine, cosine(50));
+  assert.notEqual(report.cosine, report.shuffledCosine);
+  const statistics = (vectors: Float32Array) => new GaussianStatistics(dim).add(vectors);
+  const toReal = ({ vectors }: { vectors: Float32Array }) =>
+    frechetDistance(statistics(vectors), statistics(real!.vectors));
+  const half = (first: number) =>
+    statistics(real!.vectors.filter((_, i) => Math.floor(i / dim) % 2 === first));
+  assert.deepEqual(report.frechet, {
+    samples: toReal(samples),
+    noise: toReal(noise!),
+    heldOut: toReal(held!),
+    halves: frechetDistance(half(0), half(1)),
+  });
+  // A covariance takes two images.
+  const one = heldOut.subset(Uint32Array.of(0));
+  const { frechet } = await reportConditioning({ ...run, bank, encoder, config, heldOut: one });
+  assert.equal(frechet.heldOut, undefined);
+});
+
+Deno.test("describeReport() leaves out what was not measured", () => {
+  const report = {
+    ...{ samples: 9, evaluations: 5, cosine: 0.5, shuffledCosine: 0.25 },
+    frechet: { samples: 0.125, noise: 2, heldOut: 0.0625, halves: 0.75 },
+  };
+  assert.deepEqual(describeReport(report), [
+    "samples follow their snippets: cosine 0.500, shuffled 0.250",
+    "distance to the training images (encoder space): samples 0.1250, noise 2.0000, " +
+    "held-out images 0.0625; one half of them to the other 0.7500",
+  ]);
+  const frechet = { ...report.frechet, heldOut: undefined, halves: undefined };
+  assert.match(describeReport({ ...report, frechet })[1]!, /: samples 0\.1250, noise 2\.0000$/);
 });

@@ -3,6 +3,7 @@ import { FullBank } from "../../bank/full_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
 import { SiT } from "../../model/sit.ts";
 import {
   findCheckpoint,
@@ -284,6 +285,30 @@ gpuTest(
   },
 );
 
+Deno.test("readCheckpointState() refuses what is no state of a checkpoint", async () => {
+  const path = await Deno.makeTempDir();
+  try {
+    const state = { format: 1, step: 3, config: {} };
+    const write = (text: string) => Deno.writeTextFileSync(`${path}/state.json`, text);
+    assert.throws(() => readCheckpointState(path), /^CheckpointError: Cannot read .*state\.json: /);
+    write(JSON.stringify(state));
+    assert.deepEqual(readCheckpointState(path), state);
+    write("{");
+    assert.throws(() => readCheckpointState(path), /^CheckpointError: Cannot read .*state\.json: /);
+    for (
+      const wrong of [
+        ...[null, {}, { ...state, format: 2 }],
+        ...[-1, 0.5, "3", undefined].map((step) => ({ ...state, step })),
+      ]
+    ) {
+      write(JSON.stringify(wrong));
+      assert.throws(() => readCheckpointState(path), /format .* at step .*, expected format 1$/);
+    }
+  } finally {
+    await Deno.remove(path, { recursive: true });
+  }
+});
+
 gpuTest("requireSpace() says what a checkpoint takes and the disk has", async (device) => {
   const directory = await Deno.makeTempDir();
   try {
@@ -366,6 +391,31 @@ gpuTest("Trainer trains with labels, flips, and the cosine loss", async (device)
   using parts = makeTrainer(device, { labels: true, flip: true, cosineLoss: true });
   const values = await losses(parts.trainer, 20);
   assert.ok(values.at(-1)! < values[0]!, `${values}`);
+});
+
+gpuTest("Trainer mirrors the same images whether the data or it turns the rows", async (device) => {
+  const images = makeImages(), { size, labels } = images, drawn: number[] = [];
+  const dataset = {
+    ...{ size, labels, read: (indices: Uint32Array) => images.read(indices) },
+    readMirrored(indices: Uint32Array, mirrored: Uint8Array) {
+      drawn.push(...mirrored);
+      const values = images.read(indices), length = 3 * 64;
+      return values.map((_, at) =>
+        values[mirrored[Math.floor(at / length)] ? at - at % 8 + 7 - at % 8 : at]!
+      );
+    },
+  };
+  const options = { flip: true, gradientAccumulation: 2 };
+  using own = makeTrainer(device, options);
+  using given = makeTrainer(device, { ...options, dataset });
+  assert.deepEqual(await losses(own.trainer, 4), await losses(given.trainer, 4));
+  const random = new Random(7, Stream.Flip);
+  const coins = Array.from(
+    { length: 4 * 8 },
+    (_, i) => Number(random.uniform(Math.floor(i / 8), i % 8, 0) < 0.5),
+  );
+  assert.deepEqual(drawn, coins);
+  assert.equal(new Set(coins).size, 2);
 });
 
 gpuTest("Trainer.run() stops at a loss that is not finite", async (device) => {
@@ -582,6 +632,28 @@ gpuTest(
     }
   },
 );
+
+gpuTest("Trainer.run() means over the steps since the last record", async (device) => {
+  const options = { precision: "f16", zeroInit: false, lossScaleInterval: 1 } as const;
+  const recordsOf = async (logEvery: number) => {
+    using parts = makeTrainer(device, options);
+    return await Array.fromAsync(parts.trainer.run({ steps: 8, logEvery }));
+  };
+  const single = await recordsOf(1), records = await recordsOf(4);
+  assert.deepEqual(records.map(({ step }) => step), [4, 8]);
+  for (const [i, { loss, gradientNorm, skipped, lossScale }] of records.entries()) {
+    const steps = single.slice(4 * i, 4 * i + 4);
+    const sum = (of: (record: TrainRecord) => number) =>
+      steps.reduce((sum, record) => sum + of(record), 0);
+    // Sums of four in float64; a skipped step has a norm of 0.
+    assert.ok(Math.abs(loss - sum(({ loss }) => loss) / 4) < 1e-12 * loss);
+    assert.equal(skipped, sum(({ skipped }) => skipped));
+    const norm = sum(({ gradientNorm }) => gradientNorm) / (4 - skipped);
+    assert.ok(Math.abs(gradientNorm - norm) < 1e-12 * norm, `${gradientNorm} and ${norm}`);
+    assert.equal(lossScale, steps[3]!.lossScale);
+  }
+  assert.notEqual(records[0]!.lossScale, single[0]!.lossScale);
+});
 
 gpuTest(
   "Trainer in f16 goes on from a checkpoint bit for bit, loss scale included",
