@@ -232,6 +232,21 @@ gpuTest("LossScale refuses an interval and a state that training cannot have", a
   assert.throws(() => lossScale.loadState(() => Float32Array.of(1, 1)), /it is \[1, 1\]/);
 });
 
+gpuTest("LossScale doubles after 2,000 good steps, and never beyond 2^24", async (device) => {
+  using lossScale = new LossScale(device);
+  const update = async () => {
+    device.scope(() => {
+      lossScale.update(device.tensor(Float32Array.of(1, 1), [2]));
+    });
+    return [(await lossScale.scale.read())[0], (await lossScale.goodSteps.read())[0]];
+  };
+  lossScale.loadState((key) => Float32Array.of(key.endsWith("scale") ? 2 ** 23 : 1998));
+  assert.deepEqual(await update(), [2 ** 23, 1999]);
+  assert.deepEqual(await update(), [2 ** 24, 0]);
+  lossScale.loadState((key) => Float32Array.of(key.endsWith("scale") ? 2 ** 24 : 1999));
+  assert.deepEqual(await update(), [2 ** 24, 0]);
+});
+
 gpuTest("AdamW with emaWarmup averages by (1 + t) / (10 + t) until emaDecay", async (device) => {
   using store = makeStore(device);
   using optimizer = new AdamW(store, { emaDecay: 0.2, emaWarmup: true });

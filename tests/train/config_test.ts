@@ -298,7 +298,9 @@ Deno.test("parseConfig() fills in what a tokenizer stands for", () => {
   };
   assert.deepEqual(numbers("tokenizer: sd-vae"), [32, 4, false, 0.18215]);
   assert.deepEqual(numbers("tokenizer: va-vae-f16d32"), [16, 32, true, 1]);
-  assert.deepEqual(numbers("tokenizer: dc-ae-f32c32-in-1.0"), [8, 32, false, 0.3189]);
+  for (const [name, factor] of [["in", 0.3189], ["mix", 0.4552], ["sana", 0.41407]] as const) {
+    assert.deepEqual(numbers(`tokenizer: dc-ae-f32c32-${name}-1.0`), [8, 32, false, factor]);
+  }
   assert.deepEqual(
     numbers("tokenizer: sd-vae, imageSize: 64, latentNorm: true, latentMultiplier: 0.5"),
     [64, 4, true, 0.5],

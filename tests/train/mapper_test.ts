@@ -16,7 +16,7 @@ import {
   retrievalAccuracy,
   trainMapper,
 } from "../../train/mapper_training.ts";
-import { randomValues } from "../_check_op.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { inDirectory } from "../bank/_images.ts";
 
@@ -74,6 +74,26 @@ gpuTest("trainMapper() makes the loss smaller and finds pairs it never saw", asy
     // By chance a fortieth and an eighth.
     assert.ok(found.top1 > 0.5 && found.top5 > 0.9, `${loss}: ${JSON.stringify(found)}`);
     assert.ok(loss === "contrastive" || found.cosine > 0.95, `${found.cosine}`);
+  }
+});
+
+gpuTest("mapVectors() maps more vectors than it does at once, in their order", async (device) => {
+  using owned = await trainMapper(device, { ...settings("cosine"), epochs: 1 });
+  // 1,024 at once.
+  const size = 1030, inputs = new Float32Array(randomValues([size, INPUTS], 8));
+  const mapped = await mapVectors(owned.mapper, inputs);
+  assert.equal(mapped.length, size * DIM);
+  for (const row of [0, 1023, 1024, size - 1]) {
+    const alone = await mapVectors(
+      owned.mapper,
+      inputs.slice(row * INPUTS, (row + 1) * INPUTS),
+    );
+    // Sums of some 24 products in f32, perhaps in another order.
+    assertClose(mapped.subarray(row * DIM, (row + 1) * DIM), [...alone], {
+      tolerance: 24 * 2 ** -23,
+      scale: 1,
+      name: `row ${row}`,
+    });
   }
 });
 
