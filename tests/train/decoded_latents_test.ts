@@ -8,22 +8,28 @@ const SHARDS = Deno.makeTempDirSync({ prefix: "gmem_decoded_" });
 Deno.test.afterAll(() => Deno.remove(SHARDS, { recursive: true }));
 const LATENTS = writeShards(SHARDS, { counts: [70, 80] }).get("latents")!;
 
-/** Shows the first value of each latent, divided by four, as one grey pixel. */
+/** Numbers of a latent, and of its image. */
+const LENGTH = CHANNELS * SIDE ** 2, VALUES = 3 * 2 ** 2;
+
+/** Shows the first values of each latent, divided by four, as four pixels of three channels. */
 const VIEWER = {
-  channels: 1,
-  imageSize: 1,
+  channels: 3,
+  imageSize: 2,
   view: (latents: Float32Array) => {
-    const length = CHANNELS * SIDE ** 2;
+    const count = latents.length / LENGTH;
     return Promise.resolve(
-      Float32Array.from({ length: latents.length / length }, (_, i) => latents[i * length]! / 4),
+      Float32Array.from(
+        { length: count * VALUES },
+        (_, i) => latents[Math.floor(i / VALUES) * LENGTH + i % VALUES]! / 4,
+      ),
     );
   },
 } as const;
 
 function bytesOf(indices: readonly number[]): number[] {
-  const length = CHANNELS * SIDE ** 2, values = rowsOf(LATENTS, indices, SIZE);
-  return indices.map((_, i) => {
-    const level = Math.trunc(127.5 * Math.fround(values[i * length]! / 4) + 128);
+  const rows = rowsOf(LATENTS, indices, SIZE);
+  return rows.filter((_, i) => i % LENGTH < VALUES).map((value) => {
+    const level = Math.trunc(127.5 * Math.fround(value / 4) + 128);
     return Math.min(255, Math.max(0, level));
   });
 }
@@ -38,7 +44,7 @@ Deno.test("decodeLatents() makes bytes of all latents, or of some that are sprea
   const indices = Array.from({ length: SIZE }, (_, i) => i);
   assert.deepEqual([...all.pixels], bytesOf(indices));
   assert.ok(new Set(all.pixels).size > 20);
-  assert.deepEqual([all.size, all.imageSize, all.channels, all.names[9]], [SIZE, 1, 1, "9"]);
+  assert.deepEqual([all.size, all.imageSize, all.channels, all.names[9]], [SIZE, 2, 3, "9"]);
   assert.deepEqual(done, [[64, SIZE], [128, SIZE], [SIZE, SIZE]]);
   const some = await decodeLatents(latents, { viewer: VIEWER, most: 3 });
   assert.deepEqual(some.names, ["25", "75", "125"]);
@@ -50,8 +56,9 @@ Deno.test("decodeLatents() names the latent of which a decoder makes what is not
   let seen = 0;
   const view = async (values: Float32Array) => {
     const images = await VIEWER.view(values);
-    if (seen <= 70 && seen + images.length > 70) images[70 - seen] = NaN;
-    seen += images.length;
+    const count = images.length / VALUES;
+    if (seen <= 70 && seen + count > 70) images[(70 - seen) * VALUES + 5] = NaN;
+    seen += count;
     return images;
   };
   await assert.rejects(decodeLatents(latents, { viewer: { ...VIEWER, view }, most: 1000 }), {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Encoder } from "../../bank/encoders/encoder.ts";
-import { frechetDistance, GaussianStatistics } from "../../evaluate/frechet.ts";
+import { frechetDistance, FrechetReference, GaussianStatistics } from "../../evaluate/frechet.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
@@ -27,12 +27,12 @@ interface Opened {
 async function open(
   device: Device,
   conditioning: "snippet" | "label",
-  size = 100,
+  { size = 100, mask = {} }: { size?: number; mask?: Partial<Config["bank"]["mask"]> } = {},
 ): Promise<Opened> {
   const config = resolveConfig({
     data: { imageSize: 8 },
     model: { conditioning, width: 16, depth: 1, heads: 2, patchSize: 4 },
-    bank: { dim: 8, resolution: 8 },
+    bank: { dim: 8, resolution: 8, mask },
     train: { batchSize: 8, steps: 4 },
     optimizer: { learningRate: 1e-2 },
   });
@@ -60,10 +60,32 @@ gpuTest(
     // The network begins at zero, so samples are noise: farther than images are.
     assert(before.frechetHeldOut! > 0 && before.frechet > 2 * before.frechetHeldOut!);
     assert.equal(after.frechetHeldOut, before.frechetHeldOut);
+    // Of as many held-out images as there are samples, spread over them.
+    const { heldOut } = opened, encoder = run.encoder!, { dim } = encoder;
+    const unseen = heldOut.read(spread(100, heldOut.size));
+    const shape = { count: 100, channels: 3, height: 8, width: 8 };
+    const statistics = (rows: Float32Array) => new GaussianStatistics(dim).add(rows);
+    using snippets = run.bank!.gather(Uint32Array.from({ length: 100 }, (_, i) => i));
+    const reference = new FrechetReference(statistics(await snippets.read()));
+    const expected = reference.distanceTo(statistics(await encoder.encode(unseen, shape)));
+    assert.ok(Math.abs(before.frechetHeldOut! - expected) < 1e-6 * expected, `${expected}`);
     const alone = (await Evaluation.prepare({ ...opened, heldOut: undefined }))!;
     assert.deepEqual(await alone.measure(), { frechet: after.frechet });
   },
 );
+
+gpuTest("buildRun() masks snippets, or none, as the configuration says", async (device) => {
+  const lossesOf = async (mask: Partial<Config["bank"]["mask"]>) => {
+    const { run: opened } = await open(device, "snippet", { mask });
+    using run = opened;
+    const records = await Array.fromAsync(run.trainer.run({ steps: 5, logEvery: 1 }));
+    return records.map(({ loss }) => loss);
+  };
+  const unmasked = await lossesOf({ kind: "none", ratio: 0.9 });
+  assert.deepEqual(unmasked, await lossesOf({ kind: "zero", ratio: 0 }));
+  // The network begins at zero, so it takes some steps until snippets count.
+  assert.notDeepEqual(unmasked, await lossesOf({ kind: "zero", ratio: 0.9 }));
+});
 
 gpuTest("Evaluation.measure() follows a model that labels guide", async (device) => {
   const opened = await open(device, "label");
@@ -94,7 +116,10 @@ function noteEncoded(encoder: Encoder): { encoder: Encoder; images: number[]; ro
 
 gpuTest("reportConditioning() compares the samples with snippets and images", async (device) => {
   // An odd number: one half of the images has one more.
-  const SIZE = 101, { run: opened, heldOut, ...made } = await open(device, "snippet", SIZE);
+  const SIZE = 101,
+    { run: opened, heldOut, ...made } = await open(device, "snippet", {
+      size: SIZE,
+    });
   const config = { ...made.config, sample: { ...made.config.sample, steps: 2 } };
   using run = opened;
   const bank = run.bank!, { dim } = bank, length = 3 * 8 * 8;
