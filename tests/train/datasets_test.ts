@@ -136,6 +136,10 @@ Deno.test("ImageSet.split() parts the set the same way for the same seed", () =>
       .map(String),
   );
   assert.ok(choices.size > 3, `20 seeds make ${choices.size} choices of the 10 there are`);
+  for (const count of [1, 4]) {
+    const parts = fiveImages().split({ heldOut: count, seed: 1 });
+    assert.deepEqual([parts.train.size, parts.heldOut.size], [5 - count, count]);
+  }
   for (const count of [0, 5, 1.5]) {
     assert.throws(() => fiveImages().split({ heldOut: count, seed: 1 }), RangeError);
   }
@@ -327,6 +331,16 @@ Deno.test("loadMnist() reads raw and gzipped files, with and without padding", a
   });
 });
 
+Deno.test("loadMnist() unpacks a file that comes in many pieces", async () => {
+  await inDirectory(async (path) => {
+    const pixels = Uint8Array.from({ length: 300 * 784 }, (_, index) => (index * 7919) % 251);
+    const images = idxFile([300, 28, 28], pixels);
+    await Deno.writeFile(`${path}/train-images-idx3-ubyte.gz`, gzipSync(images));
+    await Deno.writeFile(`${path}/train-labels-idx1-ubyte`, idxFile([300], new Uint8Array(300)));
+    assert.deepEqual((await loadMnist(path, { imageSize: 28 })).pixels, pixels);
+  });
+});
+
 Deno.test("loadMnist() names what is wrong with a file", async () => {
   await inDirectory(async (path) => {
     const images = idxFile([2, 28, 28], new Uint8Array(2 * 784));
@@ -345,7 +359,10 @@ Deno.test("loadMnist() names what is wrong with a file", async () => {
     await fails({ images: images.slice(0, 9) }, /has another header/);
     await fails({ images: new Uint8Array(0) }, /has another header/);
     await fails({ images: labels }, /has another header/);
-    await fails({ images: idxFile([2, 4, 4], new Uint8Array(32)) }, /images are 4x4/);
+    for (const [height, width] of [[4, 4], [28, 4], [4, 28]] as const) {
+      const other = idxFile([2, height, width], new Uint8Array(2 * height * width));
+      await fails({ images: other }, new RegExp(`images are ${height}x${width}, expected 28x28`));
+    }
     await fails({ images: gzipSync(images).subarray(0, 20) }, /is damaged, expected a gzip file/);
     await fails({ labels: idxFile([1], new Uint8Array(1)) }, /2 images and 1 labels/);
     await fails({ labels: idxFile([2], Uint8Array.of(3, 10)) }, /image 1 has label 10/);
