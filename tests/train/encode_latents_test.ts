@@ -182,6 +182,7 @@ Deno.test("encodeLatents() draws from the posterior by seed, image and side, wha
   const stored = await drawn({ seed: 3 });
   assert.deepEqual(await drawn({ seed: 3, shardSize: 2 }), stored);
   assert.notDeepEqual(await drawn({ seed: 4 }), stored);
+  assert.deepEqual(await drawn({}), await drawn({ seed: 0 }));
   // What was drawn, brought back to the normal distribution.
   const noises = stored.map((values, side) =>
     [...ALL].flatMap((index) => {
@@ -216,6 +217,29 @@ Deno.test("encodeLatents() stores F16, one tensor without mirror images, and no 
     const expected = [...ALL].flatMap((index) => halves(index, false).mean);
     // Eleven bits, of numbers up to 8.
     assertClose(latents.read(ALL), expected, { tolerance: 2 ** -11, scale: 8, name: "latents" });
+  });
+});
+
+Deno.test("encodeLatents() copies shards of more rows than it does at once", async () => {
+  // 256 at once. The latent of an image of one colour is that colour.
+  const size = 300, indices = Uint32Array.from({ length: size }, (_, i) => i);
+  const images = {
+    ...{ size, imageSize: 1, channels: 3 },
+    read: (chosen: Uint32Array) =>
+      Float32Array.from(
+        { length: 3 * chosen.length },
+        (_, i) => Math.sqrt(chosen[Math.floor(i / 3)]!),
+      ),
+  };
+  const first: LatentEncoder = {
+    ...{ imageSize: 1, latent: { channels: 1, imageSize: 1 }, fingerprint: "first" },
+    encode: (pixels) =>
+      Promise.resolve({ mean: pixels.filter((_, i) => i % 3 === 0), std: undefined }),
+  };
+  await inDirectory(async (directory) => {
+    await encodeLatents({ images, encoder: first, directory });
+    using latents = await LatentShards.open(directory);
+    assert.deepEqual(latents.read(indices), Float32Array.from(indices, Math.sqrt));
   });
 });
 

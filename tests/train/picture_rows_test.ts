@@ -34,6 +34,8 @@ Deno.test("pictureOfRows() puts parts beside each other with a wider gap", () =>
     ),
     [0, 128, 64, 51, 38, 32, 255, 255],
   );
+  const alone = pictureOfRows([{ images: greys(-1, 0), columns: 1 }], SIZE);
+  assert.deepEqual([alone.width, alone.height, greyAt(alone, 95, 193)], [96, 96 + 2 + 96, 128]);
   assert.throws(() => pictureOfRows([], SIZE), { name: "TypeError", message: /none pixels high/ });
   assert.throws(
     () =>
