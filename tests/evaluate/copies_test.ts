@@ -112,6 +112,19 @@ Deno.test("checkCopies() takes twins among the training images for one", async (
   assert.ok(copies.nearer > copies.mostByChance && copies.nearer === 1);
 });
 
+Deno.test("checkCopies() counts what is just as near, far from the origin as well", async () => {
+  // Each of 20 is 1 from its next; distances between them are small against their mean of 1,009.5.
+  const training = Float32Array.from({ length: 20 }, (_, i) => 1000 + i);
+  const options = { training, dim: 1, seed: 0, scale: 3, neighbours: 2 };
+  const beside = await checkCopies({ ...options, samples: Float32Array.of(999, 1020) });
+  assert.deepEqual([beside.threshold, beside.nearer], [3, 1]);
+  assert.deepEqual(beside.training.quantiles, Array(7).fill(3));
+  assert.deepEqual([...beside.neighbours], [0, 1, 19, 18]);
+  assert.deepEqual([...beside.neighbourDistances], [3, 6, 3, 6]);
+  const beyond = await checkCopies({ ...options, samples: Float32Array.of(998, 1020) });
+  assert.equal(beyond.nearer, 0.5);
+});
+
 Deno.test("checkCopies() refuses training images that are all alike", async () => {
   const training = new Float32Array(30).fill(1 / 3);
   await assert.rejects(checkCopies({ samples: training, training, dim: 3, seed: 0 }), {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { bootstrapFrechet, bootstrapShare, quantile } from "../../evaluate/bootstrap.ts";
-import { checkCopies, copyVerdict, drawCopies } from "../../evaluate/copies.ts";
+import { checkCopies, type CopyCheck, copyVerdict, drawCopies } from "../../evaluate/copies.ts";
 import { frechetDistance, GaussianStatistics, knownGaussian } from "../../evaluate/frechet.ts";
 import { chanceDistance, compareFeatures } from "../../evaluate/measure.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
@@ -192,4 +192,56 @@ Deno.test("drawCopies() shows a sample, its neighbours in two rows, and frames w
   assert.equal(colours([76, 120, 168]), 3 * 4 * 64);
   // The sample 120 itself, twice as large.
   assert.equal(colours([120, 120, 120]), 134 ** 2);
+});
+
+Deno.test("drawCopies() puts every image in its place", () => {
+  // Three samples and five training images of 2 × 2 pixels in colour, and two neighbours of each.
+  const bytes = (count: number, seed: number) => {
+    const random = new Random(seed, Stream.Noise);
+    return Uint8Array.from({ length: count * 12 }, (_, i) => random.bits(0, 0, i));
+  };
+  const samples = bytes(3, 1), training = bytes(5, 2);
+  const checkOf = (neighbours: number[], neighbourDistances: number[]) =>
+    ({ neighbours, neighbourDistances, threshold: 3 }) as unknown as CopyCheck;
+  const checks = {
+    pixel: checkOf([4, 0, 1, 2, 3, 0], [3, 4, 5, 6, 0, 2]),
+    encoder: checkOf([0, 1, 2, 3, 4, 1], [4, 5, 2, 3.5, 9, 9]),
+  };
+  const picture = drawCopies(checks, {
+    ...{ samples, imageSize: 2, channels: 3 },
+    read: (index) => training.subarray(12 * index, 12 * index + 12),
+  });
+  // A block has a sample of 134 pixels, a bar of 4 and two tiles of 64, all 6 apart.
+  const width = 6 + 284 + 18 + 284 + 6, height = 6 + 2 * 146 + 6;
+  assert.deepEqual([picture.width, picture.height, picture.channels], [width, height, 3]);
+  const expected = new Uint8Array(width * height * 3).fill(255);
+  const fill = (
+    [left, top, wide, high]: readonly [number, number, number, number],
+    colourAt: (x: number, y: number) => readonly number[],
+  ) => {
+    for (let y = 0; y < high; y++) {
+      for (let x = 0; x < wide; x++) {
+        expected.set(colourAt(x / wide, y / high), ((top + y) * width + left + x) * 3);
+      }
+    }
+  };
+  const pixelsOf = (images: Uint8Array, index: number) => (x: number, y: number) => {
+    const pixel = (y < 0.5 ? 0 : 2) + (x < 0.5 ? 0 : 1);
+    return [0, 4, 8].map((plane) => images[12 * index + plane + pixel]!);
+  };
+  for (const [sample, [left, top]] of ([[6, 6], [308, 6], [6, 152]] as const).entries()) {
+    fill([left, top, 134, 134], pixelsOf(samples, sample));
+    for (const [row, space] of (["pixel", "encoder"] as const).entries()) {
+      const y = top + 70 * row, bar = row === 0 ? [76, 120, 168] : [245, 133, 24];
+      fill([left + 140, y, 4, 64], () => bar);
+      for (const k of [0, 1]) {
+        const x = left + 150 + 70 * k, place = 2 * sample + k;
+        if (checks[space].neighbourDistances[place]! <= 3) {
+          fill([x - 3, y - 3, 70, 70], () => [214, 39, 40]);
+        }
+        fill([x, y, 64, 64], pixelsOf(training, checks[space].neighbours[place]!));
+      }
+    }
+  }
+  assert.deepEqual(picture.data, expected);
 });
