@@ -4,7 +4,14 @@ import { unzipSync, zipSync } from "fflate";
 import { npyHeader } from "../../bank/npy.ts";
 import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
 import { archiveHead, archiveTail } from "../../evaluate/byte_archive.ts";
-import { firstOf, type ImageStream, toBytes, withChannels } from "../../evaluate/image_stream.ts";
+import {
+  firstOf,
+  type ImageStream,
+  readPixels,
+  toBytes,
+  withChannels,
+} from "../../evaluate/image_stream.ts";
+import { storedSamples } from "../../evaluate/sample_set.ts";
 import { ZipDirectory } from "../../model/torch_zip.ts";
 import { inDirectory } from "../bank/_images.ts";
 
@@ -68,6 +75,44 @@ Deno.test("AdmBatchWriter leaves no file that is not complete", async () => {
       assert.throws(() => writer.commit(), /differ by 27 bytes from \[2, 3, 3, 3\]/);
     }
     assert.deepEqual([...Deno.readDirSync(directory)], []);
+  });
+});
+
+Deno.test("AdmBatchWriter writes the same file over what a killed one left", async () => {
+  await inDirectory((directory) => {
+    const written = (name: string) => {
+      const path = `${directory}/${name}.npz`;
+      using writer = new AdmBatchWriter(path, { size: 1, imageSize: SIDE, channels: 3 });
+      writer.append({ first: 0, count: 1, pixels: PIXELS.subarray(0, LENGTH) });
+      writer.commit();
+      return Deno.readFileSync(path);
+    };
+    Deno.writeFileSync(`${directory}/left.npz.partial`, new Uint8Array(5000).fill(1));
+    assert.deepEqual(written("left"), written("fresh"));
+  });
+});
+
+Deno.test("readPixels() and storedSamples() give the images of a stream, or the first", async () => {
+  const stream: ImageStream = {
+    ...{ size: SIZE, imageSize: SIDE, channels: 3 },
+    async *batches() {
+      for (let first = 0; first < SIZE; first += 32) {
+        const count = Math.min(32, SIZE - first);
+        const pixels = PIXELS.subarray(first * LENGTH, (first + count) * LENGTH);
+        yield await Promise.resolve({ first, count, pixels });
+      }
+    },
+  };
+  assert.deepEqual(await readPixels(stream), PIXELS);
+  for (const [count, size] of [[undefined, SIZE], [40, 40], [SIZE + 1, SIZE]] as const) {
+    const set = storedSamples(stream, { source: "samples.npz", count });
+    assert.deepEqual([set.source, set.stream.size], ["samples.npz", size]);
+    assert.deepEqual([set.sampler, set.steps, set.evaluations()], Array(3).fill(undefined));
+    assert.deepEqual(await readPixels(set.stream), PIXELS.subarray(0, size * LENGTH));
+  }
+  assert.throws(() => storedSamples(undefined, { source: "statistics.npz", count: 3 }), {
+    name: "TypeError",
+    message: "Cannot take samples of statistics.npz: it has no arr_0, expected images in it",
   });
 });
 

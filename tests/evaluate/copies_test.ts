@@ -4,7 +4,12 @@ import assert from "node:assert/strict";
 import { encodeImages } from "../../bank/build.ts";
 import { PixelPca } from "../../bank/encoders/pixel_pca.ts";
 import { checkCopies, COPY_COLOURS, type CopyPicture, copyVerdict } from "../../evaluate/copies.ts";
-import { type CopyChecks, type CopySearch, searchCopies } from "../../evaluate/copy_search.ts";
+import {
+  type CopyChecks,
+  copyPanels,
+  type CopySearch,
+  searchCopies,
+} from "../../evaluate/copy_search.ts";
 import type { Reporter } from "../../evaluate/reporter.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
@@ -93,6 +98,59 @@ gpuTest("searchCopies() finds no copies among images that training never saw", a
     verdictOf(checks),
     /^samples lie near .* no more often than by chance: [^:]*images$/,
   );
+});
+
+gpuTest("searchCopies() compares blocks of large images, in levels of 256", async (device) => {
+  // Of 65 × 65 pixels, blocks of 3 × 3 leave 21 × 21, and two rows and columns at the edges.
+  const side = 65, count = 12, length = side ** 2;
+  const random = new Random(4, Stream.Noise);
+  const imagesOf = (seed: number) =>
+    Uint8Array.from({ length: count * length }, (_, i) => random.bits(seed, 0, i));
+  const training = imagesOf(0), samples = imagesOf(1);
+  const featuresOf = (values: Uint8Array) =>
+    Float32Array.from({ length: 2 * count }, (_, i) => values[i * 100]!);
+  const { checks, picture } = await searchCopies({
+    samples: { channels: 1, pixels: samples, features: featuresOf(samples) },
+    training: { imageSize: side, channels: 1, pixels: training, features: featuresOf(training) },
+  }, { dim: 2, seed: 0, device, reporter: SILENT });
+  const blocksOf = (pixels: Uint8Array, image: number) =>
+    Array.from({ length: 21 ** 2 }, (_, block) => {
+      let sum = 0;
+      for (let i = 0; i < 9; i++) {
+        const y = 3 * Math.floor(block / 21) + Math.floor(i / 3), x = 3 * (block % 21) + i % 3;
+        sum += pixels[(image * side + y) * side + x]!;
+      }
+      return sum / 9;
+    });
+  const blocks = Array.from({ length: count }, (_, image) => blocksOf(training, image));
+  for (let image = 0; image < count; image++) {
+    const own = blocksOf(samples, image);
+    const distances = blocks.map((other) =>
+      Math.sqrt(other.reduce((sum, value, i) => sum + (value - own[i]!) ** 2, 0) / 21 ** 2)
+    );
+    const nearest = Math.min(...distances);
+    // Means of nine in f32, and squares of some 441 of them that differ by a third.
+    assert.ok(Math.abs(checks.pixel.samples.distances[image]! / nearest - 1) < 1e-4, `${nearest}`);
+    if (image < 8) assert.equal(checks.pixel.neighbours[5 * image], distances.indexOf(nearest));
+  }
+  assert.equal(checks.pixel.neighbours.length, 8 * 5);
+  // The nearest training image, whole, beside the first sample: one picture pixel to a pixel.
+  const first = checks.pixel.neighbours[0]!, left = 6 + (2 * side + 6) + 6 + 4 + 6;
+  for (const [x, y] of [[0, 0], [64, 3], [17, 64]] as const) {
+    const place = ((6 + y) * picture.width + left + x) * 3;
+    assert.equal(picture.data[place], training[(first * side + y) * side + x]);
+  }
+  const [pixel, encoder] = copyPanels(checks);
+  for (const [panel, check] of [[pixel!, checks.pixel], [encoder!, checks.encoder]] as const) {
+    for (const [i, { distances }] of [check.samples, check.training].entries()) {
+      const { points } = panel.curves[i]!;
+      assert.deepEqual([points.length, points[0], points.at(-1)], [
+        101,
+        { x: Math.min(...distances), y: 0 },
+        { x: Math.max(...distances), y: 1 },
+      ]);
+    }
+  }
 });
 
 Deno.test("checkCopies() takes twins among the training images for one", async () => {

@@ -3,7 +3,7 @@ import { bootstrapFrechet, bootstrapShare, quantile } from "../../evaluate/boots
 import { checkCopies, type CopyCheck, copyVerdict, drawCopies } from "../../evaluate/copies.ts";
 import { frechetDistance, GaussianStatistics, knownGaussian } from "../../evaluate/frechet.ts";
 import { chanceDistance, compareFeatures } from "../../evaluate/measure.ts";
-import { Random, Stream } from "../../kernels/core/random.ts";
+import { permutation, Random, Stream } from "../../kernels/core/random.ts";
 
 const DIM = 3;
 
@@ -112,6 +112,38 @@ Deno.test("chanceDistance() of one distribution goes down as 1 / n", () => {
   assert.ok(few > 4 * many && many > 0, `${few}, ${many}`);
   const half = chanceDistance(vectors, { dim: DIM, count: 9999, seed: 0 });
   assert.equal(half.count, 2000);
+});
+
+Deno.test("chanceDistance() measures the chosen vectors against all others", () => {
+  const vectors = normal(9, { seed: 5 });
+  const parts = [new GaussianStatistics(DIM), new GaussianStatistics(DIM)] as const;
+  for (const [i, index] of permutation(9, 2, 1).entries()) {
+    parts[i < 3 ? 0 : 1].add(vectors.subarray(index * DIM, (index + 1) * DIM));
+  }
+  assert.deepEqual(chanceDistance(vectors, { dim: DIM, count: 3, seed: 2 }), {
+    value: frechetDistance(...parts),
+    count: 3,
+  });
+  const four = normal(4, { seed: 5 });
+  assert.equal(chanceDistance(four, { dim: DIM, count: 9, seed: 0 }).count, 2);
+  assert.throws(
+    () => chanceDistance(four.subarray(DIM), { dim: DIM, count: 9, seed: 0 }),
+    /Cannot split 3 vectors: expected at least four/,
+  );
+});
+
+Deno.test("compareFeatures() tells how far it is, from 0 to 1", async () => {
+  for (const resamples of [0, 4]) {
+    const told: number[] = [];
+    await compareFeatures({ samples: normal(20, { seed: 6 }), reference: REFERENCE }, {
+      ...{ dim: DIM, resamples },
+      onProgress: (done) => told.push(done),
+    });
+    assert.ok(told.every((done, i) => done >= (told[i - 1] ?? 0)), `${told}`);
+    // Half of it are the distances; without resamples nothing else takes long.
+    assert.equal(told.at(-1), resamples === 0 ? 0.5 : 1);
+    if (resamples > 0) assert.deepEqual(told.slice(-4), [0.625, 0.75, 0.875, 1]);
+  }
 });
 
 Deno.test("compareFeatures() warns of samples that are too few for their components", async () => {

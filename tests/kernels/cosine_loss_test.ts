@@ -139,3 +139,23 @@ gpuTest("cosineLoss() names the shapes that do not fit", (device) => {
     });
   });
 });
+
+gpuTest(
+  "cosineLoss() and alignmentLoss() take norms from 1e-8 and 1e-12 on as they are",
+  async (device) => {
+    const values = [
+      // Norms 1e-6 and 1e-9 are above; of norms a hundredth of epsilon the cosine is 1e-4.
+      ...[[cosineLoss, 1e-6, 0], [cosineLoss, 1e-10, 1 - 1e-4]] as const,
+      ...[[alignmentLoss, 1e-9, -1], [alignmentLoss, 1e-14, -1e-4]] as const,
+    ];
+    for (const [loss, norm, expected] of values) {
+      using x = device.tensor(
+        Float32Array.of(0, norm),
+        loss === cosineLoss ? [1, 2, 1] : [1, 1, 2],
+      );
+      using result = loss(x, x);
+      // Some ten roundings.
+      assert.ok(Math.abs((await result.read())[0]! - expected) < 10 * 2 ** -23, `${norm}`);
+    }
+  },
+);
