@@ -231,6 +231,14 @@ gpuTest("adamwInto() names what does not fit", (device) => {
         message: new RegExp(`${name} is `),
       });
     }
+    for (
+      const least of [
+        ...[{ learningRate: 0 }, { beta1: 0 }, { beta2: 0 }, { epsilon: 1.2e-38 }],
+        ...[{ weightDecay: 0 }, { step: 1 }, { emaDecay: 0 }, { emaDecay: 1 }],
+      ]
+    ) {
+      adamwInto(slabs, { ...OPTIONS, ...least });
+    }
   });
 });
 

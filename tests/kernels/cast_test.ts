@@ -104,6 +104,18 @@ gpuTest("cast() hands the gradient on in f32", async (device) => {
   assertClose(await gradient.read(), want, { tolerance: 4 * ROUNDING, name: "gradient" });
 });
 
+gpuTest("cast() of a tensor to its own type is a view of its elements", (device) => {
+  for (const dtype of ["f32", "f16"] as const) {
+    using x = device.empty([2, 3], { dtype });
+    const { dispatches } = device.recorder;
+    using view = cast(x, { dtype });
+    assert.equal(view.buffer, x.buffer);
+    assert.notEqual(view, x);
+    assert.deepEqual([view.shape, view.dtype], [[2, 3], dtype]);
+    assert.equal(device.recorder.dispatches, dispatches);
+  }
+});
+
 gpuTest("cast() of a parameter to its own type hands the gradient on", async (device) => {
   using store = new ParameterStore(device);
   const weight = store.parameter("weight", [3], (values) => values.set([1, -2, 3]));

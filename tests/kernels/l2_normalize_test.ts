@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { l2Normalize } from "../../kernels/l2_normalize/mod.ts";
 import { l2NormalizeReference } from "../../kernels/l2_normalize/reference.ts";
-import { checkOp, sumTolerance } from "../_check_op.ts";
+import { assertClose, checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 gpuTest("l2Normalize() and its gradient match the reference", async (device) => {
@@ -27,6 +27,15 @@ gpuTest("l2Normalize() divides short rows by epsilon and keeps zeros", async (de
   using zeros = device.tensor(new Float32Array(6), [2, 3]);
   using out = l2Normalize(zeros);
   assert.deepEqual(await out.read(), new Float32Array(6));
+});
+
+gpuTest("l2Normalize() takes rows as long as it says", async (device) => {
+  const width = 32767;
+  using x = device.tensor(new Float32Array(2 * width).fill(3), [2, width]);
+  using out = l2Normalize(x);
+  // All sums of nines are exact; a root and a division that may err by some units follow.
+  const want = new Float64Array(2 * width).fill(1 / Math.sqrt(width));
+  assertClose(await out.read(), want, { tolerance: 8 * ROUNDING, name: "long rows" });
 });
 
 gpuTest("l2Normalize() refuses other shapes and rows that are too long", (device) => {
