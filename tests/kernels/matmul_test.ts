@@ -27,6 +27,8 @@ interface Case {
   readonly size: MatmulSize;
   /** Which operands are transposed. */
   readonly transposed: "" | "a" | "b" | "ab";
+  /** One matrix that all products of the batch have. */
+  readonly shared?: "a" | "b";
   readonly bias?: boolean;
   readonly accumulate?: 0 | 1;
 }
@@ -45,6 +47,8 @@ const CASES: readonly Case[] = [
   { size: { M: 64, N: 192, K: 96 }, transposed: "b" },
   { size: { M: 132, N: 124, K: 20 }, transposed: "ab" },
   { size: { M: 192, N: 256, K: 128 }, transposed: "a", bias: true },
+  { size: { M: 12, N: 20, K: 8, batch: 3 }, transposed: "a", shared: "b" },
+  { size: { M: 12, N: 20, K: 8, batch: 3 }, transposed: "b", shared: "a", bias: true },
 ];
 
 // Two parts at least, of which the last is shorter.
@@ -69,21 +73,22 @@ function f16CasesOf(variant: MatmulVariant): readonly Case[] {
 /** Runs one case on the device's forced variant against float64 sums of the same operands. */
 async function checkCase(
   device: Device,
-  { size, transposed, bias: hasBias = false, accumulate = 0, dtype = "f32" }: Case & {
+  { size, transposed, shared, bias: hasBias = false, accumulate = 0, dtype = "f32" }: Case & {
     dtype?: "f32" | "f16";
   },
 ): Promise<void> {
   const { M, N, K, batch = 1 } = size;
   const transposeA = transposed.includes("a"), transposeB = transposed.includes("b");
+  const countOf = (operand: "a" | "b") => shared === operand ? 1 : batch;
   const round = dtype === "f16" ? Math.f16round : Math.fround;
   const values = {
-    a: randomValues([batch, M, K], 1).map(round),
-    b: randomValues([batch, K, N], 2).map(round),
+    a: randomValues([countOf("a"), M, K], 1).map(round),
+    b: randomValues([countOf("b"), K, N], 2).map(round),
     bias: randomValues([N], 3),
     out: randomValues([batch, M, N], 4),
   };
-  using a = device.tensor(new Float32Array(values.a), [batch, M, K], { dtype });
-  using b = device.tensor(new Float32Array(values.b), [batch, K, N], { dtype });
+  using a = device.tensor(new Float32Array(values.a), [countOf("a"), M, K], { dtype });
+  using b = device.tensor(new Float32Array(values.b), [countOf("b"), K, N], { dtype });
   using bias = device.tensor(new Float32Array(values.bias), [N]);
   using out = device.tensor(new Float32Array(values.out), [batch, M, N]);
   inRowsOfTwo(device, () =>
@@ -101,9 +106,10 @@ async function checkCase(
     (accumulate === 1 ? value : 0) + (hasBias ? values.bias[i % N]! : 0)
   );
   for (let z = 0; z < batch; z++) {
+    const firstA = z % countOf("a") * M * K, firstB = z % countOf("b") * K * N;
     matmulReference({
-      a: values.a.subarray(z * M * K, (z + 1) * M * K),
-      b: values.b.subarray(z * K * N, (z + 1) * K * N),
+      a: values.a.subarray(firstA, firstA + M * K),
+      b: values.b.subarray(firstB, firstB + K * N),
     }, { size, transposeA, transposeB }).forEach((value, i) => {
       want[z * M * N + i]! += value;
     });
