@@ -163,6 +163,12 @@ gpuTest("resample() names the shapes and sizes that do not fit", (device) => {
       () => resample(images, device.empty([2, 9]), { height: 4, width: 4 }),
       /transforms \[2, 9\]: expected \[B, C, H, W\] and \[B, 12\]/,
     );
+    for (const shape of [[2, 3, 16], [2, 3, 0, 4], [2, 3, 4, 0]]) {
+      assert.throws(
+        () => resample(device.empty(shape), transforms, { height: 4, width: 4 }),
+        /: expected \[B, C, H, W\] and \[B, 12\]$/,
+      );
+    }
     assert.throws(() => resample(images, transforms, { height: 0, width: 4 }), /to 4 by 0 pixels/);
   });
 });

@@ -33,4 +33,9 @@ gpuTest("rowSquares() refuses other shapes and takes a row of zeros", async (dev
     name: "TypeError",
     message: "Cannot sum the squares of rows of [4]: expected shape [N, d]",
   });
+  using long = device.empty([1, 131_073]);
+  assert.throws(() => rowSquares(long), {
+    name: "RangeError",
+    message: "Cannot sum the squares of rows of 131073 numbers: expected at most 131072",
+  });
 });
