@@ -116,18 +116,17 @@ function noteEncoded(encoder: Encoder): { encoder: Encoder; images: number[]; ro
 
 gpuTest("reportConditioning() compares the samples with snippets and images", async (device) => {
   // An odd number: one half of the images has one more.
-  const SIZE = 101,
-    { run: opened, heldOut, ...made } = await open(device, "snippet", {
-      size: SIZE,
-    });
+  const SIZE = 101, made = await open(device, "snippet", { size: SIZE });
   const config = { ...made.config, sample: { ...made.config.sample, steps: 2 } };
-  using run = opened;
-  const bank = run.bank!, { dim } = bank, length = 3 * 8 * 8;
+  using run = made.run;
+  const { heldOut } = made, bank = run.bank!, { dim } = bank, length = 3 * 8 * 8;
   const { encoder, images, rows } = noteEncoded(run.encoder!);
   const report = await reportConditioning({ ...run, bank, encoder, config, heldOut });
-  const drawn = await drawSpread({ ...run, bank }, { count: SIZE, config, sample: config.sample });
+  const drawn = await drawSpread(run, { count: SIZE, config, sample: config.sample });
   const all = Uint32Array.from({ length: SIZE }, (_, i) => i);
   const unseen = spread(SIZE, heldOut.size);
+  using given = bank.gather(all);
+  const snippets = await given.read();
   // Samples, training images, held-out images, noise, as many of each.
   assert.equal(images.length, 4 * SIZE * length);
   const parts = [0, 1, 2, 3].map((part) => ({
@@ -148,7 +147,7 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
     for (let i = 0; i < SIZE; i++) {
       const other = (i + offset) % SIZE;
       for (let k = 0; k < dim; k++) {
-        sum += samples.vectors[i * dim + k]! * drawn.snippets[other * dim + k]!;
+        sum += samples.vectors[i * dim + k]! * snippets[other * dim + k]!;
       }
     }
     return sum / SIZE;
