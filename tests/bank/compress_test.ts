@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { compressBank, describeCompression } from "../../bank/compress.ts";
+import { compressBank, compressionReads, describeCompression } from "../../bank/compress.ts";
 import { BankFile, writeBank, writeLowRankBank } from "../../bank/file.ts";
 import { mergeBanks } from "../../bank/merge.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
@@ -8,7 +8,8 @@ import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { inDirectory } from "./_images.ts";
 
-const SIZE = 300, DIM = 10;
+/** Three pieces are compared, and not of equal sizes. */
+const SIZE = 301, DIM = 10;
 
 /** Snippets whose spread falls off quickly, as that of real ones. */
 const SNIPPETS = normalizeSnippets(
@@ -29,6 +30,7 @@ Deno.test("compressBank() writes what factorize() computes, and measures what it
       onProgress: (done) => progress.push(done),
     });
     assert.deepEqual(progress, [SIZE, 2 * SIZE]);
+    assert.equal(compressionReads(SIZE), 2 * SIZE);
     const factors = await factorize(file, { rank: 6 });
     using low = BankFile.open(out);
     assert.deepEqual(low.readLowRank().coefficients, factors.coefficients);
@@ -111,6 +113,7 @@ gpuTest("compressBank() by a device writes what the CPU computes, to f32", async
     const options = { rank: 5, path: `${directory}/gpu`, storage: "int8", device } as const;
     const onGpu = await compressBank(file, { ...options, onProgress });
     assert.deepEqual(progress, [SIZE, 2 * SIZE, 3 * SIZE]);
+    assert.equal(compressionReads(SIZE, "int8"), 3 * SIZE);
     assert.ok(Math.abs(onCpu.energy - onGpu.energy) < 1e-6, `${onCpu.energy}, ${onGpu.energy}`);
     using first = BankFile.open(`${directory}/cpu`), second = BankFile.open(`${directory}/gpu`);
     // A step of a byte is 1/127 of the largest coefficient of a column.

@@ -43,12 +43,16 @@ Deno.test("openFeatures() says what is wrong with a file", async () => {
   await inDirectory(async (directory) => {
     const at = (name: string) => `${directory}/${name}`;
     await writeNpy(at("flat.npy"), { shape: [6], pieces: [FEATURES.slice(0, 6)] });
+    await writeNpy(at("deep.npy"), { shape: [2, 1, 3], pieces: [FEATURES.slice(0, 6)] });
+    await writeNpy(at("none.npy"), { shape: [0, 3], pieces: [] });
     await writeNpy(at("a.npy"), { shape: [2, 3], pieces: [new Float32Array(6)] });
     const npy = Deno.readFileSync(at("a.npy"));
     Deno.writeFileSync(at("two.npz"), zipSync({ "a.npy": npy, "b.npy": npy }));
     Deno.writeFileSync(at("bad.npz"), new Uint8Array(100));
     const bad = [
       ["flat.npy", undefined, /its array has shape \[6\], expected \[N, d\]$/],
+      ["deep.npy", undefined, /its array has shape \[2, 1, 3\], expected \[N, d\]$/],
+      ["none.npy", undefined, /its array has shape \[0, 3\], expected \[N, d\]$/],
       ["two.npz", undefined, /it has the arrays a, b, expected one, or the key of one$/],
       ["two.npz", "c", /it has the arrays a, b, expected one named c$/],
       ["bad.npz", undefined, /it cannot be unpacked, /],

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import type { SnippetSet } from "../../bank/bank.ts";
-import { BankFile, BankWriter, writeBank, writeLowRankBank } from "../../bank/file.ts";
+import {
+  BankFile,
+  BankWriter,
+  LowRankWriter,
+  writeBank,
+  writeLowRankBank,
+} from "../../bank/file.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { reconstructRows } from "../../bank/svd.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../../kernels/core/safetensors.ts";
@@ -105,6 +111,14 @@ Deno.test("BankFile reads a file that holds nothing but snippets, in half precis
       [file.encoder, file.encoderWeights.size, file.names, file.labels, file.classes, file.texts],
       [undefined, 0, undefined, undefined, [], undefined],
     );
+  });
+});
+
+Deno.test("BankFile takes a file with snippets and coefficients for a full bank", async () => {
+  const snippets = floats([5, 3], SNIPPETS), coefficients = floats([5, 2], LOW_RANK.coefficients);
+  await withFile({ coefficients, snippets }, {}, (path) => {
+    using file = BankFile.open(path);
+    assert.deepEqual([file.dim, file.rank, file.rows(0, 5)], [3, undefined, SNIPPETS]);
   });
 });
 
@@ -277,6 +291,31 @@ Deno.test("BankFile.coefficients() names the number that is not finite, of a sca
   });
 });
 
+Deno.test("LowRankWriter refuses bytes without maxima, and what halves cannot hold", async () => {
+  await inDirectory((directory) => {
+    const path = `${directory}/bank.safetensors`;
+    const shared = {
+      mean: LOW_RANK.mean,
+      basis: LOW_RANK.mean,
+      singularValues: Float32Array.of(1),
+    };
+    assert.throws(() => new LowRankWriter(path, { size: 2, shared, storage: "int8" }), {
+      name: "TypeError",
+      message: "Cannot store coefficients as int8: there are 0 column maxima, expected 1",
+    });
+    using writer = new LowRankWriter(path, { size: 2, shared, storage: "f16" });
+    // 65520 is half-way to what would be the next number of 16 bits.
+    assert.throws(() => writer.append(Float32Array.of(65520, 1)), {
+      name: "RangeError",
+      message: "Cannot store coefficients as f16: one is 65520, expected at most 65504",
+    });
+    writer.append(Float32Array.of(65519, -65504));
+    writer.commit();
+    using file = BankFile.open(path);
+    assert.deepEqual([...file.coefficients(0, 2)], [65504, -65504]);
+  });
+});
+
 Deno.test("BankWriter leaves nothing behind unless all snippets came and were committed", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
@@ -284,7 +323,7 @@ Deno.test("BankWriter leaves nothing behind unless all snippets came and were co
       (await Array.fromAsync(Deno.readDir(directory))).map(({ name }) => name);
     {
       using writer = new BankWriter(path, { ...BANK, size: 5 });
-      writer.append(SNIPPETS.subarray(0, 6));
+      for (const row of [0, 3]) writer.append(SNIPPETS.subarray(row, row + 3));
       assert.throws(() => writer.commit(), { name: "CheckpointError", message: /24 bytes/ });
       assert.throws(() => writer.append(new Float32Array(3)), {
         name: "RangeError",
@@ -295,6 +334,9 @@ Deno.test("BankWriter leaves nothing behind unless all snippets came and were co
     assert.deepEqual(await files(), []);
     const broken = new Map([["mean", { shape: [3], values: new Float32Array(4) }]]);
     assert.throws(() => writeBank(path, { ...BANK, encoderWeights: broken }), {
+      name: "CheckpointError",
+    });
+    assert.throws(() => writeLowRankBank(path, { ...LOW_RANK, encoderWeights: broken }), {
       name: "CheckpointError",
     });
     assert.throws(() => writeBank(path, { ...BANK, names: ["a"] }), {

@@ -152,8 +152,12 @@ gpuTest(
       tolerance: 2e-7,
       name: "mix",
     });
-    await assert.rejects(bank.addInternal({ first: 0, second: 38, alpha: 0.5 }), {
-      message: /the bank has 38 snippets/,
+    for (const [alpha, same] of [[1, 3], [0, 8]] as const) {
+      const end = await bank.addInternal({ first: 3, second: 8, alpha });
+      assertClose(await bank.snippet(end), row(same), { tolerance: 2e-7, name: `alpha ${alpha}` });
+    }
+    await assert.rejects(bank.addInternal({ first: 0, second: 40, alpha: 0.5 }), {
+      message: /the bank has 40 snippets/,
     });
     await assert.rejects(bank.addInternal({ first: 0, second: 1, alpha: 1.5 }), {
       name: "RangeError",

@@ -25,8 +25,10 @@ Deno.test("listImageFiles() sorts the images that are read from those that are n
     "0.bmp",
   ]);
   await Deno.symlink(`${folder.root}/b`, `${folder.root}/c`);
+  await Deno.symlink(`${folder.root}/a.webp`, `${folder.root}/d.png`);
+  await Deno.symlink(`${folder.root}/nowhere`, `${folder.root}/e.png`);
   const { names, unread } = await listImageFiles(folder.root, { expected: "a folder" });
-  assert.deepEqual(names, ["a.webp", "b/2.JPG", "c/2.JPG"]);
+  assert.deepEqual(names, ["a.webp", "b/2.JPG", "c/2.JPG", "d.png", "e.png"]);
   assert.deepEqual(unread, ["0.bmp", "b/3.HEIC", "c/3.HEIC"]);
   assert.equal(describeUnread(unread), "formats that are not read: 1 .bmp, 2 .heic");
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   concatSnippets,
+  interpolateSnippets,
   lerpSnippets,
   mixSnippets,
   slerpSnippets,
@@ -41,6 +42,13 @@ Deno.test("slerpSnippets() turns at even speed, lerpSnippets() does not", () => 
   const first = Float32Array.of(1, 0), second = Float32Array.of(0, 1);
   const [x, y] = slerpSnippets(first, second, { alpha: 1 / 3 });
   assertClose([x!, y!], [Math.cos(Math.PI / 6), 0.5], { tolerance: 1e-7, name: "slerp" });
+  // Half of a right angle, of which a third is a twelfth of pi.
+  const half = Float32Array.of(Math.SQRT1_2, Math.SQRT1_2);
+  const turned = slerpSnippets(first, half, { alpha: 1 / 3 });
+  assertClose(turned, [Math.cos(Math.PI / 12), Math.sin(Math.PI / 12)], {
+    tolerance: 1e-7,
+    name: "slerp of half an angle",
+  });
   const [u, v] = lerpSnippets(first, second, { alpha: 1 / 3 });
   assertClose([u!, v!], [2 / Math.sqrt(5), 1 / Math.sqrt(5)], { tolerance: 1e-7, name: "lerp" });
 });
@@ -65,6 +73,31 @@ Deno.test("mixSnippets() takes the asked share from the second, the same for the
   assert.notDeepEqual(got, mixSnippets(first, second, { seed: 6 }));
 });
 
+Deno.test("concatSnippets() takes the first dimensions from the first, fewer if they are odd", () => {
+  const first = new Float32Array(5).fill(1), second = first.map(() => -1);
+  assert.deepEqual([...concatSnippets(first, second)].map(Math.sign), [1, 1, -1, -1, -1]);
+});
+
+Deno.test("interpolateSnippets() goes from the first to the second, or makes one of both", () => {
+  const [first, second] = pair(), options = { steps: 3, seed: 4 };
+  const between = { lerp: lerpSnippets, slerp: slerpSnippets };
+  for (const mode of ["lerp", "slerp"] as const) {
+    assert.deepEqual(
+      interpolateSnippets(first, second, { ...options, mode }),
+      [0, 0.5, 1].map((alpha) => ({
+        name: `${mode} ${alpha}`,
+        snippet: between[mode](first, second, { alpha }),
+      })),
+    );
+  }
+  assert.deepEqual(interpolateSnippets(first, second, { ...options, mode: "concat" }), [
+    { name: "concat", snippet: concatSnippets(first, second) },
+  ]);
+  assert.deepEqual(interpolateSnippets(first, second, { ...options, mode: "mask" }), [
+    { name: "mask", snippet: mixSnippets(first, second, { seed: 4 }) },
+  ]);
+});
+
 Deno.test("interpolated snippets have norm 1", () => {
   const [first, second] = pair();
   const results = [
@@ -81,11 +114,20 @@ Deno.test("interpolated snippets have norm 1", () => {
 
 Deno.test("interpolation throws on wrong lengths, wrong shares and results without direction", () => {
   const [first] = pair(), opposite = first.map((value) => -value);
-  assert.throws(() => lerpSnippets(first, first.subarray(1), { alpha: 0 }), {
-    name: "TypeError",
-    message: "Cannot interpolate snippets of length 11 and 10: expected equal lengths",
-  });
-  assert.throws(() => concatSnippets(first, first.subarray(1)), TypeError);
+  const short = first.subarray(1);
+  for (
+    const interpolate of [
+      () => lerpSnippets(first, short, { alpha: 0 }),
+      () => slerpSnippets(first, short, { alpha: 0 }),
+      () => concatSnippets(first, short),
+      () => mixSnippets(first, short, { seed: 0 }),
+    ]
+  ) {
+    assert.throws(interpolate, {
+      name: "TypeError",
+      message: "Cannot interpolate snippets of length 11 and 10: expected equal lengths",
+    });
+  }
   for (const alpha of [-0.1, 1.1, NaN]) {
     assert.throws(() => lerpSnippets(first, first, { alpha }), RangeError);
     assert.throws(() => slerpSnippets(first, first, { alpha }), RangeError);

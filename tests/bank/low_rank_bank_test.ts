@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeBank } from "../../bank/file.ts";
+import { FullBank } from "../../bank/full_bank.ts";
 import { loadBank } from "../../bank/load.ts";
 import { LowRankBank } from "../../bank/low_rank_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
@@ -184,6 +186,10 @@ gpuTest("LowRankBank.save() writes what loadBank() and LowRankBank.load() read",
     const path = `${directory}/bank.safetensors`;
     using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });
     await bank.addInternal({ first: 0, second: 1, alpha: 0.5 });
+    await assert.rejects(bank.addInternal({ first: 0, second: 1, alpha: -0.5 }), {
+      name: "RangeError",
+      message: "Cannot mix snippets: alpha is -0.5, expected a number from 0 to 1",
+    });
     await bank.save(path);
     for (const load of [loadBank, LowRankBank.load]) {
       using loaded = load(device, path);
@@ -191,6 +197,15 @@ gpuTest("LowRankBank.save() writes what loadBank() and LowRankBank.load() read",
       assert.deepEqual(await loaded.snippet(SIZE), await bank.snippet(SIZE));
       assert.deepEqual(loaded.names, bank.names);
     }
+    assert.throws(() => FullBank.load(device, path), {
+      name: "TypeError",
+      message: /as a full one: its rank is 3, expected a full bank$/,
+    });
+    writeBank(path, { dim: DIM, snippets: SNIPPETS });
+    assert.throws(() => LowRankBank.load(device, path), {
+      name: "TypeError",
+      message: /it is full, expected a low-rank bank$/,
+    });
   });
 });
 

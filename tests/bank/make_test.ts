@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { BankFile } from "../../bank/file.ts";
 import { makeBank } from "../../bank/make.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { writeNpy } from "../../bank/npy.ts";
 import { parseConfig } from "../../train/config.ts";
+import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
-import { inDirectory, randomImages, sourceOf } from "./_images.ts";
+import { inDirectory, pixelEncoder, randomImages, sourceOf } from "./_images.ts";
 
 const SIZES = { channels: 3, imageSize: 8 };
 
@@ -25,5 +29,71 @@ gpuTest("makeBank() notes images that are few for the length of the snippets", a
       "4 numbers tell little of so few images: expected 40 or more, not 39, or bank.dim=3",
     ]);
     assert.equal((await notesOf(3, 2)).length, 1);
+  });
+});
+
+gpuTest("makeBank() leaves an encoder that it was given to the caller", async (device) => {
+  await inDirectory(async (directory) => {
+    const source = sourceOf(randomImages(20, SIZES), SIZES), notes: string[] = [];
+    let released = 0;
+    const encoder = { ...pixelEncoder(192), [Symbol.dispose]: () => released++ };
+    const broken = { ...source, read: () => Promise.reject(new Error("no more images")) };
+    const options = {
+      device,
+      config: parseConfig("bank: { dim: 4, resolution: 8 }").bank,
+      path: `${directory}/bank.safetensors`,
+      note: (line: string) => notes.push(line),
+    };
+    assert.equal(await makeBank({ ...options, images: source, encoder }), encoder);
+    assert.deepEqual(notes, []);
+    await assert.rejects(makeBank({ ...options, images: broken, encoder }), {
+      message: "no more images",
+    });
+    assert.equal(released, 0);
+  });
+});
+
+gpuTest("makeBank() takes of vectors for all images those of its own", async (device) => {
+  await inDirectory(async (directory) => {
+    // Vectors are read 4096 at a time.
+    const size = 4100, features = new Float32Array(randomValues([size, 2], 3));
+    const from = `${directory}/a.npy`, path = `${directory}/bank.safetensors`;
+    await writeNpy(from, { shape: [size, 2], pieces: [features] });
+    const indices = Uint32Array.from({ length: size }, (_, i) => i)
+      .filter((index) => index !== 5 && index !== 4095);
+    const sizes = { channels: 1, imageSize: 1 };
+    const images = sourceOf(new Float32Array(indices.length), sizes);
+    const { bank: config } = parseConfig(
+      `bank: { encoder: features, features: { path: ${from} } }`,
+    );
+    const done: [number, number][] = [];
+    const options = {
+      device,
+      config,
+      images,
+      path,
+      onProgress: (...each: [number, number]) => done.push(each),
+    };
+    assert.equal(await makeBank({ ...options, places: { of: size, indices } }), undefined);
+    assert.deepEqual(done, [[4094, 4098], [4098, 4098]]);
+    using file = BankFile.open(path);
+    const want = Array.from(indices, (index) => [...features.subarray(2 * index, 2 * index + 2)]);
+    const rows = normalizeSnippets(Float32Array.from(want.flat()), { dim: 2 });
+    assert.deepEqual(file.rows(0, indices.length), rows);
+    for (const places of [undefined, { of: size - 1, indices }]) {
+      await assert.rejects(makeBank({ ...options, places }), {
+        name: "TypeError",
+        message: /it has 4100 vectors, expected one for each of the 4098 images/,
+      });
+    }
+    const shard = { number: 1, count: 2 };
+    await assert.rejects(makeBank({ ...options, shard }), {
+      name: "TypeError",
+      message: "Cannot encode a shard: bank.encoder is features, expected an encoder",
+    });
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
+      "a.npy",
+      "bank.safetensors",
+    ]);
   });
 });
