@@ -178,9 +178,11 @@ function variancesShares(moments: Moments): number[] {
 function formatBytes(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB"];
   let value = bytes, unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
+  // What would be rounded to four digits is 1.00 of the next unit.
+  while (value >= 999.5 && unit < units.length - 1) {
     value /= 1000;
     unit++;
   }
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+  const digits = unit === 0 || value >= 999.5 ? value.toFixed() : value.toPrecision(3);
+  return `${digits} ${units[unit]}`;
 }

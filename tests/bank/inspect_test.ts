@@ -37,16 +37,27 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
     assert.equal(spectrum.snippets, 6);
     assertClose(spectrum.shares, [2 / 3, 1 / 3, 0], { tolerance: 1e-15, name: "shares" });
     assert.deepEqual([0.5, 0.7, 1].map((share) => directionsFor(share, spectrum)), [1, 2, 2]);
-    const lines = describeBank(summary).join("\n");
-    for (
-      const part of [
-        "6 of length 3, whole",
-        "not known",
-        "a 2, b 3",
-        "66.7 % of the variance; 50 % in 1, 90 % in 2, 99 % in 2 of 3 directions",
-        "72 bytes on the GPU",
-      ]
-    ) assert.ok(lines.includes(part), `${part} in\n${lines}`);
+    assert.deepEqual(describeBank(summary), [
+      `bank      ${path}`,
+      "snippets  6 of length 3, whole",
+      "encoder   not known",
+      "classes   a 2, b 3",
+      "records   texts",
+      "norms     1.0000000 to 1.0000000",
+      "spectrum  first direction 66.7 % of the variance; 50 % in 1, 90 % in 2, 99 % in 2 of 3 " +
+      "directions",
+      "memory    72 bytes on the GPU",
+    ]);
+    const memory = (bytes: number) => describeBank({ ...summary, bytes }).at(-1)!.slice(10, -11);
+    assert.deepEqual([999, 1000, 999_499, 999_500, 38e6, 4e9, 5e12].map(memory), [
+      "999 bytes",
+      "1.00 kB",
+      "999 kB",
+      "1.00 MB",
+      "38.0 MB",
+      "4.00 GB",
+      "5000 GB",
+    ]);
   });
 });
 
@@ -59,6 +70,8 @@ Deno.test("inspectBank() says how a low-rank bank is stored and what it lost", a
     using file = BankFile.open(low);
     const summary = inspectBank(file);
     assert.deepEqual([summary.storage, summary.rank], ["f16", 2]);
+    // On the GPU all are f32: coefficients [30, 2], the basis [4, 2] and the mean [4].
+    assert.equal(summary.bytes, 4 * (60 + 8 + 4));
     assert.equal(summary.loss?.rmsError, made.rmsError);
     assert.ok(Math.abs(summary.norms.least - 1) < 1e-6);
     assert.match(describeBank(summary)[2]!, /^stored {4}f16; cosine to the snippets before 0\.\d+/);
