@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { SnippetSet } from "../../bank/bank.ts";
+import { BankFile } from "../../bank/file.ts";
 import { FullBank } from "../../bank/full_bank.ts";
 import { loadBank } from "../../bank/load.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
@@ -185,6 +186,38 @@ gpuTest("FullBank.save() writes what loadBank() and FullBank.load() read", async
     Deno.writeFileSync(path, bytes.subarray(0, bytes.length - 4));
     assert.throws(() => loadBank(device, path), { name: "CheckpointError" });
     assert.equal(device.pool.liveBytes, before);
+  });
+});
+
+gpuTest("FullBank keeps all that is known, of a single snippet and of another", async (device) => {
+  await inDirectory(async (directory) => {
+    const known = {
+      dim: DIM,
+      encoder: { kind: "test", dim: DIM, fingerprint: "1", preprocessing: {}, settings: {} },
+      encoderWeights: new Map([["mean", { shape: [2], values: Float32Array.of(0.5, -1) }]]),
+      classes: ["cat", "dog"],
+    };
+    using bank = FullBank.from(device, {
+      ...known,
+      snippets: row(4),
+      names: ["a"],
+      labels: [1],
+      texts: ["one"],
+      frequencies: [3],
+    });
+    assert.equal(bank.addExternal(row(7), { name: "b", label: 0, text: "two" }), 1);
+    const path = `${directory}/bank.safetensors`;
+    await bank.save(path);
+    using file = BankFile.open(path);
+    assert.deepEqual(file.readFull(), {
+      ...known,
+      snippets: Float32Array.from(rows([4, 7])),
+      names: ["a", "b"],
+      labels: Int32Array.of(1, 0),
+      texts: ["one", "two"],
+      // An added snippet is that of one image.
+      frequencies: Float32Array.of(3, 1),
+    });
   });
 });
 

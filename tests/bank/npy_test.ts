@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { NpyFile, writeNpy } from "../../bank/npy.ts";
+import { NpyFile, npyHeader, writeNpy } from "../../bank/npy.ts";
 import { inDirectory } from "./_images.ts";
 
 /** The bytes of a file as numpy.save writes it. */
@@ -31,7 +31,10 @@ Deno.test("NpyFile reads what numpy wrote, of several types", async () => {
       const want = type === "<i8" ? [-2, 3, 4] : [-2.5, 3, 4];
       assert.deepEqual([...file.rows(0, 2)].slice(1), want);
       assert.deepEqual([...file.rows(2, 1)], [5, 6]);
-      assert.throws(() => file.rows(2, 2), RangeError);
+      assert.throws(() => file.rows(2, 2), {
+        name: "RangeError",
+        message: `Cannot read rows 2 to 4 of ${JSON.stringify(path)}: expected at most 3`,
+      });
     }
     const big = new Uint8Array(8);
     new DataView(big.buffer).setFloat32(0, 1.5);
@@ -40,6 +43,41 @@ Deno.test("NpyFile reads what numpy wrote, of several types", async () => {
     using file = NpyFile.open(path);
     assert.deepEqual([...file.rows(0, 2)], [1.5, 7]);
   });
+});
+
+Deno.test("NpyFile reads headers of the later versions, whose length has four bytes", async () => {
+  await inDirectory((directory) => {
+    const path = `${directory}/a.npy`;
+    const whole = npy(
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
+      Float32Array.of(3, 4),
+    );
+    for (const version of [2, 3]) {
+      Deno.writeFileSync(
+        path,
+        Uint8Array.of(...whole.subarray(0, 6), version, 0, 118, 0, 0, 0, ...whole.subarray(10)),
+      );
+      using file = NpyFile.open(path);
+      assert.deepEqual([...file.rows(0, 2)], [3, 4]);
+    }
+    for (const version of [0, 4]) {
+      Deno.writeFileSync(path, Uint8Array.of(...whole.subarray(0, 6), version, 0, ...whole));
+      assert.throws(() => NpyFile.open(path), /expected a file of numpy.save$/);
+    }
+  });
+});
+
+Deno.test("npyHeader() fills whole blocks and ends its text with a line", () => {
+  // Shapes of 1 to 64 axes: every length of the text.
+  for (let axes = 1; axes <= 64; axes++) {
+    const header = npyHeader("|u1", Array(axes).fill(2));
+    const text = new TextDecoder("latin1").decode(header.subarray(10));
+    assert.equal(header.length % 64, 0);
+    assert.equal(header[8]! + 256 * header[9]!, text.length);
+    assert.match(text, /^\{'descr': '\|u1', [^}]*, \} *\n$/);
+    // No more blocks than are needed.
+    assert.ok(text.length - text.trimEnd().length <= 64);
+  }
 });
 
 Deno.test("NpyFile says what is wrong with a file", async () => {

@@ -133,10 +133,15 @@ gpuTest(
       count: 9,
     });
     assert.deepEqual(both!.map(({ index }) => index), [1, 0]);
+    for (const [count, found] of [[1, 1], [100, 2]] as const) {
+      const [all] = await nearestSnippets(device, { bank, queries: Float32Array.of(1, 0), count });
+      assert.equal(all!.length, found);
+    }
     const bad = [
       [Float32Array.of(1, 0, 1), 1, /near 3 values: expected snippets of length 2$/],
       [new Float32Array(), 1, /near 0 values/],
       [Float32Array.of(1, 0, 0, 0), 1, /near query 1: its norm is 0, expected a positive number$/],
+      [Float32Array.of(1, 0), 101, /find 101 neighbours: expected a whole number from 1 to 100$/],
       [Float32Array.of(1, 0), 0, /find 0 neighbours: expected a whole number from 1 to 100$/],
     ] as const;
     for (const [queries, count, message] of bad) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DeviceMoments } from "../../bank/moments.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import {
   externalCoefficients,
@@ -8,6 +9,7 @@ import {
   reconstructRows,
   type SnippetSource,
 } from "../../bank/svd.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { goldenTest } from "../_goldens.ts";
@@ -237,3 +239,20 @@ gpuTest("factorize() by a device takes no rounding for a dimension", async (devi
   const flat = sourceOf(new Float32Array(values), dim);
   assert.equal((await factorize(flat, { energy: 1, device })).singularValues.length, 4);
 });
+
+gpuTest(
+  "fitFactors() goes to the CPU where the device cannot bind the products",
+  async (device) => {
+    const binding = (maxBindingBytes: number) =>
+      new Device(device.gpu, { profile: { ...device.profile, maxBindingBytes } });
+    // Both lengths are padded to 12: 144 products of 4 bytes.
+    for (const dim of [9, 12]) {
+      assert.ok(DeviceMoments.supports(binding(576), dim));
+      assert.ok(!DeviceMoments.supports(binding(575), dim));
+    }
+    const source = sourceOf(unevenSnippets(), 9);
+    const { shared } = await fitFactors(source, { rank: 4 });
+    const fitted = await fitFactors(source, { rank: 4, device: binding(575) });
+    assert.deepEqual(fitted.shared, shared);
+  },
+);
