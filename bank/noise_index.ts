@@ -108,16 +108,12 @@ function countUpTo(values: Float64Array, limit: number): number {
   return low;
 }
 
-/** Beyond it Φ is 0 or 1 to float64. */
-const FARTHEST = 40;
-
 /**
  * Φ, the standard normal distribution: its Taylor series where that is short (Marsaglia 2004), and
  * the continued fraction of the tail beyond (Abramowitz and Stegun 26.2.14). Good to 1e-14.
  */
 function normalDistribution(x: number): number {
   const size = Math.abs(x);
-  if (size > FARTHEST) return x > 0 ? 1 : 0;
   const density = Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
   if (size <= 3) {
     let sum = x;
