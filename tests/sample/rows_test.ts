@@ -3,6 +3,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import { sampleSchema } from "../../sample/config.ts";
+import { startingNoise } from "../../sample/draw.ts";
 import { drawAll, drawRows, transposeImages } from "../../sample/rows.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -69,6 +70,30 @@ gpuTest(
     }
   },
 );
+
+gpuTest("drawAll() gives image i its own noise and condition in every batch", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = makeModel(store, false), asked: [number, number][] = [], seen: number[] = [];
+  // A last layer of zeros has no velocity, so that the noise stays as it is.
+  for (const name of ["weight", "bias"]) {
+    const last = store.get(`final_layer.linear.${name}`);
+    last.write(new Float32Array(last.elements));
+  }
+  // Two batches of 64 and the rest.
+  const { images, evaluations } = await drawAll({
+    model,
+    config: sampleSchema.parse({ sampler: "euler", steps: 1, seed: 4 }),
+    count: 130,
+    conditionOf: (first, count) => {
+      asked.push([first, count]);
+      return device.tensor(new Uint32Array(count), [count]);
+    },
+    onProgress: (done) => seen.push(done),
+  });
+  using noise = startingNoise(model, { count: 130, seed: 4 });
+  assert.deepEqual(images, await noise.read());
+  assert.deepEqual([asked, seen, evaluations], [[[0, 64], [64, 64], [128, 2]], [64, 128, 130], 1]);
+});
 
 gpuTest("drawRows() refuses what is no row of snippets and a model of labels", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
