@@ -53,6 +53,27 @@ gpuTest("makeBank() leaves an encoder that it was given to the caller", async (d
   });
 });
 
+gpuTest("makeBank() counts the images that an encoder is fitted to", async (device) => {
+  await inDirectory(async (directory) => {
+    const done: [number, number][] = [];
+    const options = {
+      device,
+      images: sourceOf(randomImages(20, SIZES), SIZES),
+      path: `${directory}/bank.safetensors`,
+      onProgress: (...each: [number, number]) => done.push(each),
+    };
+    const { bank: config } = parseConfig("bank: { dim: 2, resolution: 8 }");
+    const made = await makeBank({ ...options, config, shard: { number: 2, count: 4 } });
+    made![Symbol.dispose]();
+    assert.deepEqual(done, [[20, 25], [25, 25]]);
+    const onnx = parseConfig("bank: { encoder: onnx, path: other.safetensors }");
+    await assert.rejects(makeBank({ ...options, config: onnx.bank }), {
+      name: "TypeError",
+      message: "Cannot open the encoder onnx: bank.onnx is null, expected its path",
+    });
+  });
+});
+
 gpuTest("makeBank() takes of vectors for all images those of its own", async (device) => {
   await inDirectory(async (directory) => {
     // Vectors are read 4096 at a time.

@@ -165,6 +165,13 @@ Deno.test("factorize() refuses snippets that are all equal, by rank and by energ
   }
 });
 
+Deno.test("factorize() takes a millionth of the first singular value for none", async () => {
+  const cross = (width: number) => sourceOf(Float32Array.of(1, 0, -1, 0, 0, width, 0, -width), 2);
+  const { singularValues } = await factorize(cross(2 ** -19), { rank: 2 });
+  assertClose(singularValues, [Math.SQRT2, 2 ** -18.5], { tolerance: 1e-7, name: "two" });
+  await assert.rejects(factorize(cross(2 ** -20), { rank: 2 }), /an integer from 1 to 1/);
+});
+
 Deno.test("externalCoefficients() of a snippet of the bank are its coefficients", async () => {
   const snippets = unevenSnippets();
   const factors = await factorize(sourceOf(snippets, 9), { rank: 5 });
@@ -205,6 +212,17 @@ gpuTest("factorize() by a device keeps the energy and the snippets of the CPU", 
       { tolerance, name: `${name} snippets` },
     );
   }
+});
+
+gpuTest("fitFactors() by a device reads what it multiplies at once", async (device) => {
+  const size = 9000, dim = 2, counts: number[] = [];
+  const rows = (first: number, count: number) => {
+    counts.push(count);
+    return Float32Array.from({ length: count * dim }, (_, i) => Math.sin(first * dim + i));
+  };
+  await fitFactors({ size, dim, rows }, { rank: 1, device });
+  // Eight sums of 1,024 rows each.
+  assert.deepEqual(counts, [8192, 808]);
 });
 
 gpuTest(

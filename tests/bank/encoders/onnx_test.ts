@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { OnnxEncoder, type OnnxPreprocessing } from "../../../bank/encoders/onnx.ts";
+import {
+  CLIP_STATISTICS,
+  IMAGENET_STATISTICS,
+  OnnxEncoder,
+  type OnnxPreprocessing,
+} from "../../../bank/encoders/onnx.ts";
 import { normalizeSnippets } from "../../../bank/normalize.ts";
 import { assertClose } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
@@ -100,6 +105,12 @@ gpuTest(
       settings: { output: "last_hidden_state", pooling: "cls" },
       source: PATH,
     });
+    using plain = await OnnxEncoder.open({ device, path: PATH, preprocessing: { size: SIZE } });
+    assert.deepEqual(plain.description.preprocessing, {
+      ...description.preprocessing,
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+    });
     const flat = new Float32Array(3 * 16 * 16).fill(0.5);
     const shape = { count: 1, channels: 3, height: 16, width: 16 };
     const small = { ...shape, height: SIZE, width: SIZE };
@@ -171,5 +182,16 @@ gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
     name: "TypeError",
     message:
       /tiny_encoder\.onnx: it does not take an image of 12 × 12 pixels, .*Got: 12 Expected: 8\b.*$/,
+  });
+});
+
+Deno.test("statistics of colours are those that torchvision and CLIP publish", () => {
+  assert.deepEqual(IMAGENET_STATISTICS, {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+  });
+  assert.deepEqual(CLIP_STATISTICS, {
+    mean: [0.48145466, 0.4578275, 0.40821073],
+    std: [0.26862954, 0.26130258, 0.27577711],
   });
 });

@@ -74,6 +74,19 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "PixelPca halves a direction whose variance is that of rounding to 8 bits",
+  async (device) => {
+    // Values of [−1, 1] in steps of 2/255, of which a twelfth of the square is the variance.
+    const deviation = 2 / 255 / Math.sqrt(12);
+    const images = sourceOf(Float32Array.of(deviation, -deviation), { channels: 1, imageSize: 1 });
+    using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+    const [weight] = encoder.weights.get("components")!.values;
+    // Two roundings to f32.
+    assertClose([weight! * deviation], [0.5], { tolerance: 2e-7, name: "weight" });
+  },
+);
+
 gpuTest("PixelPca gives directions that no image varies in no weight", async (device) => {
   // The second channel is always the same, so 36 of the 72 directions have no variance.
   const still = IMAGES.map((value, i) => Math.floor(i / 36) % 2 === 0 ? value : 0.25);
@@ -147,6 +160,11 @@ gpuTest("resizeImages() throws on wrong sizes and on images that would alias", a
   await assert.rejects(
     resizeImages(device, new Float32Array(122), { shape: { ...shape, width: 61 }, size: 1 }),
     { name: "RangeError", message: /expected at most 60 pixels a side/ },
+  );
+  const most = { ...shape, width: 60 };
+  assert.equal(
+    (await resizeImages(device, new Float32Array(120), { shape: most, size: 1 })).length,
+    1,
   );
 });
 
@@ -242,6 +260,9 @@ gpuTest(
     await assert.rejects(encoder.encode(mean, { ...shape, channels: 2, firstIndex: 41 }), {
       name: "RangeError",
       message: /^Cannot normalise snippet 41: its norm is 0/,
+    });
+    await assert.rejects(encoder.encode(mean, { ...shape, channels: 2 }), {
+      message: /^Cannot normalise snippet 0: its norm is 0/,
     });
   },
 );

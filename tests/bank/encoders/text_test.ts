@@ -101,6 +101,31 @@ Deno.test("textEncoderOf() opens what a description says", async () => {
   );
 });
 
+Deno.test("OnnxTextEncoder takes a text of one token and none without", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/model.onnx`;
+    Deno.copyFileSync(NETWORK, path);
+    // Nothing is put around the tokens of a text.
+    const words = JSON.parse(Deno.readTextFileSync(new URL("tokenizer.json", FOLDER)));
+    Deno.writeTextFileSync(
+      `${directory}/tokenizer.json`,
+      JSON.stringify({ ...words, post_processor: null }),
+    );
+    using encoder = await OnnxTextEncoder.open(path);
+    assertClose(await encoder.encode(["cat"]), wantedOf([CAT], 0), {
+      tolerance: 1e-6,
+      name: "one",
+    });
+    await assert.rejects(encoder.encode(["cat", " "]), {
+      name: "RangeError",
+      message: 'Cannot encode the text " ": expected a word in it',
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 Deno.test("OnnxTextEncoder.open() says what does not fit", async () => {
   const directory = await Deno.makeTempDir();
   try {
