@@ -164,7 +164,7 @@ Deno.test("parseArguments() counts what has to be given", () => {
   assert.match(refusal(["--out", "a", "b", "c"]), /unexpected argument c, expected config/);
   assert.match(refusal([], VERIFY_COMMAND), /^Cannot run deno task verify: file is missing/);
   assert.deepEqual(parseArguments(VERIFY_COMMAND, ["a", "b"]).positionals, ["a", "b"]);
-  assert.match(refusal(["x"], SAMPLE_COMMAND), /unexpected argument x/);
+  assert.match(refusal(["x"], SAMPLE_COMMAND), /unexpected argument x, expected no arguments$/);
 });
 
 Deno.test("parseArguments() answers --help before all else", () => {
@@ -234,6 +234,9 @@ Deno.test("selectCommand() refuses an unknown word and lists the known on reques
     message: "Cannot read the arguments of deno task bank: unknown command biuld, " +
       "did you mean build? Expected one of build, inspect, import, compress, merge, add, " +
       "interpolate, nearest, transfer, learn-text, learn-features, export",
+  });
+  assert.throws(() => selectCommand(BANK_PROGRAM, ["qqqqqqqq"]), {
+    message: /: unknown command qqqqqqqq, expected one of build, inspect, /,
   });
   for (const args of [[], ["--help"], ["-h"]]) {
     assert.throws(

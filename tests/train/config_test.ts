@@ -36,6 +36,101 @@ Deno.test("parseConfig() gives the defaults of the paper for an empty text", () 
   }
 });
 
+Deno.test("parseConfig() gives networks, paths, banks and samples these defaults", () => {
+  const { model, interpolant, bank, sample } = parseConfig("model: { repa: {} }");
+  assert.deepEqual(model, {
+    name: null,
+    // SiT-B/2.
+    patchSize: 2,
+    width: 768,
+    depth: 12,
+    heads: 12,
+    mlpRatio: 4,
+    conditioning: "snippet",
+    snippetEmbedding: "linear",
+    classDropout: 0.1,
+    learnSigma: false,
+    zeroInit: true,
+    qkNorm: false,
+    swiglu: false,
+    rope: false,
+    rmsNorm: false,
+    noShift: false,
+    repa: { weight: 0.5, depth: 4, projectorWidth: 2048, targetWidth: 768 },
+  });
+  assert.deepEqual(interpolant, {
+    path: "linear",
+    prediction: "velocity",
+    weighting: "none",
+    timeDistribution: "uniform",
+    cosineLoss: false,
+  });
+  assert.deepEqual(bank, {
+    encoder: "pixel_pca",
+    dim: 64,
+    resolution: 16,
+    whiten: true,
+    onnx: null,
+    features: null,
+    path: null,
+    mask: { kind: "zero", ratio: 0.4 },
+  });
+  assert.deepEqual(sample, {
+    sampler: "heun",
+    steps: 50,
+    guidance: { scale: 1, interval: [0, 1], channels: "all" },
+    diffusion: { form: "sigma", norm: 1 },
+    lastStep: "mean",
+    lastStepSize: 0.04,
+    timestepShift: 1,
+    epsilon: null,
+    seed: 0,
+    count: 16,
+    columns: 4,
+  });
+});
+
+Deno.test("parseConfig() takes numbers up to their limits", () => {
+  const cases: [key: string, taken: string[], refused: string[]][] = [
+    ["model.patchSize", ["1"], ["0"]],
+    ["model.width", ["12"], ["0"]],
+    ["model.depth", ["1"], ["0"]],
+    ["model.heads", ["1"], ["0"]],
+    ["model.mlpRatio", ["0.5"], ["0"]],
+    ["model.classDropout", ["0", "0.99"], ["-0.1", "1"]],
+    ["model.repa.weight", ["0"], ["-0.1"]],
+    ["model.repa.depth", ["1"], ["0"]],
+    ["model.repa.projectorWidth", ["1"], ["0"]],
+    ["model.repa.targetWidth", ["1"], ["0"]],
+    ["bank.dim", ["1"], ["0"]],
+    ["bank.resolution", ["1"], ["0"]],
+    ["bank.mask.ratio", ["0", "0.99"], ["-0.1", "1"]],
+    ["bank.onnx.size", ["1"], ["0"]],
+    ["bank.onnx.crop", ["0.01", "1"], ["0", "1.01"]],
+    ["sample.steps", ["1"], ["0", "1.5"]],
+    ["sample.guidance.scale", ["0"], ["-0.1"]],
+    ["sample.guidance.interval", ["[0, 0.1]", "[0.9, 1]"], ["[-0.1, 1]", "[0, 1.1]", "[0.5, 0.5]"]],
+    ["sample.diffusion.norm", ["0.01"], ["0"]],
+    ["sample.lastStepSize", ["0.01", "0.99"], ["0", "1"]],
+    ["sample.timestepShift", ["0.01"], ["0"]],
+    ["sample.epsilon", ["0.01", "0.49"], ["0", "0.5"]],
+    ["sample.seed", ["0"], ["-1"]],
+    ["sample.count", ["1"], ["0"]],
+    ["sample.columns", ["1"], ["0"]],
+  ];
+  for (const [key, taken, refused] of cases) {
+    const text = key.startsWith("model.repa")
+      ? "model: { repa: {} }"
+      : key.startsWith("bank.onnx")
+      ? "bank: { onnx: { path: a.onnx } }"
+      : "bank: { dim: 1 }";
+    for (const value of taken) parseConfig(text, { overrides: [`${key}=${value}`] });
+    for (const value of refused) {
+      assert.match(refusal(text, [`${key}=${value}`]), new RegExp(key.replaceAll(".", "\\.")));
+    }
+  }
+});
+
 Deno.test("parseConfig() freezes everything it gives", () => {
   const config = parseConfig("model: { repa: {} }");
   assert(frozenDeeply(config));
