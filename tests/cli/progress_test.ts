@@ -70,6 +70,13 @@ Deno.test("Progress counts a resumed run from its start and leaves compilation o
   assert.deepEqual(stream.lines, ["step 101/110 (91 %)", "step 102/110 (92 %)  8 s left"]);
 });
 
+Deno.test("Progress writes no line for the step that a run begins at", () => {
+  const stream = new Recording(false);
+  using progress = new Progress({ total: 110, start: 100, stream, clock: () => 0 });
+  progress.advance(100);
+  assert.equal(stream.text, "");
+});
+
 Deno.test("Progress writes one JSON object for each record and nothing else", () => {
   const stream = new Recording(true);
   {
@@ -104,6 +111,18 @@ Deno.test("Progress draws a bar on a terminal and ends on a new line", () => {
   assert(!stream.text.includes("\x1b[?7l") && !stream.text.includes("\x1b[?25l"));
 });
 
+Deno.test("Progress draws its bar ten times a second at most", () => {
+  const stream = new Recording(true);
+  let now = 0;
+  using progress = new Progress({ total: 40, stream, clock: () => now });
+  for (let step = 1; step <= 10; step++) {
+    now += 30;
+    progress.record({ step, loss: 0.5 });
+  }
+  const drawn = [...stream.text.matchAll(/ (\d+)\/40/g)].map(([, step]) => step);
+  assert.deepEqual(drawn, ["1", "5", "9"]);
+});
+
 Deno.test("Progress keeps the bar within the width of the terminal", () => {
   const stream = Object.assign(new Recording(true), { columns: 30 });
   using progress = new Progress({ total: 40, stream });
@@ -131,6 +150,7 @@ Deno.test("formatDuration() uses two units at most", () => {
   assert.equal(formatDuration(0.4), "0 s");
   assert.equal(formatDuration(59.6), "1 min 0 s");
   assert.equal(formatDuration(3599), "59 min 59 s");
+  assert.equal(formatDuration(3600), "1 h 0 min");
   assert.equal(formatDuration(4350), "1 h 12 min");
   assert.equal(formatDuration(200_000), "2 d 7 h");
 });
