@@ -105,7 +105,7 @@ function parseRecord(line: string, at: { path: string | URL; index: number }): R
   try {
     record = JSON.parse(line);
   } catch {
-    record = undefined;
+    // The check below says what was expected.
   }
   if (isRecord(record)) return record;
   throw new SyntaxError(
