@@ -36,6 +36,47 @@ Deno.test("describeSizes() folds what all blocks have alike and keeps the count"
   assert.ok(describeCost(modelCost(OPTIONS, { batch: 8 })).some((line) => /33,148,160/.test(line)));
 });
 
+Deno.test("describeCost() says each cost, of a batch and with recomputation", () => {
+  const mebibyte = 2 ** 20;
+  const cost = {
+    officialCount: 1_234_567,
+    trainedCount: 1234,
+    flops: {
+      forward: 0.1234567e9,
+      projector: 2e9,
+      training: 12.345e9,
+      trainingWithRecomputation: 150.4e9,
+    },
+    batch: 10,
+    bytes: {
+      parameters: mebibyte,
+      gradients: 2 * mebibyte,
+      optimizer: 4 * mebibyte,
+      average: 8 * mebibyte,
+      activations: 1600 * mebibyte,
+      activationsWithRecomputation: 32.25 * mebibyte,
+    },
+  };
+  assert.deepEqual(describeCost(cost), [
+    "official count   1,234,567 parameters",
+    "learned          1,234 parameters",
+    "evaluation       0.1235 GFLOP an image, 1.23 at batch 10",
+    "projector        2 GFLOP an image, 20 at batch 10",
+    "training step    12.35 GFLOP an image, 123 at batch 10",
+    "  recomputing    150 GFLOP an image, 1,504 at batch 10",
+    "parameters       1 MiB",
+    "gradients        2 MiB",
+    "optimiser        4 MiB",
+    "moving average   8 MiB",
+    "activations      1,600 MiB at batch 10",
+    "  recomputing    32.3 MiB at batch 10",
+    "training in all  1,615 MiB",
+    "  recomputing    47.3 MiB",
+  ]);
+  const plain = describeCost({ ...cost, flops: { ...cost.flops, projector: 0 } });
+  assert.ok(!plain.some((line) => line.startsWith("projector")));
+});
+
 async function runInspect(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const main = fileURLToPath(new URL("../../model/main.ts", import.meta.url));
   const command = new Deno.Command(Deno.execPath(), {
