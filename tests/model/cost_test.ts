@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { FullBank } from "../../bank/full_bank.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
-import { activationBytes, countFlops, officialCount, parameterSizes } from "../../model/cost.ts";
+import {
+  activationBytes,
+  countFlops,
+  largestActivationBytes,
+  officialCount,
+  parameterSizes,
+} from "../../model/cost.ts";
 import { namedModel } from "../../model/named_models.ts";
 import { SiT, type SiTOptions } from "../../model/sit.ts";
 import { Trainer } from "../../train/trainer.ts";
@@ -82,6 +88,17 @@ Deno.test("countFlops() gives the flops that DiT's paper prints for its sizes", 
     // Theirs counts some elementwise work too: 0.02 % at most, besides the rounding to two digits.
     assert.ok(Math.abs(forward / 2e9 - billions) < 0.006 + 2e-4 * billions, `${size}: ${forward}`);
   }
+});
+
+Deno.test("countFlops() counts a block of LightningDiT, with shifts and without", () => {
+  const options = namedModel("LightningDiT-L/1"), D = 1024, tokens = 256, hidden = 2730;
+  for (const [noShift, chunks] of [[false, 6], [true, 4]] as const) {
+    const [one, two] = [1, 2].map((depth) => countFlops({ ...options, noShift, depth }).forward);
+    const attention = 4 * D * D + 2 * tokens * D;
+    assert.equal(two! - one!, 2 * (chunks * D * D + tokens * (attention + 3 * D * hidden)));
+  }
+  // Gates and values of the feed-forward layer side by side.
+  assert.equal(largestActivationBytes(options), 4 * tokens * 2 * hidden);
 });
 
 Deno.test("countFlops() of a step is three evaluations, and one more of the blocks", () => {

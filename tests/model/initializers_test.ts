@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
 import type { Shape } from "../../kernels/core/tensor.ts";
 import { SiT } from "../../model/sit.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -66,6 +67,15 @@ gpuTest("SiT's parameters differ by name and by seed", async (device) => {
   };
   const first = await read(3, "blocks.0.attn.proj.weight");
   assert.deepEqual(await read(3, "blocks.0.attn.proj.weight"), first);
+  // Runs of one seed begin alike in every version: the sample is the FNV-1a hash of the name.
+  const table = "y_embedder.embedding_table.weight", values = await read(3, table);
+  const hash = [...table].reduce(
+    (sum, letter) => Math.imul(sum ^ letter.charCodeAt(0), 0x01000193),
+    0x811c9dc5,
+  );
+  const want = new Float32Array(values.length);
+  new Random(3, Stream.Init).fillNormal(want, { step: 0, sample: hash >>> 0 });
+  assert.deepEqual(values, want.map((value) => value * 0.02));
   assert.notDeepEqual(await read(3, "blocks.1.attn.proj.weight"), first);
   assert.notDeepEqual(await read(4, "blocks.0.attn.proj.weight"), first);
 });
