@@ -163,6 +163,11 @@ Deno.test("TorchFile.stateDict() says what it found instead of a state dict", ()
   assertRefused(state(one), /it holds a tensor of shape \[1\], expected a state dict/);
   assertRefused(state(code.list(one)), /it holds a list of 1 items/);
   assertRefused(state(code.none), /it holds None/);
+  for (const [count, rest] of [[20, ""], [21, " and 1 more"]] as const) {
+    const keys = Array.from({ length: count }, (_, i) => `key ${i}`);
+    const root = code.record(Object.fromEntries(keys.map((key) => [key, code.none])));
+    assertRefused(state(root), new RegExp(`keys "key 0", .*, "key 19"${rest}, expected "ema"`));
+  }
   assertRefused(state(code.record({})), /with the keys , expected "ema" or "model" or/);
   assertRefused(
     state(code.record({ a: one, step: code.integer(3) })),
@@ -331,6 +336,13 @@ Deno.test("TorchFile reads the instructions of protocols 3, 4 and 5", () => {
   }
 });
 
+Deno.test("TorchFile reads a frame that ends with its pickle, and none beyond it", () => {
+  const frame = (bytes: number): Code => [0x95, bytes, ...new Array(7).fill(0), 0x4e];
+  // None, and the instruction that stops.
+  assert.equal(TorchFile.from(makeTorchFile(frame(2), { protocol: 4 })).root, null);
+  refuse(frame(3), /has a frame beyond its end/, { protocol: 4 });
+});
+
 Deno.test("TorchFile reads integers of every size", () => {
   const values = [0, 255, 256, 65535, 65536, -1, 2 ** 31 - 1, -(2 ** 31), 2 ** 31, -(2 ** 40)];
   const large = [2n ** 53n, -(2n ** 63n), 2n ** 200n];
@@ -477,6 +489,8 @@ Deno.test("TorchFile refuses tensors that leave their storage", () => {
   // Empty tensors need no storage.
   const empty = openTensor(tensor([2 ** 40, 0], { offset: 9 }), { storages });
   assert.deepEqual(empty.readFloat32(), new Float32Array(0));
+  const steps = openTensor(tensor([3, 0], { strides: [5, 1] }), { storages });
+  assert.deepEqual(steps.readFloat32(), new Float32Array(0));
 });
 
 Deno.test("TorchFile refuses storages that are missing, short, unknown or malformed", () => {
@@ -541,6 +555,17 @@ Deno.test("TorchFile refuses damaged archives", () => {
     makeArchive([{ ...pickle, claimedBytes: 2 ** 60 }], { wide: true }),
     /has the number 1152921504606846976/,
   );
+});
+
+Deno.test("TorchFile takes names as they are, and refuses those that are no UTF-8", () => {
+  const entry = (name: string): ArchiveEntry => ({ name, content: new Uint8Array(1) });
+  const pickle = { name: "a/data.pkl", content: code.pickle(code.none) };
+  // A mark of the byte order is a part of the name.
+  const marked = makeArchive([pickle, entry("a/x"), entry("\ufeffa/x")]);
+  assert.equal(TorchFile.from(marked).root, null);
+  const broken = makeArchive([pickle, entry("a/~")])
+    .map((byte) => byte === "~".charCodeAt(0) ? 0xff : byte);
+  refuseFile(broken, /an entry of its directory has no name in UTF-8, expected one$/);
 });
 
 Deno.test("TorchFile refuses every truncation of a sound file", () => {

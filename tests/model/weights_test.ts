@@ -122,6 +122,10 @@ gpuTest("loadStateDict() lists all that does not fit and changes nothing", async
     return true;
   });
   assert.deepEqual(await store.get("final_layer.linear.weight").read(), before);
+  for (const [lacking, end] of [[8, /\]$/], [9, /; 1 more$/]] as const) {
+    const rest = sourceOf(new Map([...randomWeights(store)].slice(lacking)));
+    assert.throws(() => loadStateDict(store, rest), end);
+  }
   // Of many problems, as with a model of another width, the first are listed and the others counted.
   const none = sourceOf(new Map()), missing = [...store.entries()].length;
   assert.throws(() => loadStateDict(store, none), (error: Error) => {
