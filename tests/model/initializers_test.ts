@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import type { Shape } from "../../kernels/core/tensor.ts";
+import { sinCosPositions } from "../../model/positions.ts";
 import { SiT } from "../../model/sit.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -38,9 +39,10 @@ for (const zeroInit of [true, false]) {
     new SiT(store, { ...OPTIONS, zeroInit });
     let drawn = 0;
     for (const [name, tensor] of store.entries()) {
-      if (name === "pos_embed") continue;
       const values = await tensor.read();
-      if (name.endsWith("bias")) assert.ok(values.every((value) => value === 0), name);
+      if (name === "pos_embed") {
+        assert.deepEqual(values, new Float32Array(sinCosPositions(2, 128)));
+      } else if (name.endsWith("bias")) assert.ok(values.every((value) => value === 0), name);
       else if (/norm/.test(name)) assert.ok(values.every((value) => value === 1), name);
       else if (zeroInit && /adaLN_modulation|final_layer/.test(name)) {
         assert.ok(values.every((value) => value === 0), name);
@@ -78,4 +80,6 @@ gpuTest("SiT's parameters differ by name and by seed", async (device) => {
   assert.deepEqual(values, want.map((value) => value * 0.02));
   assert.notDeepEqual(await read(3, "blocks.1.attn.proj.weight"), first);
   assert.notDeepEqual(await read(4, "blocks.0.attn.proj.weight"), first);
+  // Unless said otherwise the last layer is zero.
+  assert.ok((await read(3, "final_layer.linear.weight")).every((value) => value === 0));
 });

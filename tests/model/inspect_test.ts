@@ -28,6 +28,10 @@ Deno.test("describeSizes() folds what all blocks have alike and keeps the count"
     qkv[0]!,
     /^blocks\.\*\.attn\.qkv\.weight +\[1152, 384\] +5,308,416 {2}12 × 442,368$/,
   );
+  // Shapes begin below each other, and counts end there.
+  const shapes = lines.map((line) => line.indexOf("[")).filter((place) => place >= 0);
+  assert.equal(new Set(shapes).size, 1);
+  assert.equal(new Set(lines.map((line) => line.replace(/ {2}\d+ × .*/, "").length)).size, 1);
   const counts = lines.map((line) =>
     Number(/\]? +([\d,]+)(?: {2}|$)/.exec(line)![1]!.replaceAll(",", ""))
   );
