@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { directoryPath } from "../../bank/directory.ts";
 import { describeUnread, listImageFiles } from "../../bank/image_files.ts";
 import { openStoredImages } from "../../evaluate/stored_images.ts";
 import { encodePng } from "../../train/datasets/png.ts";
@@ -47,6 +48,10 @@ Deno.test("listImageFiles() says what a folder without readable images holds", a
     listImageFiles(`${folder.root}/none`, { expected: "a folder of images" }),
     /none does not exist, expected a folder of images/,
   );
+  await assert.rejects(
+    listImageFiles(`${folder.root}/0.bmp`, { expected: "a folder of images" }),
+    /0\.bmp is a file, expected a folder of images/,
+  );
 });
 
 Deno.test("openStoredImages() warns of images in formats that it does not read", async () => {
@@ -92,4 +97,12 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
     message: `Cannot measure ${folder.root}/2.png: it has 16 × 20 pixels, expected 16 × 16 as ` +
       `${folder.root}/1.png`,
   });
+});
+
+Deno.test("directoryPath() takes paths and URLs, and drops a last slash but the root's", () => {
+  const cases = [["a/b/", "a/b"], ["a", "a"], ["/", "/"], [
+    new URL("file:///a/b/"),
+    "/a/b",
+  ]] as const;
+  for (const [given, path] of cases) assert.equal(directoryPath(given), path);
 });

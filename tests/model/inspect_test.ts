@@ -108,6 +108,8 @@ Deno.test("inspect describes a published network and a file, and refuses the res
       name === "condition_projection.linear.weight" && shape.join() === "768,768"
     ),
   );
+  const plain = await runInspect("SiT-S/8", "--json"), { network } = JSON.parse(plain.out);
+  assert.deepEqual([network.condition, network.projector], [{ classes: 1000 }, undefined]);
   const torch = fileURLToPath(new URL("../fixtures/torch_checkpoint.pt", import.meta.url));
   const file = await runInspect(torch);
   assert.equal(file.code, 0, file.err);

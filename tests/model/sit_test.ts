@@ -384,6 +384,12 @@ gpuTest("SiT names what does not fit", (device) => {
       message: `Cannot make the model: ${problem}`,
     });
   }
+  // The last block is one of them.
+  using projecting = new ParameterStore(device);
+  new SiT(projecting, {
+    ...{ ...SIZES, ...LABELS },
+    projector: { depth: SIZES.depth, width: 8, targetWidth: 8 },
+  });
   const model = new SiT(store, { ...SIZES, ...LABELS });
   device.scope(() => {
     const t = device.empty([2]), labels = device.empty([2], { dtype: "u32" });
