@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BankFile } from "../../bank/file.ts";
 import { makeBank } from "../../bank/make.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
-import { writeNpy } from "../../bank/npy.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors.ts";
 import { parseConfig } from "../../train/config.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -78,8 +78,8 @@ gpuTest("makeBank() takes of vectors for all images those of its own", async (de
   await inDirectory(async (directory) => {
     // Vectors are read 4096 at a time.
     const size = 4100, features = new Float32Array(randomValues([size, 2], 3));
-    const from = `${directory}/a.npy`, path = `${directory}/bank.safetensors`;
-    await writeNpy(from, { shape: [size, 2], pieces: [features] });
+    const from = `${directory}/a.safetensors`, path = `${directory}/bank.safetensors`;
+    writeSafetensors(from, [["clip", { dtype: "F32", shape: [size, 2], data: features }]]);
     const indices = Uint32Array.from({ length: size }, (_, i) => i)
       .filter((index) => index !== 5 && index !== 4095);
     const sizes = { channels: 1, imageSize: 1 };
@@ -113,7 +113,7 @@ gpuTest("makeBank() takes of vectors for all images those of its own", async (de
       message: "Cannot encode a shard: bank.encoder is features, expected an encoder",
     });
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
-      "a.npy",
+      "a.safetensors",
       "bank.safetensors",
     ]);
   });
