@@ -70,14 +70,21 @@ gpuTest("SiT's parameters differ by name and by seed", async (device) => {
   const first = await read(3, "blocks.0.attn.proj.weight");
   assert.deepEqual(await read(3, "blocks.0.attn.proj.weight"), first);
   // Runs of one seed begin alike in every version: the sample is the FNV-1a hash of the name.
-  const table = "y_embedder.embedding_table.weight", values = await read(3, table);
-  const hash = [...table].reduce(
-    (sum, letter) => Math.imul(sum ^ letter.charCodeAt(0), 0x01000193),
-    0x811c9dc5,
-  );
-  const want = new Float32Array(values.length);
-  new Random(3, Stream.Init).fillNormal(want, { step: 0, sample: hash >>> 0 });
-  assert.deepEqual(values, want.map((value) => value * 0.02));
+  const placeOf = (name: string) => ({
+    step: 0,
+    sample: [...name].reduce(
+      (sum, letter) => Math.imul(sum ^ letter.charCodeAt(0), 0x01000193),
+      0x811c9dc5,
+    ) >>> 0,
+  });
+  const random = new Random(3, Stream.Init);
+  const table = "y_embedder.embedding_table.weight", normal = new Float32Array(256);
+  random.fillNormal(normal, placeOf(table));
+  const values = (await read(3, table)).subarray(0, 256);
+  assert.deepEqual(values, normal.map((value) => value * 0.02));
+  const uniform = new Float32Array(256), bound = boundOf([128, 128]);
+  random.fillUniform(uniform, placeOf("blocks.0.attn.proj.weight"));
+  assert.deepEqual(first.subarray(0, 256), uniform.map((value) => (2 * value - 1) * bound));
   assert.notDeepEqual(await read(3, "blocks.1.attn.proj.weight"), first);
   assert.notDeepEqual(await read(4, "blocks.0.attn.proj.weight"), first);
   // Unless said otherwise the last layer is zero.
