@@ -118,7 +118,8 @@ export class OnnxEncoder implements Encoder {
    */
   static async open(options: OnnxOptions): Promise<OnnxEncoder> {
     const { device, path } = options;
-    const file = await OnnxNetwork.open(path, { purpose: "encode with" });
+    using opened = new DisposableStack();
+    const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with" }));
     const channels = inputChannels(file, path);
     const {
       size,
@@ -142,6 +143,7 @@ export class OnnxEncoder implements Encoder {
         );
       });
     const dim = pool(probe, { pooling, path }).length;
+    opened.move();
     return new OnnxEncoder(device, {
       network,
       preprocessing,

@@ -78,26 +78,24 @@ export class OnnxTextEncoder implements TextVectorEncoder {
     const tokenizerPath = join(dirname(path), TOKENIZER);
     const words = await readTokenizer(tokenizerPath);
     const tokenizer = openTokenizer(tokenizerPath, words);
-    const network = await OnnxNetwork.open(path, { purpose: "encode texts with" });
+    using opened = new DisposableStack();
+    const network = opened.use(await OnnxNetwork.open(path, { purpose: "encode texts with" }));
     const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
     checkNetwork(network, { path, output });
     const probe = await run(network, { ids: tokenizer("a"), taken }).catch((cause) => {
       throw new TypeError(`Cannot encode texts with ${path}: ${cause.message}`, { cause });
     });
-    return new OnnxTextEncoder({
-      network,
-      tokenizer,
-      taken,
-      description: {
-        kind: KIND,
-        dim: probe.length,
-        fingerprint: network.fingerprint,
-        preprocessing: { tokenizer: await hashOf(words) },
-        settings: taken,
-        source: path,
-      },
-    });
+    const description = {
+      kind: KIND,
+      dim: probe.length,
+      fingerprint: network.fingerprint,
+      preprocessing: { tokenizer: await hashOf(words) },
+      settings: taken,
+      source: path,
+    };
+    opened.move();
+    return new OnnxTextEncoder({ network, tokenizer, taken, description });
   }
 
   /**
