@@ -237,12 +237,13 @@ export class Device implements Disposable {
 
   /**
    * The variant of an op: the one forced at {@linkcode Device.open}, else the one measured for the
-   * question's sizes, else `picked`, which also stands in for one that cannot compute them.
+   * question's sizes, else `picked`, which also stands in for one that cannot compute them; or the only
+   * one that can.
    *
    * Throws `RangeError` when the op has no variant of the forced name.
    */
   variant<V extends string>(op: string, picked: V, question: VariantQuestion<V>): V {
-    const { among, shape, supports = () => true } = question;
+    const { among, shape, only, supports = () => true } = question;
     const isOne = (name: string): name is V => Object.hasOwn(among, name);
     const forced = this.#variants[op];
     if (forced !== undefined) {
@@ -252,8 +253,9 @@ export class Device implements Disposable {
             Object.keys(among).join(", "),
         );
       }
-      return supports(forced) ? forced : picked;
+      if (only === undefined) return supports(forced) ? forced : picked;
     }
+    if (only !== undefined) return only;
     if (!shape) return picked;
     this.onVariant?.({ op, shape, picked });
     const measured = this.tuning[op];

@@ -29,6 +29,8 @@ export interface VariantQuestion<V extends string = string> {
   readonly shape?: VariantShape;
   /** Whether a variant can compute these sizes on this adapter. Default: every one can. */
   readonly supports?: (variant: V) => boolean;
+  /** The one variant that can compute these sizes, where no other can. */
+  readonly only?: V | undefined;
 }
 
 /** A question that an op asked, for a tuner that wants to know a model's real sizes. */

@@ -113,11 +113,10 @@ function sumChunks(
   const { x, rows, chunk, accumulate } = options;
   const { device } = out;
   const columns = x.elements / rows, chunks = Math.ceil(rows / chunk);
-  const aligned = columns % 4 === 0;
-  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("columnSum", aligned ? wide : "scalar", {
+  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("columnSum", picked, {
     among: COLUMN_SUMS,
-    supports: (name) => aligned || name === "scalar",
+    only: columns % 4 === 0 ? undefined : "scalar",
   });
   const { kernel, width } = COLUMN_SUMS[variant];
   device.dispatch(kernel, {

@@ -214,11 +214,10 @@ function gateInto(
   const { device } = out;
   const size = { tokens, width, stride, gate: at };
   const tiles = Math.ceil(tokens / 8);
-  const aligned = width % 4 === 0;
-  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("gate", aligned ? wide : "scalar", {
+  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("gate", picked, {
     among: GATE,
-    supports: (name) => aligned || name === "scalar",
+    only: width % 4 === 0 ? undefined : "scalar",
   });
   if (variant === "texture") {
     // Through its texture the kernel reads out as it was while it writes the buffer.

@@ -146,11 +146,10 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
 }
 
 function variantOf(device: Device, headWidth: number): QkNormVariant {
-  const aligned = headWidth % 4 === 0;
-  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
-  return device.variant("qkNorm", aligned ? wide : "scalar", {
+  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
+  return device.variant("qkNorm", picked, {
     among: FORWARD,
-    supports: (name) => aligned || name === "scalar",
+    only: headWidth % 4 === 0 ? undefined : "scalar",
   });
 }
 

@@ -79,11 +79,10 @@ function rotateInto(
   const { heads, cos, sin, x, transposed, accumulate } = options;
   const [tokens = 0, headWidth = 0] = cos.shape;
   const { device } = out, tensors = { x, cosines: cos, sines: sin, out };
-  const aligned = headWidth % 4 === 0;
-  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("rope", aligned ? wide : "pairs", {
+  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("rope", picked, {
     among: ROTATE,
-    supports: (name) => aligned || name === "pairs",
+    only: headWidth % 4 === 0 ? undefined : "pairs",
   });
   if (variant === "pairs") {
     const pairs = x.elements / 2, pairsPerHead = headWidth / 2;

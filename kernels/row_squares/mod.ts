@@ -52,9 +52,11 @@ export function rowSquares(x: Tensor, options: RowSquaresOptions = {}): Tensor {
     );
   }
   const { device } = x;
-  const supports = (name: RowSquaresVariant) => name === "workgroup" || width % 4 === 0;
-  const picked = device.profile.driver === "cpu" && supports("texture") ? "texture" : "workgroup";
-  const variant = device.variant("rowSquares", picked, { among: KERNELS, supports });
+  const picked = device.profile.driver === "cpu" ? "texture" : "workgroup";
+  const variant = device.variant("rowSquares", picked, {
+    among: KERNELS,
+    only: width % 4 === 0 ? undefined : "workgroup",
+  });
   const out = device.empty([rows]);
   device.dispatch(KERNELS[variant], {
     tensors: { x, out },

@@ -45,11 +45,10 @@ export function swiglu(x: Tensor): Tensor {
   const half = doubled / 2;
   const out = device.empty([...x.shape.slice(0, -1), half]);
   const { elements } = out;
-  const aligned = half % 4 === 0;
-  const wide = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("swiglu", aligned ? wide : "scalar", {
+  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
+  const variant = device.variant("swiglu", picked, {
     among: FORWARD,
-    supports: (name) => aligned || name === "scalar",
+    only: half % 4 === 0 ? undefined : "scalar",
   });
   const scalar = variant === "scalar";
   const size: Readonly<Record<string, number>> = scalar

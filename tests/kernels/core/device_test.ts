@@ -393,7 +393,13 @@ Deno.test({
     assert.equal(device.variant("attention", "tiled", { among }), "tiled");
     const supports = (name: string) => name === "tiled";
     assert.equal(device.variant("matmul", "tiled", { among, supports }), "tiled");
+    assert.equal(device.variant("matmul", "naive", { among, only: "tiled" }), "tiled");
+    assert.equal(device.variant("attention", "naive", { among, only: "tiled" }), "tiled");
     const others = { tiled: 2, split: 3 };
+    assert.throws(
+      () => device.variant("matmul", "tiled", { among: others, only: "tiled" }),
+      RangeError,
+    );
     assert.throws(() => device.variant("matmul", "tiled", { among: others }), {
       name: "RangeError",
       message: 'Cannot compute matmul with variant "naive": expected one of tiled, split',
