@@ -30,7 +30,7 @@ export type EvaluationRecord = {
   readonly frechetHeldOut?: number;
 };
 
-/** Latents that are decoded for it, at most: SD-VAE's decoder takes 0.6 TFLOP for 256 × 256 pixels. */
+/** Latents that are decoded for it, at most: SD-VAE's decoder takes 0.6 TFLOP for 256 × 256 pixels by its layers. */
 const MOST_DECODED = 1000;
 
 /** What samples are measured with, and what with. */
