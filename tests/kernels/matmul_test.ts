@@ -58,9 +58,17 @@ const SPLIT_CASES: readonly Case[] = [
   { size: { M: 20, N: 64, K: 772 }, transposed: "b", bias: true },
 ];
 
+// A second matrix that `subgroup` reads in bands: a whole one of 4 rows of tiles and half of one.
+const BAND_CASE: Case = {
+  size: { M: 164, N: 516, K: 512, batch: 2 },
+  transposed: "",
+  accumulate: 1,
+};
+
 /** The larger tiles, slow to compile, run fewer cases. */
 function casesOf(variant: MatmulVariant): readonly Case[] {
   if (variant === "split") return SPLIT_CASES;
+  if (variant === "subgroup") return [...CASES, BAND_CASE];
   return variant === "tiled_128" ? [CASES[0]!, CASES[2]!, CASES[7]!, CASES[9]!] : CASES;
 }
 
