@@ -62,6 +62,9 @@ export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/
 export { type DType, type Shape, type Storage, Tensor } from "./core/tensor.ts";
 export {
   type AskedVariant,
+  type ForcedVariants,
+  OPS_WITH_VARIANTS,
+  type OpWithVariants,
   parseTuning,
   shapeKey,
   type Tuning,

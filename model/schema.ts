@@ -38,6 +38,7 @@ interface SchemaNode {
   readonly exclusiveMaximum?: number;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: boolean | SchemaNode;
+  readonly propertyNames?: SchemaNode;
   readonly prefixItems?: readonly SchemaNode[];
   readonly anyOf?: readonly SchemaNode[];
   readonly default?: unknown;
@@ -205,7 +206,7 @@ function unknownKey(
   },
 ): string {
   const name = [...parent, key].join(".");
-  const siblings = Object.keys(node === undefined ? {} : propertiesOf(node));
+  const siblings = node === undefined ? [] : namesIn(node);
   if (siblings.length === 0) return `unknown key ${name}, ${parent.join(".")} holds no keys`;
   const near = nearestName(key, siblings);
   const suggestion = near !== undefined
@@ -278,10 +279,19 @@ function propertiesOf(node: SchemaNode): Readonly<Record<string, SchemaNode>> {
   return node.anyOf?.find((choice) => choice.properties !== undefined)?.properties ?? {};
 }
 
+/** The names that a mapping takes, where it does not take all. */
+function namesIn(node: SchemaNode): readonly string[] {
+  return node.propertyNames?.enum?.map(String) ?? Object.keys(propertiesOf(node));
+}
+
 function childNode(node: SchemaNode, key: string): SchemaNode | undefined {
   const properties = propertiesOf(node);
   if (Object.hasOwn(properties, key)) return properties[key];
-  if (typeof node.additionalProperties === "object") return node.additionalProperties;
+  if (typeof node.additionalProperties === "object") {
+    return node.propertyNames?.enum?.includes(key) === false
+      ? undefined
+      : node.additionalProperties;
+  }
   return node.prefixItems?.[Number(key)];
 }
 

@@ -13,6 +13,7 @@
  */
 
 import { z } from "zod";
+import { type ForcedVariants, OPS_WITH_VARIANTS } from "../kernels/core/tuning.ts";
 import { type BankConfig, bankSchema } from "../bank/config.ts";
 import {
   type InterpolantConfig,
@@ -30,7 +31,7 @@ export interface DeviceConfig {
   /** Take a CPU driver such as llvmpipe where there is no GPU; slow, but right. */
   readonly allowCpuDriver: boolean;
   /** Force the variant of an op, by name; the first thing to try when a number looks wrong. */
-  readonly variants: Readonly<Record<string, string>>;
+  readonly variants: ForcedVariants;
 }
 
 /** The `data` section: the images. */
@@ -148,7 +149,7 @@ export interface ConfigOptions {
 const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
   allowCpuDriver: z.boolean().default(true)
     .describe("Take a CPU driver such as llvmpipe where there is no GPU; slow, but right"),
-  variants: z.record(z.string(), z.string()).default({})
+  variants: z.partialRecord(z.enum(OPS_WITH_VARIANTS), z.string()).default({})
     .describe(
       "Force the variant of an op, by name; the first thing to try when a number looks wrong",
     ),

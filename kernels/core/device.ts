@@ -29,6 +29,9 @@ import {
 import type { Tape } from "./tape.ts";
 import {
   type AskedVariant,
+  type ForcedVariants,
+  OPS_WITH_VARIANTS,
+  type OpWithVariants,
   shapeKey,
   type Tuning,
   type TuningTable,
@@ -39,11 +42,11 @@ import {
 export interface DeviceOptions {
   /** Accept a software driver; without it one is an `UnsupportedDeviceError`. Default `false`. */
   allowFallback?: boolean;
-  /** Kernel variants to use whatever the profile says, by op name: `{ matmul: "naive" }`. */
-  variants?: Readonly<Record<string, string>>;
+  /** Kernel variants to use whatever the profile says, by op: `{ matmul: "naive" }`. */
+  variants?: ForcedVariants;
   /** Variants that were measured; those of this adapter are used where none is forced. */
   tuning?: Tuning | undefined;
-  /** Told, once each, which measured variants cannot be used. */
+  /** Told, once each, which forced and measured variants cannot be used. */
   note?: (line: string) => void;
 }
 
@@ -117,7 +120,7 @@ export class Device implements Disposable {
   tuning: TuningTable;
   /** Called with every question for a variant that depends on sizes, unless it is forced. */
   onVariant: ((asked: AskedVariant) => void) | undefined;
-  readonly #variants: Readonly<Record<string, string>>;
+  readonly #variants: ForcedVariants;
   readonly #note: ((line: string) => void) | undefined;
   readonly #refused = new Set<string>();
   readonly #compiled = new Map<Kernel, Map<string, CompiledKernel>>();
@@ -131,7 +134,10 @@ export class Device implements Disposable {
   #waitingUploadBytes = 0;
   #closed = false;
 
-  /** Wraps an open WebGPU device; most callers use {@linkcode Device.open}. */
+  /**
+   * Wraps an open WebGPU device; most callers use {@linkcode Device.open}. Throws `RangeError` for a
+   * forced variant of an op that has none.
+   */
   constructor(
     gpu: GPUDevice,
     options: { profile: Profile } & Omit<DeviceOptions, "allowFallback">,
@@ -139,6 +145,7 @@ export class Device implements Disposable {
     this.gpu = gpu;
     this.profile = options.profile;
     this.#variants = options.variants ?? {};
+    requireOps(Object.keys(this.#variants));
     this.tuning = options.tuning?.adapters[options.profile.label] ?? {};
     this.#note = options.note;
     this.pool = new BufferPool(gpu);
@@ -237,12 +244,12 @@ export class Device implements Disposable {
 
   /**
    * The variant of an op: the one forced at {@linkcode Device.open}, else the one measured for the
-   * question's sizes, else `picked`, which also stands in for one that cannot compute them; or the only
-   * one that can.
+   * question's sizes, else `picked`, which also stands in, with a note, for one that cannot compute
+   * them; or the only one that can.
    *
    * Throws `RangeError` when the op has no variant of the forced name.
    */
-  variant<V extends string>(op: string, picked: V, question: VariantQuestion<V>): V {
+  variant<V extends string>(op: OpWithVariants, picked: V, question: VariantQuestion<V>): V {
     const { among, shape, only, supports = () => true } = question;
     const isOne = (name: string): name is V => Object.hasOwn(among, name);
     const forced = this.#variants[op];
@@ -253,7 +260,13 @@ export class Device implements Disposable {
             Object.keys(among).join(", "),
         );
       }
-      if (only === undefined) return supports(forced) ? forced : picked;
+      const used = only ?? (supports(forced) ? forced : picked);
+      if (used !== forced) {
+        this.#refuse(
+          `forced variant: ${op} ${forced} cannot compute all sizes here, using ${used}`,
+        );
+      }
+      return used;
     }
     if (only !== undefined) return only;
     if (!shape) return picked;
@@ -263,7 +276,11 @@ export class Device implements Disposable {
     const key = shapeKey(shape), variant = measured[key];
     if (variant === undefined || variant === picked) return picked;
     if (isOne(variant) && supports(variant)) return variant;
-    this.#refuse(`${op} (${key}) has no variant ${JSON.stringify(variant)} here, using ${picked}`);
+    this.#refuse(
+      `measured variant: ${op} (${key}) has no variant ${
+        JSON.stringify(variant)
+      } here, using ${picked}`,
+    );
     return picked;
   }
 
@@ -509,7 +526,7 @@ export class Device implements Disposable {
   #refuse(reason: string): void {
     if (this.#refused.has(reason)) return;
     this.#refused.add(reason);
-    this.#note?.(`ignored a measured variant: ${reason}`);
+    this.#note?.(`ignored a ${reason}`);
   }
 
   #gpuError(error: GPUError, path = ""): Error {
@@ -660,6 +677,15 @@ export class Device implements Disposable {
       for (const { groups } of variants.values()) groups.clear();
     }
     this.#cachedGroups = 0;
+  }
+}
+
+function requireOps(names: readonly string[]): void {
+  for (const name of names) {
+    if (OPS_WITH_VARIANTS.some((op) => op === name)) continue;
+    throw new RangeError(
+      `Cannot force a variant of ${name}: expected one of ${OPS_WITH_VARIANTS.join(", ")}`,
+    );
   }
 }
 

@@ -7,6 +7,32 @@
  * @module
  */
 
+/** The ops that have several kernels to choose from, by the names under which one can be forced. */
+export const OPS_WITH_VARIANTS = [
+  "adamw",
+  "attention",
+  "cast",
+  "columnSum",
+  "combine",
+  "gate",
+  "gelu",
+  "globalNorm",
+  "layerNorm",
+  "matmul",
+  "qkNorm",
+  "reconstruct",
+  "rope",
+  "rowSquares",
+  "silu",
+  "swiglu",
+] as const;
+
+/** One of {@linkcode OPS_WITH_VARIANTS}. */
+export type OpWithVariants = typeof OPS_WITH_VARIANTS[number];
+
+/** Names of variants by op. */
+export type ForcedVariants = Readonly<Partial<Record<OpWithVariants, string>>>;
+
 /** Names of variants by op and, within an op, by the {@linkcode shapeKey} of its sizes. */
 export type TuningTable = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
@@ -36,7 +62,7 @@ export interface VariantQuestion<V extends string = string> {
 /** A question that an op asked, for a tuner that wants to know a model's real sizes. */
 export interface AskedVariant {
   /** The op. */
-  readonly op: string;
+  readonly op: OpWithVariants;
   /** The sizes. */
   readonly shape: VariantShape;
   /** What the op runs where nothing was measured. */

@@ -9,7 +9,7 @@ import {
   tuningTable,
 } from "../../bench/tuner.ts";
 import type { Device } from "../../kernels/core/device.ts";
-import { shapeKey, type VariantShape } from "../../kernels/core/tuning.ts";
+import { type OpWithVariants, shapeKey, type VariantShape } from "../../kernels/core/tuning.ts";
 import { openDevice } from "../_gpu.ts";
 
 const MODEL: TunedModel = {
@@ -34,7 +34,7 @@ function fakeOp(variants: readonly string[], ran: string[]): TunableOp {
     candidates: () => variants,
     prepare: (device: Device, shape: VariantShape) => ({
       record: () =>
-        ran.push(device.variant<string>("op", variants[0]!, {
+        ran.push(device.variant<string>("matmul", variants[0]!, {
           among: Object.fromEntries(variants.map((name) => [name, true])),
           shape,
         })),
@@ -48,8 +48,8 @@ async function tuneFake(milliseconds: Record<string, number>, picked: string) {
   using device = openDryDevice();
   const ran: string[] = [], limits: number[] = [];
   const before = device.tuning;
-  const [result] = await tune(device, [{ op: "op", shape: { M: 1 }, picked }], {
-    ops: { op: fakeOp(Object.keys(milliseconds), ran) },
+  const [result] = await tune(device, [{ op: "matmul", shape: { M: 1 }, picked }], {
+    ops: { matmul: fakeOp(Object.keys(milliseconds), ran) },
     time(record, giveUpAfter) {
       record();
       limits.push(giveUpAfter);
@@ -80,8 +80,8 @@ Deno.test("tune() times nothing where there is one variant, and restores after a
   using device = openDryDevice();
   const before = device.tuning;
   await assert.rejects(
-    tune(device, [{ op: "op", shape: {}, picked: "a" }], {
-      ops: { op: fakeOp(["a", "b"], []) },
+    tune(device, [{ op: "matmul", shape: {}, picked: "a" }], {
+      ops: { matmul: fakeOp(["a", "b"], []) },
       time: () => Promise.reject(new Error("lost")),
     }),
     /lost/,
@@ -131,7 +131,7 @@ Deno.test("every variant that is offered for tuning runs on the adapter at hand"
   };
   assert.deepEqual(Object.keys(shapes), Object.keys(TUNABLE_OPS));
   const questions = Object.entries(shapes).map(([op, shape]) => ({
-    op,
+    op: op as OpWithVariants,
     shape,
     picked: TUNABLE_OPS[op]!.candidates(device.profile, shape)[0]!,
   }));

@@ -190,6 +190,19 @@ Deno.test("parseConfig() finds a key that stands in another section or under its
   assert.match(refusal("train: { width: 3 }"), /did you mean model\.width\?/);
 });
 
+Deno.test("parseConfig() knows the ops whose variants can be forced", () => {
+  assert.deepEqual(
+    parseConfig("device: { variants: { gelu: storage } }", {
+      overrides: ["device.variants.matmul=naive"],
+    }).device.variants,
+    { gelu: "storage", matmul: "naive" },
+  );
+  const unknown =
+    /unknown key device\.variants\.layernorm, did you mean device\.variants\.layerNorm\?/;
+  assert.match(refusal("device: { variants: { layernorm: naive } }"), unknown);
+  assert.throws(() => parseConfig("", { overrides: ["device.variants.layernorm=naive"] }), unknown);
+});
+
 Deno.test("parseConfig() lists all problems in one error", () => {
   const message = refusal(`
 train: { steps: many, seed: 1.5, batchSize: 0, foo: 1 }

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { Device } from "../../../kernels/core/device.ts";
 import {
   type AskedVariant,
+  type ForcedVariants,
+  OPS_WITH_VARIANTS,
   parseTuning,
   shapeKey,
   type TuningTable,
 } from "../../../kernels/core/tuning.ts";
 import { matmulInto } from "../../../kernels/matmul/mod.ts";
 import { gpuTest, openDevice } from "../../_gpu.ts";
+import { sourceFiles, sourceText } from "../../_source_files.ts";
 
 const VERSION = { version: "1.2.3" };
 
@@ -19,6 +22,15 @@ Deno.test("shapeKey() writes the sizes in their order", () => {
   assert.equal(shapeKey({ M: 2048, N: 768, K: 256 }), "M=2048 N=768 K=256");
   assert.equal(shapeKey({}), "");
   assert.notEqual(shapeKey({ M: 1, N: 2 }), shapeKey({ M: 2, N: 1 }));
+});
+
+Deno.test("OPS_WITH_VARIANTS are those that ask for one, in the order of their names", () => {
+  const ops = new Set<string>();
+  for (const path of sourceFiles()) {
+    if (!/^kernels\/\w+\/mod\.ts$/.test(path)) continue;
+    for (const [, op] of sourceText(path).matchAll(/device\.variant\("(\w+)"/g)) ops.add(op!);
+  }
+  assert.deepEqual(OPS_WITH_VARIANTS, [...ops].sort());
 });
 
 Deno.test("parseTuning() reads what it wrote and refuses what is no tuning", () => {
@@ -52,30 +64,50 @@ Deno.test("parseTuning() refuses what another version measured, both named", () 
 
 gpuTest("variant() takes the forced one, then the measured one, then the picked one", (opened) => {
   const { gpu, profile } = opened;
-  const table: TuningTable = { op: { "M=1": "fast", "M=2": "gone" } };
+  const table: TuningTable = { matmul: { "M=1": "fast", "M=2": "gone" } };
   const tuning = { ...VERSION, adapters: { [profile.label]: table } };
   const notes: string[] = [];
   const tuned = new Device(gpu, { profile, tuning, note: (line) => notes.push(line) });
   const ask = (device: Device, M: number) =>
-    device.variant<string>("op", "picked", {
+    device.variant<string>("matmul", "picked", {
       among: { picked: 0, fast: 1, forced: 2, gone: 3 },
       shape: { M },
       supports: (name) => name !== "gone",
     });
   assert.equal(ask(tuned, 1), "fast");
   assert.equal(ask(tuned, 3), "picked");
-  assert.equal(tuned.variant("other", "picked", { among: { picked: 0 } }), "picked");
+  assert.equal(tuned.variant("gelu", "picked", { among: { picked: 0 } }), "picked");
   assert.deepEqual(notes, []);
   for (let i = 0; i < 2; i++) assert.equal(ask(tuned, 2), "picked");
   assert.equal(notes.length, 1, "an unusable variant is named once");
-  assert.match(notes[0]!, /op \(M=2\).*"gone".*picked/);
-  const forced = new Device(gpu, { profile, tuning, variants: { op: "forced" } });
-  assert.equal(ask(forced, 1), "forced");
+  assert.match(notes[0]!, /^ignored a measured variant: matmul \(M=2\).*"gone".*picked/);
+  const force = (variant: string, given: string[] = []) =>
+    new Device(gpu, {
+      ...{ profile, tuning, variants: { matmul: variant } },
+      note: (line) => given.push(line),
+    });
+  assert.equal(ask(force("forced"), 1), "forced");
+  const given: string[] = [], refused = force("gone", given);
+  for (let i = 0; i < 2; i++) assert.equal(ask(refused, 1), "picked");
+  assert.deepEqual(given, [
+    "ignored a forced variant: matmul gone cannot compute all sizes here, using picked",
+  ]);
+  const only = { among: { picked: 0, forced: 1 }, only: "picked" } as const;
+  assert.equal(force("forced", given).variant("matmul", "picked", only), "picked");
+  assert.equal(given.length, 2);
   const elsewhere = new Device(gpu, {
     profile: { ...profile, label: "another adapter" },
     tuning,
   });
   assert.equal(ask(elsewhere, 1), "picked");
+});
+
+gpuTest("Device refuses to force a variant of what is no op with variants", ({ gpu, profile }) => {
+  const variants = { layernorm: "naive" } as ForcedVariants;
+  assert.throws(() => new Device(gpu, { profile, variants }), {
+    name: "RangeError",
+    message: `Cannot force a variant of layernorm: expected one of ${OPS_WITH_VARIANTS.join(", ")}`,
+  });
 });
 
 Deno.test("a measured variant computes the product, and onVariant() sees its sizes", async () => {
