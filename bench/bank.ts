@@ -218,7 +218,7 @@ class BankBench implements Disposable {
     }
     bank[Symbol.dispose]();
     await device.settle();
-    device.pool.trim();
+    device.trim();
   }
 
   async #timed(

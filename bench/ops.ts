@@ -345,7 +345,7 @@ export async function benchOp(
   }
   for (const tensor of Object.values(inputs)) tensor.dispose();
   await device.settle();
-  device.pool.trim();
+  device.trim();
   return rows;
 }
 

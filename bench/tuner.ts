@@ -274,6 +274,5 @@ function prepareGradient(
 
 function release(device: Device, tensors: readonly Tensor[]): void {
   for (const tensor of tensors) tensor.dispose();
-  device.flush();
-  device.pool.trim();
+  device.trim();
 }

@@ -101,9 +101,7 @@ export function loadStateDict(
       { path: source.path },
     );
   }
-  for (const [name, parameter] of store.entries()) {
-    parameter.write(source.readFloat32(found.get(name)!));
-  }
+  store.fill(({ name }) => source.readFloat32(found.get(name)!));
 }
 
 /**

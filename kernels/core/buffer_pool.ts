@@ -67,9 +67,13 @@ class FreeLists<T> {
   }
 }
 
+/** Runs `make`, which takes `bytes` of GPU memory, and sees to it that a lack of them is told. */
+export type Allocate = <T>(bytes: number, make: () => T) => T;
+
 /** Hands out storage buffers and staging textures and takes them back. */
 export class BufferPool {
   readonly #gpu: GPUDevice;
+  readonly #allocate: Allocate;
   readonly #buffers = new FreeLists<GPUBuffer>();
   readonly #textures = new FreeLists<GPUTexture>();
   #nextId = 1;
@@ -79,8 +83,9 @@ export class BufferPool {
   #peakBytes = 0;
 
   /** Makes an empty pool on a device. */
-  constructor(gpu: GPUDevice) {
+  constructor(gpu: GPUDevice, allocate: Allocate) {
     this.#gpu = gpu;
+    this.#allocate = allocate;
   }
 
   /** Bytes in use now. */
@@ -165,7 +170,7 @@ export class BufferPool {
   #make<T>(size: { bytes: number; life: Life }, create: () => T): Pooled<T> {
     this.#created++;
     this.#heldBytes += size.bytes;
-    return { id: this.#nextId++, resource: create(), ...size };
+    return { id: this.#nextId++, resource: this.#allocate(size.bytes, create), ...size };
   }
 
   #use(bytes: number): void {

@@ -148,7 +148,7 @@ export class Device implements Disposable {
     requireOps(Object.keys(this.#variants));
     this.tuning = options.tuning?.adapters[options.profile.label] ?? {};
     this.#note = options.note;
-    this.pool = new BufferPool(gpu);
+    this.pool = new BufferPool(gpu, (bytes, make) => this.#allocated(bytes, make));
     this.recorder = new Recorder(gpu, { paced: options.profile.driver === "gpu" });
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -397,9 +397,17 @@ export class Device implements Disposable {
   async settle(): Promise<void> {
     this.#assertUsable();
     this.flush();
-    await this.gpu.queue.onSubmittedWorkDone();
-    this.recorder.waited();
-    await this.#throwFailure();
+    await this.#arrival(this.gpu.queue.onSubmittedWorkDone());
+  }
+
+  /**
+   * Gives the memory that is free in the pool back to the system, before work of other sizes, which
+   * could not recycle it. Submits what is recorded.
+   */
+  trim(): void {
+    this.flush();
+    this.pool.trim();
+    this.#forgetGroups();
   }
 
   /** Copies a tensor's bytes to the CPU; see {@linkcode Tensor.read}. */
@@ -408,10 +416,12 @@ export class Device implements Disposable {
     this.flush();
     const { bytes } = tensor;
     if (bytes === 0) return new ArrayBuffer(0);
-    const staging = this.gpu.createBuffer({
-      size: Math.ceil(bytes / 4) * 4,
-      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    });
+    const size = Math.ceil(bytes / 4) * 4;
+    const staging = this.#allocated(
+      size,
+      () =>
+        this.gpu.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+    );
     try {
       this.#guarded(() => {
         this.recorder.copyToBuffer(
@@ -420,9 +430,7 @@ export class Device implements Disposable {
         );
         this.recorder.submit();
       });
-      await staging.mapAsync(GPUMapMode.READ);
-      this.recorder.waited();
-      await this.#throwFailure();
+      await this.#arrival(staging.mapAsync(GPUMapMode.READ));
       return staging.getMappedRange().slice(0);
     } finally {
       staging.destroy();
@@ -529,13 +537,35 @@ export class Device implements Disposable {
     this.#note?.(`ignored a ${reason}`);
   }
 
-  #gpuError(error: GPUError, path = ""): Error {
+  #gpuError(error: GPUError, options: { path?: string; requestedBytes?: number } = {}): Error {
+    const { path = "", requestedBytes = 0 } = options, { heldBytes } = this.pool;
     return error instanceof GPUOutOfMemoryError
       ? new OutOfMemoryError(
-        `Cannot make a buffer: the GPU is out of memory with ${this.pool.heldBytes} bytes held`,
-        { requestedBytes: 0, heldBytes: this.pool.heldBytes },
+        `Cannot take ${
+          requestedBytes || "some"
+        } bytes more: the GPU is out of memory with ${heldBytes} bytes ` +
+          "held, expected smaller parts, such as a smaller batch",
+        { requestedBytes, heldBytes },
       )
       : new GpuValidationError(error.message, { path: path || "the last commands" });
+  }
+
+  /** What `make` makes of `bytes` of GPU memory; that there are none is thrown at the next wait. */
+  #allocated<T>(bytes: number, make: () => T): T {
+    this.gpu.pushErrorScope("out-of-memory");
+    const made = make();
+    this.#checkScope({ requestedBytes: bytes });
+    return made;
+  }
+
+  /** Waits for what the GPU does; errors that it reported come before the wait's own. */
+  async #arrival(work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+      this.recorder.waited();
+    } finally {
+      await this.#throwFailure();
+    }
   }
 
   #guarded(fn: () => void): void {
@@ -546,11 +576,11 @@ export class Device implements Disposable {
   }
 
   /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */
-  #checkScope(): void {
+  #checkScope(options: { requestedBytes?: number } = {}): void {
     const path = this.#path.join(" > ");
     this.#checks.push(
       this.gpu.popErrorScope().then((error) => {
-        if (error) this.#fail(this.#gpuError(error, path));
+        if (error) this.#fail(this.#gpuError(error, { ...options, path }));
       }),
     );
   }

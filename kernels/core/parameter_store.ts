@@ -79,7 +79,8 @@ export interface ParameterScope {
 /**
  * All parameters of a model, side by side in slabs of at most the adapter's binding size.
  *
- * Modules declare parameters; the first use of one allocates and initialises all. Gradients,
+ * Modules declare parameters; the first use of one allocates and initialises all, unless
+ * {@linkcode ParameterStore.fill} set them before. Gradients,
  * optimiser moments and the moving average are parallel slabs ({@linkcode ParameterStore.parallel}),
  * so an optimiser step is one dispatch for each slab.
  */
@@ -141,6 +142,15 @@ export class ParameterStore implements ParameterScope, Disposable {
   /** All parameters with their names, in the order of declaration. */
   entries(): IterableIterator<[string, Parameter]> {
     return this.#parameters.entries();
+  }
+
+  /**
+   * Sets every parameter to the values that `valuesOf` gives for it. In a store that was not used yet
+   * nothing is initialised first, which takes long for a large model.
+   */
+  fill(valuesOf: (parameter: Parameter) => Float32Array): void {
+    if (!this.#allocated) return this.#allocate(valuesOf);
+    for (const parameter of this.#parameters.values()) parameter.write(valuesOf(parameter));
   }
 
   /** Number of trained elements. */
@@ -253,19 +263,21 @@ export class ParameterStore implements ParameterScope, Disposable {
     return parameter;
   }
 
-  #allocate(): void {
+  /** What a new parameter starts from. */
+  #initialValues(parameter: Parameter): Float32Array {
+    const { name, shape, elements } = parameter, values = new Float32Array(elements);
+    this.#initializers.get(name)!(values, { name, shape, seed: this.#seed });
+    return values;
+  }
+
+  #allocate(valuesOf = (parameter: Parameter) => this.#initialValues(parameter)): void {
     if (this.#allocated) return;
     this.#allocated = true;
     try {
       const all = [...this.#parameters.values()];
       this.#trained = this.#makeSlabs(all.filter(({ frozen }) => !frozen));
       this.#frozen = this.#makeSlabs(all.filter(({ frozen }) => frozen));
-      for (const parameter of all) {
-        const { name, shape } = parameter;
-        const values = new Float32Array(parameter.elements);
-        this.#initializers.get(name)!(values, { name, shape, seed: this.#seed });
-        parameter.write(values);
-      }
+      for (const parameter of all) parameter.write(valuesOf(parameter));
     } catch (error) {
       // Nobody must find parameters that were never set.
       this.dispose();

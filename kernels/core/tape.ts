@@ -139,7 +139,7 @@ export class Tape implements Disposable {
       saved: inputs,
       needed: new Map(),
       backward: (dy) => {
-        const inner = new Tape(device, { parent: this });
+        using inner = new Tape(device, { parent: this });
         const again = device.withPrecision(
           precision,
           () => inner.record(() => device.scope(fn)),

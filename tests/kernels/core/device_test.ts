@@ -9,6 +9,7 @@ import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
+import { openDryDevice } from "../../../bench/dry_gpu.ts";
 import { gpuTest, openDevice } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
@@ -286,7 +287,7 @@ gpuTest(
         },
       );
     }
-    device.pool.trim();
+    device.trim();
   },
 );
 
@@ -528,6 +529,66 @@ ownDeviceTest("Tensor.read() throws a validation error that raw WebGPU caused", 
   device.gpu.createBuffer({ size: 16, usage: 0 });
   await device.gpu.queue.onSubmittedWorkDone();
   await assert.rejects(x.read(), GpuValidationError);
+});
+
+/** What a device takes before any tensor. */
+const PARAMS_BYTES = 4096 * 256;
+
+/** A GPU of `bytes` in all whose waits fail as `mapAsync` does. */
+function failingGpu(bytes: number, mapAsync: () => Promise<void>): Device {
+  const { gpu, profile } = openDryDevice();
+  const scopes: (GPUError | null)[] = [];
+  let taken = 0;
+  Object.assign(gpu, {
+    pushErrorScope: () => scopes.push(null),
+    popErrorScope: () => Promise.resolve(scopes.pop()),
+    createBuffer({ size }: GPUBufferDescriptor) {
+      taken += size;
+      if (taken > bytes) scopes[scopes.length - 1] = new GPUOutOfMemoryError("full");
+      return { mapAsync, destroy() {} };
+    },
+  });
+  return new Device(gpu, { profile });
+}
+
+Deno.test("Device says how much it asked for when the GPU is out of memory", async () => {
+  const arrives = () => Promise.resolve();
+  const device = failingGpu(PARAMS_BYTES + 4096, arrives);
+  device.empty([1024]);
+  await device.settle();
+  device.empty([2000]);
+  await assert.rejects(device.settle(), {
+    name: "OutOfMemoryError",
+    requestedBytes: 8192,
+    message: /^Cannot take 8192 bytes more: .* with 12288 bytes held, expected .* smaller batch$/,
+  });
+  const narrow = failingGpu(PARAMS_BYTES + 4096, arrives), x = narrow.empty([1024]);
+  await assert.rejects(x.read(), { name: "OutOfMemoryError", requestedBytes: 4096 });
+});
+
+Deno.test("Tensor.read() throws that the GPU was lost while it waited", async () => {
+  const lost = Promise.withResolvers<GPUDeviceLostInfo>();
+  const { gpu, profile } = failingGpu(Infinity, () => {
+    lost.resolve({ reason: "destroyed", message: "reset" });
+    return Promise.reject(new DOMException("aborted"));
+  });
+  Object.assign(gpu, { lost: lost.promise });
+  const x = new Device(gpu, { profile }).empty([4]);
+  await assert.rejects(x.read(), /^DeviceLostError: Cannot go on: the GPU was lost, reset/);
+});
+
+gpuTest("Device.trim() gives back what is free, and work goes on as before", async (device) => {
+  const sum = async () => {
+    using x = device.tensor(Float32Array.of(1, 2), [2]);
+    using out = device.scope(() => scale(scale(x, 2), 3));
+    return [...await out.read()];
+  };
+  assert.deepEqual(await sum(), [6, 12]);
+  const { created, liveBytes } = device.pool;
+  device.trim();
+  assert.deepEqual([device.pool.heldBytes, device.pool.liveBytes], [liveBytes, liveBytes]);
+  assert.deepEqual(await sum(), [6, 12]);
+  assert.ok(device.pool.created > created);
 });
 
 ownDeviceTest("Device goes no further once the GPU was lost", async (device) => {

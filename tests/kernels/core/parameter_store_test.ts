@@ -115,6 +115,27 @@ gpuTest("ParameterStore.withValues() lends parameters other values for a while",
   for (const slab of slabs) slab.dispose();
 });
 
+gpuTest(
+  "ParameterStore.fill() sets all, and initialises nothing in a new store",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const unwanted: Initializer = () => {
+      throw new Error("initialised");
+    };
+    const weight = store.parameter("weight", [2], unwanted),
+      table = store.frozen("table", [1], unwanted);
+    const before = device.pool.liveBytes;
+    assert.throws(() => store.fill(({ frozen }) => new Float32Array(frozen ? 3 : 2)), TypeError);
+    assert.equal(device.pool.liveBytes, before);
+    for (const value of [1, 2]) {
+      store.fill(({ elements, frozen }) =>
+        new Float32Array(elements).fill(frozen ? -value : value)
+      );
+      assert.deepEqual([...await weight.read(), ...await table.read()], [value, value, -value]);
+    }
+  },
+);
+
 gpuTest("ParameterStore gives no values after an initialiser threw", async (device) => {
   using store = new ParameterStore(device);
   let calls = 0;

@@ -11,7 +11,7 @@ import { randomValues } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
 
 function onPool(device: Device, run: (pool: BufferPool) => void): void {
-  const pool = new BufferPool(device.gpu);
+  const pool = new BufferPool(device.gpu, (_, make) => make());
   run(pool);
   pool.trim();
 }

@@ -560,6 +560,34 @@ gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", asyn
   assert.deepEqual(slab, [4, 6, 8, ...Array(61).fill(0)]);
 });
 
+gpuTest("Tape.checkpoint() holds nothing once its backward pass has failed", (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [4], (values) => values.fill(1));
+  using x = device.tensor(Float32Array.of(1, 2, 3, 4), [4]);
+  void store.gradients;
+  const live = device.pool.liveBytes;
+  device.scope(() => {
+    using tape = new Tape(device);
+    const loss = tape.record(() =>
+      tape.checkpoint([x], () => {
+        const product = multiply(x, weight), output = device.empty([1]);
+        device.tape?.push({
+          name: "broken",
+          inputs: [product],
+          output,
+          saved: [product],
+          backward() {
+            throw new Error("broken");
+          },
+        });
+        return output;
+      })
+    );
+    assert.throws(() => tape.backward(loss), /broken/);
+  });
+  assert.equal(device.pool.liveBytes, live);
+});
+
 interface StackGradients {
   readonly input: Float32Array;
   readonly weights: Float32Array[];
