@@ -5,7 +5,7 @@
  */
 
 import { selectCommand } from "../cli/arguments.ts";
-import { BANK_PROGRAM } from "../cli/commands.ts";
+import { BANK_PROGRAM } from "../cli/commands/bank.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { build, importBank } from "./commands/build.ts";
 import { add, interpolate, transfer } from "./commands/draw.ts";

@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { parseArguments } from "../cli/arguments.ts";
-import { GROWTH_COMMAND } from "../cli/commands.ts";
+import { GROWTH_COMMAND } from "../cli/commands/bench.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";

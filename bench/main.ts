@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { parseArguments } from "../cli/arguments.ts";
-import { BENCH_COMMAND } from "../cli/commands.ts";
+import { BENCH_COMMAND } from "../cli/commands/bench.ts";
 import { plotRoofline, type RooflinePoint } from "../cli/plot.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";

@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
-import { TUNE_COMMAND } from "../cli/commands.ts";
+import { TUNE_COMMAND } from "../cli/commands/bench.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tuningPath, writeTuning } from "../cli/tuning_file.ts";

@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
-import { CLAIMS_COMMAND } from "../cli/commands.ts";
+import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";

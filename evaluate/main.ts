@@ -7,7 +7,7 @@
 import { dirname, extname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
-import { EVALUATE_COMMAND } from "../cli/commands.ts";
+import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";

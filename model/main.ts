@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { parseArguments } from "../cli/arguments.ts";
-import { INSPECT_COMMAND } from "../cli/commands.ts";
+import { INSPECT_COMMAND } from "../cli/commands/inspect.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";

@@ -11,7 +11,7 @@ import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
-import { SAMPLE_COMMAND } from "../cli/commands.ts";
+import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import { counted } from "../cli/counted.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";

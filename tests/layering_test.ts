@@ -23,8 +23,11 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "examples/": [""],
 };
 
-/** A folder's `main.ts`, or a file of its `commands`, is a program: it ties together what that needs. */
-const PROGRAM = /^[a-z_]+\/(?:main|commands\/[a-z_]+)\.ts$/;
+/**
+ * A folder's `main.ts`, or a file of its `commands`, is a program: it ties together what that needs.
+ * Those of `cli` only describe the arguments of programs.
+ */
+const PROGRAM = /^(?!cli\/)[a-z_]+\/(?:main|commands\/[a-z_]+)\.ts$/;
 const PROGRAM_MAY_IMPORT = [
   "kernels/",
   "model/",

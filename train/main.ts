@@ -7,7 +7,7 @@
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
-import { TRAIN_COMMAND } from "../cli/commands.ts";
+import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";

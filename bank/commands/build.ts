@@ -5,7 +5,7 @@
  */
 
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
-import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands.ts";
+import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import type { Progress } from "../../cli/progress.ts";
 import { Device } from "../../kernels/core/device.ts";

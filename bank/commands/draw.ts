@@ -9,7 +9,7 @@ import {
   BANK_ADD_COMMAND,
   BANK_INTERPOLATE_COMMAND,
   BANK_TRANSFER_COMMAND,
-} from "../../cli/commands.ts";
+} from "../../cli/commands/bank.ts";
 import { counted } from "../../cli/counted.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { tunedOptions } from "../../cli/tuning_file.ts";

@@ -10,7 +10,7 @@ import {
   BANK_EXPORT_COMMAND,
   BANK_INSPECT_COMMAND,
   BANK_MERGE_COMMAND,
-} from "../../cli/commands.ts";
+} from "../../cli/commands/bank.ts";
 import { prepareOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
 import { Device } from "../../kernels/core/device.ts";

@@ -6,7 +6,7 @@
 
 import { dirname, join } from "node:path";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
-import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands.ts";
+import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
 import { counted } from "../../cli/counted.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { Device } from "../../kernels/core/device.ts";

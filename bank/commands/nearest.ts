@@ -5,7 +5,7 @@
  */
 
 import { parseArguments } from "../../cli/arguments.ts";
-import { BANK_NEAREST_COMMAND } from "../../cli/commands.ts";
+import { BANK_NEAREST_COMMAND } from "../../cli/commands/bank.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import { withChannels } from "../../train/bank_pictures.ts";

@@ -7,18 +7,13 @@ import {
   selectCommand,
   UsageError,
 } from "../../cli/arguments.ts";
-import {
-  BANK_PROGRAM,
-  BENCH_COMMAND,
-  CLAIMS_COMMAND,
-  EVALUATE_COMMAND,
-  GROWTH_COMMAND,
-  INSPECT_COMMAND,
-  SAMPLE_COMMAND,
-  TRAIN_COMMAND,
-  TUNE_COMMAND,
-  VERIFY_COMMAND,
-} from "../../cli/commands.ts";
+import { BANK_PROGRAM } from "../../cli/commands/bank.ts";
+import { BENCH_COMMAND, GROWTH_COMMAND, TUNE_COMMAND } from "../../cli/commands/bench.ts";
+import { CLAIMS_COMMAND } from "../../cli/commands/claims.ts";
+import { EVALUATE_COMMAND, VERIFY_COMMAND } from "../../cli/commands/evaluate.ts";
+import { INSPECT_COMMAND } from "../../cli/commands/inspect.ts";
+import { SAMPLE_COMMAND } from "../../cli/commands/sample.ts";
+import { TRAIN_COMMAND } from "../../cli/commands/train.ts";
 
 const EVERY_COMMAND: readonly CommandDefinition[] = [
   TRAIN_COMMAND,

@@ -5,7 +5,7 @@
  */
 
 import { parseArguments } from "../../cli/arguments.ts";
-import { VERIFY_COMMAND } from "../../cli/commands.ts";
+import { VERIFY_COMMAND } from "../../cli/commands/evaluate.ts";
 import { EXIT_CODES, runCommand } from "../../cli/run_command.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { formatCount, formatRows, formatSummary, passed, type Report } from "./report.ts";

@@ -9,7 +9,7 @@ import process from "node:process";
 import { openOnnx } from "../../bank/encoders/open.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
-import { ENCODE_COMMAND } from "../../cli/commands.ts";
+import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
 import { counted } from "../../cli/counted.ts";
 import { Progress } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";

@@ -1,0 +1,62 @@
+/**
+ * Arguments and options of `deno task claims`.
+ *
+ * @module
+ */
+
+import type { CommandDefinition } from "../arguments.ts";
+import { JSON_LINES } from "./shared_options.ts";
+
+/** `deno task claims`: tests the claims of the paper. */
+export const CLAIMS_COMMAND = {
+  name: "deno task claims",
+  summary:
+    "Tests the claims of the paper on the built-in emoji: tables, plots and a verdict for each.",
+  positionals: [{
+    name: "claim",
+    multiple: true,
+    description: "Claims a to g; all when left out",
+  }],
+  options: {
+    scale: {
+      type: "string",
+      choices: ["tiny", "laptop", "gpu"],
+      default: "tiny",
+      description: "How much is trained and drawn: for two CPU cores, a laptop's GPU, a large GPU",
+    },
+    plan: {
+      type: "boolean",
+      description: "Say what there is to do and how long it takes, and end",
+    },
+    seed: {
+      type: "integer",
+      minimum: 0,
+      default: 0,
+      description: "Seed of the held-out images, the weights, the noises and the resamplings",
+    },
+    out: {
+      type: "string",
+      value: "DIR",
+      default: "claims",
+      description: "Folder of README.md with all verdicts, and of results with a page for each",
+    },
+    runs: {
+      type: "string",
+      value: "DIR",
+      default: "runs/claims",
+      description: "Folder of models and samples, which are kept; delete it to begin anew",
+    },
+    json: JSON_LINES,
+  },
+  examples: [
+    {
+      command: "deno task claims",
+      description: "Test all; after a kill, the same command goes on where it ended.",
+    },
+    { command: "deno task claims d", description: "Test one; models that are kept are used." },
+    {
+      command: "deno task claims a b --scale gpu --plan",
+      description: "See what a larger test would take.",
+    },
+  ],
+} as const satisfies CommandDefinition;
