@@ -290,7 +290,7 @@ async function neighboursOf(
   const { data, sample } = trained.config;
   const path = options.like!;
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
-  const side = data.kind === "latents" ? sideOf(encoder) : data.imageSize;
+  const side = data.kind === "latents" ? sideOf(encoder.description) : data.imageSize;
   const queries = await encodeFiles(await loadFiles([path], side), encoder);
   const count = Math.min(sample.count, MOST_NEIGHBOURS);
   const [neighbours] = await nearestSnippets(device, { bank, queries, count });

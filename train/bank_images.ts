@@ -5,6 +5,7 @@
  */
 
 import type { Bank, ImageRecords } from "../bank/bank.ts";
+import type { ImageSource } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { imagesFor } from "./bank_pictures.ts";
 import { resolveConfig } from "./config.ts";
@@ -70,13 +71,14 @@ export async function placedImages(
 
 /** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
 export function imageOf(
-  images: ImageSet,
+  images: Pick<ImageSource, "names" | "size">,
   snippet: { readonly index: number; readonly bank: ImageRecords & { readonly size: number } },
 ): number {
   const { index, bank } = snippet;
   const name = bank.names?.[index];
   if (name === undefined) return bank.size === images.size ? index : -1;
-  return images.names[index] === name ? index : images.names.indexOf(name);
+  const { names = [] } = images;
+  return names[index] === name ? index : names.indexOf(name);
 }
 
 /** Settings of a configuration whose data are the images of a folder. */

@@ -27,7 +27,10 @@ export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<F
   );
 }
 
-/** Side in pixels that an encoder sees. */
-export function sideOf(encoder: Encoder): number {
-  return Number(encoder.description.preprocessing["size"]);
+/** Side in pixels of an image whose pixels are those that an encoder sees, which may crop it first. */
+export function sideOf(
+  { preprocessing }: { readonly preprocessing: Readonly<Record<string, unknown>> },
+): number {
+  const { size, crop = 1 } = preprocessing;
+  return Math.round(Number(size) / Number(crop));
 }

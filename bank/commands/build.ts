@@ -10,8 +10,7 @@ import { prepareOutput } from "../../cli/output_file.ts";
 import type { Progress } from "../../cli/progress.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
-import { type Config, configHelp, parseConfig } from "../../train/config.ts";
-import { loadConfig } from "../../train/load_config.ts";
+import { type Config, configHelp } from "../../train/config.ts";
 import { loadImages, openImages } from "../../train/load_data.ts";
 import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
 import { mapVectors } from "../../train/mapper_training.ts";
@@ -29,7 +28,7 @@ import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
 import { factorize, readRows } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
-import { progressOf, say, show } from "./console.ts";
+import { configOf, progressOf, say, show } from "./console.ts";
 
 /** Mean and deviation by the names that `bank build --statistics` knows. */
 const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
@@ -45,9 +44,7 @@ export async function build(args: readonly string[]): Promise<void> {
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
   const overrides = buildOverrides(options);
   await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
-  const config = options.config === undefined
-    ? parseConfig("", { overrides })
-    : await loadConfig(options.config, { overrides });
+  const config = await configOf(options.config, { overrides, like: options.like });
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   say(`device    ${device.profile.label}`);
   // A network reads each image once; the built-in encoder is fitted to them before.

@@ -8,24 +8,60 @@ import process from "node:process";
 import { type OutputOptions, prepareOutput, writing } from "../../cli/output_file.ts";
 import { Progress } from "../../cli/progress.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
-import { type Config, parseConfig } from "../../train/config.ts";
-import { loadConfig } from "../../train/load_config.ts";
+import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
+import { sideOf } from "../../train/encode_files.ts";
+import { loadConfig } from "../../train/load_config.ts";
 import type { Bank } from "../bank.ts";
+import { BankFile } from "../file.ts";
 import { type BankSummary, describeBank } from "../inspect.ts";
 
 /** Neighbours that a row of `bank add --sample` or of a text ends with, as in GMem's figure 4. */
 export const ROW_NEIGHBOURS = 5;
 
-/** The configuration whose data section names the images of a bank. */
+/**
+ * The configuration whose data section names the images of a bank: `like`, where other images are encoded
+ * as its own were.
+ */
 export async function dataOf(
   config: string | undefined,
-  options: { readonly data: string | undefined; readonly set: readonly string[] },
+  options: {
+    readonly data: string | undefined;
+    readonly set: readonly string[];
+    readonly like?: string | undefined;
+  },
 ): Promise<Config> {
-  const overrides = [...folderOverrides(options.data), ...options.set];
-  return config === undefined
-    ? parseConfig("", { overrides })
-    : await loadConfig(config, { overrides });
+  const { data, set, like } = options;
+  return await configOf(config, { overrides: [...folderOverrides(data), ...set], like });
+}
+
+/**
+ * The configuration in a file, or that of settings alone. Where settings alone do not say
+ * `data.imageSize`, images of a folder are read at the side that suits the network which encodes them,
+ * of the bank `like` or of the section `bank`: smaller ones would lose what it can see.
+ */
+export async function configOf(
+  path: string | undefined,
+  options: { readonly overrides: readonly string[]; readonly like: string | undefined },
+): Promise<Config> {
+  const { overrides, like } = options;
+  if (path !== undefined) return await loadConfig(path, { overrides });
+  const config = parseConfig("", { overrides });
+  const network = config.data.kind === "folder" ? networkOf(config.bank, like) : undefined;
+  if (network === undefined) return config;
+  // No model trains on these images, so that no patch has to divide their side.
+  const defaults = { data: { imageSize: sideOf(network) }, model: { patchSize: 1 } };
+  return resolveConfig(defaults, { overrides });
+}
+
+/** What is done to images before a network, of a bank or of a section `bank`, encodes them. */
+function networkOf(
+  { encoder, onnx }: Config["bank"],
+  like: string | undefined,
+): { readonly preprocessing: Readonly<Record<string, unknown>> } | undefined {
+  if (like === undefined) return encoder === "onnx" ? { preprocessing: { ...onnx } } : undefined;
+  using file = BankFile.open(like);
+  return file.encoder?.kind === "onnx" ? file.encoder : undefined;
 }
 
 /** What a snippet is called. */

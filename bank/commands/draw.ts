@@ -86,7 +86,7 @@ export async function add(args: readonly string[]): Promise<void> {
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained ? bankOf(trained) : loaded!;
   using encoder = await encoderOfBank(bank, { device, onnx });
-  const imageSize = options.size ?? found?.config.data.imageSize ?? sideOf(encoder);
+  const imageSize = options.size ?? found?.config.data.imageSize ?? sideOf(encoder.description);
   const images = await loadFiles(positionals, imageSize);
   const label = labelOf(bank, className);
   const snippets = await encodeFiles(images, encoder);

@@ -11,7 +11,7 @@ import { imageOf } from "../../train/bank_images.ts";
 import { withChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
-import { loadImages } from "../../train/load_data.ts";
+import { openImages } from "../../train/load_data.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
@@ -22,11 +22,11 @@ export async function nearest(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
   const { count, metric, out, json } = options;
   await preparePicture(out, { inputs: [...positionals, options.bank, options.config] });
-  const config = await dataOf(options.config, options);
+  const config = await dataOf(options.config, { ...options, like: options.bank });
   using device = await Device.open({ allowFallback: true, variants: config.device.variants });
   using bank = loadBank(device, options.bank);
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
-  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const { train: images } = await openImages(config.data, { seed: config.train.seed, note: say });
   const query = await loadFiles(positionals, config.data.imageSize);
   const queries = await encodeFiles(query, encoder);
   const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;
@@ -48,7 +48,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
     plane: imageSize ** 2,
   });
   const parts = [{ images: asked, columns: 1 }, {
-    images: images.read(Uint32Array.from(shown)),
+    images: await images.read(Uint32Array.from(shown)),
     columns: shown.length,
   }];
   await writePicture(out, pictureOfRows(parts, { imageSize, channels }));

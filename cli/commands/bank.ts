@@ -69,12 +69,13 @@ export const BANK_BUILD_COMMAND = {
     config: {
       type: "string",
       value: "FILE",
-      description: "YAML configuration whose sections data and bank, and train.seed, count",
+      description: "YAML configuration: its sections data and bank and its train.seed are taken",
     },
     data: {
       type: "string",
       value: "DIR",
-      description: "Folder of images; the built-in emoji when left out",
+      description:
+        "Folder of images; the configured data, or else the built-in emoji, when left out",
     },
     dim: {
       type: "integer",
@@ -84,8 +85,10 @@ export const BANK_BUILD_COMMAND = {
     resolution: {
       type: "integer",
       minimum: 1,
-      description: "Side in pixels to which images are shrunk; stands for --set bank.resolution, " +
-        "and with --onnx for --set bank.onnx.size",
+      description:
+        "Side in pixels of what the encoder sees; stands for --set bank.resolution, or " +
+        "with --onnx for --set bank.onnx.size. Where nothing says data.imageSize, a folder's images " +
+        "are read at the side that a network needs, or at 32",
     },
     rank: {
       type: "integer",

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { BankFile } from "../../bank/file.ts";
 import { NpyFile, writeNpy } from "../../bank/npy.ts";
 import type { BankSummary } from "../../bank/inspect.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng } from "../../train/datasets/png.ts";
@@ -214,6 +215,50 @@ Deno.test("bank build --onnx encodes by a network, which bank add finds by the b
     );
     assert.equal(other.code, 1);
     assert.deepEqual(Deno.readFileSync(bank), before);
+  });
+});
+
+Deno.test("images of a folder are read at the side that suits the network which encodes them", async () => {
+  if (!await sharedDevice()) return;
+  const onnx = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    const run = async (...args: string[]) => {
+      const { code, stdout, stderr } = await runBank(...args);
+      assert.equal(code, 0, `${args[0]}: ${stderr}`);
+      return { stdout, stderr };
+    };
+    Deno.mkdirSync(at("photos"));
+    for (const [sample, name] of ["one.png", "other.png"].entries()) {
+      const pixels = new Float32Array(3 * 40 * 40);
+      new Random(0, Stream.Noise).fillUniform(pixels, { step: 0, sample });
+      const tile = { columns: 1, imageSize: 40, channels: 3 } as const;
+      Deno.writeFileSync(at(`photos/${name}`), encodePng(tileImages(pixels, tile)));
+    }
+    const network = ["--data", at("photos"), "--onnx", onnx, "--resolution", "8"];
+    const { stderr } = await run("build", ...network, "--out", at("bank"));
+    assert.match(stderr, /^images {4}2 of 8 × 8 pixels$/m);
+    // Of 10 pixels the network takes the middle 8.
+    const cropped = await run("build", ...network, "-s", "bank.onnx.crop=0.8", "--out", at("crop"));
+    assert.match(cropped.stderr, /^images {4}2 of 10 × 10 pixels$/m);
+    const other = await run("build", ...network, "-s", "data.imageSize=16", "--out", at("other"));
+    assert.match(other.stderr, /^images {4}2 of 16 × 16 pixels$/m);
+    await run("build", "--data", at("photos"), "--like", at("bank"), "--out", at("like"));
+    await run("add", at("photos/other.png"), "--bank", at("bank"), "--out", at("more"));
+    {
+      using bank = BankFile.open(at("bank")), like = BankFile.open(at("like"));
+      using more = BankFile.open(at("more"));
+      assert.deepEqual(like.rows(0, 2), bank.rows(0, 2));
+      assert.deepEqual(more.rows(2, 1), bank.rows(1, 1));
+    }
+    const { stdout } = await run(
+      "nearest",
+      ...[at("photos/other.png"), "--bank", at("bank"), "--data", at("photos")],
+      ...["--out", at("near.png"), "--json"],
+    );
+    const { neighbours } = JSON.parse(stdout);
+    assert.equal(neighbours[0].name, "other.png");
+    assert.ok(neighbours[0].cosine > 1 - 1e-6, stdout);
   });
 });
 
