@@ -5,7 +5,7 @@
  */
 
 import type { Arm, ModelArm } from "./arm.ts";
-import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Claim, type Findings, formatInterval, outcomeBelow, type Verdict } from "./claim.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { cosines, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
@@ -62,21 +62,21 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     images.push(samples.images);
   }
   const none = ratios.indexOf(NONE), claimed = ratios.indexOf(CLAIMED);
-  const gain = intervalOf(difference(distances[none]!, distances[claimed]!));
-  const closer = intervalOf(difference(follows[claimed]!, follows[none]!));
+  const distance = intervalOf(difference(distances[claimed]!, distances[none]!));
+  const cosine = intervalOf(difference(follows[claimed]!, follows[none]!));
   return {
-    verdict: verdictOf({ gain, closer }),
+    verdict: verdictOf({ distance, cosine }),
     tables: [{
       columns: [
         "mask ratio",
         "distance to the held-out images",
-        "nearer than without a mask by",
+        "more than without a mask",
         "cosine of a sample to its snippet",
       ],
       rows: ratios.map((ratio, i) => [
         ratio,
         intervalOf(distances[i]!),
-        ratio === NONE ? "" : intervalOf(difference(distances[none]!, distances[i]!)),
+        ratio === NONE ? "" : intervalOf(difference(distances[i]!, distances[none]!)),
         intervalOf(follows[i]!),
       ]),
     }],
@@ -117,13 +117,13 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   };
 }
 
-/** What the gains of ratio 0.4 over 0 say: of distance alone, which the paper reports. */
+/** What changes from ratio 0 to 0.4 says: that of the distance alone, which the paper reports. */
 export function verdictOf(
-  { gain, closer }: { gain: Interval; closer: Interval },
+  { distance, cosine }: { distance: Interval; cosine: Interval },
 ): Verdict {
   return {
-    outcome: outcomeAbove(gain, 0),
-    text: `ratio ${CLAIMED} takes ${formatInterval(gain)} off the distance of ratio ${NONE} ` +
-      `(asked: more than 0), and adds ${formatInterval(closer)} to the cosine`,
+    outcome: outcomeBelow(distance, 0),
+    text: `from ratio ${NONE} to ${CLAIMED} the distance changes by ${formatInterval(distance)} ` +
+      `(asked: less than 0), and the cosine by ${formatInterval(cosine)}`,
   };
 }

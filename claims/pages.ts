@@ -76,7 +76,7 @@ export function claimPage(claim: Claim, result: Result, findings: Findings): str
     "## How it was measured",
     [
       ...notes,
-      `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}, ${date}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, which compared arms share; what resampling adds to a distance on average is taken off. Each model was trained once.`,
+      `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}, ${date}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, the same for all that is compared; what resampling adds to a distance on average is taken off. Each model was trained once.`,
     ].map((note) => `- ${note}`).join("\n"),
     `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${
       seed === 0 ? "" : ` --seed ${seed}`
@@ -121,8 +121,8 @@ export function overviewPage(
       "*asked*. **not shown**: the whole interval is on the other side. **undecided**: the " +
       "threshold lies within the interval, and more samples or training would have to tell.",
       "Distances are Fréchet distances in the space of the bank's encoder, which needs no download; " +
-      "they are not the FID of the paper and compare only with each other. Small sets lie too far " +
-      "from everything by an amount that compared arms share.",
+      "they are not the FID of the paper and compare only with each other. A distance of few samples " +
+      "comes out too large, by about as much for all sets of that size.",
       "Intervals come from resampling the samples. Every model was trained once, with one seed, so " +
       "what another training would change is not in them.",
       "The encoder that measures also makes the snippets, which favours the model that is given " +
@@ -130,6 +130,7 @@ export function overviewPage(
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
     "```sh\ndeno task claims                # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims d --scale gpu  # one, larger\n```",
+    "This writes over the pages in `claims`; `--out DIR` writes others.",
   ].join("\n\n") + "\n";
 }
 

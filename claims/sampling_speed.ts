@@ -5,7 +5,7 @@
  */
 
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
-import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Claim, type Findings, formatFactor, outcomeAbove, type Verdict } from "./claim.ts";
 import { pointsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
@@ -117,7 +117,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     }],
     pictures: [],
     notes: [
-      "Compared are the best samplers at each number of evaluations. The label model's distance is the least that it has at any; counted are the evaluations at which it has it, and the fewest at which GMem is as near. Both are among those that were tried, so the factor is a coarse one.",
+      `At each number of evaluations each model's best sampler counts. The factor is the number of evaluations at which the label model has its least distance, over the fewest at which GMem is as near. Both are among the numbers that were tried, so the factor is a coarse one and can be told up to ${
+        budgets.at(-1)! / budgets[0]!
+      } only. It is at most 1 where the label model happens to be nearest at the fewest evaluations.`,
       "SDE-Heun takes an odd number of evaluations, one less than its column says.",
       `${samples} samples for each number, all from the same noises.`,
     ],
@@ -158,11 +160,11 @@ export function verdictOf(
       } evaluations`,
     };
   }
-  const bound = saving.value >= budgets.at(-1)! / budgets[0]! ? "at least " : "";
+  const factor = formatFactor(saving, { most: budgets.at(-1)! / budgets[0]! });
   return {
     outcome,
-    text: `the label model takes ${bound}${
-      formatInterval(saving)
-    } times the evaluations that GMem takes to its best distance (asked: ${FEWER} or more)`,
+    text:
+      `to reach its best distance, the label model takes ${factor} times the evaluations that ` +
+      `GMem takes to reach the same (asked: ${FEWER} or more)`,
   };
 }

@@ -43,7 +43,8 @@ export interface Scale {
 export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
   tiny: {
     name: "tiny",
-    description: "emoji at 16 × 16, a network of 2.9 million parameters; for two CPU cores",
+    description:
+      "emoji at 16 × 16, a network of 2.9 million parameters, 600 steps; for two CPU cores",
     config: "configs/emoji_tiny.yaml",
     overrides: ["train.steps=600"],
     checkpoints: [100, 200, 400, 600],
@@ -59,7 +60,8 @@ export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
   },
   laptop: {
     name: "laptop",
-    description: "emoji at 32 × 32, a network of 9 million parameters; for the GPU of a laptop",
+    description:
+      "emoji at 32 × 32, a network of 9 million parameters, 6,000 steps; for the GPU of a laptop",
     config: "configs/emoji_tiny.yaml",
     overrides: [
       ...[
@@ -84,7 +86,8 @@ export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
   },
   gpu: {
     name: "gpu",
-    description: "emoji at 32 × 32 in 256 tokens, 32 million parameters; for a large GPU",
+    description:
+      "emoji at 32 × 32 in 256 tokens, 32 million parameters, 20,000 steps; for a large GPU",
     config: "configs/emoji.yaml",
     overrides: ["train.steps=20000"],
     checkpoints: [500, 1000, 2000, 5000, 10000, 20000],

@@ -5,7 +5,7 @@
  */
 
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
-import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Claim, type Findings, formatFactor, outcomeAbove, type Verdict } from "./claim.ts";
 import { coarseImages, pointsOf, rowsOf } from "./figures.ts";
 import { type Laboratory, referenceTo } from "./laboratory.ts";
 import { derive, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
@@ -183,11 +183,11 @@ export function verdictOf(
       text: `GMem does not reach the distance of the label model within ${steps.at(-1)} steps`,
     };
   }
-  const bound = speedUp.value >= steps.at(-1)! / steps[0]! ? "at least " : "";
+  const factor = formatFactor(speedUp, { most: steps.at(-1)! / steps[0]! });
   return {
     outcome,
-    text: `the label model takes ${bound}${
-      formatInterval(speedUp)
-    } times the steps that GMem takes to its best distance (asked: more than ${FAR_FEWER})`,
+    text:
+      `to reach its best distance, the label model takes ${factor} times the steps that GMem takes ` +
+      `to reach the same (asked: more than ${FAR_FEWER})`,
   };
 }

@@ -59,7 +59,7 @@ Deno.test("claim a is shown for a factor of steps above 2, bounded by the checkp
   assert.equal(speedUp([5, 4, 2], [9, 8, 7]).value, 0);
   const fast = trainingSpeed.verdictOf(intervalOf(speedUp([5, 4, 3], [2, 1, 1])), steps);
   assert.equal(fast.outcome, "shown");
-  assert.match(fast.text, /at least 16 \[16, 16\] times/);
+  assert.match(fast.text, /takes at least 16 \[at least 16, at least 16\] times/);
   const slow = trainingSpeed.verdictOf(intervalOf(speedUp([5, 4, 2], [9, 8, 7])), steps);
   assert.equal(slow.outcome, "refuted");
   assert.match(slow.text, /does not reach .* within 1600 steps/);
@@ -79,13 +79,17 @@ Deno.test("claim b is shown for half of the evaluations", () => {
   assert.equal(never.outcome, "refuted");
   assert.match(never.text, /does not reach/);
   const first = samplingSpeed.verdictOf(intervalOf(saving([4, 3, 2], [1, 1, 1])), budgets);
-  assert.match(first.text, /at least 4/);
+  assert.match(first.text, /takes at least 4 \[at least 4, at least 4\] times/);
+  const wide = samplingSpeed.verdictOf({ value: 2, low: 1, high: 4 }, budgets);
+  assert.match(wide.text, /takes 2 \[1, at least 4\] times/);
 });
 
 Deno.test("claims c to g compare with their thresholds", () => {
-  const closer = interval(0, 0.1);
-  assert.equal(masking.verdictOf({ gain: interval(0.01, 0.02), closer }).outcome, "shown");
-  assert.equal(masking.verdictOf({ gain: interval(-0.01, 0.02), closer }).outcome, "undecided");
+  const masked = (low: number, high: number) =>
+    masking.verdictOf({ distance: interval(low, high), cosine: interval(0, 0.1) });
+  assert.equal(masked(-0.02, -0.01).outcome, "shown");
+  assert.equal(masked(-0.02, 0.01).outcome, "undecided");
+  assert.match(masked(0.1, 0.2).text, /the distance changes by 0\.150 \[0\.100, 0\.200\]/);
   const cost = (low: number, high: number) =>
     compression.verdictOf({ cost: interval(low, high), rank: 32, dim: 64 });
   assert.equal(cost(-0.05, 0.05).outcome, "shown");
