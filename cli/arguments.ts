@@ -18,7 +18,7 @@ export interface OptionDefinition {
   readonly short?: string;
   /** What `--help` calls the value, such as `DIR`; the type in capitals when left out. */
   readonly value?: string;
-  /** The option may stand several times and gives a list. */
+  /** The option may be given several times and gives a list. */
   readonly multiple?: boolean;
   /** The value may be several ones between commas, such as `4,8`, and gives a list. */
   readonly list?: boolean;
@@ -268,8 +268,11 @@ function programHelp(program: ProgramDefinition): string {
 /** The examples as one section, or none. */
 function exampleSection(examples: readonly ExampleDefinition[]): string[] {
   if (examples.length === 0) return [];
+  // A shell reads lines that end in a backslash as one; an option and its value stay in one line.
   const lines = examples.map(({ command, description }) =>
-    `  ${command}\n${wrapped(description, 6)}`
+    `  ${wrapped(command, 4, / (?=-)/).trimStart().replaceAll("\n", " \\\n")}\n${
+      wrapped(description, 6)
+    }`
   );
   return [`Examples:\n${lines.join("\n")}`];
 }
@@ -403,7 +406,7 @@ function optionNotes(option: OptionDefinition): string {
   const notes = [];
   if (option.choices !== undefined) notes.push(`one of ${option.choices.join(", ")}`);
   if (option.required) notes.push("required");
-  if (option.multiple) notes.push("may stand several times");
+  if (option.multiple) notes.push("may be given several times");
   if (option.list) notes.push("one, or several between commas");
   if (option.default !== undefined) notes.push(`default ${option.default}`);
   return notes.length === 0 ? option.description : `${option.description} (${notes.join("; ")})`;
@@ -419,11 +422,11 @@ function table(rows: readonly (readonly [left: string, right: string])[]): strin
   }).join("\n");
 }
 
-/** Breaks a text between words, with every line `indent` spaces in. */
-function wrapped(text: string, indent: number): string {
+/** Breaks a text between words, or where else it may be, with every line `indent` spaces in. */
+function wrapped(text: string, indent: number, breaks: RegExp = / /): string {
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(" ")) {
+  for (const word of text.split(breaks)) {
     if (line !== "" && indent + line.length + 1 + word.length > LINE_WIDTH) {
       lines.push(line);
       line = word;

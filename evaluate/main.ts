@@ -190,7 +190,9 @@ function checkUsage(options: Options): void {
   const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
   const { reversed, heads, reference } = options;
   if (checkpoint === undefined && weights === undefined && samples === undefined) {
-    throw new UsageError("Cannot evaluate: expected --checkpoint DIR or --samples PATH");
+    throw new UsageError(
+      "Cannot evaluate: expected --checkpoint DIR, --weights FILE or --samples PATH",
+    );
   }
   if (checkpoint !== undefined && weights !== undefined) {
     throw new UsageError("Cannot evaluate: expected either --checkpoint DIR or --weights FILE");

@@ -30,7 +30,7 @@ export interface OpenWeightsOptions {
  *
  * @example
  * ```ts ignore
- * using weights = openWeights("SiT-XL-2-256.pt");
+ * using weights = openWeights("SiT-XL-2-256x256.pt");
  * loadStateDict(model.parameters, weights);
  * ```
  */

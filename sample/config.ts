@@ -6,9 +6,12 @@
 
 import { z } from "zod";
 
-/** Guidance away from the empty snippet: v = v_null + scale (v_cond - v_null). */
+/** Classifier-free guidance, away from what the network draws without a snippet or class. */
 export interface GuidanceConfig {
-  /** How far to go past the conditional velocity; 1 means no guidance. */
+  /**
+   * Strength of classifier-free guidance: the velocity is v_null + scale (v_cond - v_null), with
+   * v_null that without a snippet or class; 1 means none.
+   */
   readonly scale: number;
   /** Times [low, high] between which guidance acts; t = 0 is noise and t = 1 is data. */
   readonly interval: readonly [low: number, high: number];
@@ -46,7 +49,7 @@ export interface SampleConfig {
     | "sde-heun";
   /** Number of steps from noise to data; dopri5 chooses its own, by the error. */
   readonly steps: number;
-  /** Guidance away from the empty snippet. */
+  /** Classifier-free guidance. */
   readonly guidance: GuidanceConfig;
   /** Noise that SDE samplers add on the way. */
   readonly diffusion: DiffusionConfig;
@@ -73,7 +76,10 @@ export interface SampleConfig {
 
 const guidanceSchema: z.ZodType<GuidanceConfig> = z.strictObject({
   scale: z.number().min(0).default(1)
-    .describe("How far to go past the conditional velocity; 1 means no guidance"),
+    .describe(
+      "Strength of classifier-free guidance: the velocity is v_null + scale (v_cond - v_null), with " +
+        "v_null that without a snippet or class; 1 means none",
+    ),
   interval: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]).default([0, 1])
     .describe("Times [low, high] between which guidance acts; t = 0 is noise and t = 1 is data"),
   channels: z.enum(["all", "first3"]).default("all")
@@ -104,7 +110,7 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
     ),
   steps: z.int().min(1).default(50)
     .describe("Number of steps from noise to data; dopri5 chooses its own, by the error"),
-  guidance: guidanceSchema.prefault({}).describe("Guidance away from the empty snippet"),
+  guidance: guidanceSchema.prefault({}).describe("Classifier-free guidance"),
   diffusion: diffusionSchema.prefault({}).describe("Noise that SDE samplers add on the way"),
   lastStep: z.enum(["none", "mean", "euler", "tweedie"]).default("mean")
     .describe("What SDE samplers do at the end, where the score is not defined"),

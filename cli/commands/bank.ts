@@ -80,13 +80,12 @@ export const BANK_BUILD_COMMAND = {
     dim: {
       type: "integer",
       minimum: 1,
-      description: "Length of a snippet; stands for --set bank.dim",
+      description: "Length of a snippet; short for --set bank.dim",
     },
     resolution: {
       type: "integer",
       minimum: 1,
-      description:
-        "Side in pixels of what the encoder sees; stands for --set bank.resolution, or " +
+      description: "Side in pixels of what the encoder sees; short for --set bank.resolution, or " +
         "with --onnx for --set bank.onnx.size. Where nothing says data.imageSize, a folder's images " +
         "are read at the side that a network needs, or at 32",
     },
@@ -98,25 +97,25 @@ export const BANK_BUILD_COMMAND = {
     onnx: {
       type: "string",
       value: "FILE",
-      description: "Encode by this ONNX network; stands for --set bank.encoder=onnx and " +
+      description: "Encode by this ONNX network; short for --set bank.encoder=onnx and " +
         "--set bank.onnx.path, beside which bank.onnx says what is done to images",
     },
     statistics: {
       type: "string",
       choices: ["imagenet", "clip", "none"],
       description: "With --onnx: the colours that the network expects, ImageNet's by default; " +
-        "stands for --set bank.onnx.mean and bank.onnx.std",
+        "short for --set bank.onnx.mean and bank.onnx.std",
     },
     pooling: {
       type: "string",
       choices: ["cls", "mean", "patch-mean"],
       description: "With --onnx: the tokens that make the snippet, the first by default; " +
-        "stands for --set bank.onnx.pooling",
+        "short for --set bank.onnx.pooling",
     },
     output: {
       type: "string",
       value: "NAME",
-      description: "With --onnx: the output that is taken, the first by default; stands for " +
+      description: "With --onnx: the output that is taken, the first by default; short for " +
         "--set bank.onnx.output",
     },
     like: {
@@ -141,7 +140,7 @@ export const BANK_BUILD_COMMAND = {
     },
     {
       command: "deno task bank build --data photos --onnx dinov2_base.onnx --resolution 224",
-      description: "Encode by a network of one's own.",
+      description: "Encode by a network of your own.",
     },
     {
       command: "deno task bank build --config configs/emoji.yaml --rank 64 --out emoji.safetensors",
@@ -167,7 +166,8 @@ export const BANK_INSPECT_COMMAND = {
     plot: {
       type: "string",
       value: "PREFIX",
-      description: "Draw PREFIX_energy.svg, what each rank keeps, and PREFIX_map.svg, the snippets",
+      description: "Draw PREFIX_energy.svg, the share of the energy that each rank keeps, and " +
+        "PREFIX_map.svg, the snippets",
     },
     json: JSON_LINES,
   },
@@ -242,7 +242,9 @@ export const BANK_COMPRESS_COMMAND = {
     energy: {
       type: "number",
       minimum: 0,
-      description: "The share of the energy to keep, at most 1, by the least rank that does; " +
+      description:
+        "Share of the energy (variance around the mean) to keep, at most 1, by the least rank " +
+        "that does; " +
         "either this or --rank",
     },
     storage: {
@@ -371,7 +373,9 @@ export const BANK_INTERPOLATE_COMMAND = {
       type: "string",
       choices: ["lerp", "slerp", "concat", "mask"],
       default: "slerp",
-      description: "Straight line, great circle, or halves or random parts of the two",
+      description:
+        "lerp, straight line; slerp, great circle; concat, the first half of one and the " +
+        "second of the other; mask, a random half of each",
     },
     steps: {
       type: "integer",

@@ -77,7 +77,7 @@ export const GROWTH_COMMAND = {
 export const TUNE_COMMAND = {
   name: "deno task tune",
   summary: "Times the kernels that can compute a model's products, norms and attention on this " +
-    "adapter, and keeps the fastest for later runs of train, sample, evaluate and bank.",
+    "adapter, and keeps the fastest, which all commands that compute then use.",
   positionals: [{
     name: "config",
     description: "YAML configuration of the model; configs/emoji_tiny.yaml when left out",

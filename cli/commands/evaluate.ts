@@ -16,7 +16,9 @@ export const EVALUATE_COMMAND = {
     checkpoint: {
       type: "string",
       value: "DIR",
-      description: "Checkpoint to draw from, or run directory of which the newest one is taken",
+      description:
+        "Checkpoint to draw from, or run directory of which the newest one is taken; this, " +
+        "--weights or --samples is needed",
     },
     ...WEIGHTS,
     samples: {
@@ -59,8 +61,8 @@ export const EVALUATE_COMMAND = {
       type: "string",
       value: "FILE",
       description:
-        "Draw the training images nearest to samples to this PNG, and distances to the " +
-        "SVG of that name",
+        "PNG to write: samples beside the training images nearest to them; the SVG of that name " +
+        "shows the distances",
     },
     out: {
       type: "string",
@@ -71,8 +73,9 @@ export const EVALUATE_COMMAND = {
       type: "string",
       value: "FILE",
       description:
-        "JSON file to write; evaluation.json in the checkpoint by default, or steps.json and " +
-        "steps.svg for several numbers of --steps",
+        "JSON file to write. By default it is evaluation.json in the checkpoint, or beside the " +
+        "file of --weights; of --samples alone none. For several --steps it is steps.json, with " +
+        "steps.svg beside it",
     },
     resamples: {
       type: "integer",
@@ -91,7 +94,9 @@ export const EVALUATE_COMMAND = {
     config: {
       type: "string",
       value: "FILE",
-      description: "Without --checkpoint: YAML configuration whose sections data and bank count",
+      description:
+        "With --samples alone: YAML configuration whose section data names the reference " +
+        "images, and section bank the encoder",
     },
     data: {
       type: "string",
@@ -132,7 +137,7 @@ export const EVALUATE_COMMAND = {
     },
     {
       command: "deno task evaluate --weights SiT-XL-2-256x256.pt --reference adm.npz " +
-        "-s data.decoder=sd_vae.onnx",
+        "-s data.decoder=sd_vae_decoder.onnx",
       description: "Measure released weights; FID and the like take --inception as well.",
     },
     {

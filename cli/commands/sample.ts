@@ -15,7 +15,9 @@ export const SAMPLE_COMMAND = {
     checkpoint: {
       type: "string",
       value: "DIR",
-      description: "Checkpoint, or run directory of which the newest one is taken",
+      description:
+        "Checkpoint, or run directory of which the newest one is taken; either this or " +
+        "--weights is needed",
     },
     ...WEIGHTS,
     bank: {
@@ -72,7 +74,7 @@ export const SAMPLE_COMMAND = {
       type: "string",
       value: "IMAGE",
       description:
-        "Draw from the snippets nearest to this image file, under the images they are of",
+        "Draw from the snippets nearest to this image file; their own images stand above the samples",
     },
     "by-noise": {
       type: "boolean",
@@ -83,7 +85,8 @@ export const SAMPLE_COMMAND = {
       type: "string",
       value: "TEXT",
       multiple: true,
-      description: "Draw a row from this text, behind the bank's image nearest to what it maps to",
+      description: "Draw a row of images from this text; in front stands the image of the bank " +
+        "nearest to it",
     },
     mapper: {
       type: "string",
@@ -100,7 +103,7 @@ export const SAMPLE_COMMAND = {
       type: "string",
       value: "FILE",
       default: "samples.png",
-      description: "Picture to write; or of a model of latents a .safetensors file with them",
+      description: "Picture to write, or for a model of latents a .safetensors file with them",
     },
     set: SET,
     json: JSON_LINES,
@@ -124,7 +127,7 @@ export const SAMPLE_COMMAND = {
     },
     {
       command: "deno task sample --checkpoint runs/emoji_tiny --like cat.jpg",
-      description: "Draw from what a bank takes an image for.",
+      description: "Draw from the snippets that are nearest to an image.",
     },
     {
       command: "deno task sample --checkpoint runs/emoji --bank photos.safetensors",
@@ -132,7 +135,7 @@ export const SAMPLE_COMMAND = {
     },
     {
       command: "deno task sample --checkpoint runs/emoji -s sample.guidance.scale=1.5",
-      description: "Guide the samples away from what no snippet gives.",
+      description: "Draw with classifier-free guidance: closer to the snippets, with less variety.",
     },
     {
       command: "deno task sample --checkpoint runs/latents -s data.decoder=sd_vae_decoder.onnx",
@@ -140,7 +143,7 @@ export const SAMPLE_COMMAND = {
     },
     {
       command:
-        "deno task sample --weights SiT-XL-2-256x256.pt --class 207 -s data.decoder=sd_vae.onnx",
+        "deno task sample --weights SiT-XL-2-256x256.pt --class 207 -s data.decoder=sd_vae_decoder.onnx",
       description: "Draw a class of ImageNet with released weights and the decoder of SD-VAE.",
     },
     {

@@ -19,17 +19,19 @@ export const TRAIN_COMMAND = {
     data: {
       type: "string",
       value: "DIR",
-      description: "Train on the images of this folder, in place of the configured data",
+      description:
+        "Train on the images in this folder, with or without one subfolder per class, in " +
+        "place of the configured data; the run's folder is named after the configuration still",
     },
     steps: {
       type: "integer",
       minimum: 1,
-      description: "Optimizer steps in all; stands for --set train.steps",
+      description: "Optimizer steps in all; short for --set train.steps",
     },
     recompute: {
       type: "boolean",
       description: "Compute activations again in the backward pass: a fraction of the memory for " +
-        "about a third more time; stands for --set train.recompute=true",
+        "about a third more time; short for --set train.recompute=true",
     },
     resume: {
       type: "string",
@@ -52,7 +54,7 @@ export const TRAIN_COMMAND = {
     { command: "deno task train", description: "Train on the built-in emoji at 16 × 16." },
     {
       command: "deno task train configs/emoji.yaml --data photos",
-      description: "Train on one's own images.",
+      description: "Train on your own images.",
     },
     {
       command: "deno task train configs/emoji.yaml -s optimizer.learningRate=1e-4 -s train.seed=1",
@@ -63,8 +65,8 @@ export const TRAIN_COMMAND = {
       description: "Go on with an interrupted run, as if it had not been.",
     },
     {
-      command: "deno task train latents.yaml --init SiT-XL-2-256.pt",
-      description: "Go on from released weights, which must fit the configured model.",
+      command: "deno task train latents.yaml --init SiT-XL-2-256x256.pt",
+      description: "Start from released weights, which must fit the model of the configuration.",
     },
   ],
 } as const satisfies CommandDefinition;
@@ -77,8 +79,9 @@ export const ENCODE_COMMAND = {
     "the encoder of a tokenizer in an ONNX file. After a kill, the same command goes on where it ended.",
   positionals: [{
     name: "config",
-    description: "YAML configuration whose section data describes the latents, and train.seed " +
-      "their samples; --set and the options alone when left out",
+    description:
+      "YAML configuration: its section data describes the latents, train.seed seeds the " +
+      "draws from their distributions; without it --set and the options say all",
   }],
   options: {
     data: {
@@ -90,7 +93,7 @@ export const ENCODE_COMMAND = {
     encoder: {
       type: "string",
       value: "FILE",
-      description: "Encoder of the tokenizer (ONNX); stands for --set data.encoder",
+      description: "Encoder of the tokenizer (ONNX); short for --set data.encoder",
     },
     features: {
       type: "string",
@@ -101,7 +104,7 @@ export const ENCODE_COMMAND = {
     out: {
       type: "string",
       value: "DIR",
-      description: "Folder of the shards; stands for --set data.path",
+      description: "Folder of the shards; short for --set data.path",
     },
     posterior: {
       type: "string",

@@ -13,10 +13,11 @@ import { CLAIMS_COMMAND } from "../../cli/commands/claims.ts";
 import { EVALUATE_COMMAND, VERIFY_COMMAND } from "../../cli/commands/evaluate.ts";
 import { INSPECT_COMMAND } from "../../cli/commands/inspect.ts";
 import { SAMPLE_COMMAND } from "../../cli/commands/sample.ts";
-import { TRAIN_COMMAND } from "../../cli/commands/train.ts";
+import { ENCODE_COMMAND, TRAIN_COMMAND } from "../../cli/commands/train.ts";
 
 const EVERY_COMMAND: readonly CommandDefinition[] = [
   TRAIN_COMMAND,
+  ENCODE_COMMAND,
   SAMPLE_COMMAND,
   EVALUATE_COMMAND,
   ...Object.values(BANK_PROGRAM.commands),
@@ -186,7 +187,7 @@ Options:
       --kind TEXT     Which (one of euler, heun; default heun)
       --steps NUMBER  How many
       --shift NUMBER  How far (default 0.5)
-  -s, --set K=V       Override (may stand several times)
+  -s, --set K=V       Override (may be given several times)
       --json          Lines of JSON
       --debug         Print the stack of an error
   -h, --help          Print this text
@@ -194,6 +195,15 @@ Options:
 Examples:
   demo --out a.png
       Write a picture.`,
+  );
+});
+
+Deno.test("helpText() continues a long example with a backslash, before an option", () => {
+  const command =
+    "demo --out a.png --set first=1 --set second=2 --set third=3 --set fourth=4 --set fifth=5";
+  assert.match(
+    helpText({ ...COMMAND, examples: [{ command, description: "Write." }] }),
+    /\n {2}demo --out a\.png .* --set fourth=4 \\\n {4}--set fifth=5\n {6}Write\.$/,
   );
 });
 
