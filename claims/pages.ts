@@ -117,7 +117,7 @@ export function overviewPage(
     ...sections,
     "## How to read it",
     [
-      "**shown**: the whole 95 % interval is on the claim's side of the threshold that stands behind " +
+      "**shown**: the whole 95 % interval is on the claim's side of the threshold given after " +
       "*asked*. **not shown**: the whole interval is on the other side. **undecided**: the " +
       "threshold lies within the interval, and more samples or training would have to tell.",
       "Distances are Fréchet distances in the space of the bank's encoder, which needs no download; " +

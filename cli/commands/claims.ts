@@ -38,7 +38,8 @@ export const CLAIMS_COMMAND = {
       type: "string",
       value: "DIR",
       default: "claims",
-      description: "Folder of README.md with all verdicts, and of results with a page for each",
+      description:
+        "Folder to write over: README.md with all verdicts, and results with a page for each",
     },
     runs: {
       type: "string",

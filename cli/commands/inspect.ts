@@ -32,7 +32,8 @@ export const INSPECT_COMMAND = {
     channels: {
       type: "integer",
       minimum: 1,
-      description: "Channels of the images or latents; likewise",
+      description:
+        "Channels of the images or latents; those of the published checkpoints when left out",
     },
     snippets: {
       type: "integer",
