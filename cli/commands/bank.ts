@@ -44,7 +44,9 @@ const NOISE_SEED = { type: "integer", minimum: 0, description: "Seed of the nois
 const IMAGE_SIZE = {
   type: "integer",
   minimum: 1,
-  description: "Side in pixels that the bank's images had; the encoder's own by default",
+  description:
+    "Side in pixels at which the bank's images were read; with --checkpoint that of the " +
+    "run by default, else that which the encoder takes",
 } as const;
 
 /** Where the images of a bank are. */
