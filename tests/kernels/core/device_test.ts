@@ -8,8 +8,8 @@ import {
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
+import type { Profile } from "../../../kernels/core/profile.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
-import { openDryDevice } from "../../../bench/dry_gpu.ts";
 import { gpuTest, openDevice } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
@@ -531,29 +531,50 @@ ownDeviceTest("Tensor.read() throws a validation error that raw WebGPU caused", 
   await assert.rejects(x.read(), GpuValidationError);
 });
 
+const STAND_IN: Profile = {
+  driver: "gpu",
+  subgroups: false,
+  subgroupSize: 0,
+  subgroupEnable: "",
+  f16: true,
+  maxBindingBytes: 2 ** 27,
+  workgroupBytes: 16384,
+  workgroupInvocations: 256,
+  label: "a GPU that fails",
+};
+
 /** What a device takes before any tensor. */
 const PARAMS_BYTES = 4096 * 256;
 
-/** A GPU of `bytes` in all whose waits fail as `mapAsync` does. */
-function failingGpu(bytes: number, mapAsync: () => Promise<void>): Device {
-  const { gpu, profile } = openDryDevice();
+/** A stand-in for a GPU of `bytes` in all, whose waits end as `mapAsync` and `lost` say. */
+function failingGpu(
+  bytes: number,
+  { mapAsync = () => Promise.resolve(), lost = new Promise(() => {}) }: {
+    mapAsync?: () => Promise<void>;
+    lost?: Promise<GPUDeviceLostInfo>;
+  } = {},
+): Device {
   const scopes: (GPUError | null)[] = [];
   let taken = 0;
-  Object.assign(gpu, {
+  const gpu = {
+    limits: { maxBufferSize: Infinity },
+    lost,
+    queue: { writeBuffer() {}, submit() {}, onSubmittedWorkDone: () => Promise.resolve() },
+    addEventListener() {},
     pushErrorScope: () => scopes.push(null),
     popErrorScope: () => Promise.resolve(scopes.pop()),
+    createCommandEncoder: () => ({ copyBufferToBuffer() {}, finish() {} }),
     createBuffer({ size }: GPUBufferDescriptor) {
       taken += size;
       if (taken > bytes) scopes[scopes.length - 1] = new GPUOutOfMemoryError("full");
       return { mapAsync, destroy() {} };
     },
-  });
-  return new Device(gpu, { profile });
+  };
+  return new Device(gpu as unknown as GPUDevice, { profile: STAND_IN });
 }
 
 Deno.test("Device says how much it asked for when the GPU is out of memory", async () => {
-  const arrives = () => Promise.resolve();
-  const device = failingGpu(PARAMS_BYTES + 4096, arrives);
+  const device = failingGpu(PARAMS_BYTES + 4096);
   device.empty([1024]);
   await device.settle();
   device.empty([2000]);
@@ -562,18 +583,19 @@ Deno.test("Device says how much it asked for when the GPU is out of memory", asy
     requestedBytes: 8192,
     message: /^Cannot take 8192 bytes more: .* with 12288 bytes held, expected .* smaller batch$/,
   });
-  const narrow = failingGpu(PARAMS_BYTES + 4096, arrives), x = narrow.empty([1024]);
-  await assert.rejects(x.read(), { name: "OutOfMemoryError", requestedBytes: 4096 });
+  const narrow = failingGpu(PARAMS_BYTES + 4096).empty([1024]);
+  await assert.rejects(narrow.read(), { name: "OutOfMemoryError", requestedBytes: 4096 });
 });
 
 Deno.test("Tensor.read() throws that the GPU was lost while it waited", async () => {
   const lost = Promise.withResolvers<GPUDeviceLostInfo>();
-  const { gpu, profile } = failingGpu(Infinity, () => {
-    lost.resolve({ reason: "destroyed", message: "reset" });
-    return Promise.reject(new DOMException("aborted"));
-  });
-  Object.assign(gpu, { lost: lost.promise });
-  const x = new Device(gpu, { profile }).empty([4]);
+  const x = failingGpu(Infinity, {
+    lost: lost.promise,
+    mapAsync() {
+      lost.resolve({ reason: "destroyed", message: "reset" });
+      return Promise.reject(new DOMException("aborted"));
+    },
+  }).empty([4]);
   await assert.rejects(x.read(), /^DeviceLostError: Cannot go on: the GPU was lost, reset/);
 });
 
