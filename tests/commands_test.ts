@@ -323,6 +323,46 @@ deviceTest("train comes to its end on three images", async () => {
   assert(Number.isFinite(report.frechet.samples) && report.frechet.halves === undefined);
 });
 
+deviceTest("train goes on without measurements and pictures that fail", async () => {
+  const directory = inTemporary("unmeasured"), last = join(directory, "step_0000003");
+  Deno.mkdirSync(directory);
+  // No folder of pictures can be made, and guidance without bounds draws samples without numbers.
+  Deno.writeTextFileSync(join(directory, "samples"), "");
+  const settings = ["--set", "sample.guidance.scale=1e300", "--json"];
+  const run = await trainSmall(directory, ...settings);
+  assert.equal(run.code, 0, run.stderr);
+  const skipped = run.stderr.split("\n").filter((line) => line.startsWith("skipped "));
+  const reason = "Cannot normalise snippet 0: its norm is NaN, expected a positive number";
+  const picture = String.raw`picture of step \d: .*samples.*`;
+  const expected = [`measurement of step 2: ${reason}`, picture, picture, `report: ${reason}`];
+  assert.match(skipped.join("\n"), new RegExp(`^skipped the ${expected.join("\nskipped the ")}$`));
+  const lines = run.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines[3], { step: 3, checkpoint: last, plot: join(directory, "loss.svg") });
+  const log = await readRunLog(join(directory, "log.jsonl"));
+  assert.deepEqual(log, lines.slice(0, 3));
+  assert(log.every(({ loss, frechet }) => Number.isFinite(loss) && frechet === undefined));
+  assert(exists(join(directory, "loss.svg")) && !exists(join(directory, "evaluation.svg")));
+  assert(exists(join(last, "state.json")));
+});
+
+deviceTest("train saves a step before it measures it", async () => {
+  const directory = inTemporary("saved_first");
+  const child = startTask("train", [
+    ...[...SMALL_EMOJI, "--steps", "3", "--json", "--set", `train.runDirectory=${directory}`],
+    ...["--set", "train.checkpointEvery=2", "--set", "train.evaluateEvery=2"],
+  ]);
+  const said = new Response(child.stderr).text();
+  const saved: Record<number, boolean> = {};
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    for (const line of text.trimEnd().split("\n")) {
+      const { step } = JSON.parse(line);
+      saved[step] ??= exists(join(directory, `step_000000${step}`));
+    }
+  }
+  assert.equal((await child.status).code, 0, await said);
+  assert.deepEqual(saved, { 1: false, 2: true, 3: true });
+});
+
 deviceTest("train saves at Ctrl-C and says how to go on", async () => {
   const directory = inTemporary("interrupted");
   const child = startTask("train", [

@@ -15,6 +15,7 @@ import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { tunedOptions } from "../cli/tuning_file.ts";
 import { Device } from "../kernels/core/device.ts";
+import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
@@ -130,20 +131,35 @@ async function main(): Promise<void> {
   const result = await trainRun({ run, config, heldOut, directory, resumed, json, say });
   if (!result) throw new Interrupted();
 
-  // Distances take two images.
-  if (run.bank && run.encoder && train.size > 1) {
-    const report = await reportConditioning({
-      ...run,
-      bank: run.bank,
-      encoder: run.encoder,
-      config,
-      heldOut: heldOut instanceof LatentShards ? undefined : heldOut,
-    });
+  const report = await attempt("the report", { tell: say }, async () => {
+    const { bank, encoder } = run;
+    // Distances take two images.
+    if (!bank || !encoder || train.size < 2) return undefined;
+    const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
+    return await reportConditioning({ ...run, bank, encoder, config, heldOut: unseen });
+  });
+  if (report) {
     await Deno.writeTextFile(join(directory, "report.json"), JSON.stringify(report, null, 2));
     for (const line of describeReport(report)) say(line);
-    if (json) console.log(JSON.stringify({ ...result, report }));
-  } else if (json) {
-    console.log(JSON.stringify(result));
+  }
+  if (json) console.log(JSON.stringify({ ...result, report }));
+}
+
+/**
+ * Does what training can go on without: where it fails, a line says why, and there is no result. Without
+ * its device, or memory there, training cannot go on either.
+ */
+async function attempt<T>(
+  what: string,
+  { tell }: { tell: (line: string) => void },
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DeviceLostError || error instanceof OutOfMemoryError) throw error;
+    tell(`skipped ${what}: ${error instanceof Error ? error.message : error}`);
+    return undefined;
   }
 }
 
@@ -285,6 +301,10 @@ async function trainRun(
     checkpoint = await saveCheckpoint(directory, { ...run, classes: run.dataset.classes, config });
     saved = trainer.step;
   };
+  const tell = (line: string) => json ? say(line) : progress.note(line);
+  const writePicture = async () =>
+    preview &&
+    await attempt(`the picture of step ${trainer.step}`, { tell }, () => preview.write());
   try {
     const due = (every: number | null) => every !== null && trainer.step % every === 0;
     const records = trainer.run({
@@ -296,11 +316,15 @@ async function trainRun(
       onStep: (step) => progress.advance(step),
     });
     for await (const record of records) {
-      const measured = due(evaluateEvery) ? await evaluation?.measure() : undefined;
+      const { step } = record;
+      // Before all else, so that nothing else can cost the steps up to here.
+      if (due(checkpointEvery) || step === steps || interrupt.signal.aborted) await save();
+      const measured = evaluation && due(evaluateEvery)
+        ? await attempt(`the measurement of step ${step}`, { tell }, () => evaluation.measure())
+        : undefined;
       log.append({ ...record, ...measured });
       progress.record({ ...record, ...measured });
-      if (due(checkpointEvery)) await save();
-      if (due(sampleEvery) && trainer.step < steps) await preview?.write();
+      if (due(sampleEvery) && step < steps) await writePicture();
     }
     await save();
   } finally {
@@ -326,7 +350,7 @@ async function trainRun(
     say(`go on with: deno task train --resume ${directory}`);
     return undefined;
   }
-  const picture = await preview?.write();
+  const picture = await writePicture();
   const seconds = (performance.now() - started) / 1000;
   say(
     trainer.step === first
