@@ -12,15 +12,12 @@ import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { decodeLatents } from "./decoded_latents.ts";
-import { drawSpread, encodeSpread, spread } from "./report.ts";
+import { drawSpread, encodeSpread, gatherSpread, MOST_REFERENCES, spread } from "./report.ts";
 import type { Run } from "./run.ts";
 
 /** Samples of a measurement: few, of few steps, which cost as much as a dozen steps of the default run. */
 export const SAMPLES = 128;
 const STEPS = 5;
-
-/** Snippets of training images that samples are measured against, at most. */
-const MOST_REFERENCES = 10_000;
 
 /** What a log line says of a measurement, beside the loss. */
 export type EvaluationRecord = {
@@ -151,12 +148,13 @@ async function measuringOf(
     });
   }
   const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
-  const indices = spread(Math.min(dataset.size, MOST_REFERENCES), dataset.size);
+  const count = Math.min(dataset.size, MOST_REFERENCES);
   if (!bank || !encoder) {
-    return await fitted(subsetOf(dataset, indices), { ...options, heldOut: unseen });
+    const images = subsetOf(dataset, spread(count, dataset.size));
+    return await fitted(images, { ...options, heldOut: unseen });
   }
-  using rows = device.unscoped(() => bank.gather(indices));
-  return { encoder, owned: false, reference: await rows.read(), heldOut: unseen };
+  const reference = await gatherSpread(device, bank, count);
+  return { encoder, owned: false, reference, heldOut: unseen };
 }
 
 /** By an encoder fitted to the images themselves. */

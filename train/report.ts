@@ -7,12 +7,16 @@
 import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
-import { frechetDistance, GaussianStatistics } from "../evaluate/frechet.ts";
+import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
+import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import { drawAll, type DrawnImages } from "../sample/rows.ts";
 import type { Config } from "./config.ts";
 import { pathOf, type Run } from "./run.ts";
+
+/** Snippets of training images that samples are measured against, at most. */
+export const MOST_REFERENCES = 10_000;
 
 const SAMPLES = 256;
 const BATCH = 64;
@@ -40,7 +44,10 @@ export interface ConditioningReport {
   };
 }
 
-/** Draws samples for snippets spread over the bank and measures them with the bank's encoder. */
+/**
+ * Draws samples for snippets spread over the bank and measures them with the bank's encoder, against up to
+ * 10,000 of its snippets.
+ */
 export async function reportConditioning(
   options: Run & {
     bank: Bank;
@@ -59,18 +66,17 @@ export async function reportConditioning(
     config,
     sample: config.sample,
   });
-  using rows = device.unscoped(() => bank.gather(spread(count, bank.size)));
-  const snippets = await rows.read();
+  const snippets = await gatherSpread(device, bank, count);
   const encoded = await encoder.encode(images, shape(count));
   const noise = new Random(config.sample.seed, Stream.Noise)
     .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
-  const real = await encodeSpread(encoder, dataset, dataset.size);
+  const real = await gatherSpread(device, bank, Math.min(bank.size, MOST_REFERENCES));
   // A covariance takes two images.
   const unseen = heldOut && heldOut.size > 1 &&
     await encodeSpread(encoder, heldOut, Math.min(heldOut.size, count));
   const statistics = (vectors: Float32Array) => new GaussianStatistics(bank.dim).add(vectors);
-  const distance = (vectors: Float32Array) =>
-    frechetDistance(statistics(vectors), statistics(real));
+  const reference = new FrechetReference(statistics(real));
+  const distance = (vectors: Float32Array) => reference.distanceTo(statistics(vectors));
   return {
     samples: count,
     evaluations,
@@ -80,7 +86,7 @@ export async function reportConditioning(
       samples: distance(encoded),
       noise: distance(await encoder.encode(noise, shape(count))),
       heldOut: unseen ? distance(unseen) : undefined,
-      halves: dataset.size < 4 ? undefined : frechetDistance(
+      halves: bank.size < 4 ? undefined : frechetDistance(
         statistics(everySecond(real, { dim: bank.dim, first: 0 })),
         statistics(everySecond(real, { dim: bank.dim, first: 1 })),
       ),
@@ -129,6 +135,16 @@ export async function drawSpread(
 /** `count` indices below `size`, spread evenly. */
 export function spread(count: number, size: number): Uint32Array {
   return Uint32Array.from({ length: count }, (_, i) => Math.floor((i + 0.5) * size / count));
+}
+
+/** The snippets [count, d] of a bank at `count` places that are spread evenly over it. */
+export async function gatherSpread(
+  device: Device,
+  bank: Bank,
+  count: number,
+): Promise<Float32Array> {
+  using rows = device.unscoped(() => bank.gather(spread(count, bank.size)));
+  return await rows.read();
 }
 
 /** Encodes `count` images that are spread evenly over a set to [count, d]. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { Bank } from "../../bank/bank.ts";
 import type { Encoder } from "../../bank/encoders/encoder.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../../evaluate/frechet.ts";
 import type { Device } from "../../kernels/core/device.ts";
@@ -127,15 +128,14 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   const unseen = spread(SIZE, heldOut.size);
   using given = bank.gather(all);
   const snippets = await given.read();
-  // Samples, training images, held-out images, noise, as many of each.
-  assert.equal(images.length, 4 * SIZE * length);
-  const parts = [0, 1, 2, 3].map((part) => ({
+  // Samples, held-out images, noise, as many of each; the snippets of training images are the bank's.
+  assert.equal(images.length, 3 * SIZE * length);
+  const parts = [0, 1, 2].map((part) => ({
     seen: images.slice(part * SIZE * length, (part + 1) * SIZE * length),
     vectors: Float32Array.from(rows.slice(part * SIZE * dim, (part + 1) * SIZE * dim)),
   }));
-  const [samples, real, held, noise] = parts as [typeof parts[0], ...typeof parts];
+  const [samples, held, noise] = parts as [typeof parts[0], ...typeof parts];
   assert.deepEqual(samples.seen, [...drawn.images]);
-  assert.deepEqual(real!.seen, [...run.dataset.read(all) as Float32Array]);
   assert.deepEqual(held!.seen, [...heldOut.read(unseen)]);
   const square = noise!.seen.reduce((sum, value) => sum + value ** 2, 0) / noise!.seen.length;
   // Five standard errors of 19,392 normal numbers.
@@ -160,9 +160,9 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   assert.notEqual(report.cosine, report.shuffledCosine);
   const statistics = (vectors: Float32Array) => new GaussianStatistics(dim).add(vectors);
   const toReal = ({ vectors }: { vectors: Float32Array }) =>
-    frechetDistance(statistics(vectors), statistics(real!.vectors));
+    frechetDistance(statistics(snippets), statistics(vectors));
   const half = (first: number) =>
-    statistics(real!.vectors.filter((_, i) => Math.floor(i / dim) % 2 === first));
+    statistics(snippets.filter((_, i) => Math.floor(i / dim) % 2 === first));
   assert.deepEqual(report.frechet, {
     samples: toReal(samples),
     noise: toReal(noise!),
@@ -173,6 +173,17 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   const one = heldOut.subset(Uint32Array.of(0));
   const { frechet } = await reportConditioning({ ...run, bank, encoder, config, heldOut: one });
   assert.equal(frechet.heldOut, undefined);
+  // Of a larger bank no more snippets are read than it takes.
+  const asked: Uint32Array[] = [];
+  const large = {
+    ...{ dim, size: 20_003 },
+    gather(indices: Uint32Array) {
+      asked.push(indices);
+      return bank.gather(indices.map((index) => index % SIZE));
+    },
+  } as unknown as Bank;
+  await reportConditioning({ ...run, bank: large, encoder, config, heldOut: one });
+  assert.deepEqual(asked, [spread(256, 20_003), spread(10_000, 20_003)]);
 });
 
 Deno.test("describeReport() leaves out what was not measured", () => {
