@@ -27,6 +27,7 @@ import {
   listCheckpoints,
   loadCheckpoint,
   loadWeights,
+  removeOldCheckpoints,
   saveCheckpoint,
 } from "../train/checkpoint.ts";
 import { type Config, resolveConfig } from "../train/config.ts";
@@ -554,13 +555,10 @@ export class Laboratory implements AsyncDisposable {
           },
         );
       }
-      const before = listCheckpoints(directory);
       if (trainer.step < steps) {
         await saveCheckpoint(directory, { trainer, model, config });
       }
-      for (const { path, step } of before) {
-        if (step !== trainer.step) await Deno.remove(path, { recursive: true });
-      }
+      removeOldCheckpoints(directory, trainer.step < steps ? 1 : 0);
       this.#signal?.throwIfAborted();
     }
   }
@@ -598,7 +596,7 @@ export class Laboratory implements AsyncDisposable {
 
   async #modelDirectory(arm: ModelArm): Promise<string> {
     const { device: _, sample: __, ...trained } = this.#modelConfig(arm);
-    const { runDirectory: ___, ...train } = trained.train;
+    const { runDirectory: ___, keepCheckpoints: ____, ...train } = trained.train;
     const bank = { ...trained.bank, path: basename(this.#bankPath) };
     const key = await keyOf([
       { ...trained, train, bank },

@@ -383,6 +383,22 @@ deviceTest("train saves at Ctrl-C and says how to go on", async () => {
   assert(exists(join(directory, `step_${String(step).padStart(7, "0")}`, "state.json")));
 });
 
+deviceTest("train keeps its newest checkpoints and those with another's file in them", async () => {
+  const directory = await copyOfRun("newest");
+  Deno.writeTextFileSync(join(directory, "step_0000003", "evaluation.json"), "{}");
+  const go = async (...args: string[]) => {
+    const run = await runTask("train", [
+      ...["--resume", directory, "--set", "train.checkpointEvery=1", ...args],
+    ]);
+    assert.equal(run.code, 0, run.stderr);
+    return [...Deno.readDirSync(directory)].map(({ name }) => name)
+      .filter((name) => name.startsWith("step_")).map((name) => Number(name.slice(5))).sort();
+  };
+  assert.deepEqual(await go("--steps", "6", "--set", "train.keepCheckpoints=2"), [3, 5, 6]);
+  const all = await go("--steps", "9", "--set", "train.keepCheckpoints=null");
+  assert.deepEqual(all, [3, 5, 6, 7, 8, 9]);
+});
+
 deviceTest("train starts no run among the checkpoints of another", async () => {
   const { directory } = await trainedRun();
   const before = contents(directory);

@@ -2,8 +2,9 @@
  * Checkpoints: a folder `step_0001000/` in the run's folder with `model.safetensors`,
  * `ema.safetensors`, `optimizer.safetensors` and `state.json`.
  *
- * A checkpoint is written under a temporary name and renamed when it is whole, so whatever has the
- * final name is complete; the newest is the one with the highest step, never the youngest file.
+ * A checkpoint is written under a temporary name and renamed when it is whole, and renamed back before it
+ * is removed, so whatever has the final name is complete; the newest is the one with the highest step,
+ * never the youngest file.
  *
  * @module
  */
@@ -32,6 +33,9 @@ export interface CheckpointState {
   /** Names of the classes in the order of the labels that guide the model, if labels do. */
   readonly classes?: readonly string[];
 }
+
+/** Files of a checkpoint. */
+const FILES = ["model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"];
 
 const NAME = /^step_(\d{7,})$/;
 /** What a checkpoint is called while a new one of the same step takes its place. */
@@ -153,20 +157,54 @@ export async function saveCheckpoint(
 }
 
 /**
- * Throws `CheckpointError` unless the disk has room for a checkpoint: one that is full at the end of a
- * run would cost all of it.
+ * Removes the oldest checkpoints in a run's folder, but for the newest `keep`. A checkpoint with any other
+ * file in it, such as an `evaluation.json`, is not counted and stays.
+ *
+ * Throws whatever the disk refuses with.
+ */
+export function removeOldCheckpoints(runDirectory: string, keep: number): void {
+  const removable = removableCheckpoints(runDirectory);
+  for (const path of removable.slice(0, Math.max(0, removable.length - keep))) {
+    // Under its own name it must never lie there in parts.
+    const partial = `${path}.partial`;
+    removeDirectory(partial);
+    Deno.renameSync(path, partial);
+    removeDirectory(partial);
+  }
+}
+
+/** The checkpoints in a run's folder with no file of anybody else's in them, oldest first. */
+function removableCheckpoints(runDirectory: string): string[] {
+  return listCheckpoints(runDirectory).map(({ path }) => path).filter((path) => {
+    const names = readDirectory(path).map(({ name }) => name);
+    return names.length === FILES.length && FILES.every((file) => names.includes(file));
+  });
+}
+
+/**
+ * Throws `CheckpointError` unless the disk has room for as many of the `coming` checkpoints of a run as will
+ * lie there at a time, where {@linkcode removeOldCheckpoints} keeps `keep`, or all if that is null: a disk
+ * that is full at the end of a run would cost all of it.
  */
 export function requireSpace(
   runDirectory: string,
   parameters: Iterable<readonly [name: string, parameter: { readonly elements: number }]>,
+  { coming, keep }: { coming: number; keep: number | null },
 ): void {
   let elements = 0;
   for (const [, { elements: each }] of parameters) elements += each;
+  // One is removed only when the next is written.
+  const more = keep === null
+    ? Infinity
+    : Math.max(1, keep + 1 - removableCheckpoints(runDirectory).length);
+  const count = Math.min(coming, more);
   // Weights, their average and two moments.
-  const bytes = 4 * ELEMENT_BYTES.f32 * elements;
+  const bytes = count * 4 * ELEMENT_BYTES.f32 * elements;
   requireDiskSpace(runDirectory, bytes, {
-    problem: `Cannot keep a run in ${runDirectory}: a checkpoint takes`,
-    expected: "room or another disk by --set train.runDirectory=DIR",
+    problem: `Cannot keep a run in ${runDirectory}: ` +
+      (count === 1 ? "a checkpoint takes" : `${count} checkpoints take`),
+    expected: "room or another disk by --set train.runDirectory=DIR" +
+      (count === 1 ? "" : ", or fewer by --set train.keepCheckpoints=1"),
   });
 }
 

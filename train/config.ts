@@ -96,6 +96,8 @@ export interface TrainConfig {
   readonly evaluateEvery: number | null;
   /** Steps between two checkpoints; null writes the last one alone. */
   readonly checkpointEvery: number | null;
+  /** Newest checkpoints that are kept, besides those with any other file in them; null keeps all. */
+  readonly keepCheckpoints: number | null;
   /** Steps between two waits for the GPU, which bound the work in flight. */
   readonly syncEvery: number;
   /** Where log, pictures and checkpoints go. */
@@ -270,6 +272,10 @@ const givenTrainSchema = z.strictObject({
     ),
   checkpointEvery: z.int().min(1).nullable().default(5000)
     .describe("Steps between two checkpoints; null writes the last one alone"),
+  keepCheckpoints: z.int().min(1).nullable().default(3)
+    .describe(
+      "Newest checkpoints that are kept, besides those with any other file in them; null keeps all",
+    ),
   syncEvery: z.int().min(1).default(10)
     .describe("Steps between two waits for the GPU, which bound the work in flight"),
   runDirectory: z.string().min(1).optional()

@@ -24,6 +24,7 @@ import {
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
+  removeOldCheckpoints,
   requireSpace,
   saveCheckpoint,
 } from "./checkpoint.ts";
@@ -113,7 +114,6 @@ async function main(): Promise<void> {
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
-  requireSpace(directory, run.model.parameters.entries());
   const { batchSize, gradientAccumulation, recompute } = config.train;
   const cost = modelCost(run.model.options, { batch: Math.ceil(batchSize / run.trainer.parts) });
   say(`memory  about ${formatMebibytes(totalBytes(cost.bytes, { recompute }))} on a GPU`);
@@ -128,6 +128,10 @@ async function main(): Promise<void> {
     loadCheckpoint(resumed, run);
     say(`resume  ${resumed}, of ${config.train.steps} steps`);
   }
+  requireSpace(directory, run.model.parameters.entries(), {
+    coming: checkpointsAfter(run.trainer.step, config.train),
+    keep: config.train.keepCheckpoints,
+  });
   const result = await trainRun({ run, config, heldOut, directory, resumed, json, say });
   if (!result) throw new Interrupted();
 
@@ -152,7 +156,7 @@ async function main(): Promise<void> {
 async function attempt<T>(
   what: string,
   { tell }: { tell: (line: string) => void },
-  work: () => Promise<T>,
+  work: () => T | Promise<T>,
 ): Promise<T | undefined> {
   try {
     return await work();
@@ -214,6 +218,12 @@ function lastCheckpoint(directory: string): string | undefined {
   }
 }
 
+/** Number of checkpoints that a run at a step is still to write. */
+function checkpointsAfter(step: number, { steps, checkpointEvery }: Config["train"]): number {
+  const every = checkpointEvery ?? steps;
+  return step < steps ? Math.ceil(steps / every) - Math.floor(step / every) : 0;
+}
+
 /** What to do after an error that stopped a run. */
 function adviseAfter(error: Error): string | undefined {
   if (startedDirectory === undefined) return undefined;
@@ -270,7 +280,8 @@ async function trainRun(
   { step: number; checkpoint: string; picture: string | undefined; plot: string } | undefined
 > {
   const { trainer } = run;
-  const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery, checkpointEvery } = config.train;
+  const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery } = config.train;
+  const { checkpointEvery, keepCheckpoints } = config.train;
   using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
   using viewer = await openViewer(config.data, directory);
   const preview = viewer &&
@@ -290,6 +301,7 @@ async function trainRun(
     stream: json ? process.stdout : process.stderr,
     json,
   });
+  const tell = (line: string) => json ? say(line) : progress.note(line);
   const interrupt = new AbortController();
   const onInterrupt = () => interrupt.abort();
   Deno.addSignalListener("SIGINT", onInterrupt);
@@ -300,8 +312,11 @@ async function trainRun(
     if (saved === trainer.step) return;
     checkpoint = await saveCheckpoint(directory, { ...run, classes: run.dataset.classes, config });
     saved = trainer.step;
+    if (keepCheckpoints === null) return;
+    await attempt("the removal of older checkpoints", { tell }, () => {
+      removeOldCheckpoints(directory, keepCheckpoints);
+    });
   };
-  const tell = (line: string) => json ? say(line) : progress.note(line);
   const writePicture = async () =>
     preview &&
     await attempt(`the picture of step ${trainer.step}`, { tell }, () => preview.write());

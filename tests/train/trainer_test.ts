@@ -11,6 +11,7 @@ import {
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
+  removeOldCheckpoints,
   requireSpace,
   saveCheckpoint,
 } from "../../train/checkpoint.ts";
@@ -309,15 +310,73 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
   }
 });
 
-gpuTest("requireSpace() says what a checkpoint takes and the disk has", async (device) => {
+/** Makes a folder with the files of a checkpoint and others. */
+function writeCheckpoint(directory: string, step: number, others: readonly string[] = []): void {
+  const path = `${directory}/step_000000${step}`;
+  Deno.mkdirSync(path);
+  const files = ["model", "ema", "optimizer"].map((name) => `${name}.safetensors`);
+  for (const file of [...files, "state.json", ...others]) {
+    Deno.writeTextFileSync(`${path}/${file}`, file);
+  }
+}
+
+Deno.test("removeOldCheckpoints() keeps the newest and whatever is no checkpoint", async () => {
   const directory = await Deno.makeTempDir();
+  const names = () => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
   try {
-    using parts = makeTrainer(device);
-    requireSpace(directory, parts.model.parameters.entries());
+    for (const step of [1, 2, 4, 5, 6]) writeCheckpoint(directory, step);
+    writeCheckpoint(directory, 3, ["evaluation.json"]);
+    // Neither whole checkpoints, nor folders, nor of such a name.
+    Deno.mkdirSync(`${directory}/step_0000000`);
+    Deno.writeTextFileSync(`${directory}/step_0000000/state.json`, "{}");
+    Deno.writeTextFileSync(`${directory}/step_0000007`, "");
+    writeCheckpoint(`${directory}`, 8);
+    Deno.renameSync(`${directory}/step_0000008`, `${directory}/kept`);
+    const others = ["kept", "step_0000000", "step_0000003", "step_0000007"];
+    // What a process leaves that was killed while it removed one.
+    Deno.mkdirSync(`${directory}/step_0000001.partial`);
+    Deno.writeTextFileSync(`${directory}/step_0000001.partial/model.safetensors`, "");
+    const kept = (...steps: number[]) =>
+      [...others, ...steps.map((step) => `step_000000${step}`)].sort();
+    removeOldCheckpoints(directory, 2);
+    assert.deepEqual(names(), kept(5, 6));
+    removeOldCheckpoints(directory, 3);
+    assert.deepEqual(names(), kept(5, 6));
+    removeOldCheckpoints(directory, 0);
+    assert.deepEqual(names(), kept());
+    assert.equal([...Deno.readDirSync(`${directory}/step_0000003`)].length, 5);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("requireSpace() says what the checkpoints of a run take and the disk has", async () => {
+  const directory = await Deno.makeTempDir();
+  const saying = (options: { coming: number; keep: number | null }, said: RegExp) =>
     assert.throws(
-      () => requireSpace(directory, [["weight", { elements: 2 ** 58 }]]),
-      /Cannot keep a run in .*: a checkpoint takes [\d,]+ MB, the disk has [\d,]+ MB free, /,
+      () => requireSpace(directory, [["weight", { elements: 2 ** 58 }]], options),
+      said,
     );
+  try {
+    requireSpace(directory, [["weight", { elements: 2 }]], { coming: 9, keep: null });
+    requireSpace(directory, [["weight", { elements: 2 ** 58 }]], { coming: 0, keep: 3 });
+    saying(
+      { coming: 1, keep: 3 },
+      /Cannot keep a run in .*: a checkpoint takes 4,610,000,000,000 MB, the disk has [\d,]+ MB free, .*DIR$/,
+    );
+    saying(
+      { coming: 3, keep: 3 },
+      /: 3 checkpoints take 13,800,000,000,000 MB, .*, or fewer by --set train\.keepCheckpoints=1$/,
+    );
+    // One more than are kept, while it is written.
+    saying({ coming: 9, keep: 3 }, /: 4 checkpoints take /);
+    saying({ coming: 9, keep: null }, /: 9 checkpoints take /);
+    // Those that are there will go, but for one that is not the run's alone.
+    for (const step of [1, 2]) writeCheckpoint(directory, step);
+    writeCheckpoint(directory, 3, ["evaluation.json"]);
+    saying({ coming: 9, keep: 3 }, /: 2 checkpoints take /);
+    saying({ coming: 9, keep: 1 }, /: a checkpoint takes /);
+    saying({ coming: 9, keep: null }, /: 9 checkpoints take /);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
