@@ -8,6 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
+import { Interruption } from "../cli/interruption.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { Device } from "../kernels/core/device.ts";
@@ -28,10 +29,8 @@ async function main(): Promise<void> {
   const letters = lettersOf(positionals);
   const scale = SCALES[options.scale];
   const say = (line: string) => console.error(line);
-  const interrupt = new AbortController();
-  const onInterrupt = () => interrupt.abort(new Error("stopped"));
-  Deno.addSignalListener("SIGINT", onInterrupt);
   const shown = { note: say, advance: (_units: number) => {} };
+  using interruption = new Interruption((line) => shown.note(line));
   using device = await Device.open({ allowFallback: true });
   say(`device  ${device.profile.label}`);
   say(`scale   ${scale.name}: ${scale.description}`);
@@ -40,7 +39,7 @@ async function main(): Promise<void> {
     scale,
     seed: options.seed,
     directory: join(options.runs, scale.name),
-    signal: interrupt.signal,
+    signal: interruption.signal,
     reporter: { note: (line) => shown.note(line), advance: (units) => shown.advance(units) },
   });
   const { train, heldOut, bank } = laboratory;
@@ -72,12 +71,10 @@ async function main(): Promise<void> {
       if (options.json) console.log(JSON.stringify({ name, ...result }));
     }
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
+    if (!interruption.signal.aborted) throw error;
     progress.stop();
     say("stopped; the same command goes on from what is kept");
     throw new Interrupted();
-  } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
   }
   progress.stop();
   say(`wrote   ${join(options.out, "README.md")}`);

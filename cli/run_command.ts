@@ -16,7 +16,7 @@ export const EXIT_CODES = {
   interrupted: 130,
 } as const;
 
-/** Ctrl-C ended a command early, which has said what it kept and how to go on. */
+/** Ctrl-C or SIGTERM ended a command early, which has said what it kept and how to go on. */
 export class Interrupted extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "Interrupted";
@@ -39,7 +39,7 @@ export interface RunCommandOptions {
 /**
  * Runs a command and ends the process with its exit code: 0 when it worked, 1 when it failed, 2
  * when the command line cannot be used, 3 when there is no usable device or it was lost, 130, as
- * shells have it, when Ctrl-C ended it early.
+ * shells have it, when Ctrl-C or SIGTERM ended it early.
  *
  * The process always ends by an explicit exit: Deno aborts with a message of its own where a
  * process falls off its end while the GPU still works. Errors outside the promise (in event

@@ -363,25 +363,31 @@ deviceTest("train saves a step before it measures it", async () => {
   assert.deepEqual(saved, { 1: false, 2: true, 3: true });
 });
 
-deviceTest("train saves at Ctrl-C and says how to go on", async () => {
-  const directory = inTemporary("interrupted");
-  const child = startTask("train", [
-    ...SMALL_EMOJI,
-    ...["--set", `train.runDirectory=${directory}`, "--steps", "100000"],
-    ...["--set", "train.checkpointEvery=null", "--set", "train.sampleEvery=null"],
-  ]);
-  const log = join(directory, "log.jsonl");
-  while (!exists(log) || Deno.statSync(log).size === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  child.kill("SIGINT");
-  const { code, stderr } = await finish(child);
-  assert.equal(code, 130, stderr);
-  const step = (await readRunLog(log)).length;
-  assert.match(stderr, new RegExp(`^stopped after step ${step} and saved `, "m"));
-  assert(stderr.includes(`go on with: deno task train --resume ${directory}\n`), stderr);
-  assert(exists(join(directory, `step_${String(step).padStart(7, "0")}`, "state.json")));
-});
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  deviceTest(`train saves at ${signal} and says how to go on`, async () => {
+    if (Deno.build.os === "windows" && signal === "SIGTERM") {
+      return console.log("skipped: Windows has no SIGTERM");
+    }
+    const directory = inTemporary(`interrupted_by_${signal}`);
+    const child = startTask("train", [
+      ...SMALL_EMOJI,
+      ...["--set", `train.runDirectory=${directory}`, "--steps", "100000"],
+      ...["--set", "train.checkpointEvery=null", "--set", "train.sampleEvery=null"],
+    ]);
+    const log = join(directory, "log.jsonl");
+    while (!exists(log) || Deno.statSync(log).size === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    child.kill(signal);
+    const { code, stderr } = await finish(child);
+    assert.equal(code, 130, stderr);
+    const step = (await readRunLog(log)).length;
+    assert.match(stderr, /^stopping; Ctrl-C again ends at once$/m);
+    assert.match(stderr, new RegExp(`^stopped after step ${step} and saved `, "m"));
+    assert(stderr.includes(`go on with: deno task train --resume ${directory}\n`), stderr);
+    assert(exists(join(directory, `step_${String(step).padStart(7, "0")}`, "state.json")));
+  });
+}
 
 deviceTest("train keeps its newest checkpoints and those with another's file in them", async () => {
   const directory = await copyOfRun("newest");

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
+import { Interruption } from "../cli/interruption.ts";
 import { writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
@@ -264,7 +265,7 @@ async function prepareEvaluation(
   }).finally(decoding.stop);
 }
 
-/** Trains to the end and returns what was written, or undefined when Ctrl-C ended it early. */
+/** Trains to the end and returns what was written, or undefined when it was stopped early. */
 async function trainRun(
   { run, config, heldOut, directory, resumed, json, say }: {
     run: Run;
@@ -302,9 +303,6 @@ async function trainRun(
     json,
   });
   const tell = (line: string) => json ? say(line) : progress.note(line);
-  const interrupt = new AbortController();
-  const onInterrupt = () => interrupt.abort();
-  Deno.addSignalListener("SIGINT", onInterrupt);
   startedDirectory = directory;
   const first = trainer.step, started = performance.now();
   let checkpoint = resumed ?? "", saved = resumed ? first : -1;
@@ -320,20 +318,21 @@ async function trainRun(
   const writePicture = async () =>
     preview &&
     await attempt(`the picture of step ${trainer.step}`, { tell }, () => preview.write());
-  try {
+  {
+    using interruption = new Interruption(tell);
     const due = (every: number | null) => every !== null && trainer.step % every === 0;
     const records = trainer.run({
       steps,
       logEvery,
       alsoAfter: () => [sampleEvery, evaluateEvery, checkpointEvery].some(due),
       syncEvery,
-      signal: interrupt.signal,
+      signal: interruption.signal,
       onStep: (step) => progress.advance(step),
     });
     for await (const record of records) {
       const { step } = record;
       // Before all else, so that nothing else can cost the steps up to here.
-      if (due(checkpointEvery) || step === steps || interrupt.signal.aborted) await save();
+      if (due(checkpointEvery) || step === steps || interruption.signal.aborted) await save();
       const measured = evaluation && due(evaluateEvery)
         ? await attempt(`the measurement of step ${step}`, { tell }, () => evaluation.measure())
         : undefined;
@@ -342,8 +341,6 @@ async function trainRun(
       if (due(sampleEvery) && step < steps) await writePicture();
     }
     await save();
-  } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
   }
   const plot = join(directory, "loss.svg");
   const logged = await readRunLog(join(directory, "log.jsonl"));

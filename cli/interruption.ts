@@ -1,0 +1,56 @@
+/**
+ * Ctrl-C and SIGTERM for commands that keep what they have done before they end.
+ *
+ * @module
+ */
+
+import { EXIT_CODES } from "./run_command.ts";
+
+/**
+ * Twice so many milliseconds go by until another Ctrl-C counts: a single one may come twice, from the
+ * terminal and from the `deno task` before it.
+ */
+const PAUSE = 250;
+
+/**
+ * Takes Ctrl-C and, but for Windows, SIGTERM as a wish to stop in good order. Ctrl-C after that ends the
+ * process at once, with exit code 130.
+ *
+ * @example
+ * ```ts ignore
+ * using interruption = new Interruption((line) => console.error(line));
+ * for await (const _ of trainer.run({ steps: 1000, signal: interruption.signal }));
+ * await saveCheckpoint("runs/mine", { trainer, model, config: {} });
+ * ```
+ */
+export class Interruption implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #listeners: readonly [signal: Deno.Signal, listener: () => void][];
+
+  /** Begins to listen; `tell` gets a line when the process is to stop. */
+  constructor(tell: (line: string) => void) {
+    let mayEnd = false;
+    const stop = () => {
+      if (this.signal.aborted) return;
+      this.#controller.abort();
+      tell("stopping; Ctrl-C again ends at once");
+      // Two timers: between them a busy process gets to see what came in the meantime.
+      setTimeout(() => setTimeout(() => mayEnd = true, PAUSE), PAUSE);
+    };
+    const stopOrEnd = () => mayEnd ? Deno.exit(EXIT_CODES.interrupted) : stop();
+    this.#listeners = Deno.build.os === "windows"
+      ? [["SIGINT", stopOrEnd]]
+      : [["SIGINT", stopOrEnd], ["SIGTERM", stop]];
+    for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
+  }
+
+  /** Fires when the process is to stop. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Gives the signals their usual effect again. */
+  [Symbol.dispose](): void {
+    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
+  }
+}
