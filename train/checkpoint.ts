@@ -40,6 +40,8 @@ const FILES = ["model.safetensors", "ema.safetensors", "optimizer.safetensors", 
 const NAME = /^step_(\d{7,})$/;
 /** What a checkpoint is called while a new one of the same step takes its place. */
 const REPLACED = /^(step_\d{7,})\.old$/;
+/** Tensors that are read from the GPU at a time: each wait for it takes some milliseconds. */
+const READ_TOGETHER = 16;
 
 /** The checkpoint folders in a run's folder with their steps, oldest first. */
 export function listCheckpoints(runDirectory: string): { step: number; path: string }[] {
@@ -301,7 +303,11 @@ async function saveTensors(
   const tensors = [...entries];
   const declared = tensors.map(([name, { shape }]) => [name, { dtype: "F32", shape }] as const);
   using writer = new SafetensorsWriter(path, declared);
-  for (const [name, tensor] of tensors) writer.append(name, await tensor.read());
+  for (let first = 0; first < tensors.length; first += READ_TOGETHER) {
+    const part = tensors.slice(first, first + READ_TOGETHER);
+    const values = await Promise.all(part.map(([, tensor]) => tensor.read()));
+    for (const [i, [name]] of part.entries()) writer.append(name, values[i]!);
+  }
   writer.commit();
 }
 
