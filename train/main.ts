@@ -315,9 +315,14 @@ async function trainRun(
       removeOldCheckpoints(directory, keepCheckpoints);
     });
   };
-  const writePicture = async () =>
-    preview &&
-    await attempt(`the picture of step ${trainer.step}`, { tell }, () => preview.write());
+  /** Runs what draws. Its tensors have other sizes than a step's, which would lie beside them. */
+  const draw = async <T>(what: string, work: () => Promise<T>) => {
+    run.device.trim();
+    const result = await attempt(`${what} of step ${trainer.step}`, { tell }, work);
+    run.device.trim();
+    return result;
+  };
+  const writePicture = async () => preview && await draw("the picture", () => preview.write());
   {
     using interruption = new Interruption(tell);
     const due = (every: number | null) => every !== null && trainer.step % every === 0;
@@ -334,7 +339,7 @@ async function trainRun(
       // Before all else, so that nothing else can cost the steps up to here.
       if (due(checkpointEvery) || step === steps || interruption.signal.aborted) await save();
       const measured = evaluation && due(evaluateEvery)
-        ? await attempt(`the measurement of step ${step}`, { tell }, () => evaluation.measure())
+        ? await draw("the measurement", () => evaluation.measure())
         : undefined;
       log.append({ ...record, ...measured });
       progress.record({ ...record, ...measured });
