@@ -7,10 +7,11 @@
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TUNE_COMMAND } from "../cli/commands/bench.ts";
+import { openDevice } from "../cli/open_device.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { tuningPath, writeTuning } from "../cli/tuning_file.ts";
-import { Device } from "../kernels/core/device.ts";
+import type { Device } from "../kernels/core/device.ts";
 import { type AskedVariant, shapeKey } from "../kernels/core/tuning.ts";
 import { loadConfig } from "../train/load_config.ts";
 import { modelOptions } from "../train/run.ts";
@@ -30,7 +31,8 @@ async function main(): Promise<void> {
     throw new UsageError("Cannot find the user's cache folder: expected --out FILE");
   }
   const config = await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides: options.set });
-  using device = await Device.open({ allowFallback: config.device.allowCpuDriver });
+  // A forced variant would leave nothing to choose; writeTuning tells of a file that cannot be used.
+  using device = await openDevice({ ...config.device, variants: {} }, () => {});
   console.error(`device  ${device.profile.label}`);
   const { data, train, bank, sample } = config;
   const questions = await questionsOf({

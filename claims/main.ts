@@ -9,9 +9,9 @@ import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { Interruption } from "../cli/interruption.ts";
+import { openDevice } from "../cli/open_device.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
-import { Device } from "../kernels/core/device.ts";
 import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
 import { Laboratory, type Work } from "./laboratory.ts";
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const say = (line: string) => console.error(line);
   const shown = { note: say, advance: (_units: number) => {} };
   using interruption = new Interruption((line) => shown.note(line));
-  using device = await Device.open({ allowFallback: true });
+  using device = await openDevice(undefined, say);
   say(`device  ${device.profile.label}`);
   say(`scale   ${scale.name}: ${scale.description}`);
   await using laboratory = await Laboratory.open({

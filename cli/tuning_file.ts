@@ -47,13 +47,6 @@ export function readTuning(
   }
 }
 
-/** What `Device.open` is to know of earlier measurements on this machine; `note` is told of trouble. */
-export function tunedOptions(
-  note: (line: string) => void,
-): { tuning: Tuning | undefined; note: (line: string) => void } {
-  return { tuning: readTuning({ note }), note };
-}
-
 /**
  * Adds the table of an adapter to the file, in place of the entries that it had for the same sizes.
  * A file that cannot be used is replaced, and `note` is told.

@@ -8,11 +8,11 @@ import { dirname, extname, join } from "node:path";
 import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
+import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
-import { tunedOptions } from "../cli/tuning_file.ts";
-import { Device } from "../kernels/core/device.ts";
+import type { Device } from "../kernels/core/device.ts";
 import { chooseIndices, conditionsAt } from "../sample/conditions.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -86,13 +86,7 @@ async function main(): Promise<void> {
   const settings = await readSettings(options);
   const { config, found, samplings } = settings;
   using opened = new DisposableStack();
-  const device = opened.use(
-    await Device.open({
-      allowFallback: config.device.allowCpuDriver,
-      variants: config.device.variants,
-      ...tunedOptions(say),
-    }),
-  );
+  const device = opened.use(await openDevice(config.device, say));
   const warnings: string[] = [];
   const reporter: Reporter = {
     note: say,

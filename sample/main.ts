@@ -13,10 +13,10 @@ import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import { counted } from "../cli/counted.ts";
+import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";
-import { tunedOptions } from "../cli/tuning_file.ts";
-import { Device } from "../kernels/core/device.ts";
+import type { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
 import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
@@ -103,11 +103,7 @@ async function main(): Promise<void> {
     ],
     endings: makesLatents ? [".png", ".safetensors"] : [".png"],
   });
-  using device = await Device.open({
-    allowFallback: config.device.allowCpuDriver,
-    variants: config.device.variants,
-    ...tunedOptions(say),
-  });
+  using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   using trained = openTrained(device, { ...found, bank: bankPath });
   if (bankPath !== undefined && options.weights === undefined) {

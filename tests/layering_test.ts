@@ -16,7 +16,13 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "sample/": [...KERNEL_FILES, "model/", "bank/"],
   "evaluate/": [...KERNEL_FILES, "model/", "bank/", "sample/"],
   "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],
-  "cli/": ["deno.json", "kernels/core/errors.ts", "kernels/core/tuning.ts", "model/schema.ts"],
+  "cli/": [
+    "deno.json",
+    "kernels/core/device.ts",
+    "kernels/core/errors.ts",
+    "kernels/core/tuning.ts",
+    "model/schema.ts",
+  ],
   "claims/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/", "train/", "cli/plot.ts"],
   "tests/": [""],
   "bench/": [""],
@@ -200,6 +206,14 @@ Deno.test("only programs, claims and tests import cli", () => {
       !/^(?:cli|claims|tests|bench)\//.test(path)
     ).map(([path, { target }]) => `${path} imports ${target}`),
   );
+});
+
+Deno.test("programs open the device by cli/open_device.ts; benchmarks choose its kernels themselves", () => {
+  const broken = sourceFiles().filter((path) =>
+    !/^(?:cli\/open_device\.ts$|tests\/|bench\/)/.test(path) &&
+    /\bDevice\.open\(/.test(withoutComments(sourceText(path)))
+  );
+  assertNone(broken);
 });
 
 Deno.test("only tests import references", () => {

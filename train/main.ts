@@ -9,13 +9,12 @@ import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { Interruption } from "../cli/interruption.ts";
+import { openDevice } from "../cli/open_device.ts";
 import { writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
-import { tunedOptions } from "../cli/tuning_file.ts";
-import { Device } from "../kernels/core/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -83,11 +82,7 @@ async function main(): Promise<void> {
 
   // Standard output is kept for the results that --json asks for.
   const say = (line: string) => console.error(line);
-  using device = await Device.open({
-    allowFallback: config.device.allowCpuDriver,
-    variants: config.device.variants,
-    ...tunedOptions(say),
-  });
+  using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");

@@ -6,9 +6,10 @@
 
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
+import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import type { Progress } from "../../cli/progress.ts";
-import { Device } from "../../kernels/core/device.ts";
+import type { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { type Config, configHelp } from "../../train/config.ts";
 import { loadImages, openImages } from "../../train/load_data.ts";
@@ -45,7 +46,7 @@ export async function build(args: readonly string[]): Promise<void> {
   const overrides = buildOverrides(options);
   await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
   const config = await configOf(options.config, { overrides, like: options.like });
-  using device = await Device.open({ allowFallback: true, variants: config.device.variants });
+  using device = await openDevice(config.device, say);
   say(`device    ${device.profile.label}`);
   // A network reads each image once; the built-in encoder is fitted to them before.
   const fitted = config.bank.encoder === "pixel_pca" && options.like === undefined;
@@ -184,7 +185,7 @@ async function importMapped(
         `expected features of length ${features.dim}`,
     );
   }
-  using device = await Device.open({ allowFallback: true });
+  using device = await openDevice(undefined, say);
   using owned = loadMapper(device, mapperPath);
   using writer = new BankWriter(out, { size: features.size, dim: target.dim, encoder: target });
   for await (const { rows } of readRows(features)) {

@@ -11,9 +11,9 @@ import {
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands/bank.ts";
 import { counted } from "../../cli/counted.ts";
+import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
-import { tunedOptions } from "../../cli/tuning_file.ts";
-import { Device } from "../../kernels/core/device.ts";
+import type { Device } from "../../kernels/core/device.ts";
 import { nearestName } from "../../model/schema.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
 import {
@@ -81,7 +81,7 @@ export async function add(args: readonly string[]): Promise<void> {
   if (sample) {
     await preparePicture(picture, { inputs: [...inputs, path, out], option: "--picture" });
   }
-  using device = await openFor(found);
+  using device = await openDevice(found?.config.device, say);
   using trained = found && openTrained(device, { ...found, bank: path });
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained ? bankOf(trained) : loaded!;
@@ -181,7 +181,7 @@ async function drawBetween(
   const { positionals, mode, steps, noises, data, out = "rows.png", json } = options;
   const found = readRun(checkpoint, options);
   await preparePicture(out, { inputs: [options.bank] });
-  using device = await openFor(found);
+  using device = await openDevice(found?.config.device, say);
   using trained = openTrained(device, { ...found, bank: options.bank });
   const bank = bankOf(trained);
   const pair = pairOf(bank, positionals);
@@ -221,7 +221,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
   const source = options.config === undefined && data === undefined
     ? undefined
     : await dataOf(options.config, { data, set: [] });
-  using device = await openFor(found);
+  using device = await openDevice(found?.config.device, say);
   using trained = openTrained(device, { ...found, bank: path });
   const bank = bankOf(trained);
   checkRunEncoder({
@@ -274,13 +274,6 @@ function readRun(
   });
   requireImages(found);
   return found;
-}
-
-/** A device as a run has it. */
-async function openFor(found: CheckpointConfig | undefined): Promise<Device> {
-  if (found === undefined) return await Device.open({ allowFallback: true });
-  const { allowCpuDriver: allowFallback, variants } = found.config.device;
-  return await Device.open({ allowFallback, variants, ...tunedOptions(say) });
 }
 
 function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {

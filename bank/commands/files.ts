@@ -11,9 +11,9 @@ import {
   BANK_INSPECT_COMMAND,
   BANK_MERGE_COMMAND,
 } from "../../cli/commands/bank.ts";
+import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
-import { Device } from "../../kernels/core/device.ts";
 import { compressBank, compressionReads, describeCompression } from "../compress.ts";
 import { BankFile } from "../file.ts";
 import { inspectBank } from "../inspect.ts";
@@ -44,7 +44,7 @@ export async function compress(args: readonly string[]): Promise<void> {
   }
   await prepareOutput(path, { inputs: positionals });
   using file = BankFile.open(positionals[0]!);
-  using device = await Device.open({ allowFallback: true });
+  using device = await openDevice(undefined, say);
   using progress = progressOf(compressionReads(file.size, storage), json);
   const made = await compressBank(file, {
     ...(rank === undefined ? { energy: energy! } : { rank }),

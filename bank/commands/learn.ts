@@ -8,8 +8,9 @@ import { dirname, join } from "node:path";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
 import { counted } from "../../cli/counted.ts";
+import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
-import { Device } from "../../kernels/core/device.ts";
+import type { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import type { Config } from "../../train/config.ts";
 import { splitIndices } from "../../train/datasets/image_set.ts";
@@ -61,7 +62,7 @@ export async function learnText(args: readonly string[]): Promise<void> {
   await prepareOutput(out, { inputs });
   await preparePicture(picture, { inputs: [...inputs, out], option: "--picture" });
   const config = await dataOf(options.config, options);
-  using device = await Device.open({ allowFallback: true });
+  using device = await openDevice(config.device, say);
   using bank = loadBank(device, options.bank);
   const { dim, texts = [] } = bank;
   const indices = [...texts.keys()].filter((index) => texts[index]!.trim() !== "");
@@ -164,7 +165,7 @@ export async function learnFeatures(args: readonly string[]): Promise<void> {
         `${bank.size} snippets of ${options.bank}`,
     );
   }
-  using device = await Device.open({ allowFallback: true });
+  using device = await openDevice(undefined, say);
   const source: EncoderDescription = {
     kind: "features",
     dim,

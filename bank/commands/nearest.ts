@@ -6,7 +6,7 @@
 
 import { parseArguments } from "../../cli/arguments.ts";
 import { BANK_NEAREST_COMMAND } from "../../cli/commands/bank.ts";
-import { Device } from "../../kernels/core/device.ts";
+import { openDevice } from "../../cli/open_device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import { withChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
@@ -23,7 +23,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
   const { count, metric, out, json } = options;
   await preparePicture(out, { inputs: [...positionals, options.bank, options.config] });
   const config = await dataOf(options.config, { ...options, like: options.bank });
-  using device = await Device.open({ allowFallback: true, variants: config.device.variants });
+  using device = await openDevice(config.device, say);
   using bank = loadBank(device, options.bank);
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
   const { train: images } = await openImages(config.data, { seed: config.train.seed, note: say });

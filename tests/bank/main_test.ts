@@ -57,6 +57,13 @@ Deno.test("bank build writes a bank of the configured images, and bank inspect s
     assert.deepEqual([summary.size, summary.rank, summary.bytes], [1000, 6, 4 * (6000 + 72 + 12)]);
     assert.equal(Object.values(summary.classes).reduce((sum, count) => sum + count), 1000);
 
+    if ((await sharedDevice())!.profile.driver === "cpu") {
+      for (const command of [["build", "--out", path], ["nearest", "x.png", "--bank", path]]) {
+        const { code, stderr } = await runBank(...command, "-s", "device.allowCpuDriver=false");
+        assert.ok(code === 3 && /device\.allowCpuDriver is false/.test(stderr), stderr);
+      }
+    }
+
     Deno.truncateSync(path, 1000);
     const refused = await runBank("inspect", path);
     assert.equal(refused.code, 1);

@@ -11,6 +11,7 @@ import type { ImageSource } from "../../bank/image_source.ts";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
 import { counted } from "../../cli/counted.ts";
+import { openDevice } from "../../cli/open_device.ts";
 import { Progress } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
 import { type Config, configHelp, parseConfig } from "../config.ts";
@@ -24,7 +25,6 @@ import {
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { loadConfig } from "../load_config.ts";
 import { openFolder } from "../load_data.ts";
-import { Device } from "../../kernels/core/device.ts";
 import { OnnxLatentEncoder } from "../onnx_latent_encoder.ts";
 
 await runCommand(main, { debug: Deno.args.includes("--debug") });
@@ -34,7 +34,8 @@ async function main(): Promise<void> {
     details: configHelp,
   });
   const { posterior, dtype, "shard-size": shardSize, json } = options;
-  const { data, train, bank, model } = await readConfig(positionals[0], options);
+  const config = await readConfig(positionals[0], options);
+  const { data, train, bank, model } = config;
   const { path: directory, channels, imageSize, flip } = data;
   const started = performance.now();
   using encoder = await OnnxLatentEncoder.open(data.encoder!, { channels, imageSize });
@@ -43,9 +44,7 @@ async function main(): Promise<void> {
     `encoder ${data.encoder}: images of ${side} × ${side} pixels to latents of ` +
       `${channels} × ${imageSize} × ${imageSize}`,
   );
-  using device = options.features === undefined
-    ? undefined
-    : await Device.open({ allowFallback: true });
+  using device = options.features === undefined ? undefined : await openDevice(config.device, say);
   using tokenEncoder = device && await openOnnx(device, bank.onnx);
   const patchTokens = tokenEncoder !== undefined && model.repa !== null;
   if (tokenEncoder) {

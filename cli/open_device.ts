@@ -1,0 +1,51 @@
+/**
+ * The one way in which programs open the device.
+ *
+ * @module
+ */
+
+import { Device } from "../kernels/core/device.ts";
+import { UnsupportedDeviceError } from "../kernels/core/errors.ts";
+import type { ForcedVariants } from "../kernels/core/tuning.ts";
+import { readTuning } from "./tuning_file.ts";
+
+/** What the `device` section of a configuration says of opening one. */
+export interface DeviceSettings {
+  /** Take a CPU driver where there is no GPU. */
+  readonly allowCpuDriver: boolean;
+  /** Kernel variants to use whatever was measured, by op name. */
+  readonly variants: ForcedVariants;
+}
+
+/**
+ * Opens the device as a configuration says, with the kernels that `deno task tune` found to be the
+ * fastest on it; without a configuration any driver will do. `note` is told of tuning that cannot be
+ * used.
+ *
+ * Throws an `UnsupportedDeviceError` when there is no driver, or a CPU driver alone and that is not
+ * allowed.
+ *
+ * @example
+ * ```ts ignore
+ * using device = await openDevice(config.device, (line) => console.error(line));
+ * ```
+ */
+export async function openDevice(
+  settings: DeviceSettings | undefined,
+  note: (line: string) => void,
+): Promise<Device> {
+  const { allowCpuDriver = true, variants = {} } = settings ?? {};
+  const device = await Device.open({
+    allowFallback: true,
+    variants,
+    tuning: readTuning({ note }),
+    note,
+  });
+  const { driver, label } = device.profile;
+  if (driver === "gpu" || allowCpuDriver) return device;
+  device.dispose();
+  throw new UnsupportedDeviceError(
+    `Cannot compute on ${label}: device.allowCpuDriver is false, expected a GPU's driver, or true`,
+    { missing: ["a hardware adapter"] },
+  );
+}
