@@ -7,7 +7,7 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
+import { AtomicFile } from "../kernels/core/atomic_file.ts";
 import { type ByteSource, memoryByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
@@ -180,29 +180,20 @@ export async function writeNpy(
   },
 ): Promise<void> {
   const { shape, pieces } = array;
-  const header = npyHeader("<f4", shape);
-  const partial = `${path}.partial`;
   let left = shape.reduce((product, size) => product * size, 1);
-  try {
-    using file = Deno.openSync(partial, { write: true, create: true, truncate: true });
-    writeAll(file, header);
-    for await (const piece of pieces) {
-      left -= piece.length;
-      writeAll(file, new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
-    }
-    if (left !== 0) {
-      throw new TypeError(
-        `Cannot write ${JSON.stringify(path)}: the pieces differ by ${left} numbers from ` +
-          `[${shape.join(", ")}]`,
-      );
-    }
-    file.syncDataSync();
-  } catch (error) {
-    // Where the file could not be opened there is none.
-    if (existsSync(partial)) Deno.removeSync(partial);
-    throw error;
+  using file = new AtomicFile(path);
+  file.write(npyHeader("<f4", shape));
+  for await (const piece of pieces) {
+    left -= piece.length;
+    file.write(piece);
   }
-  Deno.renameSync(partial, path);
+  if (left !== 0) {
+    throw new TypeError(
+      `Cannot write ${JSON.stringify(path)}: the pieces differ by ${left} numbers from ` +
+        `[${shape.join(", ")}]`,
+    );
+  }
+  file.commit();
 }
 
 /** What stands before the numbers of a `.npy` file: `type` is f32 or bytes, in NumPy's words. */
@@ -237,10 +228,6 @@ function readHeader(source: ByteSource, path: string): { header: string; start: 
   const header = new Uint8Array(length);
   source.read(header, before);
   return { header: new TextDecoder().decode(header), start: before + length };
-}
-
-function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
 }
 
 function fileError(path: string, state: string): CheckpointError {

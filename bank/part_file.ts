@@ -4,6 +4,7 @@
  * @module
  */
 
+import { writeAll } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import type { ImageSource } from "./image_source.ts";
 
@@ -85,8 +86,7 @@ export class PartFile implements Disposable {
       words.set(rows.subarray(row * dim, (row + 1) * dim), row * stride);
       bits[row * stride + dim] = marks[row]!;
     }
-    const bytes = new Uint8Array(words.buffer);
-    attempt(this.path, () => writeAll(this.#open, bytes, KEY_BYTES + this.#rows * 4 * stride));
+    attempt(this.path, () => writeAll(this.#open, words, KEY_BYTES + this.#rows * 4 * stride));
     this.#rows += count;
   }
 
@@ -143,11 +143,6 @@ export class PartFile implements Disposable {
     if (this.#file === undefined) throw new Error("it is closed");
     return this.#file;
   }
-}
-
-function writeAll(file: Deno.FsFile, bytes: Uint8Array, offset: number): void {
-  file.seekSync(offset, Deno.SeekMode.Start);
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
 }
 
 function attempt<T>(path: string, action: () => T): T {

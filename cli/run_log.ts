@@ -4,6 +4,8 @@
  * @module
  */
 
+import { writeAll, writeAtomically } from "../kernels/core/atomic_file.ts";
+
 /** One line of the log: the step and what was measured there. */
 export interface RunRecord {
   /** Optimizer steps done. */
@@ -40,27 +42,20 @@ export class RunLog {
    *
    * @throws {SyntaxError} when another line than the last is not a record.
    */
-  static async open(path: string | URL, options: RunLogOptions = {}): Promise<RunLog> {
+  static async open(path: string, options: RunLogOptions = {}): Promise<RunLog> {
     const { throughStep = Infinity } = options;
     const text = await readIfPresent(path);
     const lines = recordLines(text, path);
     const kept = lines.filter(({ record }) => record.step <= throughStep)
       .map(({ line }) => `${line}\n`).join("");
-    if (kept !== text) {
-      // Written beside and renamed: a crash here must not cost the log.
-      const temporary = path instanceof URL ? new URL(`${path}.new`) : `${path}.new`;
-      await Deno.writeTextFile(temporary, kept);
-      await Deno.rename(temporary, path);
-    }
+    // A crash here must not cost the log.
+    if (kept !== text) writeAtomically(path, kept);
     return new RunLog(await Deno.open(path, { append: true, create: true }));
   }
 
   /** Writes one record; numbers that are not finite are written as null. */
   append(record: RunRecord): void {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
-    for (let written = 0; written < bytes.length;) {
-      written += this.#file.writeSync(bytes.subarray(written));
-    }
+    writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(record)}\n`));
     this.#file.syncDataSync();
   }
 
@@ -81,11 +76,11 @@ export class RunLog {
  * @throws {SyntaxError} when another line than the last is not a record.
  * @throws {Deno.errors.NotFound} when there is no such file.
  */
-export async function readRunLog(path: string | URL): Promise<RunRecord[]> {
+export async function readRunLog(path: string): Promise<RunRecord[]> {
   return recordLines(await Deno.readTextFile(path), path).map(({ record }) => record);
 }
 
-async function readIfPresent(path: string | URL): Promise<string> {
+async function readIfPresent(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {
@@ -94,13 +89,13 @@ async function readIfPresent(path: string | URL): Promise<string> {
   }
 }
 
-function recordLines(text: string, path: string | URL): { line: string; record: RunRecord }[] {
+function recordLines(text: string, path: string): { line: string; record: RunRecord }[] {
   // What follows the last newline was never finished, even where it happens to parse.
   const lines = text.split("\n").slice(0, -1);
   return lines.map((line, index) => ({ line, record: parseRecord(line, { path, index }) }));
 }
 
-function parseRecord(line: string, at: { path: string | URL; index: number }): RunRecord {
+function parseRecord(line: string, at: { path: string; index: number }): RunRecord {
   let record: unknown;
   try {
     record = JSON.parse(line);

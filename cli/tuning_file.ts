@@ -6,6 +6,7 @@
  */
 
 import { dirname, join } from "node:path";
+import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { parseTuning, type Tuning, type TuningTable } from "../kernels/core/tuning.ts";
 import { VERSION } from "./version.ts";
 
@@ -62,7 +63,5 @@ export function writeTuning(
   const tuning: Tuning = { version: VERSION, adapters: { ...adapters, [label]: merged } };
   Deno.mkdirSync(dirname(path), { recursive: true });
   // Another command may read the file at any moment: it finds the old one or the new one whole.
-  const partial = `${path}.${crypto.randomUUID()}`;
-  Deno.writeTextFileSync(partial, `${JSON.stringify(tuning, null, 2)}\n`);
-  Deno.renameSync(partial, path);
+  writeAtomically(path, `${JSON.stringify(tuning, null, 2)}\n`);
 }

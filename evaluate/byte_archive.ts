@@ -9,6 +9,7 @@
 
 import { crc32 } from "node:zlib";
 import { npyHeader } from "../bank/npy.ts";
+import { AtomicFile } from "../kernels/core/atomic_file.ts";
 
 /** The entry of an archive that has one, stored without compression. */
 export interface ArchiveEntry {
@@ -100,10 +101,9 @@ function fields(...numbers: readonly Field[]): Uint8Array {
  * Throws a TypeError if the pieces have more or fewer bytes than the shape.
  */
 export class ByteArchiveWriter implements Disposable {
-  readonly #path: string;
   readonly #shape: readonly number[];
   #entry: ArchiveEntry;
-  #file: Deno.FsFile | undefined;
+  readonly #file: AtomicFile;
   #left: number;
 
   /** Begins the file; `key` names the array. */
@@ -113,12 +113,11 @@ export class ByteArchiveWriter implements Disposable {
   ) {
     const { key, shape } = options;
     const header = npyHeader("|u1", shape);
-    this.#path = path;
     this.#shape = shape;
     this.#left = shape.reduce((product, size) => product * size, 1);
     this.#entry = { name: `${key}.npy`, bytes: header.length + this.#left, checksum: 0 };
-    this.#file = Deno.openSync(`${path}.partial`, { write: true, create: true, truncate: true });
-    this.#write(archiveHead(this.#entry));
+    this.#file = new AtomicFile(path);
+    this.#file.write(archiveHead(this.#entry));
     this.#writeContent(header);
   }
 
@@ -133,35 +132,24 @@ export class ByteArchiveWriter implements Disposable {
     if (this.#left !== 0) {
       throw new TypeError(
         `Cannot write ${
-          JSON.stringify(this.#path)
+          JSON.stringify(this.#file.path)
         }: the pieces differ by ${this.#left} bytes from ` +
           `[${this.#shape.join(", ")}]`,
       );
     }
-    this.#write(archiveTail(this.#entry));
+    this.#file.write(archiveTail(this.#entry));
     // The same head as before, but for the checksum.
-    this.#file?.seekSync(0, Deno.SeekMode.Start);
-    this.#write(archiveHead(this.#entry));
-    this.#file?.syncDataSync();
-    this.#file?.close();
-    this.#file = undefined;
-    Deno.renameSync(`${this.#path}.partial`, this.#path);
+    this.#file.write(archiveHead(this.#entry), 0);
+    this.#file.commit();
   }
 
   /** Removes a file that was not completed. */
   [Symbol.dispose](): void {
-    if (this.#file === undefined) return;
-    this.#file.close();
-    this.#file = undefined;
-    Deno.removeSync(`${this.#path}.partial`);
+    this.#file[Symbol.dispose]();
   }
 
   #writeContent(bytes: Uint8Array): void {
     this.#entry = { ...this.#entry, checksum: crc32(bytes, this.#entry.checksum) };
-    this.#write(bytes);
-  }
-
-  #write(bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length;) done += this.#file!.writeSync(bytes.subarray(done));
+    this.#file.write(bytes);
   }
 }

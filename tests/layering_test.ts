@@ -18,6 +18,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],
   "cli/": [
     "deno.json",
+    "kernels/core/atomic_file.ts",
     "kernels/core/device.ts",
     "kernels/core/errors.ts",
     "kernels/core/tuning.ts",

@@ -10,6 +10,7 @@
  */
 
 import { join } from "node:path";
+import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
@@ -139,7 +140,7 @@ export async function saveCheckpoint(
       ...(images && { images }),
       ...("classes" in model.options.condition && classes && { classes }),
     };
-    writeThrough(join(partial, "state.json"), JSON.stringify(state, null, 2));
+    writeAtomically(join(partial, "state.json"), JSON.stringify(state, null, 2));
     if (exists(path)) {
       removeDirectory(old);
       Deno.renameSync(path, old);
@@ -341,14 +342,6 @@ function restoreReplaced(runDirectory: string): void {
     const path = join(runDirectory, REPLACED.exec(name)?.[1] ?? name);
     if (REPLACED.test(name) && !exists(path)) Deno.renameSync(join(runDirectory, name), path);
   }
-}
-
-/** Writes a file and waits until it is on the disk. */
-function writeThrough(path: string, text: string): void {
-  using file = Deno.openSync(path, { write: true, createNew: true });
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-  file.syncSync();
 }
 
 function removeDirectory(path: string): void {

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { AtomicFile } from "./atomic_file.ts";
 import { type ByteSource, fileError, memoryByteSource, openByteSource } from "./byte_source.ts";
 import { CheckpointError } from "./errors.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "./stored_numbers.ts";
@@ -525,8 +526,7 @@ interface Slot {
 export class SafetensorsWriter implements Disposable {
   /** The path that the finished file gets. */
   readonly path: string;
-  #temporary: string;
-  #file: Deno.FsFile | undefined;
+  readonly #file: AtomicFile;
   #slots: Map<string, Slot> = new Map();
 
   /**
@@ -573,13 +573,8 @@ export class SafetensorsWriter implements Disposable {
       declared,
       checkMetadata(options.metadata ?? {}, { path, verb: "write" }),
     );
-    this.#temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
-    try {
-      this.#file = Deno.openSync(this.#temporary, { write: true, createNew: true });
-    } catch (error) {
-      throw writeError(path, messageOf(error), error);
-    }
-    this.#write(header, 0);
+    this.#file = this.#attempt(() => new AtomicFile(path));
+    this.#attempt(() => this.#file.write(header));
   }
 
   /**
@@ -602,10 +597,7 @@ export class SafetensorsWriter implements Disposable {
           `${show(entry.shape)} of ${entry.dtype}`,
       );
     }
-    this.#write(
-      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-      entry.offset + written,
-    );
+    this.#attempt(() => this.#file.write(data, entry.offset + written));
     slot.written += data.byteLength;
   }
 
@@ -625,21 +617,12 @@ export class SafetensorsWriter implements Disposable {
         );
       }
     }
-    const file = this.#open();
-    try {
-      file.syncSync();
-      file.close();
-      this.#file = undefined;
-      Deno.renameSync(this.#temporary, this.path);
-    } catch (error) {
-      this.#discard();
-      throw writeError(this.path, messageOf(error), error);
-    }
+    this.#attempt(() => this.#file.commit());
   }
 
   /** Removes the temporary file unless it was committed. */
   [Symbol.dispose](): void {
-    if (this.#file !== undefined) this.#discard();
+    this.#file[Symbol.dispose]();
   }
 
   /** Gives every tensor its place and returns the bytes of the header. */
@@ -680,38 +663,13 @@ export class SafetensorsWriter implements Disposable {
     return header;
   }
 
-  #open(): Deno.FsFile {
-    if (this.#file === undefined) {
-      throw new ReferenceError(
-        `Cannot write file ${quote(this.path)}: the writer is closed, expected an open one`,
-      );
-    }
-    return this.#file;
-  }
-
-  #write(bytes: Uint8Array, position: number): void {
-    const file = this.#open();
+  /** Runs what writes; what the disk refuses becomes an error that names the file. */
+  #attempt<T>(write: () => T): T {
     try {
-      file.seekSync(position, Deno.SeekMode.Start);
-      let written = 0;
-      while (written < bytes.length) {
-        const count = file.writeSync(bytes.subarray(written));
-        if (count === 0) throw new Error(`the disk took ${written} bytes of ${bytes.length}`);
-        written += count;
-      }
+      return write();
     } catch (error) {
-      this.#discard();
+      if (error instanceof ReferenceError) throw error;
       throw writeError(this.path, messageOf(error), error);
-    }
-  }
-
-  #discard(): void {
-    this.#file?.close();
-    this.#file = undefined;
-    try {
-      Deno.removeSync(this.#temporary);
-    } catch {
-      // What brought us here is the error to report; the name says that the file is partial.
     }
   }
 }

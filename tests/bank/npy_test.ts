@@ -123,6 +123,21 @@ Deno.test("writeNpy() writes what NpyFile reads, and nothing for the wrong numbe
   });
 });
 
+Deno.test("writeNpy() at the same time as another, of the same file, leaves one of them whole", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/a.npy`, shape = [2];
+    await Promise.all(
+      [1, 2].map((value) =>
+        writeNpy(path, { shape, pieces: [Float32Array.of(value), Float32Array.of(value)] })
+      ),
+    );
+    using file = NpyFile.open(path);
+    const [first, second] = file.rows(0, 2);
+    assert.equal(first, second);
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["a.npy"]);
+  });
+});
+
 Deno.test("writeNpy() says why it cannot begin", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/nowhere/a.npy`;

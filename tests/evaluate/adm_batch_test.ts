@@ -13,6 +13,7 @@ import {
 } from "../../evaluate/image_stream.ts";
 import { storedSamples } from "../../evaluate/sample_set.ts";
 import { ZipDirectory } from "../../model/torch_zip.ts";
+import { onFullDisk } from "../_disk.ts";
 import { inDirectory } from "../bank/_images.ts";
 
 const SIZE = 70, SIDE = 3;
@@ -78,17 +79,19 @@ Deno.test("AdmBatchWriter leaves no file that is not complete", async () => {
   });
 });
 
-Deno.test("AdmBatchWriter writes the same file over what a killed one left", async () => {
+Deno.test("AdmBatchWriter leaves nothing where the disk refuses the head or the name", async () => {
   await inDirectory((directory) => {
-    const written = (name: string) => {
-      const path = `${directory}/${name}.npz`;
-      using writer = new AdmBatchWriter(path, { size: 1, imageSize: SIDE, channels: 3 });
-      writer.append({ first: 0, count: 1, pixels: PIXELS.subarray(0, LENGTH) });
-      writer.commit();
-      return Deno.readFileSync(path);
-    };
-    Deno.writeFileSync(`${directory}/left.npz.partial`, new Uint8Array(5000).fill(1));
-    assert.deepEqual(written("left"), written("fresh"));
+    const path = `${directory}/samples.npz`, shape = { size: 1, imageSize: SIDE, channels: 3 };
+    const left = () => [...Deno.readDirSync(directory)].map(({ name }) => name);
+    for (const room of [0, 60]) {
+      onFullDisk(room, () => assert.throws(() => new AdmBatchWriter(path, shape), /No space left/));
+      assert.deepEqual(left(), []);
+    }
+    Deno.mkdirSync(`${path}/inside`, { recursive: true });
+    using writer = new AdmBatchWriter(path, shape);
+    writer.append({ first: 0, count: 1, pixels: PIXELS.subarray(0, LENGTH) });
+    assert.throws(() => writer.commit(), /os error/);
+    assert.deepEqual(left(), ["samples.npz"]);
   });
 });
 

@@ -7,6 +7,7 @@ import {
   SafetensorsWriter,
   writeSafetensors,
 } from "../../../kernels/core/safetensors.ts";
+import { onFullDisk, withWrites } from "../../_disk.ts";
 
 /** A whole file from a header, as text, bytes or a value to serialise, and the tensors' bytes. */
 function makeFile(header: unknown, data: Uint8Array = new Uint8Array(0)): Uint8Array {
@@ -522,36 +523,13 @@ Deno.test("writeSafetensors() refuses unsound tensors and leaves the old file al
   });
 });
 
-/** Runs with `FsFile.writeSync` replaced by what `write` makes of the real one. */
-function withWrites(
-  write: (real: (bytes: Uint8Array) => number, bytes: Uint8Array) => number,
-  run: () => void,
-): void {
-  const prototype = Deno.FsFile.prototype;
-  const real = prototype.writeSync;
-  prototype.writeSync = function (bytes: Uint8Array): number {
-    return write((part) => real.call(this, part), bytes);
-  };
-  try {
-    run();
-  } finally {
-    prototype.writeSync = real;
-  }
-}
-
 Deno.test("writeSafetensors() leaves the old file and no temporary when the disk is full", () => {
   withFolder((folder) => {
     const path = `${folder}/kept.safetensors`;
     Deno.writeTextFileSync(path, "old");
     const tensor: SafetensorsTensor = { dtype: "U8", shape: [5000], data: new Uint8Array(5000) };
     for (const room of [0, 40, 3000, 5000]) {
-      let free = room;
-      withWrites((real, bytes) => {
-        if (free === 0) throw new Error("No space left on device (os error 28)");
-        const count = real(bytes.subarray(0, free));
-        free -= count;
-        return count;
-      }, () =>
+      onFullDisk(room, () =>
         assertRefused(() => writeSafetensors(path, [["x", tensor]]), {
           state: /Cannot write file .*: No space left on device/,
           path,

@@ -1,0 +1,102 @@
+/**
+ * Files that are there whole or not at all.
+ *
+ * @module
+ */
+
+/**
+ * A file that takes its name, and the place of an older one, when it is complete. Until then its bytes
+ * are in a file beside it whose name ends in `.partial` and is this writer's alone, so that two processes
+ * may write the same file at once. Whatever ends the writing but a kill removes that file.
+ *
+ * Throws what the disk throws; a failed write or commit closes the file.
+ *
+ * @example
+ * ```ts ignore
+ * using file = new AtomicFile("features.bin");
+ * for (const rows of chunks) file.write(rows);
+ * file.commit();
+ * ```
+ */
+export class AtomicFile implements Disposable {
+  /** The path that the finished file gets. */
+  readonly path: string;
+  readonly #partial: string;
+  #file: Deno.FsFile | undefined;
+
+  /** Makes the file beside `path`. */
+  constructor(path: string) {
+    this.path = path;
+    this.#partial = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
+    this.#file = Deno.openSync(this.#partial, { write: true, createNew: true });
+  }
+
+  /** Writes all the bytes of `data`: from `position` on, or after those written last. */
+  write(data: ArrayBufferView, position?: number): void {
+    this.#attempt((file) => writeAll(file, data, position));
+  }
+
+  /** Waits until the bytes are on the disk and gives the file its name. */
+  commit(): void {
+    this.#attempt((file) => {
+      file.syncSync();
+      file.close();
+      this.#file = undefined;
+      Deno.renameSync(this.#partial, this.path);
+    });
+  }
+
+  /** Removes the file unless it was committed. */
+  [Symbol.dispose](): void {
+    if (this.#file !== undefined) this.#discard();
+  }
+
+  #attempt(act: (file: Deno.FsFile) => void): void {
+    if (this.#file === undefined) {
+      throw new ReferenceError(
+        `Cannot write file ${
+          JSON.stringify(this.path)
+        }: the writer is closed, expected an open one`,
+      );
+    }
+    try {
+      act(this.#file);
+    } catch (error) {
+      this.#discard();
+      throw error;
+    }
+  }
+
+  #discard(): void {
+    this.#file?.close();
+    this.#file = undefined;
+    try {
+      Deno.removeSync(this.#partial);
+    } catch {
+      // What brought us here is the error to report; the name says that the file is partial.
+    }
+  }
+}
+
+/** Writes a text as a file of its own, whole or not at all; throws as {@linkcode AtomicFile} does. */
+export function writeAtomically(path: string, text: string): void {
+  using file = new AtomicFile(path);
+  file.write(new TextEncoder().encode(text));
+  file.commit();
+}
+
+/**
+ * Writes all the bytes of `data` to an open file, of which the system may take a part at a time: from
+ * `position` on, or where the file stands.
+ *
+ * Throws an Error when the disk takes no more, and what it throws itself.
+ */
+export function writeAll(file: Deno.FsFile, data: ArrayBufferView, position?: number): void {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (position !== undefined) file.seekSync(position, Deno.SeekMode.Start);
+  for (let written = 0; written < bytes.length;) {
+    const count = file.writeSync(bytes.subarray(written));
+    if (count === 0) throw new Error(`the disk took ${written} bytes of ${bytes.length}`);
+    written += count;
+  }
+}

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { AtomicFile, writeAll, writeAtomically } from "../../../kernels/core/atomic_file.ts";
+import { onFullDisk, withWrites } from "../../_disk.ts";
+
+/** Runs `test` with a folder that holds the file `kept`, and gives the names that are in it. */
+function withKept(test: (path: string, names: () => string[]) => void): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.writeTextFileSync(`${folder}/kept`, "old");
+    test(`${folder}/kept`, () => [...Deno.readDirSync(folder)].map(({ name }) => name).sort());
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.test("AtomicFile takes its name when it is committed, and can be written at any place", () => {
+  withKept((path, names) => {
+    using file = new AtomicFile(path);
+    file.write(Uint16Array.of(0x6161, 0x6262).subarray(1));
+    file.write(new TextEncoder().encode("cd"));
+    file.write(new TextEncoder().encode("_"), 1);
+    assert.equal(Deno.readTextFileSync(path), "old");
+    file.commit();
+    assert.equal(Deno.readTextFileSync(path), "b_cd");
+    assert.deepEqual(names(), ["kept"]);
+    assert.throws(() => file.write(new Uint8Array(1)), {
+      name: "ReferenceError",
+      message: /^Cannot write file ".*kept": the writer is closed/,
+    });
+    assert.throws(() => file.commit(), ReferenceError);
+  });
+});
+
+Deno.test("AtomicFile without commit leaves the old file and nothing else", () => {
+  withKept((path, names) => {
+    {
+      using file = new AtomicFile(path);
+      file.write(new Uint8Array(3));
+      assert.equal(names().length, 2);
+    }
+    assert.deepEqual(names(), ["kept"]);
+    assert.equal(Deno.readTextFileSync(path), "old");
+  });
+});
+
+Deno.test("AtomicFile removes what it wrote when the disk refuses bytes or the name", () => {
+  withKept((path, names) => {
+    for (const room of [0, 2]) {
+      const file = new AtomicFile(path);
+      onFullDisk(room, () => assert.throws(() => file.write(new Uint8Array(3)), /No space left/));
+      assert.deepEqual(names(), ["kept"]);
+      assert.throws(() => file.commit(), ReferenceError);
+    }
+    Deno.removeSync(path);
+    Deno.mkdirSync(`${path}/inside`, { recursive: true });
+    using file = new AtomicFile(path);
+    assert.throws(() => file.commit(), /os error/);
+    assert.deepEqual(names(), ["kept"]);
+  });
+});
+
+Deno.test("two writers of one file do not disturb each other; the last to commit wins", () => {
+  withKept((path, names) => {
+    using first = new AtomicFile(path);
+    using second = new AtomicFile(path);
+    first.write(new TextEncoder().encode("fi"));
+    second.write(new TextEncoder().encode("second"));
+    first.write(new TextEncoder().encode("rst"));
+    second.commit();
+    first.commit();
+    assert.equal(Deno.readTextFileSync(path), "first");
+    assert.deepEqual(names(), ["kept"]);
+  });
+});
+
+Deno.test("writeAtomically() writes a text whole or not at all", () => {
+  withKept((path, names) => {
+    onFullDisk(2, () => assert.throws(() => writeAtomically(path, "new"), /No space left/));
+    assert.equal(Deno.readTextFileSync(path), "old");
+    writeAtomically(path, "new");
+    assert.equal(Deno.readTextFileSync(path), "new");
+    assert.deepEqual(names(), ["kept"]);
+  });
+});
+
+Deno.test("writeAll() writes all bytes, a part at a time, and ends where the disk takes none", () => {
+  withKept((path) => {
+    using file = Deno.openSync(path, { write: true });
+    withWrites((real, bytes) => real(bytes.subarray(0, 2)), () => {
+      writeAll(file, new TextEncoder().encode("12345"));
+      writeAll(file, new TextEncoder().encode("abc"), 1);
+    });
+    assert.equal(Deno.readTextFileSync(path), "1abc5");
+    withWrites(
+      () => 0,
+      () => assert.throws(() => writeAll(file, new Uint8Array(2)), /took 0 bytes of 2/),
+    );
+  });
+});
