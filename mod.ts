@@ -373,5 +373,5 @@ export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/
 export type { TableBank, TableBankOptions } from "./bank/table_bank.ts";
 export type { Observe } from "./model/sit_block.ts";
 export type { TorchOpaque } from "./model/torch_pickle.ts";
-export type { ImageSource, Shard } from "./bank/image_source.ts";
+export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";
 export type { RowRange, RowSource } from "./bank/row_table.ts";

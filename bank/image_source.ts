@@ -20,6 +20,16 @@ export interface ImageSource extends ImageRecords {
   read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
 }
 
+/** Images that each have a name and a class. `ImageSet` is such a source. */
+export interface LabelledImages extends ImageSource {
+  /** Names of the images [N]. */
+  readonly names: readonly string[];
+  /** Class of each image [N], an index into {@linkcode classes}; all 0 without classes. */
+  readonly labels: Uint32Array;
+  /** Names of the classes; empty where the source has none. */
+  readonly classes: readonly string[];
+}
+
 /** One of several equal parts, numbered from 1: of 10 images, shard 2 of 3 has those of 3, 4 and 5. */
 export interface Shard {
   /** Which part, from 1 to {@linkcode Shard.count}. */
@@ -53,21 +63,45 @@ export function shardOf(source: ImageSource, shard: Shard): ImageSource {
   return { ...subsetOf(source, indices), shard: { number, count } };
 }
 
-/** The images of these indices [n] of a source, in their order. Classes keep their numbers. */
+/**
+ * The images of these indices [n] of a source, in their order, without a copy of them. Classes keep their
+ * numbers.
+ *
+ * Throws a RangeError if the source does not have one of them.
+ */
+export function subsetOf(source: LabelledImages, indices: Uint32Array): LabelledImages;
+export function subsetOf(source: ImageSource, indices: Uint32Array): ImageSource;
 export function subsetOf(source: ImageSource, indices: Uint32Array): ImageSource {
+  checkImageIndices(indices, source.size);
   const { imageSize, channels, names, labels, classes, texts } = source;
   const chosen = (all: readonly string[] | undefined) =>
     all && Array.from(indices, (index) => all[index]!);
+  const labelOf = (index: number) => labels![index]!;
   return {
     size: indices.length,
     imageSize,
     channels,
     names: chosen(names),
-    labels: labels && Int32Array.from(indices, (index) => labels[index]!),
+    // Labels of 32 bits without sign have no −1, and are what trainers take.
+    labels: labels instanceof Uint32Array
+      ? indices.map(labelOf)
+      : labels && Int32Array.from(indices, labelOf),
     classes,
     texts: chosen(texts),
-    read: (asked) => source.read(asked.map((index) => indices[index]!)),
+    read(asked) {
+      checkImageIndices(asked, indices.length);
+      return source.read(asked.map((index) => indices[index]!));
+    },
   };
+}
+
+/** Throws a RangeError that names the first of some indices that is not below the number of images. */
+export function checkImageIndices(indices: Uint32Array, size: number): void {
+  const wrong = indices.find((index) => index >= size);
+  if (wrong === undefined) return;
+  throw new RangeError(
+    `Cannot read image ${wrong}: there are ${size} images, expected an index from 0 to ${size - 1}`,
+  );
 }
 
 /** A batch of images in the order of their source. */

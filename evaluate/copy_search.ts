@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { ImageSource } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
 import { checkCopies, type CopyCheck, type CopyPicture, drawCopies } from "./copies.ts";
-import { type ImageStream, withChannels } from "./image_stream.ts";
-import type { TrainingImages } from "./reference_set.ts";
+import { streamOf, toBytes, withChannels } from "./image_stream.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 
 /** Samples whose nearest training images are drawn. */
@@ -18,20 +18,24 @@ const COMPARED_SIDE = 32;
 /** Points of a curve. */
 const CURVE_POINTS = 100;
 
-/** Images in both spaces. */
-export interface ImagesInBothSpaces {
-  /** Pixels [n, C, H, W], 0 to 255. */
-  readonly pixels: Uint8Array;
-  /** Features of the encoder [n, d]. */
-  readonly features: Float32Array;
-}
-
 /** What {@linkcode searchCopies} compares. */
 export interface CopySearchSets {
-  /** The samples, with the channels C of their pixels. */
-  readonly samples: ImagesInBothSpaces & Pick<ImageStream, "channels">;
-  /** The training images, as large as the samples. */
-  readonly training: ImagesInBothSpaces & Pick<TrainingImages, "imageSize" | "channels">;
+  /** The samples. */
+  readonly samples: {
+    /** Channels C of their pixels. */
+    readonly channels: number;
+    /** Pixels [n, C, H, W], 0 to 255. */
+    readonly pixels: Uint8Array;
+    /** Features of the encoder [n, d]. */
+    readonly features: Float32Array;
+  };
+  /** The training images. */
+  readonly training: {
+    /** The images [N, C, H, W], as large as the samples. */
+    readonly images: ImageSource;
+    /** Features of the encoder [N, d]. */
+    readonly features: Float32Array;
+  };
 }
 
 /** Options of {@linkcode searchCopies}. */
@@ -72,7 +76,7 @@ export async function searchCopies(
   options: CopySearchOptions,
 ): Promise<CopySearch> {
   const { samples, training } = sets;
-  const { imageSize, channels } = training;
+  const { images } = training, { imageSize, channels } = images;
   const { seed, device, reporter } = options;
   const count = samples.pixels.length / (samples.channels * imageSize ** 2);
   const pixels = withChannels({ first: 0, count, pixels: samples.pixels }, {
@@ -80,8 +84,11 @@ export async function searchCopies(
     to: channels,
   });
   const common = { seed, device, shown: SHOWN };
-  const [own, other] = [shrink(pixels, imageSize), shrink(training.pixels, imageSize)];
-  const dim = own.length / count;
+  const own = shrink(pixels, imageSize), dim = own.length / count;
+  const other = new Float32Array(images.size * dim);
+  for await (const batch of streamOf(images).batches()) {
+    other.set(shrink(batch.pixels, imageSize), batch.first * dim);
+  }
   const checks = await inPercent(async (onProgress) => ({
     pixel: await checkCopies({
       ...common,
@@ -101,11 +108,13 @@ export async function searchCopies(
     }),
   }), { label: "copies     in percent", reporter });
   const length = channels * imageSize ** 2;
+  const near = [...new Set([...checks.pixel.neighbours, ...checks.encoder.neighbours])];
+  const nearPixels = toBytes(await images.read(Uint32Array.from(near)));
   const picture = drawCopies(checks, {
     samples: pixels.subarray(0, SHOWN * length),
     imageSize,
     channels,
-    read: (index) => training.pixels.subarray(index * length, (index + 1) * length),
+    read: (index) => nearPixels.subarray(near.indexOf(index) * length).subarray(0, length),
   });
   return { checks, picture };
 }

@@ -5,6 +5,7 @@
  */
 
 import { type Encoder, requireEncoder } from "../bank/encoders/encoder.ts";
+import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { type CopySearch, searchCopies } from "./copy_search.ts";
 import { extract, type Extracted, type InceptionExtract } from "./extract.ts";
@@ -12,12 +13,7 @@ import { type ImageStream, requireOneSize, streamOf } from "./image_stream.ts";
 import type { Inception } from "./inception.ts";
 import { compareInception } from "./inception_comparison.ts";
 import { compareFeatures } from "./measure.ts";
-import {
-  openBankOf,
-  readSnippets,
-  type ReferenceSet,
-  type TrainingImages,
-} from "./reference_set.ts";
+import { openBankOf, readSnippets, type ReferenceSet } from "./reference_set.ts";
 import type { Evaluation } from "./report.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 import type { SampleSet } from "./sample_set.ts";
@@ -32,7 +28,7 @@ export interface EvaluateOptions {
   /** What they are measured against. */
   readonly reference: ReferenceSet;
   /** Loads the training images, which stand in where the reference has none. */
-  readonly training: () => Promise<TrainingImages>;
+  readonly training: () => Promise<LabelledImages>;
   /** The bank of the run, which may have the training images' features; undefined without one. */
   readonly trainingBank: string | undefined;
   /** Gives the features that are compared. */
@@ -178,16 +174,15 @@ async function copiesAmong(
   const training = await options.training();
   const images = streamOf(training);
   requireOneSize({ stream, source: "samples" }, { stream: images, source: "the training images" });
-  const { imageSize, channels, pixels } = training;
   const features = known ??
     (await extract(images, { encoder, label: "training", reporter })).features!;
-  const kept = drawn.pixels.length / (stream.channels * imageSize ** 2);
+  const kept = drawn.pixels.length / (stream.channels * stream.imageSize ** 2);
   return await searchCopies({
     samples: {
       channels: stream.channels,
       pixels: drawn.pixels,
       features: drawn.features!.subarray(0, kept * encoder.dim),
     },
-    training: { imageSize, channels, pixels, features },
+    training: { images: training, features },
   }, { dim: encoder.dim, seed, device, reporter });
 }

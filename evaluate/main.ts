@@ -12,13 +12,14 @@ import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { chooseIndices, conditionsAt } from "../sample/conditions.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { type Config, parseConfig } from "../train/config.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
-import type { LatentShards } from "../train/datasets/latent_shards.ts";
+import { LatentShards } from "../train/datasets/latent_shards.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import { decodeLatents } from "../train/decoded_latents.ts";
 import { loadConfig } from "../train/load_config.ts";
@@ -70,9 +71,9 @@ interface DataImages {
   /** Shows what the model makes. */
   readonly viewer: () => Promise<Viewer>;
   /** The images to train on. */
-  readonly training: () => Promise<ImageSet>;
+  readonly training: () => Promise<LabelledImages>;
   /** Images that training never sees; undefined when none are held out. */
-  readonly heldOut: () => Promise<ImageSet | undefined>;
+  readonly heldOut: () => Promise<LabelledImages | undefined>;
 }
 
 /** How a file or folder of images is opened. */
@@ -295,8 +296,11 @@ function dataImages(
     );
   });
   const data = lazily(async () => opened.use(await loadData(section, { seed, note: say })));
-  const imagesOf = async (part: ImageSet | LatentShards, name: string): Promise<ImageSet> => {
-    if (part instanceof ImageSet) return part;
+  const imagesOf = async (
+    part: LabelledImages | LatentShards,
+    name: string,
+  ): Promise<LabelledImages> => {
+    if (!(part instanceof LatentShards)) return part;
     const decoder = await viewer(), count = Math.min(part.size, MOST_DECODED);
     reporter.note(`decoding   ${count} of ${part.size} ${name} latents`);
     reporter.warn(

@@ -7,7 +7,7 @@
 import { extname } from "node:path";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { BankFile } from "../bank/file.ts";
-import type { ImageSource } from "../bank/image_source.ts";
+import type { ImageSource, LabelledImages } from "../bank/image_source.ts";
 import { readRows } from "../bank/svd.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import type { Gaussian } from "./frechet.ts";
@@ -31,18 +31,10 @@ export interface ReferenceSet extends Disposable {
   readonly spatial: Gaussian | undefined;
 }
 
-/** The images of a run in memory; `ImageSet` is such a source. */
-export interface TrainingImages extends ImageSource {
-  /** Pixels [N, C, H, W], 0 to 255. */
-  readonly pixels: Uint8Array;
-  /** Names of the images [N]. */
-  readonly names: readonly string[];
-}
-
 /** Where {@linkcode openReferenceSet} finds what it may be asked for; loaded when needed. */
 export interface ReferenceSources {
   /** The images that a model is trained on. */
-  readonly training: () => Promise<TrainingImages>;
+  readonly training: () => Promise<LabelledImages>;
   /** Images that training never sees; undefined where none are held out. */
   readonly heldOut: () => Promise<ImageSource | undefined>;
   /** Opens a folder of images or a `.npz` file. */
@@ -99,7 +91,7 @@ export async function openReferenceSet(
  * undefined.
  */
 export function openBankOf(
-  images: Pick<TrainingImages, "size" | "names">,
+  images: Pick<LabelledImages, "size" | "names">,
   options: { readonly path: string; readonly encoder: Encoder },
 ): BankFile | undefined {
   const { path, encoder } = options;

@@ -5,11 +5,10 @@
  */
 
 import type { Bank, ImageRecords } from "../bank/bank.ts";
-import type { ImageSource } from "../bank/image_source.ts";
+import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { imagesFor } from "./bank_pictures.ts";
 import { resolveConfig } from "./config.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
 import { loadImages } from "./load_data.ts";
 import type { TrainedModel } from "./trained.ts";
 
@@ -56,7 +55,7 @@ export async function imagesOfRun(
  */
 export async function placedImages(
   trained: TrainedModel,
-  options: BankImagesOptions & { readonly images: ImageSet; readonly expected: string },
+  options: BankImagesOptions & { readonly images: LabelledImages; readonly expected: string },
 ): Promise<Float32Array> {
   const { device, bank, images, expected } = options;
   const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
@@ -71,14 +70,13 @@ export async function placedImages(
 
 /** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
 export function imageOf(
-  images: Pick<ImageSource, "names" | "size">,
+  images: Pick<LabelledImages, "names" | "size">,
   snippet: { readonly index: number; readonly bank: ImageRecords & { readonly size: number } },
 ): number {
   const { index, bank } = snippet;
   const name = bank.names?.[index];
   if (name === undefined) return bank.size === images.size ? index : -1;
-  const { names = [] } = images;
-  return names[index] === name ? index : names.indexOf(name);
+  return images.names[index] === name ? index : images.names.indexOf(name);
 }
 
 /** Settings of a configuration whose data are the images of a folder. */

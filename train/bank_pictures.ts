@@ -5,9 +5,9 @@
  */
 
 import { resizeImages } from "../bank/encoders/resize.ts";
+import type { ImageSource } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { drawAll, drawRows, transposeImages } from "../sample/rows.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
 import { tileImages } from "./datasets/picture.ts";
 import {
   pictureOfPairs,
@@ -131,7 +131,7 @@ export async function imagesFor(
   trained: TrainedModel,
   options: {
     readonly device: Device;
-    readonly images: ImageSet;
+    readonly images: ImageSource;
     readonly indices: ArrayLike<number>;
   },
 ): Promise<Float32Array> {
@@ -145,7 +145,7 @@ export async function imagesFor(
     height: images.imageSize,
     width: images.imageSize,
   };
-  const pixels = images.read(Uint32Array.from(known));
+  const pixels = await images.read(Uint32Array.from(known));
   const resized = withChannels(await resizeImages(device, pixels, { shape, size: imageSize }), {
     from: images.channels,
     to: channels,

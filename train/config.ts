@@ -49,6 +49,11 @@ export interface DataConfig {
   readonly imageSize: number;
   /** Channels: 1 is grey, 3 is colour; latents have those of their tokenizer. */
   readonly channels: number;
+  /**
+   * Most memory in GiB for the decoded images of a folder; those of a larger one are decoded whenever
+   * they are read.
+   */
+  readonly memoryLimit: number;
   /** Images never trained on: a share below 1, or a number of images from 1 up. */
   readonly heldOut: number;
   /** Mirror half of the images, drawn anew for every batch. */
@@ -173,6 +178,11 @@ const givenDataSchema = z.strictObject({
     .describe("Side of the square image, or of its latent, in pixels"),
   channels: z.int().min(1).optional()
     .describe("Channels: 1 is grey, 3 is colour; latents have those of their tokenizer"),
+  memoryLimit: z.number().min(0).default(2)
+    .describe(
+      "Most memory in GiB for the decoded images of a folder; those of a larger one are decoded " +
+        "whenever they are read",
+    ),
   heldOut: z.number().min(0).default(0)
     .describe("Images never trained on: a share below 1, or a number of images from 1 up"),
   flip: z.boolean().default(false)

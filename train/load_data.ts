@@ -6,18 +6,20 @@
  */
 
 import { describeUnread } from "../bank/image_files.ts";
-import { type ImageSource, subsetOf } from "../bank/image_source.ts";
+import { type LabelledImages, subsetOf } from "../bank/image_source.ts";
 import type { Places } from "../bank/make.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { loadEmoji } from "./datasets/emoji.ts";
-import type { ImageFolder, ImageFolderOptions } from "./datasets/image_folder.ts";
-import { type ImageSet, splitIndices } from "./datasets/image_set.ts";
+import type { ImageFolder, OpenFolderOptions } from "./datasets/image_folder.ts";
+import { ImageSet, splitIndices } from "./datasets/image_set.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { loadMnist } from "./datasets/mnist.ts";
 
+const GIBIBYTE = 2 ** 30;
+
 /** Data to train on and data kept apart. */
-export interface LoadedData<Data = ImageSet | LatentShards> extends Disposable {
+export interface LoadedData<Data = LabelledImages | LatentShards> extends Disposable {
   /** The data to train on. */
   readonly train: Data;
   /** Data that training never sees; undefined when none are held out. */
@@ -32,11 +34,14 @@ export interface LoadDataOptions {
   readonly seed: number;
   /** Gets a line for each thing that a person should know, such as files that were skipped. */
   readonly note: (line: string) => void;
+  /** Called with the number of files of a folder that were decoded, and of all. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**
  * Loads the images or latents of a configuration and splits off the held-out ones. Latents stay in their
- * files, which are open until the result is disposed.
+ * files, which are open until the result is disposed; images of a folder do so where they would take more
+ * memory than the configuration allows.
  *
  * Throws a RangeError if they have another size than the configuration says, and what the loaders throw.
  */
@@ -57,27 +62,10 @@ export async function loadData(config: DataConfig, options: LoadDataOptions): Pr
 export async function loadImages(
   config: DataConfig,
   options: LoadDataOptions,
-): Promise<LoadedData<ImageSet>> {
-  const all = await readImages(ofImages(config), options.note);
-  const subset = (indices: Uint32Array) => all.subset(indices);
+): Promise<LoadedData<LabelledImages>> {
+  const all = await readImages(ofImages(config), options);
+  const subset = (indices: Uint32Array) => subsetOf(all, indices);
   return { ...partsOf(all, { config, ...options, subset }), [Symbol.dispose]: () => {} };
-}
-
-/**
- * As {@linkcode loadImages} for what reads each image once: those of a folder stay in their files, which
- * may be more than memory holds.
- *
- * Throws as it does.
- */
-export async function openImages(
-  config: DataConfig,
-  options: LoadDataOptions,
-): Promise<Omit<LoadedData<ImageSource>, keyof Disposable>> {
-  const section = ofImages(config);
-  if (section.kind !== "folder") return await loadImages(config, options);
-  const { imageSize } = config;
-  const all = await openFolder(section.path!, { imageSize, note: options.note });
-  return partsOf(all, { config, ...options, subset: (indices) => subsetOf(all, indices) });
 }
 
 type ImagesConfig = DataConfig & { readonly kind: Exclude<DataConfig["kind"], "latents"> };
@@ -128,9 +116,9 @@ function partsOf<
 }
 
 async function readImages(
-  { kind, path, imageSize }: ImagesConfig,
-  note: (line: string) => void,
-): Promise<ImageSet> {
+  { kind, path, imageSize, memoryLimit }: ImagesConfig,
+  { note, onProgress }: LoadDataOptions,
+): Promise<LabelledImages> {
   switch (kind) {
     case "emoji":
       return await loadEmoji({ imageSize });
@@ -139,25 +127,39 @@ async function readImages(
     case "cifar10":
       return await loadCifar10(path!);
     case "folder": {
-      // Imported here alone, so that runs on other data need no native image decoder.
-      const { loadImageFolder } = await import("./datasets/image_folder.ts");
-      const folder = await loadImageFolder(path!, { imageSize });
-      noteSkipped(folder, note);
-      return folder.images;
+      const memory = memoryLimit * GIBIBYTE;
+      const images = await openFolder(path!, {
+        imageSize,
+        memory,
+        note,
+        onProgress: ({ done, total }) => onProgress?.(done, total),
+      });
+      if (!(images instanceof ImageSet)) {
+        const bytes = images.size * images.channels * imageSize ** 2;
+        note(
+          `images of ${
+            (bytes / GIBIBYTE).toFixed(1)
+          } GiB stay in their files, for data.memoryLimit is ` +
+            `${memoryLimit}: each is decoded whenever it is read`,
+        );
+      }
+      return images;
     }
   }
 }
 
 /**
- * The images of a folder, read from their files when they are asked for: those that {@linkcode loadImages}
- * loads of `data.kind: folder`, in their order, with as many lines for a person.
+ * The images of a folder, read from their files when they are asked for, or from memory as far as that is
+ * allowed: those that {@linkcode loadImages} loads of `data.kind: folder`, in their order, with as many
+ * lines for a person.
  *
  * Throws what `openImageFolder` throws.
  */
 export async function openFolder(
   path: string,
-  options: ImageFolderOptions & Pick<LoadDataOptions, "note">,
-): Promise<ImageSource> {
+  options: OpenFolderOptions & Pick<LoadDataOptions, "note">,
+): Promise<LabelledImages> {
+  // Imported here alone, so that runs on other data need no native image decoder.
   const { openImageFolder } = await import("./datasets/image_folder.ts");
   const folder = await openImageFolder(path, options);
   noteSkipped(folder, options.note);

@@ -49,7 +49,7 @@ export class Preview {
     const { channels, imageSize } = this.#viewer;
     const picture = tileImages(
       interleaveRows(
-        await this.#viewer.view(dataset.read(this.#indices)),
+        await this.#viewer.view(await dataset.read(this.#indices)),
         await this.#viewer.view(samples),
         { count: this.#indices.length, columns: config.columns },
       ),

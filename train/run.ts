@@ -9,6 +9,7 @@ import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { writeFeatureBank } from "../bank/features.ts";
+import type { LabelledImages } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -24,7 +25,6 @@ import { SiT, type SiTOptions } from "../model/sit.ts";
 import type { Path } from "../sample/network.ts";
 import { fingerprintOf } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
-import type { ImageSet } from "./datasets/image_set.ts";
 import {
   findStatistics,
   type LatentScaling,
@@ -72,7 +72,7 @@ export function modelOptions(
 export interface Run extends Disposable {
   readonly device: Device;
   /** The images to train on, or their latents on the scale of training. */
-  readonly dataset: ImageSet | LatentShards;
+  readonly dataset: LabelledImages | LatentShards;
   /** Their snippets; undefined with label conditioning. */
   readonly bank: Bank | undefined;
   /** What made the snippets, where it can encode more images and the model makes images. */
@@ -95,7 +95,7 @@ export async function buildRun(options: {
   device: Device;
   config: Config;
   /** The images, or latents as they are stored; the caller keeps them. */
-  train: ImageSet | LatentShards;
+  train: LabelledImages | LatentShards;
   /** Which of all images those to train on are, for files that have something for each of all. */
   places?: Places;
   runDirectory: string;

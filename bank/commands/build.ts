@@ -12,7 +12,7 @@ import type { Progress } from "../../cli/progress.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { type Config, configHelp } from "../../train/config.ts";
-import { loadImages, openImages } from "../../train/load_data.ts";
+import { loadImages } from "../../train/load_data.ts";
 import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
 import { mapVectors } from "../../train/mapper_training.ts";
 import type { Encoder } from "../encoders/encoder.ts";
@@ -48,10 +48,10 @@ export async function build(args: readonly string[]): Promise<void> {
   const config = await configOf(options.config, { overrides, like: options.like });
   using device = await openDevice(config.device, say);
   say(`device    ${device.profile.label}`);
-  // A network reads each image once; the built-in encoder is fitted to them before.
-  const fitted = config.bank.encoder === "pixel_pca" && options.like === undefined;
-  const load = fitted ? loadImages : openImages;
-  const { train: images, places } = await load(config.data, { seed: config.train.seed, note: say });
+  const { train: images, places } = await loadImages(config.data, {
+    seed: config.train.seed,
+    note: say,
+  });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
   const encoding = { device, images, places, shard, config: config.bank, like: options.like, json };
   if (rank === undefined) {

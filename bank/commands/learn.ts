@@ -128,19 +128,22 @@ async function pictureOfTexts(
   const { imageSize } = images, channels = images.channels as 1 | 3;
   const length = channels * imageSize ** 2;
   let known = 0;
-  const read = (indices: readonly number[]) => {
+  const read = async (indices: readonly number[]) => {
     const pixels = new Float32Array(indices.length * length).fill(1);
     for (const [i, index] of indices.entries()) {
       const at = imageOf(images, { index, bank });
       if (at < 0) continue;
       known++;
-      pixels.set(images.read(Uint32Array.of(at)), i * length);
+      pixels.set(await images.read(Uint32Array.of(at)), i * length);
     }
     return pixels;
   };
   const parts = [
-    { images: read(rows.map(({ index }) => index)), columns: 1 },
-    { images: read(rows.flatMap(({ nearest }) => nearest)), columns: rows[0]!.nearest.length },
+    { images: await read(rows.map(({ index }) => index)), columns: 1 },
+    {
+      images: await read(rows.flatMap(({ nearest }) => nearest)),
+      columns: rows[0]!.nearest.length,
+    },
   ];
   if (known === 0) {
     say("note      without a picture: expected --config or --data that the bank was built from");

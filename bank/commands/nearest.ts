@@ -11,7 +11,7 @@ import { imageOf } from "../../train/bank_images.ts";
 import { withChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
-import { openImages } from "../../train/load_data.ts";
+import { loadImages } from "../../train/load_data.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
@@ -26,7 +26,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
   using device = await openDevice(config.device, say);
   using bank = loadBank(device, options.bank);
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
-  const { train: images } = await openImages(config.data, { seed: config.train.seed, note: say });
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   const query = await loadFiles(positionals, config.data.imageSize);
   const queries = await encodeFiles(query, encoder);
   const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;

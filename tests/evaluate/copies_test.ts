@@ -47,12 +47,7 @@ async function search(device: Device, samples: Uint8Array): Promise<CopySearch> 
   const featuresOf = async (images: ImageSet) => (await encodeImages({ images, encoder })).snippets;
   return await searchCopies({
     samples: { channels: 3, pixels: samples, features: await featuresOf(setOf(samples)) },
-    training: {
-      imageSize: TRAINING.imageSize,
-      channels: TRAINING.channels,
-      pixels: TRAINING.pixels,
-      features: await featuresOf(TRAINING),
-    },
+    training: { images: TRAINING, features: await featuresOf(TRAINING) },
   }, { dim: 32, seed: 0, device, reporter: SILENT });
 }
 
@@ -109,9 +104,11 @@ gpuTest("searchCopies() compares blocks of large images, in levels of 256", asyn
   const training = imagesOf(0), samples = imagesOf(1);
   const featuresOf = (values: Uint8Array) =>
     Float32Array.from({ length: 2 * count }, (_, i) => values[i * 100]!);
+  const names = Array.from({ length: count }, (_, i) => String(i));
+  const images = new ImageSet({ imageSize: side, channels: 1, pixels: training, names });
   const { checks, picture } = await searchCopies({
     samples: { channels: 1, pixels: samples, features: featuresOf(samples) },
-    training: { imageSize: side, channels: 1, pixels: training, features: featuresOf(training) },
+    training: { images, features: featuresOf(training) },
   }, { dim: 2, seed: 0, device, reporter: SILENT });
   const blocksOf = (pixels: Uint8Array, image: number) =>
     Array.from({ length: 21 ** 2 }, (_, block) => {

@@ -375,8 +375,8 @@ model: { patchSize: 2 }`,
   const all = [...places.indices], rest = [...Array(SIZE).keys()].filter((i) => !all.includes(i));
   const latents = written.get("latents")!;
   const whole = (size: number) => Uint32Array.from({ length: size }, (_, i) => i);
-  assert.deepEqual([...train.read(whole(5))], rowsOf(latents, all, SIZE));
-  assert.deepEqual([...heldOut!.read(whole(3))], rowsOf(latents, rest, SIZE));
+  assert.deepEqual([...await train.read(whole(5))], rowsOf(latents, all, SIZE));
+  assert.deepEqual([...await heldOut!.read(whole(3))], rowsOf(latents, rest, SIZE));
   await assert.rejects(
     loadData({ ...data, channels: 4 }, options),
     /its images are 4 × 4 with 2 channels, expected data\.imageSize 4 and data\.channels 4/,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseConfig } from "../../train/config.ts";
 import { encodePng } from "../../train/datasets/png.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
-import { loadImages, openImages } from "../../train/load_data.ts";
+import { loadImages } from "../../train/load_data.ts";
 
 Deno.test("loadImages() says which of all images those to train on are", async () => {
   const all = await loadEmoji({ imageSize: 8 });
@@ -12,14 +12,14 @@ Deno.test("loadImages() says which of all images those to train on are", async (
     const { train, places } = await loadImages(data, options);
     assert.deepEqual([places.of, places.indices.length], [all.size, all.size - heldOut]);
     assert.deepEqual(
-      train.read(Uint32Array.of(5, 600)),
+      await train.read(Uint32Array.of(5, 600)),
       all.read(Uint32Array.of(places.indices[5]!, places.indices[600]!)),
     );
     assert.deepEqual(train.names, Array.from(places.indices, (index) => all.names[index]!));
   }
 });
 
-Deno.test("openImages() gives the images of loadImages(), those of a folder from their files", async () => {
+Deno.test("loadImages() leaves a folder above data.memoryLimit in its files, and reads the same", async () => {
   const folder = await Deno.makeTempDir();
   try {
     for (let i = 0; i < 6; i++) {
@@ -28,25 +28,43 @@ Deno.test("openImages() gives the images of loadImages(), those of a folder from
       const png = encodePng({ width: 8, height: 8, channels: 3, data });
       await Deno.writeFile(`${folder}/${i % 2}/${i}.png`, png);
     }
-    const options = { seed: 3, note: (line: string) => assert.fail(line) };
-    for (const heldOut of [0, 2]) {
+    const bytes = 6 * 3 * 8 ** 2;
+    const load = async (heldOut: number, memory: number) => {
       const { data } = parseConfig("", {
         overrides: [
-          ...["data.kind=folder", `data.path=${JSON.stringify(folder)}`],
-          ...["data.imageSize=8", `data.heldOut=${heldOut}`],
+          ...["data.kind=folder", `data.path=${JSON.stringify(folder)}`, "data.imageSize=8"],
+          ...[`data.heldOut=${heldOut}`, `data.memoryLimit=${memory / 2 ** 30}`],
         ],
       });
-      const loaded = await loadImages(data, options), opened = await openImages(data, options);
+      const notes: string[] = [], progress: number[][] = [];
+      const loaded = await loadImages(data, {
+        seed: 3,
+        note: (line) => notes.push(line),
+        onProgress: (...state) => progress.push(state),
+      });
+      assert.deepEqual(progress.at(-1), [6, 6]);
+      return { ...loaded, notes };
+    };
+    for (const heldOut of [0, 2]) {
+      const loaded = await load(heldOut, bytes), opened = await load(heldOut, bytes - 1);
       assert.deepEqual(opened.places, loaded.places);
+      assert.deepEqual(loaded.notes, []);
+      assert.match(opened.notes.join(), /stay in their files, for data\.memoryLimit is 0\.0/);
       for (const part of ["train", "heldOut"] as const) {
-        const { size, names, labels, classes, read } = opened[part] ?? {};
-        const expected = loaded[part];
-        assert.deepEqual([size, names, classes], [
-          ...[expected?.size, expected?.names, expected?.classes],
-        ]);
-        assert.deepEqual(labels && Array.from(labels), expected && [...expected.labels]);
-        const indices = Uint32Array.from({ length: size ?? 0 }, (_, i) => size! - 1 - i);
-        assert.deepEqual(await read?.(indices), expected?.read(indices));
+        const [own, expected] = [opened[part], loaded[part]];
+        if (!own || !expected) {
+          assert.deepEqual([own, expected, heldOut], [undefined, undefined, 0]);
+          continue;
+        }
+        for (
+          const key of ["size", "imageSize", "channels", "names", "classes", "labels"] as const
+        ) {
+          assert.deepEqual(own[key], expected[key]);
+        }
+        const indices = Uint32Array.from({ length: own.size }, (_, i) => own.size - 1 - i);
+        const pixels = expected.read(indices), read = own.read(indices);
+        assert.ok(pixels instanceof Float32Array && read instanceof Promise);
+        assert.deepEqual(await read, pixels);
       }
     }
   } finally {

@@ -12,8 +12,8 @@ import { basename } from "node:path";
 import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
-import type { ImageSource } from "../../bank/image_source.ts";
-import { ImageSet } from "./image_set.ts";
+import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
+import { ImageSet, type ImageSetData } from "./image_set.ts";
 
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
 
@@ -23,6 +23,12 @@ export interface ImageFolderOptions {
   readonly imageSize: number;
   /** Called after each file. */
   readonly onProgress?: ((progress: ImageFolderProgress) => void) | undefined;
+}
+
+/** How {@linkcode openImageFolder} reads images. */
+export interface OpenFolderOptions extends ImageFolderOptions {
+  /** Bytes of decoded images that may be held in memory: a folder of more is not. Default 0. */
+  readonly memory?: number;
 }
 
 /** How far {@linkcode loadImageFolder} or {@linkcode openImageFolder} is. */
@@ -55,8 +61,8 @@ export interface ImageFolder<Images = ImageSet> {
 
 const CHANNELS = 3;
 
-/** Files being decoded at once: all the images of native size that are in memory. */
-const CONCURRENCY = 4;
+/** Files being decoded at once, by threads of their own: all the images of native size in memory. */
+const CONCURRENCY = Math.min(Math.max(navigator.hardwareConcurrency, 4), 16);
 
 /** Above this part of corrupt files the folder is not what its user thinks it is. */
 const MAX_CORRUPT_PART = 0.05;
@@ -86,31 +92,18 @@ export async function loadImageFolder(
   directory: string | URL,
   options: ImageFolderOptions,
 ): Promise<ImageFolder> {
-  const { imageSize } = options;
-  checkImageSize(imageSize);
-  const imageLength = CHANNELS * imageSize * imageSize;
-  let pixels = new Uint8Array();
-  const { kept, skipped, unread, ...records } = await decodeFolder(directory, {
+  const { skipped, unread, pixels, ...records } = await decodeFolder(directory, {
     ...options,
-    begin: (total) => pixels = new Uint8Array(total * imageLength),
-    use: (image, index) => pixels.set(image, index * imageLength),
+    memory: Infinity,
   });
-  for (const [position, index] of kept.entries()) {
-    pixels.copyWithin(position * imageLength, index * imageLength, (index + 1) * imageLength);
-  }
-  const images = new ImageSet({
-    imageSize,
-    channels: CHANNELS,
-    pixels: pixels.subarray(0, kept.length * imageLength),
-    ...records,
-  });
-  return { images, skipped, unread };
+  return { images: inMemory(pixels!, { ...options, ...records }), skipped, unread };
 }
 
 /**
  * Opens a folder as {@linkcode loadImageFolder} loads it, for more images than memory holds: the same
  * images under the same names in the same order, of which each is decoded anew when it is read. All are
- * decoded once before, to know which can be.
+ * decoded once before, to know which can be. A folder whose decoded images take at most `memory` bytes is
+ * loaded nevertheless.
  *
  * Throws what that throws. `read` of the images throws a RangeError for an index that is not below their
  * number, and an Error that names the file for one that can no longer be decoded.
@@ -123,11 +116,13 @@ export async function loadImageFolder(
  */
 export async function openImageFolder(
   directory: string | URL,
-  options: ImageFolderOptions,
-): Promise<ImageFolder<ImageSource & { readonly names: readonly string[] }>> {
+  options: OpenFolderOptions,
+): Promise<ImageFolder<LabelledImages>> {
   const { imageSize } = options;
-  checkImageSize(imageSize);
-  const { kept: _, skipped, unread, ...records } = await decodeFolder(directory, options);
+  const { skipped, unread, pixels, ...records } = await decodeFolder(directory, options);
+  if (pixels) {
+    return { images: inMemory(pixels, { imageSize, ...records }), skipped, unread };
+  }
   const root = directoryPath(directory), { names } = records;
   const images = {
     ...records,
@@ -135,13 +130,7 @@ export async function openImageFolder(
     imageSize,
     channels: CHANNELS,
     async read(indices: Uint32Array) {
-      const wrong = indices.findIndex((index) => index >= names.length);
-      if (wrong >= 0) {
-        throw new RangeError(
-          `Cannot read image ${indices[wrong]}: the folder has ${names.length} images, ` +
-            `expected an index from 0 to ${names.length - 1}`,
-        );
-      }
+      checkImageIndices(indices, names.length);
       const paths = Array.from(indices, (index) => `${root}/${names[index]}`);
       const read = await loadImageFiles(paths, { imageSize });
       return read.read(Uint32Array.from(paths, (_, i) => i));
@@ -150,11 +139,16 @@ export async function openImageFolder(
   return { images, skipped, unread };
 }
 
+function inMemory(
+  pixels: Uint8Array,
+  records: Omit<ImageSetData, "channels" | "pixels">,
+): ImageSet {
+  return new ImageSet({ channels: CHANNELS, pixels, ...records });
+}
+
 /** What {@linkcode decodeFolder} found. */
 interface DecodedFolder {
-  /** Indices of the files that can be decoded, among all. */
-  readonly kept: readonly number[];
-  /** Their names. */
+  /** Names of the files that can be decoded. */
   readonly names: readonly string[];
   /** Their classes. */
   readonly labels: Uint32Array;
@@ -162,44 +156,34 @@ interface DecodedFolder {
   readonly classes: readonly string[];
   readonly skipped: readonly SkippedImage[];
   readonly unread: readonly string[];
+  /** Pixels of the images [N, C, H, W]; undefined where they would take more memory than they may. */
+  readonly pixels: Uint8Array | undefined;
 }
 
-/**
- * Decodes all images of a folder and hands each out with its index among all files, of which `begin`
- * gets the number.
- */
+/** Decodes all images of a folder, and keeps them where all files together take at most `memory` bytes. */
 async function decodeFolder(
   directory: string | URL,
-  options: ImageFolderOptions & {
-    readonly begin?: (total: number) => void;
-    readonly use?: (pixels: Uint8Array, index: number) => void;
-  },
+  options: OpenFolderOptions,
 ): Promise<DecodedFolder> {
-  const { imageSize, onProgress, begin, use } = options;
+  const { imageSize, onProgress, memory = 0 } = options;
+  checkImageSize(imageSize);
   const root = directoryPath(directory);
   const { names, unread } = await listImageFiles(root, { expected: EXPECTED });
   const classOfImage = listClasses(names, root);
-  begin?.(names.length);
+  const imageLength = CHANNELS * imageSize * imageSize;
+  const kept = names.length * imageLength <= memory ? allocate(names.length, imageSize) : undefined;
   const reasons = new Map<number, string>();
   const mostSkipped = MAX_CORRUPT_PART * names.length;
-  let next = 0;
   let done = 0;
-  // Each worker takes the next file until none is left or too many are corrupt.
-  async function work(): Promise<void> {
-    while (next < names.length && reasons.size <= mostSkipped) {
-      const index = next++;
-      try {
-        const bytes = await Deno.readFile(`${root}/${names[index]!}`);
-        const pixels = await decodeImage(bytes, imageSize);
-        use?.(pixels, index);
-      } catch (error) {
-        reasons.set(index, error instanceof Error ? error.message : String(error));
-      }
-      done++;
-      onProgress?.({ done, total: names.length, skipped: reasons.size });
-    }
-  }
-  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  await decodeEach(names.map((name) => `${root}/${name}`), {
+    imageSize,
+    use: (pixels, index) => kept?.set(pixels, index * imageLength),
+    fail: (reason, index) => reasons.set(index, reason),
+    onDone() {
+      onProgress?.({ done: ++done, total: names.length, skipped: reasons.size });
+      return reasons.size <= mostSkipped;
+    },
+  });
 
   const skipped = [...reasons].sort(([a], [b]) => a - b).map(([index, reason]) => ({
     name: names[index]!,
@@ -213,17 +197,63 @@ async function decodeFolder(
         named.join(", "),
     );
   }
-  const kept = names.map((_, index) => index).filter((index) => !reasons.has(index));
+  const sound = names.map((_, index) => index).filter((index) => !reasons.has(index));
+  for (const [position, index] of sound.entries()) {
+    kept?.copyWithin(position * imageLength, index * imageLength, (index + 1) * imageLength);
+  }
   const classes = [...new Set(classOfImage)];
   const labels = new Map(classes.map((name, label) => [name, label]));
   return {
-    kept,
-    names: kept.map((index) => names[index]!),
-    labels: Uint32Array.from(kept, (index) => labels.get(classOfImage[index]!)!),
+    names: sound.map((index) => names[index]!),
+    labels: Uint32Array.from(sound, (index) => labels.get(classOfImage[index]!)!),
     classes,
     skipped,
     unread,
+    pixels: kept?.subarray(0, sound.length * imageLength),
   };
+}
+
+function allocate(count: number, imageSize: number): Uint8Array {
+  const bytes = count * CHANNELS * imageSize ** 2;
+  try {
+    return new Uint8Array(bytes);
+  } catch (cause) {
+    throw new RangeError(
+      `Cannot load images: ${count} of ${imageSize} × ${imageSize} pixels take ` +
+        `${(bytes / 2 ** 30).toFixed(1)} GiB, which the system does not give, expected fewer or ` +
+        "smaller ones, or to read them from their files (data.memoryLimit, openImageFolder)",
+      { cause },
+    );
+  }
+}
+
+/**
+ * Reads and decodes files, some at once, and begins with them in their order, until `onDone`, called
+ * after each, is false.
+ */
+async function decodeEach(
+  paths: readonly string[],
+  options: {
+    readonly imageSize: number;
+    readonly use: (pixels: Uint8Array, index: number) => void;
+    readonly fail: (reason: string, index: number) => void;
+    readonly onDone: () => boolean;
+  },
+): Promise<void> {
+  const { imageSize, use, fail, onDone } = options;
+  let next = 0, goOn = true;
+  async function work(): Promise<void> {
+    while (goOn && next < paths.length) {
+      const index = next++;
+      try {
+        use(await decodeImage(await Deno.readFile(paths[index]!), imageSize), index);
+      } catch (error) {
+        fail(error instanceof Error ? error.message : String(error), index);
+      }
+      goOn = onDone() && goOn;
+    }
+  }
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
 }
 
 /**
@@ -240,14 +270,18 @@ export async function loadImageFiles(
   const { imageSize } = options;
   checkImageSize(imageSize);
   const imageLength = CHANNELS * imageSize * imageSize;
-  const pixels = new Uint8Array(paths.length * imageLength);
-  for (const [index, path] of paths.entries()) {
-    try {
-      pixels.set(await decodeImage(await Deno.readFile(path), imageSize), index * imageLength);
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`Cannot load image ${path}: ${reason}, expected an image file`, { cause });
-    }
+  const pixels = allocate(paths.length, imageSize), reasons = new Map<number, string>();
+  await decodeEach(paths, {
+    imageSize,
+    use: (image, index) => pixels.set(image, index * imageLength),
+    fail: (reason, index) => reasons.set(index, reason),
+    onDone: () => reasons.size === 0,
+  });
+  if (reasons.size > 0) {
+    const first = Math.min(...reasons.keys());
+    throw new Error(
+      `Cannot load image ${paths[first]}: ${reasons.get(first)}, expected an image file`,
+    );
   }
   return new ImageSet({ imageSize, channels: CHANNELS, pixels, names: paths });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkImageIndices } from "../../bank/image_source.ts";
 import { permutation } from "../../kernels/core/random.ts";
 
 /** What an {@linkcode ImageSet} is made of. The arrays are kept, not copied. */
@@ -163,10 +164,11 @@ export class ImageSet {
    * Throws a RangeError if an index is not below the size of the set.
    */
   read(indices: Uint32Array): Float32Array {
+    checkImageIndices(indices, this.size);
     const length = this.#imageLength;
     const batch = new Float32Array(indices.length * length);
     for (let row = 0; row < indices.length; row++) {
-      const start = this.#offset(indices[row]!);
+      const start = indices[row]! * length;
       for (let element = 0; element < length; element++) {
         batch[row * length + element] = this.pixels[start + element]! / 127.5 - 1;
       }
@@ -180,10 +182,11 @@ export class ImageSet {
    * Throws a RangeError if there is no index or if one is not below the size of the set.
    */
   subset(indices: Uint32Array): ImageSet {
+    checkImageIndices(indices, this.size);
     const length = this.#imageLength;
     const pixels = new Uint8Array(indices.length * length);
     for (let row = 0; row < indices.length; row++) {
-      const start = this.#offset(indices[row]!);
+      const start = indices[row]! * length;
       pixels.set(this.pixels.subarray(start, start + length), row * length);
     }
     const texts = this.texts;
@@ -210,15 +213,5 @@ export class ImageSet {
 
   get #imageLength(): number {
     return this.channels * this.imageSize * this.imageSize;
-  }
-
-  #offset(index: number): number {
-    if (index >= this.size) {
-      throw new RangeError(
-        `Cannot read image ${index}: the set has ${this.size} images, ` +
-          `expected an index from 0 to ${this.size - 1}`,
-      );
-    }
-    return index * this.#imageLength;
   }
 }
