@@ -680,6 +680,33 @@ deviceTest("train skips a corrupt image, names it and counts it", async () => {
   assert.match(run.stderr, /^data {4}35 images to train on, 4 held out$/m);
 });
 
+deviceTest(
+  "train reads a folder above data.memoryLimit from its files, with the same result",
+  async () => {
+    const data = inTemporary("large_folder");
+    writeImages(data, { count: 40, corrupt: 1 });
+    const [whole, streamed] = await Promise.all([2, 0].map(async (limit) => {
+      const directory = inTemporary(`memory_${limit}`);
+      const run = await runTask("train", [
+        ...[...SMALL, "--data", data, "--steps", "4", "--json"],
+        ...["--set", `train.runDirectory=${directory}`, "--set", "data.heldOut=4"],
+        ...["--set", "train.evaluateEvery=2", "--set", `data.memoryLimit=${limit}`],
+      ]);
+      assert.equal(run.code, 0, run.stderr);
+      assert.equal(/stay in their files, for data\.memoryLimit is 0/.test(run.stderr), limit === 0);
+      const log = await readRunLog(join(directory, "log.jsonl"));
+      const { report } = JSON.parse(run.stdout.trimEnd().split("\n").at(-1)!);
+      const pictures = [2, 4].map((step) =>
+        Deno.readFileSync(join(directory, "samples", `step_000000${step}.png`))
+      );
+      const measured = log.map(({ imagesPerSecond: _, ...record }) => record);
+      return { measured, report, pictures };
+    }));
+    assert.equal(whole!.measured.filter(({ frechet }) => Number.isFinite(frechet)).length, 2);
+    assert.deepEqual(streamed, whole);
+  },
+);
+
 deviceTest("truncated files are refused by name and key, and nothing is written", async () => {
   const directory = await copyOfRun("truncated");
   const checkpoint = join(directory, "step_0000003");

@@ -87,7 +87,12 @@ async function main(): Promise<void> {
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");
   }
-  using data = await loadData(config.data, { seed: config.train.seed, note: say });
+  const decoding = watchWork({ what: "data    decoding the images", json, say });
+  using data = await loadData(config.data, {
+    seed: config.train.seed,
+    note: say,
+    onProgress: decoding.advance,
+  }).finally(decoding.stop);
   const { train, heldOut, places } = data;
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
   if (config.data.kind === "latents") {

@@ -27,6 +27,7 @@ import { DataOrder } from "./data_order.ts";
 import { alignedLoss, denoisingLoss, type TrainingLoss } from "./loss.ts";
 import { LossScale } from "./loss_scale.ts";
 import { AdamW } from "./optimizers/adamw.ts";
+import { ReadAhead } from "./read_ahead.ts";
 
 /** Images or latents to train on; {@linkcode ImageSet} and {@linkcode LatentShards} are such. */
 export interface TrainingData {
@@ -34,7 +35,10 @@ export interface TrainingData {
   readonly size: number;
   /** Class of each image [N]; used with label conditioning. */
   readonly labels: Uint32Array;
-  /** Images [n, C, H, W] in [-1, 1]; a promise is awaited before the step is recorded. */
+  /**
+   * Images [n, C, H, W] in [-1, 1]; a promise is awaited before the step is recorded. The next batch is
+   * read while the GPU works on the last one.
+   */
   read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
   /**
    * As `read`, with the mirror images where `mirrored` [n] holds 1: for latents, which are not mirrored
@@ -337,9 +341,11 @@ export class Trainer implements Disposable {
     using history = this.device.unscoped(() => this.device.empty([rows, columns]));
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
+    await using ahead = new ReadAhead((number) => this.#readPart(number));
     while (this.#step < steps && !signal?.aborted) {
-      await this.#recordStep(history, { ...layout, row: (this.#step - logged) * columns });
+      await this.#recordStep(history, { ...layout, row: (this.#step - logged) * columns, ahead });
       onStep?.(this.#step);
+      if (this.#step < steps && !signal?.aborted) ahead.begin(this.#step * parts);
       if (this.#step - synced >= syncSteps && this.#step < steps && !signal?.aborted) {
         await this.device.settle();
         const now = performance.now(), perStep = (now - syncedAt) / (this.#step - synced);
@@ -372,14 +378,17 @@ export class Trainer implements Disposable {
     this.dispose();
   }
 
-  async #recordStep(history: Tensor, place: HistoryLayout & { row: number }): Promise<void> {
+  async #recordStep(
+    history: Tensor,
+    place: HistoryLayout & { row: number; ahead: ReadAhead<PartData> },
+  ): Promise<void> {
     const { batchSize, gradientAccumulation: parts, learningRate, warmupSteps } = this.#options;
-    const { row } = place, part = batchSize / parts;
-    const indices = this.#order.take(this.#step * batchSize, batchSize);
+    const { row, ahead } = place, part = batchSize / parts;
     try {
       for (let i = 0; i < parts; i++) {
-        const chosen = indices.subarray(i * part, (i + 1) * part);
-        this.#writeInputs(chosen, await this.#readData(chosen, i * part), i * part);
+        // The GPU works on the part before while this one is read.
+        if (i > 0) this.device.flush();
+        this.#writeInputs(await ahead.take(this.#step * parts + i), i * part);
         this.device.scope(() => {
           const { total, alignment } = this.#differentiate(i * part, 1 / parts);
           storeAt(history, total, { first: row + i });
@@ -402,14 +411,13 @@ export class Trainer implements Disposable {
     this.#step++;
   }
 
-  /** The images, and the tokens where they are needed; both mirrored where the same coin says so. */
-  async #readData(
-    indices: Uint32Array,
-    firstSample: number,
-  ): Promise<{ images: Float32Array; tokens: Float32Array | undefined }> {
-    const { dataset, flip, seed } = this.#options;
+  /** The data of a part of a batch: of part i of step s, from 0, for the number s · parts + i. */
+  async #readPart(number: number): Promise<PartData> {
+    const { dataset, flip, seed, batchSize, gradientAccumulation: parts } = this.#options;
+    const step = Math.floor(number / parts), count = batchSize / parts;
+    const indices = this.#order.take(number * count, count);
     const mirrored = flip
-      ? drawMirrored(indices.length, { seed, step: this.#step, firstSample })
+      ? drawMirrored(count, { seed, step, firstSample: number % parts * count })
       : undefined;
     const tokens = this.#alignmentWeight === undefined
       ? undefined
@@ -422,14 +430,10 @@ export class Trainer implements Disposable {
     if (mirrored && !dataset.readMirrored) {
       turnRows(images, { mirrored, shape: this.#inputs.images.shape });
     }
-    return { images, tokens };
+    return { indices, images, tokens };
   }
 
-  #writeInputs(
-    indices: Uint32Array,
-    data: { images: Float32Array; tokens: Float32Array | undefined },
-    firstSample: number,
-  ): void {
+  #writeInputs({ indices, images, tokens }: PartData, firstSample: number): void {
     const { interpolant, prediction, weighting } = this.#options;
     const count = indices.length;
     const times = this.#drawTimes(count, firstSample);
@@ -443,12 +447,12 @@ export class Trainer implements Disposable {
       );
       scales[i] = loss.outputScale;
     }
-    this.#inputs.images.write(data.images);
+    this.#inputs.images.write(images);
     this.#inputs.times.write(times);
     this.#inputs.coefficients.write(coefficients);
     this.#inputs.scales.write(scales);
     this.#inputs.condition.write(this.#bank ? indices : this.#drawLabels(indices, firstSample));
-    if (data.tokens) this.#inputs.tokens.write(data.tokens);
+    if (tokens) this.#inputs.tokens.write(tokens);
   }
 
   #drawTimes(count: number, firstSample: number): Float32Array {
@@ -615,6 +619,16 @@ function partsThatFit(
     `Cannot train: a tensor of one image takes ${each} bytes, the GPU binds ${most} at most, ` +
       "expected smaller images or a narrower network",
   );
+}
+
+/** What is read of the data for a part of a batch. */
+interface PartData {
+  /** Which images they are. */
+  readonly indices: Uint32Array;
+  /** The images, mirrored where a coin says so. */
+  readonly images: Float32Array;
+  /** Their tokens, mirrored by the same coin; where they are needed. */
+  readonly tokens: Float32Array | undefined;
 }
 
 /** Where a step's numbers stand in its row of the history. */

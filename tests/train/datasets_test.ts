@@ -633,6 +633,11 @@ Deno.test("loadImageFolder() says what it expects of an empty, missing or wrong 
     await Deno.writeTextFile(`${path}/file`, "");
     await assert.rejects(loadImageFolder(`${path}/file`, { imageSize: 8 }), /is a file, expected/);
     await assert.rejects(loadImageFolder(path, { imageSize: 0 }), RangeError);
+    await Deno.writeFile(`${path}/1.png`, plainPng([255, 0, 0]));
+    await assert.rejects(loadImageFolder(path, { imageSize: 2 ** 24 }), {
+      name: "RangeError",
+      message: /^Cannot load images: 1 of 16777216 × 16777216 pixels take 786432\.0 GiB, which/,
+    });
   });
 });
 

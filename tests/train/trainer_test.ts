@@ -583,6 +583,49 @@ gpuTest("Trainer.run() takes a step back whose data could not be read", async (d
   assert.deepEqual(await weights(parts.model), await weights(whole.model));
 });
 
+gpuTest(
+  "Trainer.run() reads the next batch while the GPU works, and none past the end",
+  async (device) => {
+    const images = makeImages();
+    using whole = makeTrainer(device, { flip: true, gradientAccumulation: 2 });
+    const expected = await losses(whole.trainer, 6);
+    let begun = 0, ended = 0;
+    const dataset = {
+      ...{ size: images.size, labels: images.labels },
+      read: async (indices: Uint32Array) => {
+        begun++;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        ended++;
+        return images.read(indices);
+      },
+    };
+    using parts = makeTrainer(device, { flip: true, gradientAccumulation: 2, dataset });
+    const { trainer, model } = parts, { settle } = device, waits: number[][] = [];
+    device.settle = async () => {
+      waits.push([trainer.step, begun]);
+      await settle.call(device);
+    };
+    const found: number[] = [];
+    try {
+      // A run that is left waits for what it has begun to read; the next one goes on.
+      for (const [steps, last] of [[6, 3], [6, 6]] as const) {
+        for await (const { step, loss } of trainer.run({ steps, logEvery: 1, syncEvery: 1 })) {
+          found.push(loss);
+          if (step === last) break;
+        }
+        assert.equal(begun, ended);
+      }
+    } finally {
+      device.settle = settle;
+    }
+    assert.deepEqual(found, expected);
+    assert.deepEqual(await weights(model), await weights(whole.model));
+    // Two parts a step, and the first of the next one; once more where the run was left.
+    assert.deepEqual(waits, [[1, 3], [2, 5], [3, 7], [4, 10], [5, 12]]);
+    assert.equal(begun, 13);
+  },
+);
+
 gpuTest("Trainer.run() refuses a second run beside one that goes on", async (device) => {
   using parts = makeTrainer(device);
   for await (const _ of parts.trainer.run({ steps: 2, logEvery: 1 })) {
