@@ -37,6 +37,8 @@ export interface MakeBankOptions {
   readonly places?: Places | undefined;
   /** Encode this part of the images alone. */
   readonly shard?: Shard | undefined;
+  /** What runs an ONNX network; see `ProviderOptions`. */
+  readonly providers?: readonly string[] | undefined;
   /** Encode by this one; the caller keeps it. */
   readonly encoder?: Encoder | undefined;
   /** The bank file to write. */
@@ -55,7 +57,7 @@ export interface MakeBankOptions {
  * the file as images.
  */
 export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
-  const { device, config, images, places, shard, path, note, onProgress } = options;
+  const { device, config, images, places, shard, providers, path, note, onProgress } = options;
   if (config.encoder === "features" && options.encoder === undefined) {
     if (shard !== undefined) {
       throw new TypeError("Cannot encode a shard: bank.encoder is features, expected an encoder");
@@ -78,7 +80,7 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
   const advance = (done: number) => onProgress?.(done, fitted + encoded.size);
   // Every shard fits the same encoder, to all images.
   const encoder = options.encoder ??
-    (await openEncoder({ device, config, images, onProgress: advance }))!;
+    (await openEncoder({ device, config, images, providers, onProgress: advance }))!;
   try {
     await buildBank({
       images: encoded,

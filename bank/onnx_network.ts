@@ -5,7 +5,7 @@
  * @module
  */
 
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
 
 /** What is known of an input or output of a network. */
 export interface NetworkPort {
@@ -33,8 +33,17 @@ export interface NetworkOutput {
   readonly shape: readonly number[];
 }
 
-/** How errors of {@linkcode OnnxNetwork.open} begin and end. */
-export interface OpenNetworkOptions {
+/** What runs a network. */
+export interface ProviderOptions {
+  /**
+   * Names of onnxruntime's execution providers, the first choice first, such as `webgpu` or `cuda`; the CPU
+   * runs what none of them can. Default `cpu`.
+   */
+  readonly providers?: readonly string[] | undefined;
+}
+
+/** What runs a network, and how errors of {@linkcode OnnxNetwork.open} begin and end. */
+export interface OpenNetworkOptions extends ProviderOptions {
   /** What is to be done by the network, such as "encode with". */
   readonly purpose: string;
   /** What the file should be. Default "an ONNX file". */
@@ -42,7 +51,7 @@ export interface OpenNetworkOptions {
 }
 
 /**
- * A network in an ONNX file, run by onnxruntime on the CPU.
+ * A network in an ONNX file, run by onnxruntime.
  *
  * @example
  * ```ts ignore
@@ -75,11 +84,12 @@ export class OnnxNetwork implements Disposable {
   /**
    * Opens a file.
    *
-   * Throws a NotFound error if there is none, and a TypeError if it is no network; both say the purpose
-   * and what was expected.
+   * Throws a NotFound error if there is none, and a TypeError if it is no network or a provider does not
+   * work here; all say the purpose and what was expected.
    */
   static async open(path: string, options: OpenNetworkOptions): Promise<OnnxNetwork> {
-    const { purpose, expected = "an ONNX file" } = options;
+    const { purpose, expected = "an ONNX file", providers = ["cpu"] } = options;
+    requireProviders(providers, `${purpose} ${path}`);
     const bytes = await Deno.readFile(path).catch((cause) => {
       if (!(cause instanceof Deno.errors.NotFound)) throw cause;
       throw new Deno.errors.NotFound(
@@ -87,10 +97,21 @@ export class OnnxNetwork implements Disposable {
         { cause },
       );
     });
-    const session = await InferenceSession.create(bytes).catch((cause) => {
-      throw new TypeError(`Cannot ${purpose} ${path}: ${oneLine(cause)}, expected ${expected}`, {
+    const create = (executionProviders: readonly string[]) =>
+      InferenceSession.create(bytes, { executionProviders });
+    const session = await create(providers).catch(async (cause) => {
+      const fail = (state: string, error: unknown): never => {
+        throw new TypeError(`Cannot ${purpose} ${path}${state}`, { cause: error });
+      };
+      // The CPU tells whether the file is at fault.
+      const onCpu = await create(["cpu"])
+        .catch((error) => fail(`: ${oneLine(error)}, expected ${expected}`, error));
+      onCpu.release();
+      return fail(
+        ` by ${providers.join(", ")}: ${oneLine(cause)}, expected execution providers that work ` +
+          "here, such as device.onnxProviders [cpu]",
         cause,
-      });
+      );
     });
     const digest = await crypto.subtle.digest("SHA-256", bytes);
     return new OnnxNetwork(session, new Uint8Array(digest).toHex());
@@ -124,6 +145,17 @@ export class OnnxNetwork implements Disposable {
   [Symbol.dispose](): void {
     this.#session.release();
   }
+}
+
+/** Throws a TypeError that names the first provider that this onnxruntime does not have. */
+function requireProviders(providers: readonly string[], purpose: string): void {
+  const known = listSupportedBackends().map(({ name }) => name);
+  const unknown = providers.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new TypeError(
+    `Cannot ${purpose} by ${unknown}: onnxruntime has no such execution provider here, expected ` +
+      `device.onnxProviders of ${known.join(", ")}`,
+  );
 }
 
 function tensorOf({ values, shape }: NetworkInput): Tensor {

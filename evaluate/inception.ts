@@ -5,7 +5,12 @@
  * @module
  */
 
-import { type NetworkOutput, type NetworkPort, OnnxNetwork } from "../bank/onnx_network.ts";
+import {
+  type NetworkOutput,
+  type NetworkPort,
+  OnnxNetwork,
+  type ProviderOptions,
+} from "../bank/onnx_network.ts";
 import { softmaxRows } from "./inception_score.ts";
 import { type ByteBatch, withChannels } from "./image_stream.ts";
 
@@ -16,7 +21,7 @@ export type InceptionOutput = "pool" | "spatial" | "logits";
 export type PixelRange = "bytes" | "unit" | "signed";
 
 /** How {@linkcode Inception.open} finds its way. */
-export interface InceptionOptions {
+export interface InceptionOptions extends ProviderOptions {
   /** Names of the outputs, where they cannot be told by {@linkcode identifyOutputs}. */
   readonly outputs?: Readonly<Partial<Record<InceptionOutput, string>>> | undefined;
   /** What the network takes; `bytes` by default, as TensorFlow's graph. */
@@ -181,8 +186,9 @@ export class Inception implements Disposable {
    * RGB images or has no pooled features.
    */
   static async open(path: string, options: InceptionOptions = {}): Promise<Inception> {
-    const { pixels = "bytes" } = options;
+    const { pixels = "bytes", providers } = options;
     const network = await OnnxNetwork.open(path, {
+      providers,
       purpose: "use",
       expected: "an ONNX file of Inception",
     });

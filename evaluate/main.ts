@@ -119,6 +119,7 @@ async function main(): Promise<void> {
       device,
       bank: options.bank ?? trainingBank ?? reference.bank?.path,
       onnx: options.onnx,
+      providers: config.device.onnxProviders,
       config: config.bank,
       images: () =>
         reference.images && !reference.isTraining
@@ -127,7 +128,7 @@ async function main(): Promise<void> {
       reporter,
     }),
   );
-  const inception = await openInception(options);
+  const inception = await openInception(options, config.device.onnxProviders);
   if (inception) opened.use(inception);
 
   const name = samplings.length > 1 ? "steps.json" : "evaluation.json";
@@ -284,10 +285,11 @@ function dataImages(
   { options, config, found }: Settings,
   parts: { opened: DisposableStack; reporter: Reporter },
 ): DataImages {
-  const { opened, reporter } = parts, { data: section, train: { seed, runDirectory } } = config;
+  const { opened, reporter } = parts,
+    { data: section, device, train: { seed, runDirectory } } = config;
   const directory = found ? dirname(found.checkpoint) : runDirectory;
   const viewer = lazily(async () => {
-    const viewer = await openViewer(section, directory);
+    const viewer = await openViewer(section, directory, { providers: device.onnxProviders });
     if (viewer !== undefined) return opened.use(viewer);
     const source = found?.checkpoint ?? options.config ?? "images";
     throw new UsageError(
@@ -357,7 +359,10 @@ async function openSamples(
   });
 }
 
-async function openInception(options: Options): Promise<Inception | undefined> {
+async function openInception(
+  options: Options,
+  providers: readonly string[],
+): Promise<Inception | undefined> {
   const { inception: path, output, pixels } = options;
   if (path === undefined) return undefined;
   // Imported here alone, so that the rest needs no native library.
@@ -371,7 +376,7 @@ async function openInception(options: Options): Promise<Inception | undefined> {
     }
     return [kind as InceptionOutput, name!];
   }));
-  const network = await Inception.open(path, { outputs, pixels });
+  const network = await Inception.open(path, { outputs, pixels, providers });
   const { outputs: found } = network;
   say(`inception  ${Object.entries(found).map(([kind, name]) => `${kind} ${name}`).join(", ")}`);
   return network;

@@ -22,6 +22,8 @@ export interface MeasuringEncoderOptions {
   readonly bank: string | undefined;
   /** Where that encoder's network is; where the bank says by default. */
   readonly onnx: string | undefined;
+  /** What runs an ONNX network; see `ProviderOptions`. */
+  readonly providers: readonly string[];
   /** The `bank` section, for an encoder that no bank has. */
   readonly config: BankConfig;
   /** Loads the images that such an encoder is fitted to. */
@@ -37,11 +39,11 @@ export interface MeasuringEncoderOptions {
  * Throws what `encoderOfBank` and `openEncoder` throw.
  */
 export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Promise<Encoder> {
-  const { device, bank, onnx, config, reporter } = options;
+  const { device, bank, onnx, providers, config, reporter } = options;
   if (bank !== undefined) {
     using file = BankFile.open(bank);
     const known = file.encoder !== undefined && file.encoder.kind !== "features";
-    if (known || onnx !== undefined) return await encoderOfBank(file, { device, onnx });
+    if (known || onnx !== undefined) return await encoderOfBank(file, { device, onnx, providers });
     reporter.warn(
       `the encoder of ${bank} is ${file.encoder?.kind ?? "not known"} and encodes no images: ` +
         "measured by pixel_pca in its place",
@@ -49,7 +51,7 @@ export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Pr
   }
   const images = await options.images();
   reporter.note(`encoder    fitted to ${images.size} images`);
-  const fitted = await openEncoder({ device, config, images });
+  const fitted = await openEncoder({ device, config, images, providers });
   if (fitted !== undefined) return fitted;
   const { dim, resolution, whiten } = config;
   return await PixelPca.fit({ device, images, dim, resolution, whiten });

@@ -89,7 +89,9 @@ async function main(): Promise<void> {
   const { config, step } = found, { bank: bankPath, out } = options;
   const makesLatents = config.data.kind === "latents";
   const asLatents = makesLatents && out.endsWith(".safetensors");
-  using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint));
+  using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint), {
+    providers: config.device.onnxProviders,
+  });
   if (!asLatents && viewer === undefined) {
     throw new UsageError(
       `Cannot draw samples of ${found.checkpoint}: its model makes latents, expected their decoder ` +
@@ -283,9 +285,9 @@ async function neighboursOf(
   trained: TrainedModel,
   { device, bank, options }: Task & { readonly bank: Bank },
 ): Promise<number[]> {
-  const { data, sample } = trained.config;
+  const { data, device: { onnxProviders: providers }, sample } = trained.config;
   const path = options.like!;
-  using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
+  using encoder = await encoderOfBank(bank, { device, onnx: options.onnx, providers });
   const side = data.kind === "latents" ? sideOf(encoder.description) : data.imageSize;
   const queries = await encodeFiles(await loadFiles([path], side), encoder);
   const count = Math.min(sample.count, MOST_NEIGHBOURS);
@@ -303,7 +305,7 @@ async function drawTexts(trained: TrainedModel, { device, options }: Task): Prom
   const { text: texts, mapper: path, onnx, count: noises = TEXT_SAMPLES } = options;
   const { model, config } = trained, bank = trained.bank!;
   const { source, target } = readMapperEnds(path!);
-  using encoder = await textEncoderOf(source, { onnx });
+  using encoder = await textEncoderOf(source, { onnx, providers: config.device.onnxProviders });
   // An imported bank may not name its encoder; a snippet of another length is refused all the same.
   using owned = loadMapper(device, path!, {
     source: encoder.description,

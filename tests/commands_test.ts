@@ -582,6 +582,13 @@ deviceTest("bank learn-text learns words that sample --text draws from", async (
   assertRefusal(await learn("--pooling", "mean"), 2, "expected --onnx FILE");
   assert.equal((await learn("--onnx", onnx, "--pooling", "mean", "--held-out", "0")).code, 0);
   assert.equal((await draw("--mapper", mapper, ...texts)).code, 0);
+  const unknown = ["--set", "device.onnxProviders=[abacus]"];
+  assertRefusal(await learn("--onnx", onnx, ...unknown), 1, "by abacus: onnxruntime has no such");
+  assertRefusal(
+    await draw("--mapper", mapper, ...texts, ...unknown),
+    1,
+    "by abacus: onnxruntime has no such",
+  );
   const other = inTemporary("words/other.safetensors");
   const settings = ["--set", "data.imageSize=8", "--set", "data.heldOut=1800"];
   const built = await runTask("bank", [

@@ -32,6 +32,11 @@ export interface DeviceConfig {
   readonly allowCpuDriver: boolean;
   /** Force the variant of an op, by name; the first thing to try when a number looks wrong. */
   readonly variants: ForcedVariants;
+  /**
+   * What runs ONNX networks, the first choice first: cpu, or another execution provider of onnxruntime, such
+   * as webgpu.
+   */
+  readonly onnxProviders: readonly string[];
 }
 
 /** The `data` section: the images. */
@@ -159,6 +164,11 @@ const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
   variants: z.partialRecord(z.enum(OPS_WITH_VARIANTS), z.string()).default({})
     .describe(
       "Force the variant of an op, by name; the first thing to try when a number looks wrong",
+    ),
+  onnxProviders: z.array(z.string().min(1)).min(1).default(["cpu"])
+    .describe(
+      "What runs ONNX networks, the first choice first: cpu, or another execution provider of " +
+        "onnxruntime, such as webgpu",
     ),
 });
 

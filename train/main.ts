@@ -284,7 +284,9 @@ async function trainRun(
   const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery } = config.train;
   const { checkpointEvery, keepCheckpoints } = config.train;
   using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
-  using viewer = await openViewer(config.data, directory);
+  using viewer = await openViewer(config.data, directory, {
+    providers: config.device.onnxProviders,
+  });
   const preview = viewer &&
     new Preview({ run, config, viewer, directory: join(directory, "samples") });
   using evaluation = await prepareEvaluation({

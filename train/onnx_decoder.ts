@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type NetworkOutput, OnnxNetwork } from "../bank/onnx_network.ts";
+import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 
 /** Latents that go through the network at once: images are large, and so are their activations. */
 const BATCH = 4;
@@ -55,11 +55,15 @@ export class OnnxDecoder implements Disposable {
    * Throws a NotFound error if there is no such file, and a TypeError if it is no network that takes
    * latents of that size and gives square images of 1 or 3 channels.
    */
-  static async open(path: string, latent: LatentSize): Promise<OnnxDecoder> {
+  static async open(
+    path: string,
+    latent: LatentSize,
+    options: ProviderOptions = {},
+  ): Promise<OnnxDecoder> {
     const fail = (state: string, cause?: unknown) => {
       throw new TypeError(`Cannot decode with ${path}: ${state}`, { cause });
     };
-    const network = await OnnxNetwork.open(path, { purpose: "decode with" });
+    const network = await OnnxNetwork.open(path, { ...options, purpose: "decode with" });
     const { channels, imageSize } = latent, { inputs } = network;
     if (inputs.length !== 1) {
       fail(

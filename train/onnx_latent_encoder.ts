@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type NetworkOutput, OnnxNetwork } from "../bank/onnx_network.ts";
+import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 import type { LatentDistribution, LatentEncoder } from "./datasets/encode_latents.ts";
 import type { LatentSize } from "./onnx_decoder.ts";
 
@@ -55,11 +55,15 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
    * Throws a NotFound error if there is no such file, and a TypeError if it is no network that makes latents
    * of that size of square colour images.
    */
-  static async open(path: string, latent: LatentSize): Promise<OnnxLatentEncoder> {
+  static async open(
+    path: string,
+    latent: LatentSize,
+    options: ProviderOptions = {},
+  ): Promise<OnnxLatentEncoder> {
     const fail = (state: string, cause?: unknown): never => {
       throw new TypeError(`Cannot encode with ${path}: ${state}`, { cause });
     };
-    const network = await OnnxNetwork.open(path, { purpose: "encode with" });
+    const network = await OnnxNetwork.open(path, { ...options, purpose: "encode with" });
     using opened = new DisposableStack();
     opened.use(network);
     const { channels, imageSize: rows } = latent, { inputs } = network;

@@ -249,13 +249,14 @@ async function prepareBank(
   options: Omit<Parameters<typeof buildRun>[0], "train"> & { train: Run["dataset"] },
 ): Promise<{ bank: Bank; encoder: Encoder | undefined }> {
   const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
+  const { onnxProviders: providers } = config.device;
   const built = join(runDirectory, "bank.safetensors");
   const file = config.bank.path ?? (resume && exists(built) ? built : undefined);
   if (file) {
     const bank = loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
     if (train instanceof LatentShards) return { bank, encoder: undefined };
-    const encoder = await encoderOfBank(bank, { device }).catch((error: Error) => {
+    const encoder = await encoderOfBank(bank, { device, providers }).catch((error: Error) => {
       // Training goes by the snippets alone; only the report at its end encodes images.
       note(`        no report at the end: ${error.message}`);
       return undefined;
@@ -278,6 +279,7 @@ async function prepareBank(
       config: bankConfig,
       images: train,
       places,
+      providers,
       path: built,
       note: (line) => note(`bank    ${line}`),
       onProgress: onEncoded,

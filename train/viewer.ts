@@ -12,13 +12,15 @@ import { latentScaling } from "./run.ts";
 
 /**
  * Opens what shows the data of a configuration, of latents the decoder that it names; undefined for
- * latents without one. `runDirectory` holds the statistics that a run scales latents by.
+ * latents without one, run by `providers` as `ProviderOptions` says. `runDirectory` holds the statistics
+ * that a run scales latents by.
  *
  * Throws what `OnnxDecoder.open` throws, and a CheckpointError if the statistics cannot be read.
  */
 export async function openViewer(
   data: DataConfig,
   runDirectory: string,
+  options: { readonly providers?: readonly string[] } = {},
 ): Promise<Viewer | undefined> {
   const { kind, channels, imageSize, decoder: path } = data;
   if (kind !== "latents") {
@@ -33,7 +35,7 @@ export async function openViewer(
   const scaling = latentScaling(data, runDirectory);
   // Imported here alone, so that other data need no native library.
   const { OnnxDecoder } = await import("./onnx_decoder.ts");
-  const decoder = await OnnxDecoder.open(path, { channels, imageSize });
+  const decoder = await OnnxDecoder.open(path, { channels, imageSize }, options);
   return {
     channels: decoder.channels,
     imageSize: decoder.imageSize,

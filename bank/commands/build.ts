@@ -53,7 +53,16 @@ export async function build(args: readonly string[]): Promise<void> {
     note: say,
   });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
-  const encoding = { device, images, places, shard, config: config.bank, like: options.like, json };
+  const encoding = {
+    device,
+    images,
+    places,
+    shard,
+    config: config.bank,
+    providers: config.device.onnxProviders,
+    like: options.like,
+    json,
+  };
   if (rank === undefined) {
     await encode(encoding, out);
   } else {
@@ -126,6 +135,7 @@ interface Encoding {
   readonly places: Places;
   readonly shard: Shard | undefined;
   readonly config: Config["bank"];
+  readonly providers: readonly string[];
   readonly like: string | undefined;
   readonly json: boolean;
 }
@@ -137,7 +147,7 @@ async function encode(encoding: Encoding, path: string): Promise<void> {
   let encoder: Encoder | undefined;
   if (like !== undefined) {
     using bank = BankFile.open(like);
-    encoder = opened.use(await encoderOfBank(bank, { device }));
+    encoder = opened.use(await encoderOfBank(bank, { device, providers: making.providers }));
   }
   let progress: Progress | undefined;
   const made = await makeBank({

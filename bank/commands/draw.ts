@@ -85,7 +85,11 @@ export async function add(args: readonly string[]): Promise<void> {
   using trained = found && openTrained(device, { ...found, bank: path });
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained ? bankOf(trained) : loaded!;
-  using encoder = await encoderOfBank(bank, { device, onnx });
+  using encoder = await encoderOfBank(bank, {
+    device,
+    onnx,
+    providers: found?.config.device.onnxProviders,
+  });
   const imageSize = options.size ?? found?.config.data.imageSize ?? sideOf(encoder.description);
   const images = await loadFiles(positionals, imageSize);
   const label = labelOf(bank, className);

@@ -72,7 +72,12 @@ export async function learnText(args: readonly string[]): Promise<void> {
         "text for each image, such as that of the built-in emoji",
     );
   }
-  using encoder = await openTextEncoder({ onnx, output, pooling });
+  using encoder = await openTextEncoder({
+    onnx,
+    output,
+    pooling,
+    providers: config.device.onnxProviders,
+  });
   say(`texts     ${indices.length}, encoded by ${encoder.description.kind}`);
   using snippets = bank.gather(indices);
   const learned = await learn(device, {

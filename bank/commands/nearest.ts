@@ -25,7 +25,11 @@ export async function nearest(args: readonly string[]): Promise<void> {
   const config = await dataOf(options.config, { ...options, like: options.bank });
   using device = await openDevice(config.device, say);
   using bank = loadBank(device, options.bank);
-  using encoder = await encoderOfBank(bank, { device, onnx: options.onnx });
+  using encoder = await encoderOfBank(bank, {
+    device,
+    onnx: options.onnx,
+    providers: config.device.onnxProviders,
+  });
   const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   const query = await loadFiles(positionals, config.data.imageSize);
   const queries = await encodeFiles(query, encoder);

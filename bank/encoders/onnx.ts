@@ -9,7 +9,7 @@ import { z } from "zod";
 import type { Device } from "../../kernels/core/device.ts";
 import { normalizeSnippets } from "../normalize.ts";
 import type { EncoderRecords } from "../bank.ts";
-import { type NetworkOutput, OnnxNetwork } from "../onnx_network.ts";
+import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
 import {
   type Encoder,
   type EncoderDescription,
@@ -27,9 +27,10 @@ export {
   type Interpolation,
   type OnnxPreprocessing,
 } from "./preprocessing.ts";
+export type { ProviderOptions } from "../onnx_network.ts";
 
 /** How {@linkcode OnnxEncoder.open} makes an encoder. */
-export interface OnnxOptions {
+export interface OnnxOptions extends ProviderOptions {
   /** What resizes images. */
   readonly device: Device;
   /** The ONNX file: one input [n, C, r, r] of f32, outputs [n, d] or [n, T, d]. */
@@ -66,7 +67,7 @@ interface Network {
 }
 
 /**
- * An encoder that is an ONNX file, run by onnxruntime on the CPU: the snippet of x is f / ‖f‖ with f
+ * An encoder that is an ONNX file, run by onnxruntime: the snippet of x is f / ‖f‖ with f
  * the network's output for (z − mean) / std, where z is the central part of x resized to r × r, with
  * values that go from the low to the high end of the range where those of x go from −1 to 1.
  *
@@ -117,9 +118,9 @@ export class OnnxEncoder implements Encoder {
    * of that size and gives features, and a RangeError if the preprocessing does not fit it.
    */
   static async open(options: OnnxOptions): Promise<OnnxEncoder> {
-    const { device, path } = options;
+    const { device, path, providers } = options;
     using opened = new DisposableStack();
-    const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with" }));
+    const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with", providers }));
     const channels = inputChannels(file, path);
     const {
       size,

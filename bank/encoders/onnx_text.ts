@@ -8,12 +8,14 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
-import { OnnxNetwork } from "../onnx_network.ts";
+import { OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
 import type { EncoderDescription } from "./encoder.ts";
 import type { TextVectorEncoder } from "./text_encoder.ts";
 
+export type { ProviderOptions } from "../onnx_network.ts";
+
 /** How {@linkcode OnnxTextEncoder.open} makes an encoder. */
-export interface OnnxTextOptions {
+export interface OnnxTextOptions extends ProviderOptions {
   /** The output that is taken, [n, e] or [n, T, e]; the first by default. */
   readonly output?: string | undefined;
   /** The vector of an output [n, T, e]: that of the first token, BERT's CLS, or the tokens' mean. */
@@ -36,7 +38,7 @@ const INPUTS: Readonly<Record<string, (id: number) => number>> = {
 };
 
 /**
- * A text encoder that is an ONNX file, run by onnxruntime on the CPU, with the `tokenizer.json` in its
+ * A text encoder that is an ONNX file, run by onnxruntime, with the `tokenizer.json` in its
  * folder. Each text goes through the network alone, so that none is padded. A text of more tokens than
  * the tokenizer's `truncation` allows keeps its first ones and the last.
  *
@@ -75,11 +77,13 @@ export class OnnxTextEncoder implements TextVectorEncoder {
    * of texts and no tokenizer.
    */
   static async open(path: string, options: OnnxTextOptions = {}): Promise<OnnxTextEncoder> {
-    const tokenizerPath = join(dirname(path), TOKENIZER);
+    const { providers } = options, tokenizerPath = join(dirname(path), TOKENIZER);
     const words = await readTokenizer(tokenizerPath);
     const tokenizer = openTokenizer(tokenizerPath, words);
     using opened = new DisposableStack();
-    const network = opened.use(await OnnxNetwork.open(path, { purpose: "encode texts with" }));
+    const network = opened.use(
+      await OnnxNetwork.open(path, { purpose: "encode texts with", providers }),
+    );
     const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
     checkNetwork(network, { path, output });

@@ -14,10 +14,16 @@ import type { OnnxEncoder } from "./onnx.ts";
 import { PixelPca } from "./pixel_pca.ts";
 import { storedEncoder } from "./stored.ts";
 
-/** What {@linkcode openEncoder} makes an encoder of. */
-export interface OpenEncoderOptions {
+/** What runs an ONNX network. */
+interface NetworkOptions {
   /** What resizes images. */
   readonly device: Device;
+  /** What runs the network; see `ProviderOptions`. */
+  readonly providers?: readonly string[] | undefined;
+}
+
+/** What {@linkcode openEncoder} makes an encoder of. */
+export interface OpenEncoderOptions extends NetworkOptions {
   /** The `bank` section. */
   readonly config: BankConfig;
   /** The images that an encoder which learns is fitted to. */
@@ -38,7 +44,7 @@ export function fittingReads(config: BankConfig, images: ImageSource): number {
  * Throws what `PixelPca.fit` and `OnnxEncoder.open` throw.
  */
 export async function openEncoder(options: OpenEncoderOptions): Promise<Encoder | undefined> {
-  const { device, images, config, onProgress } = options;
+  const { device, images, config, providers, onProgress } = options;
   const { encoder, dim, resolution, whiten, onnx } = config;
   if (encoder === "features") return undefined;
   if (encoder === "pixel_pca") {
@@ -51,7 +57,7 @@ export async function openEncoder(options: OpenEncoderOptions): Promise<Encoder 
       ...(onProgress && { onProgress }),
     });
   }
-  return await openOnnx(device, onnx);
+  return await openOnnx(onnx, { device, providers });
 }
 
 /**
@@ -59,7 +65,10 @@ export async function openEncoder(options: OpenEncoderOptions): Promise<Encoder 
  *
  * Throws a TypeError where the section has none, and what `OnnxEncoder.open` throws.
  */
-export async function openOnnx(device: Device, config: BankConfig["onnx"]): Promise<OnnxEncoder> {
+export async function openOnnx(
+  config: BankConfig["onnx"],
+  options: NetworkOptions,
+): Promise<OnnxEncoder> {
   if (config === null) {
     throw new TypeError("Cannot open the encoder onnx: bank.onnx is null, expected its path");
   }
@@ -67,16 +76,14 @@ export async function openOnnx(device: Device, config: BankConfig["onnx"]): Prom
   // Imported here alone, so that other encoders need no native library.
   const { OnnxEncoder } = await import("./onnx.ts");
   return await OnnxEncoder.open({
-    device,
+    ...options,
     path,
     preprocessing: { ...preprocessing, ...(output !== null && { output }) },
   });
 }
 
 /** How {@linkcode encoderOfBank} finds the encoder. */
-export interface BankEncoderOptions {
-  /** What resizes images. */
-  readonly device: Device;
+export interface BankEncoderOptions extends NetworkOptions {
   /** Where the bank's network is; where the bank says by default. */
   readonly onnx?: string | undefined;
 }
@@ -92,7 +99,7 @@ export async function encoderOfBank(
   bank: EncoderRecords,
   options: BankEncoderOptions,
 ): Promise<Encoder> {
-  const { device, onnx } = options;
+  const { device, onnx, providers } = options;
   const { kind, source } = bank.encoder ?? {};
   if (onnx === undefined) {
     const stored = storedEncoder(device, bank);
@@ -111,7 +118,7 @@ export async function encoderOfBank(
     }
   }
   const { OnnxEncoder } = await import("./onnx.ts");
-  return await OnnxEncoder.forBank({ device, path: onnx ?? source!, bank });
+  return await OnnxEncoder.forBank({ device, path: onnx ?? source!, providers, bank });
 }
 
 function isFile(path: string): boolean {

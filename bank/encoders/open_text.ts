@@ -17,6 +17,8 @@ export interface OpenTextOptions {
   readonly output?: string | undefined;
   /** What makes one vector of those of all tokens; `cls` by default. */
   readonly pooling?: "cls" | "mean" | undefined;
+  /** What runs the network; see `ProviderOptions`. */
+  readonly providers?: readonly string[] | undefined;
 }
 
 /**
@@ -40,7 +42,7 @@ export async function openTextEncoder(options: OpenTextOptions = {}): Promise<Te
  */
 export async function textEncoderOf(
   description: EncoderDescription,
-  options: { readonly onnx?: string | undefined } = {},
+  options: Pick<OpenTextOptions, "onnx" | "providers"> = {},
 ): Promise<TextVectorEncoder> {
   const { kind, source, settings: { output, pooling } } = description;
   if (kind === "hashed_ngrams") return await openTextEncoder();
@@ -50,6 +52,7 @@ export async function textEncoderOf(
     );
   }
   return await openTextEncoder({
+    ...options,
     onnx: options.onnx ?? source,
     ...(typeof output === "string" && { output }),
     ...((pooling === "cls" || pooling === "mean") && { pooling }),

@@ -204,6 +204,19 @@ Deno.test("bank build --onnx encodes by a network, which bank add finds by the b
       assert.deepEqual([file.size, file.rows(106, 1)], [107, first]);
     }
     // The same file in another place is the same encoder, another file at its place is another one.
+    for (
+      const [command, ...args] of [
+        ["build", "--onnx", onnx, "--resolution", "8", "--out", `${directory}/no`],
+        ["build", "--like", bank, "--out", `${directory}/no`],
+        ["nearest", image, "--bank", bank, "--out", `${directory}/no.png`],
+      ]
+    ) {
+      const { code, stderr } = await runBank(
+        ...[command!, ...args, "-s", "device.onnxProviders=[abacus]"],
+      );
+      assert.ok(code === 1 && /by abacus: onnxruntime has no such/.test(stderr), stderr);
+    }
+
     const elsewhere = `${directory}/elsewhere.onnx`;
     Deno.renameSync(onnx, elsewhere);
     const lost = await runBank("add", image, "--bank", bank);

@@ -130,7 +130,7 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
     Deno.writeFileSync(at(name), zipSync(arrays, { level: 0 }));
     return at(name);
   };
-  const [same, alone, known, wrong, bank] = await Promise.all([
+  const [same, alone, known, wrong, unknown, bank] = await Promise.all([
     evaluate("--samples", folder, "--reference", folder, "--json", ...BANK, "-s", "bank.dim=11"),
     evaluate("--samples", folder, "--reference", statistics("alone.npz", 9), ...DATA, ...BANK),
     evaluate(
@@ -140,6 +140,10 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
     evaluate(
       ...["--samples", folder, "--inception", INCEPTION, ...DATA, ...BANK],
       ...["--reference", statistics("wrong.npz", 10)],
+    ),
+    evaluate(
+      ...["--samples", folder, "--reference", folder, "--inception", INCEPTION, ...DATA, ...BANK],
+      ...["-s", "bank.dim=11", "-s", "device.onnxProviders=[abacus]"],
     ),
     evaluate(
       ...["--samples", folder, "--reference", join(run, "bank.safetensors"), "--json", ...DATA],
@@ -154,6 +158,7 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
   const { precision, sfid, fid } = measured.inception!;
   assert.deepEqual([precision, sfid], [undefined, undefined]);
   assert.ok(fid > 1);
+  refuse(unknown, 1, "by abacus: onnxruntime has no such execution provider");
   refuse(wrong, 1, "its mu has 10 components and the network's pool output 9");
   assert.deepEqual([resultOf(bank).reference.count, resultOf(bank).encoder.reference], [206, 206]);
 });

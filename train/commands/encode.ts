@@ -35,17 +35,19 @@ async function main(): Promise<void> {
   });
   const { posterior, dtype, "shard-size": shardSize, json } = options;
   const config = await readConfig(positionals[0], options);
-  const { data, train, bank, model } = config;
+  const { data, train, bank, model, device: { onnxProviders: providers } } = config;
   const { path: directory, channels, imageSize, flip } = data;
   const started = performance.now();
-  using encoder = await OnnxLatentEncoder.open(data.encoder!, { channels, imageSize });
+  using encoder = await OnnxLatentEncoder.open(data.encoder!, { channels, imageSize }, {
+    providers,
+  });
   const side = encoder.imageSize;
   say(
     `encoder ${data.encoder}: images of ${side} × ${side} pixels to latents of ` +
       `${channels} × ${imageSize} × ${imageSize}`,
   );
   using device = options.features === undefined ? undefined : await openDevice(config.device, say);
-  using tokenEncoder = device && await openOnnx(device, bank.onnx);
+  using tokenEncoder = device && await openOnnx(bank.onnx, { device, providers });
   const patchTokens = tokenEncoder !== undefined && model.repa !== null;
   if (tokenEncoder) {
     const { patches, dim } = tokenEncoder;

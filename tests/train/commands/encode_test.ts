@@ -80,6 +80,9 @@ Deno.test("encode writes the latents of a configuration, in the sorted order of 
   const again = await runTask("encode", args);
   assert.equal(again.code, 0, again.stderr);
   assert.match(again.stderr, /statistics of .*latents_stats\.safetensors, which was there/);
+  const unknown = await runTask("encode", [...args, "-s", "device.onnxProviders=[abacus]"]);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /by abacus: onnxruntime has no such execution provider/);
   const other = await runTask("encode", [...args, "-s", "data.flip=false"]);
   assert.equal(other.code, 1);
   assert.match(
@@ -197,4 +200,17 @@ gpuTest("encode makes the tokens that bank and alignment loss of train take", as
   assert.equal(trained.code, 0, trained.stderr);
   const log = (await Deno.readTextFile(join(run, "log.jsonl"))).trim().split("\n");
   for (const line of log) assert.ok(Number.isFinite(JSON.parse(line).alignmentLoss), line);
+  // Training, and drawing after it, open the decoder.
+  const unknown = ["-s", "device.onnxProviders=[abacus]"];
+  for (
+    const refused of [
+      await runTask("train", [
+        ...[CONFIG, ...settings, ...unknown, "-s", `train.runDirectory=${run}_refused`],
+      ]),
+      await runTask("sample", ["--checkpoint", run, ...unknown, "--out", `${run}.png`]),
+    ]
+  ) {
+    assert.equal(refused.code, 1, refused.stderr);
+    assert.match(refused.stderr, /by abacus: onnxruntime has no such execution provider/);
+  }
 });
