@@ -148,6 +148,16 @@ export interface ExtensibleBank extends Bank {
   save(path: string): Promise<void>;
 }
 
+/** What a snippet is called: its image's name, where that is known. */
+export function titleOf({ names }: ImageRecords, index: number): string {
+  return names?.[index] || `snippet ${index}`;
+}
+
+/** What the image of a snippet shows: its text, or what it is called where there is none. */
+export function captionOf(records: ImageRecords, index: number): string {
+  return records.texts?.[index] || titleOf(records, index);
+}
+
 /**
  * Checks indices against a bank's size and returns them as u32.
  *

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { rmSync } from "node:fs";
 import type { Device } from "../kernels/core/device.ts";
 import type { ImageRecords } from "./bank.ts";
 import { buildBank } from "./build.ts";
@@ -136,7 +137,7 @@ async function bankOfFeatures(
     }
     writer.commit();
   } finally {
-    removeIfThere(all);
+    rmSync(all, { force: true });
   }
 }
 
@@ -157,12 +158,4 @@ function placesIn(
       `${images.size} images` +
       (places === undefined ? "" : ` or of all ${places.of}, with those held out`),
   );
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { type Estimate, intervalOf } from "./statistics.ts";
 
 /** Points of a curve with their intervals. */
@@ -25,13 +26,8 @@ export function rowsOf(
   const length = sets[0]!.length / samples;
   const out = new Float32Array(sets.length * count * length);
   for (const [row, images] of sets.entries()) {
-    for (let i = 0; i < count; i++) {
-      const image = Math.floor((i + 0.5) * samples / count) * length;
-      out.set(
-        images.subarray(image, image + length),
-        (row * count + i) * length,
-      );
-    }
+    const shown = selectRows(images, { indices: spreadIndices(count, samples), width: length });
+    out.set(shown, row * count * length);
   }
   return out;
 }

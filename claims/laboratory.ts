@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { encodeImages } from "../bank/build.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
@@ -13,6 +14,7 @@ import { BankFile, writeBank } from "../bank/file.ts";
 import { FullBank } from "../bank/full_bank.ts";
 import { slerpSnippets } from "../bank/interpolate.ts";
 import { LowRankBank } from "../bank/low_rank_bank.ts";
+import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { factorize } from "../bank/svd.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -192,7 +194,7 @@ export class Laboratory implements AsyncDisposable {
       whiten,
     ]);
     const bankPath = join(directory, `bank_${key}.safetensors`);
-    if (!exists(bankPath)) {
+    if (!existsSync(bankPath)) {
       reporter.note(`bank    of ${train.size} images, ${dim} numbers each`);
       await Deno.mkdir(directory, { recursive: true });
       using encoder = await PixelPca.fit({
@@ -276,12 +278,12 @@ export class Laboratory implements AsyncDisposable {
     let trainingUnits = 0, drawingUnits = 0;
     for (const arm of arms) {
       const path = await this.#samplesPath(arm);
-      if (drawings.has(path) || exists(path)) continue;
+      if (drawings.has(path) || existsSync(path)) continue;
       drawings.set(path, arm);
       drawingUnits += unitsOf(arm);
       const directory = await this.#modelDirectory(arm.model);
       if (trainings.has(directory) || this.#isTrained(directory)) continue;
-      const done = exists(directory) ? listCheckpoints(directory).at(-1)?.step ?? 0 : 0;
+      const done = existsSync(directory) ? listCheckpoints(directory).at(-1)?.step ?? 0 : 0;
       const steps = this.config.train.steps - done;
       trainings.set(directory, { model: arm.model, steps });
       trainingUnits += steps * this.#stepUnits;
@@ -343,15 +345,15 @@ export class Laboratory implements AsyncDisposable {
         const { snippets } = condition.rank === undefined
           ? { snippets: trainSnippets }
           : await this.lowRank(condition.rank);
-        return takeRows(snippets, { dim, indices: this.spread(count) });
+        return selectRows(snippets, { width: dim, indices: this.spread(count) });
       }
       case "heldOut": {
         const indices = spreadIndices(count, heldOut.size);
-        return takeRows(heldOutSnippets, { dim, indices });
+        return selectRows(heldOutSnippets, { width: dim, indices });
       }
       case "random": {
         const indices = chooseIndices({ count, size: train.size, seed: condition.seed });
-        return takeRows(trainSnippets, { dim, indices });
+        return selectRows(trainSnippets, { width: dim, indices });
       }
       case "pairs": {
         const out = new Float32Array(count * dim);
@@ -434,7 +436,7 @@ export class Laboratory implements AsyncDisposable {
 
   async #makeSamples(arm: Arm): Promise<Samples> {
     const path = await this.#samplesPath(arm);
-    if (!exists(path)) await this.#drawTo(path, arm);
+    if (!existsSync(path)) await this.#drawTo(path, arm);
     using file = SafetensorsFile.open(path);
     const images = file.readFloat32("images");
     return {
@@ -564,7 +566,7 @@ export class Laboratory implements AsyncDisposable {
   }
 
   #isTrained(directory: string): boolean {
-    return exists(averagesPath(directory, this.config.train.steps));
+    return existsSync(averagesPath(directory, this.config.train.steps));
   }
 
   #modelConfig(arm: ModelArm): Config {
@@ -619,10 +621,6 @@ export class Laboratory implements AsyncDisposable {
   }
 }
 
-function spreadIndices(count: number, size: number): Uint32Array {
-  return Uint32Array.from({ length: count }, (_, i) => Math.floor((i + 0.5) * size / count));
-}
-
 /** Vectors [n, dim] as what distances are measured to. */
 export function referenceTo(
   vectors: Float32Array,
@@ -642,29 +640,8 @@ function multiples(every: number, most: number): number[] {
   );
 }
 
-/** Rows of a matrix [N, dim] by their indices. */
-export function takeRows(
-  rows: Float32Array,
-  { dim, indices }: { dim: number; indices: Uint32Array },
-): Float32Array {
-  const out = new Float32Array(indices.length * dim);
-  for (const [i, index] of indices.entries()) {
-    out.set(rows.subarray(index * dim, (index + 1) * dim), i * dim);
-  }
-  return out;
-}
-
 async function keyOf(value: unknown): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify([CACHE_FORMAT, value]));
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()
     .slice(0, 12);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -12,6 +12,7 @@ import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
 import { Laboratory, type Work } from "./laboratory.ts";
@@ -28,7 +29,6 @@ async function main(): Promise<void> {
   const { options, positionals } = parseArguments(CLAIMS_COMMAND, Deno.args);
   const letters = lettersOf(positionals);
   const scale = SCALES[options.scale];
-  const say = (line: string) => console.error(line);
   const shown = { note: say, advance: (_units: number) => {} };
   using interruption = new Interruption((line) => shown.note(line));
   using device = await openDevice(undefined, say);

@@ -5,10 +5,11 @@
  */
 
 import { nearestSnippets } from "../bank/retrieve.ts";
+import { selectRows } from "../bank/select_rows.ts";
 import type { Arm } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { cumulative, rowsOf } from "./figures.ts";
-import { type Laboratory, takeRows } from "./laboratory.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { heldOutArm } from "./masking.ts";
 import { cosines, derive, difference, type Interval, intervalOf } from "./statistics.ts";
 
@@ -65,9 +66,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const knownCosines = compare(known.encodings, knownSnippets);
   const neighbourCosines = Float64Array.from(nearest, ({ cosine }) => cosine);
   const neighbourIndices = Uint32Array.from(nearest, ({ index }) => index);
-  const neighbourSnippets = takeRows(laboratory.trainSnippets, {
-    dim,
+  const neighbourSnippets = selectRows(laboratory.trainSnippets, {
     indices: neighbourIndices,
+    width: dim,
   });
   const novelOwn = ofNovel.mean(novelCosines.own),
     novelOther = ofNovel.mean(novelCosines.shuffled);

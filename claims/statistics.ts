@@ -8,6 +8,7 @@
  * @module
  */
 
+import { quantile } from "../evaluate/bootstrap.ts";
 import { type FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 
@@ -31,16 +32,7 @@ export interface Interval {
 
 /** The 95 % percentile interval of an estimate. */
 export function intervalOf({ value, replicates }: Estimate): Interval {
-  const sorted = replicates.toSorted();
-  return { value, low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
-}
-
-/** The quantile of sorted numbers, linear between the two nearest; infinities are kept. */
-function quantile(sorted: Float64Array, share: number): number {
-  const place = share * (sorted.length - 1), below = Math.floor(place);
-  const low = sorted[below]!,
-    high = sorted[Math.min(below + 1, sorted.length - 1)]!;
-  return low === high ? low : low + (place - below) * (high - low);
+  return { value, low: quantile(replicates, 0.025), high: quantile(replicates, 0.975) };
 }
 
 /** A number computed from others, on the samples and on every resampling. */

@@ -81,12 +81,12 @@ export function bootstrapShare(inside: Uint8Array, options: BootstrapOptions): E
   return { value, interval: values.length === 0 ? undefined : ends(values) };
 }
 
-/** The value below which a share of the numbers lies, between neighbours in proportion. */
+/** The value below which a share of the numbers lies, between neighbours in proportion; infinities stay. */
 export function quantile(values: ArrayLike<number>, share: number): number {
   const sorted = Float64Array.from(values).sort();
   const place = share * (sorted.length - 1), below = Math.floor(place);
   const low = sorted[below]!, high = sorted[Math.min(below + 1, sorted.length - 1)]!;
-  return low + (place - below) * (high - low);
+  return low === high ? low : low + (place - below) * (high - low);
 }
 
 function chosen(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { selectRows } from "../bank/select_rows.ts";
 import { permutation } from "../kernels/core/random.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
@@ -138,10 +139,7 @@ async function nearestOthers(
   const { dim, seed } = options;
   const size = training.length / dim, furthestTwin = TWINS * meanSquareDistance(training, dim);
   const measured = permutation(size, seed, 0).slice(0, MOST_TRAINING).sort();
-  const vectors = new Float32Array(measured.length * dim);
-  for (const [i, index] of measured.entries()) {
-    vectors.set(training.subarray(index * dim, (index + 1) * dim), i * dim);
-  }
+  const vectors = selectRows(training, { indices: measured, width: dim });
   const nearest = new Float64Array(measured.length).fill(Infinity);
   for await (
     const { firstRow, rows, columns, squares } of distanceTiles(vectors, training, options)

@@ -12,6 +12,7 @@ import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { chooseIndices, conditionsAt } from "../sample/conditions.ts";
@@ -458,8 +459,4 @@ async function inMemory(stream: ImageStream): Promise<ImageSet> {
 function lazily<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => made ??= make();
-}
-
-function say(line: string): void {
-  console.error(line);
 }

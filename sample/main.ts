@@ -5,7 +5,7 @@
  */
 
 import { dirname } from "node:path";
-import { type Bank, checkIndices } from "../bank/bank.ts";
+import { type Bank, captionOf, checkIndices } from "../bank/bank.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
@@ -16,6 +16,7 @@ import { counted } from "../cli/counted.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
@@ -293,7 +294,7 @@ async function neighboursOf(
   const count = Math.min(sample.count, MOST_NEIGHBOURS);
   const [neighbours] = await nearestSnippets(device, { bank, queries, count });
   const { index, cosine } = neighbours![0]!;
-  say(`like    ${path}: nearest to ${titleOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
+  say(`like    ${path}: nearest to ${captionOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
   return neighbours!.map(({ index }) => index);
 }
 
@@ -316,7 +317,7 @@ async function drawTexts(trained: TrainedModel, { device, options }: Task): Prom
   const indices = found.map(([near]) => near!.index);
   for (const [row, text] of texts.entries()) {
     const { index, cosine } = found[row]![0]!;
-    say(`text    ${text}: nearest to ${titleOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
+    say(`text    ${text}: nearest to ${captionOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
   }
   const front = await imagesBehind(trained, { device, bank, indices });
   const drawn = await drawRows({
@@ -340,11 +341,6 @@ async function imagesBehind(
 ): Promise<Float32Array | undefined> {
   if (trained.config.data.kind === "latents" || trained.step === undefined) return undefined;
   return await imagesOfRun(trained, { ...options, note: say });
-}
-
-/** What the image of a snippet shows, as far as it is known. */
-function titleOf({ texts, names }: Bank, index: number): string {
-  return texts?.[index] || names?.[index] || `snippet ${index}`;
 }
 
 /** The samples in rows: behind the images of texts, or under images of their own. */
@@ -379,9 +375,4 @@ function writeLatents(
   unscaleLatents(latents, latentScaling(data, dirname(checkpoint)), imageSize ** 2);
   const shape = [count, channels, imageSize, imageSize];
   writeSafetensors(path, [["latents", { dtype: "F32", shape, data: latents }]]);
-}
-
-/** Tells what goes on, apart from results. */
-function say(line: string): void {
-  console.error(line);
 }

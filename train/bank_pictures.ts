@@ -146,7 +146,7 @@ export async function imagesFor(
     width: images.imageSize,
   };
   const pixels = await images.read(Uint32Array.from(known));
-  const resized = withChannels(await resizeImages(device, pixels, { shape, size: imageSize }), {
+  const resized = mixChannels(await resizeImages(device, pixels, { shape, size: imageSize }), {
     from: images.channels,
     to: channels,
     plane: imageSize ** 2,
@@ -165,7 +165,7 @@ export async function imagesFor(
 const LUMA = [0.299, 0.587, 0.114];
 
 /** Turns images of one channel to three equal ones, or of three to one of grey. */
-export function withChannels(
+export function mixChannels(
   images: Float32Array,
   options: { readonly from: number; readonly to: number; readonly plane: number },
 ): Float32Array {

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
@@ -61,7 +62,7 @@ export function listCheckpoints(runDirectory: string): { step: number; path: str
  * `CheckpointError` when there is none.
  */
 export function findCheckpoint(path: string): string {
-  if (exists(join(path, "state.json"))) return path;
+  if (existsSync(join(path, "state.json"))) return path;
   restoreReplaced(path);
   const newest = listCheckpoints(path).at(-1);
   if (!newest) {
@@ -141,7 +142,7 @@ export async function saveCheckpoint(
       ...("classes" in model.options.condition && classes && { classes }),
     };
     writeAtomically(join(partial, "state.json"), JSON.stringify(state, null, 2));
-    if (exists(path)) {
+    if (existsSync(path)) {
       removeDirectory(old);
       Deno.renameSync(path, old);
     }
@@ -327,23 +328,14 @@ function readDirectory(path: string): Deno.DirEntry[] {
   }
 }
 
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Puts checkpoints back in their places whose successor did not get there. */
 function restoreReplaced(runDirectory: string): void {
   for (const { name } of readDirectory(runDirectory)) {
     const path = join(runDirectory, REPLACED.exec(name)?.[1] ?? name);
-    if (REPLACED.test(name) && !exists(path)) Deno.renameSync(join(runDirectory, name), path);
+    if (REPLACED.test(name) && !existsSync(path)) Deno.renameSync(join(runDirectory, name), path);
   }
 }
 
 function removeDirectory(path: string): void {
-  if (exists(path)) Deno.removeSync(path, { recursive: true });
+  rmSync(path, { recursive: true, force: true });
 }

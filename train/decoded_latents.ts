@@ -4,11 +4,11 @@
  * @module
  */
 
+import { spreadIndices } from "../bank/select_rows.ts";
 import { requireFiniteImages, toBytes } from "../evaluate/image_stream.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { ImageSet } from "./datasets/image_set.ts";
 import type { LatentShards } from "./datasets/latent_shards.ts";
-import { spread } from "./report.ts";
 
 /** Latents that are decoded at once: 50 MB of images of 256 × 256 pixels. */
 const BATCH = 64;
@@ -37,7 +37,7 @@ export async function decodeLatents(
 ): Promise<ImageSet> {
   const { viewer, most, onProgress } = options;
   const { channels, imageSize } = viewer;
-  const count = Math.min(most, latents.size), indices = spread(count, latents.size);
+  const count = Math.min(most, latents.size), indices = spreadIndices(count, latents.size);
   const pixels = new Uint8Array(count * channels * imageSize ** 2);
   for (let first = 0; first < count; first += BATCH) {
     const some = indices.subarray(first, first + BATCH);

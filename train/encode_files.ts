@@ -6,7 +6,7 @@
  */
 
 import type { Encoder } from "../bank/encoders/encoder.ts";
-import { withChannels } from "./bank_pictures.ts";
+import { mixChannels } from "./bank_pictures.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 
 /** Image files as squares of one size. */
@@ -22,7 +22,7 @@ export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<F
   const channels = Number(encoder.description.preprocessing["channels"]);
   const pixels = images.read(Uint32Array.from({ length: size }, (_, i) => i));
   return await encoder.encode(
-    withChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
+    mixChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
     { count: size, channels, height: imageSize, width: imageSize },
   );
 }

@@ -7,12 +7,13 @@
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { type ImageSource, subsetOf } from "../bank/image_source.ts";
+import { spreadIndices } from "../bank/select_rows.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { decodeLatents } from "./decoded_latents.ts";
-import { drawSpread, encodeSpread, gatherSpread, MOST_REFERENCES, spread } from "./report.ts";
+import { drawSpread, encodeSpread, gatherSpread, MOST_REFERENCES } from "./report.ts";
 import type { Run } from "./run.ts";
 
 /** Samples of a measurement: few, of few steps, which cost as much as a dozen steps of the default run. */
@@ -150,7 +151,7 @@ async function measuringOf(
   const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
   const count = Math.min(dataset.size, MOST_REFERENCES);
   if (!bank || !encoder) {
-    const images = subsetOf(dataset, spread(count, dataset.size));
+    const images = subsetOf(dataset, spreadIndices(count, dataset.size));
     return await fitted(images, { ...options, heldOut: unseen });
   }
   const reference = await gatherSpread(device, bank, count);

@@ -15,6 +15,7 @@ import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -80,8 +81,6 @@ async function main(): Promise<void> {
   if (resumed) requireNewest(resumed);
   else requireNoCheckpoint(directory);
 
-  // Standard output is kept for the results that --json asks for.
-  const say = (line: string) => console.error(line);
   using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   if (device.profile.driver === "cpu") {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { selectRows } from "../bank/select_rows.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { storeAt } from "../kernels/core/in_place.ts";
 import { type Parameter, ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -113,14 +114,17 @@ export async function trainMapper(
       // No pair stands twice in a batch: an epoch starts with a batch of its own.
       const chosen = order.take(epoch * size + step * batchSize, batchSize);
       device.scope(() => {
-        const x = device.tensor(rowsOf(pairs.inputs, { chosen, width: inputs }), [
+        const x = device.tensor(selectRows(pairs.inputs, { indices: chosen, width: inputs }), [
           batchSize,
           inputs,
         ]);
-        const target = device.tensor(rowsOf(pairs.snippets, { chosen, width: snippetDim }), [
-          batchSize,
-          snippetDim,
-        ]);
+        const target = device.tensor(
+          selectRows(pairs.snippets, { indices: chosen, width: snippetDim }),
+          [
+            batchSize,
+            snippetDim,
+          ],
+        );
         using tape = new Tape(device);
         const value = tape.record(() => lossOf(mapper.forward(x), target, logScale));
         tape.backward(value);
@@ -242,17 +246,4 @@ function requireFinite(
     `Cannot look for the right images: ${name} ${Math.floor(wrong / dim)} holds ${rows[wrong]}, ` +
       "expected finite numbers",
   );
-}
-
-/** The given rows of a table of rows of a width. */
-export function rowsOf(
-  table: Float32Array,
-  options: { readonly chosen: ArrayLike<number>; readonly width: number },
-): Float32Array {
-  const { chosen, width } = options;
-  const rows = new Float32Array(chosen.length * width);
-  for (let i = 0; i < chosen.length; i++) {
-    rows.set(table.subarray(chosen[i]! * width, (chosen[i]! + 1) * width), i * width);
-  }
-  return rows;
 }

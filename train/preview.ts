@@ -1,6 +1,7 @@
 /** @module */
 
 import { join } from "node:path";
+import { spreadIndices } from "../bank/select_rows.ts";
 import { checkSampling } from "../sample/draw.ts";
 import { drawAll } from "../sample/rows.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -35,10 +36,7 @@ export class Preview {
     this.#directory = options.directory;
     checkSampling(run.device, { config: config.sample, ...pathOf(config) });
     const { size } = run.dataset, count = Math.min(config.sample.count, size);
-    this.#indices = Uint32Array.from(
-      { length: count },
-      (_, i) => Math.floor((i + 0.5) * size / count),
-    );
+    this.#indices = spreadIndices(count, size);
   }
 
   /** Draws the picture with the averaged weights and returns its path. */

@@ -7,6 +7,7 @@
 import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
+import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
@@ -121,7 +122,7 @@ export async function drawSpread(
   { model, trainer, dataset, conditionOf }: Run,
   { count, config, sample }: { count: number; config: Config; sample: SampleConfig },
 ): Promise<DrawnImages> {
-  const indices = spread(count, dataset.size);
+  const indices = spreadIndices(count, dataset.size);
   return await drawAll({
     model,
     weights: trainer.optimizer.averages,
@@ -132,18 +133,13 @@ export async function drawSpread(
   });
 }
 
-/** `count` indices below `size`, spread evenly. */
-export function spread(count: number, size: number): Uint32Array {
-  return Uint32Array.from({ length: count }, (_, i) => Math.floor((i + 0.5) * size / count));
-}
-
 /** The snippets [count, d] of a bank at `count` places that are spread evenly over it. */
 export async function gatherSpread(
   device: Device,
   bank: Bank,
   count: number,
 ): Promise<Float32Array> {
-  using rows = device.unscoped(() => bank.gather(spread(count, bank.size)));
+  using rows = device.unscoped(() => bank.gather(spreadIndices(count, bank.size)));
   return await rows.read();
 }
 
@@ -154,7 +150,7 @@ export async function encodeSpread(
   count: number,
 ): Promise<Float32Array> {
   const { channels, imageSize: size } = set;
-  const out = new Float32Array(count * encoder.dim), indices = spread(count, set.size);
+  const out = new Float32Array(count * encoder.dim), indices = spreadIndices(count, set.size);
   for (let first = 0; first < count; first += BATCH) {
     const n = Math.min(BATCH, count - first);
     const images = await set.read(indices.subarray(first, first + n));
@@ -170,12 +166,8 @@ function everySecond(
   { dim, first }: { dim: number; first: number },
 ): Float32Array {
   const rows = Math.ceil((vectors.length / dim - first) / 2);
-  const out = new Float32Array(rows * dim);
-  for (let i = 0; i < rows; i++) {
-    const row = (2 * i + first) * dim;
-    out.set(vectors.subarray(row, row + dim), i * dim);
-  }
-  return out;
+  const indices = Uint32Array.from({ length: rows }, (_, i) => 2 * i + first);
+  return selectRows(vectors, { indices, width: dim });
 }
 
 /** Mean of x_i · y_(i + offset) over rows of unit norm. */

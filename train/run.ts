@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
@@ -238,7 +239,7 @@ function keepStatistics(
   { runDirectory, resume, note }: Parameters<typeof buildRun>[0],
 ): void {
   const kept = join(runDirectory, STATISTICS_FILE);
-  if (resume && exists(kept)) return;
+  if (resume && existsSync(kept)) return;
   const found = findStatistics(stored.directory, stored.channels);
   writeStatistics(kept, found?.statistics ?? measureStatistics(stored));
   note(`latents ${found ? `statistics of ${found.path}` : "statistics measured"}, in ${kept}`);
@@ -251,7 +252,7 @@ async function prepareBank(
   const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
   const { onnxProviders: providers } = config.device;
   const built = join(runDirectory, "bank.safetensors");
-  const file = config.bank.path ?? (resume && exists(built) ? built : undefined);
+  const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
   if (file) {
     const bank = loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
@@ -289,12 +290,4 @@ async function prepareBank(
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   note(`bank    ${bank.size} snippets of ${bank.dim} by ${by} in ${seconds} s, in ${built}`);
   return { bank, encoder };
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { rmSync } from "node:fs";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import type { Progress } from "../../cli/progress.ts";
+import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { type Config, configHelp } from "../../train/config.ts";
@@ -29,7 +31,7 @@ import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
 import { factorize, readRows } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
-import { configOf, progressOf, say, show } from "./console.ts";
+import { configOf, progressOf, show } from "./console.ts";
 
 /** Mean and deviation by the names that `bank build --statistics` knows. */
 const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
@@ -74,7 +76,7 @@ export async function build(args: readonly string[]): Promise<void> {
       writeLowRankBank(out, { ...file.records, ...factors, shard });
       say(`rank      ${rank} keeps ${(100 * factors.energy).toFixed(2)} % of the energy`);
     } finally {
-      removeIfThere(whole);
+      rmSync(whole, { force: true });
     }
   }
   using file = BankFile.open(out);
@@ -202,12 +204,4 @@ async function importMapped(
     writer.append(await mapVectors(owned.mapper, rows));
   }
   writer.commit();
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -12,7 +12,6 @@ import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
 import { sideOf } from "../../train/encode_files.ts";
 import { loadConfig } from "../../train/load_config.ts";
-import type { Bank } from "../bank.ts";
 import { BankFile } from "../file.ts";
 import { type BankSummary, describeBank } from "../inspect.ts";
 
@@ -62,16 +61,6 @@ function networkOf(
   if (like === undefined) return encoder === "onnx" ? { preprocessing: { ...onnx } } : undefined;
   using file = BankFile.open(like);
   return file.encoder?.kind === "onnx" ? file.encoder : undefined;
-}
-
-/** What a snippet is called. */
-export function titleOf(bank: Bank, index: number): string {
-  return bank.names?.[index] ?? `snippet ${index}`;
-}
-
-/** Tells what goes on, apart from results. */
-export function say(line: string): void {
-  console.error(line);
 }
 
 /** A bar, or lines of JSON where results are JSON. */

@@ -13,6 +13,7 @@ import {
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
+import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { nearestName } from "../../model/schema.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
@@ -33,21 +34,20 @@ import {
   requireImages,
   type TrainedModel,
 } from "../../train/trained.ts";
-import { type Bank, checkIndices, type ImageRecords } from "../bank.ts";
+import { type Bank, checkIndices, type ImageRecords, titleOf } from "../bank.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { BankFile, writeBank } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
 import { loadBank } from "../load.ts";
 import { indexOfName, nearestSnippets } from "../retrieve.ts";
 import { checkRunEncoder } from "../run_encoder.ts";
+import { spreadIndices } from "../select_rows.ts";
 import {
   dataOf,
   preparePicture,
   print,
   progressOf,
   ROW_NEIGHBOURS,
-  say,
-  titleOf,
   writePicture,
 } from "./console.ts";
 
@@ -237,10 +237,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     note: (line) => say(`note      ${line}`),
   });
   const shown = Math.min(count, bank.size);
-  const indices = Uint32Array.from(
-    { length: shown },
-    (_, i) => Math.floor((i + 0.5) * bank.size / shown),
-  );
+  const indices = spreadIndices(shown, bank.size);
   const sources = source && await placedImages(trained, {
     device,
     bank,

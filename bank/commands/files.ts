@@ -14,6 +14,7 @@ import {
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
+import { say } from "../../cli/say.ts";
 import { compressBank, compressionReads, describeCompression } from "../compress.ts";
 import { BankFile } from "../file.ts";
 import { inspectBank } from "../inspect.ts";
@@ -21,7 +22,7 @@ import { copyBank, mergeBanks } from "../merge.ts";
 import { writeNpy } from "../npy.ts";
 import { mapSnippets } from "../snippet_map.ts";
 import { readRows } from "../svd.ts";
-import { print, progressOf, say, show } from "./console.ts";
+import { print, progressOf, show } from "./console.ts";
 
 /** `bank inspect`: what is in a bank. */
 export async function inspect(args: readonly string[]): Promise<void> {

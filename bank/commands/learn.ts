@@ -10,6 +10,7 @@ import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
+import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import type { Config } from "../../train/config.ts";
@@ -22,24 +23,22 @@ import {
   mapVectors,
   type RetrievalAccuracy,
   retrievalAccuracy,
-  rowsOf,
   trainMapper,
 } from "../../train/mapper_training.ts";
-import type { Bank, EncoderRecords } from "../bank.ts";
+import { type Bank, captionOf, type EncoderRecords } from "../bank.ts";
 import type { EncoderDescription } from "../encoders/encoder.ts";
 import { openTextEncoder } from "../encoders/open_text.ts";
 import { openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
+import { selectRows, spreadIndices } from "../select_rows.ts";
 import {
   dataOf,
   preparePicture,
   print,
   progressOf,
   ROW_NEIGHBOURS,
-  say,
-  titleOf,
   writePicture,
 } from "./console.ts";
 
@@ -90,10 +89,11 @@ export async function learnText(args: readonly string[]): Promise<void> {
     loss: "contrastive",
     ends: { source: encoder.description, target: targetOf(bank, options.bank) },
   });
-  const shown = evenly(learned.heldOut, TEXT_ROWS);
+  const { length } = learned.heldOut;
+  const shown = [...spreadIndices(Math.min(TEXT_ROWS, length), length)];
   const found = shown.length === 0 ? [] : await nearestSnippets(device, {
     bank,
-    queries: rowsOf(learned.mapped, { chosen: shown, width: dim }),
+    queries: selectRows(learned.mapped, { indices: shown, width: dim }),
     count: ROW_NEIGHBOURS,
   });
   const rows = shown.map((at, row) => {
@@ -105,9 +105,7 @@ export async function learnText(args: readonly string[]): Promise<void> {
   print(json, { out, loss, accuracy, rows, ...(drawn && { picture }) }, [
     ...describeLearned(learned),
     ...rows.map(({ text, nearest }) =>
-      `text      ${text}: finds ${
-        nearest.map((index) => texts[index] || titleOf(bank, index)).join(", ")
-      }`
+      `text      ${text}: finds ${nearest.map((index) => captionOf(bank, index)).join(", ")}`
     ),
     ...(drawn
       ? [
@@ -226,9 +224,9 @@ async function learn(
   const { train, heldOut } = kept === 0
     ? { train: Uint32Array.from({ length: size }, (_, i) => i), heldOut: new Uint32Array() }
     : splitIndices(size, { heldOut: kept, seed });
-  const part = (chosen: Uint32Array) => ({
-    inputs: rowsOf(pairs.inputs, { chosen, width: dim }),
-    snippets: rowsOf(pairs.snippets, { chosen, width: snippetDim }),
+  const part = (indices: Uint32Array) => ({
+    inputs: selectRows(pairs.inputs, { indices, width: dim }),
+    snippets: selectRows(pairs.snippets, { indices, width: snippetDim }),
     snippetDim,
   });
   using progress = progressOf(epochs, json);
@@ -272,10 +270,4 @@ function targetOf(bank: EncoderRecords, path: string): EncoderDescription {
   throw new TypeError(
     `Cannot learn to map to ${path}: the bank does not name its encoder, expected one that does`,
   );
-}
-
-/** Places of about `count` of some things, evenly spread. */
-function evenly(things: ArrayLike<unknown>, count: number): number[] {
-  const shown = Math.min(count, things.length);
-  return Array.from({ length: shown }, (_, i) => Math.floor((i + 0.5) * things.length / shown));
 }

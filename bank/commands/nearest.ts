@@ -7,15 +7,17 @@
 import { parseArguments } from "../../cli/arguments.ts";
 import { BANK_NEAREST_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
+import { say } from "../../cli/say.ts";
 import { imageOf } from "../../train/bank_images.ts";
-import { withChannels } from "../../train/bank_pictures.ts";
+import { mixChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
+import { titleOf } from "../bank.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
-import { dataOf, preparePicture, print, say, titleOf, writePicture } from "./console.ts";
+import { dataOf, preparePicture, print, writePicture } from "./console.ts";
 
 /** `bank nearest`: the images of a bank most like one. */
 export async function nearest(args: readonly string[]): Promise<void> {
@@ -46,7 +48,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
     );
   }
   const { imageSize } = images, channels = images.channels as 1 | 3;
-  const asked = withChannels(query.read(Uint32Array.of(0)), {
+  const asked = mixChannels(query.read(Uint32Array.of(0)), {
     from: query.channels,
     to: channels,
     plane: imageSize ** 2,

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import type { Device } from "../../kernels/core/device.ts";
 import type { EncoderRecords } from "../bank.ts";
 import type { BankConfig } from "../config.ts";
@@ -110,7 +111,7 @@ export async function encoderOfBank(
           "expected pixel_pca, which is stored in the bank, or onnx, a file",
       );
     }
-    if (!isFile(source)) {
+    if (!existsSync(source)) {
       throw new Deno.errors.NotFound(
         `Cannot encode an image for the bank: its encoder was read from ${source}, ` +
           "which is not there, expected the same network by --onnx FILE",
@@ -119,12 +120,4 @@ export async function encoderOfBank(
   }
   const { OnnxEncoder } = await import("./onnx.ts");
   return await OnnxEncoder.forBank({ device, path: onnx ?? source!, providers, bank });
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }

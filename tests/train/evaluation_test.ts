@@ -8,7 +8,8 @@ import { type Config, resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import type { ImageSet } from "../../train/datasets/image_set.ts";
 import { Evaluation } from "../../train/evaluation.ts";
-import { describeReport, drawSpread, reportConditioning, spread } from "../../train/report.ts";
+import { spreadIndices } from "../../bank/select_rows.ts";
+import { describeReport, drawSpread, reportConditioning } from "../../train/report.ts";
 import { buildRun, type Run } from "../../train/run.ts";
 import { openViewer } from "../../train/viewer.ts";
 import type { Viewer } from "../../sample/viewer.ts";
@@ -63,7 +64,7 @@ gpuTest(
     assert.equal(after.frechetHeldOut, before.frechetHeldOut);
     // Of as many held-out images as there are samples, spread over them.
     const { heldOut } = opened, encoder = run.encoder!, { dim } = encoder;
-    const unseen = heldOut.read(spread(100, heldOut.size));
+    const unseen = heldOut.read(spreadIndices(100, heldOut.size));
     const shape = { count: 100, channels: 3, height: 8, width: 8 };
     const statistics = (rows: Float32Array) => new GaussianStatistics(dim).add(rows);
     using snippets = run.bank!.gather(Uint32Array.from({ length: 100 }, (_, i) => i));
@@ -125,7 +126,7 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   const report = await reportConditioning({ ...run, bank, encoder, config, heldOut });
   const drawn = await drawSpread(run, { count: SIZE, config, sample: config.sample });
   const all = Uint32Array.from({ length: SIZE }, (_, i) => i);
-  const unseen = spread(SIZE, heldOut.size);
+  const unseen = spreadIndices(SIZE, heldOut.size);
   using given = bank.gather(all);
   const snippets = await given.read();
   // Samples, held-out images, noise, as many of each; the snippets of training images are the bank's.
@@ -183,7 +184,7 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
     },
   } as unknown as Bank;
   await reportConditioning({ ...run, bank: large, encoder, config, heldOut: one });
-  assert.deepEqual(asked, [spread(256, 20_003), spread(10_000, 20_003)]);
+  assert.deepEqual(asked, [spreadIndices(256, 20_003), spreadIndices(10_000, 20_003)]);
 });
 
 Deno.test("describeReport() leaves out what was not measured", () => {

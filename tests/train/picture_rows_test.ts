@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { withChannels } from "../../train/bank_pictures.ts";
+import { mixChannels } from "../../train/bank_pictures.ts";
 import { pictureOfPairs, pictureOfRows } from "../../train/datasets/picture_rows.ts";
 
 /** Grey of the pixel at (x, y). */
@@ -62,12 +62,12 @@ Deno.test("pictureOfPairs() keeps the two of a pair together and a short row in 
   });
 });
 
-Deno.test("withChannels() makes grey of colours and colours of grey", () => {
+Deno.test("mixChannels() makes grey of colours and colours of grey", () => {
   const colour = Float32Array.of(1, 0, 0, 1, 0, 0);
-  const grey = withChannels(colour, { from: 3, to: 1, plane: 2 });
+  const grey = mixChannels(colour, { from: 3, to: 1, plane: 2 });
   assert.deepEqual([...grey], [Math.fround(0.299), Math.fround(0.587)]);
   assert.deepEqual(
-    [...withChannels(Float32Array.of(1, 2, 3, 4), { from: 1, to: 3, plane: 2 })],
+    [...mixChannels(Float32Array.of(1, 2, 3, 4), { from: 1, to: 3, plane: 2 })],
     [1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4],
   );
 });

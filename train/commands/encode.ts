@@ -14,6 +14,7 @@ import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { Progress } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
+import { say } from "../../cli/say.ts";
 import { type Config, configHelp, parseConfig } from "../config.ts";
 import { encodeLatents } from "../datasets/encode_latents.ts";
 import {
@@ -187,9 +188,4 @@ function barOf(json: boolean): Bar {
 interface Bar extends Disposable {
   advance(done: number, total: number): void;
   note(line: string): void;
-}
-
-/** Tells what goes on; standard output is kept for the results that --json asks for. */
-function say(line: string): void {
-  console.error(line);
 }

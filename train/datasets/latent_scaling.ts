@@ -4,7 +4,9 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { spreadIndices } from "../../bank/select_rows.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";
 import { TorchFile, TorchTensor } from "../../model/torch_file.ts";
@@ -88,10 +90,7 @@ export function unscaleLatents(
 export function measureStatistics(latents: StoredLatents): ChannelStatistics {
   const { size, channels, imageSize } = latents;
   const plane = imageSize ** 2, count = Math.min(size, MOST_MEASURED);
-  const indices = Uint32Array.from(
-    { length: count },
-    (_, i) => Math.floor((i + 0.5) * size / count),
-  );
+  const indices = spreadIndices(count, size);
   // Sums of differences from the first value of a channel keep their digits where its mean is large.
   const first = latents.read(indices.subarray(0, 1));
   const shifts = Float64Array.from({ length: channels }, (_, channel) => first[channel * plane]!);
@@ -132,7 +131,7 @@ export function findStatistics(
 ): { readonly path: string; readonly statistics: ChannelStatistics } | undefined {
   for (const name of [STATISTICS_FILE, OFFICIAL_STATISTICS_FILE]) {
     const path = join(directory, name);
-    if (exists(path)) return { path, statistics: readStatistics(path, channels) };
+    if (existsSync(path)) return { path, statistics: readStatistics(path, channels) };
   }
   return undefined;
 }
@@ -204,13 +203,5 @@ function eachChannel(
 ): void {
   for (let i = 0; i < latents.length / plane; i++) {
     use(latents.subarray(i * plane, (i + 1) * plane), i % channels);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }

@@ -1,0 +1,6 @@
+/** @module */
+
+/** Tells what goes on; standard output is kept for results. */
+export function say(line: string): void {
+  console.error(line);
+}
