@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * Data that are read while the GPU works on those before them.
+ *
+ * @module
+ */
 
 /**
  * Reads numbered things, one of which may be read while the one before it is used.
