@@ -11,7 +11,7 @@ import { Random, Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
 import { startingNoise } from "./draw.ts";
-import { BATCH, type DrawAllOptions } from "./rows.ts";
+import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
 
 /** How many images are chosen for, and by which seed. */
 export interface ChooseOptions {
@@ -59,8 +59,10 @@ export async function chooseByNoise(
 ): Promise<Uint32Array> {
   const { bank, count, seed } = options;
   const indices = new Uint32Array(count), frequencies = noiseFrequencies(bank);
-  for (let first = 0; first < count; first += BATCH) {
-    const batch = Math.min(BATCH, count - first);
+  // Noise is no larger than the activations of a network without guidance.
+  const most = imagesAtOnce(model, { guided: false });
+  for (let first = 0; first < count; first += most) {
+    const batch = Math.min(most, count - first);
     using noise = startingNoise(model, { count: batch, seed, firstSample: first });
     indices.set(indexByNoise(await noise.read(), { batch, frequencies }), first);
   }

@@ -6,13 +6,34 @@
  */
 
 import type { Tensor } from "../kernels/core/tensor.ts";
+import { largestActivationBytes } from "../model/cost.ts";
 import type { SiT } from "../model/sit.ts";
 import type { SampleConfig } from "./config.ts";
 import { drawAdaptive, type DrawOptions } from "./draw.ts";
 import type { Path } from "./network.ts";
 
-/** Images that are drawn at once. */
-export const BATCH = 64;
+/** Images that are drawn at once, at most. */
+const MOST_AT_ONCE = 64;
+
+/**
+ * How many images are drawn at once: 64, or as many of which the GPU can bind the largest activation, each
+ * of them twice where they are guided.
+ *
+ * Throws a RangeError where not even one fits.
+ */
+export function imagesAtOnce(
+  { device, options: { projector: _, ...network } }: SiT,
+  { guided }: { readonly guided: boolean },
+): number {
+  // The projector is left out: it takes part in training alone.
+  const bytes = (guided ? 2 : 1) * largestActivationBytes(network);
+  const most = device.profile.maxBindingBytes;
+  if (bytes <= most) return Math.min(MOST_AT_ONCE, Math.floor(most / bytes));
+  throw new RangeError(
+    `Cannot draw: a tensor of one ${guided ? "guided " : ""}image takes ${bytes} bytes, the GPU ` +
+      `binds ${most} at most, expected smaller images or a narrower network`,
+  );
+}
 
 /** What both ways of drawing need. */
 export interface DrawManyOptions extends Path, Pick<DrawOptions, "weights"> {
@@ -57,9 +78,11 @@ export interface DrawnBatch extends DrawnImages {
 }
 
 /**
- * Draws N images [N, C, H, W], 64 at a time, image i from noise i of the seed. Waits for the GPU.
+ * Draws N images [N, C, H, W], image i from noise i of the seed, 64 at a time or as many as the GPU can
+ * bind. What image i is depends on that number by rounding alone, but with `dopri5`, whose steps follow
+ * from the error of all of them, by its tolerance. Waits for the GPU.
  *
- * Throws what the samplers throw.
+ * Throws what the samplers throw, and a RangeError where the GPU cannot bind the tensors of one image.
  */
 export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
   const { onProgress, ...drawing } = options;
@@ -78,13 +101,15 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
 /**
  * Draws what {@linkcode drawAll} draws, with one batch in memory at a time.
  *
- * Throws what the samplers throw.
+ * Throws what {@linkcode drawAll} throws.
  */
 export async function* drawBatches(
   options: Omit<DrawAllOptions, "onProgress">,
 ): AsyncGenerator<DrawnBatch> {
-  for (let first = 0; first < options.count; first += BATCH) {
-    yield await drawBatch(options, { first, count: Math.min(BATCH, options.count - first) });
+  const guided = options.config.guidance.scale !== 1;
+  const batch = imagesAtOnce(options.model, { guided });
+  for (let first = 0; first < options.count; first += batch) {
+    yield await drawBatch(options, { first, count: Math.min(batch, options.count - first) });
   }
 }
 
@@ -105,8 +130,8 @@ async function drawBatch(
  * noise j, the same for all snippets, so that only the snippet makes the difference along a row of
  * one noise. Waits for the GPU.
  *
- * Throws a TypeError if the snippets are not whole rows of the model's length, and what the samplers
- * throw.
+ * Throws a TypeError if the snippets are not whole rows of the model's length, and what
+ * {@linkcode drawAll} throws.
  */
 export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
   const { model, snippets, noises, onProgress, ...path } = options;

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
-import type { Device } from "../../kernels/core/device.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import { sampleSchema } from "../../sample/config.ts";
 import { startingNoise } from "../../sample/draw.ts";
 import { drawAll, drawRows, transposeImages } from "../../sample/rows.ts";
-import { randomValues } from "../_check_op.ts";
+import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const DIM = 6, PIXELS = 4 * 4;
 
-/** A small network on images [1, 4, 4] whose last layer is not zero, as it is before training. */
-function makeModel(store: ParameterStore, snippets: boolean): SiT {
+/** A small network on images [1, S, S] whose last layer is not zero, as it is before training. */
+function makeModel(store: ParameterStore, snippets: boolean, inputSize = 4): SiT {
   const model = new SiT(store, {
-    inputSize: 4,
+    inputSize,
     channels: 1,
     patchSize: 2,
     width: 16,
@@ -94,6 +94,41 @@ gpuTest("drawAll() gives image i its own noise and condition in every batch", as
   assert.deepEqual(images, await noise.read());
   assert.deepEqual([asked, seen, evaluations], [[[0, 64], [64, 64], [128, 2]], [64, 128, 130], 1]);
 });
+
+gpuTest(
+  "drawAll() draws as many at once as the GPU can bind",
+  async (device) => {
+    // The 256 hidden tokens of one image take 256 · 64 · 4 bytes, more than any parameter.
+    const drawn = async (maxBindingBytes: number, scale: number) => {
+      const bound = new Device(device.gpu, { profile: { ...device.profile, maxBindingBytes } });
+      using store = new ParameterStore(bound, { seed: 0 });
+      const model = makeModel(store, true, 32), batches: number[] = [];
+      const { images } = await drawAll({
+        model,
+        config: sampleSchema.parse({ sampler: "sde-heun", steps: 2, guidance: { scale } }),
+        count: 7,
+        conditionOf: (first, count) => {
+          batches.push(count);
+          const rows = snippetRows(7).subarray(first * DIM, (first + count) * DIM);
+          return bound.tensor(rows, [count, DIM]);
+        },
+      });
+      return { images, batches };
+    };
+    for (const [scale, each] of [[1, 2 ** 16], [2, 2 ** 17]] as const) {
+      const whole = await drawn(64 * each, scale), parts = await drawn(4 * each - 1, scale);
+      assert.deepEqual([whole.batches, parts.batches], [[7], [3, 3, 1]]);
+      // Products of other sizes sum in another order: some roundings of 2^-24.
+      assertClose(parts.images, whole.images, { tolerance: 1e-5, name: `scale ${scale}` });
+      await assert.rejects(drawn(each - 1, scale), {
+        name: "RangeError",
+        message:
+          `Cannot draw: a tensor of one ${scale === 1 ? "" : "guided "}image takes ${each} ` +
+          `bytes, the GPU binds ${each - 1} at most, expected smaller images or a narrower network`,
+      });
+    }
+  },
+);
 
 gpuTest("drawRows() refuses what is no row of snippets and a model of labels", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
