@@ -11,6 +11,7 @@ import {
   type CoefficientStorage,
   type CompressionLoss,
   LowRankWriter,
+  raiseColumnMaxima,
 } from "./file.ts";
 import { normalizeSnippets } from "./normalize.ts";
 import { fitFactors, type FittedFactors, type KeptPart, reconstructRows } from "./svd.ts";
@@ -76,7 +77,7 @@ export async function compressBank(
   const columnMaxima = new Float64Array(rank);
   if (storage === "int8") {
     for await (const { count, coefficients } of fitted.coefficients()) {
-      raiseMaxima(columnMaxima, coefficients);
+      raiseColumnMaxima(columnMaxima, coefficients);
       onProgress?.(done += count);
     }
   }
@@ -119,14 +120,6 @@ export function describeCompression(made: Compression): string[] {
     `          ${storageLoss.rmsError.toExponential(2)} rms, ` +
     `${storageLoss.largestError.toExponential(2)} at most of it by ${storage}`,
   ];
-}
-
-function raiseMaxima(maxima: Float64Array, coefficients: Float32Array): void {
-  const rank = maxima.length;
-  for (let i = 0; i < coefficients.length; i++) {
-    const size = Math.abs(coefficients[i]!);
-    if (size > maxima[i % rank]!) maxima[i % rank] = size;
-  }
 }
 
 /** Compares snippets, in pieces spread over the bank, with what is kept of them. */

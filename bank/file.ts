@@ -85,6 +85,10 @@ export interface CompressionLoss {
 
 /** A low-rank bank in memory. */
 export interface LowRankSet extends BankRecords, LowRankFactors {
+  /** How a file stores the coefficients: as they are by default, or rounded to fewer bytes. */
+  readonly storage?: CoefficientStorage | undefined;
+  /** What was lost, where it was measured. */
+  readonly loss?: CompressionLoss | undefined;
   /** Which part of the images they are, of a bank that is to be merged with the others. */
   readonly shard?: Shard | undefined;
 }
@@ -257,8 +261,9 @@ export class BankFile implements SnippetSource, Disposable {
    * a singular value is not positive.
    */
   readLowRank(): LowRankSet {
-    const shared = this.readShared();
-    return { ...this.records, ...shared, coefficients: this.coefficients(0, this.size) };
+    const { storage, loss } = this, shared = this.readShared();
+    const coefficients = this.coefficients(0, this.size);
+    return { ...this.records, ...shared, coefficients, storage, loss };
   }
 
   /**
@@ -429,11 +434,11 @@ export interface LowRankDeclaration extends BankRecords {
   /** Mean, basis and singular values. */
   readonly shared: SharedFactors;
   /** How coefficients are stored: as they are by default, or rounded to fewer bytes. */
-  readonly storage?: CoefficientStorage;
+  readonly storage?: CoefficientStorage | undefined;
   /** Largest magnitude of each column of C [r]; `int8` needs it, and takes 1/127 of it for a step. */
   readonly columnMaxima?: Float64Array;
   /** What is lost, where it was measured. */
-  readonly loss?: CompressionLoss;
+  readonly loss?: CompressionLoss | undefined;
   /** Which part of the images they are, of a bank that is to be merged with the others. */
   readonly shard?: Shard | undefined;
 }
@@ -572,15 +577,26 @@ export class CoefficientFormat {
   }
 }
 
+/** Raises the largest magnitude so far of each column [r] to those of coefficients [n, r]. */
+export function raiseColumnMaxima(maxima: Float64Array, coefficients: Float32Array): void {
+  const rank = maxima.length;
+  for (let i = 0; i < coefficients.length; i++) {
+    const size = Math.abs(coefficients[i]!);
+    if (size > maxima[i % rank]!) maxima[i % rank] = size;
+  }
+}
+
 /**
  * Writes a low-rank bank, all or nothing.
  *
- * Throws a {@linkcode CheckpointError} if the records do not fit or the disk refuses.
+ * Throws a RangeError if `f16` cannot hold a coefficient, and a {@linkcode CheckpointError} if the records
+ * do not fit or the disk refuses.
  */
 export function writeLowRankBank(path: string, bank: LowRankSet): void {
-  const { coefficients, ...shared } = bank;
-  const size = coefficients.length / bank.singularValues.length;
-  using writer = new LowRankWriter(path, { ...bank, size, shared });
+  const { coefficients, ...shared } = bank, rank = bank.singularValues.length;
+  const size = coefficients.length / rank, columnMaxima = new Float64Array(rank);
+  raiseColumnMaxima(columnMaxima, coefficients);
+  using writer = new LowRankWriter(path, { ...bank, size, shared, columnMaxima });
   writer.append(coefficients);
   writer.commit();
 }

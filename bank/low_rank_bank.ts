@@ -18,7 +18,14 @@ import {
   type SnippetMix,
   type SnippetRange,
 } from "./bank.ts";
-import { BankFile, type LowRankSet, LowRankWriter } from "./file.ts";
+import {
+  BankFile,
+  type CoefficientStorage,
+  type CompressionLoss,
+  type LowRankSet,
+  LowRankWriter,
+  raiseColumnMaxima,
+} from "./file.ts";
 import { projectRows } from "./projection.ts";
 import type { RowSource } from "./row_table.ts";
 import { type Span, spanOf } from "./span.ts";
@@ -46,6 +53,10 @@ const MOST_FUSED = 768;
 export class LowRankBank extends TableBank {
   /** Coefficients r of a snippet. */
   readonly rank: number;
+  /** How {@linkcode LowRankBank.save} stores the coefficients; on the GPU they are f32. */
+  readonly storage: CoefficientStorage;
+  /** What was lost when the bank was made, of the snippets that it had then; undefined if not known. */
+  readonly loss: CompressionLoss | undefined;
   readonly #factors: SharedFactors;
   readonly #decoder: Decoder;
   /** Made for the first search. */
@@ -53,9 +64,14 @@ export class LowRankBank extends TableBank {
 
   private constructor(
     device: Device,
-    bank: { shared: SharedFactors; source: RowSource; records: BankRecords },
+    bank: {
+      shared: SharedFactors;
+      source: RowSource;
+      records: BankRecords;
+      kept: Pick<LowRankSet, "storage" | "loss">;
+    },
   ) {
-    const { shared: { mean, basis, singularValues }, source, records } = bank;
+    const { shared: { mean, basis, singularValues }, source, records, kept } = bank;
     const dim = mean.length, rank = singularValues.length;
     if (basis.length !== dim * rank) {
       throw new TypeError(
@@ -65,6 +81,8 @@ export class LowRankBank extends TableBank {
     }
     super(device, { dim, source, records });
     this.rank = rank;
+    this.storage = kept.storage ?? "f32";
+    this.loss = kept.loss;
     this.#factors = { mean, basis, singularValues };
     this.#decoder = new Decoder(device, { mean, basis });
   }
@@ -82,7 +100,7 @@ export class LowRankBank extends TableBank {
     }
     const { coefficients, ...shared } = bank;
     const source = rowsInMemory(coefficients, bank.singularValues.length);
-    return new LowRankBank(device, { shared, source, records: bank });
+    return new LowRankBank(device, { shared, source, records: bank, kept: bank });
   }
 
   /**
@@ -99,7 +117,7 @@ export class LowRankBank extends TableBank {
       width: shared.singularValues.length,
       rows: (first: number, count: number) => file.coefficients(first, count),
     };
-    return new LowRankBank(device, { shared, source, records: file.records });
+    return new LowRankBank(device, { shared, source, records: file.records, kept: file });
   }
 
   /**
@@ -161,10 +179,23 @@ export class LowRankBank extends TableBank {
     return this.addRow(mixRows(first, second, mix), record);
   }
 
-  /** Writes the bank to a file; see `ExtensibleBank.save`. */
+  /**
+   * Writes the bank to a file, its coefficients as they are stored; see `ExtensibleBank.save`. With `int8`
+   * the steps of a column grow where a snippet was added that has more of it than all others.
+   *
+   * Throws a RangeError also if `f16` cannot hold a coefficient.
+   */
   override async save(path: string): Promise<void> {
-    const { size } = this;
-    using writer = new LowRankWriter(path, { ...this.records, size, shared: this.#factors });
+    const { records, size, rank, storage, loss } = this, columnMaxima = new Float64Array(rank);
+    if (storage === "int8") {
+      for await (const coefficients of this.readRows()) {
+        raiseColumnMaxima(columnMaxima, coefficients);
+      }
+    }
+    using writer = new LowRankWriter(path, {
+      ...{ ...records, size, shared: this.#factors },
+      ...{ storage, columnMaxima, loss },
+    });
     for await (const coefficients of this.readRows()) writer.append(coefficients);
     writer.commit();
   }

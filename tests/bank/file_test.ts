@@ -91,7 +91,8 @@ Deno.test("writeLowRankBank() writes all that BankFile reads, and rows() reconst
     writeLowRankBank(path, { ...records, ...LOW_RANK });
     using file = BankFile.open(path);
     assert.deepEqual([file.size, file.dim, file.rank], [5, 3, 2]);
-    assert.deepEqual(file.readLowRank(), { ...records, ...LOW_RANK });
+    const kept = { storage: "f32", loss: undefined };
+    assert.deepEqual(file.readLowRank(), { ...records, ...LOW_RANK, ...kept });
     const rows = normalizeSnippets(reconstructRows(LOW_RANK.coefficients, LOW_RANK), { dim: 3 });
     assert.deepEqual(file.rows(0, 5), rows);
     assert.deepEqual(file.rows(4, 1), rows.slice(12));

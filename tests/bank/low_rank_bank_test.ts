@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { writeBank } from "../../bank/file.ts";
+import { compressBank } from "../../bank/compress.ts";
+import { BankFile, writeBank, writeLowRankBank } from "../../bank/file.ts";
 import { FullBank } from "../../bank/full_bank.ts";
 import { loadBank } from "../../bank/load.ts";
 import { LowRankBank } from "../../bank/low_rank_bank.ts";
@@ -206,6 +207,38 @@ gpuTest("LowRankBank.save() writes what loadBank() and LowRankBank.load() read",
       name: "TypeError",
       message: /it is full, expected a low-rank bank$/,
     });
+  });
+});
+
+gpuTest("LowRankBank.save() stores as the file did that it was loaded from", async (device) => {
+  await inDirectory(async (directory) => {
+    const from = `${directory}/from`, to = `${directory}/to`, whole = `${directory}/whole`;
+    writeBank(whole, { dim: DIM, snippets: SNIPPETS });
+    using file = BankFile.open(whole);
+    for (const storage of ["f32", "f16", "int8"] as const) {
+      await compressBank(file, { rank: RANK, storage, path: from });
+      using before = BankFile.open(from);
+      const loaded = LowRankBank.load(device, from);
+      for (const made of [loaded, LowRankBank.from(device, before.readLowRank())]) {
+        using bank = made;
+        assert.deepEqual([bank.storage, bank.loss], [storage, before.loss]);
+        // A snippet between two others has no larger coefficients.
+        await bank.addInternal({ first: 0, second: 1, alpha: 0.5 });
+        await bank.save(to);
+        using after = BankFile.open(to);
+        assert.deepEqual([after.size, after.storage, after.loss], [SIZE + 1, storage, before.loss]);
+        assert.deepEqual(after.coefficients(0, SIZE), before.coefficients(0, SIZE));
+        // The other side of the mean is further away than any.
+        bank.addExternal(normalizeSnippets(before.readShared().mean.map((x) => -x), { dim: DIM }));
+        await bank.save(to);
+        using wider = BankFile.open(to);
+        const row = wider.rows(SIZE + 1, 1);
+        assertClose(row, await bank.snippet(SIZE + 1), { tolerance: 1e-2, name: storage });
+      }
+      writeLowRankBank(to, before.readLowRank());
+      using again = BankFile.open(to);
+      assert.deepEqual(again.readLowRank(), before.readLowRank());
+    }
   });
 });
 
