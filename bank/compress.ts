@@ -48,7 +48,7 @@ export function compressionReads(size: number, storage: CoefficientStorage = "f3
 
 /**
  * Writes a low-rank bank of a bank's snippets, and measures what it loses; the loss is kept in the
- * file. Reads the bank two times, three for `int8`.
+ * file, as are records and shard. Reads the bank two times, three for `int8`.
  *
  * Memory does not depend on the number of snippets: it is that of `fitFactors`, 64 d² bytes and pieces
  * of snippets, 0.28 GB for d = 768 with a device, and the pieces of coefficients. Beside it, the records
@@ -89,12 +89,8 @@ export async function compressBank(
     }),
   };
   using writer = new LowRankWriter(path, {
-    ...file.records,
-    size,
-    shared,
-    storage,
-    columnMaxima,
-    loss,
+    ...{ ...file.records, size, shard: file.shard },
+    ...{ shared, storage, columnMaxima, loss },
   });
   for await (const { count, coefficients } of fitted.coefficients()) {
     writer.append(coefficients);

@@ -89,8 +89,6 @@ export interface LowRankSet extends BankRecords, LowRankFactors {
   readonly storage?: CoefficientStorage | undefined;
   /** What was lost, where it was measured. */
   readonly loss?: CompressionLoss | undefined;
-  /** Which part of the images they are, of a bank that is to be merged with the others. */
-  readonly shard?: Shard | undefined;
 }
 
 /** A full bank that is written piece by piece. */

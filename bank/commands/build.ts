@@ -17,6 +17,7 @@ import { type Config, configHelp } from "../../train/config.ts";
 import { loadImages } from "../../train/load_data.ts";
 import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
 import { mapVectors } from "../../train/mapper_training.ts";
+import { compressBank, describeCompression } from "../compress.ts";
 import type { Encoder } from "../encoders/encoder.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import {
@@ -25,11 +26,11 @@ import {
   IMAGENET_STATISTICS,
 } from "../encoders/preprocessing.ts";
 import { importFeatures, openFeatures } from "../features.ts";
-import { BankFile, BankWriter, writeLowRankBank } from "../file.ts";
+import { BankFile, BankWriter } from "../file.ts";
 import type { ImageSource, Shard } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
-import { factorize, readRows } from "../svd.ts";
+import { readRows } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
 import { configOf, progressOf, show } from "./console.ts";
 
@@ -72,9 +73,8 @@ export async function build(args: readonly string[]): Promise<void> {
     try {
       await encode(encoding, whole);
       using file = BankFile.open(whole);
-      const factors = await factorize(file, { rank, device });
-      writeLowRankBank(out, { ...file.records, ...factors, shard });
-      say(`rank      ${rank} keeps ${(100 * factors.energy).toFixed(2)} % of the energy`);
+      const made = await compressBank(file, { rank, device, path: out });
+      for (const line of describeCompression(made)) say(line);
     } finally {
       rmSync(whole, { force: true });
     }

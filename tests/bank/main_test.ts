@@ -55,6 +55,7 @@ Deno.test("bank build writes a bank of the configured images, and bank inspect s
     assert.equal(inspected.code, 0, inspected.stderr);
     const summary: BankSummary = JSON.parse(inspected.stdout);
     assert.deepEqual([summary.size, summary.rank, summary.bytes], [1000, 6, 4 * (6000 + 72 + 12)]);
+    assert.equal(summary.loss?.compared, 1000);
     assert.equal(Object.values(summary.classes).reduce((sum, count) => sum + count), 1000);
 
     if ((await sharedDevice())!.profile.driver === "cpu") {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { BankFile, writeLowRankBank } from "../../bank/file.ts";
 import { buildBank } from "../../bank/build.ts";
+import { compressBank } from "../../bank/compress.ts";
+import { BankFile } from "../../bank/file.ts";
 import { shardOf } from "../../bank/image_source.ts";
 import { copyBank, mergeBanks } from "../../bank/merge.ts";
-import { factorize } from "../../bank/svd.ts";
 import { writeSafetensors } from "../../kernels/core/safetensors.ts";
 import { inDirectory, pixelEncoder, randomImages, sourceOf } from "./_images.ts";
 
@@ -41,11 +41,7 @@ Deno.test("mergeBanks() puts shards in the order of their numbers", async () => 
     assert.deepEqual(merged.names, Array.from({ length: 36 }, (_, i) => `image ${i}`));
     assert.deepEqual(merged.rows(3, 3), files[1]!.rows(0, 3));
     assert.equal(merged.shard, undefined);
-    writeLowRankBank(`${directory}/low`, {
-      ...files[4]!.records,
-      ...await factorize(files[4]!, { rank: 2 }),
-      shard: files[4]!.shard,
-    });
+    await compressBank(files[4]!, { rank: 2, path: `${directory}/low` });
     using low = BankFile.open(`${directory}/low`);
     assert.deepEqual(low.shard, { number: 5, count: 12 });
   });
