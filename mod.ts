@@ -168,9 +168,10 @@ export {
   slerpSnippets,
 } from "./bank/interpolate.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
-export { indexByNoise, type NoiseIndexOptions, snippetsByNoise } from "./bank/noise_index.ts";
+export { indexByNoise, type NoiseIndexOptions } from "./bank/noise_index.ts";
 export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
 export {
+  type ChoiceOptions,
   drawUniform,
   indexOfName,
   indicesNamed,
@@ -180,7 +181,6 @@ export {
   type NearestOptions,
   nearestSnippets,
   type Neighbour,
-  type UniformOptions,
 } from "./bank/retrieve.ts";
 export {
   type CoefficientPiece,
@@ -196,6 +196,7 @@ export {
 } from "./bank/svd.ts";
 export { type ImportOptions, importTorchBank } from "./bank/torch.ts";
 
+export { chooseAmong, chooseByNoise } from "./sample/conditions.ts";
 export type { DiffusionConfig, GuidanceConfig, SampleConfig } from "./sample/config.ts";
 export { type Dopri5Options, sampleDopri5 } from "./sample/dopri5.ts";
 export {

@@ -5,7 +5,6 @@
  * @module
  */
 
-import type { Tensor } from "../kernels/core/tensor.ts";
 import type { Bank } from "./bank.ts";
 import { findFrequencyProblem } from "./records.ts";
 
@@ -45,22 +44,6 @@ export function indexByNoise(noise: Float32Array, options: NoiseIndexOptions): U
     // A quantile that rounds to 1 still means the last snippet of any frequency.
     return Math.min(countUpTo(sums, quantile * total), last);
   });
-}
-
-/**
- * Takes the snippet of a bank for each noise image: standard normal `noise` [B, C, H, W] to snippets
- * [B, d], in the caller's scope. Snippet i comes with the probability of its frequency, each with the
- * same one if the bank has none.
- *
- * Throws a TypeError if the noise is not whole images.
- */
-export function snippetsByNoise(
-  bank: Bank,
-  noise: Float32Array,
-  options: { readonly batch: number },
-): Tensor {
-  const { batch } = options;
-  return bank.gather(indexByNoise(noise, { batch, frequencies: noiseFrequencies(bank) }));
 }
 
 /** How often retrieval by noise chooses each snippet of a bank [N]: equally often if the bank does not say. */

@@ -1,6 +1,7 @@
 /**
  * Which snippets of a bank to take: at random, by class, by name, by text, or by what an image is
- * like. Each gives indices for `Bank.gather`; `indexByNoise` is one more.
+ * like. Each gives indices for `Bank.gather`; `chooseAmong` and `chooseByNoise` are
+ * two more.
  *
  * @module
  */
@@ -15,19 +16,18 @@ import type { Bank, ImageRecords } from "./bank.ts";
 import { LowRankBank } from "./low_rank_bank.ts";
 import { snippetNorms } from "./normalize.ts";
 
-/** How {@linkcode drawUniform} draws. */
-export interface UniformOptions {
-  /** Number of indices. */
+/** How many images are chosen for, and by which seed. */
+export interface ChoiceOptions {
+  /** Number of images N. */
   readonly count: number;
-  /** Seed of the draw. */
-  readonly seed: number | bigint;
-  /** Other draws of one seed have other steps; default 0. */
-  readonly step?: number;
+  /** Seed of the choice; that of image i is the same for any N. */
+  readonly seed: number;
 }
 
 /**
- * Draws indices, each of 0 … size − 1 with the same probability and independent of the others, by
- * Philox: equal options give equal indices. Returns [count].
+ * Draws an index for each of N images, 0 … size − 1 with the same probability and independent of the
+ * others: those of snippets that `sample` draws from where nothing else is said, or of classes. Returns
+ * [N].
  *
  * Throws a RangeError unless the size is a whole number of at least 1.
  *
@@ -36,16 +36,15 @@ export interface UniformOptions {
  * using snippets = bank.gather(drawUniform(bank.size, { count: 16, seed: 0 }));
  * ```
  */
-export function drawUniform(size: number, options: UniformOptions): Uint32Array {
-  const { count, seed, step = 0 } = options;
+export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
+  const { count, seed } = options;
   if (!Number.isInteger(size) || size < 1) {
-    throw new RangeError(`Cannot draw from ${size} snippets: expected a whole number, at least 1`);
+    throw new RangeError(
+      `Cannot draw an index below ${size}: expected a whole number of at least 1`,
+    );
   }
   const random = new Random(seed, Stream.Label);
-  return Uint32Array.from(
-    { length: count },
-    (_, i) => Math.floor(random.uniform(step, 0, i) * size),
-  );
+  return Uint32Array.from({ length: count }, (_, i) => Math.floor(random.uniform(0, i, 0) * size));
 }
 
 /**

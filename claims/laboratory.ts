@@ -14,6 +14,7 @@ import { BankFile, writeBank } from "../bank/file.ts";
 import { FullBank } from "../bank/full_bank.ts";
 import { slerpSnippets } from "../bank/interpolate.ts";
 import { LowRankBank } from "../bank/low_rank_bank.ts";
+import { drawUniform } from "../bank/retrieve.ts";
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { factorize } from "../bank/svd.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
@@ -23,7 +24,6 @@ import { permutation } from "../kernels/core/random.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import { SiT } from "../model/sit.ts";
 import { saveStateDict } from "../model/state_dict.ts";
-import { chooseIndices } from "../sample/conditions.ts";
 import { draw } from "../sample/draw.ts";
 import {
   listCheckpoints,
@@ -352,7 +352,7 @@ export class Laboratory implements AsyncDisposable {
         return selectRows(heldOutSnippets, { width: dim, indices });
       }
       case "random": {
-        const indices = chooseIndices({ count, size: train.size, seed: condition.seed });
+        const indices = drawUniform(train.size, { count, seed: condition.seed });
         return selectRows(trainSnippets, { width: dim, indices });
       }
       case "pairs": {

@@ -6,6 +6,7 @@
 
 import { dirname, extname, join } from "node:path";
 import process from "node:process";
+import { drawUniform } from "../bank/retrieve.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
@@ -15,7 +16,7 @@ import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { chooseIndices, conditionsAt } from "../sample/conditions.ts";
+import { conditionsAt } from "../sample/conditions.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { type Config, parseConfig } from "../train/config.ts";
@@ -347,7 +348,7 @@ async function openSamples(
   const { model, bank: guiding, classes } = trained, drawn = count ?? COUNT;
   return samplings.map((sampling) => {
     const size = guiding?.size ?? classes;
-    const indices = chooseIndices({ count: drawn, size, seed: sampling.seed });
+    const indices = drawUniform(size, { count: drawn, seed: sampling.seed });
     return drawnSamples({
       model,
       config: sampling,

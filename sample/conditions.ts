@@ -6,6 +6,7 @@
 
 import type { Bank } from "../bank/bank.ts";
 import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
+import type { ChoiceOptions } from "../bank/retrieve.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
@@ -13,34 +14,20 @@ import type { SiT } from "../model/sit.ts";
 import { startingNoise } from "./draw.ts";
 import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
 
-/** How many images are chosen for, and by which seed. */
-export interface ChooseOptions {
-  /** Number of images N. */
-  readonly count: number;
-  /** Seed of the choice; that of image i is the same for any N. */
-  readonly seed: number;
-}
-
-/** Indices [N] below `size`, drawn uniformly by the seed. */
-export function chooseIndices(options: ChooseOptions & { readonly size: number }): Uint32Array {
-  const { count, size, seed } = options;
-  const random = new Random(seed, Stream.Label);
-  return Uint32Array.from({ length: count }, (_, i) => Math.floor(random.uniform(0, i, 0) * size));
-}
-
 /**
- * Indices [N] of k groups in turn: that of image i is drawn uniformly by the seed from group i mod k.
+ * Indices [N] of k groups in turn: that of image i is drawn uniformly by the seed from group i mod k, as
+ * `sample` draws from several classes. One group of all indices gives what `drawUniform` does.
  *
  * @example
  * ```ts
- * import { chooseAmong } from "./conditions.ts";
+ * import { chooseAmong } from "@gmem/gmem";
  *
  * chooseAmong([[3], [17]], { count: 4, seed: 0 }); // Uint32Array [3, 17, 3, 17]
  * ```
  */
 export function chooseAmong(
   groups: readonly ArrayLike<number>[],
-  { count, seed }: ChooseOptions,
+  { count, seed }: ChoiceOptions,
 ): Uint32Array {
   const random = new Random(seed, Stream.Label);
   return Uint32Array.from({ length: count }, (_, i) => {
@@ -51,11 +38,18 @@ export function chooseAmong(
 
 /**
  * Indices [N] of the snippets that the noises choose which the images of `drawAll` by the same seed start
- * from (GMem, figure 3): snippet i with the probability of its frequency. Waits for the GPU.
+ * from (GMem, figure 3): snippet i with the probability of its frequency, all with the same one if the
+ * bank has none. Waits for the GPU.
+ *
+ * @example
+ * ```ts ignore
+ * using condition = bank.gather(await chooseByNoise(model, { bank, count: 16, seed: config.seed }));
+ * const { images } = draw({ model, condition, config });
+ * ```
  */
 export async function chooseByNoise(
   model: SiT,
-  options: ChooseOptions & { readonly bank: Bank },
+  options: ChoiceOptions & { readonly bank: Bank },
 ): Promise<Uint32Array> {
   const { bank, count, seed } = options;
   const indices = new Uint32Array(count), frequencies = noiseFrequencies(bank);

@@ -84,14 +84,7 @@ export interface Drawn {
 
 /**
  * The noise [B, C, H, W] that samples of a model start from: {@linkcode draw} by the same seed starts
- * image `firstSample` + i from row i. Known beforehand, it can choose the snippets (`snippetsByNoise`).
- *
- * @example
- * ```ts ignore
- * using noise = startingNoise(model, { count: 16, seed: config.seed });
- * using condition = snippetsByNoise(bank, await noise.read(), { batch: 16 });
- * const { images } = draw({ model, condition, config });
- * ```
+ * image `firstSample` + i from row i. Known beforehand, it can choose the snippets (`chooseByNoise`).
  */
 export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor {
   const { channels, inputSize } = model.options, { count, seed, firstSample = 0 } = options;

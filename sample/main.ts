@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 import { type Bank, captionOf, checkIndices } from "../bank/bank.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
-import { indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
+import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
@@ -37,13 +37,7 @@ import {
   type TrainedModel,
 } from "../train/trained.ts";
 import { openViewer } from "../train/viewer.ts";
-import {
-  chooseAmong,
-  chooseByNoise,
-  chooseIndices,
-  conditionsAt,
-  labelOfClass,
-} from "./conditions.ts";
+import { chooseAmong, chooseByNoise, conditionsAt, labelOfClass } from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 import type { Viewer } from "./viewer.ts";
 
@@ -244,7 +238,7 @@ async function drawChosen(trained: TrainedModel, task: Task): Promise<Samples> {
 
 function chosenLabels(trained: TrainedModel, { options }: Task): Uint32Array {
   const { classes, config: { sample: { count, seed } } } = trained;
-  if (options.class.length === 0) return chooseIndices({ count, size: classes, seed });
+  if (options.class.length === 0) return drawUniform(classes, { count, seed });
   const labels = options.class.map((word) => [labelOfClass(word, trained)]);
   return chooseAmong(labels, { count, seed });
 }
@@ -268,7 +262,7 @@ async function chosenSnippets(
     case "by-noise":
       return await chooseByNoise(trained.model, { bank, count, seed });
     default:
-      return chooseIndices({ count, size: bank.size, seed });
+      return drawUniform(bank.size, { count, seed });
   }
 }
 

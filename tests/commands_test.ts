@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { BankFile } from "../bank/file.ts";
 import { indexByNoise } from "../bank/noise_index.ts";
+import { drawUniform } from "../bank/retrieve.ts";
 import { writeNpy } from "../bank/npy.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
@@ -463,6 +464,7 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
   const members = await snippets("--class", bank.classes[label]!, "--count", "9");
   assert.deepEqual(members.map((index) => bank.labels![index]), Array(9).fill(label));
   assert(new Set(members).size > 1);
+  assert.deepEqual(await snippets("--seed", "3"), [...drawUniform(206, { count: 4, seed: 3 })]);
   // The noises that the images start from; all snippets are equally frequent.
   const random = new Random(3, Stream.Sampler), noise = new Float32Array(4 * 3 * 8 ** 2);
   for (let sample = 0; sample < 4; sample++) {

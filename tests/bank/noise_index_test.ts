@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { FullBank } from "../../bank/full_bank.ts";
 import {
   indexByNoise,
+  noiseFrequencies,
   noiseQuantiles,
   noiseScores,
-  snippetsByNoise,
 } from "../../bank/noise_index.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -70,14 +70,13 @@ Deno.test("indexByNoise() refuses noise that is not whole images and frequencies
   }
 });
 
-gpuTest("snippetsByNoise() takes snippets by the frequencies of the bank", async (device) => {
+gpuTest("noiseFrequencies() are those of the bank, or all equal", (device) => {
   const noise = noiseOf(-1.5, -0.2, 1.5);
   const bank = { dim: 2, snippets: Float32Array.of(1, 0, 0, 1, -1, 0) };
   for (const [frequencies, want] of [[undefined, [0, 1, 2]], [[0, 1, 9], [1, 2, 2]]] as const) {
     using full = FullBank.from(device, { ...bank, frequencies });
-    using got = snippetsByNoise(full, noise, { batch: 3 });
-    const rows = want.flatMap((index) => [...bank.snippets.slice(2 * index, 2 * index + 2)]);
-    assert.deepEqual([...await got.read()], rows);
+    const options = { batch: 3, frequencies: noiseFrequencies(full) };
+    assert.deepEqual([...indexByNoise(noise, options)], want);
     full.addExternal(Float32Array.of(0, -1));
     assert.deepEqual(full.frequencies && [...full.frequencies], frequencies && [...frequencies, 1]);
   }

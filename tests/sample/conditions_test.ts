@@ -1,26 +1,19 @@
 import assert from "node:assert/strict";
 import { FullBank } from "../../bank/full_bank.ts";
 import { indexByNoise } from "../../bank/noise_index.ts";
+import { drawUniform } from "../../bank/retrieve.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
-import {
-  chooseAmong,
-  chooseByNoise,
-  chooseIndices,
-  conditionsAt,
-  labelOfClass,
-} from "../../sample/conditions.ts";
+import { chooseAmong, chooseByNoise, conditionsAt, labelOfClass } from "../../sample/conditions.ts";
 import { startingNoise } from "../../sample/draw.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const SNIPPETS = Float32Array.of(1, 0, 0, 1, -1, 0, 0, -1);
 
-Deno.test("chooseIndices() and chooseAmong() draw evenly, the same for any number of images", () => {
-  const drawn = chooseIndices({ count: 4000, size: 4, seed: 5 });
-  assert.deepEqual(chooseIndices({ count: 9, size: 4, seed: 5 }), drawn.slice(0, 9));
-  assert.notDeepEqual(chooseIndices({ count: 9, size: 4, seed: 6 }), drawn.slice(0, 9));
-  // One group of all is the same choice.
-  assert.deepEqual(chooseAmong([[0, 1, 2, 3]], { count: 4000, seed: 5 }), drawn);
+Deno.test("chooseAmong() draws evenly from each group in turn", () => {
+  // One group of all is the choice from all.
+  const all = drawUniform(4, { count: 40, seed: 5 });
+  assert.deepEqual(chooseAmong([[0, 1, 2, 3]], { count: 40, seed: 5 }), all);
   const groups = [[3], [10, 11], [17, 18, 19]];
   const turns = chooseAmong(groups, { count: 6000, seed: 5 });
   const counts = new Map<number, number>();
