@@ -66,10 +66,11 @@ export {
   type TrainingBatch,
 } from "./model/cost.ts";
 export { gvpInterpolant } from "./model/interpolants/gvp.ts";
-export type {
-  DiffusionForm,
-  Interpolant,
-  InterpolantName,
+export {
+  DIFFUSION_FORMS,
+  type DiffusionForm,
+  type Interpolant,
+  type InterpolantName,
 } from "./model/interpolants/interpolant.ts";
 export { linearInterpolant } from "./model/interpolants/linear.ts";
 export {
@@ -239,6 +240,7 @@ export {
   drawRows,
   type DrawRowsOptions,
 } from "./sample/rows.ts";
+export type { SamplerName } from "./sample/samplers.ts";
 export {
   type LastStep,
   sampleEulerMaruyama,

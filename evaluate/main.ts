@@ -18,6 +18,7 @@ import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { conditionsAt } from "../sample/conditions.ts";
 import type { SampleConfig } from "../sample/config.ts";
+import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { type Config, parseConfig } from "../train/config.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
@@ -262,9 +263,10 @@ async function readSettings(options: Options): Promise<Settings> {
         ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
         : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
     const found = read(steps[0]), { config } = found;
-    if (steps.length > 0 && config.sample.sampler === "dopri5") {
+    const { sampler } = config.sample;
+    if (steps.length > 0 && SAMPLERS[sampler].kind === "adaptive") {
       throw new UsageError(
-        "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
+        `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
       );
     }
     if (weights !== undefined && config.model.conditioning === "snippet" && !options.bank) {

@@ -6,6 +6,7 @@
  */
 
 import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
+import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
   type ByteBatch,
@@ -67,7 +68,7 @@ export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
   const { count, config: { sampler, steps: asked } } = options;
   const { channels, imageSize } = viewer;
   // The adaptive sampler has as many as it needs.
-  const steps = sampler === "dopri5" ? undefined : asked;
+  const steps = SAMPLERS[sampler].kind === "adaptive" ? undefined : asked;
   let evaluations: number | undefined;
   async function* batches(): AsyncGenerator<ByteBatch> {
     for await (const batch of drawBatches(drawing)) {

@@ -5,6 +5,8 @@
  */
 
 import { z } from "zod";
+import { DIFFUSION_FORMS, type DiffusionForm } from "../model/interpolants/interpolant.ts";
+import { type NamedSampler, SAMPLER_NAMES, type SamplerName, SAMPLERS } from "./samplers.ts";
 
 /** Classifier-free guidance, away from what the network draws without a snippet or class. */
 export interface GuidanceConfig {
@@ -22,13 +24,7 @@ export interface GuidanceConfig {
 /** The diffusion coefficient w(t) of the reverse SDE dx = (v + w s) dt + sqrt(2 w) dW. */
 export interface DiffusionConfig {
   /** Shape of the coefficient over time. */
-  readonly form:
-    | "constant"
-    | "sbdm"
-    | "sigma"
-    | "linear"
-    | "decreasing"
-    | "increasing-decreasing";
+  readonly form: DiffusionForm;
   /** Factor on the coefficient. */
   readonly norm: number;
 }
@@ -39,14 +35,7 @@ export interface SampleConfig {
    * ODE samplers: euler, heun, midpoint, rk4, dopri5 (adaptive); SDE samplers: euler-maruyama,
    * sde-heun.
    */
-  readonly sampler:
-    | "euler"
-    | "heun"
-    | "midpoint"
-    | "rk4"
-    | "dopri5"
-    | "euler-maruyama"
-    | "sde-heun";
+  readonly sampler: SamplerName;
   /** Number of steps from noise to data; dopri5 chooses its own, by the error. */
   readonly steps: number;
   /** Classifier-free guidance. */
@@ -95,19 +84,16 @@ const guidanceSchema: z.ZodType<GuidanceConfig> = z.strictObject({
 });
 
 const diffusionSchema: z.ZodType<DiffusionConfig> = z.strictObject({
-  form: z.enum(["constant", "sbdm", "sigma", "linear", "decreasing", "increasing-decreasing"])
-    .default("sigma").describe("Shape of the coefficient over time"),
+  form: z.enum(DIFFUSION_FORMS).default("sigma").describe("Shape of the coefficient over time"),
   norm: z.number().gt(0).default(1).describe("Factor on the coefficient"),
 });
 
 /** Reads a `sample` section: checks it and fills in defaults. */
 export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
-  sampler: z.enum(["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"])
-    .default("heun")
-    .describe(
-      "ODE samplers: euler, heun, midpoint, rk4, dopri5 (adaptive); " +
-        "SDE samplers: euler-maruyama, sde-heun",
-    ),
+  sampler: z.enum(SAMPLER_NAMES).default("heun").describe(
+    `ODE samplers: ${namesOf("ode")}, ${namesOf("adaptive")} (adaptive); ` +
+      `SDE samplers: ${namesOf("sde")}`,
+  ),
   steps: z.int().min(1).default(50)
     .describe("Number of steps from noise to data; dopri5 chooses its own, by the error"),
   guidance: guidanceSchema.prefault({}).describe("Classifier-free guidance"),
@@ -129,17 +115,16 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
   count: z.int().min(1).default(16).describe("Number of images to draw"),
   columns: z.int().min(1).default(4).describe("Images in a row of the picture"),
 }).superRefine(({ sampler, steps, timestepShift }, context) => {
-  const adaptive = sampler === "dopri5";
-  const stochastic = sampler === "euler-maruyama" || sampler === "sde-heun";
-  if (timestepShift !== 1 && (adaptive || stochastic)) {
-    const whose = adaptive ? "follow from the error" : "are even";
+  const { kind } = SAMPLERS[sampler];
+  if (timestepShift !== 1 && kind !== "ode") {
+    const whose = kind === "adaptive" ? "follow from the error" : "are even";
     context.addIssue({
       code: "custom",
       path: ["timestepShift"],
       message: `is ${timestepShift}, expected 1 with ${sampler}, whose steps ${whose}`,
     });
   }
-  if (stochastic && steps < 2) {
+  if (kind === "sde" && steps < 2) {
     context.addIssue({
       code: "custom",
       path: ["steps"],
@@ -147,3 +132,7 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
     });
   }
 });
+
+function namesOf(kind: NamedSampler["kind"]): string {
+  return SAMPLER_NAMES.filter((name) => SAMPLERS[name].kind === kind).join(", ");
+}

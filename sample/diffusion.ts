@@ -6,18 +6,6 @@ import {
   velocityCoefficients,
 } from "../model/interpolants/prediction.ts";
 
-export type { DiffusionForm } from "../model/interpolants/interpolant.ts";
-
-/** Every diffusion form, in SiT's order. */
-export const DIFFUSION_FORMS: readonly DiffusionForm[] = [
-  "constant",
-  "sbdm",
-  "sigma",
-  "linear",
-  "decreasing",
-  "increasing-decreasing",
-];
-
 /** What a diffusion coefficient depends on besides its form and the time. */
 export interface DiffusionOptions {
   /** The path; SBDM and sigma follow it. */
@@ -32,33 +20,6 @@ export interface DriftOptions {
   readonly t: number;
   /** The diffusion coefficient w(t), at least 0; 0 turns the SDE into the ODE. */
   readonly diffusion: number;
-}
-
-/**
- * Returns the diffusion form of a configured name.
- *
- * The official code's own spellings, "SBDM" and "inccreasing-decreasing", are understood too.
- *
- * @param name One of `DIFFUSION_FORMS`.
- * @throws {SyntaxError} If no form has that name.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * import { parseDiffusionForm } from "./diffusion.ts";
- *
- * assert.equal(parseDiffusionForm("inccreasing-decreasing"), "increasing-decreasing");
- * ```
- */
-export function parseDiffusionForm(name: string): DiffusionForm {
-  if (name === "inccreasing-decreasing") return "increasing-decreasing";
-  const form = DIFFUSION_FORMS.find((known) => known === name.toLowerCase());
-  if (form === undefined) {
-    throw new SyntaxError(
-      `Cannot parse diffusion form: it is "${name}", expected one of ${DIFFUSION_FORMS.join(", ")}`,
-    );
-  }
-  return form;
 }
 
 /**

@@ -19,24 +19,10 @@ import {
   resolvePath,
   type SamplerStep,
 } from "./network.ts";
-import { sampleDopri5 } from "./dopri5.ts";
-import { type OdeSampler, sampleEuler, sampleHeun, sampleMidpoint, sampleRk4 } from "./ode.ts";
-import { sampleEulerMaruyama, sampleSdeHeun, type SdeSampler } from "./sde.ts";
+import { SAMPLERS } from "./samplers.ts";
 import { odeTimes } from "./times.ts";
 import { velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
-
-const ODE_SAMPLERS: Readonly<Record<string, OdeSampler>> = {
-  euler: sampleEuler,
-  heun: sampleHeun,
-  midpoint: sampleMidpoint,
-  rk4: sampleRk4,
-};
-
-const SDE_SAMPLERS: Readonly<Record<string, SdeSampler>> = {
-  "euler-maruyama": sampleEulerMaruyama,
-  "sde-heun": sampleSdeHeun,
-};
 
 /** A sampler on a path. */
 export interface SamplerSettings extends Path {
@@ -158,8 +144,7 @@ export function draw(options: DrawOptions): Drawn {
  * the path is singular at a time of the sampler, or its steps are too few.
  */
 export function checkSampling(device: Device, options: SamplerSettings): void {
-  const { sampler } = options.config;
-  if (sampler === "dopri5") {
+  if (SAMPLERS[options.config.sampler].kind === "adaptive") {
     const grid = times(options), { interpolant, prediction } = resolvePath(options);
     for (const t of grid) velocityCoefficients(interpolant, prediction, t);
     return;
@@ -175,12 +160,13 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
  * `timestepShift` do not change.
  */
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
-  if (options.config.sampler !== "dopri5") return draw(options);
+  const sampler = SAMPLERS[options.config.sampler];
+  if (sampler.kind !== "adaptive") return draw(options);
   const { network, evaluations, embedded } = guidedNetwork(options);
   try {
     using noise = noiseOf(options);
     const grid = times(options), { onStep } = options;
-    const images = await sampleDopri5(network, noise, {
+    const images = await sampler.sample(network, noise, {
       ...resolvePath(options),
       ...(onStep ? { onStep, times: grid } : { times: [grid[0]!, grid.at(-1)!] }),
     });
@@ -256,15 +242,17 @@ function integrateFixed(
   const { config, firstSample = 0, onStep } = options;
   const path = resolvePath(options);
   const step = onStep ? { onStep } : {};
-  const ode = ODE_SAMPLERS[config.sampler], sde = SDE_SAMPLERS[config.sampler];
-  if (ode) return ode(network, noise, { ...path, ...step, times: times(options) });
-  if (!sde) {
+  const sampler = SAMPLERS[config.sampler];
+  if (sampler.kind === "ode") {
+    return sampler.sample(network, noise, { ...path, ...step, times: times(options) });
+  }
+  if (sampler.kind === "adaptive") {
     throw new RangeError(
       `Cannot draw with ${config.sampler}: its steps are not fixed, expected drawAdaptive()`,
     );
   }
   const { steps, diffusion, lastStep, lastStepSize, seed, epsilon } = config;
-  return sde(network, noise, {
+  return sampler.sample(network, noise, {
     ...path,
     ...step,
     ...(epsilon !== null && { epsilon }),

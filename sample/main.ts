@@ -39,6 +39,7 @@ import {
 import { openViewer } from "../train/viewer.ts";
 import { chooseAmong, chooseByNoise, conditionsAt, labelOfClass } from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
+import { SAMPLERS } from "./samplers.ts";
 import type { Viewer } from "./viewer.ts";
 
 /** Width in pixels that the picture should about have. */
@@ -182,10 +183,10 @@ function readModel(options: Options): CheckpointConfig {
 
 /** Throws where the options do not go with the model, before a device is opened. */
 function checkUsage(found: CheckpointConfig, { options, way }: Omit<Task, "device">): void {
-  const { checkpoint, config: { model, sample } } = found;
-  if (options.steps !== undefined && sample.sampler === "dopri5") {
+  const { checkpoint, config: { model, sample: { sampler } } } = found;
+  if (options.steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
     throw new UsageError(
-      "Cannot take --steps with dopri5: its steps follow from the error, expected it left out",
+      `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
     );
   }
   if (options.onnx !== undefined && way !== "text" && way !== "like") {

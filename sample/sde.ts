@@ -12,9 +12,10 @@ import { combine } from "../kernels/combine/mod.ts";
 import { Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
+import type { DiffusionForm } from "../model/interpolants/interpolant.ts";
 import { dataCoefficients, velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
-import { diffusionCoefficient, type DiffusionForm, driftCoefficients } from "./diffusion.ts";
+import { diffusionCoefficient, driftCoefficients } from "./diffusion.ts";
 import { affine, integrate, type Network, resolvePath, type SamplerOptions } from "./network.ts";
 import { odeTimes, sdeTimes } from "./times.ts";
 

@@ -23,6 +23,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "kernels/core/errors.ts",
     "kernels/core/tuning.ts",
     "model/schema.ts",
+    "sample/samplers.ts",
   ],
   "claims/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/", "train/", "cli/plot.ts"],
   "tests/": [""],

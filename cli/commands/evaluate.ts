@@ -5,6 +5,7 @@
  * @module
  */
 
+import { SAMPLER_NAMES } from "../../sample/samplers.ts";
 import type { CommandDefinition } from "../arguments.ts";
 import { JSON_LINES, ONNX_FILE, SET, WEIGHTS } from "./shared_options.ts";
 
@@ -106,7 +107,7 @@ export const EVALUATE_COMMAND = {
     sampler: {
       type: "string",
       value: "NAME",
-      choices: ["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"],
+      choices: SAMPLER_NAMES,
       description: "Sampler; that of the run's configuration when left out",
     },
     steps: {

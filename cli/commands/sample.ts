@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SAMPLER_NAMES } from "../../sample/samplers.ts";
 import type { CommandDefinition } from "../arguments.ts";
 import { ANY_ENCODER, JSON_LINES, SET, WEIGHTS } from "./shared_options.ts";
 
@@ -30,7 +31,7 @@ export const SAMPLE_COMMAND = {
     sampler: {
       type: "string",
       value: "NAME",
-      choices: ["euler", "heun", "midpoint", "rk4", "dopri5", "euler-maruyama", "sde-heun"],
+      choices: SAMPLER_NAMES,
       description: "Sampler; that of the run's configuration when left out",
     },
     steps: {

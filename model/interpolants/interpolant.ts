@@ -2,17 +2,21 @@
 export type InterpolantName = "linear" | "gvp" | "vp";
 
 /**
- * Name of a diffusion coefficient w(t) of the reverse SDE.
+ * Names of the diffusion coefficients w(t) of the reverse SDE, in SiT's order.
  *
- * The type lives beside the paths because the valid time interval of a path depends on it.
+ * They live beside the paths because the valid time interval of a path depends on them.
  */
-export type DiffusionForm =
-  | "constant"
-  | "sbdm"
-  | "sigma"
-  | "linear"
-  | "decreasing"
-  | "increasing-decreasing";
+export const DIFFUSION_FORMS = [
+  "constant",
+  "sbdm",
+  "sigma",
+  "linear",
+  "decreasing",
+  "increasing-decreasing",
+] as const;
+
+/** Name of a diffusion coefficient w(t) of the reverse SDE. */
+export type DiffusionForm = typeof DIFFUSION_FORMS[number];
 
 /**
  * A probability path x_t = alpha(t) data + sigma(t) noise with noise ~ N(0, 1), as pure float64

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import type { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
-import type { Interpolant } from "../../model/interpolants/interpolant.ts";
+import {
+  DIFFUSION_FORMS,
+  type DiffusionForm,
+  type Interpolant,
+} from "../../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import {
   dataCoefficients,
@@ -22,14 +26,9 @@ import {
   uniformTime,
 } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
-import {
-  DIFFUSION_FORMS,
-  diffusionCoefficient,
-  type DiffusionForm,
-  driftCoefficients,
-  parseDiffusionForm,
-} from "../../sample/diffusion.ts";
+import { diffusionCoefficient, driftCoefficients } from "../../sample/diffusion.ts";
 import { goldenTest } from "../_goldens.ts";
+import { diffusionFormOf } from "../parity/diffusion_form.ts";
 
 const INTERPOLANTS = [linearInterpolant, gvpInterpolant, vpInterpolant];
 const PREDICTIONS: Prediction[] = ["velocity", "noise", "score"];
@@ -673,7 +672,7 @@ goldenTest("diffusionCoefficient() reproduces every recorded value", {
     assert.equal(spellings.length, 6);
     forEachSample(golden, ({ interpolant, name, t, sample, path }) => {
       for (const spelling of spellings) {
-        const form = parseDiffusionForm(spelling);
+        const form = diffusionFormOf(spelling);
         assertAgrees(`${name} ${form} at ${t}`, {
           ours: diffusionCoefficient(form, t, { interpolant, norm: 0.8 }),
           golden: golden.readFloat64(`diffusion.${name}.${spelling}`)[sample]!,
@@ -686,14 +685,6 @@ goldenTest("diffusionCoefficient() reproduces every recorded value", {
 
 Deno.test("diffusionCoefficient() has norm 1 unless told otherwise", () => {
   assert.equal(diffusionCoefficient("constant", 0.5, { interpolant: linearInterpolant }), 1);
-});
-
-Deno.test("parseDiffusionForm() refuses an unknown name", () => {
-  assert.throws(() => parseDiffusionForm("sine"), {
-    name: "SyntaxError",
-    message: 'Cannot parse diffusion form: it is "sine", expected one of constant, sbdm, sigma, ' +
-      "linear, decreasing, increasing-decreasing",
-  });
 });
 
 Deno.test("driftCoefficients() add the score in proportion to the diffusion", () => {
@@ -786,7 +777,7 @@ goldenTest("trainInterval() and sampleInterval() reproduce every recorded interv
         assert.equal(samples.length, 8);
         for (const [key, expected] of samples) {
           const match = /^sde=(True|False),form=(\w+),last_step_size=([\d.]+)$/.exec(key)!;
-          const sde = { form: parseDiffusionForm(match[2]!), lastStepSize: Number(match[3]) };
+          const sde = { form: diffusionFormOf(match[2]!), lastStepSize: Number(match[3]) };
           const options = match[1] === "True" ? { sde } : {};
           const label = `${interpolant.name} ${prediction} ${key}`;
           assert.deepEqual(sampleInterval(interpolant, prediction, options), expected, label);

@@ -15,7 +15,6 @@ import type { Prediction } from "../../model/interpolants/prediction.ts";
 import { sampleInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
 import type { SiT } from "../../model/sit.ts";
-import { parseDiffusionForm } from "../../sample/diffusion.ts";
 import { sampleDopri5 } from "../../sample/dopri5.ts";
 import { conditionedNetwork, pairedNetwork, stack } from "../../sample/draw.ts";
 import { guidanceActive, guided } from "../../sample/guidance.ts";
@@ -30,6 +29,7 @@ import {
 } from "../../sample/ode.ts";
 import { type LastStep, sampleEulerMaruyama, sampleSdeHeun } from "../../sample/sde.ts";
 import { odeTimes } from "../../sample/times.ts";
+import { diffusionFormOf } from "./diffusion_form.ts";
 import type { Fields } from "./fields.ts";
 import type { Golden } from "./golden.ts";
 import { loadModel } from "./golden_model.ts";
@@ -202,7 +202,7 @@ function runSde(noise: Tensor, network: Network, run: Run): void {
     // The official grid has as many points as there are steps with the last one.
     steps: lastStep === "none" ? steps - 1 : steps,
     diffusion: {
-      form: parseDiffusionForm(spec.text("diffusion_form")),
+      form: diffusionFormOf(spec.text("diffusion_form")),
       norm: spec.number("diffusion_norm", 1),
     },
     lastStep: choose(LAST_STEPS, lastStep),

@@ -28,8 +28,9 @@ import {
 import { logitNormalTime, sampleInterval, trainInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
 import { rotaryAngles, sinCosPositions } from "../../model/positions.ts";
-import { diffusionCoefficient, parseDiffusionForm } from "../../sample/diffusion.ts";
+import { diffusionCoefficient } from "../../sample/diffusion.ts";
 import { shiftTime } from "../../sample/times.ts";
+import { diffusionFormOf } from "./diffusion_form.ts";
 import type { Golden } from "./golden.ts";
 import { absoluteError, type Kind, type Report } from "./report.ts";
 import { EXACT, formula, FORWARD, LOSS, WAVE } from "./tolerances.ts";
@@ -116,7 +117,7 @@ function checkPath({ name, interpolant, samples, golden, check }: PathCheck & { 
   }
   const norm = Number(/diffusion norm ([\d.]+\d)/.exec(golden.text("convention"))?.[1] ?? 1);
   for (const form of golden.namesUnder(`diffusion.${name}.`)) {
-    const parsed = parseDiffusionForm(form);
+    const parsed = diffusionFormOf(form);
     const got = times.map((t) => diffusionCoefficient(parsed, t, { interpolant, norm }));
     check(`diffusion.${name}.${form}`, got, { tolerance });
   }
@@ -379,7 +380,7 @@ function checkIntervals(golden: Golden, report: Report): void {
         report.fail(`interval ${name} ${key}`, "not covered");
         continue;
       }
-      const sde = { form: parseDiffusionForm(match[2]!), lastStepSize: Number(match[3]) };
+      const sde = { form: diffusionFormOf(match[2]!), lastStepSize: Number(match[3]) };
       const got = sampleInterval(interpolant, known, match[1] === "True" ? { sde } : {});
       compare(key, got, samples.numbers(key));
     }

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import type { Device } from "../../kernels/core/device.ts";
 import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
-import type { Interpolant } from "../../model/interpolants/interpolant.ts";
+import {
+  DIFFUSION_FORMS,
+  type DiffusionForm,
+  type Interpolant,
+} from "../../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import type { Prediction } from "../../model/interpolants/prediction.ts";
 import { sampleInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
-import {
-  DIFFUSION_FORMS,
-  diffusionCoefficient,
-  type DiffusionForm,
-} from "../../sample/diffusion.ts";
+import { diffusionCoefficient } from "../../sample/diffusion.ts";
 import { countEvaluations } from "../../sample/network.ts";
 import {
   type LastStep,

@@ -4,10 +4,10 @@ import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import type { Prediction } from "../../model/interpolants/prediction.ts";
 import { sampleInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
-import { parseDiffusionForm } from "../../sample/diffusion.ts";
 import { guidanceActive } from "../../sample/guidance.ts";
 import { linspace, odeTimes, sdeTimes, shiftTime } from "../../sample/times.ts";
 import { goldenTest } from "../_goldens.ts";
+import { diffusionFormOf } from "../parity/diffusion_form.ts";
 
 /** Half the distance from 1 to the next float32: the relative error of one float32 operation. */
 const UNIT = 2 ** -24;
@@ -171,7 +171,7 @@ function projectTimes(settings: SamplerCase): number[] {
   }
   const noLastStep = settings.last_step === null;
   const sde = {
-    form: parseDiffusionForm(settings.diffusion_form!),
+    form: diffusionFormOf(settings.diffusion_form!),
     lastStepSize: noLastStep ? 0 : settings.last_step_size!,
   };
   const interval = sampleInterval(interpolant, prediction, { sde, ...epsilon });
