@@ -30,7 +30,7 @@ const COMMANDS: Readonly<
   export: exportBank,
 };
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { command, args } = selectCommand(BANK_PROGRAM, Deno.args);

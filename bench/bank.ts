@@ -373,4 +373,4 @@ function rounded(value: number, digits: number): string {
   return String(Number(value.toPrecision(digits)));
 }
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);

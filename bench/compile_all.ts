@@ -232,4 +232,4 @@ async function main(): Promise<void> {
   console.log(`${created} pipelines on ${profile.label}`);
 }
 
-if (import.meta.main) await runCommand(main, { debug: Deno.args.includes("--debug") });
+if (import.meta.main) await runCommand(main);

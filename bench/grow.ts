@@ -18,7 +18,7 @@ import { benchTraining, type StepRow } from "./steps.ts";
 /** Steps of each size that count. */
 const STEPS = 4;
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options } = parseArguments(GROWTH_COMMAND, Deno.args);

@@ -39,7 +39,7 @@ const MOST_NAMED = 9;
 /** Whole steps of a large network take a CPU driver minutes. */
 const STEPS = { cpu: 4, gpu: 10 } as const;
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options } = parseArguments(BENCH_COMMAND, Deno.args);

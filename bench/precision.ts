@@ -35,7 +35,7 @@ interface Measured {
   readonly lossScale: number | undefined;
 }
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { values } = parseArgs({

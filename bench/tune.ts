@@ -22,7 +22,7 @@ import { questionsOf, tune, type TunedTimes, tuningTable } from "./tuner.ts";
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 const MINIMUM_MILLISECONDS = 200;
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(TUNE_COMMAND, Deno.args);

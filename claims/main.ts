@@ -23,7 +23,7 @@ import { SCALES } from "./scales.ts";
 /** Seconds between two lines of progress where there is no terminal. */
 const INTERVAL = 30;
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(CLAIMS_COMMAND, Deno.args);

@@ -104,8 +104,6 @@ export interface ParsedArguments<C extends CommandDefinition> {
   readonly options: { readonly [K in keyof C["options"]]: OptionValue<C["options"][K]> };
   /** Positional arguments in order; those left out are missing at the end. */
   readonly positionals: readonly string[];
-  /** `--debug` was given: errors come with their stack. */
-  readonly debug: boolean;
 }
 
 /** The command line cannot be used as it stands. The program ends with exit code 2. */
@@ -134,7 +132,8 @@ const STANDARD_OPTIONS: Readonly<Record<string, OptionDefinition>> = {
 };
 
 /**
- * Reads the arguments of one command. `--help` and `--debug` are understood by every command.
+ * Reads the arguments of one command. `--help` and `--debug`, on which `runCommand`
+ * acts, are understood by every command.
  *
  * @throws {UsageError} on an unknown option, a value that is missing or of the wrong type, a required
  * argument left out or one too many.
@@ -181,11 +180,7 @@ export function parseArguments<const C extends CommandDefinition>(
       optionValue(option, { name, given: given.get(name) ?? [], command }),
     ]),
   );
-  return {
-    options: options as ParsedArguments<C>["options"],
-    positionals,
-    debug: given.has("debug"),
-  };
+  return { options: options as ParsedArguments<C>["options"], positionals };
 }
 
 /**

@@ -22,10 +22,10 @@ export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
 
-/** Options of {@linkcode runCommand}; the defaults are the process's own console and exit. */
+/** Options of {@linkcode runCommand}; the defaults are the process's own arguments, console and exit. */
 export interface RunCommandOptions {
-  /** Print the stack of an error as well. */
-  readonly debug?: boolean;
+  /** The arguments; `--debug` among them prints the stack of an error as well. */
+  readonly args?: readonly string[];
   /** A line printed under an error of the run itself, such as the command that resumes it. */
   readonly hint?: (error: Error) => string | undefined;
   /** Prints a line of result. */
@@ -50,7 +50,7 @@ export interface RunCommandOptions {
  * await runCommand(async () => {
  *   const { options } = parseArguments(TRAIN_COMMAND, Deno.args);
  *   await train(options);
- * }, { debug: Deno.args.includes("--debug") });
+ * });
  * ```
  */
 export async function runCommand(
@@ -96,11 +96,12 @@ function exitCode(error: unknown): number {
   return EXIT_CODES.failure;
 }
 
-function errorLines(error: unknown, { debug, hint }: RunCommandOptions): string[] {
+function errorLines(error: unknown, options: RunCommandOptions): string[] {
+  const { args = Deno.args, hint } = options;
   if (!(error instanceof Error)) return [`error: ${String(error)}`];
   const lines = [`error: ${error.message}`];
   const advice = error instanceof UsageError ? undefined : hint?.(error);
   if (advice !== undefined) lines.push(advice);
-  if (debug) lines.push(Deno.inspect(error));
+  if (args.includes("--debug")) lines.push(Deno.inspect(error));
   return lines;
 }

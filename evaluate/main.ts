@@ -82,7 +82,7 @@ interface DataImages {
 /** How a file or folder of images is opened. */
 type OpenImages = (path: string) => Promise<AdmBatch>;
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options } = parseArguments(EVALUATE_COMMAND, Deno.args);

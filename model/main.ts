@@ -16,7 +16,7 @@ import { describeCost, describeSizes, modelCost, type NamedSize, totalCount } fr
 import { namedModel } from "./named_models.ts";
 import { openWeights } from "./weights.ts";
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 // deno-lint-ignore require-await -- runCommand turns what it throws into an exit code.
 async function main(): Promise<void> {

@@ -75,7 +75,7 @@ interface Samples extends DrawnImages {
   readonly above?: Float32Array | undefined;
 }
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options } = parseArguments(SAMPLE_COMMAND, Deno.args);

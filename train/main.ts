@@ -47,7 +47,7 @@ const PATIENCE = 3000;
 /** The run's folder, once there is something in it to go on from. */
 let startedDirectory: string | undefined;
 
-await runCommand(main, { debug: Deno.args.includes("--debug"), hint: adviseAfter });
+await runCommand(main, { hint: adviseAfter });
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(TRAIN_COMMAND, Deno.args, {

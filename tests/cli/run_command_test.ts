@@ -65,7 +65,7 @@ Deno.test("runCommand() prints help and exits with 0", async () => {
 
 Deno.test("runCommand() prints the stack with debug alone", async () => {
   const { errors } = await run(() => Promise.reject(new TypeError("Cannot do it")), {
-    debug: true,
+    args: ["--debug"],
   });
   assert.equal(errors[0], "error: Cannot do it");
   assert.match(errors[1] ?? "", /run_command_test\.ts/);

@@ -17,7 +17,6 @@ if (import.meta.main) {
     failed = !await verify(Deno.args);
   };
   await runCommand(main, {
-    debug: Deno.args.includes("--debug"),
     exit: (code) => Deno.exit(code === EXIT_CODES.success && failed ? EXIT_CODES.failure : code),
   });
 }

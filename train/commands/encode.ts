@@ -28,7 +28,7 @@ import { loadConfig } from "../load_config.ts";
 import { openFolder } from "../load_data.ts";
 import { OnnxLatentEncoder } from "../onnx_latent_encoder.ts";
 
-await runCommand(main, { debug: Deno.args.includes("--debug") });
+await runCommand(main);
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(ENCODE_COMMAND, Deno.args, {
