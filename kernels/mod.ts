@@ -105,7 +105,7 @@ export {
 export { matmul, type MatmulInto, matmulInto, type MatmulOptions } from "./matmul/mod.ts";
 export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
 export { gate, type GateOptions, modulate, type ModulateOptions } from "./modulate/mod.ts";
-export { scaleBy } from "./multiply/mod.ts";
+export { multiply } from "./multiply/mod.ts";
 export { patchify, unpatchify, type UnpatchifyOptions } from "./patchify/mod.ts";
 export { qkNorm, type QkNormOptions } from "./qk_norm/mod.ts";
 export { randomNormal } from "./random_normal/mod.ts";

@@ -12,27 +12,27 @@ import source from "./multiply.wgsl.ts";
 const MULTIPLY = new Kernel({ source });
 
 /**
- * x · mask, element by element: `x`, `mask` and the result of one shape. Differentiable in both.
+ * a · b, element by element: `a`, `b` and the result of one shape. Differentiable in both.
  *
  * Throws `TypeError` when the shapes differ.
  */
-export function scaleBy(x: Tensor, mask: Tensor): Tensor {
-  if (formatShape(x.shape) !== formatShape(mask.shape)) {
+export function multiply(a: Tensor, b: Tensor): Tensor {
+  if (formatShape(a.shape) !== formatShape(b.shape)) {
     throw new TypeError(
-      `Cannot scale ${formatShape(x.shape)} by ${formatShape(mask.shape)}: shapes differ`,
+      `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)}: expected one shape`,
     );
   }
-  const { device } = x;
-  const out = device.empty(x.shape);
-  multiplyInto(out, { a: x, b: mask, accumulate: 0 });
+  const { device } = a;
+  const out = device.empty(a.shape);
+  multiplyInto(out, { a, b, accumulate: 0 });
   device.tape?.push({
-    name: "scaleBy",
-    inputs: [x, mask],
+    name: "multiply",
+    inputs: [a, b],
     output: out,
-    saved: [x, mask],
+    saved: [a, b],
     backward(dy, gradients) {
-      gradients.into(x, (dx, accumulate) => multiplyInto(dx, { a: dy, b: mask, accumulate }));
-      gradients.into(mask, (dMask, accumulate) => multiplyInto(dMask, { a: dy, b: x, accumulate }));
+      gradients.into(a, (da, accumulate) => multiplyInto(da, { a: dy, b, accumulate }));
+      gradients.into(b, (db, accumulate) => multiplyInto(db, { a: dy, b: a, accumulate }));
     },
   });
   return out;

@@ -12,7 +12,7 @@ import type { Tensor } from "../../kernels/core/tensor.ts";
 import { embedTime } from "../../kernels/embed_time/mod.ts";
 import { interpolate } from "../../kernels/interpolate/mod.ts";
 import { meanSquarePerSample } from "../../kernels/mean_square/mod.ts";
-import { scaleBy } from "../../kernels/multiply/mod.ts";
+import { multiply } from "../../kernels/multiply/mod.ts";
 import { weightedSum } from "../../kernels/weighted_sum/mod.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import { targetCoefficients } from "../../model/interpolants/prediction.ts";
@@ -143,7 +143,7 @@ function conditionOf(
   const dropout = Number(/p=([\d.]+)/.exec(golden.text("patch"))?.[1] ?? 0.4);
   const kept = golden.readFloat32("input.s_mask").map((value) => value / (1 - dropout));
   const mask = device.tensor(kept, source.shape);
-  return { condition: () => scaleBy(source, mask), source };
+  return { condition: () => multiply(source, mask), source };
 }
 
 /**
