@@ -112,10 +112,7 @@ export { randomNormal } from "./random_normal/mod.ts";
 export { padBasis, reconstruct, type ReconstructOptions } from "./reconstruct/mod.ts";
 export { resample, type ResampleOptions } from "./resample/mod.ts";
 export {
-  composeTransforms,
   cropTransform,
-  flipTransform,
-  resizeTransform,
   type Size,
   stackTransforms,
   type Transform,
