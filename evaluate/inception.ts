@@ -1,6 +1,6 @@
 /**
- * The Inception network of FID as an ONNX file that the user brings. Nothing that the library's entry
- * points reach imports this: it reaches a native library.
+ * The Inception network of FID as an ONNX file that the user brings. Nothing that the library's other
+ * entry points reach imports this: it reaches a native library.
  *
  * @module
  */
@@ -39,7 +39,12 @@ export interface InceptionFeatures {
 }
 
 /** What tells an output from others. */
-type NamedShape = Pick<NetworkPort, "name" | "shape">;
+export interface NamedShape {
+  /** Its name. */
+  readonly name: string;
+  /** Its sizes; a word stands for any. */
+  readonly shape: readonly (number | string)[];
+}
 
 /** Channels of the spatial features that sFID takes (ADM's evaluator). */
 const SPATIAL_CHANNELS = 7;
@@ -151,6 +156,13 @@ export function resizeAsTensorFlow(
  * [n, 3, H, W] or [n, H, W, 3], of f32 or bytes. Where the file fixes H and W, images are resized by
  * {@linkcode resizeAsTensorFlow}; otherwise they go in as they are if its graph resizes (`bytes`), and
  * at 299 × 299 else.
+ *
+ * @example
+ * ```ts ignore
+ * using inception = await Inception.open("inception.onnx");
+ * const batch = { first: 0, count: 16, pixels }; // bytes of [16, 3, 32, 32]
+ * const { pool } = await inception.run(batch, { imageSize: 32, channels: 3 }); // [16, 2048]
+ * ```
  */
 export class Inception implements Disposable {
   /** SHA-256 of the file. */

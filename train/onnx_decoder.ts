@@ -1,6 +1,6 @@
 /**
- * The decoder of a tokenizer as an ONNX file that the user brings. Nothing that the library's entry points
- * reach imports this: it reaches a native library.
+ * The decoder of a tokenizer as an ONNX file that the user brings. Of the library's entry points
+ * `./onnx-latents` alone reaches this: a native library stands behind it.
  *
  * @module
  */
