@@ -140,7 +140,11 @@ async function main(): Promise<void> {
     // Distances take two images.
     if (!bank || !encoder || train.size < 2) return undefined;
     const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
-    return await reportConditioning({ ...run, bank, encoder, config, heldOut: unseen });
+    const drawing = watchWork({ what: "report  drawing samples", json, say });
+    return await reportConditioning({
+      ...{ ...run, bank, encoder, config, heldOut: unseen },
+      onDrawn: drawing.advance,
+    }).finally(drawing.stop);
   });
   if (report) {
     await Deno.writeTextFile(join(directory, "report.json"), JSON.stringify(report, null, 2));

@@ -55,9 +55,11 @@ export async function reportConditioning(
     encoder: Encoder;
     config: Config;
     heldOut: ImageSource | undefined;
+    /** Called with the number of samples that are drawn, and of all. */
+    onDrawn?: (done: number, total: number) => void;
   },
 ): Promise<ConditioningReport> {
-  const { device, bank, encoder, dataset, config, heldOut } = options;
+  const { device, bank, encoder, dataset, config, heldOut, onDrawn } = options;
   const { channels, imageSize: size } = dataset;
   const count = Math.min(SAMPLES, bank.size);
   const shape = (n: number) => ({ count: n, channels, height: size, width: size });
@@ -66,6 +68,7 @@ export async function reportConditioning(
     count,
     config,
     sample: config.sample,
+    onProgress: (done) => onDrawn?.(done, count),
   });
   const snippets = await gatherSpread(device, bank, count);
   const encoded = await encoder.encode(images, shape(count));
@@ -120,7 +123,13 @@ export function describeReport(report: ConditioningReport): string[] {
  */
 export async function drawSpread(
   { model, trainer, dataset, conditionOf }: Run,
-  { count, config, sample }: { count: number; config: Config; sample: SampleConfig },
+  { count, config, sample, onProgress }: {
+    count: number;
+    config: Config;
+    sample: SampleConfig;
+    /** Called with the number of images drawn so far. */
+    onProgress?: (done: number) => void;
+  },
 ): Promise<DrawnImages> {
   const indices = spreadIndices(count, dataset.size);
   return await drawAll({
@@ -129,6 +138,7 @@ export async function drawSpread(
     count,
     conditionOf: (first, size) => conditionOf(indices.subarray(first, first + size)),
     config: sample,
+    onProgress,
     ...pathOf(config),
   });
 }

@@ -123,7 +123,12 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   using run = made.run;
   const { heldOut } = made, bank = run.bank!, { dim } = bank, length = 3 * 8 * 8;
   const { encoder, images, rows } = noteEncoded(run.encoder!);
-  const report = await reportConditioning({ ...run, bank, encoder, config, heldOut });
+  const progress: number[][] = [];
+  const report = await reportConditioning({
+    ...{ ...run, bank, encoder, config, heldOut },
+    onDrawn: (done, total) => progress.push([done, total]),
+  });
+  assert.deepEqual(progress, [[64, SIZE], [SIZE, SIZE]]);
   const drawn = await drawSpread(run, { count: SIZE, config, sample: config.sample });
   const all = Uint32Array.from({ length: SIZE }, (_, i) => i);
   const unseen = spreadIndices(SIZE, heldOut.size);
