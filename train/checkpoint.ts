@@ -185,6 +185,15 @@ function removableCheckpoints(runDirectory: string): string[] {
   });
 }
 
+/** Number of checkpoints that a run which has come to `step` is still to write, the last one included. */
+export function checkpointsAfter(
+  step: number,
+  { steps, checkpointEvery }: { steps: number; checkpointEvery: number | null },
+): number {
+  const every = checkpointEvery ?? steps;
+  return step < steps ? Math.ceil(steps / every) - Math.floor(step / every) : 0;
+}
+
 /**
  * Throws `CheckpointError` unless the disk has room for as many of the `coming` checkpoints of a run as will
  * lie there at a time, where {@linkcode removeOldCheckpoints} keeps `keep`, or all if that is null: a disk

@@ -20,6 +20,7 @@ import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
+  checkpointsAfter,
   findCheckpoint,
   initializeFrom,
   listCheckpoints,
@@ -220,12 +221,6 @@ function lastCheckpoint(directory: string): string | undefined {
   } catch {
     return undefined; // There is no such folder yet.
   }
-}
-
-/** Number of checkpoints that a run at a step is still to write. */
-function checkpointsAfter(step: number, { steps, checkpointEvery }: Config["train"]): number {
-  const every = checkpointEvery ?? steps;
-  return step < steps ? Math.ceil(steps / every) - Math.floor(step / every) : 0;
 }
 
 /** What to do after an error that stopped a run. */

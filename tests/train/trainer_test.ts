@@ -6,6 +6,7 @@ import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SiT } from "../../model/sit.ts";
 import {
+  checkpointsAfter,
   findCheckpoint,
   fingerprintOf,
   listCheckpoints,
@@ -348,6 +349,14 @@ Deno.test("removeOldCheckpoints() keeps the newest and whatever is no checkpoint
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("checkpointsAfter() counts those on the way and the last one", () => {
+  const counted = (step: number, checkpointEvery: number | null) =>
+    checkpointsAfter(step, { steps: 10, checkpointEvery });
+  assert.deepEqual([0, 3, 4, 8, 9, 10, 12].map((step) => counted(step, 4)), [3, 3, 2, 1, 1, 0, 0]);
+  assert.deepEqual([0, 4, 5, 10].map((step) => counted(step, 5)), [2, 2, 1, 0]);
+  assert.deepEqual([0, 5, 10].map((step) => counted(step, null)), [1, 1, 0]);
 });
 
 Deno.test("requireSpace() says what the checkpoints of a run take and the disk has", async () => {
