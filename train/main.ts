@@ -16,7 +16,6 @@ import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
-import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
@@ -35,6 +34,7 @@ import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
+import { attempt } from "./attempt.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, latentScaling, type Run } from "./run.ts";
@@ -152,24 +152,6 @@ async function main(): Promise<void> {
     for (const line of describeReport(report)) say(line);
   }
   if (json) console.log(JSON.stringify({ ...result, report }));
-}
-
-/**
- * Does what training can go on without: where it fails, a line says why, and there is no result. Without
- * its device, or memory there, training cannot go on either.
- */
-async function attempt<T>(
-  what: string,
-  { tell }: { tell: (line: string) => void },
-  work: () => T | Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof DeviceLostError || error instanceof OutOfMemoryError) throw error;
-    tell(`skipped ${what}: ${error instanceof Error ? error.message : error}`);
-    return undefined;
-  }
 }
 
 /** Shows how far work before the first step is, once it takes longer than one waits without a word. */

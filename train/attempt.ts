@@ -1,0 +1,21 @@
+/** @module */
+
+import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
+
+/**
+ * Does what training can go on without: where it fails, a line says why, and there is no result. Without
+ * its device, or memory there, training cannot go on either.
+ */
+export async function attempt<T>(
+  what: string,
+  { tell }: { tell: (line: string) => void },
+  work: () => T | Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DeviceLostError || error instanceof OutOfMemoryError) throw error;
+    tell(`skipped ${what}: ${error instanceof Error ? error.message : error}`);
+    return undefined;
+  }
+}
