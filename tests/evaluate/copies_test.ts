@@ -131,8 +131,7 @@ gpuTest("searchCopies() compares blocks of large images, in levels of 256", asyn
     if (image < 8) assert.equal(checks.pixel.neighbours[5 * image], distances.indexOf(nearest));
   }
   assert.equal(checks.pixel.neighbours.length, 8 * 5);
-  // The nearest training images, whole, beside the first sample: one picture pixel to a pixel. A frame
-  // of 3 pixels may cover what lies between them alone.
+  // The nearest training images, whole, beside the first sample: one picture pixel to a pixel.
   for (let k = 0; k < 5; k++) {
     const image = checks.pixel.neighbours[k]!;
     const left = 6 + (2 * side + 6) + 6 + 4 + 6 + k * (side + 6);
