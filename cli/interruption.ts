@@ -6,11 +6,8 @@
 
 import { EXIT_CODES } from "./run_command.ts";
 
-/**
- * Twice so many milliseconds go by until another Ctrl-C counts: a single one may come twice, from the
- * terminal and from the `deno task` before it.
- */
-const PAUSE = 250;
+/** Half the time until another Ctrl-C counts: one may come twice, also from the `deno task` before it. */
+const HALF_PAUSE_MILLISECONDS = 250;
 
 /**
  * Takes Ctrl-C and, but for Windows, SIGTERM as a wish to stop in good order. Ctrl-C after that ends the
@@ -35,7 +32,8 @@ export class Interruption implements Disposable {
       this.#controller.abort();
       tell("stopping; Ctrl-C again ends at once");
       // Two timers: between them a busy process gets to see what came in the meantime.
-      setTimeout(() => setTimeout(() => mayEnd = true, PAUSE), PAUSE);
+      const half = HALF_PAUSE_MILLISECONDS;
+      setTimeout(() => setTimeout(() => mayEnd = true, half), half);
     };
     const stopOrEnd = () => mayEnd ? Deno.exit(EXIT_CODES.interrupted) : stop();
     this.#listeners = Deno.build.os === "windows"

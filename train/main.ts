@@ -297,14 +297,15 @@ async function trainRun(
       removeOldCheckpoints(directory, keepCheckpoints);
     });
   };
-  /** Runs what draws. Its tensors have other sizes than a step's, which would lie beside them. */
-  const draw = async <T>(what: string, work: () => Promise<T>) => {
+  /** Draws between steps: with tensors of other sizes, beside which those of a step would lie. */
+  const drawBetween = async <T>(what: string, work: () => Promise<T>) => {
     run.device.trim();
     const result = await attempt(`${what} of step ${trainer.step}`, { tell }, work);
     run.device.trim();
     return result;
   };
-  const writePicture = async () => preview && await draw("the picture", () => preview.write());
+  const writePicture = async () =>
+    preview && await drawBetween("the picture", () => preview.write());
   {
     using interruption = new Interruption(tell);
     const due = (every: number | null) => every !== null && trainer.step % every === 0;
@@ -321,7 +322,7 @@ async function trainRun(
       // Before all else, so that nothing else can cost the steps up to here.
       if (due(checkpointEvery) || step === steps || interruption.signal.aborted) await save();
       const measured = evaluation && due(evaluateEvery)
-        ? await draw("the measurement", () => evaluation.measure())
+        ? await drawBetween("the measurement", () => evaluation.measure())
         : undefined;
       log.append({ ...record, ...measured });
       progress.record({ ...record, ...measured });

@@ -5,9 +5,8 @@
  * @module
  */
 
-import { SAMPLER_NAMES } from "../../sample/samplers.ts";
 import type { CommandDefinition } from "../arguments.ts";
-import { JSON_LINES, ONNX_FILE, SET, WEIGHTS } from "./shared_options.ts";
+import { JSON_LINES, ONNX_FILE, SAMPLER, SET, WEIGHTS } from "./shared_options.ts";
 
 /** `deno task evaluate`: measures samples against a reference. */
 export const EVALUATE_COMMAND = {
@@ -104,12 +103,7 @@ export const EVALUATE_COMMAND = {
       value: "DIR",
       description: "Folder of the training images, in place of the configured data",
     },
-    sampler: {
-      type: "string",
-      value: "NAME",
-      choices: SAMPLER_NAMES,
-      description: "Sampler; that of the run's configuration when left out",
-    },
+    sampler: SAMPLER,
     steps: {
       type: "integer",
       minimum: 1,

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { SAMPLER_NAMES } from "../../sample/samplers.ts";
 import type { CommandDefinition } from "../arguments.ts";
-import { ANY_ENCODER, JSON_LINES, SET, WEIGHTS } from "./shared_options.ts";
+import { ANY_ENCODER, JSON_LINES, SAMPLER, SET, WEIGHTS } from "./shared_options.ts";
 
 /** `deno task sample`: draws images with a trained model. */
 export const SAMPLE_COMMAND = {
@@ -28,12 +27,7 @@ export const SAMPLE_COMMAND = {
         "Bank of snippets by the encoder of the run's own, which is taken when this is left out",
     },
     "any-encoder": ANY_ENCODER,
-    sampler: {
-      type: "string",
-      value: "NAME",
-      choices: SAMPLER_NAMES,
-      description: "Sampler; that of the run's configuration when left out",
-    },
+    sampler: SAMPLER,
     steps: {
       type: "integer",
       minimum: 1,

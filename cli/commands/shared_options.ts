@@ -4,6 +4,8 @@
  * @module
  */
 
+import { SAMPLER_NAMES } from "../../sample/samplers.ts";
+
 /** Keys of the configuration on the command line. */
 export const SET = {
   type: "string",
@@ -30,6 +32,14 @@ export const ONNX_FILE = {
   type: "string",
   value: "FILE",
   description: "The ONNX network that encoded the bank; where the bank says by default",
+} as const;
+
+/** How images are drawn. */
+export const SAMPLER = {
+  type: "string",
+  value: "NAME",
+  choices: SAMPLER_NAMES,
+  description: "Sampler; that of the run's configuration when left out",
 } as const;
 
 /** Weights to draw with in place of a checkpoint. */

@@ -148,7 +148,10 @@ export class Device implements Disposable {
     requireOps(Object.keys(this.#variants));
     this.tuning = options.tuning?.adapters[options.profile.label] ?? {};
     this.#note = options.note;
-    this.pool = new BufferPool(gpu, (bytes, make) => this.#allocated(bytes, make));
+    this.pool = new BufferPool(
+      gpu,
+      (requestedBytes, make) => this.#guarded(make, { requestedBytes }),
+    );
     this.recorder = new Recorder(gpu, { paced: options.profile.driver === "gpu" });
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -417,10 +420,10 @@ export class Device implements Disposable {
     const { bytes } = tensor;
     if (bytes === 0) return new ArrayBuffer(0);
     const size = Math.ceil(bytes / 4) * 4;
-    const staging = this.#allocated(
-      size,
+    const staging = this.#guarded(
       () =>
         this.gpu.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+      { requestedBytes: size },
     );
     try {
       this.#guarded(() => {
@@ -550,14 +553,6 @@ export class Device implements Disposable {
       : new GpuValidationError(error.message, { path: path || "the last commands" });
   }
 
-  /** What `make` makes of `bytes` of GPU memory; that there are none is thrown at the next wait. */
-  #allocated<T>(bytes: number, make: () => T): T {
-    this.gpu.pushErrorScope("out-of-memory");
-    const made = make();
-    this.#checkScope({ requestedBytes: bytes });
-    return made;
-  }
-
   /** Waits for what the GPU does; errors that it reported come before the wait's own. */
   async #arrival(work: Promise<unknown>): Promise<void> {
     try {
@@ -568,11 +563,13 @@ export class Device implements Disposable {
     }
   }
 
-  #guarded(fn: () => void): void {
+  /** What `fn` gives; errors of the GPU that it causes are thrown at the next wait. */
+  #guarded<T>(fn: () => T, options: { requestedBytes?: number } = {}): T {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
-    fn();
-    for (let scope = 0; scope < 2; scope++) this.#checkScope();
+    const result = fn();
+    for (let scope = 0; scope < 2; scope++) this.#checkScope(options);
+    return result;
   }
 
   /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */

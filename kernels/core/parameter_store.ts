@@ -146,7 +146,9 @@ export class ParameterStore implements ParameterScope, Disposable {
 
   /**
    * Sets every parameter to the values that `valuesOf` gives for it. In a store that was not used yet
-   * nothing is initialised first, which takes long for a large model.
+   * nothing is initialised first, which takes long for a large model. Throws `TypeError` when the number of
+   * values is not that of the parameter's elements, and what `valuesOf` throws; a store that was not used
+   * yet is left so.
    */
   fill(valuesOf: (parameter: Parameter) => Float32Array): void {
     if (!this.#allocated) return this.#allocate(valuesOf);

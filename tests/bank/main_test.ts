@@ -33,6 +33,13 @@ async function runBank(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
+/** As {@linkcode runBank} for what has to succeed. */
+async function run(...args: string[]): Promise<{ stdout: string; stderr: string }> {
+  const { code, ...output } = await runBank(...args);
+  assert.equal(code, 0, `${args[0]}: ${output.stderr}`);
+  return output;
+}
+
 Deno.test("bank build writes a bank of the configured images, and bank inspect sums it up", async () => {
   if (!await sharedDevice()) return;
   await inDirectory(async (directory) => {
@@ -76,11 +83,6 @@ Deno.test("bank commands work on what bank build made", async () => {
   if (!await sharedDevice()) return;
   await inDirectory(async (directory) => {
     const at = (name: string) => `${directory}/${name}`;
-    const run = async (...args: string[]) => {
-      const { code, stdout, stderr } = await runBank(...args);
-      assert.equal(code, 0, `${args[0]}: ${stderr}`);
-      return { stdout, stderr };
-    };
     const data = ["-s", "data.imageSize=8", "-s", "data.heldOut=0", "-s", "model.patchSize=2"];
     const sizes = ["--dim", "10", "--resolution", "8", ...data];
     for (const shard of ["1/2", "2/2"]) {
@@ -244,11 +246,6 @@ Deno.test("images of a folder are read at the side that suits the network which 
   const onnx = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
   await inDirectory(async (directory) => {
     const at = (name: string) => `${directory}/${name}`;
-    const run = async (...args: string[]) => {
-      const { code, stdout, stderr } = await runBank(...args);
-      assert.equal(code, 0, `${args[0]}: ${stderr}`);
-      return { stdout, stderr };
-    };
     Deno.mkdirSync(at("photos"));
     for (const [sample, name] of ["one.png", "other.png"].entries()) {
       const pixels = new Float32Array(3 * 40 * 40);

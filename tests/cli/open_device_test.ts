@@ -1,65 +1,65 @@
 import assert from "node:assert/strict";
 import { openDevice } from "../../cli/open_device.ts";
 import { tuningPath, writeTuning } from "../../cli/tuning_file.ts";
+import type { Device } from "../../kernels/core/device.ts";
 import { sharedDevice } from "../_gpu.ts";
 
-/** Runs `test` with a cache folder of its own, where no tuning is but what the test puts there. */
-async function withCache(test: () => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync({ prefix: "gmem_cache_" });
-  const names = ["XDG_CACHE_HOME", "LOCALAPPDATA"];
-  const before = names.map((name) => Deno.env.get(name));
-  for (const name of names) Deno.env.set(name, folder);
-  try {
-    await test();
-  } finally {
-    names.forEach((name, i) =>
-      before[i] === undefined ? Deno.env.delete(name) : Deno.env.set(name, before[i])
-    );
-    Deno.removeSync(folder, { recursive: true });
-  }
+/** A test with a cache folder of its own, where no tuning is but what the test puts there. */
+function cacheTest(name: string, run: (shared: Device) => Promise<void>): void {
+  Deno.test({
+    name,
+    sanitizeResources: false,
+    sanitizeOps: false,
+    async fn() {
+      const shared = await sharedDevice();
+      if (!shared) return;
+      const folder = Deno.makeTempDirSync({ prefix: "gmem_cache_" });
+      const names = ["XDG_CACHE_HOME", "LOCALAPPDATA"];
+      const before = names.map((name) => Deno.env.get(name));
+      for (const name of names) Deno.env.set(name, folder);
+      try {
+        await run(shared);
+      } finally {
+        names.forEach((name, i) =>
+          before[i] === undefined ? Deno.env.delete(name) : Deno.env.set(name, before[i])
+        );
+        Deno.removeSync(folder, { recursive: true });
+      }
+    },
+  });
 }
 
-Deno.test({
-  name: "openDevice() takes what was tuned and forced, with a configuration or without",
-  sanitizeResources: false,
-  sanitizeOps: false,
-  fn: () =>
-    withCache(async () => {
-      const shared = await sharedDevice();
-      if (!shared) return;
-      const { label } = shared.profile, table = { matmul: { "M=1": "naive" } };
-      const among = { naive: true, forced: true }, shape = { M: 1 };
-      const pick = (device: typeof shared) => device.variant("matmul", "forced", { among, shape });
-      writeTuning(table, { path: tuningPath()!, label, note: assert.fail });
-      {
-        using device = await openDevice(undefined, assert.fail);
-        assert.deepEqual(device.tuning, table);
-        assert.equal(pick(device), "naive");
-      }
-      const settings = { allowCpuDriver: true, variants: { matmul: "forced" } };
-      using device = await openDevice(settings, assert.fail);
-      assert.equal(pick(device), "forced");
+cacheTest(
+  "openDevice() takes what was tuned and forced, with a configuration or without",
+  async (shared) => {
+    const { label } = shared.profile, table = { matmul: { "M=1": "naive" } };
+    const among = { naive: true, forced: true }, shape = { M: 1 };
+    const pick = (device: Device) => device.variant("matmul", "forced", { among, shape });
+    writeTuning(table, { path: tuningPath()!, label, note: assert.fail });
+    {
+      using device = await openDevice(undefined, assert.fail);
+      assert.deepEqual(device.tuning, table);
+      assert.equal(pick(device), "naive");
+    }
+    const settings = { allowCpuDriver: true, variants: { matmul: "forced" } };
+    using device = await openDevice(settings, assert.fail);
+    assert.equal(pick(device), "forced");
 
-      Deno.writeTextFileSync(tuningPath()!, "{");
-      const notes: string[] = [];
-      using untuned = await openDevice(undefined, (line) => notes.push(line));
-      assert.deepEqual([untuned.tuning, notes.length], [{}, 1]);
-    }),
-});
+    Deno.writeTextFileSync(tuningPath()!, "{");
+    const notes: string[] = [];
+    using untuned = await openDevice(undefined, (line) => notes.push(line));
+    assert.deepEqual([untuned.tuning, notes.length], [{}, 1]);
+  },
+);
 
-Deno.test({
-  name: "openDevice() refuses a CPU driver that is not allowed, and names the key",
-  sanitizeResources: false,
-  sanitizeOps: false,
-  fn: () =>
-    withCache(async () => {
-      const shared = await sharedDevice();
-      if (!shared) return;
-      const opening = openDevice({ allowCpuDriver: false, variants: {} }, assert.fail);
-      if (shared.profile.driver === "gpu") return (await opening).dispose();
-      await assert.rejects(opening, {
-        name: "UnsupportedDeviceError",
-        message: /device\.allowCpuDriver is false, expected a GPU's driver/,
-      });
-    }),
-});
+cacheTest(
+  "openDevice() refuses a CPU driver that is not allowed, and names the key",
+  async ({ profile }) => {
+    const opening = openDevice({ allowCpuDriver: false, variants: {} }, assert.fail);
+    if (profile.driver === "gpu") return (await opening).dispose();
+    await assert.rejects(opening, {
+      name: "UnsupportedDeviceError",
+      message: /device\.allowCpuDriver is false, expected a GPU's driver/,
+    });
+  },
+);
