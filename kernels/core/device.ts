@@ -567,9 +567,11 @@ export class Device implements Disposable {
   #guarded<T>(fn: () => T, options: { requestedBytes?: number } = {}): T {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
-    const result = fn();
-    for (let scope = 0; scope < 2; scope++) this.#checkScope(options);
-    return result;
+    try {
+      return fn();
+    } finally {
+      for (let scope = 0; scope < 2; scope++) this.#checkScope(options);
+    }
   }
 
   /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */
