@@ -24,7 +24,7 @@ import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { tileImages } from "../train/datasets/picture.ts";
 import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
-import { encodeFiles, loadFiles, sideOf } from "../train/encode_files.ts";
+import { encodeFiles, loadFiles, sideForBank } from "../train/encode_files.ts";
 import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
 import { mapVectors } from "../train/mapper_training.ts";
 import { latentScaling, pathOf } from "../train/run.ts";
@@ -281,12 +281,12 @@ async function neighboursOf(
   trained: TrainedModel,
   { device, bank, options }: Task & { readonly bank: Bank },
 ): Promise<number[]> {
-  const { data, device: { onnxProviders: providers }, sample } = trained.config;
+  const { config } = trained, { onnxProviders: providers } = config.device;
   const path = options.like!;
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx, providers });
-  const side = data.kind === "latents" ? sideOf(encoder.description) : data.imageSize;
-  const queries = await encodeFiles(await loadFiles([path], side), encoder);
-  const count = Math.min(sample.count, MOST_NEIGHBOURS);
+  const images = await loadFiles([path], sideForBank(config, encoder.description));
+  const queries = await encodeFiles(images, encoder);
+  const count = Math.min(config.sample.count, MOST_NEIGHBOURS);
   const [neighbours] = await nearestSnippets(device, { bank, queries, count });
   const { index, cosine } = neighbours![0]!;
   say(`like    ${path}: nearest to ${captionOf(bank, index)}, cosine ${cosine.toFixed(3)}`);

@@ -7,6 +7,7 @@
 
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { mixChannels } from "./bank_pictures.ts";
+import type { Config } from "./config.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 
 /** Image files as squares of one size. */
@@ -27,10 +28,24 @@ export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<F
   );
 }
 
+/** How an encoder prepares images, as its description says it. */
+interface Prepares {
+  readonly preprocessing: Readonly<Record<string, unknown>>;
+}
+
 /** Side in pixels of an image whose pixels are those that an encoder sees, which may crop it first. */
-export function sideOf(
-  { preprocessing }: { readonly preprocessing: Readonly<Record<string, unknown>> },
-): number {
+export function sideOf({ preprocessing }: Prepares): number {
   const { size, crop = 1 } = preprocessing;
   return Math.round(Number(size) / Number(crop));
+}
+
+/**
+ * Side in pixels at which images are read that a run's bank is asked about: that of the run's images
+ * where these made the bank, else that which suits its encoder.
+ */
+export function sideForBank(
+  { data, bank }: Pick<Config, "data" | "bank">,
+  encoder: Prepares,
+): number {
+  return bank.path === null && data.kind !== "latents" ? data.imageSize : sideOf(encoder);
 }

@@ -45,8 +45,8 @@ const IMAGE_SIZE = {
   type: "integer",
   minimum: 1,
   description:
-    "Side in pixels at which the bank's images were read; with --checkpoint that of the " +
-    "run by default, else that which the encoder takes",
+    "Side in pixels at which the bank's images were read; by default that of the run's images if " +
+    "the run of --checkpoint made its bank of them, else that which the encoder takes",
 } as const;
 
 /** Where the images of a bank are. */
