@@ -14,29 +14,15 @@ import { prepareOutput, writing } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
-import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { conditionsAt } from "../sample/conditions.ts";
-import type { SampleConfig } from "../sample/config.ts";
-import { SAMPLERS } from "../sample/samplers.ts";
-import type { Viewer } from "../sample/viewer.ts";
-import { type Config, parseConfig } from "../train/config.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
-import { LatentShards } from "../train/datasets/latent_shards.ts";
 import { encodePng } from "../train/datasets/png.ts";
-import { decodeLatents } from "../train/decoded_latents.ts";
-import { loadConfig } from "../train/load_config.ts";
-import { loadData } from "../train/load_data.ts";
-import { latentScaling, pathOf } from "../train/run.ts";
-import {
-  bankPathOf,
-  type CheckpointConfig,
-  openTrained,
-  readCheckpointConfig,
-  readWeightsConfig,
-} from "../train/trained.ts";
-import { openViewer } from "../train/viewer.ts";
+import { pathOf } from "../train/run.ts";
+import { bankPathOf, openTrained } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
+import { type DataImages, dataImages } from "./commands/data_images.ts";
+import { type Options, readSettings, type Settings } from "./commands/settings.ts";
 import { copyVerdict } from "./copies.ts";
 import { copyPanels, type CopySearch } from "./copy_search.ts";
 import { type Evaluated, evaluateSamples } from "./evaluation.ts";
@@ -54,30 +40,6 @@ import { type ImageFileDecoder, openStoredImages } from "./stored_images.ts";
 const COUNT = 1000;
 /** Images that an encoder is fitted to where there is no bank, at most. */
 const MOST_FITTED = 10_000;
-/** Latents that are decoded to measure against, at most: as many as ADM's batches have images. */
-const MOST_DECODED = 10_000;
-
-type Options = ReturnType<typeof parseArguments<typeof EVALUATE_COMMAND>>["options"];
-
-/** What the command was told. */
-interface Settings {
-  readonly options: Options;
-  readonly config: Config;
-  /** The checkpoint; undefined where the samples are a file's. */
-  readonly found: CheckpointConfig | undefined;
-  /** How samples are drawn: more than one way where there are several numbers of steps. */
-  readonly samplings: readonly SampleConfig[];
-}
-
-/** The images of the data, made when they are first asked for. */
-interface DataImages {
-  /** Shows what the model makes. */
-  readonly viewer: () => Promise<Viewer>;
-  /** The images to train on. */
-  readonly training: () => Promise<LabelledImages>;
-  /** Images that training never sees; undefined when none are held out. */
-  readonly heldOut: () => Promise<LabelledImages | undefined>;
-}
 
 /** How a file or folder of images is opened. */
 type OpenImages = (path: string) => Promise<AdmBatch>;
@@ -86,7 +48,6 @@ await runCommand(main);
 
 async function main(): Promise<void> {
   const { options } = parseArguments(EVALUATE_COMMAND, Deno.args);
-  checkUsage(options);
   const settings = await readSettings(options);
   const { config, found, samplings } = settings;
   using opened = new DisposableStack();
@@ -185,51 +146,6 @@ async function main(): Promise<void> {
   }
 }
 
-function checkUsage(options: Options): void {
-  const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
-  const { reversed, heads, reference } = options;
-  if (checkpoint === undefined && weights === undefined && samples === undefined) {
-    throw new UsageError(
-      "Cannot evaluate: expected --checkpoint DIR, --weights FILE or --samples PATH",
-    );
-  }
-  if (checkpoint !== undefined && weights !== undefined) {
-    throw new UsageError("Cannot evaluate: expected either --checkpoint DIR or --weights FILE");
-  }
-  if (weights === undefined && (reversed || heads !== undefined)) {
-    throw new UsageError("Cannot take --reversed or --heads: expected them with --weights FILE");
-  }
-  if (weights !== undefined) {
-    const nothing =
-      `Cannot measure ${weights}: a file of weights names no training data, expected `;
-    if (reference === "train" || reference === "held-out") {
-      throw new UsageError(`${nothing}--reference PATH`);
-    }
-    if (copies !== undefined) throw new UsageError(`${nothing}no --copies`);
-  }
-  if (out !== undefined && extname(out) !== ".npz") {
-    throw new UsageError(`Cannot write samples to ${out}: expected a name in .npz`);
-  }
-  if (copies !== undefined && extname(copies) !== ".png") {
-    throw new UsageError(`Cannot draw copies to ${copies}: expected a name in .png`);
-  }
-  if (stepsOf(options).length > 1) {
-    const other = Object.entries({ samples, out, copies }).find(([, path]) => path !== undefined);
-    if (other !== undefined) {
-      throw new UsageError(
-        `Cannot measure several --steps with --${other[0]}: expected one number, or none of ` +
-          "--samples, --out and --copies",
-      );
-    }
-    if (report !== undefined && extname(report) !== ".json") {
-      throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
-    }
-  }
-  if (inception === undefined && output.length > 0) {
-    throw new UsageError("Cannot take --output: it names outputs of the network of --inception");
-  }
-}
-
 /** Statistics alone are of Inception features, so that the network is needed. */
 function checkReference(reference: ReferenceSet, { inception }: Options): void {
   const { asked, images, bank } = reference;
@@ -239,95 +155,6 @@ function checkReference(reference: ReferenceSet, { inception }: Options): void {
         "--inception FILE",
     );
   }
-}
-
-/** The numbers of steps that were asked for, each once and from few to many. */
-function stepsOf({ steps = [] }: Options): number[] {
-  return [...new Set(steps)].sort((a, b) => a - b);
-}
-
-async function readSettings(options: Options): Promise<Settings> {
-  const steps = stepsOf(options);
-  const overridesOf = (steps: number | undefined) => [
-    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
-    ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
-    ...(steps === undefined ? [] : [`sample.steps=${steps}`]),
-    ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
-    ...options.set,
-  ];
-  const { checkpoint, weights, reversed, heads } = options;
-  const drawing = checkpoint ?? weights;
-  if (drawing !== undefined) {
-    const read = (steps?: number) =>
-      weights === undefined
-        ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
-        : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
-    const found = read(steps[0]), { config } = found;
-    const { sampler } = config.sample;
-    if (steps.length > 0 && SAMPLERS[sampler].kind === "adaptive") {
-      throw new UsageError(
-        `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
-      );
-    }
-    if (weights !== undefined && config.model.conditioning === "snippet" && !options.bank) {
-      throw new UsageError(
-        `Cannot measure ${weights}: its network is guided by snippets, expected --bank FILE`,
-      );
-    }
-    const more = steps.slice(1).map((each) => read(each).config.sample);
-    return { options, config, found, samplings: [config.sample, ...more] };
-  }
-  const overrides = overridesOf(steps[0]);
-  const config = options.config === undefined
-    ? parseConfig("", { overrides })
-    : await loadConfig(options.config, { overrides });
-  return { options, config, found: undefined, samplings: [config.sample] };
-}
-
-/** The images of the data; of latents those that the decoder makes of some. */
-function dataImages(
-  { options, config, found }: Settings,
-  parts: { opened: DisposableStack; reporter: Reporter },
-): DataImages {
-  const { opened, reporter } = parts,
-    { data: section, device, train: { seed, runDirectory } } = config;
-  const directory = found ? dirname(found.checkpoint) : runDirectory;
-  const viewer = lazily(async () => {
-    const viewer = await openViewer(section, directory, { providers: device.onnxProviders });
-    if (viewer !== undefined) return opened.use(viewer);
-    const source = found?.checkpoint ?? options.config ?? "images";
-    throw new UsageError(
-      `Cannot evaluate ${source}: the data are latents, expected their decoder by --set ` +
-        "data.decoder=FILE.onnx, or images by --samples PATH and --reference PATH",
-    );
-  });
-  const data = lazily(async () => opened.use(await loadData(section, { seed, note: say })));
-  const imagesOf = async (
-    part: LabelledImages | LatentShards,
-    name: string,
-  ): Promise<LabelledImages> => {
-    if (!(part instanceof LatentShards)) return part;
-    const decoder = await viewer(), count = Math.min(part.size, MOST_DECODED);
-    reporter.note(`decoding   ${count} of ${part.size} ${name} latents`);
-    reporter.warn(
-      `the ${name} images are ${count} decoded latents, of ${part.size}: what the tokenizer loses does ` +
-        "not count",
-    );
-    using progress = reporter.begin(count);
-    return await decodeLatents(part.scaled(latentScaling(section, directory)), {
-      viewer: decoder,
-      most: MOST_DECODED,
-      onProgress: (done) => progress.advance(done),
-    });
-  };
-  return {
-    viewer,
-    training: lazily(async () => await imagesOf((await data()).train, "training")),
-    heldOut: lazily(async () => {
-      const { heldOut } = await data();
-      return heldOut && await imagesOf(heldOut, "held-out");
-    }),
-  };
 }
 
 async function openSamples(
@@ -457,9 +284,4 @@ async function inMemory(stream: ImageStream): Promise<ImageSet> {
   const { size, imageSize, channels } = stream;
   const names = Array.from({ length: size }, (_, i) => String(i));
   return new ImageSet({ imageSize, channels, pixels: await readPixels(stream), names });
-}
-
-function lazily<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => made ??= make();
 }

@@ -12,6 +12,7 @@ import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../b
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
+import { checkSteps } from "../cli/commands/shared_options.ts";
 import { counted } from "../cli/counted.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writing } from "../cli/output_file.ts";
@@ -39,7 +40,6 @@ import {
 import { openViewer } from "../train/viewer.ts";
 import { chooseAmong, chooseByNoise, conditionsAt, labelOfClass } from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
-import { SAMPLERS } from "./samplers.ts";
 import type { Viewer } from "./viewer.ts";
 
 /** Width in pixels that the picture should about have. */
@@ -184,11 +184,7 @@ function readModel(options: Options): CheckpointConfig {
 /** Throws where the options do not go with the model, before a device is opened. */
 function checkUsage(found: CheckpointConfig, { options, way }: Omit<Task, "device">): void {
   const { checkpoint, config: { model, sample: { sampler } } } = found;
-  if (options.steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
-    throw new UsageError(
-      `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
-    );
-  }
+  checkSteps(options.steps, sampler);
   if (options.onnx !== undefined && way !== "text" && way !== "like") {
     throw new UsageError(
       "Cannot take --onnx: it encodes for --text or --like, expected one of them",

@@ -1,0 +1,82 @@
+/**
+ * The images of the data that `deno task evaluate` measures against.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import type { LabelledImages } from "../../bank/image_source.ts";
+import { UsageError } from "../../cli/arguments.ts";
+import { say } from "../../cli/say.ts";
+import type { Viewer } from "../../sample/viewer.ts";
+import { LatentShards } from "../../train/datasets/latent_shards.ts";
+import { decodeLatents } from "../../train/decoded_latents.ts";
+import { loadData } from "../../train/load_data.ts";
+import { latentScaling } from "../../train/run.ts";
+import { openViewer } from "../../train/viewer.ts";
+import type { Reporter } from "../reporter.ts";
+import type { Settings } from "./settings.ts";
+
+/** Latents that are decoded to measure against, at most: as many as ADM's batches have images. */
+const MOST_DECODED = 10_000;
+
+/** The images of the data, made when they are first asked for. */
+export interface DataImages {
+  /** Shows what the model makes. */
+  readonly viewer: () => Promise<Viewer>;
+  /** The images to train on. */
+  readonly training: () => Promise<LabelledImages>;
+  /** Images that training never sees; undefined when none are held out. */
+  readonly heldOut: () => Promise<LabelledImages | undefined>;
+}
+
+/** The images of the data; of latents those that the decoder makes of some. */
+export function dataImages(
+  { options, config, found }: Settings,
+  parts: { opened: DisposableStack; reporter: Reporter },
+): DataImages {
+  const { opened, reporter } = parts,
+    { data: section, device, train: { seed, runDirectory } } = config;
+  const directory = found ? dirname(found.checkpoint) : runDirectory;
+  const viewer = lazily(async () => {
+    const viewer = await openViewer(section, directory, { providers: device.onnxProviders });
+    if (viewer !== undefined) return opened.use(viewer);
+    const source = found?.checkpoint ?? options.config ?? "images";
+    throw new UsageError(
+      `Cannot evaluate ${source}: the data are latents, expected their decoder by --set ` +
+        "data.decoder=FILE.onnx, or images by --samples PATH and --reference PATH",
+    );
+  });
+  const data = lazily(async () => opened.use(await loadData(section, { seed, note: say })));
+  const imagesOf = async (
+    part: LabelledImages | LatentShards,
+    name: string,
+  ): Promise<LabelledImages> => {
+    if (!(part instanceof LatentShards)) return part;
+    const decoder = await viewer(), count = Math.min(part.size, MOST_DECODED);
+    reporter.note(`decoding   ${count} of ${part.size} ${name} latents`);
+    reporter.warn(
+      `the ${name} images are ${count} decoded latents, of ${part.size}: what the tokenizer loses does ` +
+        "not count",
+    );
+    using progress = reporter.begin(count);
+    return await decodeLatents(part.scaled(latentScaling(section, directory)), {
+      viewer: decoder,
+      most: MOST_DECODED,
+      onProgress: (done) => progress.advance(done),
+    });
+  };
+  return {
+    viewer,
+    training: lazily(async () => await imagesOf((await data()).train, "training")),
+    heldOut: lazily(async () => {
+      const { heldOut } = await data();
+      return heldOut && await imagesOf(heldOut, "held-out");
+    }),
+  };
+}
+
+function lazily<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
+}

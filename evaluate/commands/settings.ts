@@ -1,0 +1,121 @@
+/**
+ * What `deno task evaluate` was told.
+ *
+ * @module
+ */
+
+import { extname } from "node:path";
+import { type parseArguments, UsageError } from "../../cli/arguments.ts";
+import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
+import { checkSteps } from "../../cli/commands/shared_options.ts";
+import type { SampleConfig } from "../../sample/config.ts";
+import { type Config, parseConfig } from "../../train/config.ts";
+import { loadConfig } from "../../train/load_config.ts";
+import {
+  type CheckpointConfig,
+  readCheckpointConfig,
+  readWeightsConfig,
+} from "../../train/trained.ts";
+
+/** The options of the command. */
+export type Options = ReturnType<typeof parseArguments<typeof EVALUATE_COMMAND>>["options"];
+
+/** What the command was told. */
+export interface Settings {
+  readonly options: Options;
+  readonly config: Config;
+  /** The checkpoint; undefined where the samples are a file's. */
+  readonly found: CheckpointConfig | undefined;
+  /** How samples are drawn: more than one way where there are several numbers of steps. */
+  readonly samplings: readonly SampleConfig[];
+}
+
+/** The numbers of steps that were asked for, each once and from few to many. */
+function stepsOf({ steps = [] }: Options): number[] {
+  return [...new Set(steps)].sort((a, b) => a - b);
+}
+
+/**
+ * Reads the configuration that the options name and change.
+ *
+ * Throws a UsageError where options do not go together or with the model.
+ */
+export async function readSettings(options: Options): Promise<Settings> {
+  checkUsage(options);
+  const steps = stepsOf(options);
+  const overridesOf = (steps: number | undefined) => [
+    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
+    ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
+    ...(steps === undefined ? [] : [`sample.steps=${steps}`]),
+    ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
+    ...options.set,
+  ];
+  const { checkpoint, weights, reversed, heads } = options;
+  const drawing = checkpoint ?? weights;
+  if (drawing !== undefined) {
+    const read = (steps?: number) =>
+      weights === undefined
+        ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
+        : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
+    const found = read(steps[0]), { config } = found;
+    const { sampler } = config.sample;
+    checkSteps(steps[0], sampler);
+    if (weights !== undefined && config.model.conditioning === "snippet" && !options.bank) {
+      throw new UsageError(
+        `Cannot measure ${weights}: its network is guided by snippets, expected --bank FILE`,
+      );
+    }
+    const more = steps.slice(1).map((each) => read(each).config.sample);
+    return { options, config, found, samplings: [config.sample, ...more] };
+  }
+  const overrides = overridesOf(steps[0]);
+  const config = options.config === undefined
+    ? parseConfig("", { overrides })
+    : await loadConfig(options.config, { overrides });
+  return { options, config, found: undefined, samplings: [config.sample] };
+}
+
+function checkUsage(options: Options): void {
+  const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
+  const { reversed, heads, reference } = options;
+  if (checkpoint === undefined && weights === undefined && samples === undefined) {
+    throw new UsageError(
+      "Cannot evaluate: expected --checkpoint DIR, --weights FILE or --samples PATH",
+    );
+  }
+  if (checkpoint !== undefined && weights !== undefined) {
+    throw new UsageError("Cannot evaluate: expected either --checkpoint DIR or --weights FILE");
+  }
+  if (weights === undefined && (reversed || heads !== undefined)) {
+    throw new UsageError("Cannot take --reversed or --heads: expected them with --weights FILE");
+  }
+  if (weights !== undefined) {
+    const nothing =
+      `Cannot measure ${weights}: a file of weights names no training data, expected `;
+    if (reference === "train" || reference === "held-out") {
+      throw new UsageError(`${nothing}--reference PATH`);
+    }
+    if (copies !== undefined) throw new UsageError(`${nothing}no --copies`);
+  }
+  if (out !== undefined && extname(out) !== ".npz") {
+    throw new UsageError(`Cannot write samples to ${out}: expected a name in .npz`);
+  }
+  if (copies !== undefined && extname(copies) !== ".png") {
+    throw new UsageError(`Cannot draw copies to ${copies}: expected a name in .png`);
+  }
+  if (stepsOf(options).length > 1) {
+    const other = Object.entries({ samples, out, copies }).find(([, path]) => path !== undefined);
+    if (other !== undefined) {
+      throw new UsageError(
+        `Cannot measure several --steps with --${other[0]}: expected one number, or none of ` +
+          "--samples, --out and --copies",
+      );
+    }
+    if (report !== undefined && extname(report) !== ".json") {
+      throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
+    }
+  }
+  if (inception === undefined && output.length > 0) {
+    throw new UsageError("Cannot take --output: it names outputs of the network of --inception");
+  }
+}
