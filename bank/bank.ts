@@ -31,6 +31,8 @@ export interface EncoderRecords {
   readonly encoder?: EncoderDescription | undefined;
   /** What that encoder was fitted to, by name; empty for an encoder that is a file of its own. */
   readonly encoderWeights?: ReadonlyMap<string, EncoderWeight> | undefined;
+  /** Side in pixels of the images that it was given, before it resized them; undefined if not known. */
+  readonly imageSize?: number | undefined;
 }
 
 /** What a bank keeps beside its snippets. */
@@ -66,10 +68,14 @@ export interface Bank extends Disposable {
   readonly size: number;
   /** Length d of a snippet. */
   readonly dim: number;
+  /** Rank r of a low-rank bank; undefined for a full one. */
+  readonly rank: number | undefined;
   /** The encoder that made the snippets, or undefined if it is not known. */
   readonly encoder: EncoderDescription | undefined;
   /** What that encoder was fitted to, by name. */
   readonly encoderWeights: ReadonlyMap<string, EncoderWeight>;
+  /** Side in pixels of the images that the encoder was given, or undefined if it is not known. */
+  readonly imageSize: number | undefined;
   /** Names of the images [N], or undefined. */
   readonly names: readonly string[] | undefined;
   /** Class of each image [N], −1 for an image without, or undefined. */
@@ -146,6 +152,17 @@ export interface ExtensibleBank extends Bank {
    * Throws a CheckpointError if the disk refuses; a file that was there stays as it was.
    */
   save(path: string): Promise<void>;
+}
+
+/**
+ * Whether the snippets of a bank are what its encoder gives for images of a side in pixels: not if it was
+ * given larger or smaller ones, if that is not known, or if the bank keeps the snippets in part.
+ */
+export function encodesWhole(
+  bank: { readonly rank: number | undefined; readonly imageSize: number | undefined },
+  imageSize: number,
+): boolean {
+  return bank.rank === undefined && bank.imageSize === imageSize;
 }
 
 /** What a snippet is called: its image's name, where that is known. */

@@ -156,5 +156,6 @@ function recordsOf(options: EncodeOptions): Omit<SnippetSet, "snippets"> {
     dim: encoder.dim,
     encoder: encoder.description,
     encoderWeights: encoder.weights,
+    imageSize: images.imageSize,
   };
 }

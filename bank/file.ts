@@ -15,8 +15,8 @@
  * | `encoder.*` | F32 | any | what the encoder was fitted to (optional) |
  *
  * Metadata: `format` is `gmem-bank` and `version` is `1`; `encoder` is the encoder's description,
- * `classes` an array of names and `loss` what `compressBank` measured, in JSON and optional; `shard` is
- * `i/n` for the bank of a shard of the images. A file without metadata is read as well, so that snippets
+ * `image_size` the side in pixels of the images that it was given, `classes` an array of names and `loss`
+ * what `compressBank` measured, in JSON and optional; `shard` is `i/n` for the bank of a shard of the images. A file without metadata is read as well, so that snippets
  * from other programs need nothing but the tensor `snippets`. Tensors of other names are left alone.
  *
  * @module
@@ -125,6 +125,8 @@ export class BankFile implements SnippetSource, Disposable {
   readonly encoder: EncoderDescription | undefined;
   /** What it was fitted to, by name. */
   readonly encoderWeights: ReadonlyMap<string, EncoderWeight>;
+  /** Side in pixels of the images that it was given, or undefined if the file does not say. */
+  readonly imageSize: number | undefined;
   /** Names of the images [N], or undefined. */
   readonly names: readonly string[] | undefined;
   /** Class of each image [N], −1 for none, or undefined. */
@@ -161,6 +163,7 @@ export class BankFile implements SnippetSource, Disposable {
         { shape: file.entry(key).shape, values: file.readFloat32(key) },
       ]),
     );
+    this.imageSize = readImageSize(file);
     this.classes = readStrings(file, "classes", file.metadata["classes"]) ?? [];
     this.names = readStrings(file, "names", readText(file, "names"));
     this.texts = readStrings(file, "texts", readText(file, "texts"));
@@ -207,8 +210,8 @@ export class BankFile implements SnippetSource, Disposable {
 
   /** Everything beside the snippets. */
   get records(): BankRecords {
-    const { encoder, encoderWeights, names, labels, classes, texts, frequencies } = this;
-    return { encoder, encoderWeights, names, labels, classes, texts, frequencies };
+    const { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies } = this;
+    return { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies };
   }
 
   /**
@@ -673,6 +676,17 @@ function readEncoder(file: SafetensorsFile): EncoderDescription | undefined {
   }
 }
 
+function readImageSize(file: SafetensorsFile): number | undefined {
+  const text = file.metadata["image_size"];
+  if (text === undefined) return undefined;
+  const imageSize = Number(text);
+  if (Number.isInteger(imageSize) && imageSize > 0) return imageSize;
+  throw bankError(file.path, {
+    key: "image_size",
+    state: `its image_size is ${JSON.stringify(text)}, expected a whole number of pixels`,
+  });
+}
+
 function storageOf(file: SafetensorsFile): CoefficientStorage {
   const { dtype } = file.entry("coefficients");
   return dtype === "I8" ? "int8" : dtype === "F16" || dtype === "BF16" ? "f16" : "f32";
@@ -755,7 +769,7 @@ function storedRecords(
     });
   }
   const { encoder, encoderWeights = new Map(), names, labels, classes = [], texts } = bank;
-  const { frequencies, shard } = bank;
+  const { frequencies, shard, imageSize } = bank;
   const tensors: [string, SafetensorsTensor][] = [];
   if (labels !== undefined) {
     const data = Int32Array.from(labels);
@@ -775,6 +789,7 @@ function storedRecords(
   }
   const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
   if (encoder !== undefined) metadata["encoder"] = JSON.stringify(encoder);
+  if (imageSize !== undefined) metadata["image_size"] = String(imageSize);
   if (classes.length > 0) metadata["classes"] = JSON.stringify(classes);
   if (shard !== undefined) metadata["shard"] = `${shard.number}/${shard.count}`;
   return { tensors, metadata };

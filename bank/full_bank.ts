@@ -32,6 +32,9 @@ import { rowsInMemory, TableBank } from "./table_bank.ts";
  * ```
  */
 export class FullBank extends TableBank {
+  /** A full bank has no rank. */
+  override readonly rank = undefined;
+
   private constructor(device: Device, bank: { source: RowSource; records: BankRecords }) {
     super(device, { dim: bank.source.width, ...bank });
   }

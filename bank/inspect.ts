@@ -34,6 +34,8 @@ export interface BankSummary {
   readonly loss: CompressionLoss | null;
   /** The encoder that made the snippets; null if the file does not say. */
   readonly encoder: EncoderDescription | null;
+  /** Side in pixels of the images that it was given; null if the file does not say. */
+  readonly imageSize: number | null;
   /** Number of images in each class, by its name. */
   readonly classes: Readonly<Record<string, number>>;
   /** Whether each snippet has a name. */
@@ -62,7 +64,7 @@ const SPECTRUM_ROWS = 20_000;
  * coefficient that is not finite.
  */
 export function inspectBank(file: BankFile): BankSummary {
-  const { path, size, dim, rank, storage, loss, encoder, names, texts } = file;
+  const { path, size, dim, rank, storage, loss, encoder, imageSize, names, texts } = file;
   const moments = new Moments(dim);
   const stride = Math.ceil(size / SPECTRUM_ROWS);
   let least = Infinity, largest = 0;
@@ -99,6 +101,7 @@ export function inspectBank(file: BankFile): BankSummary {
     storage: storage ?? null,
     loss: loss ?? null,
     encoder: encoder ?? null,
+    imageSize: imageSize ?? null,
     classes: countClasses(file),
     names: names !== undefined,
     texts: texts !== undefined,
@@ -117,7 +120,20 @@ export function directionsFor(share: number, spectrum: SnippetSpectrum): number 
 
 /** A summary as lines for a person. */
 export function describeBank(summary: BankSummary): string[] {
-  const { path, size, dim, rank, encoder, classes, names, texts, norms, spectrum, bytes } = summary;
+  const {
+    path,
+    size,
+    dim,
+    rank,
+    encoder,
+    imageSize,
+    classes,
+    names,
+    texts,
+    norms,
+    spectrum,
+    bytes,
+  } = summary;
   const counts = Object.entries(classes);
   const kept = [names ? "names" : "", texts ? "texts" : ""].filter((word) => word !== "");
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
@@ -126,6 +142,7 @@ export function describeBank(summary: BankSummary): string[] {
     `snippets  ${size} of length ${dim}, ${rank === null ? "whole" : `${rank} coefficients each`}`,
     ...describeLoss(summary),
     `encoder   ${encoder === null ? "not known" : describeEncoder(encoder)}`,
+    ...(imageSize === null ? [] : [`images    ${imageSize} × ${imageSize} pixels`]),
     counts.length === 0
       ? "classes   none"
       : `classes   ${counts.map(([name, count]) => `${name} ${count}`).join(", ")}`,

@@ -52,7 +52,7 @@ const MOST_FUSED = 768;
  */
 export class LowRankBank extends TableBank {
   /** Coefficients r of a snippet. */
-  readonly rank: number;
+  override readonly rank: number;
   /** How {@linkcode LowRankBank.save} stores the coefficients; on the GPU they are f32. */
   readonly storage: CoefficientStorage;
   /** What was lost when the bank was made, of the snippets that it had then; undefined if not known. */

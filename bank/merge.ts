@@ -109,7 +109,7 @@ function checkPair(bank: BankFile, first: BankFile): void {
 }
 
 function mergeRecords(banks: readonly BankFile[]): BankRecords {
-  const { encoder, encoderWeights } = banks[0]!;
+  const { encoder, encoderWeights, imageSize } = banks[0]!;
   const classes = [...new Set(banks.flatMap((bank) => bank.classes))];
   const place = new Map(classes.map((name, label) => [name, label]));
   const labels = banks.flatMap((bank) =>
@@ -129,6 +129,10 @@ function mergeRecords(banks: readonly BankFile[]): BankRecords {
   return {
     encoder,
     encoderWeights,
+    // What a low-rank bank gives is no longer what the encoder gave.
+    imageSize: banks.every((bank) => bank.rank === undefined && bank.imageSize === imageSize)
+      ? imageSize
+      : undefined,
     classes,
     frequencies,
     labels: banks.some((bank) => bank.labels !== undefined) ? labels : undefined,

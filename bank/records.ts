@@ -61,6 +61,8 @@ export class RecordStore {
   readonly encoder: EncoderDescription | undefined;
   /** What it was fitted to. */
   readonly encoderWeights: ReadonlyMap<string, EncoderWeight>;
+  /** Side in pixels of the images that it was given. */
+  readonly imageSize: number | undefined;
   /** Names of the classes. */
   readonly classes: readonly string[];
   readonly #names: string[] | undefined;
@@ -78,6 +80,7 @@ export class RecordStore {
     if (problem !== undefined) throw new TypeError(`Cannot make a bank: ${problem.state}`);
     this.encoder = records.encoder;
     this.encoderWeights = records.encoderWeights ?? new Map();
+    this.imageSize = records.imageSize;
     this.classes = records.classes ?? [];
     this.#names = records.names?.slice();
     this.#texts = records.texts?.slice();

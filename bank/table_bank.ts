@@ -40,6 +40,9 @@ export abstract class TableBank implements ExtensibleBank {
     this.#table = new RowTable(device, source);
   }
 
+  /** Rank r of a low-rank bank; undefined for a full one. */
+  abstract readonly rank: number | undefined;
+
   /** Number of snippets N. */
   get size(): number {
     return this.#table.size;
@@ -53,6 +56,11 @@ export abstract class TableBank implements ExtensibleBank {
   /** What that encoder was fitted to, by name. */
   get encoderWeights(): ReadonlyMap<string, EncoderWeight> {
     return this.#records.encoderWeights;
+  }
+
+  /** Side in pixels of the images that it was given, or undefined if it is not known. */
+  get imageSize(): number | undefined {
+    return this.#records.imageSize;
   }
 
   /** Names of the images [N], or undefined. */
@@ -146,8 +154,8 @@ export abstract class TableBank implements ExtensibleBank {
 
   /** Everything beside the snippets, for a file. */
   protected get records(): BankRecords {
-    const { encoder, encoderWeights, names, labels, classes, texts, frequencies } = this;
-    return { encoder, encoderWeights, names, labels, classes, texts, frequencies };
+    const { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies } = this;
+    return { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies };
   }
 }
 

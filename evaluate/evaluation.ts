@@ -13,7 +13,7 @@ import { type ImageStream, requireOneSize, streamOf } from "./image_stream.ts";
 import type { Inception } from "./inception.ts";
 import { compareInception } from "./inception_comparison.ts";
 import { compareFeatures } from "./measure.ts";
-import { openBankOf, readSnippets, type ReferenceSet } from "./reference_set.ts";
+import { findUnlike, openBankOf, readSnippets, type ReferenceSet } from "./reference_set.ts";
 import type { Evaluation } from "./report.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 import type { SampleSet } from "./sample_set.ts";
@@ -95,6 +95,8 @@ async function measureReference(options: EvaluateOptions): Promise<MeasuredRefer
     : undefined;
   const images = reference.images ?? (fallback && streamOf(fallback));
   const areTraining = !bank && (reference.isTraining || fallback !== undefined);
+  const unlike = bank && findUnlike(bank, samples[0]!.stream.imageSize);
+  if (unlike !== undefined) reporter.warn(unlike);
   if (images !== undefined) {
     for (const set of samples) requireOneSize(set, { stream: images, source: reference.asked });
   }

@@ -5,6 +5,7 @@
  */
 
 import { extname } from "node:path";
+import { encodesWhole } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { BankFile } from "../bank/file.ts";
 import type { ImageSource, LabelledImages } from "../bank/image_source.ts";
@@ -91,18 +92,35 @@ export async function openReferenceSet(
  * undefined.
  */
 export function openBankOf(
-  images: Pick<LabelledImages, "size" | "names">,
+  images: Pick<LabelledImages, "size" | "imageSize" | "names">,
   options: { readonly path: string; readonly encoder: Encoder },
 ): BankFile | undefined {
   const { path, encoder } = options;
   const file = BankFile.openIfThere(path);
   if (file === undefined) return undefined;
-  const same = file.rank === undefined && file.size === images.size &&
+  const same = encodesWhole(file, images.imageSize) && file.size === images.size &&
     file.encoder?.fingerprint === encoder.description.fingerprint &&
     images.names.every((name, i) => file.names?.[i] === name);
   if (same) return file;
   file[Symbol.dispose]();
   return undefined;
+}
+
+/**
+ * Says why the snippets of a bank are not what its encoder gives for images of a side in pixels; undefined
+ * where they are, or where that is not known.
+ */
+export function findUnlike(
+  { path, rank, imageSize = 0 }: Pick<BankFile, "path" | "rank" | "imageSize">,
+  side: number,
+): string | undefined {
+  if (rank !== undefined) {
+    return `the snippets of ${path} are kept in part, by ${rank} numbers each: the distance has in it ` +
+      "what they lack";
+  }
+  if (imageSize === 0 || imageSize === side) return undefined;
+  return `the snippets of ${path} are of images of ${imageSize} × ${imageSize} pixels, the samples have ` +
+    `${side} × ${side}: the distance has the difference in it`;
 }
 
 /** All snippets [N, d] of a bank, read some at a time. */

@@ -280,7 +280,7 @@ async function neighboursOf(
   const { config } = trained, { onnxProviders: providers } = config.device;
   const path = options.like!;
   using encoder = await encoderOfBank(bank, { device, onnx: options.onnx, providers });
-  const images = await loadFiles([path], sideForBank(config, encoder.description));
+  const images = await loadFiles([path], sideForBank(bank, encoder.description));
   const queries = await encodeFiles(images, encoder);
   const count = Math.min(config.sample.count, MOST_NEIGHBOURS);
   const [neighbours] = await nearestSnippets(device, { bank, queries, count });

@@ -5,9 +5,9 @@
  * @module
  */
 
+import type { EncoderRecords } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { mixChannels } from "./bank_pictures.ts";
-import type { Config } from "./config.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 
 /** Image files as squares of one size. */
@@ -40,12 +40,9 @@ export function sideOf({ preprocessing }: Prepares): number {
 }
 
 /**
- * Side in pixels at which images are read that a run's bank is asked about: that of the run's images
- * where these made the bank, else that which suits its encoder.
+ * Side in pixels at which images are read that a bank is asked about: that of the images that made it, or,
+ * where it does not say, what suits its encoder.
  */
-export function sideForBank(
-  { data, bank }: Pick<Config, "data" | "bank">,
-  encoder: Prepares,
-): number {
-  return bank.path === null && data.kind !== "latents" ? data.imageSize : sideOf(encoder);
+export function sideForBank({ imageSize }: EncoderRecords, encoder: Prepares): number {
+  return imageSize ?? sideOf(encoder);
 }

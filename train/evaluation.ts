@@ -13,7 +13,8 @@ import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { decodeLatents } from "./decoded_latents.ts";
-import { drawSpread, encodeSpread, gatherSpread, MOST_REFERENCES } from "./report.ts";
+import { encodeSpread, MOST_REFERENCES } from "./features.ts";
+import { drawSpread } from "./report.ts";
 import type { Run } from "./run.ts";
 
 /** Samples of a measurement: few, of few steps, which cost as much as a dozen steps of the default run. */
@@ -53,8 +54,8 @@ export interface EvaluationOptions {
   readonly heldOut: ImageSource | LatentShards | undefined;
   /** Shows samples; undefined for latents without a decoder. */
   readonly viewer: Viewer | undefined;
-  /** Called with the number of latents decoded, and of those to decode. */
-  readonly onDecoded?: (done: number, total: number) => void;
+  /** Called with the number of latents decoded or training images encoded, and of those to be. */
+  readonly onPrepared?: (done: number, total: number) => void;
 }
 
 /**
@@ -87,8 +88,7 @@ export class Evaluation implements Disposable {
   }
 
   /**
-   * Takes the snippets of the training images from the bank, or encodes them, and encodes held-out
-   * images. Undefined where nothing can be measured: of latents without their decoder, or of one image.
+   * Takes or makes features of the training images, and encodes held-out images. Undefined where nothing can be measured: of latents without their decoder, or of one image.
    *
    * Throws what decoding and `PixelPca.fit` throw.
    */
@@ -138,9 +138,9 @@ export class Evaluation implements Disposable {
 async function measuringOf(
   options: EvaluationOptions & { readonly viewer: Viewer },
 ): Promise<Measuring> {
-  const { run, heldOut, viewer, onDecoded } = options, { bank, encoder, dataset, device } = run;
+  const { run: { dataset, encoder, trainingFeatures }, heldOut, viewer, onPrepared } = options;
   if (dataset instanceof LatentShards) {
-    const decoded = { viewer, most: MOST_DECODED, onProgress: onDecoded };
+    const decoded = { viewer, most: MOST_DECODED, onProgress: onPrepared };
     return await fitted(await decodeLatents(dataset, decoded), {
       ...options,
       heldOut: heldOut instanceof LatentShards
@@ -149,12 +149,12 @@ async function measuringOf(
     });
   }
   const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
-  const count = Math.min(dataset.size, MOST_REFERENCES);
-  if (!bank || !encoder) {
+  if (!encoder || !trainingFeatures) {
+    const count = Math.min(dataset.size, MOST_REFERENCES);
     const images = subsetOf(dataset, spreadIndices(count, dataset.size));
     return await fitted(images, { ...options, heldOut: unseen });
   }
-  const reference = await gatherSpread(device, bank, count);
+  const reference = await trainingFeatures(onPrepared);
   return { encoder, owned: false, reference, heldOut: unseen };
 }
 

@@ -137,13 +137,13 @@ async function main(): Promise<void> {
   if (!result) throw new Interrupted();
 
   const report = await attempt("the report", { tell: say }, async () => {
-    const { bank, encoder } = run;
+    const { bank, encoder, trainingFeatures } = run;
     // Distances take two images.
-    if (!bank || !encoder || train.size < 2) return undefined;
+    if (!bank || !encoder || !trainingFeatures || train.size < 2) return undefined;
     const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
     const drawing = watchWork({ what: "report  drawing samples", json, say });
     return await reportConditioning({
-      ...{ ...run, bank, encoder, config, heldOut: unseen },
+      ...{ ...run, bank, encoder, trainingFeatures, config, heldOut: unseen },
       onDrawn: drawing.advance,
     }).finally(drawing.stop);
   });
@@ -233,7 +233,13 @@ async function prepareEvaluation(
   const { train: { steps, evaluateEvery }, data } = config;
   const measured = (step: number) => Math.floor(step / (evaluateEvery ?? Infinity));
   if (measured(steps) <= measured(run.trainer.step)) return undefined;
-  const decoding = watchWork({ what: "measure decoding latents", json, say });
+  const preparing = watchWork({
+    what: run.dataset instanceof LatentShards
+      ? "measure decoding latents"
+      : "measure encoding training images",
+    json,
+    say,
+  });
   return await Evaluation.prepare({
     run,
     config,
@@ -241,8 +247,8 @@ async function prepareEvaluation(
     heldOut: heldOut instanceof LatentShards
       ? heldOut.scaled(latentScaling(data, directory))
       : heldOut,
-    onDecoded: decoding.advance,
-  }).finally(decoding.stop);
+    onPrepared: preparing.advance,
+  }).finally(preparing.stop);
 }
 
 /** Trains to the end and returns what was written, or undefined when it was stopped early. */

@@ -9,18 +9,14 @@ import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
-import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import { drawAll, type DrawnImages } from "../sample/rows.ts";
 import type { Config } from "./config.ts";
+import { encodeSpread, gatherSpread, type TrainingFeatures } from "./features.ts";
 import { pathOf, type Run } from "./run.ts";
 
-/** Snippets of training images that samples are measured against, at most. */
-export const MOST_REFERENCES = 10_000;
-
 const SAMPLES = 256;
-const BATCH = 64;
 
 /** How well samples follow their snippets, and how far they are from the data. */
 export interface ConditioningReport {
@@ -47,19 +43,20 @@ export interface ConditioningReport {
 
 /**
  * Draws samples for snippets spread over the bank and measures them with the bank's encoder, against up to
- * 10,000 of its snippets.
+ * 10,000 training images.
  */
 export async function reportConditioning(
   options: Run & {
     bank: Bank;
     encoder: Encoder;
+    trainingFeatures: TrainingFeatures;
     config: Config;
     heldOut: ImageSource | undefined;
     /** Called with the number of samples that are drawn, and of all. */
     onDrawn?: (done: number, total: number) => void;
   },
 ): Promise<ConditioningReport> {
-  const { device, bank, encoder, dataset, config, heldOut, onDrawn } = options;
+  const { device, bank, encoder, trainingFeatures, dataset, config, heldOut, onDrawn } = options;
   const { channels, imageSize: size } = dataset;
   const count = Math.min(SAMPLES, bank.size);
   const shape = (n: number) => ({ count: n, channels, height: size, width: size });
@@ -74,7 +71,7 @@ export async function reportConditioning(
   const encoded = await encoder.encode(images, shape(count));
   const noise = new Random(config.sample.seed, Stream.Noise)
     .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
-  const real = await gatherSpread(device, bank, Math.min(bank.size, MOST_REFERENCES));
+  const real = await trainingFeatures();
   // A covariance takes two images.
   const unseen = heldOut && heldOut.size > 1 &&
     await encodeSpread(encoder, heldOut, Math.min(heldOut.size, count));
@@ -141,33 +138,6 @@ export async function drawSpread(
     onProgress,
     ...pathOf(config),
   });
-}
-
-/** The snippets [count, d] of a bank at `count` places that are spread evenly over it. */
-export async function gatherSpread(
-  device: Device,
-  bank: Bank,
-  count: number,
-): Promise<Float32Array> {
-  using rows = device.unscoped(() => bank.gather(spreadIndices(count, bank.size)));
-  return await rows.read();
-}
-
-/** Encodes `count` images that are spread evenly over a set to [count, d]. */
-export async function encodeSpread(
-  encoder: Encoder,
-  set: ImageSource,
-  count: number,
-): Promise<Float32Array> {
-  const { channels, imageSize: size } = set;
-  const out = new Float32Array(count * encoder.dim), indices = spreadIndices(count, set.size);
-  for (let first = 0; first < count; first += BATCH) {
-    const n = Math.min(BATCH, count - first);
-    const images = await set.read(indices.subarray(first, first + n));
-    const vectors = await encoder.encode(images, { count: n, channels, height: size, width: size });
-    out.set(vectors, first * encoder.dim);
-  }
-  return out;
 }
 
 /** The rows `first`, `first` + 2, … of vectors [n, dim]. */

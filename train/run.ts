@@ -35,6 +35,7 @@ import {
   writeStatistics,
 } from "./datasets/latent_scaling.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
+import { type TrainingFeatures, trainingFeatures } from "./features.ts";
 import { Trainer } from "./trainer.ts";
 
 const INTERPOLANTS: Readonly<Record<Config["interpolant"]["path"], Interpolant>> = {
@@ -78,6 +79,8 @@ export interface Run extends Disposable {
   readonly bank: Bank | undefined;
   /** What made the snippets, where it can encode more images and the model makes images. */
   readonly encoder: Encoder | undefined;
+  /** What it makes of the training images; undefined without it. */
+  readonly trainingFeatures: TrainingFeatures | undefined;
   readonly model: SiT;
   readonly trainer: Trainer;
   /** What tells the images of the run from others; checkpoints remember it. */
@@ -162,12 +165,17 @@ export async function buildRun(options: {
     }),
   );
   const images = await fingerprintOf(train);
+  const encoder = snippets?.encoder;
+  const features = bank && encoder && !(train instanceof LatentShards)
+    ? trainingFeatures({ device, bank, encoder, images: train })
+    : undefined;
   const kept = opened.move();
   return {
     device,
     dataset: train,
     bank,
-    encoder: snippets?.encoder,
+    encoder,
+    trainingFeatures: features,
     model,
     trainer,
     images,

@@ -36,8 +36,9 @@ export async function dataOf(
 
 /**
  * The configuration in a file, or that of settings alone. Where settings alone do not say
- * `data.imageSize`, images of a folder are read at the side that suits the network which encodes them,
- * of the bank `like` or of the section `bank`: smaller ones would lose what it can see.
+ * `data.imageSize`, images are read at the side at which those of the bank `like` were; if it does not say,
+ * or there is none, images of a folder at the side that suits the network which encodes them: smaller ones
+ * would lose what it can see.
  */
 export async function configOf(
   path: string | undefined,
@@ -46,21 +47,19 @@ export async function configOf(
   const { overrides, like } = options;
   if (path !== undefined) return await loadConfig(path, { overrides });
   const config = parseConfig("", { overrides });
-  const network = config.data.kind === "folder" ? networkOf(config.bank, like) : undefined;
-  if (network === undefined) return config;
+  const imageSize = sideFor(config, like);
+  if (imageSize === undefined) return config;
   // No model trains on these images, so that no patch has to divide their side.
-  const defaults = { data: { imageSize: sideOf(network) }, model: { patchSize: 1 } };
-  return resolveConfig(defaults, { overrides });
+  return resolveConfig({ data: { imageSize }, model: { patchSize: 1 } }, { overrides });
 }
 
-/** What is done to images before a network, of a bank or of a section `bank`, encodes them. */
-function networkOf(
-  { encoder, onnx }: Config["bank"],
-  like: string | undefined,
-): { readonly preprocessing: Readonly<Record<string, unknown>> } | undefined {
-  if (like === undefined) return encoder === "onnx" ? { preprocessing: { ...onnx } } : undefined;
-  using file = BankFile.open(like);
-  return file.encoder?.kind === "onnx" ? file.encoder : undefined;
+/** The side for images of a bank or, in a folder, of a network; undefined where neither says. */
+function sideFor({ data, bank }: Config, like: string | undefined): number | undefined {
+  using file = like === undefined ? undefined : BankFile.open(like);
+  if (file?.imageSize !== undefined) return file.imageSize;
+  if (data.kind !== "folder") return undefined;
+  if (file !== undefined) return file.encoder?.kind === "onnx" ? sideOf(file.encoder) : undefined;
+  return bank.encoder === "onnx" ? sideOf({ preprocessing: { ...bank.onnx } }) : undefined;
 }
 
 /** A bar, or lines of JSON where results are JSON. */

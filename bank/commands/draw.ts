@@ -24,7 +24,7 @@ import {
   pictureTransfer,
   type SamplePicture,
 } from "../../train/bank_pictures.ts";
-import { encodeFiles, loadFiles, sideForBank, sideOf } from "../../train/encode_files.ts";
+import { encodeFiles, loadFiles, sideForBank } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
 import {
   bankPathOf,
@@ -90,8 +90,7 @@ export async function add(args: readonly string[]): Promise<void> {
     onnx,
     providers: found?.config.device.onnxProviders,
   });
-  const imageSize = options.size ??
-    (found ? sideForBank(found.config, encoder.description) : sideOf(encoder.description));
+  const imageSize = options.size ?? sideForBank(bank, encoder.description);
   const images = await loadFiles(positionals, imageSize);
   const label = labelOf(bank, className);
   const snippets = await encodeFiles(images, encoder);

@@ -45,8 +45,8 @@ const IMAGE_SIZE = {
   type: "integer",
   minimum: 1,
   description:
-    "Side in pixels at which the bank's images were read; by default that of the run's images if " +
-    "the run of --checkpoint made its bank of them, else that which the encoder takes",
+    "Side in pixels at which the images are read; by default that at which the bank's were, or, if it " +
+    "does not say, that which the encoder takes",
 } as const;
 
 /** Where the images of a bank are. */

@@ -30,6 +30,7 @@ const BANK: SnippetSet = {
     ["mean", { shape: [2], values: Float32Array.of(0.5, -1) }],
     ["components", { shape: [1, 2], values: Float32Array.of(3, 4) }],
   ]),
+  imageSize: 12,
   names: ["a", 'b\n"quoted"', "ç", "日本.png", "e"],
   labels: Int32Array.of(0, 1, -1, 1, 0),
   classes: ["first class", "second"],
@@ -112,7 +113,17 @@ Deno.test("BankFile reads a file that holds nothing but snippets, in half precis
       [file.encoder, file.encoderWeights.size, file.names, file.labels, file.classes, file.texts],
       [undefined, 0, undefined, undefined, [], undefined],
     );
+    assert.equal(file.imageSize, undefined);
   });
+  const snippets = floats([5, 3], SNIPPETS);
+  for (const size of ["0", "8.5", "large", ""]) {
+    await withFile({ snippets }, { metadata: { image_size: size } }, (path) => {
+      assert.throws(() => BankFile.open(path), {
+        name: "CheckpointError",
+        message: /its image_size is ".*", expected a whole number of pixels$/,
+      });
+    });
+  }
 });
 
 Deno.test("BankFile takes a file with snippets and coefficients for a full bank", async () => {

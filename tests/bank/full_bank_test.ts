@@ -195,6 +195,7 @@ gpuTest("FullBank keeps all that is known, of a single snippet and of another", 
       dim: DIM,
       encoder: { kind: "test", dim: DIM, fingerprint: "1", preprocessing: {}, settings: {} },
       encoderWeights: new Map([["mean", { shape: [2], values: Float32Array.of(0.5, -1) }]]),
+      imageSize: 8,
       classes: ["cat", "dog"],
     };
     using bank = FullBank.from(device, {

@@ -16,6 +16,7 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
       labels: [0, 1, 1, 0, -1, 1],
       classes: ["a", "b"],
       texts: Array(6).fill("text"),
+      imageSize: 24,
     });
     using file = BankFile.open(path);
     const summary = inspectBank(file);
@@ -28,6 +29,7 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
       storage: null,
       loss: null,
       encoder: null,
+      imageSize: 24,
       classes: { a: 2, b: 3 },
       names: false,
       texts: true,
@@ -41,6 +43,7 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
       `bank      ${path}`,
       "snippets  6 of length 3, whole",
       "encoder   not known",
+      "images    24 × 24 pixels",
       "classes   a 2, b 3",
       "records   texts",
       "norms     1.0000000 to 1.0000000",

@@ -9,6 +9,8 @@ import { loadEmoji } from "../../train/datasets/emoji.ts";
 import type { ImageSet } from "../../train/datasets/image_set.ts";
 import { Evaluation } from "../../train/evaluation.ts";
 import { spreadIndices } from "../../bank/select_rows.ts";
+import { FullBank } from "../../bank/full_bank.ts";
+import { trainingFeatures } from "../../train/features.ts";
 import { describeReport, drawSpread, reportConditioning } from "../../train/report.ts";
 import { buildRun, type Run } from "../../train/run.ts";
 import { openViewer } from "../../train/viewer.ts";
@@ -123,9 +125,10 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   using run = made.run;
   const { heldOut } = made, bank = run.bank!, { dim } = bank, length = 3 * 8 * 8;
   const { encoder, images, rows } = noteEncoded(run.encoder!);
+  const trainingFeatures = run.trainingFeatures!;
   const progress: number[][] = [];
   const report = await reportConditioning({
-    ...{ ...run, bank, encoder, config, heldOut },
+    ...{ ...run, bank, encoder, trainingFeatures, config, heldOut },
     onDrawn: (done, total) => progress.push([done, total]),
   });
   assert.deepEqual(progress, [[64, SIZE], [SIZE, SIZE]]);
@@ -177,19 +180,46 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   });
   // A covariance takes two images.
   const one = heldOut.subset(Uint32Array.of(0));
-  const { frechet } = await reportConditioning({ ...run, bank, encoder, config, heldOut: one });
+  const { frechet } = await reportConditioning({
+    ...{ ...run, bank, encoder, trainingFeatures, config, heldOut: one },
+  });
   assert.equal(frechet.heldOut, undefined);
+});
+
+gpuTest("features of training images are the snippets of a bank, or made anew", async (device) => {
+  const SIZE = 101, made = await open(device, "snippet", { size: SIZE });
+  using run = made.run;
+  const { encoder } = run, bank = run.bank!, dataset = run.dataset as ImageSet;
+  assert.deepEqual([bank.rank, bank.imageSize], [undefined, 8]);
+  using given = bank.gather(Uint32Array.from({ length: SIZE }, (_, i) => i));
+  const snippets = await given.read();
+  assert.deepEqual(await run.trainingFeatures!(), snippets);
   // Of a larger bank no more snippets are read than it takes.
   const asked: Uint32Array[] = [];
   const large = {
-    ...{ dim, size: 20_003 },
+    ...{ rank: undefined, imageSize: 8, size: 20_003 },
     gather(indices: Uint32Array) {
       asked.push(indices);
       return bank.gather(indices.map((index) => index % SIZE));
     },
   } as unknown as Bank;
-  await reportConditioning({ ...run, bank: large, encoder, config, heldOut: one });
-  assert.deepEqual(asked, [spreadIndices(256, 20_003), spreadIndices(10_000, 20_003)]);
+  const images = { ...dataset, imageSize: 8, size: 20_003 } as unknown as ImageSet;
+  await trainingFeatures({ device, bank: large, encoder: encoder!, images })();
+  assert.deepEqual(asked, [spreadIndices(10_000, 20_003)]);
+
+  // One that keeps the snippets in part, or that is of larger images, has others.
+  const part = new Float32Array(SIZE * bank.dim).fill(bank.dim ** -0.5);
+  using other = FullBank.from(device, { dim: bank.dim, snippets: part, imageSize: 16 });
+  using kept = FullBank.from(device, { dim: bank.dim, snippets: part, imageSize: 8 });
+  const counts: number[][] = [];
+  for (const unlike of [other, { ...kept, rank: 4, imageSize: 8 } as unknown as Bank]) {
+    const features = trainingFeatures({ device, bank: unlike, encoder: encoder!, images: dataset });
+    const found = await features((...count) => counts.push(count));
+    assert.deepEqual(found, snippets);
+    // They are made once.
+    assert.equal(await features(), found);
+  }
+  assert.deepEqual(counts, [[64, SIZE], [SIZE, SIZE], [64, SIZE], [SIZE, SIZE]]);
 });
 
 Deno.test("describeReport() leaves out what was not measured", () => {

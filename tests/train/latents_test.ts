@@ -150,7 +150,7 @@ gpuTest(
     const decoded: number[][] = [];
     const evaluation = (await Evaluation.prepare({
       ...{ run, config, viewer, heldOut: scaled },
-      onDecoded: (...counts) => decoded.push(counts),
+      onPrepared: (...counts) => decoded.push(counts),
     }))!;
     assert.deepEqual(decoded, [[16, 16]]);
     const before = await evaluation.measure();
