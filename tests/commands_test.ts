@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { BankFile } from "../bank/file.ts";
+import { BankFile, writeBank } from "../bank/file.ts";
 import { indexByNoise } from "../bank/noise_index.ts";
 import { drawUniform } from "../bank/retrieve.ts";
 import { writeNpy } from "../bank/npy.ts";
@@ -661,6 +661,31 @@ deviceTest("bank build makes a bank that guides a model of its dimension alone",
   assert.equal(taken.code, 0, taken.stderr);
   assert.match(taken.stderr, /^note {4}another encoder made its snippets, .* may follow nothing$/m);
   assert(exists(out));
+});
+
+deviceTest("a run takes the snippets that it was trained with, and more behind them", async () => {
+  const directory = await copyOfRun("other_snippets"), path = join(directory, "bank.safetensors");
+  using file = BankFile.open(join((await trainedRun()).directory, "bank.safetensors"));
+  const { records, size, dim } = file, snippets = file.rows(0, size);
+  const out = inTemporary("other_snippets.png");
+  const sample = (...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--out", out, "--count", "2", ...args]);
+  const turned = snippets.slice();
+  turned.copyWithin(0, dim);
+  turned.set(snippets.subarray(0, dim), (size - 1) * dim);
+  writeBank(path, { ...records, dim, snippets: turned });
+  assertRefusal(
+    await runTask("train", ["--resume", directory, "--steps", "4"]),
+    1,
+    "the snippets of the bank are not those that it was trained with, expected the same bank",
+  );
+  assertRefusal(await sample(), 1, `by ${path}: its snippets are not those`, "or --bank FILE");
+  assert.equal((await sample("--bank", path)).code, 0);
+
+  const more = new Float32Array([...snippets, ...snippets.subarray(0, dim)]);
+  const { encoder, encoderWeights } = records;
+  writeBank(path, { encoder, encoderWeights, dim, snippets: more });
+  assert.equal((await sample("--index", String(size))).code, 0);
 });
 
 deviceTest("train refuses a folder without images and too many corrupt ones", async () => {

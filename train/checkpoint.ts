@@ -11,6 +11,7 @@
 
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
@@ -32,6 +33,8 @@ export interface CheckpointState {
   readonly config: unknown;
   /** What tells the images of the run from others, as {@linkcode fingerprintOf} gives it. */
   readonly images?: string;
+  /** What tells the snippets of the run's bank from others, if snippets guide the model. */
+  readonly bank?: BankFingerprint;
   /** Names of the classes in the order of the labels that guide the model, if labels do. */
   readonly classes?: readonly string[];
 }
@@ -109,10 +112,11 @@ export async function saveCheckpoint(
     model: SiT;
     config: unknown;
     images?: string;
+    bankFingerprint?: BankFingerprint | undefined;
     classes?: readonly string[];
   },
 ): Promise<string> {
-  const { trainer, model, config, images, classes } = options;
+  const { trainer, model, config, images, bankFingerprint, classes } = options;
   const { step, optimizer } = trainer;
   const path = join(runDirectory, `step_${String(step).padStart(7, "0")}`);
   const partial = `${path}.partial`, old = `${path}.old`;
@@ -139,6 +143,7 @@ export async function saveCheckpoint(
       step,
       config,
       ...(images && { images }),
+      ...(bankFingerprint && { bank: bankFingerprint }),
       ...("classes" in model.options.condition && classes && { classes }),
     };
     writeAtomically(join(partial, "state.json"), JSON.stringify(state, null, 2));
@@ -223,19 +228,32 @@ export function requireSpace(
 
 /**
  * Restores a trainer from a checkpoint, exactly: weights, average, moments, step. Throws
- * `CheckpointError` when it does not fit, or when its images are known and not `images`.
+ * `CheckpointError` when it does not fit, or when its images are known and not `images`, or its bank's
+ * snippets and not those of `bankFingerprint`.
  */
 export function loadCheckpoint(
   path: string,
-  options: { trainer: Trainer; model: SiT; images?: string },
+  options: {
+    trainer: Trainer;
+    model: SiT;
+    images?: string;
+    bankFingerprint?: BankFingerprint | undefined;
+  },
 ): CheckpointState {
-  const { trainer, model, images } = options;
+  const { trainer, model, images, bankFingerprint: bank } = options;
   const state = readCheckpointState(path);
   if (images !== undefined && state.images !== undefined && images !== state.images) {
     throw new CheckpointError(
       `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
         "was trained on, expected the same files, data.heldOut and train.seed (--init FILE starts a " +
         "new run from its weights)",
+      { path },
+    );
+  }
+  if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
+    throw new CheckpointError(
+      `Cannot go on from ${path}: the snippets of the bank are not those that it was trained with, ` +
+        "expected the same bank (--init FILE starts a new run from its weights)",
       { path },
     );
   }

@@ -10,6 +10,8 @@ import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { writeFeatureBank } from "../bank/features.ts";
+import { BankFile } from "../bank/file.ts";
+import { type BankFingerprint, bankFingerprint } from "../bank/fingerprint.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
@@ -85,6 +87,8 @@ export interface Run extends Disposable {
   readonly trainer: Trainer;
   /** What tells the images of the run from others; checkpoints remember it. */
   readonly images: string;
+  /** What tells the snippets of its bank from others, likewise; undefined with label conditioning. */
+  readonly bankFingerprint: BankFingerprint | undefined;
   /** The condition of images of the data set: their snippets [n, d] or labels u32 [n]. */
   conditionOf(indices: Uint32Array): Tensor;
 }
@@ -179,12 +183,18 @@ export async function buildRun(options: {
     model,
     trainer,
     images,
+    bankFingerprint: snippets && fingerprintOfFile(snippets.path),
     conditionOf: (indices) =>
       bank
         ? bank.gather(indices)
         : device.tensor(indices.map((i) => train.labels[i]!), [indices.length]),
     [Symbol.dispose]: () => kept.dispose(),
   };
+}
+
+function fingerprintOfFile(path: string): BankFingerprint {
+  using file = BankFile.open(path);
+  return bankFingerprint(file);
 }
 
 /** Throws where the snippets of a bank have other names than the images in their places. */
@@ -256,7 +266,7 @@ function keepStatistics(
 /** The bank of a run: the configured file, the one that a resumed run has, or a new one. */
 async function prepareBank(
   options: Omit<Parameters<typeof buildRun>[0], "train"> & { train: Run["dataset"] },
-): Promise<{ bank: Bank; encoder: Encoder | undefined }> {
+): Promise<{ path: string; bank: Bank; encoder: Encoder | undefined }> {
   const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
   const { onnxProviders: providers } = config.device;
   const built = join(runDirectory, "bank.safetensors");
@@ -264,13 +274,13 @@ async function prepareBank(
   if (file) {
     const bank = loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
-    if (train instanceof LatentShards) return { bank, encoder: undefined };
+    if (train instanceof LatentShards) return { path: file, bank, encoder: undefined };
     const encoder = await encoderOfBank(bank, { device, providers }).catch((error: Error) => {
       // Training goes by the snippets alone; only the report at its end encodes images.
       note(`        no report at the end: ${error.message}`);
       return undefined;
     });
-    return { bank, encoder };
+    return { path: file, bank, encoder };
   }
   const started = performance.now();
   let encoder: Encoder | undefined, by = "the shards' CLS tokens";
@@ -297,5 +307,5 @@ async function prepareBank(
   const bank = loadBank(device, built);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   note(`bank    ${bank.size} snippets of ${bank.dim} by ${by} in ${seconds} s, in ${built}`);
-  return { bank, encoder };
+  return { path: built, bank, encoder };
 }

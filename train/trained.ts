@@ -6,6 +6,8 @@
 
 import { dirname, join } from "node:path";
 import type { ExtensibleBank } from "../bank/bank.ts";
+import { BankFile } from "../bank/file.ts";
+import { type BankFingerprint, beginsWith } from "../bank/fingerprint.ts";
 import { loadBank } from "../bank/load.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -37,6 +39,8 @@ export interface CheckpointConfig {
   readonly config: Config;
   /** Names of the classes in the order of labels; empty where they are not known. */
   readonly classNames: readonly string[];
+  /** What tells the snippets that it was trained with from others; undefined where that is not known. */
+  readonly bankFingerprint?: BankFingerprint | undefined;
 }
 
 /** A model with what guides it. */
@@ -61,7 +65,7 @@ export function readCheckpointConfig(
   options: { readonly overrides?: readonly string[] } = {},
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
-  const { step, config, classes = [] } = readCheckpointState(checkpoint);
+  const { step, config, classes = [], bank } = readCheckpointState(checkpoint);
   const { overrides = [] } = options;
   return {
     checkpoint,
@@ -70,6 +74,7 @@ export function readCheckpointConfig(
     step,
     config: resolveConfig(config, { name: checkpoint, overrides }),
     classNames: classes,
+    bankFingerprint: bank,
   };
 }
 
@@ -139,7 +144,8 @@ export function requireImages({ checkpoint, config }: CheckpointConfig): void {
 
 /**
  * Loads the averaged weights of a checkpoint, or a file of weights, and the bank that guides them: that
- * of the run, or the file `bank`, whose snippets must be as long.
+ * of the run, which must begin with the snippets that it was trained with, or the file `bank`, whose
+ * snippets must be as long.
  *
  * Throws a TypeError if the bank does not fit the model or the model takes labels, and a
  * CheckpointError if a file cannot be read.
@@ -188,6 +194,7 @@ function openCondition(
     }
     return { bank: undefined, classes: "classes" in stored ? stored.classes : 0 };
   }
+  if (options.bank === undefined) requireOwnBank(path, options);
   const bank = loadBank(device, path);
   const expected = "classes" in stored ? 0 : stored.snippetDim;
   if (bank.dim === expected) return { bank, classes: 0 };
@@ -195,6 +202,17 @@ function openCondition(
   throw new TypeError(
     `Cannot guide ${checkpoint} by ${path}: its snippets have ${bank.dim} components, ` +
       `expected ${expected}`,
+  );
+}
+
+/** Throws where the bank of a run is no longer what it was, but for snippets that were added to it. */
+function requireOwnBank(path: string, { checkpoint, bankFingerprint }: CheckpointConfig): void {
+  if (bankFingerprint === undefined) return;
+  using file = BankFile.open(path);
+  if (beginsWith(file, bankFingerprint)) return;
+  throw new TypeError(
+    `Cannot guide ${checkpoint} by ${path}: its snippets are not those that the model was trained ` +
+      "with, expected that bank, or --bank FILE for another one",
   );
 }
 

@@ -391,26 +391,42 @@ Deno.test("requireSpace() says what the checkpoints of a run take and the disk h
   }
 });
 
-gpuTest("loadCheckpoint() refuses other images than those of the run", async (device) => {
-  const directory = await Deno.makeTempDir();
-  try {
-    using parts = makeTrainer(device);
-    const images = await fingerprintOf(makeImages());
-    const path = await saveCheckpoint(directory, { ...parts, config: {}, images });
-    assert.equal(loadCheckpoint(path, { ...parts, images }).images, images);
-    const { size, names, labels } = makeImages();
-    const turned = await fingerprintOf({ size, names: names.toReversed(), labels });
-    assert.throws(
-      () => loadCheckpoint(path, { ...parts, images: turned }),
-      /Cannot go on from .*: the images, or which of them are held out, are not those/,
-    );
-    // One that does not know its images is taken for what it is.
-    const plain = await saveCheckpoint(directory, { ...parts, config: {} });
-    assert.equal(loadCheckpoint(plain, { ...parts, images: turned }).images, undefined);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-});
+gpuTest(
+  "loadCheckpoint() refuses other images or snippets than those of the run",
+  async (device) => {
+    const directory = await Deno.makeTempDir();
+    try {
+      using parts = makeTrainer(device);
+      const images = await fingerprintOf(makeImages());
+      const path = await saveCheckpoint(directory, { ...parts, config: {}, images });
+      assert.equal(loadCheckpoint(path, { ...parts, images }).images, images);
+      const { size, names, labels } = makeImages();
+      const turned = await fingerprintOf({ size, names: names.toReversed(), labels });
+      assert.throws(
+        () => loadCheckpoint(path, { ...parts, images: turned }),
+        /Cannot go on from .*: the images, or which of them are held out, are not those/,
+      );
+      const bank = { size: 8, sha256: "ab" };
+      const guided = await saveCheckpoint(directory, {
+        ...parts,
+        config: {},
+        bankFingerprint: bank,
+      });
+      assert.deepEqual(loadCheckpoint(guided, { ...parts, bankFingerprint: bank }).bank, bank);
+      for (const other of [{ ...bank, size: 9 }, { ...bank, sha256: "ac" }]) {
+        assert.throws(
+          () => loadCheckpoint(guided, { ...parts, bankFingerprint: other }),
+          /Cannot go on from .*: the snippets of the bank are not those that it was trained with/,
+        );
+      }
+      // One that does not know its images is taken for what it is.
+      const plain = await saveCheckpoint(directory, { ...parts, config: {} });
+      assert.equal(loadCheckpoint(plain, { ...parts, images: turned }).images, undefined);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
 
 gpuTest("saveCheckpoint() keeps the classes of a model that labels guide", async (device) => {
   const directory = await Deno.makeTempDir();

@@ -1,0 +1,39 @@
+/**
+ * What tells the snippets of a bank from others.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import type { BankFile } from "./file.ts";
+import { spreadIndices } from "./select_rows.ts";
+
+/** Snippets that are looked at: enough, since another encoder changes all. */
+const MOST_ROWS = 64;
+
+/** What tells snippets from others. */
+export interface BankFingerprint {
+  /** Number of snippets N. */
+  readonly size: number;
+  /** SHA-256, in hexadecimal digits, of up to 64 of them that are spread evenly over all. */
+  readonly sha256: string;
+}
+
+/** The fingerprint of a bank's snippets. */
+export function bankFingerprint(file: BankFile): BankFingerprint {
+  const { size } = file;
+  return { size, sha256: hashOfFirst(file, size) };
+}
+
+/** Whether a bank begins with the snippets of a fingerprint; others may have been added to it. */
+export function beginsWith(file: BankFile, { size, sha256 }: BankFingerprint): boolean {
+  return file.size >= size && hashOfFirst(file, size) === sha256;
+}
+
+function hashOfFirst(file: BankFile, size: number): string {
+  const hash = createHash("sha256");
+  for (const index of spreadIndices(Math.min(size, MOST_ROWS), size)) {
+    hash.update(file.rows(index, 1));
+  }
+  return hash.digest("hex");
+}
