@@ -142,19 +142,6 @@ export function formatInterval({ value, low, high }: Interval): string {
   return `${middle} [${from}, ${to}]`;
 }
 
-/**
- * A factor with its interval of which no more than `most` can be told, `at least 8 [1, at least 8]`:
- * what is that large may be larger.
- */
-export function formatFactor(factor: Interval, { most }: { readonly most: number }): string {
-  const ends = [factor.value, factor.low, factor.high];
-  const numbers = formatInterval(factor).match(/[^\s,[\]]+/g)!;
-  const [middle, low, high] = numbers.map((text, i) =>
-    ends[i]! >= most * (1 - 1e-9) ? `at least ${text}` : text
-  );
-  return `${middle} [${low}, ${high}]`;
-}
-
 function digitsOf(magnitude: number): number {
   if (magnitude >= 10) return magnitude >= 100 ? 0 : 1;
   return magnitude >= 1 ? 2 : magnitude >= 0.1 ? 3 : 4;

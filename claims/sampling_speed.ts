@@ -5,7 +5,8 @@
  */
 
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
-import { type Claim, type Findings, formatFactor, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
 import { pointsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
@@ -95,7 +96,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   }
   const saving = savingOf({ budgets, label: best[0]!, memory: best[1]! });
   return {
-    verdict: verdictOf(intervalOf(saving), budgets),
+    verdict: verdictOf(saving, budgets),
     tables: [{
       columns: [
         "model",
@@ -119,7 +120,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     notes: [
       `At each number of evaluations each model's best sampler counts. The factor is the number of evaluations at which the label model has its least distance, over the fewest at which GMem is as near. Both are among the numbers that were tried, so the factor is a coarse one and can be told up to ${
         budgets.at(-1)! / budgets[0]!
-      } only. It is at most 1 where the label model happens to be nearest at the fewest evaluations.`,
+      } only. What is told is at most 1 where the label model happens to be nearest at the fewest evaluations, and a lower bound where GMem is as near at the fewest.`,
       "SDE-Heun takes an odd number of evaluations, one less than its column says.",
       `${samples} samples for each number, all from the same noises.`,
     ],
@@ -128,7 +129,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
 
 /**
  * How many evaluations for the label model one for GMem is worth: those with which the label model
- * has its least distance, over the fewest with which GMem is as near; 0 where it never is.
+ * has its least distance, over the fewest with which GMem is as near.
  */
 export function savingOf(
   { budgets, label, memory }: {
@@ -136,23 +137,23 @@ export function savingOf(
     label: readonly Estimate[];
     memory: readonly Estimate[];
   },
-): Estimate {
-  const count = budgets.length;
-  return derive([...label, ...memory], (...values) => {
-    const labels = values.slice(0, count), least = Math.min(...labels);
-    const reached = values.slice(count).findIndex((value) => value <= least);
-    return reached < 0 ? 0 : budgets[labels.indexOf(least)]! / budgets[reached]!;
+): Factor {
+  return factorOf({
+    costs: budgets,
+    label,
+    memory,
+    reach: (curve, target) => budgets[curve.findIndex((value) => value <= target)],
   });
 }
 
 /** What a factor of evaluations says: fewer where all of its interval is at {@linkcode FEWER}. */
 export function verdictOf(
-  saving: Interval,
+  saving: Factor,
   budgets: readonly number[],
 ): Verdict {
   // The factor takes few values, 2 among them: at the threshold is enough.
-  const outcome = outcomeAbove(saving, FEWER * (1 - 1e-9));
-  if (saving.value === 0) {
+  const outcome = outcomeAbove(rangeOf(saving), FEWER * (1 - 1e-9));
+  if (saving.least.value === 0) {
     return {
       outcome,
       text: `GMem does not reach the label model's best distance with ${
@@ -160,11 +161,9 @@ export function verdictOf(
       } evaluations`,
     };
   }
-  const factor = formatFactor(saving, { most: budgets.at(-1)! / budgets[0]! });
   return {
     outcome,
-    text:
-      `to reach its best distance, the label model takes ${factor} times the evaluations that ` +
-      `GMem takes to reach the same (asked: ${FEWER} or more)`,
+    text: `to reach its best distance, the label model takes ${formatFactor(saving)} times the ` +
+      `evaluations that GMem takes to reach the same (asked: ${FEWER} or more)`,
   };
 }

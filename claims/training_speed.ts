@@ -5,10 +5,11 @@
  */
 
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
-import { type Claim, type Findings, formatFactor, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
+import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
 import { coarseImages, pointsOf, rowsOf } from "./figures.ts";
 import { type Laboratory, referenceTo } from "./laboratory.ts";
-import { derive, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+import { difference, type Estimate, intervalOf } from "./statistics.ts";
 
 /** Fewer steps by this factor count as far fewer. */
 export const FAR_FEWER = 2;
@@ -84,7 +85,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     intervalOf(memory.pixels[i]!),
   ];
   return {
-    verdict: verdictOf(intervalOf(speedUp), steps),
+    verdict: verdictOf(speedUp, steps),
     tables: [{
       columns: [
         "steps",
@@ -99,8 +100,8 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       title: "Steps that the label model needs for one step of GMem",
       columns: ["measured by", "factor"],
       rows: [
-        ["the bank's encoder", intervalOf(speedUp)],
-        [`${COARSE} × ${COARSE} pixels`, intervalOf(pixelSpeedUp)],
+        ["the bank's encoder", formatFactor(speedUp)],
+        [`${COARSE} × ${COARSE} pixels`, formatFactor(pixelSpeedUp)],
       ],
     }],
     panels: [{
@@ -149,13 +150,12 @@ export function speedUpOf(
     label: readonly Estimate[];
     memory: readonly Estimate[];
   },
-): Estimate {
-  const count = steps.length;
-  return derive([...label, ...memory], (...values) => {
-    const labels = values.slice(0, count), memories = values.slice(count);
-    const least = Math.min(...labels);
-    const reached = crossing(memories, { steps, target: least });
-    return reached === undefined ? 0 : steps[labels.indexOf(least)]! / reached;
+): Factor {
+  return factorOf({
+    costs: steps,
+    label,
+    memory,
+    reach: (curve, target) => crossing(curve, { steps, target }),
   });
 }
 
@@ -173,21 +173,19 @@ export function crossing(
 
 /** What a factor of steps says: far fewer where all of its interval is above {@linkcode FAR_FEWER}. */
 export function verdictOf(
-  speedUp: Interval,
+  speedUp: Factor,
   steps: readonly number[],
 ): Verdict {
-  const outcome = outcomeAbove(speedUp, FAR_FEWER);
-  if (speedUp.value === 0) {
+  const outcome = outcomeAbove(rangeOf(speedUp), FAR_FEWER);
+  if (speedUp.least.value === 0) {
     return {
       outcome,
       text: `GMem does not reach the distance of the label model within ${steps.at(-1)} steps`,
     };
   }
-  const factor = formatFactor(speedUp, { most: steps.at(-1)! / steps[0]! });
   return {
     outcome,
-    text:
-      `to reach its best distance, the label model takes ${factor} times the steps that GMem takes ` +
-      `to reach the same (asked: more than ${FAR_FEWER})`,
+    text: `to reach its best distance, the label model takes ${formatFactor(speedUp)} times the ` +
+      `steps that GMem takes to reach the same (asked: more than ${FAR_FEWER})`,
   };
 }

@@ -86,7 +86,7 @@ export function quantile(values: ArrayLike<number>, share: number): number {
   const sorted = Float64Array.from(values).sort();
   const place = share * (sorted.length - 1), below = Math.floor(place);
   const low = sorted[below]!, high = sorted[Math.min(below + 1, sorted.length - 1)]!;
-  return low === high ? low : low + (place - below) * (high - low);
+  return low === high || place === below ? low : low + (place - below) * (high - low);
 }
 
 function chosen(

@@ -8,6 +8,7 @@ import {
   outcomeOfAll,
 } from "../../claims/claim.ts";
 import * as compression from "../../claims/compression.ts";
+import { type Factor, formatFactor } from "../../claims/factor.ts";
 import * as interpolation from "../../claims/interpolation.ts";
 import * as masking from "../../claims/masking.ts";
 import * as novelImages from "../../claims/novel_images.ts";
@@ -15,7 +16,7 @@ import { markdownTable, overviewPage, type Result } from "../../claims/pages.ts"
 import * as samplingSpeed from "../../claims/sampling_speed.ts";
 import { SCALES } from "../../claims/scales.ts";
 import * as solvers from "../../claims/solvers.ts";
-import { type Estimate, type Interval, intervalOf } from "../../claims/statistics.ts";
+import type { Estimate, Interval } from "../../claims/statistics.ts";
 import * as trainingSpeed from "../../claims/training_speed.ts";
 
 function interval(low: number, high: number): Interval {
@@ -51,36 +52,77 @@ Deno.test("crossing() reads a step off the line between two, over its logarithm"
   assert.equal(Math.round(at([3, 1, 2], 2)!), 200);
 });
 
+/** A factor that is the same at least and at most. */
+function known(bounds: Interval): Factor {
+  return { least: bounds, most: bounds };
+}
+
 Deno.test("claim a is shown for a factor of steps above 2, bounded by the checkpoints", () => {
   const steps = [100, 400, 1600];
   const speedUp = (label: number[], memory: number[]) =>
     trainingSpeed.speedUpOf({ steps, label: label.map(certain), memory: memory.map(certain) });
-  assert.equal(Math.round(speedUp([5, 4, 2.5], [3, 2, 1]).value), 8);
-  assert.equal(speedUp([5, 4, 2], [9, 8, 7]).value, 0);
-  const fast = trainingSpeed.verdictOf(intervalOf(speedUp([5, 4, 3], [2, 1, 1])), steps);
+  const exact = speedUp([5, 4, 2.5], [3, 2, 1]);
+  assert.deepEqual([Math.round(exact.least.value), exact.most], [8, exact.least]);
+  const never = speedUp([5, 4, 2], [9, 8, 7]);
+  assert.deepEqual([never.least.value, never.most.value], [0, 0]);
+  const fast = trainingSpeed.verdictOf(speedUp([5, 4, 3], [2, 1, 1]), steps);
   assert.equal(fast.outcome, "shown");
-  assert.match(fast.text, /takes at least 16 \[at least 16, at least 16\] times/);
-  const slow = trainingSpeed.verdictOf(intervalOf(speedUp([5, 4, 2], [9, 8, 7])), steps);
+  assert.match(fast.text, /takes at least 16 \[16, at least 16\] times/);
+  const slow = trainingSpeed.verdictOf(never, steps);
   assert.equal(slow.outcome, "refuted");
   assert.match(slow.text, /does not reach .* within 1600 steps/);
-  assert.equal(trainingSpeed.verdictOf(interval(1.5, 4), steps).outcome, "undecided");
+  assert.equal(trainingSpeed.verdictOf(known(interval(1.5, 4)), steps).outcome, "undecided");
+  assert.equal(trainingSpeed.verdictOf(known(interval(1.5, 1.9)), steps).outcome, "refuted");
+});
+
+Deno.test("claims a and b are not refuted where GMem is ahead at the first of what was tried", () => {
+  const costs = [4, 8, 16];
+  // The label model is nearest at the first, which tells nothing of what GMem takes at the least.
+  const label = [2, 3, 3].map(certain), memory = [1, 1, 1].map(certain);
+  const verdicts = [
+    trainingSpeed.verdictOf(trainingSpeed.speedUpOf({ steps: costs, label, memory }), costs),
+    samplingSpeed.verdictOf(samplingSpeed.savingOf({ budgets: costs, label, memory }), costs),
+  ];
+  for (const { outcome, text } of verdicts) {
+    assert.equal(outcome, "undecided");
+    assert.match(text, /takes at least 1 \[1, at least 1\] times/);
+  }
+});
+
+Deno.test("a factor is open above where more than 2.5 % of the resamplings are", () => {
+  const steps = [100, 200, 400], all = new Float64Array(200);
+  /** GMem is ahead at the first checkpoint in so many of 200 resamplings, else at the second. */
+  const speedUp = (ahead: number) => {
+    const steady = (value: number) => ({ value, replicates: all.map(() => value) });
+    const first = { value: 4, replicates: all.map((_, i) => i < ahead ? 2 : 4) };
+    return trainingSpeed.speedUpOf({
+      steps,
+      label: [5, 4, 3].map(steady),
+      memory: [first, steady(3), steady(3)],
+    });
+  };
+  assert.match(formatFactor(speedUp(8)), /^2\S* \[2\S*, at least 4\S*\]$/);
+  assert.match(formatFactor(speedUp(2)), /^2\S* \[2\S*, 2\S*\]$/);
 });
 
 Deno.test("claim b is shown for half of the evaluations", () => {
   const budgets = [4, 8, 16];
   const saving = (label: number[], memory: number[]) =>
     samplingSpeed.savingOf({ budgets, label: label.map(certain), memory: memory.map(certain) });
-  const half = intervalOf(saving([4, 3, 2], [5, 2, 1]));
-  assert.equal(half.value, 2);
+  const half = saving([4, 3, 2], [5, 2, 1]);
+  assert.equal(half.least.value, 2);
   assert.equal(samplingSpeed.verdictOf(half, budgets).outcome, "shown");
-  const same = intervalOf(saving([4, 3, 2], [5, 3, 1]));
+  const same = saving([4, 3, 2], [5, 3, 2]);
   assert.equal(samplingSpeed.verdictOf(same, budgets).outcome, "refuted");
-  const never = samplingSpeed.verdictOf(intervalOf(saving([4, 3, 2], [5, 4, 3])), budgets);
+  const never = samplingSpeed.verdictOf(saving([4, 3, 2], [5, 4, 3]), budgets);
   assert.equal(never.outcome, "refuted");
   assert.match(never.text, /does not reach/);
-  const first = samplingSpeed.verdictOf(intervalOf(saving([4, 3, 2], [1, 1, 1])), budgets);
-  assert.match(first.text, /takes at least 4 \[at least 4, at least 4\] times/);
-  const wide = samplingSpeed.verdictOf({ value: 2, low: 1, high: 4 }, budgets);
+  const first = samplingSpeed.verdictOf(saving([4, 3, 2], [1, 1, 1]), budgets);
+  assert.equal(first.outcome, "shown");
+  assert.match(first.text, /takes at least 4 \[4, at least 4\] times/);
+  const least = { value: 2, low: 1, high: 4 };
+  const wide = samplingSpeed.verdictOf({ least, most: { ...least, high: Infinity } }, budgets);
+  assert.equal(wide.outcome, "undecided");
   assert.match(wide.text, /takes 2 \[1, at least 4\] times/);
 });
 

@@ -103,6 +103,7 @@ Deno.test("bootstrapShare() draws by a stream that nothing else has", () => {
 Deno.test("quantile() goes in proportion between neighbours", () => {
   assert.deepEqual([0, 0.5, 0.75, 1].map((share) => quantile([4, 1, 3], share)), [1, 3, 3.5, 4]);
   assert.equal(quantile([Infinity, 1, Infinity], 0.75), Infinity);
+  assert.equal(quantile([Infinity, 3, 1], 0.5), 3);
 });
 
 Deno.test("chanceDistance() of one distribution goes down as 1 / n", () => {
