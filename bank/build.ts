@@ -5,7 +5,7 @@
  */
 
 import type { ImageRecords, SnippetSet } from "./bank.ts";
-import type { Encoder } from "./encoders/encoder.ts";
+import { type Encoder, identityOf } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
 import { findSnippetProblem } from "./normalize.ts";
@@ -61,7 +61,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
   using part = await PartFile.open(`${path}.part`, {
     key: JSON.stringify([
       PART_FORMAT,
-      records.encoder,
+      identityOf(options.encoder.description),
       images.size,
       images.imageSize,
       images.names ?? [],

@@ -140,7 +140,10 @@ export function requireEncoder(
   }
 }
 
-function identityOf(description: EncoderDescription): Omit<EncoderDescription, "source"> {
+/** What tells an encoder from others: its description without `source`. */
+export function identityOf<Description extends Pick<EncoderDescription, "source">>(
+  description: Description,
+): Omit<Description, "source"> {
   const { source: _, ...identity } = description;
   return identity;
 }

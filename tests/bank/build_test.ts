@@ -151,6 +151,30 @@ Deno.test("buildBank() does not go on with images that have changed", async () =
   });
 });
 
+Deno.test("buildBank() goes on with the same encoder from a file that was moved", async () => {
+  const images = sourceOf(randomImages(300, SIZES), SIZES), encoder = pixelEncoder(4);
+  const from = (source: string) => ({
+    ...encoder,
+    description: { ...encoder.description, source },
+  });
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    const broken = {
+      ...images,
+      read: (indices: Uint32Array) =>
+        indices[0]! > 0 ? Promise.reject(new Error("killed")) : images.read(indices),
+    };
+    const first = buildBank({ images: broken, encoder: from("a.onnx"), path });
+    await assert.rejects(first, { message: "killed" });
+    const done: number[] = [];
+    const onProgress = (count: number) => done.push(count);
+    await buildBank({ images, encoder: from("b/a.onnx"), path, onProgress });
+    assert.deepEqual(done, [300]);
+    using file = BankFile.open(path);
+    assert.equal(file.encoder!.source, "b/a.onnx");
+  });
+});
+
 Deno.test("buildBank() begins anew for another encoder", async () => {
   const images = sourceOf(randomImages(3, SIZES), SIZES);
   const encoder = pixelEncoder(4);

@@ -339,6 +339,26 @@ Deno.test("encodeLatents() leaves a folder alone that holds other shards", async
   });
 });
 
+Deno.test("encodeLatents() knows its shards by the token encoder, wherever that lies", async () => {
+  using tiny = await encoder();
+  await inDirectory(async (directory) => {
+    const encode = (description: TokenEncoder["description"], done: number[] = []) =>
+      encodeLatents({
+        ...{ images: source(), encoder: tiny, directory, shardSize: 6 },
+        tokenEncoder: { ...TOKENS, description },
+        onProgress: (count) => done.push(count),
+      });
+    await encode({ fingerprint: "sums", source: "sums.onnx" });
+    const moved: number[] = [];
+    await encode({ fingerprint: "sums", source: "elsewhere/sums.onnx" }, moved);
+    assert.deepEqual(moved, []);
+    await assert.rejects(encode({ fingerprint: "others", source: "sums.onnx" }), {
+      name: "CheckpointError",
+      message: /is of other images, another encoder or other settings/,
+    });
+  });
+});
+
 Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", async () => {
   using tiny = await encoder();
   await inDirectory(async (directory) => {

@@ -7,6 +7,7 @@
 
 import { join } from "node:path";
 import { directoryPath } from "../../bank/directory.ts";
+import { type EncoderDescription, identityOf } from "../../bank/encoders/encoder.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
@@ -42,8 +43,8 @@ export interface TokenEncoder {
   readonly dim: number;
   /** Patch tokens of an image (T). */
   readonly patches: number;
-  /** What tells it from others. */
-  readonly description: { readonly fingerprint: string };
+  /** What tells it from others, but for `source`: where its file lies. */
+  readonly description: Pick<EncoderDescription, "fingerprint" | "source">;
   /** The CLS tokens [n, d] and patch tokens [n, T, d] of images [n, 3, H, W] in [−1, 1]. */
   tokens(
     images: Float32Array,
@@ -175,11 +176,12 @@ interface Shard {
 
 /** All that decides what the shards will be, as a SHA-256. */
 async function describeEncoding(options: EncodeLatentsOptions): Promise<string> {
-  const { images, encoder, posterior = "sample", seed = 0, shardSize = 10_000 } = options;
+  const { images, encoder, tokenEncoder, posterior = "sample", seed = 0, shardSize = 10_000 } =
+    options;
   const text = JSON.stringify([
     FORMAT,
     encoder.fingerprint,
-    options.tokenEncoder?.description ?? null,
+    tokenEncoder ? identityOf(tokenEncoder.description) : null,
     columnsOf(options),
     images.size,
     images.imageSize,
