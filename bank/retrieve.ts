@@ -26,8 +26,7 @@ export interface ChoiceOptions {
 
 /**
  * Draws an index for each of N images, 0 … size − 1 with the same probability and independent of the
- * others: those of snippets that `sample` draws from where nothing else is said, or of classes. Returns
- * [N].
+ * others: those of snippets that `sample` draws from where nothing else is said. Returns [N].
  *
  * Throws a RangeError unless the size is a whole number of at least 1.
  *

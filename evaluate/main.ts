@@ -15,7 +15,7 @@ import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { conditionsAt } from "../sample/conditions.ts";
+import { conditionsAt, drawLabels } from "../sample/conditions.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import { pathOf } from "../train/run.ts";
@@ -174,10 +174,10 @@ async function openSamples(
   }
   const viewer = await parts.viewer();
   const trained = opened.use(openTrained(device, { ...found!, bank }));
-  const { model, bank: guiding, classes } = trained, drawn = count ?? COUNT;
+  const { model, bank: guiding } = trained, drawn = count ?? COUNT;
   return samplings.map((sampling) => {
-    const size = guiding?.size ?? classes;
-    const indices = drawUniform(size, { count: drawn, seed: sampling.seed });
+    const choice = { count: drawn, seed: sampling.seed };
+    const indices = guiding ? drawUniform(guiding.size, choice) : drawLabels(trained, choice);
     return drawnSamples({
       model,
       config: sampling,

@@ -6,7 +6,7 @@
 
 import type { Bank } from "../bank/bank.ts";
 import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
-import type { ChoiceOptions } from "../bank/retrieve.ts";
+import { type ChoiceOptions, drawUniform } from "../bank/retrieve.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
@@ -69,6 +69,8 @@ export interface LabelledClasses {
   readonly classes: number;
   /** Their names in the order of labels; empty where they are not known. */
   readonly classNames: readonly string[];
+  /** Number of images of each that the model was trained on; empty where they are not known. */
+  readonly classCounts: readonly number[];
 }
 
 /** Names that an error lists. */
@@ -79,7 +81,10 @@ const MOST_LISTED = 10;
  *
  * Throws a RangeError that lists classes there are.
  */
-export function labelOfClass(word: string, { classes, classNames }: LabelledClasses): number {
+export function labelOfClass(
+  word: string,
+  { classes, classNames }: Pick<LabelledClasses, "classes" | "classNames">,
+): number {
   const named = classNames.indexOf(word);
   if (named >= 0) return named;
   if (/^\d+$/.test(word) && Number(word) < classes) return Number(word);
@@ -89,6 +94,21 @@ export function labelOfClass(word: string, { classes, classNames }: LabelledClas
     `Cannot draw class ${JSON.stringify(word)}: the model knows no such class, expected ` +
       `${listed === "" ? "" : `${listed}, or `}a number from 0 to ${classes - 1}`,
   );
+}
+
+/**
+ * Draws a label for each of N images by the seed, as often as the data have it: that of class k with the
+ * probability of its share of the images, and none that has no image. All with the same probability where
+ * the numbers of images are not known.
+ */
+export function drawLabels(
+  { classes, classCounts }: Pick<LabelledClasses, "classes" | "classCounts">,
+  choice: ChoiceOptions,
+): Uint32Array {
+  if (classCounts.length === 0) return drawUniform(classes, choice);
+  let images = 0;
+  const ends = classCounts.map((count) => images += count);
+  return drawUniform(images, choice).map((image) => ends.findIndex((end) => image < end));
 }
 
 /**

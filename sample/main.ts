@@ -38,7 +38,13 @@ import {
   type TrainedModel,
 } from "../train/trained.ts";
 import { openViewer } from "../train/viewer.ts";
-import { chooseAmong, chooseByNoise, conditionsAt, labelOfClass } from "./conditions.ts";
+import {
+  chooseAmong,
+  chooseByNoise,
+  conditionsAt,
+  drawLabels,
+  labelOfClass,
+} from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 import type { Viewer } from "./viewer.ts";
 
@@ -60,7 +66,7 @@ type Options = ReturnType<typeof parseArguments<typeof SAMPLE_COMMAND>>["options
 /** What the command was told, and where it draws. */
 interface Task {
   readonly options: Options;
-  /** What guides the samples; undefined for all of the bank, or all classes. */
+  /** What guides the samples; undefined for all of the bank, or labels as the data have them. */
   readonly way: Way | undefined;
   readonly device: Device;
 }
@@ -234,8 +240,8 @@ async function drawChosen(trained: TrainedModel, task: Task): Promise<Samples> {
 }
 
 function chosenLabels(trained: TrainedModel, { options }: Task): Uint32Array {
-  const { classes, config: { sample: { count, seed } } } = trained;
-  if (options.class.length === 0) return drawUniform(classes, { count, seed });
+  const { count, seed } = trained.config.sample;
+  if (options.class.length === 0) return drawLabels(trained, { count, seed });
   const labels = options.class.map((word) => [labelOfClass(word, trained)]);
   return chooseAmong(labels, { count, seed });
 }

@@ -530,6 +530,27 @@ deviceTest("sample draws the classes of a model that labels guide", async () => 
   const { code, stdout, stderr } = await sample(...classes);
   assert.equal(code, 0, stderr);
   assert.deepEqual(JSON.parse(stdout).labels, [8, 0, 7, 8]);
+
+  const drawn = async (...args: string[]): Promise<number[]> => {
+    const { code, stdout, stderr } = await sample("--count", "40", "--seed", "3", ...args);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout).labels;
+  };
+  // As often as the training images have them: the label of one that is drawn.
+  const { train } = (await loadEmoji({ imageSize: 8 })).split({ heldOut: 1700, seed: 0 });
+  const rising = train.labels.toSorted(), choice = { count: 40, seed: 3 };
+  const asData = drawUniform(train.size, choice).map((image) => rising[image]!);
+  assert.deepEqual(await drawn(), [...asData]);
+  const path = join(directory, "step_0000003", "state.json");
+  const { classCounts, ...state } = JSON.parse(Deno.readTextFileSync(path));
+  // A checkpoint of old does not say how often.
+  Deno.writeTextFileSync(path, JSON.stringify(state));
+  assert.deepEqual(await drawn(), [...drawUniform(9, choice)]);
+  // A class without images is drawn where it is asked for alone.
+  const without = classCounts.map((count: number, label: number) => label === 4 ? count : 0);
+  Deno.writeTextFileSync(path, JSON.stringify({ ...state, classCounts: without }));
+  assert.deepEqual(await drawn(), Array(40).fill(4));
+  assert.deepEqual(await drawn("--class", "Flags"), Array(40).fill(8));
   assertRefusal(
     await sample("--class", "Fish"),
     1,

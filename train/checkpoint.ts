@@ -37,6 +37,8 @@ export interface CheckpointState {
   readonly bank?: BankFingerprint;
   /** Names of the classes in the order of the labels that guide the model, if labels do. */
   readonly classes?: readonly string[];
+  /** Number of training images of each of these classes. */
+  readonly classCounts?: readonly number[];
 }
 
 /** Files of a checkpoint. */
@@ -113,10 +115,11 @@ export async function saveCheckpoint(
     config: unknown;
     images?: string;
     bankFingerprint?: BankFingerprint | undefined;
-    classes?: readonly string[];
+    dataset?: { readonly labels: Uint32Array; readonly classes: readonly string[] };
   },
 ): Promise<string> {
-  const { trainer, model, config, images, bankFingerprint, classes } = options;
+  const { trainer, model, config, images, bankFingerprint, dataset } = options;
+  const { condition } = model.options;
   const { step, optimizer } = trainer;
   const path = join(runDirectory, `step_${String(step).padStart(7, "0")}`);
   const partial = `${path}.partial`, old = `${path}.old`;
@@ -144,7 +147,10 @@ export async function saveCheckpoint(
       config,
       ...(images && { images }),
       ...(bankFingerprint && { bank: bankFingerprint }),
-      ...("classes" in model.options.condition && classes && { classes }),
+      ...("classes" in condition && dataset && {
+        classes: dataset.classes,
+        classCounts: countLabels(dataset.labels, condition.classes),
+      }),
     };
     writeAtomically(join(partial, "state.json"), JSON.stringify(state, null, 2));
     if (existsSync(path)) {
@@ -163,6 +169,13 @@ export async function saveCheckpoint(
     });
   }
   return path;
+}
+
+/** Number of labels of each class [classes]. */
+function countLabels(labels: Uint32Array, classes: number): number[] {
+  const counts = Array<number>(classes).fill(0);
+  for (const label of labels) counts[label]!++;
+  return counts;
 }
 
 /**

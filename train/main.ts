@@ -296,7 +296,7 @@ async function trainRun(
   let checkpoint = resumed ?? "", saved = resumed ? first : -1;
   const save = async () => {
     if (saved === trainer.step) return;
-    checkpoint = await saveCheckpoint(directory, { ...run, classes: run.dataset.classes, config });
+    checkpoint = await saveCheckpoint(directory, { ...run, config });
     saved = trainer.step;
     if (keepCheckpoints === null) return;
     await attempt("the removal of older checkpoints", { tell }, () => {

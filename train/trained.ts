@@ -41,6 +41,8 @@ export interface CheckpointConfig {
   readonly classNames: readonly string[];
   /** What tells the snippets that it was trained with from others; undefined where that is not known. */
   readonly bankFingerprint?: BankFingerprint | undefined;
+  /** Number of training images of each class; empty where they are not known. */
+  readonly classCounts: readonly number[];
 }
 
 /** A model with what guides it. */
@@ -65,7 +67,7 @@ export function readCheckpointConfig(
   options: { readonly overrides?: readonly string[] } = {},
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
-  const { step, config, classes = [], bank } = readCheckpointState(checkpoint);
+  const { step, config, classes = [], classCounts = [], bank } = readCheckpointState(checkpoint);
   const { overrides = [] } = options;
   return {
     checkpoint,
@@ -75,6 +77,7 @@ export function readCheckpointConfig(
     config: resolveConfig(config, { name: checkpoint, overrides }),
     classNames: classes,
     bankFingerprint: bank,
+    classCounts,
   };
 }
 
@@ -121,7 +124,15 @@ export function readWeightsConfig(
     },
   };
   const config = resolveConfig(value, { name: path, overrides });
-  return { checkpoint: path, weights: path, reversed, step: undefined, config, classNames: [] };
+  return {
+    checkpoint: path,
+    weights: path,
+    reversed,
+    step: undefined,
+    config,
+    classNames: [],
+    classCounts: [],
+  };
 }
 
 /** The bank that a checkpoint was trained with: the configured file, or the one of the run. */

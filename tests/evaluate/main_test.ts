@@ -3,12 +3,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { zipSync } from "fflate";
+import { unzipSync, zipSync } from "fflate";
 import { BankFile, writeBank } from "../../bank/file.ts";
 import { npyHeader } from "../../bank/npy.ts";
+import { drawUniform } from "../../bank/retrieve.ts";
 import type { Evaluation } from "../../evaluate/report.ts";
 import type { StepsEvaluation } from "../../evaluate/steps_report.ts";
+import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";
 import { decodePng, encodePng } from "../../train/datasets/png.ts";
+import { testNumbers } from "../_check_op.ts";
 import { sharedDevice } from "../_gpu.ts";
 import { type Finished, runTask, SMALL_EMOJI } from "../_tasks.ts";
 
@@ -105,6 +108,40 @@ Deno.test("evaluate measures several numbers of steps and draws them", async () 
   const one = ["--steps", "3", "--inception", INCEPTION, "--json", "--report", at("one.json")];
   const alone = resultOf(await evaluate(...heun, ...one));
   assert.deepEqual(alone, steps.evaluations[1]);
+});
+
+Deno.test("evaluate draws the labels of a model as often as its training images have them", async () => {
+  if (!await sharedDevice()) return;
+  const run = at("labelled"), checkpoint = join(run, "step_0000001");
+  const settings = ["--set", "model.conditioning=label", "--set", `train.runDirectory=${run}`];
+  const trained = await runTask("train", [...SMALL_EMOJI, ...settings, "--steps", "1"]);
+  assert.equal(trained.code, 0, trained.stderr);
+  // Weights by which every label gives images of its own.
+  const weights = join(checkpoint, "ema.safetensors"), next = testNumbers(7);
+  using file = SafetensorsFile.open(weights);
+  const entries = [...file.keys()].map((name) => {
+    const { shape } = file.entry(name), data = file.readFloat32(name).map(next);
+    return [name, { dtype: "F32", shape, data }] as const;
+  });
+  writeSafetensors(weights, entries);
+
+  const count = 24, state = join(checkpoint, "state.json");
+  const { classCounts, ...old } = JSON.parse(Deno.readTextFileSync(state));
+  assert.equal(classCounts.length, 9);
+  const imagesOf = async (name: string, changed: object): Promise<Uint8Array[]> => {
+    Deno.writeTextFileSync(state, JSON.stringify(changed));
+    const drawing = ["--checkpoint", run, "--count", String(count), "--out", at(name), "--json"];
+    resultOf(await evaluate(...drawing));
+    const bytes = unzipSync(Deno.readFileSync(at(name)))["arr_0.npy"]!.subarray(-count * 192);
+    return Array.from({ length: count }, (_, i) => bytes.slice(192 * i, 192 * (i + 1)));
+  };
+  // A checkpoint of old does not say how often: of all nine alike.
+  const any = await imagesOf("any.npz", old);
+  const one = await imagesOf("one.npz", { ...old, classCounts: [0, 0, 0, 0, 7, 0, 0, 0, 0] });
+  const same = one.map((image, i) => image.every((byte, k) => byte === any[i]![k]));
+  const labels = drawUniform(9, { count, seed: 0 });
+  assert.deepEqual(same, Array.from(labels, (label) => label === 4));
+  assert.ok(same.includes(true) && same.includes(false), `${labels}`);
 });
 
 Deno.test("evaluate takes folders, statistics and banks as reference", async () => {

@@ -4,7 +4,13 @@ import { indexByNoise } from "../../bank/noise_index.ts";
 import { drawUniform } from "../../bank/retrieve.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
-import { chooseAmong, chooseByNoise, conditionsAt, labelOfClass } from "../../sample/conditions.ts";
+import {
+  chooseAmong,
+  chooseByNoise,
+  conditionsAt,
+  drawLabels,
+  labelOfClass,
+} from "../../sample/conditions.ts";
 import { startingNoise } from "../../sample/draw.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -25,6 +31,20 @@ Deno.test("chooseAmong() draws evenly from each group in turn", () => {
   for (const [index, share] of [[10, 1000], [11, 1000], [17, 667], [18, 667], [19, 667]] as const) {
     // A standard deviation of 22.
     assert.ok(Math.abs(counts.get(index)! - share) < 110, `${index}: ${counts.get(index)}`);
+  }
+});
+
+Deno.test("drawLabels() draws labels as often as the data have them", () => {
+  const choice = { count: 6000, seed: 5 };
+  const labels = drawLabels({ classes: 5, classCounts: [0, 1, 0, 5, 0] }, choice);
+  assert.deepEqual(new Set(labels), new Set([1, 3]));
+  // A standard deviation of 29.
+  const ones = labels.filter((label) => label === 1).length;
+  assert.ok(Math.abs(ones - 1000) < 145, `${ones}`);
+  // Of as many images each, and of unknown numbers, all are equally likely.
+  const even = drawUniform(4, choice);
+  for (const classCounts of [[50, 50, 50, 50], []]) {
+    assert.deepEqual(drawLabels({ classes: 4, classCounts }, choice), even);
   }
 });
 

@@ -428,19 +428,24 @@ gpuTest(
   },
 );
 
-gpuTest("saveCheckpoint() keeps the classes of a model that labels guide", async (device) => {
-  const directory = await Deno.makeTempDir();
-  try {
-    const { classes } = makeImages();
-    for (const labels of [true, false]) {
-      using parts = makeTrainer(device, { labels });
-      const path = await saveCheckpoint(directory, { ...parts, config: {}, classes });
-      assert.deepEqual(readCheckpointState(path).classes, labels ? classes : undefined);
+gpuTest(
+  "saveCheckpoint() keeps the classes of a model that labels guide, and how many images each has",
+  async (device) => {
+    const directory = await Deno.makeTempDir();
+    try {
+      const images = makeImages(), dataset = images.subset(Uint32Array.of(0, 1, 3, 6));
+      for (const labels of [true, false]) {
+        using parts = makeTrainer(device, { labels });
+        const path = await saveCheckpoint(directory, { ...parts, config: {}, dataset });
+        const { classes, classCounts } = readCheckpointState(path);
+        const kept = labels ? [images.classes, [3, 1, 0]] : [undefined, undefined];
+        assert.deepEqual([classes, classCounts], kept);
+      }
+    } finally {
+      await Deno.remove(directory, { recursive: true });
     }
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-});
+  },
+);
 
 gpuTest("Trainer gives the same step in one part and in four", async (device) => {
   using one = makeTrainer(device);
