@@ -8,7 +8,7 @@
 import type { BankConfig } from "../bank/config.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { encoderOfBank, openEncoder } from "../bank/encoders/open.ts";
-import { PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { BankFile } from "../bank/file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -34,7 +34,7 @@ export interface MeasuringEncoderOptions {
 
 /**
  * Opens the encoder of the bank; where there is none that encodes images, makes the one that is
- * configured, or fits `pixel_pca` in its place.
+ * configured, or fits `pixel_pca` in its place: with no more components than the images have.
  *
  * Throws what `encoderOfBank` and `openEncoder` throw.
  */
@@ -51,8 +51,9 @@ export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Pr
   }
   const images = await options.images();
   reporter.note(`encoder    fitted to ${images.size} images`);
-  const fitted = await openEncoder({ device, config, images, providers });
+  const { resolution, whiten } = config;
+  const dim = Math.min(config.dim, largestDim(images, resolution));
+  const fitted = await openEncoder({ device, config: { ...config, dim }, images, providers });
   if (fitted !== undefined) return fitted;
-  const { dim, resolution, whiten } = config;
   return await PixelPca.fit({ device, images, dim, resolution, whiten });
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Encoder } from "../bank/encoders/encoder.ts";
-import { PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { type ImageSource, subsetOf } from "../bank/image_source.ts";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
@@ -169,7 +169,7 @@ async function fitted(
   const encoder = await PixelPca.fit({
     device,
     images,
-    dim: Math.min(dim, images.size - 1, images.channels * resolution ** 2),
+    dim: Math.min(dim, largestDim(images, resolution)),
     resolution,
     whiten,
   });

@@ -423,13 +423,13 @@ export class Trainer implements Disposable {
       ? undefined
       : await dataset.tokens!.read(indices, mirrored);
     requireFinite(tokens, { indices, what: "tokens" });
-    const images = mirrored && dataset.readMirrored
+    const read = mirrored && dataset.readMirrored
       ? await dataset.readMirrored(indices, mirrored)
       : await dataset.read(indices);
-    requireFinite(images, { indices, what: "values" });
-    if (mirrored && !dataset.readMirrored) {
-      turnRows(images, { mirrored, shape: this.#inputs.images.shape });
-    }
+    requireFinite(read, { indices, what: "values" });
+    const images = mirrored && !dataset.readMirrored
+      ? turnRows(read, { mirrored, shape: this.#inputs.images.shape })
+      : read;
     return { indices, images, tokens };
   }
 
@@ -713,17 +713,20 @@ function drawMirrored(
   );
 }
 
-/** Turns the rows of pixels round, in place, of the images that are to be mirrored. */
+/** A copy of images with the rows of pixels turned round of those that are to be mirrored. */
 function turnRows(
   images: Float32Array,
   { mirrored, shape }: { mirrored: Uint8Array; shape: Shape },
-): void {
+): Float32Array {
   const [count = 0, channels = 0, height = 0, width = 0] = shape;
+  // What was read may be the data's own.
+  const turned = images.slice();
   for (let i = 0; i < count; i++) {
     if (!mirrored[i]) continue;
     for (let row = 0; row < channels * height; row++) {
       const first = (i * channels * height + row) * width;
-      images.subarray(first, first + width).reverse();
+      turned.subarray(first, first + width).reverse();
     }
   }
+  return turned;
 }

@@ -179,6 +179,14 @@ export function comfortableDim(size: number): number {
   return Math.max(1, Math.floor(size / 10));
 }
 
+/** The longest snippets that N images allow at a resolution r: of N − 1 components, and at most C·r·r. */
+export function largestDim(
+  { size, channels }: Pick<ImageSource, "size" | "channels">,
+  resolution: number,
+): number {
+  return Math.min(size - 1, channels * resolution ** 2);
+}
+
 function checkFit(options: PixelPcaOptions, pixels: number): void {
   const { images: { size, channels }, dim, resolution } = options;
   if (!Number.isInteger(resolution) || resolution < 1) {
@@ -186,14 +194,14 @@ function checkFit(options: PixelPcaOptions, pixels: number): void {
       `Cannot fit ${KIND}: resolution is ${resolution}, expected a positive integer`,
     );
   }
+  if (size < 2) {
+    throw new RangeError(`Cannot fit ${KIND} to ${size} images: expected at least 2`);
+  }
   if (!Number.isInteger(dim) || dim < 1 || dim > pixels) {
     throw new RangeError(
       `Cannot fit ${KIND}: dim is ${dim}, expected an integer from 1 to the ${pixels} values of ` +
         `${channels} channels of ${resolution} by ${resolution} pixels`,
     );
-  }
-  if (size < 2) {
-    throw new RangeError(`Cannot fit ${KIND} to ${size} images: expected at least 2`);
   }
   if (dim >= size) {
     throw new RangeError(

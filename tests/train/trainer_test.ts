@@ -507,6 +507,19 @@ gpuTest("Trainer mirrors the same images whether the data or it turns the rows",
   assert.equal(new Set(coins).size, 2);
 });
 
+gpuTest("Trainer turns the rows of a copy, not of what the data gave", async (device) => {
+  const images = makeImages(), { size, labels } = images, given: Float32Array[] = [];
+  const read = (indices: Uint32Array) => {
+    const values = images.read(indices);
+    given.push(values, values.slice());
+    return values;
+  };
+  using parts = makeTrainer(device, { flip: true, dataset: { size, labels, read } });
+  await losses(parts.trainer, 2);
+  assert.deepEqual(given[0], given[1]);
+  assert.deepEqual(given[2], given[3]);
+});
+
 gpuTest("Trainer.run() stops at a loss that is not finite", async (device) => {
   using parts = makeTrainer(device);
   const bias = parts.model.parameters.get("final_layer.linear.bias");

@@ -78,8 +78,9 @@ const EXPECTED = `a folder of ${IMAGE_FORMATS}, with or without one subfolder pe
  * files and folders whose name begins with a dot are left out.
  *
  * Each image is turned as its EXIF orientation says, laid on white where it is transparent, scaled
- * (bicubic, antialiased) until its shorter side is imageSize, and cropped to its central square, as
- * ADM prepares images. Of an animation it is the first frame.
+ * until its shorter side is imageSize, and cropped to its central square, as ADM crops images. Scaling
+ * is one antialiased bicubic step, where ADM first halves large images by averages. Of an animation it is
+ * the first frame.
  *
  * A file that cannot be decoded is skipped and named in the result, as is an image in a format that is
  * not read, such as bmp or heic.
