@@ -8,7 +8,7 @@ import { selectRows } from "../bank/select_rows.ts";
 import { permutation } from "../kernels/core/random.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
-import { distanceDevice, distanceTiles, nearestRows } from "./distances.ts";
+import { distanceDevice, nearestRows } from "./distances.ts";
 
 /** Shares for which {@linkcode CopyDistances.quantiles} are given. */
 export const COPY_QUANTILES: readonly number[] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
@@ -137,28 +137,21 @@ async function nearestOthers(
   },
 ): Promise<Float64Array> {
   const { dim, seed } = options;
-  const size = training.length / dim, furthestTwin = TWINS * meanSquareDistance(training, dim);
+  const size = training.length / dim;
   const measured = permutation(size, seed, 0).slice(0, MOST_TRAINING).sort();
   const vectors = selectRows(training, { indices: measured, width: dim });
-  const nearest = new Float64Array(measured.length).fill(Infinity);
-  for await (
-    const { firstRow, rows, columns, squares } of distanceTiles(vectors, training, options)
-  ) {
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++) {
-        const square = squares[row * columns + column]!;
-        if (square > furthestTwin && square < nearest[firstRow + row]!) {
-          nearest[firstRow + row] = square;
-        }
-      }
-    }
-  }
-  if (nearest.includes(Infinity)) {
+  const { squares } = await nearestRows(vectors, training, {
+    ...options,
+    count: 1,
+    own: measured,
+    beyond: TWINS * meanSquareDistance(training, dim),
+  });
+  if (squares.includes(Infinity)) {
     throw new RangeError(
       `Cannot look for copies of ${size} training images: they are all alike, expected different ones`,
     );
   }
-  return nearest;
+  return squares;
 }
 
 /** The mean of |a − b|² over all pairs of vectors: twice the sum of the variances. */

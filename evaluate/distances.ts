@@ -13,8 +13,8 @@ export interface DistanceOptions {
   /** Components d of a vector. */
   readonly dim: number;
   /**
-   * Takes the products on the GPU in f32, of vectors moved by the mean of the second set; without it
-   * they are taken on the CPU in float64.
+   * Takes products that tell which vectors are near: in f32, of vectors moved by the mean of the second
+   * set. Without it the CPU takes them in float64. The distances that follow are the same.
    */
   readonly device?: Device | undefined;
   /** Called with the share of the tiles that is done, from 0 to 1. */
@@ -31,8 +31,11 @@ export interface DistanceTile {
   readonly firstColumn: number;
   /** Vectors m of the second set. */
   readonly columns: number;
-  /** |a − b|² [n, m] */
-  readonly squares: Float32Array | Float64Array;
+  /**
+   * |a − b|² of two vectors, counted from the first of the tile, in float64 as the sum of squared
+   * differences; Infinity where the products show that it is above `limit`.
+   */
+  squareUpTo(row: number, column: number, limit: number): number;
 }
 
 /** The nearest vectors of a set, nearest first. */
@@ -52,20 +55,17 @@ export interface NearestRowsOptions extends DistanceOptions {
    * are not part of the set.
    */
   readonly own?: Uint32Array | undefined;
+  /** Squared distance up to which a vector is no neighbour either; left out, all are. */
+  readonly beyond?: number | undefined;
 }
 
-/** Vectors on each side of a tile: 16 MiB of f32 distances. */
+/** Vectors on each side of a tile: 16 MiB of f32 products. */
 const TILE = 2048;
 
-/**
- * Below this many products the CPU is done before a GPU has compiled its shader, and has all digits.
- */
+/** Below this many products the CPU is done before a GPU has compiled its shader. */
 const FEW_PRODUCTS = 2 ** 30;
 
-/**
- * The device to take distances with: none where there are so few that the CPU may take them in
- * float64.
- */
+/** The device to take distances with: none where there are so few that the CPU is faster. */
 export function distanceDevice(
   device: Device | undefined,
   size: { readonly rows: number; readonly columns: number; readonly dim: number },
@@ -74,8 +74,9 @@ export function distanceDevice(
 }
 
 /**
- * Gives the squared distances between vectors `a` [N, d] and `b` [M, d], as |a|² + |b|² − 2 a·b and
- * never below 0, in tiles of up to 2,048 × 2,048 however large the sets are.
+ * Gives the squared distances between vectors `a` [N, d] and `b` [M, d] in tiles of up to 2,048 × 2,048
+ * however large the sets are. |a|² + |b|² − 2 a·b with its error bound tells which of them can be within a
+ * limit, and only those are taken component by component.
  *
  * Throws a TypeError if the values are not whole vectors.
  */
@@ -99,19 +100,28 @@ export async function* distanceTiles(
     const left = rowsOf(a, { dim, first: firstRow, centre });
     for (let firstColumn = 0; firstColumn < m; firstColumn += TILE) {
       const right = rowsOf(b, { dim, first: firstColumn, centre });
-      const squares = device
+      const least = device
         ? await productsOnDevice(device, { left, right, dim })
         : productsOnHost(left, right);
-      complete(squares, { left, right });
+      complete(least, { left, right, error: (dim + 8) * (device ? 2 ** -23 : 2 ** -52) });
       onProgress?.(++done / tiles);
-      yield { firstRow, rows: left.length, firstColumn, columns: right.length, squares };
+      const rows = left.length, columns = right.length;
+      yield {
+        ...{ firstRow, rows, firstColumn, columns },
+        squareUpTo: (row, column, limit) =>
+          least[row * columns + column]! > limit ? Infinity : squaredDistance(
+            vectorOf(a, { dim, index: firstRow + row }),
+            vectorOf(b, { dim, index: firstColumn + column }),
+          ),
+      };
     }
   }
 }
 
 /**
  * Finds the `count` vectors of a set [M, d] nearest to each query [n, d]. Of equally near ones the
- * first comes first. Memory: a tile and the result.
+ * first comes first. Where fewer are `beyond` the least distance, the last squares are Infinity. Memory: a
+ * tile and the result.
  *
  * Throws a RangeError if the set has fewer, and a TypeError if the values are not whole vectors.
  */
@@ -120,7 +130,7 @@ export async function nearestRows(
   set: Float32Array,
   options: NearestRowsOptions,
 ): Promise<NearestRows> {
-  const { dim, count, own } = options;
+  const { dim, count, own, beyond = -Infinity } = options;
   const n = queries.length / dim, others = set.length / dim - (own ? 1 : 0);
   if (!Number.isInteger(count) || count < 1 || count > others) {
     throw new RangeError(
@@ -132,10 +142,10 @@ export async function nearestRows(
     for (let row = 0; row < tile.rows; row++) {
       const query = tile.firstRow + row, first = query * count, last = first + count - 1;
       for (let column = 0; column < tile.columns; column++) {
-        const square = tile.squares[row * tile.columns + column]!;
-        if (!(square < squares[last]!)) continue;
         const index = tile.firstColumn + column;
         if (own?.[query] === index) continue;
+        const square = tile.squareUpTo(row, column, squares[last]!);
+        if (!(square < squares[last]! && square > beyond)) continue;
         let place = last;
         while (place > first && squares[place - 1]! > square) {
           squares[place] = squares[place - 1]!;
@@ -150,7 +160,7 @@ export async function nearestRows(
   return { indices, squares };
 }
 
-/** The rows of one side of a tile, and their squared norms. */
+/** The rows of one side of a tile, moved by the centre where there is one. */
 function rowsOf(
   vectors: Float32Array,
   options: { dim: number; first: number; centre: Float64Array | undefined },
@@ -158,9 +168,16 @@ function rowsOf(
   const { dim, first, centre } = options;
   const count = Math.min(TILE, vectors.length / dim - first);
   return Array.from({ length: count }, (_, i) => {
-    const row = vectors.subarray((first + i) * dim, (first + i + 1) * dim);
+    const row = vectorOf(vectors, { dim, index: first + i });
     return centre ? row.map((value, k) => value - centre[k]!) : row;
   });
+}
+
+function vectorOf(
+  vectors: Float32Array,
+  { dim, index }: { readonly dim: number; readonly index: number },
+): Float32Array {
+  return vectors.subarray(index * dim, (index + 1) * dim);
 }
 
 function meanOf(vectors: Float32Array, dim: number): Float64Array {
@@ -204,18 +221,26 @@ function productsOnHost(
   return out;
 }
 
-/** Makes distances of products, in place. */
+/**
+ * Makes of products, in place, what the squared distances are at least: |a|² + |b|² − 2 a·b, less `error`
+ * of |a|² + |b|².
+ *
+ * With u = 2⁻²⁴ in f32 and 2⁻⁵³ in float64, a sum of d products in any order is off by at most
+ * d·u·Σ|a_k b_k| to first order. Of |a|² + |b|² that makes d·u for the product, which counts twice, and in
+ * float64 as much for the norms; in f32, 4·u for components moved by the centre, and 2·u for the result.
+ * (d + 8)·2·u is above either.
+ */
 function complete(
   products: Float32Array | Float64Array,
-  tile: { left: readonly Float32Array[]; right: readonly Float32Array[] },
+  tile: { left: readonly Float32Array[]; right: readonly Float32Array[]; error: number },
 ): void {
-  const { left, right } = tile;
+  const { left, right, error } = tile;
   const norms = Float64Array.from(right, (row) => dotProduct(row, row));
   for (const [i, row] of left.entries()) {
     const norm = dotProduct(row, row);
     for (let j = 0; j < right.length; j++) {
       const at = i * right.length + j;
-      products[at] = Math.max(0, norm + norms[j]! - 2 * products[at]!);
+      products[at] = (1 - error) * (norm + norms[j]!) - 2 * products[at]!;
     }
   }
 }
@@ -224,5 +249,11 @@ function complete(
 function dotProduct(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+function squaredDistance(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
   return sum;
 }

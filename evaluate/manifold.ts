@@ -66,13 +66,17 @@ export async function precisionRecall(
   const sampleInside = new Uint8Array(sampleRadii.length);
   const referenceInside = new Uint8Array(referenceRadii.length);
   const tiles = distanceTiles(samples, reference, { dim, device, onProgress: part(2) });
-  for await (const { firstRow, rows, firstColumn, columns, squares } of tiles) {
+  for await (const { firstRow, rows, firstColumn, columns, squareUpTo } of tiles) {
     for (let row = 0; row < rows; row++) {
-      const sample = firstRow + row, radius = sampleRadii[sample]!;
+      const sample = firstRow + row;
       for (let column = 0; column < columns; column++) {
-        const square = squares[row * columns + column]!;
-        if (square <= referenceRadii[firstColumn + column]!) sampleInside[sample] = 1;
-        if (square <= radius) referenceInside[firstColumn + column] = 1;
+        const other = firstColumn + column;
+        // What is inside already is so whatever the distance.
+        const around = sampleInside[sample] ? -Infinity : referenceRadii[other]!;
+        const within = referenceInside[other] ? -Infinity : sampleRadii[sample]!;
+        const square = squareUpTo(row, column, Math.max(around, within));
+        if (square <= around) sampleInside[sample] = 1;
+        if (square <= within) referenceInside[other] = 1;
       }
     }
   }

@@ -71,7 +71,7 @@ export function scoreReference(rows: readonly number[][], split: number): number
 }
 
 /** Euclidean distance. */
-export function distance(a: readonly number[], b: readonly number[]): number {
+function distance(a: readonly number[], b: readonly number[]): number {
   return Math.hypot(...a.map((value, i) => value - b[i]!));
 }
 

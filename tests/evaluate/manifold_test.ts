@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { distanceDevice, distanceTiles, nearestRows } from "../../evaluate/distances.ts";
 import { precisionRecall } from "../../evaluate/manifold.ts";
 import { testNumbers } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
-import { distance, manifoldReference, rowsOf } from "./_reference.ts";
+import { gpuTest, openDevice } from "../_gpu.ts";
+import { manifoldReference, rowsOf } from "./_reference.ts";
 
 function random(count: number, options: { dim: number; seed: number; shift?: number }) {
   const { dim, seed, shift = 0 } = options, next = testNumbers(seed);
@@ -68,6 +68,13 @@ Deno.test("nearestRows() finds neighbours across tiles, first among equals, with
   assert.deepEqual([...squares], [0, 1, 1, 0, 1, 1]);
 });
 
+Deno.test("nearestRows() passes over what is not beyond a distance", async () => {
+  const set = Float32Array.of(0, 1, 1, 2, 4), queries = Float32Array.of(1, 4);
+  const { indices, squares } = await nearestRows(queries, set, { dim: 1, count: 3, beyond: 1 });
+  assert.deepEqual([...squares], [9, Infinity, Infinity, 4, 9, 9]);
+  assert.deepEqual([indices[0], ...indices.subarray(3)], [4, 3, 1, 2]);
+});
+
 Deno.test("distances tell how much of them is done", async () => {
   const told: number[] = [], onProgress = (done: number) => void told.push(done);
   const many = Float32Array.from({ length: 4097 }, (_, i) => i);
@@ -85,23 +92,58 @@ gpuTest("distanceDevice() leaves few distances to the CPU", (device) => {
   assert.equal(distanceDevice(undefined, size), undefined);
 });
 
-gpuTest("distanceTiles() on a device matches the CPU", async (device) => {
-  const dim = 33;
-  const a = random(40, { dim, seed: 5, shift: 3 }), b = random(2100, { dim, seed: 6, shift: 3 });
-  const found = new Map<string, number>();
-  for await (const tile of distanceTiles(a, b, { dim, device })) {
-    for (const row of [0, 17, 39]) {
-      for (const column of [0, tile.columns - 1]) {
-        const value = tile.squares[row * tile.columns + column]!;
-        found.set(`${tile.firstRow + row} ${tile.firstColumn + column}`, value);
+/** Vectors of 3,072 bytes, each of them `times` times, as bright as photographs by night and by day. */
+function byteVectors(count: number, options: { seed: number; times: number }): Float32Array {
+  const dim = 3072, next = testNumbers(options.seed);
+  const out = new Float32Array(count * options.times * dim);
+  for (let i = 0; i < count; i++) {
+    const bright = 120 + 90 * next();
+    const row = Float32Array.from({ length: dim }, () => Math.round(bright + 30 * next()));
+    for (let j = 0; j < options.times; j++) out.set(row, (j * count + i) * dim);
+  }
+  return out;
+}
+
+Deno.test("distances on a GPU are those of the CPU, of equal vectors as well", async () => {
+  using device = await openDevice({ variants: { matmul: "tiled" } });
+  if (!device) return;
+  const dim = 3072, reference = byteVectors(12, { seed: 5, times: 4 });
+  const samples = byteVectors(20, { seed: 6, times: 1 });
+  samples.set(reference.subarray(0, 10 * dim));
+  const search = { dim, count: 9, beyond: 0 };
+  assert.deepEqual(
+    await nearestRows(samples, reference, { ...search, device }),
+    await nearestRows(samples, reference, search),
+  );
+  const onDevice = await precisionRecall({ samples, reference }, { dim, device });
+  assert.deepEqual(onDevice, await precisionRecall({ samples, reference }, { dim }));
+  // The radii of references that are there four times are 0.
+  assert.equal(onDevice.precision, 0.5);
+  // Widths that are padded, and a second tile.
+  const queries = random(41, { dim: 33, seed: 8, shift: 3 });
+  const set = random(2101, { dim: 33, seed: 9, shift: 3 });
+  assert.deepEqual(
+    await nearestRows(queries, set, { dim: 33, count: 4, device }),
+    await nearestRows(queries, set, { dim: 33, count: 4 }),
+  );
+  await device.settle();
+});
+
+Deno.test("distanceTiles() loses no distance within a limit, and takes few others", async () => {
+  using device = await openDevice({ variants: { matmul: "tiled" } });
+  if (!device) return;
+  const dim = 3072, vectors = byteVectors(20, { seed: 7, times: 2 }), rows = rowsOf(vectors, dim);
+  for (const options of [{ dim }, { dim, device }]) {
+    for await (const { squareUpTo } of distanceTiles(vectors, vectors, options)) {
+      for (const [i, a] of rows.entries()) {
+        for (const [j, b] of rows.entries()) {
+          const square = a.reduce((sum, value, k) => sum + (value - b[k]!) ** 2, 0);
+          assert.equal(squareUpTo(i, j, square), square);
+          // The products leave open 2⁻¹⁰ of the squared norms at most, here 2 % of a distance.
+          if (square > 0) assert.equal(squareUpTo(i, j, 0.95 * square), Infinity);
+        }
       }
     }
   }
-  assert.equal(found.size, 3 * 4);
-  for (const [place, got] of found) {
-    const [i, j] = place.split(" ").map(Number) as [number, number];
-    const want = distance(rowsOf(a, dim)[i]!, rowsOf(b, dim)[j]!) ** 2;
-    // Sums of 33 products of numbers below 2, centred, in f32.
-    assert.ok(Math.abs(got - want) < 33 * 4 * 2 ** -22, `${place}: ${got} against ${want}`);
-  }
+  await device.settle();
 });
