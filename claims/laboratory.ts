@@ -392,7 +392,7 @@ export class Laboratory implements AsyncDisposable {
     return kept;
   }
 
-  /** Encodes images [n, C, H, W] to [n, d]. */
+  /** Encodes images [n, C, H, W] to [n, d], as they are: samples are not made bytes before. */
   async encode(images: Float32Array): Promise<Float32Array> {
     const { channels, imageSize: size } = this.train;
     const length = channels * size * size, count = images.length / length;

@@ -123,6 +123,8 @@ export function overviewPage(
       "Distances are Fréchet distances in the space of the bank's encoder, which needs no download; " +
       "they are not the FID of the paper and compare only with each other. A distance of few samples " +
       "comes out too large, by about as much for all sets of that size.",
+      "Samples are measured as the model draws them. `deno task evaluate` and the report of a run make " +
+      "bytes of them first, so their distances differ from these.",
       "Intervals come from resampling the samples. Every model was trained once, with one seed, so " +
       "what another training would change is not in them.",
       "The encoder that measures also makes the snippets, which favours the model that is given " +

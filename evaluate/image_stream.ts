@@ -128,6 +128,16 @@ export function toValues(bytes: Uint8Array): Float32Array {
 }
 
 /**
+ * Images [n, C, H, W] with the values of their bytes, as a file of them gives them back.
+ *
+ * Throws a RangeError that names the first image with a value that is not finite.
+ */
+export function throughBytes(values: Float32Array, images: NumberedImages): Float32Array {
+  requireFiniteImages(values, images);
+  return toValues(toBytes(values));
+}
+
+/**
  * Images [n, C, H, W] with the channels that are wanted: grey becomes RGB with equal channels, and RGB
  * with equal channels becomes grey.
  *

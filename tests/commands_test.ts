@@ -333,7 +333,7 @@ deviceTest("train goes on without measurements and pictures that fail", async ()
   const run = await trainSmall(directory, ...settings);
   assert.equal(run.code, 0, run.stderr);
   const skipped = run.stderr.split("\n").filter((line) => line.startsWith("skipped "));
-  const reason = "Cannot normalise snippet 0: its norm is NaN, expected a positive number";
+  const reason = "Cannot measure sample 0: it holds NaN, expected finite numbers";
   const picture = String.raw`picture of step \d: .*samples.*`;
   const expected = [`measurement of step 2: ${reason}`, picture, picture, `report: ${reason}`];
   assert.match(skipped.join("\n"), new RegExp(`^skipped the ${expected.join("\nskipped the ")}$`));

@@ -9,6 +9,7 @@ import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { type ImageSource, subsetOf } from "../bank/image_source.ts";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
+import { throughBytes } from "../evaluate/image_stream.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
@@ -109,19 +110,20 @@ export class Evaluation implements Disposable {
     }
   }
 
-  /** Draws samples with the averaged weights and measures them. Waits for the GPU. */
+  /**
+   * Draws samples with the averaged weights and measures them, as bytes. Waits for the GPU.
+   *
+   * Throws what drawing and decoding throw, and a RangeError that names the first sample with a value that
+   * is not finite.
+   */
   async measure(): Promise<EvaluationRecord> {
     const { run, config, viewer } = this.#options, { encoder } = this.#measuring;
     const { channels, imageSize: size } = viewer;
     const count = Math.min(SAMPLES, run.dataset.size);
     const sample = { ...config.sample, sampler: "heun", steps: STEPS } as const;
     const { images } = await drawSpread(run, { count, config, sample });
-    const encoded = await encoder.encode(await viewer.view(images), {
-      count,
-      channels,
-      height: size,
-      width: size,
-    });
+    const seen = throughBytes(await viewer.view(images), { first: 0, count, what: "sample" });
+    const encoded = await encoder.encode(seen, { count, channels, height: size, width: size });
     return {
       frechet: this.#reference.distanceTo(new GaussianStatistics(encoder.dim).add(encoded)),
       ...(this.#heldOut !== undefined && { frechetHeldOut: this.#heldOut }),

@@ -9,6 +9,7 @@ import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
+import { throughBytes } from "../evaluate/image_stream.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
 import { drawAll, type DrawnImages } from "../sample/rows.ts";
@@ -42,8 +43,10 @@ export interface ConditioningReport {
 }
 
 /**
- * Draws samples for snippets spread over the bank and measures them with the bank's encoder, against up to
- * 10,000 training images.
+ * Draws samples for snippets spread over the bank and measures them, as bytes, with the bank's encoder,
+ * against up to 10,000 training images.
+ *
+ * Throws what drawing throws, and a RangeError that names the first sample with a value that is not finite.
  */
 export async function reportConditioning(
   options: Run & {
@@ -68,7 +71,9 @@ export async function reportConditioning(
     onProgress: (done) => onDrawn?.(done, count),
   });
   const snippets = await gatherSpread(device, bank, count);
-  const encoded = await encoder.encode(images, shape(count));
+  const encode = (values: Float32Array, what: string) =>
+    encoder.encode(throughBytes(values, { first: 0, count, what }), shape(count));
+  const encoded = await encode(images, "sample");
   const noise = new Random(config.sample.seed, Stream.Noise)
     .fillNormal(new Float32Array(images.length), { step: 0, sample: 0 });
   const real = await trainingFeatures();
@@ -85,7 +90,7 @@ export async function reportConditioning(
     shuffledCosine: meanCosine(encoded, snippets, { dim: bank.dim, offset: Math.floor(count / 2) }),
     frechet: {
       samples: distance(encoded),
-      noise: distance(await encoder.encode(noise, shape(count))),
+      noise: distance(await encode(noise, "noise image")),
       heldOut: unseen ? distance(unseen) : undefined,
       halves: bank.size < 4 ? undefined : frechetDistance(
         statistics(everySecond(real, { dim: bank.dim, first: 0 })),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Bank } from "../../bank/bank.ts";
 import type { Encoder } from "../../bank/encoders/encoder.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../../evaluate/frechet.ts";
+import { toBytes, toValues } from "../../evaluate/image_stream.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
@@ -78,6 +79,27 @@ gpuTest(
   },
 );
 
+gpuTest("Evaluation.measure() measures the bytes of samples", async (device) => {
+  const opened = await open(device, "snippet");
+  using run = opened.run;
+  const viewer = opened.viewer!, { channels, imageSize } = viewer;
+  const measure = async (change: (images: Float32Array) => Float32Array) => {
+    const view = async (samples: Float32Array) => change(await viewer.view(samples));
+    const changed = { channels, imageSize, view, [Symbol.dispose]() {} };
+    using evaluation = (await Evaluation.prepare({ ...opened, run, viewer: changed }))!;
+    return await evaluation.measure();
+  };
+  // The network begins at zero, so samples are noise, a third of which no byte holds.
+  assert.deepEqual(
+    await measure((images) => images),
+    await measure((images) => toValues(toBytes(images))),
+  );
+  await assert.rejects(measure((images) => images.fill(NaN, 3 * 8 * 8)), {
+    name: "RangeError",
+    message: "Cannot measure sample 1: it holds NaN, expected finite numbers",
+  });
+});
+
 gpuTest("buildRun() masks snippets, or none, as the configuration says", async (device) => {
   const lossesOf = async (mask: Partial<Config["bank"]["mask"]>) => {
     const { run: opened } = await open(device, "snippet", { mask });
@@ -144,11 +166,12 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
     vectors: Float32Array.from(rows.slice(part * SIZE * dim, (part + 1) * SIZE * dim)),
   }));
   const [samples, held, noise] = parts as [typeof parts[0], ...typeof parts];
-  assert.deepEqual(samples.seen, [...drawn.images]);
+  assert.deepEqual(samples.seen, [...toValues(toBytes(drawn.images))]);
   assert.deepEqual(held!.seen, [...heldOut.read(unseen)]);
   const square = noise!.seen.reduce((sum, value) => sum + value ** 2, 0) / noise!.seen.length;
-  // Five standard errors of 19,392 normal numbers.
-  assert.ok(Math.abs(square - 1) < 5 * Math.sqrt(2 / noise!.seen.length), `${square}`);
+  // Normal numbers kept within ±1 have squares of mean 0.516 and variance 0.163; five standard errors.
+  assert.ok(Math.abs(square - 0.516) < 5 * Math.sqrt(0.163 / noise!.seen.length), `${square}`);
+  assert.deepEqual(noise!.seen, [...toValues(toBytes(Float32Array.from(noise!.seen)))]);
 
   assert.deepEqual([report.samples, report.evaluations], [SIZE, drawn.evaluations]);
   const cosine = (offset: number) => {
