@@ -6,6 +6,7 @@
 
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmul, matmulInto } from "../matmul/mod.ts";
 import { rowSum } from "../row_sum/mod.ts";
@@ -15,8 +16,8 @@ import linesSource from "./lines.wgsl.ts";
 const LINES = new Kernel({ source: linesSource });
 const BACKWARD = new Kernel({ source: backwardSource });
 
-/** The kernels' loops; some drivers stop silently at 65,535 rounds, of which a line needs two each. */
-const MAX_BATCH = 32767;
+/** The kernels loop twice over a line and leave the first loop: 32,767. */
+const MAX_BATCH = (MAX_LOOP_ROUNDS - 1) / 2;
 
 /**
  * The symmetric contrastive loss of pairs (Radford et al., "Learning transferable visual models from

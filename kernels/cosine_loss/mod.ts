@@ -6,6 +6,7 @@
 
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { rowSum } from "../row_sum/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
@@ -18,9 +19,6 @@ const COSINE_VECTOR = new Kernel({ source: cosineVectorSource });
 const BACKWARD = new Kernel({ source: backwardSource });
 const BACKWARD_VECTOR = new Kernel({ source: backwardVectorSource });
 
-/** The kernel's loop over the channels; some drivers stop silently at 65,535 rounds. */
-const MAX_CHANNELS = 65534;
-
 /** Options of {@linkcode cosineLoss} and {@linkcode alignmentLoss}. */
 export interface CosineOptions {
   /** Norms below it count as it. */
@@ -32,7 +30,7 @@ export interface CosineOptions {
  * `target` [B, C, ...], result [B]. Differentiable in both; epsilon is 1e-8 by default.
  *
  * Throws `TypeError` when the shapes differ or there are fewer than three axes, and `RangeError` for
- * more than 65,534 channels.
+ * more than 65,535 channels.
  */
 export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions = {}): Tensor {
   return negativeCosine(out, target, { epsilon: 1e-8, ...options, axis: 1, offset: 1 });
@@ -43,7 +41,7 @@ export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions =
  * [B]. Differentiable in both; epsilon is 1e-12 by default.
  *
  * Throws `TypeError` when the shapes differ or there are fewer than three axes, and `RangeError` for a
- * width above 65,534.
+ * width above 65,535.
  */
 export function alignmentLoss(
   features: Tensor,
@@ -69,9 +67,9 @@ function negativeCosine(
         "equal shapes of three axes or more, with elements",
     );
   }
-  if (channels > MAX_CHANNELS) {
+  if (channels > MAX_LOOP_ROUNDS) {
     throw new RangeError(
-      `Cannot take the cosine of vectors of ${channels} numbers: expected at most ${MAX_CHANNELS}`,
+      `Cannot take the cosine of vectors of ${channels} numbers: expected at most ${MAX_LOOP_ROUNDS}`,
     );
   }
   const { device, elements } = a;

@@ -6,6 +6,7 @@
 
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import gatherPartSource from "./gather_part.wgsl.ts";
 import gatherRowsSource from "./gather_rows.wgsl.ts";
@@ -14,9 +15,6 @@ import scatterRowsSource from "./scatter_rows.wgsl.ts";
 const GATHER_ROWS = new Kernel({ source: gatherRowsSource });
 const GATHER_PART = new Kernel({ source: gatherPartSource });
 const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
-
-/** Rounds of the backward kernel's loop; some drivers stop silently at 65,535. */
-const MAX_ROUNDS = 65534;
 
 /**
  * Takes rows of a table: `table` [N, D], `indices` [B] of type u32, result [B, D]. The gradient of
@@ -50,10 +48,10 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
     saved: [indices],
     backward(dy, gradients) {
       gradients.region(table, (dTable) => {
-        for (let first = 0; first < batch; first += MAX_ROUNDS) {
+        for (let first = 0; first < batch; first += MAX_LOOP_ROUNDS) {
           device.dispatch(SCATTER_ROWS, {
             tensors: { indices, dy, dtable: dTable },
-            params: { rows, width, first, end: Math.min(first + MAX_ROUNDS, batch) },
+            params: { rows, width, first, end: Math.min(first + MAX_LOOP_ROUNDS, batch) },
             workgroups: spreadWorkgroups(Math.ceil(width / 64)),
           });
         }

@@ -1,7 +1,7 @@
 export default /* wgsl */ `
 // dtable[indices[b]][j] += dy[b][j] for b = first, first + 1, ... before end, in this order
 //
-// indices: [batch], of which at most 65,534 are taken at once; dy: [batch, width]; dtable: [rows,
+// indices: [batch], of which at most 65,535 are taken at once; dy: [batch, width]; dtable: [rows,
 // width]. One invocation per column, so that no two write to one address and the order of additions
 // is fixed. No barrier.
 // Error: |error| <= n 2^-24 sum |dy| for a row that n indices name.

@@ -6,6 +6,7 @@
 
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
 import forwardSource from "./forward.wgsl.ts";
@@ -13,8 +14,8 @@ import forwardSource from "./forward.wgsl.ts";
 const FORWARD = new Kernel({ source: forwardSource });
 const BACKWARD = new Kernel({ source: backwardSource });
 
-/** The kernels' loops; some drivers stop silently at 65,535 rounds, of which a row needs two each. */
-const MAX_WIDTH = 32767;
+/** The kernels loop twice over a row and leave the first loop: 32,767. */
+const MAX_WIDTH = (MAX_LOOP_ROUNDS - 1) / 2;
 
 /**
  * x / max(‖x‖, epsilon) for each row: `x` [N, d], result [N, d].

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import type { Profile } from "../core/profile.ts";
 
 /**
@@ -51,9 +52,6 @@ const SPLIT_WORKGROUPS = 512;
 const PART_TERMS = 256;
 /** K that the tile of 64 takes in one step, of which a part has whole ones. */
 const STEP = 8;
-
-/** A CPU driver ends an invocation's loop after so many rounds, without an error. */
-const LONGEST_LOOP = 65_535;
 
 /** Workgroups along an axis of a dispatch, at most; each product of a batch has its own along z. */
 const MAX_WORKGROUPS = 65_535;
@@ -115,7 +113,7 @@ export function supportsMatmul(
   const { M, N, batch = 1 } = size, [rows, columns] = TILES[variant];
   if (Math.max(Math.ceil(N / columns), Math.ceil(M / rows), batch) > MAX_WORKGROUPS) return false;
   const terms = variant === "split" ? splitSum(size).terms : size.K;
-  if (profile.driver === "cpu" && terms > LONGEST_LOOP * TERMS_PER_ROUND[variant]) return false;
+  if (profile.driver === "cpu" && terms > MAX_LOOP_ROUNDS * TERMS_PER_ROUND[variant]) return false;
   const aligned = M % 4 === 0 && N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":

@@ -6,6 +6,7 @@
 
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./top_k.wgsl.ts";
 
@@ -14,13 +15,7 @@ const TOP_K = new Kernel({ source });
 /** Values that one invocation looks through: few enough to keep thousands of them busy. */
 const STRIP_LENGTH = 1024;
 
-/**
- * Rounds of all loops of one invocation, of which some drivers silently stop at 65,535. At worst,
- * when a strip is in rising order, every value moves all k others.
- */
-const MAX_ROUNDS = 65_000;
-
-/** Beyond, a strip within those rounds would not leave much less than it has. */
+/** Beyond, a strip within {@linkcode MAX_LOOP_ROUNDS} would not leave much less than it has. */
 const MAX_COUNT = 100;
 
 /** The largest values of each row, the largest first. */
@@ -87,8 +82,10 @@ interface Pass {
 function keepLargest(from: Pass, k: number): Pass {
   const { values, indices, factors, rows, columns } = from;
   const { device } = values;
-  // For the largest k a strip has 6 k values, so that every pass leaves about a sixth at most.
-  const strip = Math.min(STRIP_LENGTH, Math.floor(MAX_ROUNDS / (k + 1)));
+  // At worst, when a strip is in rising order, every value moves all k others: k + 1 rounds, as the
+  // slots take to be emptied. For the largest k a strip has 6 k values, so that every pass leaves about
+  // a sixth at most.
+  const strip = Math.min(STRIP_LENGTH, Math.floor(MAX_LOOP_ROUNDS / (k + 1)) - 1);
   const strips = Math.ceil(columns / strip);
   const best = device.empty([rows, strips * k]);
   const names = device.empty([rows, strips * k], { dtype: "u32" });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MAX_LOOP_ROUNDS } from "../../kernels/core/limits.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import { gatherRows, gatherRowsOfParts } from "../../kernels/embed_rows/mod.ts";
 import { gatherRowsReference } from "../../kernels/embed_rows/reference.ts";
@@ -52,7 +53,7 @@ gpuTest("gatherRows() sums the gradients of a batch of thousands", async (device
 });
 
 gpuTest("gatherRows() and its gradient take more rows than a loop has rounds", async (device) => {
-  const batch = 2 * 65534 + 3;
+  const batch = 2 * MAX_LOOP_ROUNDS + 3;
   using table = device.tensor(Float32Array.of(5, 6, 7), [3, 1]);
   using indices = device.tensor(Uint32Array.from({ length: batch }, (_, i) => i % 3), [batch]);
   using ones = device.tensor(new Float32Array(batch).fill(1), [batch, 1]);

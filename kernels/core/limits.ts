@@ -1,0 +1,12 @@
+/**
+ * What no kernel may exceed, whatever the adapter.
+ *
+ * @module
+ */
+
+/**
+ * Rounds of all loops of one invocation together, nested ones included: Mesa's CPU driver ends them
+ * after so many, without an error. A loop of n rounds takes one more where others follow it, or another
+ * round of the loop around it: leaving it counts.
+ */
+export const MAX_LOOP_ROUNDS = 65_535;
