@@ -9,6 +9,7 @@ import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { addTo } from "../core/in_place.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_WORKGROUPS } from "../core/limits.ts";
 import { formatShape, Tensor } from "../core/tensor.ts";
 import backwardKeys from "./backward_keys.wgsl.ts";
 import backwardNaive from "./backward_naive.wgsl.ts";
@@ -59,9 +60,6 @@ const PARTS: Readonly<Record<Exclude<AttentionVariant, "rows">, readonly number[
  * stays in a CPU's caches.
  */
 const SCORE_BYTES = 1 << 22;
-
-/** Heads in a dispatch that has one workgroup in z for each. */
-const MOST_HEADS = 65_535;
 
 /** Elements of keys that one invocation of `naive` goes over in one dispatch. */
 const NAIVE_ELEMENTS = 4096;
@@ -249,7 +247,8 @@ function backwardRows(
     const headVectors = headWidth / 4, tiles = Math.ceil(tokens / 16);
     const SLOTS = slotsOf(headVectors);
     const bytes = scoreBytes(tokens);
-    const most = Math.min(MOST_HEADS, Math.max(1, Math.floor(SCORE_BYTES / bytes)));
+    // Each head has workgroups of its own along z.
+    const most = Math.min(MAX_WORKGROUPS, Math.max(1, Math.floor(SCORE_BYTES / bytes)));
     for (let first = 0; first < batch * heads; first += most) {
       device.scope(() => {
         const count = Math.min(most, batch * heads - first);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import type { Profile } from "../core/profile.ts";
 
 /** The kernels of attention, slowest and simplest first. */
@@ -22,8 +23,8 @@ export interface AttentionSize {
 /** Columns of vec4 that one workgroup of `tiled` takes: four for each of 8 invocations. */
 const TILED_COLUMNS = 32;
 
-/** Loop iterations of one invocation that a CPU driver carries out; it drops the rest silently. */
-const CPU_ITERATIONS = 65_000;
+/** Rounds that a loop over tiles may have on a CPU driver; what comes behind it takes some twenty. */
+const TILE_ROUNDS = MAX_LOOP_ROUNDS - 535;
 
 /** Up to here `naive` is as fast on a CPU driver as `tiled`, which takes a minute to compile there. */
 const CPU_NAIVE_TOKENS = 16;
@@ -75,19 +76,19 @@ export function supportsAttention(
     case "rows": {
       // Each tile of 32 tokens loops twice over a head's vec4 and twice over 8 lanes; leaving a loop
       // counts, too. The gradient holds the scores of a head at least.
-      const iterations = Math.ceil(tokens / 32) * (headWidth / 2 + 21);
+      const rounds = Math.ceil(tokens / 32) * (headWidth / 2 + 21);
       return aligned && profile.subgroups && profile.subgroupSize === 8 &&
-        iterations <= CPU_ITERATIONS &&
+        rounds <= TILE_ROUNDS &&
         (!gradient || scoreBytes(tokens) <= profile.maxBindingBytes);
     }
     case "tiled": {
       const { columns, memory } = planTiled(headWidth);
       // Each tile of 32 tokens loops twice over a head's vec4 in chunks of 8 and twice over 8 vec4 of
       // coefficients and a slice's columns.
-      const iterations = Math.ceil(tokens / 32) * 2 * (headWidth / 4 * 1.25 + columns / 8 + 20);
+      const rounds = Math.ceil(tokens / 32) * 2 * (headWidth / 4 * 1.25 + columns / 8 + 20);
       return aligned && profile.workgroupInvocations >= 128 &&
         profile.workgroupBytes >= 16 * memory &&
-        (profile.driver === "gpu" || iterations <= CPU_ITERATIONS);
+        (profile.driver === "gpu" || rounds <= TILE_ROUNDS);
     }
     case "naive":
       return true;

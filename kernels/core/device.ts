@@ -14,6 +14,7 @@ import {
   UnsupportedDeviceError,
 } from "./errors.ts";
 import type { Binding, Kernel } from "./kernel.ts";
+import { MAX_WORKGROUPS } from "./limits.ts";
 import { type Profile, requestDevice } from "./profile.ts";
 import { Recorder, type WriteParams } from "./recorder.ts";
 import {
@@ -74,7 +75,6 @@ interface CompiledKernel {
   readonly groups: Map<string, GPUBindGroup>;
 }
 
-const MAX_WORKGROUPS = 65535;
 /** Uploads hold memory of the driver until the next submission. */
 const MAX_WAITING_UPLOAD_BYTES = 1 << 26;
 const MAX_CACHED_GROUPS = 8192;

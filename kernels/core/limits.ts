@@ -4,6 +4,9 @@
  * @module
  */
 
+/** Workgroups along one axis of a dispatch. */
+export const MAX_WORKGROUPS = 65_535;
+
 /**
  * Rounds of all loops of one invocation together, nested ones included: Mesa's CPU driver ends them
  * after so many, without an error. A loop of n rounds takes one more where others follow it, or another

@@ -74,7 +74,7 @@ const ROWS: Readonly<Record<LayerNormVariant, number>> = {
 /** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
 const CHUNK = { cpu: 16384, gpu: 64 } as const;
 
-/** Three loops over a row must stay below 65,535 steps together, where a CPU driver stops. */
+/** Three loops over a row must have fewer rounds together than a CPU driver makes. */
 const MAX_WIDTH = 16384;
 
 /** What the norm divides by: the deviation from the mean, or the root mean square. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
+import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
 import type { Profile } from "../core/profile.ts";
 
 /**
@@ -52,9 +52,6 @@ const SPLIT_WORKGROUPS = 512;
 const PART_TERMS = 256;
 /** K that the tile of 64 takes in one step, of which a part has whole ones. */
 const STEP = 8;
-
-/** Workgroups along an axis of a dispatch, at most; each product of a batch has its own along z. */
-const MAX_WORKGROUPS = 65_535;
 
 /** Rows and columns of the result that one workgroup computes. */
 export const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
@@ -111,6 +108,7 @@ export function supportsMatmul(
 ): boolean {
   const { profile, size } = options;
   const { M, N, batch = 1 } = size, [rows, columns] = TILES[variant];
+  // Each product of a batch has workgroups of its own along z.
   if (Math.max(Math.ceil(N / columns), Math.ceil(M / rows), batch) > MAX_WORKGROUPS) return false;
   const terms = variant === "split" ? splitSum(size).terms : size.K;
   if (profile.driver === "cpu" && terms > MAX_LOOP_ROUNDS * TERMS_PER_ROUND[variant]) return false;

@@ -7,6 +7,7 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_WORKGROUPS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The second stage of the parameters' gradients is the column sum of a bias gradient.
 import { columnSum } from "../linear/mod.ts";
@@ -41,10 +42,8 @@ const PARAMETER_SUM_TEXTURE = new Kernel({
 /** Heads that one workgroup normalises. */
 const ROWS: Readonly<Record<QkNormVariant, number>> = { scalar: 64, texture: 64, vector: 8 };
 
-/** Three loops over a head must stay below 65,535 steps together, where a CPU driver stops. */
+/** Three loops over a head must have fewer rounds together than a CPU driver makes. */
 const MAX_HEAD_WIDTH = 16_384;
-
-const MAX_WORKGROUPS = 65535;
 
 /** Heads that one invocation sums for a parameter's gradient, where that makes few enough chunks. */
 const CHUNK = 256;

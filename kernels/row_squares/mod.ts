@@ -22,7 +22,7 @@ const KERNELS: Readonly<Record<RowSquaresVariant, Kernel>> = {
 /** Rows that one workgroup sums. */
 const ROWS: Readonly<Record<RowSquaresVariant, number>> = { workgroup: 1, texture: 8 };
 
-/** The texture kernel's loop has a round for 4 numbers; some drivers stop silently at 65,535. */
+/** The texture kernel has a round for 4 numbers: half of those that a CPU driver makes. */
 const MAX_WIDTH = 131_072;
 
 /** Options of {@linkcode rowSquares}. */

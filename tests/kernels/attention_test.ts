@@ -231,7 +231,7 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, { ...size, tokens: 16 }), "naive");
   // More steps than the driver makes in one invocation.
   assert.equal(pickAttention(profile, { tokens: 100_000, headWidth: 192 }), "naive");
-  // As many steps as it makes, 65,000 with a margin, and a tile of 32 tokens more.
+  // As many steps as its tiles may take, 65,000, and a tile of 32 tokens more.
   assert.equal(pickAttention(profile, { tokens: 39_232, headWidth: 64 }), "rows");
   assert.notEqual(pickAttention(profile, { tokens: 39_233, headWidth: 64 }), "rows");
   const without = { ...profile, subgroups: false };
