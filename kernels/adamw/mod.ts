@@ -7,18 +7,18 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import adamwSource from "./adamw.wgsl.ts";
 import adamwTextureSource from "./adamw_texture.wgsl.ts";
-import { type AdamwVariant, pickAdamw } from "./variants.ts";
 
-const KERNELS: Readonly<Record<AdamwVariant, Kernel>> = {
+const KERNELS = {
   storage: new Kernel({ source: adamwSource }),
   texture: new Kernel({ source: adamwTextureSource, includes: [texelOf] }),
-};
+} as const;
 
 /** Vec4 that one workgroup updates; the texture kernel takes it as a constant. */
-const CHUNK: Readonly<Record<AdamwVariant, number>> = { storage: 64, texture: 4096 };
+const CHUNK = { storage: 64, texture: 4096 } as const;
 
 /** What {@linkcode adamwInto} reads and changes: parallel slabs [elements], a multiple of 4. */
 export interface AdamwSlabs {
@@ -75,7 +75,7 @@ export function adamwInto(slabs: AdamwSlabs, options: AdamwOptions): void {
   requireParallel(slabs);
   requireInRange(options);
   const { device } = values;
-  const variant = device.variant("adamw", pickAdamw(device.profile), { among: KERNELS });
+  const variant = stagedVariant(device, "adamw", { among: KERNELS, otherwise: "storage" });
   const vectors = values.elements / 4;
   device.scope(() => {
     // Every binding needs a buffer, and no two that are written may share one.

@@ -6,22 +6,20 @@
 
 import half from "../common/half.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
-import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { Parameter } from "../core/parameter_store.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import toF16Source from "./to_f16.wgsl.ts";
 import toF16TextureSource from "./to_f16_texture.wgsl.ts";
 import toF32Source from "./to_f32.wgsl.ts";
 
-/** How the kernel that rounds reads its input. */
-export type CastVariant = "storage" | "texture";
-
 const includes = [half];
-const TO_F16: Readonly<Record<CastVariant, Kernel>> = {
+const TO_F16 = {
   storage: new Kernel({ source: toF16Source, includes }),
   texture: new Kernel({ source: toF16TextureSource, includes: [...includes, texelOf] }),
-};
+} as const;
 const TO_F32 = new Kernel({ source: toF32Source, includes });
 
 /** What {@linkcode cast} makes. */
@@ -74,8 +72,11 @@ export function castInto(out: Tensor, x: Tensor): void {
         "expected as many elements, f32 on one side and f16 on the other",
     );
   }
-  const vectors = Math.ceil(x.elements / 4);
-  x.device.dispatch(out.dtype === "f32" ? TO_F32 : TO_F16[variantOf(x.device)], {
+  const { device } = x, vectors = Math.ceil(x.elements / 4);
+  const kernel = out.dtype === "f32"
+    ? TO_F32
+    : TO_F16[stagedVariant(device, "cast", { among: TO_F16, otherwise: "storage" })];
+  device.dispatch(kernel, {
     tensors: { x, out },
     params: { vectors },
     workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
@@ -92,9 +93,4 @@ export function rounded(x: Tensor): Tensor {
   if (x.dtype === "f16") return x.reshape(x.shape);
   const { offset, elements, shape } = x;
   return x.storage.rounded({ offset, elements }, (out) => castInto(out, x)).reshape(shape);
-}
-
-function variantOf(device: Device): CastVariant {
-  const picked = device.profile.driver === "cpu" ? "texture" : "storage";
-  return device.variant("cast", picked, { among: TO_F16 });
 }

@@ -7,6 +7,7 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./combine.wgsl.ts";
 import textureSource from "./combine_texture.wgsl.ts";
@@ -16,9 +17,6 @@ const COMBINE = {
   texture: new Kernel({ source: textureSource, includes: [texelOf] }),
 } as const;
 const TERMS_PER_DISPATCH = 4;
-
-/** Elements from which a CPU driver gains more by textures than their copies cost. */
-const TEXTURE_ELEMENTS = 16_384;
 
 /** A tensor and its factor. */
 export type Term = readonly [tensor: Tensor, coefficient: number];
@@ -77,8 +75,11 @@ function dispatchTerms(
   const [x1, c1] = terms[1] ?? [x0, 0], [x2, c2] = terms[2] ?? [x0, 0];
   const [x3, c3] = terms[3] ?? [x0, 0];
   const { device, elements } = out, vectors = Math.ceil(elements / 4);
-  const large = device.profile.driver === "cpu" && elements >= TEXTURE_ELEMENTS;
-  const variant = device.variant("combine", large ? "texture" : "storage", { among: COMBINE });
+  const variant = stagedVariant(device, "combine", {
+    among: COMBINE,
+    otherwise: "storage",
+    elements,
+  });
   const inputs = { x0, x1, x2, x3 };
   device.dispatch(COMBINE[variant], {
     // Through its texture the kernel reads out as it was; where it does not, x0 has one already.

@@ -6,26 +6,24 @@
 
 import activation from "../common/activation.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
-import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import type { Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardTextureSource from "./backward_texture.wgsl.ts";
 import forwardSource from "./forward.wgsl.ts";
 import forwardTextureSource from "./forward_texture.wgsl.ts";
 
-/** How the kernels read their inputs. */
-export type GeluVariant = "storage" | "texture";
-
 const includes = [activation];
-const FORWARD: Readonly<Record<GeluVariant, Kernel>> = {
+const FORWARD = {
   storage: new Kernel({ source: forwardSource, includes }),
   texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
-};
-const BACKWARD: Readonly<Record<GeluVariant, Kernel>> = {
+} as const;
+const BACKWARD = {
   storage: new Kernel({ source: backwardSource, includes }),
   texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
-};
+} as const;
 
 /**
  * gelu(x) = ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element for `x` of any shape:
@@ -37,7 +35,7 @@ export function gelu(x: Tensor): Tensor {
   const out = device.empty(x.shape);
   const { elements } = x, vectors = Math.ceil(elements / 4);
   const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
-  const variant = variantOf(device);
+  const variant = stagedVariant(device, "gelu", { among: FORWARD, otherwise: "storage" });
   device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
   device.tape?.push({
     name: "gelu",
@@ -54,9 +52,4 @@ export function gelu(x: Tensor): Tensor {
     },
   });
   return out;
-}
-
-function variantOf(device: Device): GeluVariant {
-  const picked = device.profile.driver === "cpu" ? "texture" : "storage";
-  return device.variant("gelu", picked, { among: FORWARD });
 }

@@ -7,23 +7,23 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import clipFactorSource from "./clip_factor.wgsl.ts";
 import squareSumSource from "./slab_square_sum.wgsl.ts";
 import squareSumTextureSource from "./slab_square_sum_texture.wgsl.ts";
-import { type GlobalNormVariant, pickGlobalNorm } from "./variants.ts";
 
-const SQUARE_SUM: Readonly<Record<GlobalNormVariant, Kernel>> = {
+const SQUARE_SUM = {
   storage: new Kernel({ source: squareSumSource }),
   texture: new Kernel({ source: squareSumTextureSource, includes: [texelOf] }),
-};
+} as const;
 const CLIP_FACTOR = new Kernel({ source: clipFactorSource });
 
 /** Vec4 that one workgroup sums: 64 KiB, so that 2 GiB are 32,768 workgroups. */
 const CHUNK = 4096;
 
 /** Sums that one workgroup leaves. */
-const SUMS: Readonly<Record<GlobalNormVariant, number>> = { storage: 1, texture: 8 };
+const SUMS = { storage: 1, texture: 8 } as const;
 
 /** How {@linkcode globalNorm} clips. */
 export interface GlobalNormOptions {
@@ -65,9 +65,7 @@ export function globalNorm(
       );
     }
   }
-  const variant = device.variant("globalNorm", pickGlobalNorm(device.profile), {
-    among: SQUARE_SUM,
-  });
+  const variant = stagedVariant(device, "globalNorm", { among: SQUARE_SUM, otherwise: "storage" });
   return device.scope(() => {
     const chunks = slabs.map((slab) => Math.ceil(slab.elements / (4 * CHUNK)));
     const count = chunks.reduce((sum, slabChunks) => sum + slabChunks, 0) * SUMS[variant];

@@ -8,6 +8,7 @@ import { rounded } from "../cast/mod.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmulInto } from "../matmul/mod.ts";
 import columnSumSource from "./column_sum.wgsl.ts";
@@ -113,9 +114,9 @@ function sumChunks(
   const { x, rows, chunk, accumulate } = options;
   const { device } = out;
   const columns = x.elements / rows, chunks = Math.ceil(rows / chunk);
-  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("columnSum", picked, {
+  const variant = stagedVariant(device, "columnSum", {
     among: COLUMN_SUMS,
+    otherwise: "vector",
     only: columns % 4 === 0 ? undefined : "scalar",
   });
   const { kernel, width } = COLUMN_SUMS[variant];

@@ -7,6 +7,7 @@
 
 import texelOf from "../common/texel_of.wgsl.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // Modulation is a norm whose gain and offset depend on the batch entry: the norm's kernels read
 // them where they lie.
@@ -214,9 +215,9 @@ function gateInto(
   const { device } = out;
   const size = { tokens, width, stride, gate: at };
   const tiles = Math.ceil(tokens / 8);
-  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("gate", picked, {
+  const variant = stagedVariant(device, "gate", {
     among: GATE,
+    otherwise: "vector",
     only: width % 4 === 0 ? undefined : "scalar",
   });
   if (variant === "texture") {

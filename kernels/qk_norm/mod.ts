@@ -8,6 +8,7 @@ import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { MAX_WORKGROUPS } from "../core/limits.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The second stage of the parameters' gradients is the column sum of a bias gradient.
 import { columnSum } from "../linear/mod.ts";
@@ -20,19 +21,16 @@ import forwardVectorSource from "./forward_vector.wgsl.ts";
 import parameterSumSource from "./parameter_sum.wgsl.ts";
 import parameterSumTextureSource from "./parameter_sum_texture.wgsl.ts";
 
-/** How the kernels read a head: by elements, as a CPU driver does best, or as a GPU does. */
-export type QkNormVariant = "scalar" | "texture" | "vector";
-
-const FORWARD: Readonly<Record<QkNormVariant, Kernel>> = {
+const FORWARD = {
   scalar: new Kernel({ source: forwardSource }),
   texture: new Kernel({ source: forwardTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: forwardVectorSource }),
-};
-const BACKWARD: Readonly<Record<QkNormVariant, Kernel>> = {
+} as const;
+const BACKWARD = {
   scalar: new Kernel({ source: backwardSource }),
   texture: new Kernel({ source: backwardTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: backwardVectorSource }),
-};
+} as const;
 const PARAMETER_SUM = new Kernel({ source: parameterSumSource });
 const PARAMETER_SUM_TEXTURE = new Kernel({
   source: parameterSumTextureSource,
@@ -40,7 +38,7 @@ const PARAMETER_SUM_TEXTURE = new Kernel({
 });
 
 /** Heads that one workgroup normalises. */
-const ROWS: Readonly<Record<QkNormVariant, number>> = { scalar: 64, texture: 64, vector: 8 };
+const ROWS = { scalar: 64, texture: 64, vector: 8 } as const;
 
 /** Three loops over a head must have fewer rounds together than a CPU driver makes. */
 const MAX_HEAD_WIDTH = 16_384;
@@ -144,10 +142,10 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
   return out;
 }
 
-function variantOf(device: Device, headWidth: number): QkNormVariant {
-  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
-  return device.variant("qkNorm", picked, {
+function variantOf(device: Device, headWidth: number): keyof typeof FORWARD {
+  return stagedVariant(device, "qkNorm", {
     among: FORWARD,
+    otherwise: "vector",
     only: headWidth % 4 === 0 ? undefined : "scalar",
   });
 }

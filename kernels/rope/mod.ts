@@ -7,6 +7,7 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import rotateSource from "./rotate.wgsl.ts";
 import rotateTextureSource from "./rotate_texture.wgsl.ts";
@@ -79,9 +80,9 @@ function rotateInto(
   const { heads, cos, sin, x, transposed, accumulate } = options;
   const [tokens = 0, headWidth = 0] = cos.shape;
   const { device } = out, tensors = { x, cosines: cos, sines: sin, out };
-  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("rope", picked, {
+  const variant = stagedVariant(device, "rope", {
     among: ROTATE,
+    otherwise: "vector",
     only: headWidth % 4 === 0 ? undefined : "pairs",
   });
   if (variant === "pairs") {

@@ -7,20 +7,18 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import texture from "./texture.wgsl.ts";
 import workgroup from "./workgroup.wgsl.ts";
 
-/** The kernels of rowSquares: the second reads through textures, for CPU drivers. */
-export type RowSquaresVariant = "workgroup" | "texture";
-
-const KERNELS: Readonly<Record<RowSquaresVariant, Kernel>> = {
+const KERNELS = {
   workgroup: new Kernel({ source: workgroup }),
   texture: new Kernel({ source: texture, includes: [texelOf] }),
-};
+} as const;
 
 /** Rows that one workgroup sums. */
-const ROWS: Readonly<Record<RowSquaresVariant, number>> = { workgroup: 1, texture: 8 };
+const ROWS = { workgroup: 1, texture: 8 } as const;
 
 /** The texture kernel has a round for 4 numbers: half of those that a CPU driver makes. */
 const MAX_WIDTH = 131_072;
@@ -52,9 +50,9 @@ export function rowSquares(x: Tensor, options: RowSquaresOptions = {}): Tensor {
     );
   }
   const { device } = x;
-  const picked = device.profile.driver === "cpu" ? "texture" : "workgroup";
-  const variant = device.variant("rowSquares", picked, {
+  const variant = stagedVariant(device, "rowSquares", {
     among: KERNELS,
+    otherwise: "workgroup",
     only: width % 4 === 0 ? undefined : "workgroup",
   });
   const out = device.empty([rows]);

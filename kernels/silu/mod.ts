@@ -6,29 +6,24 @@
 
 import activation from "../common/activation.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
-import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import type { Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardTextureSource from "./backward_texture.wgsl.ts";
 import forwardSource from "./forward.wgsl.ts";
 import forwardTextureSource from "./forward_texture.wgsl.ts";
 
-/** How the kernels read their inputs. */
-export type SiluVariant = "storage" | "texture";
-
 const includes = [activation];
-const FORWARD: Readonly<Record<SiluVariant, Kernel>> = {
+const FORWARD = {
   storage: new Kernel({ source: forwardSource, includes }),
   texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
-};
-const BACKWARD: Readonly<Record<SiluVariant, Kernel>> = {
+} as const;
+const BACKWARD = {
   storage: new Kernel({ source: backwardSource, includes }),
   texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
-};
-
-/** Elements from which a CPU driver gains more by textures than their copies cost. */
-const TEXTURE_ELEMENTS = 16_384;
+} as const;
 
 /**
  * silu(x) = x / (1 + exp(−x)), element by element for `x` of any shape ("Gaussian error linear
@@ -39,7 +34,7 @@ export function silu(x: Tensor): Tensor {
   const out = device.empty(x.shape);
   const { elements } = x, vectors = Math.ceil(elements / 4);
   const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
-  const variant = variantOf(device, elements);
+  const variant = stagedVariant(device, "silu", { among: FORWARD, otherwise: "storage", elements });
   device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
   device.tape?.push({
     name: "silu",
@@ -56,9 +51,4 @@ export function silu(x: Tensor): Tensor {
     },
   });
   return out;
-}
-
-function variantOf(device: Device, elements: number): SiluVariant {
-  const texture = device.profile.driver === "cpu" && elements >= TEXTURE_ELEMENTS;
-  return device.variant("silu", texture ? "texture" : "storage", { among: FORWARD });
 }

@@ -8,6 +8,7 @@ import activation from "../common/activation.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardTextureSource from "./backward_texture.wgsl.ts";
@@ -45,9 +46,9 @@ export function swiglu(x: Tensor): Tensor {
   const half = doubled / 2;
   const out = device.empty([...x.shape.slice(0, -1), half]);
   const { elements } = out;
-  const picked = device.profile.driver === "cpu" ? "texture" : "vector";
-  const variant = device.variant("swiglu", picked, {
+  const variant = stagedVariant(device, "swiglu", {
     among: FORWARD,
+    otherwise: "vector",
     only: half % 4 === 0 ? undefined : "scalar",
   });
   const scalar = variant === "scalar";

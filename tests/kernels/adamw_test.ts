@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import { adamwInto, type AdamwOptions } from "../../kernels/adamw/mod.ts";
 import { adamwReference } from "../../kernels/adamw/reference.ts";
-import { type AdamwVariant, pickAdamw } from "../../kernels/adamw/variants.ts";
 import type { Device } from "../../kernels/core/device.ts";
-import type { Profile } from "../../kernels/core/profile.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
 
-const VARIANTS: readonly AdamwVariant[] = ["storage", "texture"];
+const VARIANTS = ["storage", "texture"] as const;
 const NAMES = ["values", "gradients", "firstMoments", "secondMoments", "averages"] as const;
 type State<T> = Record<typeof NAMES[number], T>;
 
@@ -240,9 +238,4 @@ gpuTest("adamwInto() names what does not fit", (device) => {
       adamwInto(slabs, { ...OPTIONS, ...least });
     }
   });
-});
-
-Deno.test("pickAdamw() reads textures on CPU drivers and buffers on GPUs", () => {
-  assert.equal(pickAdamw({ driver: "cpu" } as Profile), "texture");
-  assert.equal(pickAdamw({ driver: "gpu" } as Profile), "storage");
 });

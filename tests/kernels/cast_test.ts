@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cast, castInto, type CastVariant, rounded } from "../../kernels/cast/mod.ts";
+import { cast, castInto, rounded } from "../../kernels/cast/mod.ts";
 import { roundToF16Reference } from "../../kernels/cast/reference.ts";
 import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
@@ -9,7 +9,7 @@ import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
 
-const VARIANTS: readonly CastVariant[] = ["storage", "texture"];
+const VARIANTS = ["storage", "texture"];
 
 /** Every half, the middle between each two, and the f32 on both sides of each middle. */
 function edges(): Float32Array<ArrayBuffer> {

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import type { Device } from "../../kernels/core/device.ts";
-import type { Profile } from "../../kernels/core/profile.ts";
 import { globalNorm, type GlobalNormOptions } from "../../kernels/global_norm/mod.ts";
 import { globalNormReference } from "../../kernels/global_norm/reference.ts";
-import { type GlobalNormVariant, pickGlobalNorm } from "../../kernels/global_norm/variants.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
 
-const VARIANTS: readonly GlobalNormVariant[] = ["storage", "texture"];
+const VARIANTS = ["storage", "texture"] as const;
 
 async function normOf(
   device: Device,
@@ -107,8 +105,3 @@ gpuTest(
     });
   },
 );
-
-Deno.test("pickGlobalNorm() reads textures on CPU drivers and buffers on GPUs", () => {
-  assert.equal(pickGlobalNorm({ driver: "cpu" } as Profile), "texture");
-  assert.equal(pickGlobalNorm({ driver: "gpu" } as Profile), "storage");
-});
