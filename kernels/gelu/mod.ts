@@ -6,9 +6,8 @@
 
 import activation from "../common/activation.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
-import { spreadWorkgroups } from "../core/device.ts";
+import { elementwise, type ElementwiseOp } from "../core/elementwise.ts";
 import { Kernel } from "../core/kernel.ts";
-import { stagedVariant } from "../core/staged_variant.ts";
 import type { Tensor } from "../core/tensor.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardTextureSource from "./backward_texture.wgsl.ts";
@@ -16,14 +15,19 @@ import forwardSource from "./forward.wgsl.ts";
 import forwardTextureSource from "./forward_texture.wgsl.ts";
 
 const includes = [activation];
-const FORWARD = {
-  storage: new Kernel({ source: forwardSource, includes }),
-  texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
-} as const;
-const BACKWARD = {
-  storage: new Kernel({ source: backwardSource, includes }),
-  texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
-} as const;
+
+/** The kernels of gelu. */
+export const GELU: ElementwiseOp = {
+  name: "gelu",
+  forward: {
+    storage: new Kernel({ source: forwardSource, includes }),
+    texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
+  },
+  backward: {
+    storage: new Kernel({ source: backwardSource, includes }),
+    texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
+  },
+};
 
 /**
  * gelu(x) = ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element for `x` of any shape:
@@ -31,25 +35,5 @@ const BACKWARD = {
  * which SiT uses. Finite for every finite x.
  */
 export function gelu(x: Tensor): Tensor {
-  const { device } = x;
-  const out = device.empty(x.shape);
-  const { elements } = x, vectors = Math.ceil(elements / 4);
-  const workgroups = spreadWorkgroups(Math.ceil(vectors / 64));
-  const variant = stagedVariant(device, "gelu", { among: FORWARD, otherwise: "storage" });
-  device.dispatch(FORWARD[variant], { tensors: { x, out }, params: { vectors }, workgroups });
-  device.tape?.push({
-    name: "gelu",
-    inputs: [x],
-    output: out,
-    saved: [x],
-    backward(dy, gradients) {
-      gradients.into(x, (dx, accumulate) =>
-        device.dispatch(BACKWARD[variant], {
-          tensors: { x, dy, dx },
-          params: { elements, accumulate },
-          workgroups,
-        }));
-    },
-  });
-  return out;
+  return elementwise(x, GELU);
 }

@@ -28,7 +28,8 @@ Deno.test("OPS_WITH_VARIANTS are those that ask for one, in the order of their n
   const ops = new Set<string>();
   for (const path of sourceFiles()) {
     if (!/^kernels\/\w+\/mod\.ts$/.test(path)) continue;
-    const questions = /(?:device\.variant\(|stagedVariant\(device, )"(\w+)"/g;
+    const questions =
+      /(?:device\.variant\(|stagedVariant\(device, |: ElementwiseOp = \{\s+name: )"(\w+)"/g;
     for (const [, op] of sourceText(path).matchAll(questions)) ops.add(op!);
   }
   assert.deepEqual(OPS_WITH_VARIANTS, [...ops].sort());
