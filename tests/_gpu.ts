@@ -1,6 +1,8 @@
 /** GPU tests share a device; without an adapter they are skipped with a printed reason. */
 
 import { Device, type DeviceOptions } from "../kernels/core/device.ts";
+import type { Profile } from "../kernels/core/profile.ts";
+import type { ForcedVariants, OpWithVariants } from "../kernels/core/tuning.ts";
 
 let shared: Promise<Device | undefined> | undefined;
 
@@ -74,12 +76,58 @@ export function gpuTest(name: string, run: (device: Device) => void | Promise<vo
     sanitizeOps: false,
     async fn() {
       const device = await sharedDevice();
-      if (!device) return;
-      const before = device.pool.liveBytes;
-      await run(device);
-      await device.settle();
-      const leaked = device.pool.liveBytes - before;
-      if (leaked !== 0) throw new Error(`${leaked} bytes of tensors were not released`);
+      if (device) await runChecked(device, run);
     },
   });
+}
+
+/** As {@linkcode gpuTest}, with variants of ops forced or a profile changed on the shared GPU. */
+export function forcedTest(
+  name: string,
+  options: {
+    variants: ForcedVariants;
+    profile?: Partial<Profile>;
+    run: (device: Device) => void | Promise<void>;
+  },
+): void {
+  const { variants, profile, run } = options;
+  gpuTest(name, async (shared) => {
+    const device = new Device(shared.gpu, {
+      profile: { ...shared.profile, ...profile },
+      variants,
+    });
+    await runChecked(device, run);
+    device.trim();
+  });
+}
+
+/** A {@linkcode forcedTest} for each variant in the op's own table, whose name it bears. */
+export function variantTest<V extends string>(
+  name: string,
+  options: {
+    op: OpWithVariants;
+    among: Readonly<Record<V, unknown>>;
+    profile?: Partial<Profile>;
+    run: (device: Device, variant: V) => void | Promise<void>;
+  },
+): void {
+  const { op, among, profile = {}, run } = options;
+  for (const variant of Object.keys(among) as V[]) {
+    forcedTest(`${name} (${variant})`, {
+      variants: { [op]: variant },
+      profile,
+      run: (device) => run(device, variant),
+    });
+  }
+}
+
+async function runChecked(
+  device: Device,
+  run: (device: Device) => void | Promise<void>,
+): Promise<void> {
+  const before = device.pool.liveBytes;
+  await run(device);
+  await device.settle();
+  const leaked = device.pool.liveBytes - before;
+  if (leaked !== 0) throw new Error(`${leaked} bytes of tensors were not released`);
 }

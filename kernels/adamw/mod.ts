@@ -12,7 +12,8 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import adamwSource from "./adamw.wgsl.ts";
 import adamwTextureSource from "./adamw_texture.wgsl.ts";
 
-const KERNELS = {
+/** The kernel by its variant. */
+export const KERNELS = {
   storage: new Kernel({ source: adamwSource }),
   texture: new Kernel({ source: adamwTextureSource, includes: [texelOf] }),
 } as const;

@@ -30,7 +30,8 @@ import {
   supportsAttention,
 } from "./variants.ts";
 
-const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
+/** The forward kernel by its variant. */
+export const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
   naive: new Kernel({ source: forwardNaive }),
   rows: new Kernel({ source: forwardRows, includes: [texelOf, handedRows] }),
   tiled: new Kernel({ source: forwardTiled }),

@@ -16,7 +16,8 @@ import toF16TextureSource from "./to_f16_texture.wgsl.ts";
 import toF32Source from "./to_f32.wgsl.ts";
 
 const includes = [half];
-const TO_F16 = {
+/** The kernel that rounds, by its variant. */
+export const TO_F16 = {
   storage: new Kernel({ source: toF16Source, includes }),
   texture: new Kernel({ source: toF16TextureSource, includes: [...includes, texelOf] }),
 } as const;

@@ -12,7 +12,8 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./combine.wgsl.ts";
 import textureSource from "./combine_texture.wgsl.ts";
 
-const COMBINE = {
+/** The kernel by its variant. */
+export const COMBINE = {
   storage: new Kernel({ source }),
   texture: new Kernel({ source: textureSource, includes: [texelOf] }),
 } as const;

@@ -13,7 +13,8 @@ import clipFactorSource from "./clip_factor.wgsl.ts";
 import squareSumSource from "./slab_square_sum.wgsl.ts";
 import squareSumTextureSource from "./slab_square_sum_texture.wgsl.ts";
 
-const SQUARE_SUM = {
+/** The kernel that sums squares, by its variant. */
+export const SQUARE_SUM = {
   storage: new Kernel({ source: squareSumSource }),
   texture: new Kernel({ source: squareSumTextureSource, includes: [texelOf] }),
 } as const;

@@ -64,7 +64,7 @@ const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: n
 };
 
 /** Rows that one workgroup normalises. */
-const ROWS: Readonly<Record<LayerNormVariant, number>> = {
+export const ROWS: Readonly<Record<LayerNormVariant, number>> = {
   naive: 64,
   subgroup: 8,
   workgroup: 1,

@@ -16,7 +16,7 @@ import columnSumTextureSource from "./column_sum_texture.wgsl.ts";
 import columnSumVectorSource from "./column_sum_vector.wgsl.ts";
 
 /** Kernels of the column sum with the columns that one workgroup takes. */
-const COLUMN_SUMS = {
+export const COLUMN_SUMS = {
   scalar: { kernel: new Kernel({ source: columnSumSource }), width: 64 },
   texture: {
     kernel: new Kernel({ source: columnSumTextureSource, includes: [texelOf] }),

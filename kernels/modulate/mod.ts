@@ -24,7 +24,8 @@ import gateTextureSource from "./gate_texture.wgsl.ts";
 import gateVectorSource from "./gate_vector.wgsl.ts";
 import spreadSumsSource from "./spread_sums.wgsl.ts";
 
-const GATE = {
+/** The kernel of gate by its variant. */
+export const GATE = {
   scalar: new Kernel({ source: gateSource }),
   texture: new Kernel({ source: gateTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: gateVectorSource }),

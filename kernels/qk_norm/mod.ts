@@ -21,7 +21,8 @@ import forwardVectorSource from "./forward_vector.wgsl.ts";
 import parameterSumSource from "./parameter_sum.wgsl.ts";
 import parameterSumTextureSource from "./parameter_sum_texture.wgsl.ts";
 
-const FORWARD = {
+/** The forward kernel by its variant. */
+export const FORWARD = {
   scalar: new Kernel({ source: forwardSource }),
   texture: new Kernel({ source: forwardTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: forwardVectorSource }),

@@ -13,7 +13,8 @@ import subgroup from "./subgroup.wgsl.ts";
 import { pickReconstruct, type ReconstructVariant, supportsReconstruct } from "./variants.ts";
 import workgroup from "./workgroup.wgsl.ts";
 
-const KERNELS: Readonly<Record<ReconstructVariant, Kernel>> = {
+/** The kernel by its variant. */
+export const KERNELS: Readonly<Record<ReconstructVariant, Kernel>> = {
   subgroup: new Kernel({ source: subgroup, includes: [texelOf] }),
   workgroup: new Kernel({ source: workgroup }),
 };

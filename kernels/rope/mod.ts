@@ -13,7 +13,8 @@ import rotateSource from "./rotate.wgsl.ts";
 import rotateTextureSource from "./rotate_texture.wgsl.ts";
 import rotateVectorSource from "./rotate_vector.wgsl.ts";
 
-const ROTATE = {
+/** The kernel by its variant. */
+export const ROTATE = {
   pairs: new Kernel({ source: rotateSource }),
   texture: new Kernel({ source: rotateTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: rotateVectorSource }),

@@ -12,7 +12,8 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import texture from "./texture.wgsl.ts";
 import workgroup from "./workgroup.wgsl.ts";
 
-const KERNELS = {
+/** The kernel by its variant. */
+export const KERNELS = {
   workgroup: new Kernel({ source: workgroup }),
   texture: new Kernel({ source: texture, includes: [texelOf] }),
 } as const;

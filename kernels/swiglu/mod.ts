@@ -18,7 +18,8 @@ import forwardTextureSource from "./forward_texture.wgsl.ts";
 import forwardVectorSource from "./forward_vector.wgsl.ts";
 
 const includes = [activation];
-const FORWARD = {
+/** The forward kernel by its variant. */
+export const FORWARD = {
   scalar: new Kernel({ source: forwardSource, includes }),
   texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
   vector: new Kernel({ source: forwardVectorSource, includes }),

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { adamwInto, type AdamwOptions } from "../../kernels/adamw/mod.ts";
+import { adamwInto, type AdamwOptions, KERNELS } from "../../kernels/adamw/mod.ts";
 import { adamwReference } from "../../kernels/adamw/reference.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
-const VARIANTS = ["storage", "texture"] as const;
 const NAMES = ["values", "gradients", "firstMoments", "secondMoments", "averages"] as const;
 type State<T> = Record<typeof NAMES[number], T>;
 
@@ -86,75 +85,64 @@ async function compare(
   dispose([...Object.values(tensors), factorTensor]);
 }
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `adamwInto() with the ${variant} kernel matches the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { adamw: variant } });
-      if (!device) return;
-      // One vector, one slot of a slab, and a bit more than two workgroups of either kernel.
-      for (const size of [4, 64, 32772]) {
-        await compare(device, {
-          size,
-          steps: 5,
-          factor: Math.fround(0.37),
-          options: { weightDecay: 0.1, emaDecay: 0.9, beta2: 0.95 },
-          gradient: (step) => randomValues([size], 100 + step).map((g, i) => i % 3 === 0 ? 0 : g),
-        });
-      }
+variantTest("adamwInto() matches the reference", {
+  op: "adamw",
+  among: KERNELS,
+  async run(device) {
+    // One vector, one slot of a slab, and a bit more than two workgroups of either kernel.
+    for (const size of [4, 64, 32772]) {
       await compare(device, {
-        size: 64,
-        steps: 3,
-        factor: 1e-12,
-        options: { emaDecay: 0.9999 },
-        gradient: (step) => randomValues([64], step).map((g) => Math.fround(g * 1e12)),
+        size,
+        steps: 5,
+        factor: Math.fround(0.37),
+        options: { weightDecay: 0.1, emaDecay: 0.9, beta2: 0.95 },
+        gradient: (step) => randomValues([size], 100 + step).map((g, i) => i % 3 === 0 ? 0 : g),
       });
-    },
-  });
+    }
+    await compare(device, {
+      size: 64,
+      steps: 3,
+      factor: 1e-12,
+      options: { emaDecay: 0.9999 },
+      gradient: (step) => randomValues([64], step).map((g) => Math.fround(g * 1e12)),
+    });
+  },
+});
 
-  Deno.test({
-    name: `adamwInto() with the ${variant} kernel only zeroes the gradients when the factor is 0`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { adamw: variant } });
-      if (!device) return;
-      const start = startOf(16388), next = randomValues([16388], 9);
-      start.firstMoments = next;
-      start.secondMoments = next.map(Math.abs);
-      const tensors = upload(device, start);
-      tensors.gradients.write(new Float32Array(16388).fill(NaN));
-      const factor = device.tensor(Float32Array.of(NaN, 0), [2]);
-      adamwInto({ ...tensors, factor }, { ...OPTIONS, weightDecay: 0.1, emaDecay: 0.5 });
-      for (const name of NAMES) {
-        assert.deepEqual(await tensors[name].read(), new Float32Array(start[name]), name);
-      }
-      dispose([...Object.values(tensors), factor]);
-    },
-  });
+variantTest("adamwInto() only zeroes the gradients when the factor is 0", {
+  op: "adamw",
+  among: KERNELS,
+  async run(device) {
+    const start = startOf(16388), next = randomValues([16388], 9);
+    start.firstMoments = next;
+    start.secondMoments = next.map(Math.abs);
+    const tensors = upload(device, start);
+    tensors.gradients.write(new Float32Array(16388).fill(NaN));
+    const factor = device.tensor(Float32Array.of(NaN, 0), [2]);
+    adamwInto({ ...tensors, factor }, { ...OPTIONS, weightDecay: 0.1, emaDecay: 0.5 });
+    for (const name of NAMES) {
+      assert.deepEqual(await tensors[name].read(), new Float32Array(start[name]), name);
+    }
+    dispose([...Object.values(tensors), factor]);
+  },
+});
 
-  Deno.test({
-    name: `adamwInto() with the ${variant} kernel steps without averages just the same`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { adamw: variant } });
-      if (!device) return;
-      const results: Float32Array[] = [];
-      for (const withAverages of [true, false]) {
-        const { averages, ...tensors } = upload(device, startOf(64));
-        tensors.gradients.write(new Float32Array(randomValues([64], 5)));
-        const factor = device.tensor(Float32Array.of(1, 1), [2]);
-        adamwInto({ ...tensors, factor, ...(withAverages && { averages }) }, OPTIONS);
-        results.push(await tensors.values.read());
-        dispose([averages, ...Object.values(tensors), factor]);
-      }
-      assert.deepEqual(results[0], results[1]);
-    },
-  });
-}
+variantTest("adamwInto() steps without averages just the same", {
+  op: "adamw",
+  among: KERNELS,
+  async run(device) {
+    const results: Float32Array[] = [];
+    for (const withAverages of [true, false]) {
+      const { averages, ...tensors } = upload(device, startOf(64));
+      tensors.gradients.write(new Float32Array(randomValues([64], 5)));
+      const factor = device.tensor(Float32Array.of(1, 1), [2]);
+      adamwInto({ ...tensors, factor, ...(withAverages && { averages }) }, OPTIONS);
+      results.push(await tensors.values.read());
+      dispose([averages, ...Object.values(tensors), factor]);
+    }
+    assert.deepEqual(results[0], results[1]);
+  },
+});
 
 gpuTest(
   "adamwInto() moves every parameter by the learning rate in the first step",

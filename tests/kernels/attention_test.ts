@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
-import { attention } from "../../kernels/attention/mod.ts";
+import { attention, FORWARD } from "../../kernels/attention/mod.ts";
 import { attentionReference } from "../../kernels/attention/reference.ts";
-import {
-  type AttentionVariant,
-  pickAttention,
-  supportsAttention,
-} from "../../kernels/attention/variants.ts";
+import { pickAttention, supportsAttention } from "../../kernels/attention/variants.ts";
 import { Device } from "../../kernels/core/device.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
-
-const VARIANTS: readonly AttentionVariant[] = ["naive", "rows", "tiled"];
+import { dispatchesOf, forcedTest, gpuTest, variantTest } from "../_gpu.ts";
 
 interface Size {
   readonly batch: number;
@@ -69,34 +63,25 @@ async function checkSize(
   });
 }
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `attention() with the ${variant} kernels and its gradient match the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { attention: variant } });
-      if (!device) return;
-      const supported = SIZES.filter((size) =>
-        supportsAttention(variant, { profile: device.profile, size }) &&
-        // Kernels that compile slowly on a CPU driver take fewer widths.
-        (variant !== "tiled" || size.headWidth !== 8)
-      );
-      for (const size of supported) await checkSize(device, size);
-      // Scores of magnitude 85, whose exponentials overflow unless the maximum is taken off.
-      const large = supported.find(({ tokens }) => tokens === 33);
-      if (large) await checkSize(device, large, { factor: 8 });
-    },
-  });
-}
+variantTest("attention() and its gradient match the reference", {
+  op: "attention",
+  among: FORWARD,
+  async run(device, variant) {
+    const supported = SIZES.filter((size) =>
+      supportsAttention(variant, { profile: device.profile, size }) &&
+      // Kernels that compile slowly on a CPU driver take fewer widths.
+      (variant !== "tiled" || size.headWidth !== 8)
+    );
+    for (const size of supported) await checkSize(device, size);
+    // Scores of magnitude 85, whose exponentials overflow unless the maximum is taken off.
+    const large = supported.find(({ tokens }) => tokens === 33);
+    if (large) await checkSize(device, large, { factor: 8 });
+  },
+});
 
-Deno.test({
-  name: "attention() with the naive kernels goes on where a dispatch must end",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn() {
-    using device = await openDevice({ variants: { attention: "naive" } });
-    if (!device) return;
+forcedTest("attention() with the naive kernels goes on where a dispatch must end", {
+  variants: { attention: "naive" },
+  async run(device) {
     await checkSize(device, { batch: 1, tokens: 40, heads: 1, headWidth: 130 });
     // Some drivers drop what one invocation loops over beyond 65,535 steps: 3 x 190 x 130 are more.
     await checkSize(device, { batch: 1, tokens: 190, heads: 1, headWidth: 130 }, { gradients: [] });
@@ -108,25 +93,23 @@ gpuTest("attention() goes over a thousand tokens and one", async (device) => {
   await checkSize(device, size, { gradients: [] });
 });
 
-Deno.test({
-  name: "attention()'s gradient holds the scores of a few heads at a time on a CPU driver",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn() {
-    using rows = await openDevice({ variants: { attention: "rows" } });
-    if (!rows) return;
+forcedTest("attention()'s gradient holds the scores of a few heads at a time on a CPU driver", {
+  variants: { attention: "rows" },
+  async run(rows) {
     if (!supportsAttention("rows", { profile: rows.profile, size: { tokens: 1, headWidth: 4 } })) {
       return console.log("skipped: needs a CPU driver with subgroups of 8");
     }
-    using naive = await openDevice({ variants: { attention: "naive" } });
+    const naive = new Device(rows.gpu, {
+      profile: rows.profile,
+      variants: { attention: "naive" },
+    });
     // Scores of 4.2 MB a head, of 1 MB (five heads in one part and a rest), and of both in one.
-    const devices: readonly Device[] = [rows, naive!];
     for (const [tokens, heads, parts] of [[1025, 2, 2], [511, 6, 2], [40, 6, 1]] as const) {
       const size = { batch: 1, tokens, heads, headWidth: 4 };
       const shape = [1, tokens, 3 * heads * 4];
       const values = new Float32Array(randomValues(shape, 5));
       const gradients: Float32Array[] = [];
-      for (const device of devices) {
+      for (const device of [rows, naive]) {
         using qkv = device.tensor(values, shape);
         using dy = device.tensor(values.subarray(0, values.length / 3), [1, tokens, heads * 4]);
         const tape = new Tape(device);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cast, castInto, rounded } from "../../kernels/cast/mod.ts";
+import { cast, castInto, rounded, TO_F16 } from "../../kernels/cast/mod.ts";
 import { roundToF16Reference } from "../../kernels/cast/reference.ts";
 import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
@@ -7,9 +7,7 @@ import { Tape } from "../../kernels/core/tape.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
-
-const VARIANTS = ["storage", "texture"];
+import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 /** Every half, the middle between each two, and the f32 on both sides of each middle. */
 function edges(): Float32Array<ArrayBuffer> {
@@ -32,50 +30,45 @@ function sameNumbers(got: ArrayLike<number>, want: ArrayLike<number>, input: Flo
   }
 }
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `cast() with the ${variant} kernel rounds to the nearest f16, ties to even`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { cast: variant } });
-      if (!device) return;
-      const special = [
-        NaN,
-        -NaN,
-        Infinity,
-        -Infinity,
-        0,
-        -0,
-        65504,
-        65519.996,
-        65520,
-        -65520,
-        1e38,
-      ];
-      // Smaller than any half: the least one, its half, what lies around, and an f32 subnormal.
-      const small = [2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, 2 ** -26, 1e-40, -1e-40, 3 * 2 ** -25];
-      for (
-        const values of [
-          Float32Array.from([...special, ...small]),
-          Float32Array.of(1 / 3),
-          Float32Array.from(randomValues([5003], 1), (x) => x * 1e5),
-          edges(),
-        ]
-      ) {
-        const x = device.tensor(values, [values.length]);
-        const half: Tensor = inRowsOfTwo(device, () => cast(x, { dtype: "f16" }));
-        const back: Tensor = inRowsOfTwo(device, () => cast(half, { dtype: "f32" }));
-        assert.equal(half.dtype, "f16");
-        assert.equal(half.bytes, 2 * values.length);
-        const want = roundToF16Reference(values);
-        sameNumbers(await half.read(), want, values);
-        sameNumbers(await back.read(), want, values);
-        for (const tensor of [x, half, back]) tensor.dispose();
-      }
-    },
-  });
-}
+variantTest("cast() rounds to the nearest f16, ties to even", {
+  op: "cast",
+  among: TO_F16,
+  async run(device) {
+    const special = [
+      NaN,
+      -NaN,
+      Infinity,
+      -Infinity,
+      0,
+      -0,
+      65504,
+      65519.996,
+      65520,
+      -65520,
+      1e38,
+    ];
+    // Smaller than any half: the least one, its half, what lies around, and an f32 subnormal.
+    const small = [2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, 2 ** -26, 1e-40, -1e-40, 3 * 2 ** -25];
+    for (
+      const values of [
+        Float32Array.from([...special, ...small]),
+        Float32Array.of(1 / 3),
+        Float32Array.from(randomValues([5003], 1), (x) => x * 1e5),
+        edges(),
+      ]
+    ) {
+      const x = device.tensor(values, [values.length]);
+      const half: Tensor = inRowsOfTwo(device, () => cast(x, { dtype: "f16" }));
+      const back: Tensor = inRowsOfTwo(device, () => cast(half, { dtype: "f32" }));
+      assert.equal(half.dtype, "f16");
+      assert.equal(half.bytes, 2 * values.length);
+      const want = roundToF16Reference(values);
+      sameNumbers(await half.read(), want, values);
+      sameNumbers(await back.read(), want, values);
+      for (const tensor of [x, half, back]) tensor.dispose();
+    }
+  },
+});
 
 gpuTest("Tensor.write() rounds to f16 as cast() does, for odd sizes too", async (device) => {
   for (const size of [1, 3, 4097]) {

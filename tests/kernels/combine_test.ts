@@ -1,22 +1,17 @@
 import assert from "node:assert/strict";
-import { combine, combineInto } from "../../kernels/combine/mod.ts";
+import { COMBINE, combine, combineInto } from "../../kernels/combine/mod.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
-import { Device } from "../../kernels/core/device.ts";
+import type { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, inRowsOfTwo } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 const COEFFICIENTS = [0.5, -1.25, 3, 1e-3, 2, -0.75, 0.1, 1, -4].map(Math.fround);
 
-for (const variant of ["storage", "texture"]) {
-  gpuTest(`combine() with the ${variant} kernel matches the reference`, async (shared) => {
-    const device = new Device(shared.gpu, {
-      profile: shared.profile,
-      variants: { combine: variant },
-    });
-    await checkCombine(device);
-    await device.settle();
-  });
-}
+variantTest("combine() matches the reference", {
+  op: "combine",
+  among: COMBINE,
+  run: checkCombine,
+});
 
 /** One to nine terms, then in place. */
 async function checkCombine(device: Device): Promise<void> {

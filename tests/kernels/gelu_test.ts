@@ -1,36 +1,30 @@
 import assert from "node:assert/strict";
-import { gelu } from "../../kernels/gelu/mod.ts";
+import { GELU, gelu } from "../../kernels/gelu/mod.ts";
 import { geluReference } from "../../kernels/gelu/reference.ts";
 import { assertClose, checkOp, checkSlabPadding, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { gpuTest, variantTest } from "../_gpu.ts";
 
-const VARIANTS = ["storage", "texture"];
 // `exp` may err by 3 + 2 |u| units, of which x s'(u) lets less than 4 through; a few more roundings.
 const TOLERANCE = 8 * ROUNDING;
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `gelu() with the ${variant} kernels matches the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { gelu: variant } });
-      if (!device) return;
-      // 301 elements end within a second workgroup.
-      for (const shape of [[1], [2], [7, 5], [7, 43], [5, 16, 64]]) {
-        const values = randomValues(shape, 5).map((v) => Math.fround(6 * v));
-        await checkOp(device, {
-          name: `gelu ${variant} ${shape}`,
-          inputs: { x: shape },
-          values: { x: values },
-          op: ({ x }) => gelu(x!),
-          reference: ({ x }) => geluReference(x!),
-          tolerance: { forward: TOLERANCE, backward: 2 * TOLERANCE },
-        });
-      }
-    },
-  });
-}
+variantTest("gelu() matches the reference", {
+  op: "gelu",
+  among: GELU.forward,
+  async run(device, variant) {
+    // 301 elements end within a second workgroup.
+    for (const shape of [[1], [2], [7, 5], [7, 43], [5, 16, 64]]) {
+      const values = randomValues(shape, 5).map((v) => Math.fround(6 * v));
+      await checkOp(device, {
+        name: `gelu ${variant} ${shape}`,
+        inputs: { x: shape },
+        values: { x: values },
+        op: ({ x }) => gelu(x!),
+        reference: ({ x }) => geluReference(x!),
+        tolerance: { forward: TOLERANCE, backward: 2 * TOLERANCE },
+      });
+    }
+  },
+});
 
 gpuTest("gelu() is the identity or zero far from zero", async (device) => {
   const values = Float64Array.of(-1e38, -1e10, -88, -9, 9, 88, 1e10, 1e38).map(Math.fround);
@@ -54,14 +48,10 @@ gpuTest("gelu() is the identity or zero far from zero", async (device) => {
   out.dispose();
 });
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `gelu() of a parameter with the ${variant} kernels leaves the padding of its slab zero`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { gelu: variant } });
-      if (device) await checkSlabPadding(device, gelu);
-    },
-  });
-}
+variantTest("gelu() of a parameter leaves the padding of its slab zero", {
+  op: "gelu",
+  among: GELU.forward,
+  async run(device) {
+    await checkSlabPadding(device, gelu);
+  },
+});

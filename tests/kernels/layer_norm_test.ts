@@ -1,106 +1,90 @@
 import assert from "node:assert/strict";
-import { Device } from "../../kernels/core/device.ts";
 import type { Profile } from "../../kernels/core/profile.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { layerNorm, rmsNorm } from "../../kernels/layer_norm/mod.ts";
+import { layerNorm, rmsNorm, ROWS } from "../../kernels/layer_norm/mod.ts";
 import { layerNormReference } from "../../kernels/layer_norm/reference.ts";
-import {
-  type LayerNormVariant,
-  pickLayerNorm,
-  supportsLayerNorm,
-} from "../../kernels/layer_norm/variants.ts";
+import { pickLayerNorm, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
 import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
+import { dispatchesOf, forcedTest, gpuTest, variantTest } from "../_gpu.ts";
 
-const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup", "register"];
 // One row, a prime, more than two workgroups and a tile of rows; one column, a prime, real widths,
 // almost the widest that the register kernels hold.
 const SIZES = [[1, 1], [7, 5], [135, 5], [33, 64], [1, 192], [7, 1152], [2, 2044]] as const;
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `layerNorm() and rmsNorm() with the ${variant} kernels match the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { layerNorm: variant } });
-      if (!device) return;
-      for (const [rows, width] of SIZES) {
-        if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
-        // Two sums of `width` terms follow each other in the backward pass.
-        const tolerance = {
-          forward: sumTolerance(width),
-          backward: 2 * sumTolerance(width + rows),
-        };
-        await checkOp(device, {
-          name: `layerNorm ${variant} ${rows}x${width}`,
-          inputs: { x: [rows, width], weight: [width], bias: [width] },
-          op: ({ x, weight, bias }) => layerNorm(x!, { weight, bias }),
-          reference: ({ x, weight, bias }) =>
-            layerNormReference({ x: x!, weight, bias }, { width }),
-          tolerance,
-        });
-        // In one column the norm is a sign, whose slope is nothing but epsilon.
-        const epsilon = width === 1 ? 0.5 : 1e-6;
-        await checkOp(device, {
-          name: `rmsNorm ${variant} ${rows}x${width}`,
-          inputs: { x: [rows, width], weight: [width] },
-          op: ({ x, weight }) => rmsNorm(x!, { weight, epsilon }),
-          reference: ({ x, weight }) =>
-            layerNormReference({ x: x!, weight }, { width, norm: "rms", epsilon }),
-          tolerance,
-        });
-      }
-    },
-  });
-
-  Deno.test({
-    name: `layerNorm() with the ${variant} kernels keeps the digits of rows far from zero`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { layerNorm: variant } });
-      if (!device) return;
-      const rows = 7, width = 192, mean = 1000;
-      // Uniform values of deviation 1.
-      const values = randomValues([rows, width], 3)
-        .map((value) => Math.fround(mean + Math.sqrt(3) * value));
+variantTest("layerNorm() and rmsNorm() match the reference", {
+  op: "layerNorm",
+  among: ROWS,
+  async run(device, variant) {
+    for (const [rows, width] of SIZES) {
+      if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
+      // Two sums of `width` terms follow each other in the backward pass.
+      const tolerance = {
+        forward: sumTolerance(width),
+        backward: 2 * sumTolerance(width + rows),
+      };
       await checkOp(device, {
-        name: `layerNorm ${variant} of mean ${mean}`,
-        inputs: { x: [rows, width] },
-        values: { x: values },
-        op: ({ x }) => layerNorm(x!),
-        reference: ({ x }) => layerNormReference({ x: x! }, { width }),
-        // The rounded mean, and what the shader states for the rest. E[x²] − E[x]² errs by 3 %.
-        tolerance: {
-          forward: ROUNDING * mean + sumTolerance(width),
-          backward: 2 * (ROUNDING * mean + sumTolerance(width)),
-        },
+        name: `layerNorm ${variant} ${rows}x${width}`,
+        inputs: { x: [rows, width], weight: [width], bias: [width] },
+        op: ({ x, weight, bias }) => layerNorm(x!, { weight, bias }),
+        reference: ({ x, weight, bias }) => layerNormReference({ x: x!, weight, bias }, { width }),
+        tolerance,
       });
-      const x = device.tensor(new Float32Array(rows * width).fill(mean + 0.1), [rows, width]);
-      const out = device.scope(() => layerNorm(x));
-      assert.ok((await out.read()).every((value) => value === 0), "equal values have no deviation");
-      x.dispose();
-      out.dispose();
-    },
-  });
-}
+      // In one column the norm is a sign, whose slope is nothing but epsilon.
+      const epsilon = width === 1 ? 0.5 : 1e-6;
+      await checkOp(device, {
+        name: `rmsNorm ${variant} ${rows}x${width}`,
+        inputs: { x: [rows, width], weight: [width] },
+        op: ({ x, weight }) => rmsNorm(x!, { weight, epsilon }),
+        reference: ({ x, weight }) =>
+          layerNormReference({ x: x!, weight }, { width, norm: "rms", epsilon }),
+        tolerance,
+      });
+    }
+  },
+});
 
-for (const variant of ["workgroup", "register"]) {
-  gpuTest(`layerNorm() with the ${variant} kernels needs no subgroups`, async (shared) => {
-    const device = new Device(shared.gpu, {
-      profile: { ...shared.profile, subgroups: false },
-      variants: { layerNorm: variant },
-    });
-    const rows = 3, width = 1152;
+variantTest("layerNorm() keeps the digits of rows far from zero", {
+  op: "layerNorm",
+  among: ROWS,
+  async run(device, variant) {
+    const rows = 7, width = 192, mean = 1000;
+    // Uniform values of deviation 1.
+    const values = randomValues([rows, width], 3)
+      .map((value) => Math.fround(mean + Math.sqrt(3) * value));
     await checkOp(device, {
-      name: `layerNorm ${variant} without subgroups`,
+      name: `layerNorm ${variant} of mean ${mean}`,
       inputs: { x: [rows, width] },
+      values: { x: values },
       op: ({ x }) => layerNorm(x!),
       reference: ({ x }) => layerNormReference({ x: x! }, { width }),
-      tolerance: { forward: sumTolerance(width), backward: 2 * sumTolerance(width) },
+      // The rounded mean, and what the shader states for the rest. E[x²] − E[x]² errs by 3 %.
+      tolerance: {
+        forward: ROUNDING * mean + sumTolerance(width),
+        backward: 2 * (ROUNDING * mean + sumTolerance(width)),
+      },
     });
-    await device.settle();
+    const x = device.tensor(new Float32Array(rows * width).fill(mean + 0.1), [rows, width]);
+    const out = device.scope(() => layerNorm(x));
+    assert.ok((await out.read()).every((value) => value === 0), "equal values have no deviation");
+    x.dispose();
+    out.dispose();
+  },
+});
+
+for (const variant of ["workgroup", "register"]) {
+  forcedTest(`layerNorm() with the ${variant} kernels needs no subgroups`, {
+    variants: { layerNorm: variant },
+    profile: { subgroups: false },
+    async run(device) {
+      const rows = 3, width = 1152;
+      await checkOp(device, {
+        name: `layerNorm ${variant} without subgroups`,
+        inputs: { x: [rows, width] },
+        op: ({ x }) => layerNorm(x!),
+        reference: ({ x }) => layerNormReference({ x: x! }, { width }),
+        tolerance: { forward: sumTolerance(width), backward: 2 * sumTolerance(width) },
+      });
+    },
   });
 }
 

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { roundToF16Reference } from "../../kernels/cast/reference.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { fill } from "../../kernels/core/in_place.ts";
+import { MAX_WORKGROUPS } from "../../kernels/core/limits.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { gelu } from "../../kernels/gelu/mod.ts";
-import { columnSum, linear } from "../../kernels/linear/mod.ts";
+import { COLUMN_SUMS, columnSum, linear } from "../../kernels/linear/mod.ts";
 import { linearReference } from "../../kernels/linear/reference.ts";
 import {
   assertClose,
@@ -14,7 +15,7 @@ import {
   runsOfEightTolerance,
   sumTolerance,
 } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 gpuTest("linear() and its gradients match the reference", async (device) => {
   for (
@@ -102,26 +103,22 @@ async function checkRounded(
 }
 
 // Products of two halves are exact in f32, so only the sums round but where they are made in f16.
-for (
-  const [variant, tolerance] of [
-    ["naive", sumTolerance],
-    ["register", sumTolerance],
-    ["subgroup", sumTolerance],
-    ["tiled", runsOfEightTolerance],
-  ] as const
-) {
-  Deno.test({
-    name: `linear() in f16 with the ${variant} product sums products of rounded operands`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { matmul: variant } });
-      if (!device) return;
-      await checkRounded(device, { rows: 7, inputs: 5, outputs: 3, tolerance });
-      await checkRounded(device, { rows: 36, inputs: 48, outputs: 20, tolerance });
-    },
-  });
-}
+const F16_TOLERANCES = {
+  naive: sumTolerance,
+  register: sumTolerance,
+  subgroup: sumTolerance,
+  tiled: runsOfEightTolerance,
+};
+
+variantTest("linear() in f16 sums products of rounded operands", {
+  op: "matmul",
+  among: F16_TOLERANCES,
+  async run(device, variant) {
+    const tolerance = F16_TOLERANCES[variant];
+    await checkRounded(device, { rows: 7, inputs: 5, outputs: 3, tolerance });
+    await checkRounded(device, { rows: 36, inputs: 48, outputs: 20, tolerance });
+  },
+});
 
 gpuTest("linear() in f16 keeps its input rounded, and not in f32 as well", (device) => {
   using x = device.tensor(new Float32Array(1 << 16), [1024, 64]);
@@ -179,14 +176,13 @@ gpuTest("columnSum() adds a million ones exactly", async (device) => {
   }
 });
 
-for (const variant of ["scalar", "texture", "vector"]) {
-  gpuTest(`columnSum() with the ${variant} kernel adds exactly what is there`, async (shared) => {
+variantTest("columnSum() adds exactly what is there", {
+  op: "columnSum",
+  among: COLUMN_SUMS,
+  profile: { driver: "gpu" },
+  async run(device) {
     // Columns within a vec4, a workgroup and past one; rows within a chunk, past one, and of so many
     // chunks that these are summed in chunks; small whole numbers, whose sums are exact.
-    const device = new Device(shared.gpu, {
-      profile: { ...shared.profile, driver: "gpu" },
-      variants: { columnSum: variant },
-    });
     for (const [rows, columns] of [[1, 4], [7, 64], [131, 68], [300, 136], [16_600, 4]] as const) {
       const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11 - 5);
       using x = device.tensor(values, [rows, columns]);
@@ -199,34 +195,24 @@ for (const variant of ["scalar", "texture", "vector"]) {
       });
       assert.deepEqual([...await out.read()], want);
     }
-    await device.settle();
-  });
-}
+  },
+});
 
-for (
-  const [variant, columns] of [
-    ["texture", 65_536 * 32],
-    ["vector", 65_536 * 64],
-    ["scalar", 65_535 * 64 + 1],
-  ] as const
-) {
-  Deno.test({
-    name: `columnSum() with the ${variant} kernel sums more columns than an axis has workgroups`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { columnSum: variant } });
-      if (!device) return;
-      const values = Float32Array.from({ length: 2 * columns }, (_, i) => i % 7);
-      using x = device.tensor(values, [2, columns]);
-      using out = device.empty([columns]);
-      columnSum(out, { x });
-      const got = await out.read();
-      const wrong = got.findIndex((sum, i) => sum !== values[i]! + values[columns + i]!);
-      assert.equal(wrong, -1, `column ${wrong} is ${got[wrong]}`);
-    },
-  });
-}
+variantTest("columnSum() sums more columns than an axis has workgroups", {
+  op: "columnSum",
+  among: COLUMN_SUMS,
+  async run(device, variant) {
+    // Of an odd number, which has the scalar kernel alone, and of whole vec4.
+    const columns = MAX_WORKGROUPS * COLUMN_SUMS[variant].width + (variant === "scalar" ? 1 : 4);
+    const values = Float32Array.from({ length: 2 * columns }, (_, i) => i % 7);
+    using x = device.tensor(values, [2, columns]);
+    using out = device.empty([columns]);
+    columnSum(out, { x });
+    const got = await out.read();
+    const wrong = got.findIndex((sum, i) => sum !== values[i]! + values[columns + i]!);
+    assert.equal(wrong, -1, `column ${wrong} is ${got[wrong]}`);
+  },
+});
 
 gpuTest("linear() names the shapes that do not fit", (device) => {
   device.scope(() => {

@@ -8,6 +8,7 @@ import {
   pickMatmul,
   splitSum,
   supportsMatmul,
+  TILES,
 } from "../../kernels/matmul/variants.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { fill } from "../../kernels/core/in_place.ts";
@@ -21,7 +22,7 @@ import {
   runsOfEightTolerance,
   sumTolerance,
 } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
+import { dispatchesOf, forcedTest, gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 interface Case {
   readonly size: MatmulSize;
@@ -73,10 +74,11 @@ function casesOf(variant: MatmulVariant): readonly Case[] {
 }
 
 /** Elements in pairs and in fours, transposed on their way and not. */
-function f16CasesOf(variant: MatmulVariant): readonly Case[] {
-  if (variant === "split") return [SPLIT_CASES[1]!];
-  return variant === "tiled_128" ? [CASES[9]!] : [CASES[1]!, CASES[8]!, CASES[5]!];
-}
+const F16_CASES = {
+  split: [SPLIT_CASES[1]!],
+  tiled: [CASES[1]!, CASES[8]!, CASES[5]!],
+  tiled_128: [CASES[9]!],
+};
 
 /** Runs one case on the device's forced variant against float64 sums of the same operands. */
 async function checkCase(
@@ -128,51 +130,32 @@ async function checkCase(
   });
 }
 
-for (
-  const variant of [
-    "naive",
-    "register",
-    "subgroup",
-    "split",
-    "tiled",
-    "tiled_128",
-  ] as const
-) {
-  Deno.test({
-    name: `matmulInto() with the ${variant} kernel matches the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { matmul: variant } });
-      if (!device) return;
-      for (const each of casesOf(variant)) {
-        if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
-        await checkCase(device, each);
-      }
-    },
-  });
-}
+variantTest("matmulInto() matches the reference", {
+  op: "matmul",
+  among: TILES,
+  async run(device, variant) {
+    for (const each of casesOf(variant)) {
+      if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
+      await checkCase(device, each);
+    }
+  },
+});
 
-for (const variant of ["split", "tiled", "tiled_128"] as const) {
-  Deno.test({
-    name: `matmulInto() with the ${variant} kernel sums products of f16 operands by eights`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { matmul: variant } });
-      if (!device) return;
-      for (const each of f16CasesOf(variant)) {
-        if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
-        await checkCase(device, { ...each, dtype: "f16" });
-      }
-      using x = device.empty([1024, 8], { dtype: "f16" }), out = device.empty([8, 8]);
-      assert.deepEqual(
-        dispatchesOf(device, () => matmulInto(out, { a: x, b: x, transposeA: true })),
-        variant === "split" ? ["matmul_tiled_f16", "matmul_sum_parts"] : ["matmul_tiled_f16"],
-      );
-    },
-  });
-}
+variantTest("matmulInto() sums products of f16 operands by eights", {
+  op: "matmul",
+  among: F16_CASES,
+  async run(device, variant) {
+    for (const each of F16_CASES[variant]) {
+      if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
+      await checkCase(device, { ...each, dtype: "f16" });
+    }
+    using x = device.empty([1024, 8], { dtype: "f16" }), out = device.empty([8, 8]);
+    assert.deepEqual(
+      dispatchesOf(device, () => matmulInto(out, { a: x, b: x, transposeA: true })),
+      variant === "split" ? ["matmul_tiled_f16", "matmul_sum_parts"] : ["matmul_tiled_f16"],
+    );
+  },
+});
 
 gpuTest("matmulInto() says which operand to cast when their types differ", (device) => {
   device.scope(() => {
@@ -186,38 +169,39 @@ gpuTest("matmulInto() says which operand to cast when their types differ", (devi
   });
 });
 
-gpuTest("matmulInto() with parts of the sum gives the same bits twice", async (device) => {
-  using split = await openDevice({ variants: { matmul: "split" } });
-  if (!split) return;
-  using x = split.tensor(new Float32Array(randomValues([1024, 8], 5)), [1024, 8]);
-  using first = split.empty([8, 8]), second = split.empty([8, 8]);
-  matmulInto(first, { a: x, b: x, transposeA: true });
-  matmulInto(second, { a: x, b: x, transposeA: true });
-  assert.deepEqual(await first.read(), await second.read());
-  assert.equal(device.pool.liveBytes, 0);
+forcedTest("matmulInto() with parts of the sum gives the same bits twice", {
+  variants: { matmul: "split" },
+  async run(device) {
+    using x = device.tensor(new Float32Array(randomValues([1024, 8], 5)), [1024, 8]);
+    using first = device.empty([8, 8]), second = device.empty([8, 8]);
+    matmulInto(first, { a: x, b: x, transposeA: true });
+    matmulInto(second, { a: x, b: x, transposeA: true });
+    assert.deepEqual(await first.read(), await second.read());
+  },
 });
 
-Deno.test("matmul() with parts of the sum leaves the padding of a parameter's slab zero", async () => {
-  using device = await openDevice({ variants: { matmul: "split" } });
-  if (!device) return;
-  using store = new ParameterStore(device);
-  const weight = store.parameter("weight", [3, 5], (values) => values.fill(1));
-  device.scope(() => {
-    const ones = (...shape: number[]) => {
-      const out = device.empty(shape);
-      fill(out, 1);
-      return out;
-    };
-    const x = ones(1024, 3), rows = ones(1, 1024), columns = ones(5, 1);
-    const tape = new Tape(device);
-    const loss = tape.record(() => matmul(matmul(rows, matmul(x, weight)), columns).reshape([1]));
+forcedTest("matmul() with parts of the sum leaves the padding of a parameter's slab zero", {
+  variants: { matmul: "split" },
+  async run(device) {
+    using store = new ParameterStore(device);
+    const weight = store.parameter("weight", [3, 5], (values) => values.fill(1));
     device.scope(() => {
-      for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+      const ones = (...shape: number[]) => {
+        const out = device.empty(shape);
+        fill(out, 1);
+        return out;
+      };
+      const x = ones(1024, 3), rows = ones(1, 1024), columns = ones(5, 1);
+      const tape = new Tape(device);
+      const loss = tape.record(() => matmul(matmul(rows, matmul(x, weight)), columns).reshape([1]));
+      device.scope(() => {
+        for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
+      });
+      tape.backward(loss);
     });
-    tape.backward(loss);
-  });
-  const slab = [...await store.gradients[0]!.read()];
-  assert.deepEqual(slab, [...Array(15).fill(1024), ...Array(49).fill(0)]);
+    const slab = [...await store.gradients[0]!.read()];
+    assert.deepEqual(slab, [...Array(15).fill(1024), ...Array(49).fill(0)]);
+  },
 });
 
 gpuTest("matmul() and its gradients match the reference for every transpose", async (device) => {

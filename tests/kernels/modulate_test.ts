@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { Device } from "../../kernels/core/device.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { type LayerNormVariant, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
-import { gate, modulate } from "../../kernels/modulate/mod.ts";
+import { ROWS } from "../../kernels/layer_norm/mod.ts";
+import { supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
+import { GATE, gate, modulate } from "../../kernels/modulate/mod.ts";
 import { gateReference, modulateReference } from "../../kernels/modulate/reference.ts";
 import { checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, openDevice } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, variantTest } from "../_gpu.ts";
 
-const VARIANTS: readonly LayerNormVariant[] = ["naive", "subgroup", "workgroup", "register"];
 // Tokens: one, less and more than a tile of 8 rows, two whole tiles. Widths: one, a prime, real ones.
 const SIZES = [
   { batches: 3, tokens: 1, width: 64 },
@@ -16,77 +16,67 @@ const SIZES = [
   { batches: 1, tokens: 9, width: 1152 },
 ] as const;
 
-for (const variant of VARIANTS) {
-  Deno.test({
-    name: `modulate() with the ${variant} kernels matches the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { layerNorm: variant } });
-      if (!device) return;
-      for (const { batches, tokens, width } of SIZES) {
-        if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
-        const size = `${batches}x${tokens}x${width}`;
-        const tolerance = {
-          forward: sumTolerance(width),
-          backward: 2 * sumTolerance(width + batches * tokens),
-        };
-        const layer = { norm: "layer", shift: 3, scale: 1 } as const;
-        await checkOp(device, {
-          name: `modulate ${variant} ${size}`,
-          inputs: { x: [batches, tokens, width], modulation: [batches, 6 * width] },
-          op: ({ x, modulation }) => modulate(x!, modulation!, layer),
-          reference: ({ x, modulation }) =>
-            modulateReference({ x: x!, modulation: modulation! }, { batches, width, ...layer }),
-          tolerance,
-        });
-        const rms = { norm: "rms", scale: 2 } as const;
-        await checkOp(device, {
-          name: `modulate ${variant} ${size} with rms`,
-          inputs: {
-            x: [batches, tokens, width],
-            modulation: [batches, 4 * width],
-            weight: [width],
-          },
-          op: ({ x, modulation, weight }) => modulate(x!, modulation!, { ...rms, weight }),
-          reference: ({ x, modulation, weight }) =>
-            modulateReference({ x: x!, modulation: modulation!, weight }, {
-              batches,
-              width,
-              ...rms,
-            }),
-          tolerance,
-        });
-      }
-    },
-  });
-}
+variantTest("modulate() matches the reference", {
+  op: "layerNorm",
+  among: ROWS,
+  async run(device, variant) {
+    for (const { batches, tokens, width } of SIZES) {
+      if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
+      const size = `${batches}x${tokens}x${width}`;
+      const tolerance = {
+        forward: sumTolerance(width),
+        backward: 2 * sumTolerance(width + batches * tokens),
+      };
+      const layer = { norm: "layer", shift: 3, scale: 1 } as const;
+      await checkOp(device, {
+        name: `modulate ${variant} ${size}`,
+        inputs: { x: [batches, tokens, width], modulation: [batches, 6 * width] },
+        op: ({ x, modulation }) => modulate(x!, modulation!, layer),
+        reference: ({ x, modulation }) =>
+          modulateReference({ x: x!, modulation: modulation! }, { batches, width, ...layer }),
+        tolerance,
+      });
+      const rms = { norm: "rms", scale: 2 } as const;
+      await checkOp(device, {
+        name: `modulate ${variant} ${size} with rms`,
+        inputs: {
+          x: [batches, tokens, width],
+          modulation: [batches, 4 * width],
+          weight: [width],
+        },
+        op: ({ x, modulation, weight }) => modulate(x!, modulation!, { ...rms, weight }),
+        reference: ({ x, modulation, weight }) =>
+          modulateReference({ x: x!, modulation: modulation!, weight }, {
+            batches,
+            width,
+            ...rms,
+          }),
+        tolerance,
+      });
+    }
+  },
+});
 
-for (const variant of ["scalar", "texture", "vector"]) {
-  Deno.test({
-    name: `gate() with the ${variant} kernel matches the reference`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { gate: variant } });
-      if (!device) return;
-      for (const { batches, tokens, width } of [{ batches: 1, tokens: 1, width: 1 }, ...SIZES]) {
-        await checkOp(device, {
-          name: `gate ${variant} ${batches}x${tokens}x${width}`,
-          inputs: {
-            x: [batches, tokens, width],
-            h: [batches, tokens, width],
-            modulation: [batches, 3 * width],
-          },
-          op: ({ x, h, modulation }) => gate(x!, h!, { modulation: modulation!, gate: 2 }),
-          reference: ({ x, h, modulation }) =>
-            gateReference({ x: x!, h: h!, modulation: modulation! }, { batches, width, gate: 2 }),
-          tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
-        });
-      }
-    },
-  });
-}
+variantTest("gate() matches the reference", {
+  op: "gate",
+  among: GATE,
+  async run(device, variant) {
+    for (const { batches, tokens, width } of [{ batches: 1, tokens: 1, width: 1 }, ...SIZES]) {
+      await checkOp(device, {
+        name: `gate ${variant} ${batches}x${tokens}x${width}`,
+        inputs: {
+          x: [batches, tokens, width],
+          h: [batches, tokens, width],
+          modulation: [batches, 3 * width],
+        },
+        op: ({ x, h, modulation }) => gate(x!, h!, { modulation: modulation!, gate: 2 }),
+        reference: ({ x, h, modulation }) =>
+          gateReference({ x: x!, h: h!, modulation: modulation! }, { batches, width, gate: 2 }),
+        tolerance: { forward: 4 * ROUNDING, backward: sumTolerance(tokens) },
+      });
+    }
+  },
+});
 
 /** Checks gradients of what all tokens share. */
 async function checkSums(

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { Device } from "../../kernels/core/device.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { qkNorm } from "../../kernels/qk_norm/mod.ts";
+import { FORWARD, qkNorm } from "../../kernels/qk_norm/mod.ts";
 import { qkNormReference } from "../../kernels/qk_norm/reference.ts";
 import { checkOp, randomValues, sumTolerance } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, variantTest } from "../_gpu.ts";
 
 /** Around the chunk of 256 heads that one invocation sums, and past a row of a texture. */
 const SIZES = [
@@ -18,23 +17,11 @@ const SIZES = [
   { batch: 1, tokens: 1, heads: 1, headWidth: 4100 },
 ];
 
-for (
-  const [kind, variant] of [
-    ["rms", "scalar"],
-    ["layer", "scalar"],
-    ["rms", "texture"],
-    ["layer", "texture"],
-    ["rms", "vector"],
-    ["layer", "vector"],
-  ] as const
-) {
-  gpuTest(
-    `qkNorm() and its gradients match the reference (${kind}, ${variant})`,
-    async (shared) => {
-      const device = new Device(shared.gpu, {
-        profile: shared.profile,
-        variants: { qkNorm: variant },
-      });
+for (const kind of ["rms", "layer"]) {
+  variantTest(`qkNorm() and its gradients match the reference, ${kind}`, {
+    op: "qkNorm",
+    among: FORWARD,
+    async run(device, variant) {
       const layer = kind === "layer", epsilon = layer ? 1e-5 : 1e-6;
       for (const { batch, tokens, heads, headWidth } of SIZES) {
         // Other head widths have the scalar kernels alone.
@@ -73,9 +60,8 @@ for (
           },
         });
       }
-      await device.settle();
     },
-  );
+  });
 }
 
 function largestInverseDeviation(

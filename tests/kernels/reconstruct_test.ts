@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import type { Device } from "../../kernels/core/device.ts";
-import { padBasis, reconstruct } from "../../kernels/reconstruct/mod.ts";
+import { KERNELS, padBasis, reconstruct } from "../../kernels/reconstruct/mod.ts";
 import { reconstructReference } from "../../kernels/reconstruct/reference.ts";
-import {
-  pickReconstruct,
-  type ReconstructVariant,
-  supportsReconstruct,
-} from "../../kernels/reconstruct/variants.ts";
+import { pickReconstruct, supportsReconstruct } from "../../kernels/reconstruct/variants.ts";
 import { assertClose, randomValues, sumTolerance } from "../_check_op.ts";
-import { gpuTest, inRowsOfTwo, openDevice } from "../_gpu.ts";
+import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 const SIZES = [
   { rows: 1, rank: 1, width: 1, batch: 1 },
@@ -49,17 +45,16 @@ async function check(device: Device, size: (typeof SIZES)[number]): Promise<void
   assertClose(await all.read(), want, { tolerance, name: `${name} in order` });
 }
 
-for (const variant of ["subgroup", "workgroup"] satisfies ReconstructVariant[]) {
-  Deno.test(`reconstruct() by ${variant} matches the reference`, async () => {
-    using device = await openDevice({ variants: { reconstruct: variant } });
-    if (!device) return;
+variantTest("reconstruct() matches the reference", {
+  op: "reconstruct",
+  among: KERNELS,
+  async run(device, variant) {
     if (!supportsReconstruct(variant, { profile: device.profile, size: { rank: 4, width: 4 } })) {
       return console.log(`skipped: no subgroups of 8`);
     }
     for (const size of SIZES) await check(device, size);
-    await device.settle();
-  });
-}
+  },
+});
 
 gpuTest("reconstruct() takes the last row for an index past the end", async (device) => {
   using table = device.tensor(Float32Array.of(1, 2, 0, 3), [2, 2]);

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { rowSquares } from "../../kernels/row_squares/mod.ts";
+import { KERNELS, rowSquares } from "../../kernels/row_squares/mod.ts";
 import { rowSquaresReference } from "../../kernels/row_squares/reference.ts";
 import { checkOp, sumTolerance } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { gpuTest, variantTest } from "../_gpu.ts";
 
-for (const variant of ["workgroup", "texture"]) {
-  Deno.test(`rowSquares() by ${variant} matches the reference`, async () => {
-    using device = await openDevice({ variants: { rowSquares: variant } });
-    if (!device) return;
+variantTest("rowSquares() matches the reference", {
+  op: "rowSquares",
+  among: KERNELS,
+  async run(device) {
     for (const [rows, width] of [[1, 1], [7, 3], [9, 64], [65, 132], [20, 768]] as const) {
       for (const options of [{ scale: -0.5 }, { inverseRoot: true }]) {
         await checkOp(device, {
@@ -20,9 +20,8 @@ for (const variant of ["workgroup", "texture"]) {
         });
       }
     }
-    await device.settle();
-  });
-}
+  },
+});
 
 gpuTest("rowSquares() refuses other shapes and takes a row of zeros", async (device) => {
   using zeros = device.tensor(new Float32Array(4), [1, 4]);

@@ -1,15 +1,15 @@
-import { Device } from "../../kernels/core/device.ts";
-import { silu } from "../../kernels/silu/mod.ts";
+import { SILU, silu } from "../../kernels/silu/mod.ts";
 import { siluReference } from "../../kernels/silu/reference.ts";
 import { assertClose, checkOp, checkSlabPadding, randomValues, ROUNDING } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { gpuTest, variantTest } from "../_gpu.ts";
 
 // `exp` may err by 3 + 2 |x| units, of which x s'(x) lets less than 4 through; a few more roundings.
 const TOLERANCE = 8 * ROUNDING;
 
-for (const variant of ["storage", "texture"]) {
-  gpuTest(`silu() with the ${variant} kernels matches the reference`, async (shared) => {
-    const device = new Device(shared.gpu, { profile: shared.profile, variants: { silu: variant } });
+variantTest("silu() matches the reference", {
+  op: "silu",
+  among: SILU.forward,
+  async run(device, variant) {
     // 301 elements end within a second workgroup.
     for (const shape of [[1], [2], [7, 5], [7, 43], [2, 16, 192]]) {
       await checkOp(device, {
@@ -21,9 +21,8 @@ for (const variant of ["storage", "texture"]) {
         tolerance: { forward: TOLERANCE, backward: 2 * TOLERANCE },
       });
     }
-    await device.settle();
-  });
-}
+  },
+});
 
 gpuTest("silu() is the identity or zero far from zero", async (device) => {
   const x = device.tensor(Float32Array.of(-1e38, -1e10, -100, 100), [4]);
@@ -35,14 +34,10 @@ gpuTest("silu() is the identity or zero far from zero", async (device) => {
   for (const tensor of [x, out, large]) tensor.dispose();
 });
 
-for (const variant of ["storage", "texture"]) {
-  Deno.test({
-    name: `silu() of a parameter with the ${variant} kernels leaves the padding of its slab zero`,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      using device = await openDevice({ variants: { silu: variant } });
-      if (device) await checkSlabPadding(device, silu);
-    },
-  });
-}
+variantTest("silu() of a parameter leaves the padding of its slab zero", {
+  op: "silu",
+  among: SILU.forward,
+  async run(device) {
+    await checkSlabPadding(device, silu);
+  },
+});

@@ -35,6 +35,16 @@ Deno.test("OPS_WITH_VARIANTS are those that ask for one, in the order of their n
   assert.deepEqual(OPS_WITH_VARIANTS, [...ops].sort());
 });
 
+Deno.test("each variant of every op has a test", () => {
+  const ops = new Set<string>();
+  for (const path of sourceFiles()) {
+    if (!/^tests\/kernels\/\w+_test\.ts$/.test(path)) continue;
+    const tests = /variantTest\(.+\{\s+op: "(\w+)",\s+among: [\w.]+,/g;
+    for (const [, op] of sourceText(path).matchAll(tests)) ops.add(op!);
+  }
+  assert.deepEqual([...ops].sort(), OPS_WITH_VARIANTS);
+});
+
 Deno.test("parseTuning() reads what it wrote and refuses what is no tuning", () => {
   const adapters = { "A GPU": { matmul: { "M=1": "naive" } }, "Another": {} };
   assert.deepEqual(parseTuning(asJson(adapters), VERSION), { ...VERSION, adapters });
