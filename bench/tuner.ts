@@ -5,8 +5,7 @@
  */
 
 import { attention } from "../kernels/attention/mod.ts";
-import type { AttentionVariant } from "../kernels/attention/variants.ts";
-import { supportsAttention } from "../kernels/attention/variants.ts";
+import { attentionCandidates } from "../kernels/attention/variants.ts";
 import { cast } from "../kernels/cast/mod.ts";
 import type { Device } from "../kernels/core/device.ts";
 import type { Profile } from "../kernels/core/profile.ts";
@@ -19,8 +18,7 @@ import {
   type VariantShape,
 } from "../kernels/core/tuning.ts";
 import { layerNorm } from "../kernels/layer_norm/mod.ts";
-import type { LayerNormVariant } from "../kernels/layer_norm/variants.ts";
-import { supportsLayerNorm } from "../kernels/layer_norm/variants.ts";
+import { layerNormCandidates } from "../kernels/layer_norm/variants.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
 import {
   matmulCandidates,
@@ -93,9 +91,8 @@ export const TUNABLE_OPS: Readonly<Record<string, TunableOp>> = {
   },
   attention: {
     candidates: (profile, { tokens = 0, headWidth = 0 }) =>
-      (["rows", "tiled", "naive"] satisfies AttentionVariant[]).filter((variant) =>
-        (profile.driver === "gpu" || variant !== "tiled") &&
-        supportsAttention(variant, { profile, size: { tokens, headWidth } })
+      attentionCandidates(profile, { tokens, headWidth }).filter((variant) =>
+        profile.driver === "gpu" || variant !== "tiled"
       ),
     prepare: (device, { batch = 1, heads = 1, tokens = 1, headWidth = 1 }) =>
       prepareGradient(
@@ -105,9 +102,7 @@ export const TUNABLE_OPS: Readonly<Record<string, TunableOp>> = {
       ),
   },
   layerNorm: {
-    candidates: (profile, { width = 0 }) =>
-      (["register", "subgroup", "workgroup", "naive"] satisfies LayerNormVariant[])
-        .filter((variant) => supportsLayerNorm(variant, { profile, width })),
+    candidates: (profile, { width = 0 }) => layerNormCandidates(profile, width),
     prepare: (device, { rows = 1, width = 1 }) =>
       prepareGradient(device, [rows, width], (x) => layerNorm(x)),
   },

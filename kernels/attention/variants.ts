@@ -7,8 +7,10 @@
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import type { Profile } from "../core/profile.ts";
 
-/** The kernels of attention, slowest and simplest first. */
-export type AttentionVariant = "naive" | "rows" | "tiled";
+const VARIANTS = ["rows", "tiled", "naive"] as const;
+
+/** The kernels of attention: `naive` is the specification, `rows` is for CPU drivers. */
+export type AttentionVariant = typeof VARIANTS[number];
 
 /** Sizes of one head's attention. */
 export interface AttentionSize {
@@ -93,6 +95,11 @@ export function supportsAttention(
     case "naive":
       return true;
   }
+}
+
+/** Every variant that can compute a size on an adapter, for a tuner to time. */
+export function attentionCandidates(profile: Profile, size: AttentionSize): AttentionVariant[] {
+  return VARIANTS.filter((variant) => supportsAttention(variant, { profile, size }));
 }
 
 /**

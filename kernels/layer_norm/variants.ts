@@ -6,8 +6,10 @@
 
 import type { Profile } from "../core/profile.ts";
 
-/** The kernels of layer norm, slowest and simplest first. */
-export type LayerNormVariant = "naive" | "subgroup" | "workgroup" | "register";
+const VARIANTS = ["register", "subgroup", "workgroup", "naive"] as const;
+
+/** The kernels of layer norm: `naive` is the specification, `subgroup` is for CPU drivers. */
+export type LayerNormVariant = typeof VARIANTS[number];
 
 /** Vec4 of a row that one invocation of `register` holds at most. */
 const MAX_SLOTS = 8;
@@ -33,6 +35,11 @@ export function supportsLayerNorm(
     case "naive":
       return true;
   }
+}
+
+/** Every variant that can normalise rows of `width` on an adapter, for a tuner to time. */
+export function layerNormCandidates(profile: Profile, width: number): LayerNormVariant[] {
+  return VARIANTS.filter((variant) => supportsLayerNorm(variant, { profile, width }));
 }
 
 /**

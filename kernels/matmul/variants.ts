@@ -7,18 +7,14 @@
 import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
 import type { Profile } from "../core/profile.ts";
 
+const VARIANTS = ["naive", "register", "subgroup", "split", "tiled", "tiled_128"] as const;
+
 /**
  * The kernels of matmul: `naive` is the specification; `register` and `subgroup` are for CPU drivers;
  * the others go through workgroup memory with tiles of 64 × 64 (`tiled`), of 128 × 128 (`tiled_128`)
  * or of 64 × 64 with the sum over K in parts that run at once (`split`).
  */
-export type MatmulVariant =
-  | "naive"
-  | "register"
-  | "subgroup"
-  | "split"
-  | "tiled"
-  | "tiled_128";
+export type MatmulVariant = typeof VARIANTS[number];
 
 /** Sizes of one product: out is [M, N], the sum runs over K. */
 export interface MatmulSize {
@@ -31,15 +27,6 @@ export interface MatmulSize {
   /** Products of this size in one dispatch. Default 1. */
   readonly batch?: number;
 }
-
-const VARIANTS: readonly MatmulVariant[] = [
-  "naive",
-  "register",
-  "subgroup",
-  "split",
-  "tiled",
-  "tiled_128",
-];
 
 /**
  * Workgroups that keep a GPU busy. WebGPU does not say how many processors there are; large GPUs
