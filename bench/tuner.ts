@@ -10,7 +10,7 @@ import { cast } from "../kernels/cast/mod.ts";
 import type { Device } from "../kernels/core/device.ts";
 import type { Profile } from "../kernels/core/profile.ts";
 import { Tape } from "../kernels/core/tape.ts";
-import type { Tensor } from "../kernels/core/tensor.ts";
+import { elementsOf, type Tensor } from "../kernels/core/tensor.ts";
 import {
   type AskedVariant,
   shapeKey,
@@ -188,7 +188,7 @@ export async function tune(
   return results;
 }
 
-/** What differs from the static choice, as a table for `Device.open`. */
+/** The chosen variants of all sizes, as a table for `Device.open`. */
 export function tuningTable(results: readonly TunedTimes[]): TuningTable {
   const table: Record<string, Record<string, string>> = {};
   for (const { op, shape, chosen } of results) (table[op] ??= {})[shapeKey(shape)] = chosen;
@@ -251,8 +251,10 @@ function prepareGradient(
   shape: readonly number[],
   op: (x: Tensor) => Tensor,
 ): TunedWork {
-  const elements = shape.reduce((product, size) => product * size, 1);
-  const x = device.tensor(Float32Array.from({ length: elements }, (_, i) => Math.sin(i)), shape);
+  const x = device.tensor(
+    Float32Array.from({ length: elementsOf(shape) }, (_, i) => Math.sin(i)),
+    shape,
+  );
   const cotangent = device.scope(() => op(x));
   return {
     record() {
