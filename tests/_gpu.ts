@@ -29,6 +29,22 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device | 
   }
 }
 
+/** The profile of a CPU driver with subgroups of 8, but for `changes`. */
+export function testProfile(changes: Partial<Profile> = {}): Profile {
+  return {
+    driver: "cpu",
+    subgroups: true,
+    subgroupSize: 8,
+    subgroupEnable: "",
+    f16: false,
+    maxBindingBytes: 2 ** 27,
+    workgroupBytes: 32768,
+    workgroupInvocations: 1024,
+    label: "test",
+    ...changes,
+  };
+}
+
 /** The names of the kernels that `record` dispatches, in order. */
 export function dispatchesOf(device: Device, record: () => void): string[] {
   const names: string[] = [], dispatch = device.dispatch;

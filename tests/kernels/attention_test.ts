@@ -3,10 +3,9 @@ import { attention, FORWARD } from "../../kernels/attention/mod.ts";
 import { attentionReference } from "../../kernels/attention/reference.ts";
 import { pickAttention, supportsAttention } from "../../kernels/attention/variants.ts";
 import { Device } from "../../kernels/core/device.ts";
-import type { Profile } from "../../kernels/core/profile.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, forcedTest, gpuTest, variantTest } from "../_gpu.ts";
+import { dispatchesOf, forcedTest, gpuTest, testProfile, variantTest } from "../_gpu.ts";
 
 interface Size {
   readonly batch: number;
@@ -196,17 +195,7 @@ gpuTest("attention() names the shape that does not fit", (device) => {
 });
 
 Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares tiles on GPUs", () => {
-  const profile: Profile = {
-    driver: "cpu",
-    subgroups: true,
-    subgroupSize: 8,
-    subgroupEnable: "",
-    f16: false,
-    maxBindingBytes: 2 ** 27,
-    workgroupBytes: 32768,
-    workgroupInvocations: 1024,
-    label: "test",
-  };
+  const profile = testProfile();
   const size = { tokens: 256, headWidth: 64 };
   assert.equal(pickAttention(profile, size), "rows");
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, size), "tiled");
@@ -225,7 +214,7 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   assert.equal(pickAttention(profile, { tokens: 5792, headWidth: 64, gradient }), "rows");
   assert.notEqual(pickAttention(profile, { tokens: 5793, headWidth: 64, gradient }), "rows");
   assert.equal(pickAttention(profile, { tokens: 5793, headWidth: 64 }), "rows");
-  const gpu: Profile = { ...profile, driver: "gpu" };
+  const gpu = testProfile({ driver: "gpu" });
   assert.equal(pickAttention(gpu, size), "tiled");
   assert.equal(pickAttention(gpu, { ...size, headWidth: 128 }), "tiled");
   assert.equal(pickAttention(gpu, { ...size, headWidth: 132 }), "tiled");

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import type { Profile } from "../../kernels/core/profile.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import { layerNorm, rmsNorm, ROWS } from "../../kernels/layer_norm/mod.ts";
 import { layerNormReference } from "../../kernels/layer_norm/reference.ts";
 import { pickLayerNorm, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
 import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, forcedTest, gpuTest, variantTest } from "../_gpu.ts";
+import { dispatchesOf, forcedTest, gpuTest, testProfile, variantTest } from "../_gpu.ts";
 
 // One row, a prime, more than two workgroups and a tile of rows; one column, a prime, real widths,
 // almost the widest that the register kernels hold.
@@ -177,20 +176,10 @@ gpuTest("layerNorm() and rmsNorm() name the shapes that do not fit", (device) =>
 });
 
 Deno.test("pickLayerNorm() gives CPU drivers subgroups and GPUs registers", () => {
-  const profile: Profile = {
-    driver: "cpu",
-    subgroups: true,
-    subgroupSize: 8,
-    subgroupEnable: "",
-    f16: false,
-    maxBindingBytes: 2 ** 27,
-    workgroupBytes: 32768,
-    workgroupInvocations: 1024,
-    label: "test",
-  };
+  const profile = testProfile();
   assert.equal(pickLayerNorm(profile, 64), "subgroup");
   assert.equal(pickLayerNorm({ ...profile, subgroups: false }, 64), "workgroup");
-  const gpu: Profile = { ...profile, driver: "gpu" };
+  const gpu = testProfile({ driver: "gpu" });
   assert.equal(pickLayerNorm(gpu, 64), "register");
   assert.equal(pickLayerNorm(gpu, 2048), "register");
   assert.equal(pickLayerNorm(gpu, 2052), "workgroup");

@@ -13,7 +13,6 @@ import {
 import type { Device } from "../../kernels/core/device.ts";
 import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
-import type { Profile } from "../../kernels/core/profile.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import {
   assertClose,
@@ -22,7 +21,14 @@ import {
   runsOfEightTolerance,
   sumTolerance,
 } from "../_check_op.ts";
-import { dispatchesOf, forcedTest, gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
+import {
+  dispatchesOf,
+  forcedTest,
+  gpuTest,
+  inRowsOfTwo,
+  testProfile,
+  variantTest,
+} from "../_gpu.ts";
 
 interface Case {
   readonly size: MatmulSize;
@@ -290,17 +296,7 @@ gpuTest("matmul() names both shapes when the inner sizes differ", (device) => {
   });
 });
 
-const PROFILE: Profile = {
-  driver: "cpu",
-  subgroups: true,
-  subgroupSize: 8,
-  subgroupEnable: "",
-  f16: false,
-  maxBindingBytes: 2 ** 27,
-  workgroupBytes: 32768,
-  workgroupInvocations: 1024,
-  label: "test",
-};
+const PROFILE = testProfile();
 
 Deno.test("pickMatmul() uses registers on CPU drivers", () => {
   const size = { M: 64, N: 64, K: 64 };
@@ -315,7 +311,7 @@ Deno.test("pickMatmul() compiles nothing long for small products on CPU drivers"
   assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 4 }, size), "naive");
   assert.equal(pickMatmul(PROFILE, { ...size, K: 20 }), "subgroup");
   assert.equal(pickMatmul(PROFILE, { ...size, batch: 2 }), "subgroup");
-  const gpu: Profile = { ...PROFILE, driver: "gpu" };
+  const gpu = testProfile({ driver: "gpu" });
   assert.equal(pickMatmul(gpu, size), "tiled");
 });
 
@@ -349,7 +345,7 @@ Deno.test("pickMatmul() keeps results within the workgroups of a dispatch", () =
 });
 
 Deno.test("pickMatmul() keeps a GPU busy with the largest tiles that do", () => {
-  const gpu: Profile = { ...PROFILE, driver: "gpu" };
+  const gpu = testProfile({ driver: "gpu" });
   assert.equal(pickMatmul(gpu, { M: 2048, N: 2048, K: 512 }), "tiled_128");
   assert.equal(pickMatmul(gpu, { M: 2047, N: 1920, K: 512 }), "tiled");
   assert.equal(pickMatmul(gpu, { M: 64, N: 64, K: 64, batch: 1024 }), "tiled_128");
@@ -374,7 +370,7 @@ Deno.test("splitSum() covers K with parts of whole steps, enough for a GPU and 2
 });
 
 Deno.test("matmulCandidates() lists what supports a size", () => {
-  const gpu: Profile = { ...PROFILE, driver: "gpu", subgroupSize: 32 };
+  const gpu = testProfile({ driver: "gpu", subgroupSize: 32 });
   assert.deepEqual(matmulCandidates(gpu, { M: 63, N: 64, K: 64 }), ["naive", "tiled", "tiled_128"]);
   assert.deepEqual(
     matmulCandidates(PROFILE, { M: 64, N: 64, K: 512 }),

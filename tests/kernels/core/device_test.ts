@@ -8,9 +8,8 @@ import {
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
-import type { Profile } from "../../../kernels/core/profile.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
-import { gpuTest, openDevice } from "../../_gpu.ts";
+import { gpuTest, openDevice, testProfile } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
   source: /* wgsl */ `
@@ -531,17 +530,13 @@ ownDeviceTest("Tensor.read() throws a validation error that raw WebGPU caused", 
   await assert.rejects(x.read(), GpuValidationError);
 });
 
-const STAND_IN: Profile = {
+const STAND_IN = testProfile({
   driver: "gpu",
   subgroups: false,
   subgroupSize: 0,
-  subgroupEnable: "",
   f16: true,
-  maxBindingBytes: 2 ** 27,
-  workgroupBytes: 16384,
-  workgroupInvocations: 256,
   label: "a GPU that fails",
-};
+});
 
 /** What a device takes before any tensor. */
 const PARAMS_BYTES = 4096 * 256;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Kernel } from "../../../kernels/core/kernel.ts";
-import type { Profile } from "../../../kernels/core/profile.ts";
+import { testProfile } from "../../_gpu.ts";
 
 const SOURCE = /* wgsl */ `
 // out = x in a comment that names @binding(9) var<storage, read> ghost: array<f32>;
@@ -30,7 +30,7 @@ function shader(parts: { params?: string; bindings?: string; entry?: string }): 
   return [params, bindings, entry].join("\n");
 }
 
-const PROFILE = { subgroupEnable: "enable subgroups;" } as Profile;
+const PROFILE = testProfile({ subgroupEnable: "enable subgroups;" });
 
 Deno.test("Kernel reads name, bindings by index, params by offset and overrides from the shader", () => {
   const kernel = new Kernel({ source: SOURCE });
