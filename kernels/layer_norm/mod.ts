@@ -10,6 +10,7 @@ import reduceSubgroups from "../common/reduce_subgroups.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import type { Gradients } from "../core/tape.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The sum over rows is one kernel for the whole project; it lives with the bias that needs it most.
 import { columnSum } from "../linear/mod.ts";
@@ -145,7 +146,6 @@ function affineNorm(
   options: { norm: Norm; weight: Tensor | undefined; bias: Tensor | undefined; epsilon: number },
 ): Tensor {
   const { norm, weight, bias, epsilon } = options;
-  const { device } = x;
   const width = x.shape.at(-1) ?? 0;
   if (width === 0 || x.elements === 0) {
     throw new TypeError(
@@ -170,12 +170,43 @@ function affineNorm(
     tokens,
     stride: 0,
   };
+  return recordNormalization(x, {
+    name: norm === "layer" ? "layerNorm" : "rmsNorm",
+    normalization,
+    parameters: [weight, bias].filter((tensor) => tensor !== undefined),
+    parameterGradients(gradients, groups) {
+      if (weight) {
+        gradients.into(weight, (dw, accumulate) => {
+          columnSum(dw, { x: groups.products, accumulate });
+        });
+      }
+      if (bias) {
+        gradients.into(bias, (db, accumulate) => columnSum(db, { x: groups.sums, accumulate }));
+      }
+    },
+  });
+}
+
+/**
+ * Normalises `x` [..., D] as an op with a gradient of `x`; those of its `parameters`, which stand in the
+ * normalization, are recorded by `parameterGradients` from sums over the rows.
+ */
+export function recordNormalization(
+  x: Tensor,
+  options: {
+    name: string;
+    normalization: Normalization;
+    parameters: readonly Tensor[];
+    parameterGradients: (gradients: Gradients, groups: GroupSums) => void;
+  },
+): Tensor {
+  const { name, normalization, parameters, parameterGradients } = options;
+  const { device } = x, { tokens } = normalization;
   return device.scope(() => {
-    const out = device.empty(x.shape), stats = device.empty([tokens, 2]);
+    const out = device.empty(x.shape), stats = device.empty([x.elements / x.shape.at(-1)!, 2]);
     normalizeInto(out, { x, stats, ...normalization });
-    const parameters = [weight, bias].filter((tensor) => tensor !== undefined);
     device.tape?.push({
-      name: norm === "layer" ? "layerNorm" : "rmsNorm",
+      name,
       inputs: [x, ...parameters],
       output: out,
       saved: [x, stats, ...parameters],
@@ -186,14 +217,7 @@ function affineNorm(
             normalizeGradientInto(dx, { x, dy, stats, accumulate, ...normalization }),
         );
         using groups = new GroupSums(dy, { x, stats, tokens });
-        if (weight) {
-          gradients.into(weight, (dw, accumulate) => {
-            columnSum(dw, { x: groups.products, accumulate });
-          });
-        }
-        if (bias) {
-          gradients.into(bias, (db, accumulate) => columnSum(db, { x: groups.sums, accumulate }));
-        }
+        parameterGradients(gradients, groups);
       },
     });
     return out;
@@ -204,7 +228,7 @@ function affineNorm(
  * Records `out = norm(x) · weight · (1 + scale) + shift` without differentiation, and the mean and
  * reciprocal deviation of every row in `stats` [rows, 2]: `x` and `out` are [..., D].
  */
-export function normalizeInto(
+function normalizeInto(
   out: Tensor,
   options: { x: Tensor; stats: Tensor } & Normalization,
 ): void {
@@ -225,7 +249,7 @@ export function normalizeInto(
 }
 
 /** Records the gradient of {@linkcode normalizeInto} with respect to `x`, given its `stats`. */
-export function normalizeGradientInto(
+function normalizeGradientInto(
   dx: Tensor,
   options:
     & { x: Tensor; dy: Tensor; stats: Tensor; accumulate: 0 | 1 }

@@ -15,8 +15,7 @@ import {
   GroupSums,
   type Norm,
   type Normalization,
-  normalizeGradientInto,
-  normalizeInto,
+  recordNormalization,
 } from "../layer_norm/mod.ts";
 import { columnSum } from "../linear/mod.ts";
 import gateSource from "./gate.wgsl.ts";
@@ -86,49 +85,37 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
     scale: scaleAt,
     shift: shiftAt,
   };
-  return device.scope(() => {
-    const out = device.empty(x.shape), stats = device.empty([batches * tokens, 2]);
-    normalizeInto(out, { x, stats, ...normalization });
-    device.tape?.push({
-      name: "modulate",
-      inputs: weight ? [x, modulation, weight] : [x, modulation],
-      output: out,
-      saved: weight ? [x, stats, modulation, weight] : [x, stats, modulation],
-      backward(dy, gradients) {
-        gradients.into(
-          x,
-          (dx, accumulate) =>
-            normalizeGradientInto(dx, { x, dy, stats, accumulate, ...normalization }),
-        );
-        using groups = new GroupSums(dy, { x, stats, tokens });
-        const from = { batches, chunks: groups.chunks, width };
-        gradients.region(modulation, (gradient) => {
-          const to = { stride, accumulate: 1 } as const;
-          const { sums, products } = groups;
-          spreadSums(gradient, { ...from, ...to, sums: products, at: scaleAt, factors: weight });
-          if (shiftAt !== undefined) spreadSums(gradient, { ...from, ...to, sums, at: shiftAt });
-        });
-        if (weight) {
-          gradients.into(weight, (dw, accumulate) =>
-            device.scope(() => {
-              const scaled = device.empty([batches, width]);
-              spreadSums(scaled, {
-                ...from,
-                sums: groups.products,
-                stride: width,
-                at: 0,
-                factors: modulation,
-                factorStride: stride,
-                factorAt: scaleAt,
-                plusOne: true,
-                accumulate: 0,
-              });
-              columnSum(dw, { x: scaled, accumulate });
-            }));
-        }
-      },
-    });
-    return out;
+  return recordNormalization(x, {
+    name: "modulate",
+    normalization,
+    parameters: weight ? [modulation, weight] : [modulation],
+    parameterGradients(gradients, groups) {
+      const from = { batches, chunks: groups.chunks, width };
+      gradients.region(modulation, (gradient) => {
+        const to = { stride, accumulate: 1 } as const;
+        const { sums, products } = groups;
+        spreadSums(gradient, { ...from, ...to, sums: products, at: scaleAt, factors: weight });
+        if (shiftAt !== undefined) spreadSums(gradient, { ...from, ...to, sums, at: shiftAt });
+      });
+      if (weight) {
+        gradients.into(weight, (dw, accumulate) =>
+          device.scope(() => {
+            const scaled = device.empty([batches, width]);
+            spreadSums(scaled, {
+              ...from,
+              sums: groups.products,
+              stride: width,
+              at: 0,
+              factors: modulation,
+              factorStride: stride,
+              factorAt: scaleAt,
+              plusOne: true,
+              accumulate: 0,
+            });
+            columnSum(dw, { x: scaled, accumulate });
+          }));
+      }
+    },
   });
 }
 
