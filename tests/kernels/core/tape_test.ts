@@ -7,6 +7,7 @@ import { Tape } from "../../../kernels/core/tape.ts";
 import type { Tensor } from "../../../kernels/core/tensor.ts";
 import { linear } from "../../../kernels/linear/mod.ts";
 import { matmul } from "../../../kernels/matmul/mod.ts";
+import { multiply } from "../../../kernels/multiply/mod.ts";
 import { randomValues } from "../../_check_op.ts";
 import { gpuTest, openDevice } from "../../_gpu.ts";
 
@@ -50,23 +51,6 @@ function productInto(out: Tensor, product: Product): void {
     },
     workgroups: [Math.ceil(elements / 64)],
   });
-}
-
-/** a·b, element by element. */
-function multiply(a: Tensor, b: Tensor): Tensor {
-  const { device } = a, out = device.empty(a.shape);
-  productInto(out, { a, b });
-  device.tape?.push({
-    name: "multiply",
-    inputs: [a, b],
-    output: out,
-    saved: [a, b],
-    backward(dy, gradients) {
-      gradients.into(a, (da, accumulate) => productInto(da, { a: dy, b, accumulate }));
-      gradients.into(b, (db, accumulate) => productInto(db, { a: dy, b: a, accumulate }));
-    },
-  });
-  return out;
 }
 
 /** stream + update, the stream's gradient being handed on. */
