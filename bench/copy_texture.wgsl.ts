@@ -2,7 +2,8 @@ export default /* wgsl */ `
 // out = x, read from its staged copy: the bandwidth ceiling of kernels for CPU drivers
 //
 // x: [elements] as texels, out: [elements] as vec4. One invocation copies four vec4 that lie 64 apart,
-// 128 bytes moved. Filling the texture is not part of it.
+// 128 bytes moved. Filling the texture is not part of it. No barrier.
+// Error: none.
 
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;

@@ -50,14 +50,17 @@ function kernelOf(path: string): Kernel {
   return new Kernel({ source, includes: includesOf(source) });
 }
 
-Deno.test("every shader is one template string without substitutions, headed by a comment", () => {
+Deno.test("every shader is one template string without substitutions, and says its bounds", () => {
   assert.ok(SHADERS.length > 20, `${SHADERS.length} shaders`);
   for (const path of PATHS) {
     assert.match(sourceText(path), FORM, `${path} is not one whole template string`);
     assert.ok(!templateOf(path).includes("${"), `${path} has a substitution`);
   }
   for (const path of SHADERS) {
-    assert.match(templateOf(path), /^\/\/ \S/, `${path} does not start with a comment`);
+    const [header = ""] = /^(?:\/\/.*\n)+/.exec(templateOf(path)) ?? [];
+    assert.match(header, /^\/\/ \S/, `${path} does not start with a comment`);
+    assert.match(header, /\bbarrier/i, `${path} does not say how many barriers it has`);
+    assert.match(header, /\berror/i, `${path} does not say how far its results are off`);
   }
 });
 

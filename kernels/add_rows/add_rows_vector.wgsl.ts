@@ -2,7 +2,8 @@ export default /* wgsl */ `
 // out[i] = x[i] + rows[i mod period]
 //
 // x, out: [elements]; rows: [period]; all as vec4, sizes multiples of 4. One invocation per vec4. No
-// barrier. One rounding.
+// barrier.
+// Error: one rounding, 2^-24 relative.
 
 struct Params { vectors: u32, period: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -2,7 +2,7 @@ export default /* wgsl */ `
 // out[i] = x[i], an f16 as an f32: see common/half
 //
 // x: [elements], four halves as a vec2u; out: [elements], as vec4. Moves 6 bytes for each element.
-// One invocation per vec4. No barrier. Exact.
+// One invocation per vec4. No barrier. Error: none.
 
 struct Params { vectors: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,8 +1,9 @@
 export default /* wgsl */ `
 // out[i] += x[i]
 //
-// x, out: [elements], as vec4. One invocation per vec4. No barrier. One rounding: 2^-24 relative.
+// x, out: [elements], as vec4. One invocation per vec4. No barrier.
 // Past the last element out stays: it may lie in a slab of gradients, whose padding a norm reads.
+// Error: one rounding, 2^-24 relative.
 
 struct Params { elements: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -2,7 +2,7 @@ export default /* wgsl */ `
 // out[i] = value
 //
 // out: [elements], written as vec4 (buffers are whole 256-byte blocks). One invocation per vec4.
-// No barrier. Exact.
+// No barrier. Error: none.
 
 struct Params { vectors: u32, value: f32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -2,7 +2,7 @@ export default /* wgsl */ `
 // out[first + i] = x[i]
 //
 // x: [count]; out: any longer tensor. For a few numbers, such as a step's loss in a table of
-// losses. One workgroup; invocation i copies elements i, i + 64, … No barrier. Exact.
+// losses. One workgroup; invocation i copies elements i, i + 64, … No barrier. Error: none.
 
 struct Params { first: u32, count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -3,7 +3,7 @@ export default /* wgsl */ `
 //
 // part: [rows, width], the rows first, first + 1, ... of a table of params.total; indices: [batch], one
 // past the end of the table meaning its last row; out: [batch, width]. One workgroup of 64 per b, which
-// leaves at once when its row is in another part. No barrier. Exact.
+// leaves at once when its row is in another part. No barrier. Error: none.
 
 struct Params { first: u32, rows: u32, total: u32, width: u32, batch: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -2,7 +2,7 @@ export default /* wgsl */ `
 // out[b][j] = table[indices[b]][j], an index past the end meaning the last row
 //
 // table: [rows, width]; indices: [batch]; out: [batch, width]. One invocation per element of out.
-// No barrier. Exact.
+// No barrier. Error: none.
 
 struct Params { rows: u32, width: u32, batch: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -7,8 +7,8 @@ export default /* wgsl */ `
 // the result does not depend on strips. A value that is not a number is passed over. Room that is
 // left has the name 2^32 - 1, by which it is known to be empty, and the least finite f32. One
 // invocation per row and strip, which keeps its k slots of best and names sorted by insertion; the
-// invocations of a workgroup read side by side. No barrier. Exact but for the one rounding of a value
-// times its factor.
+// invocations of a workgroup read side by side. No barrier.
+// Error: none, or one rounding of a value times its factor, 2^-24 relative.
 
 struct Params { rows: u32, columns: u32, strips: u32, k: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

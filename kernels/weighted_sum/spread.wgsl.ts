@@ -2,8 +2,9 @@ export default /* wgsl */ `
 // out[i] (+)= scale x[0]
 //
 // x: [1]; out: [elements], as vec4 (buffers are whole 256-byte blocks). One invocation per vec4.
-// No barrier. One rounding, two when it accumulates. Past the last element 0 is added or stored:
-// out may lie in a slab of gradients, whose padding a norm reads.
+// No barrier. Past the last element 0 is added or stored: out may lie in a slab of gradients, whose
+// padding a norm reads.
+// Error: one rounding, 2^-24 relative, and one of the sum when it accumulates.
 
 struct Params { elements: u32, scale: f32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
