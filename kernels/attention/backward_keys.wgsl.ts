@@ -14,8 +14,7 @@ export default /* wgsl */ `
 // 2. each lane owns 4 SLOTS columns and adds the coefficients, handed on lane by lane, times the
 //    queries' rows: 4 SLOTS loads for 256 SLOTS multiply-adds, once for dk and once for dv.
 // For each head 32 T^2 head_vectors flops; 112 T head_vectors bytes of rows and 4 T^2 of dST. No barrier.
-// Measured on two cores of Zen 5, lavapipe of Mesa 22.3: B=32 H=4 T=64 width 64 5.0 ms, B=4 H=12 T=256
-// width 64 24 ms; the loops over rows, 15 ms of these, make 110 GFLOP/s, dST takes 4 ms.
+// Times are in bench/RESULTS.md.
 // Error: that of P and dS, 2^-24 (2 |s| + 4 head_vectors scale sum |q k|) relative, plus T 2^-24 of
 // the sum of magnitudes.
 

@@ -8,7 +8,7 @@ export default /* wgsl */ `
 // for 4 keys a lane loads 4 vec4 of dST (each lane other queries, then handed round) and 4 of keys for
 // 512 multiply-adds.
 // For each head 8 T^2 head_vectors flops; 4 T^2 bytes of dST and 32 T head_vectors of rows. No barrier.
-// Measured as backward_keys: 1.1 to 1.3 and 4.5 to 4.9 ms, 51 to 64 and 82 to 90 GFLOP/s.
+// Times are in bench/RESULTS.md.
 // Error: |error| <= T 2^-24 sum |dS k|, that of dS apart.
 
 override ACCUMULATE: bool = false;

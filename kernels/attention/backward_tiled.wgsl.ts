@@ -16,9 +16,7 @@ export default /* wgsl */ `
 // Two barriers a chunk and two or four more a tile. 10 + 0.5 COLUMNS KiB of workgroup memory.
 // For each head 24 or 32 T^2 HEAD_VECTORS flops, 80 or 96 T HEAD_VECTORS bytes; the cache is to hold
 // what is read again, 112 or 128 T HEAD_VECTORS bytes for every 64 rows.
-// RADV's null device (Mesa) makes of it for RDNA 2, at widths 64, 72 and 128, registers without a
-// spill and waves: part 0 120, 136, 152 and 8, 6, 6, part 1 136, 168, 200 and 6, 6, 4; the inner
-// loop is 67 to 71 % multiply-adds. No GPU has timed it.
+// What a GPU's compiler makes of it: bench/gpu_code.md.
 // Error: that of P and dS, 2^-24 (2 |s| + 4 HEAD_VECTORS scale sum |q k|) relative, plus T 2^-24 of
 // the sum of magnitudes.
 

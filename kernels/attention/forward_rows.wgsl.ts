@@ -11,12 +11,9 @@ export default /* wgsl */ `
 // 2. maxima over the lanes by a butterfly; sums stay apart until the end;
 // 3. each lane owns 4 SLOTS columns of out and adds the weights, handed on lane by lane, times
 //    values: 4 SLOTS loads for 256 SLOTS multiply-adds.
-// Everything is in registers: a private array with a computed index costs this driver's compiler
-// 10 s (32 mat4x4f), and workgroup memory is as slow as storage. No barrier.
-// Measured on two cores of Zen 5, lavapipe of Mesa 22.3: B=64 H=4 T=16 width 48 0.6 ms, B=32 H=4 T=64
-// width 64 2.3 to 2.5 ms, B=4 H=12 T=256 width 64 10 to 12 ms or 69 to 78 GFLOP/s. The compiler takes
-// 0.4 s; 32 rows took 4 to 12 % less at 64 tokens and more, 70 % more at 16, and the compiler twice as
-// long.
+// Everything is in registers: this driver's compiler takes long for a private array with a computed
+// index, and workgroup memory is as slow as storage. 16 rows and not 32 for the sake of few tokens; times
+// are in bench/RESULTS.md. No barrier.
 // Error relative to the largest |v|: the scores' absolute error, 2^-24 (4 head_vectors scale
 // sum |q k| + 2 |s|), plus T 2^-24.
 

@@ -8,9 +8,8 @@ export default /* wgsl */ `
 // as the forward pass left them.
 // For GPUs: one workgroup per row, of which its invocations hold n and g in registers, SLOTS vec4 of
 // each and at most 8 (a width of 2,048), so that x and dy are read once. One workgroup sum: 2
-// barriers by subgroups, 8 without. Moves 12 bytes for each element, 16 when it adds. RADV's
-// null device (Mesa) makes of it for RDNA 2, at width 1,152, 72 registers without a spill and 14
-// waves. No GPU has timed it.
+// barriers by subgroups, 8 without. Moves 12 bytes for each element, 16 when it adds. What a GPU's
+// compiler makes of it: bench/gpu_code.md.
 // Error: about 2^-24 rstd (|mean| rstd + 4 + sqrt(width)) of the largest |g|.
 
 override RMS: bool = false;
