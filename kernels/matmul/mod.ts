@@ -91,8 +91,12 @@ export function matmulInto(
   const variant = device.variant("matmul", pickMatmul(profile, size), {
     among: TILES,
     shape: {
-      ...{ M, N, K, batch },
-      ...{ transposeA: Number(transposeA), transposeB: Number(transposeB) },
+      M,
+      N,
+      K,
+      batch,
+      transposeA: Number(transposeA),
+      transposeB: Number(transposeB),
       f16: Number(a.dtype === "f16"),
     },
     supports: (name) => supportsMatmul(name, { profile, size }),

@@ -20,7 +20,11 @@ const NETWORKS: Readonly<Record<string, SiTOptions>> = {
   SiT: SIZES,
   LightningDiT: {
     ...SIZES,
-    ...{ qkNorm: true, rope: true, rmsNorm: true, swiglu: true, learnSigma: true },
+    qkNorm: true,
+    rope: true,
+    rmsNorm: true,
+    swiglu: true,
+    learnSigma: true,
     condition: { snippetDim: SNIPPET_DIM, embedding: "mlp3" },
   },
   "wide with few tokens": { ...SIZES, patchSize: 8, width: 128 },

@@ -95,7 +95,9 @@ gpuTest("variant() takes the forced one, then the measured one, then the picked 
   assert.match(notes[0]!, /^ignored a measured variant: matmul \(M=2\).*"gone".*picked/);
   const force = (variant: string, given: string[] = []) =>
     new Device(gpu, {
-      ...{ profile, tuning, variants: { matmul: variant } },
+      profile,
+      tuning,
+      variants: { matmul: variant },
       note: (line) => given.push(line),
     });
   assert.equal(ask(force("forced"), 1), "forced");
