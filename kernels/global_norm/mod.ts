@@ -10,6 +10,7 @@ import { Kernel } from "../core/kernel.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import clipFactorSource from "./clip_factor.wgsl.ts";
+import partialsSumSource from "./partials_sum.wgsl.ts";
 import squareSumSource from "./slab_square_sum.wgsl.ts";
 import squareSumTextureSource from "./slab_square_sum_texture.wgsl.ts";
 
@@ -18,6 +19,7 @@ export const SQUARE_SUM = {
   storage: new Kernel({ source: squareSumSource }),
   texture: new Kernel({ source: squareSumTextureSource, includes: [texelOf] }),
 } as const;
+const PARTIALS_SUM = new Kernel({ source: partialsSumSource });
 const CLIP_FACTOR = new Kernel({ source: clipFactorSource });
 
 /** Vec4 that one workgroup sums: 64 KiB, so that 2 GiB are 32,768 workgroups. */
@@ -43,8 +45,8 @@ export interface GlobalNormOptions {
  * [2] (Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1;
  * the 1e-6 is that of `torch.nn.utils.clip_grad_norm_`).
  *
- * Where an element is infinite or NaN, or the sum of squares exceeds float32 (a norm above 1.8e19 /
- * scale), the norm is not finite and the factor is 0: the step is to be skipped. The order of the
+ * Where an element is infinite or NaN, or the sum of squares exceeds float32 (a norm of g above
+ * 1.8e19), the norm is not finite and the factor is 0: the step is to be skipped. The order of the
  * sums is fixed.
  *
  * Throws `TypeError` when there is no slab or the size of one is no multiple of 4, `RangeError` when
@@ -81,10 +83,15 @@ export function globalNorm(
       });
       first += chunks[slab]! * SUMS[variant];
     });
-    const out = device.empty([2]);
+    const bits = device.empty([1], { dtype: "u32" }), out = device.empty([2]);
+    device.dispatch(PARTIALS_SUM, {
+      tensors: { partials, bits },
+      params: { count },
+      workgroups: [1],
+    });
     device.dispatch(CLIP_FACTOR, {
-      tensors: { partials, out },
-      params: { count, has_limit: Number(maxNorm !== undefined), max_norm: maxNorm ?? 0, scale },
+      tensors: { bits, out },
+      params: { has_limit: Number(maxNorm !== undefined), max_norm: maxNorm ?? 0, scale },
       workgroups: [1],
     });
     return out;
