@@ -9,12 +9,15 @@ import { STAGING_ROW_BYTES, STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES } from "./bu
 const SLOT_BYTES = 256;
 const SLOTS = 4096;
 /**
- * What one submission may keep the GPU busy for. Many systems reset a GPU that has not come to the end
- * of one in some two seconds, and with it everything that trains there.
+ * What one submission is to keep the GPU busy for. Many systems reset a GPU that has not come to the end
+ * of one in some two seconds, and with it everything that trains there: work of another kind than what
+ * was timed last may take several times as long for each dispatch.
  */
-const SUBMISSION_MILLISECONDS = 500;
-/** Dispatches in a submission as long as none was timed. */
-const UNTIMED_DISPATCHES = 256;
+const SUBMISSION_MILLISECONDS = 250;
+/** Dispatches in a submission as long as a kernel among them was never timed. */
+const UNTIMED_DISPATCHES = 32;
+/** How many times as many as before a submission may have after a wait. */
+const GROWTH = 1.5;
 /** A shorter time is mostly that of the wait for it. */
 const SURE_MILLISECONDS = 50;
 
@@ -43,7 +46,8 @@ export interface Dispatch {
 
 /**
  * How many dispatches the next submissions may have, given those that a GPU has `done` in some
- * `milliseconds` and how many there were `allowed`: as many as take half a second.
+ * `milliseconds` and how many there were `allowed`: as many as take a quarter of a second, but at most
+ * half as many again as before. A short wait never makes them fewer.
  */
 export function dispatchesAllowed(
   allowed: number,
@@ -53,7 +57,8 @@ export function dispatchesAllowed(
     1,
     Math.floor(SUBMISSION_MILLISECONDS * done.dispatches / done.milliseconds),
   );
-  return done.milliseconds < SURE_MILLISECONDS ? Math.max(allowed, fit) : fit;
+  if (fit >= allowed) return Math.min(fit, Math.ceil(GROWTH * allowed));
+  return done.milliseconds < SURE_MILLISECONDS ? allowed : fit;
 }
 
 /**
@@ -66,7 +71,10 @@ export class Recorder {
   readonly paramsBuffer: GPUBuffer;
   /** When set, every dispatch runs in a pass of its own that is timed. */
   timeDispatch: TimeDispatch | undefined;
-  /** Dispatches after which it submits by itself; {@linkcode Recorder.waited} fits it to the GPU. */
+  /**
+   * Dispatches after which it submits by itself, or 32 if that is less, where a kernel among them was
+   * never timed; {@linkcode Recorder.waited} fits it to the GPU.
+   */
   mostDispatches: number;
   readonly #paced: boolean;
   readonly #gpu: GPUDevice;
@@ -77,6 +85,9 @@ export class Recorder {
   #dispatches = 0;
   #submitted = 0;
   #submits = 0;
+  readonly #known = new WeakSet<GPUComputePipeline>();
+  /** Whether a kernel was recorded since the last wait that never was before. */
+  #untimed = false;
   /** When the GPU got work after the last wait, and the dispatches submitted until that wait. */
   #busy: { readonly since: number; readonly submitted: number } | undefined;
 
@@ -122,9 +133,12 @@ export class Recorder {
 
   /** Appends a dispatch to the open pass. */
   dispatch({ name, pipeline, group, params, workgroups }: Dispatch): void {
-    if (this.#slots === SLOTS || this.#dispatches - this.#submitted >= this.mostDispatches) {
-      this.submit();
+    if (this.#paced && !this.#known.has(pipeline)) {
+      this.#known.add(pipeline);
+      this.#untimed = true;
     }
+    const most = Math.min(this.mostDispatches, this.#untimed ? UNTIMED_DISPATCHES : Infinity);
+    if (this.#slots === SLOTS || this.#dispatches - this.#submitted >= most) this.submit();
     if (this.timeDispatch) {
       const timestampWrites = this.timeDispatch(name);
       this.#pass = this.#endPass().beginComputePass({ timestampWrites });
@@ -204,6 +218,7 @@ export class Recorder {
     const busy = this.#busy;
     this.#busy = undefined;
     if (!this.#paced || !busy || busy.submitted === this.#submitted) return;
+    this.#untimed = false;
     this.mostDispatches = dispatchesAllowed(this.mostDispatches, {
       dispatches: this.#submitted - busy.submitted,
       milliseconds: performance.now() - busy.since,

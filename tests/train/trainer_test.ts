@@ -158,8 +158,11 @@ gpuTest("Trainer.run() allocates nothing after the first step", async (device) =
 gpuTest("Trainer.run() submits once a step besides its inputs", async (device) => {
   using parts = makeTrainer(device);
   for await (const _ of parts.trainer.run({ steps: 10, logEvery: 10 })) { /* warm */ }
-  const { submits } = device.recorder;
+  const { submits, mostDispatches } = device.recorder;
+  // As on a GPU that was seen to be fast.
+  device.recorder.mostDispatches = Infinity;
   for await (const _ of parts.trainer.run({ steps: 20, logEvery: 10 })) { /* measured */ }
+  device.recorder.mostDispatches = mostDispatches;
   // Ten steps and one reading of the losses.
   assert.equal(device.recorder.submits - submits, 11);
 });

@@ -3,7 +3,7 @@ import texelOf from "../../../kernels/common/texel_of.wgsl.ts";
 import { Device } from "../../../kernels/core/device.ts";
 import { fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
-import { dispatchesAllowed } from "../../../kernels/core/recorder.ts";
+import { dispatchesAllowed, Recorder } from "../../../kernels/core/recorder.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../../kernels/core/tensor.ts";
 import { gpuTest } from "../../_gpu.ts";
@@ -90,15 +90,130 @@ gpuTest("Recorder stages a parameter from its place in the slab", async (device)
   assert.deepEqual(await out.read(), countFrom(5, 9));
 });
 
-Deno.test("dispatchesAllowed() lets a submission take half a second, and doubts short waits", () => {
-  assert.equal(dispatchesAllowed(256, { dispatches: 2000, milliseconds: 20_000 }), 50);
-  assert.equal(dispatchesAllowed(50, { dispatches: 2000, milliseconds: 100 }), 10_000);
-  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 12 }), 256);
-  assert.equal(dispatchesAllowed(256, { dispatches: 300, milliseconds: 15 }), 10_000);
+Deno.test("dispatchesAllowed() lets a submission take a quarter of a second", () => {
+  assert.equal(dispatchesAllowed(256, { dispatches: 2000, milliseconds: 20_000 }), 25);
   assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 9000 }), 1);
-  // A wait of 50 ms is the first that counts.
+  // Fewer at once, more by halves, up to what fits.
+  assert.equal(dispatchesAllowed(32, { dispatches: 2000, milliseconds: 100 }), 48);
+  assert.equal(dispatchesAllowed(4000, { dispatches: 2000, milliseconds: 100 }), 5000);
+  assert.equal(dispatchesAllowed(1, { dispatches: 2000, milliseconds: 100 }), 2);
+  // A short wait says little of the work; one of 50 ms is the first that counts.
   assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 49 }), 256);
-  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 50 }), 10);
+  assert.equal(dispatchesAllowed(256, { dispatches: 1, milliseconds: 50 }), 5);
+  assert.equal(dispatchesAllowed(32, { dispatches: 122, milliseconds: 12 }), 48);
+});
+
+/** Dispatches of one kind of work: how many until a wait, of which kernels, and how long each takes. */
+interface Work {
+  readonly kernels: readonly string[];
+  readonly dispatches: number;
+  readonly milliseconds: number;
+}
+
+/** A GPU with a clock of its own, on which a recorder works; its waits cost 12 ms. */
+class ClockedGpu {
+  readonly recorder: Recorder;
+  /** What each submission since {@linkcode ClockedGpu.longest} was asked kept the GPU busy for. */
+  submissions: number[] = [];
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  #clock = 0;
+  #each = 0;
+
+  constructor(options: { paced: boolean }) {
+    const gpu = {
+      createBuffer: () => ({}),
+      createCommandEncoder: () => {
+        let busy = 0;
+        const pass = { setPipeline() {}, setBindGroup() {}, end() {} };
+        const dispatchWorkgroups = () => void (busy += this.#each);
+        return {
+          beginComputePass: () => ({ ...pass, dispatchWorkgroups }),
+          finish: () => busy,
+        };
+      },
+      queue: {
+        writeBuffer() {},
+        submit: ([busy]: [number]) => {
+          this.submissions.push(busy);
+          this.#clock += busy;
+        },
+      },
+    };
+    this.recorder = new Recorder(gpu as unknown as GPUDevice, options);
+  }
+
+  /** Records the work, submits and waits. */
+  run({ kernels, dispatches, milliseconds }: Work): void {
+    const { now } = performance;
+    performance.now = () => this.#clock;
+    try {
+      this.#each = milliseconds;
+      for (let i = 0; i < dispatches; i++) {
+        const name = kernels[i % kernels.length]!;
+        let pipeline = this.#pipelines.get(name);
+        if (!pipeline) this.#pipelines.set(name, pipeline = {} as GPUComputePipeline);
+        const group = {} as GPUBindGroup;
+        this.recorder.dispatch({ name, pipeline, group, params: undefined, workgroups: [1, 1, 1] });
+      }
+      this.recorder.submit();
+      this.#clock += 12;
+      this.recorder.waited();
+    } finally {
+      performance.now = now;
+    }
+  }
+
+  /** The longest submission since it was last asked. */
+  longest(): number {
+    const longest = Math.max(...this.submissions);
+    this.submissions = [];
+    return longest;
+  }
+}
+
+/** A bank's batch, a step of training and a batch of samples, in times of a GPU of 1 TFLOP/s. */
+const BANK: Work = { kernels: ["encode"], dispatches: 122, milliseconds: 0.2 };
+const STEP: Work = { kernels: ["encode", "forward", "back"], dispatches: 752, milliseconds: 6.5 };
+const SAMPLES: Work = { kernels: ["forward", "draw"], dispatches: 400, milliseconds: 1.3 };
+
+function times(factor: number, work: Work): Work {
+  return { ...work, milliseconds: work.milliseconds * factor };
+}
+
+Deno.test("Recorder never lets a slow GPU work for two seconds at a time", () => {
+  // Systems reset a GPU after two seconds and more. What is faster than this has less to fear.
+  for (const speed of [1, 2, 8]) {
+    const gpu = new ClockedGpu({ paced: true }),
+      run = (work: Work) => gpu.run(times(1 / speed, work));
+    // However many short waits there are, the first step is one of kernels that were never timed.
+    for (let batch = 0; batch < 100; batch++) run(BANK);
+    run(STEP);
+    assert.ok(gpu.longest() < 500, `${speed}: first step`);
+    for (let evaluation = 1; evaluation <= 5; evaluation++) {
+      for (let step = 0; step < 5; step++) run(STEP);
+      for (let batch = 0; batch < 3 ** evaluation; batch++) run(SAMPLES);
+    }
+    run(STEP);
+    // Samples take a fifth of the time for a dispatch, and were allowed a quarter of a second.
+    assert.ok(gpu.longest() <= 5 * 250, `${speed}: step after samples`);
+  }
+});
+
+Deno.test("Recorder submits once for a step that a GPU was seen to be fast at", () => {
+  const gpu = new ClockedGpu({ paced: true }), fast = times(1 / 50, STEP);
+  gpu.run(fast);
+  assert.equal(gpu.submissions.length, Math.ceil(752 / 32));
+  // From 32 on by halves: eight waits to 752.
+  for (let wait = 0; wait < 8; wait++) gpu.run(fast);
+  gpu.longest();
+  gpu.run(fast);
+  assert.equal(gpu.submissions.length, 1);
+});
+
+Deno.test("Recorder without pace submits when it is told to alone", () => {
+  const gpu = new ClockedGpu({ paced: false });
+  for (const work of [STEP, SAMPLES, STEP]) gpu.run(work);
+  assert.equal(gpu.submissions.length, 3);
 });
 
 gpuTest("Recorder submits long work in parts, in order, and times what it sent", async (shared) => {
