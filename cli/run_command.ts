@@ -38,8 +38,8 @@ export interface RunCommandOptions {
 
 /**
  * Runs a command and ends the process with its exit code: 0 when it worked, 1 when it failed, 2
- * when the command line cannot be used, 3 when there is no usable device or it was lost, 130, as
- * shells have it, when Ctrl-C or SIGTERM ended it early.
+ * when the command line cannot be used, 3 when there is no usable device or it was lost (but 1 where
+ * Deno itself panics at the loss), 130, as shells have it, when Ctrl-C or SIGTERM ended it early.
  *
  * The process always ends by an explicit exit: Deno aborts with a message of its own where a
  * process falls off its end while the GPU still works. Errors outside the promise (in event

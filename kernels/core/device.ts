@@ -78,6 +78,8 @@ interface CompiledKernel {
 /** Uploads hold memory of the driver until the next submission. */
 const MAX_WAITING_UPLOAD_BYTES = 1 << 26;
 const MAX_CACHED_GROUPS = 8192;
+/** How long after a wait that failed the loss of the GPU may be told. */
+const LATE_MILLISECONDS = 100;
 const NO_DEVICE_ADVICE =
   "install a Vulkan driver for the GPU, or a CPU one (Debian: apt-get install mesa-vulkan-drivers)";
 
@@ -558,6 +560,13 @@ export class Device implements Disposable {
     try {
       await work;
       this.recorder.waited();
+    } catch (error) {
+      // Deno tells that the GPU was lost only after what failed by it.
+      const late = Promise.withResolvers<void>();
+      const timer = setTimeout(late.resolve, LATE_MILLISECONDS);
+      await Promise.race([this.gpu.lost, late.promise]);
+      clearTimeout(timer);
+      throw error;
     } finally {
       await this.#throwFailure();
     }

@@ -584,16 +584,20 @@ Deno.test("Device says how much it asked for when the GPU is out of memory", asy
   await assert.rejects(narrow.read(), { name: "OutOfMemoryError", requestedBytes: 4096 });
 });
 
-Deno.test("Tensor.read() throws that the GPU was lost while it waited", async () => {
-  const lost = Promise.withResolvers<GPUDeviceLostInfo>();
-  const x = failingGpu(Infinity, {
-    lost: lost.promise,
-    mapAsync() {
-      lost.resolve({ reason: "destroyed", message: "reset" });
-      return Promise.reject(new DOMException("aborted"));
-    },
-  }).empty([4]);
-  await assert.rejects(x.read(), /^DeviceLostError: Cannot go on: the GPU was lost, reset/);
+Deno.test("Tensor.read() throws that the GPU was lost while it waited, however late that is told", async () => {
+  for (const tell of [(loss: () => void) => loss(), (loss: () => void) => setTimeout(loss, 20)]) {
+    const lost = Promise.withResolvers<GPUDeviceLostInfo>();
+    const x = failingGpu(Infinity, {
+      lost: lost.promise,
+      mapAsync() {
+        tell(() => lost.resolve({ reason: "destroyed", message: "reset" }));
+        return Promise.reject(new DOMException("aborted"));
+      },
+    }).empty([4]);
+    await assert.rejects(x.read(), /^DeviceLostError: Cannot go on: the GPU was lost, reset/);
+  }
+  const x = failingGpu(Infinity, { mapAsync: () => Promise.reject(new DOMException("aborted")) });
+  await assert.rejects(x.empty([4]).read(), /^Error: aborted/);
 });
 
 gpuTest("Device.trim() gives back what is free, and work goes on as before", async (device) => {
