@@ -74,7 +74,6 @@ const TILED_PRODUCTS: Readonly<Record<string, Constants>> = {
   nt_128: { TRANSPOSE_B: 1, TILE: 128 },
   nt_bias_128: { TRANSPOSE_B: 1, HAS_BIAS: 1, TILE: 128 },
   tn_128: { TRANSPOSE_A: 1, TILE: 128 },
-  nt_bias_odd: { TRANSPOSE_B: 1, HAS_BIAS: 1, VECTORS: 0 },
 };
 
 function switched(name: string, label: string): Readonly<Record<string, Constants>> {

@@ -5,11 +5,11 @@
  *
  * - Formula: out[z] = op(A[z]) op(B[z]) (+ bias) (+ out[z]). With `chunk` > 0, z is no batch but a
  *   part of the sum: the `chunk` terms from z · chunk on, in a matrix of its own, `stride_out` apart.
- * - The shader declares what is used here: the overrides TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, VECTORS
- *   (rows of all matrices are whole vec4; without it elements are gathered one by one) and those
+ * - The shader declares what is used here: the overrides TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS and those
  *   that follow from TILE, `params`, `bias` and `out`, the type `Number` of an operand's elements,
  *   `operand_block`, which loads 4 by 4 of them, and `add_eight_products`, which adds those of 8
- *   steps of K from workgroup memory to the sums.
+ *   steps of K from workgroup memory to the sums. `whole_rows` or `odd_rows` declares VECTORS (rows of all
+ *   matrices are whole vec4; without it elements are gathered one by one) and stores the result.
  * - Work: a workgroup computes TILE × TILE of out (64 with 64 invocations, 128 with 256), an
  *   invocation 8 × 8 of them in registers: two times 4 rows by two times 4 columns, half a tile
  *   apart, so that neighbours store neighbouring vec4. One step takes TILE / 8 of K. Each invocation
@@ -53,25 +53,6 @@ fn stage_product_block(chunk: u32, k4: u32, row4: u32, block: mat4x4<Number>, le
   tile[chunk][k4][1][row4 / 8u][row4 % 8u] = kept[1];
   tile[chunk][k4][2][row4 / 8u][row4 % 8u] = kept[2];
   tile[chunk][k4][3][row4 / 8u][row4 % 8u] = kept[3];
-}
-
-fn store_product_row(base: u32, row: u32, column: u32, values: vec4f) {
-  if (row >= params.M || column >= params.N) { return; }
-  let start = base + row * params.N + column;
-  if (VECTORS) {
-    var value = values;
-    if (HAS_BIAS) { value += bias[column / 4u]; }
-    if (params.accumulate == 1u) { value += out[start / 4u]; }
-    out[start / 4u] = value;
-    return;
-  }
-  for (var j = 0u; j < min(4u, params.N - column); j++) {
-    let i = start + j;
-    var value = values[j];
-    if (HAS_BIAS) { value += bias[(column + j) / 4u][(column + j) % 4u]; }
-    if (params.accumulate == 1u) { value += out[i / 4u][i % 4u]; }
-    out[i / 4u][i % 4u] = value;
-  }
 }
 
 fn store_product_block(base: u32, row: u32, column: u32, block: mat4x4f) {

@@ -71,7 +71,7 @@ export class Kernel {
   readonly #usesSubgroups: boolean;
   readonly #usesHalves: boolean;
 
-  /** Reads the shader; `includes` are texts with functions only, put before it. */
+  /** Reads the shader; `includes` are texts with functions and what they share, put before it. */
   constructor(options: { source: string; includes?: readonly string[] }) {
     this.#source = [...(options.includes ?? []), options.source].join("\n");
     const text = withoutComments(this.#source);

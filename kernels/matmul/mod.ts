@@ -5,9 +5,11 @@
  */
 
 import { castInto } from "../cast/mod.ts";
+import oddRows from "../common/odd_rows.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import texturedProduct from "../common/textured_product.wgsl.ts";
 import tiledProduct from "../common/tiled_product.wgsl.ts";
+import wholeRows from "../common/whole_rows.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { elementsOf, formatShape, type Shape, type Tensor } from "../core/tensor.ts";
@@ -34,10 +36,16 @@ const KERNELS: Readonly<Record<Exclude<MatmulVariant, TiledVariant>, Kernel>> = 
   register: new Kernel({ source: register, includes: [texelOf, texturedProduct] }),
   subgroup: new Kernel({ source: subgroup, includes: [texelOf, texturedProduct] }),
 };
-const TILED = {
-  f32: new Kernel({ source: tiled, includes: [tiledProduct] }),
-  f16: new Kernel({ source: tiledF16, includes: [tiledProduct] }),
-} as const;
+/** The kernels for matrices whose rows are all whole vec4, or for others. */
+function tiledOf(rows: string): Readonly<Record<"f32" | "f16", Kernel>> {
+  return {
+    f32: new Kernel({ source: tiled, includes: [tiledProduct, rows] }),
+    f16: new Kernel({ source: tiledF16, includes: [tiledProduct, rows] }),
+  };
+}
+
+const WHOLE_ROWS = tiledOf(wholeRows);
+const ODD_ROWS = tiledOf(oddRows);
 const SUM_PARTS = new Kernel({ source: sumPartsSource });
 
 /** Variants that read operands of f16 as well as f32; the others get a copy in f32. */
@@ -211,7 +219,9 @@ function tiledInto(
   const { M, N, K, batch = 1 } = size;
   const { device } = out;
   const accumulate = product.accumulate ?? 0;
-  const rowsAreVectors = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0);
+  const kernels = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0)
+    ? WHOLE_ROWS
+    : ODD_ROWS;
   const [rows, columns] = TILES[variant];
   const record = (
     into: Tensor,
@@ -225,7 +235,7 @@ function tiledInto(
   ) => {
     // Every binding needs a buffer of its type, read or not.
     using noBias = sum.bias ? undefined : device.unscoped(() => device.empty([4]));
-    device.dispatch(a.dtype === "f16" ? TILED.f16 : TILED.f32, {
+    device.dispatch(a.dtype === "f16" ? kernels.f16 : kernels.f32, {
       tensors: { a, b, bias: sum.bias ?? noBias!, out: into },
       params: {
         M,
@@ -242,7 +252,6 @@ function tiledInto(
         TRANSPOSE_A: Number(transposeA),
         TRANSPOSE_B: Number(transposeB),
         HAS_BIAS: Number(sum.bias !== undefined),
-        VECTORS: Number(rowsAreVectors),
         TILE: rows,
       },
     });

@@ -8,7 +8,6 @@ export default /* wgsl */ `
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 override HAS_BIAS: bool = false;
-override VECTORS: bool = true;
 override TILE: u32 = 64u;
 override LANES: u32 = TILE / 8u;
 override STEP: u32 = TILE / 8u;
@@ -26,7 +25,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> out: array<Stored>;
 
 alias Number = f32;
 
