@@ -188,7 +188,7 @@ Deno.test("without an adapter commands give exit code 3 and say what to install"
     runTask("bank", ["build", "--out", directory], { DENO_WEBGPU_BACKEND: "" }),
   ]);
   for (const run of runs) {
-    assertRefusal(run, 3, "no adapter found", "apt-get install mesa-vulkan-drivers");
+    assertRefusal(run, 3, "no adapter found", "package mesa-vulkan-drivers");
   }
   assert(!exists(directory));
 });
