@@ -13,6 +13,7 @@ import { tileImages } from "../train/datasets/picture.ts";
 import { decodePng, encodePng } from "../train/datasets/png.ts";
 import { readRunLog } from "../cli/run_log.ts";
 import { openDevice } from "./_gpu.ts";
+import { canSignal } from "./_system.ts";
 import {
   finish,
   type Finished,
@@ -366,9 +367,7 @@ deviceTest("train saves a step before it measures it", async () => {
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   deviceTest(`train saves at ${signal} and says how to go on`, async () => {
-    if (Deno.build.os === "windows" && signal === "SIGTERM") {
-      return console.log("skipped: Windows has no SIGTERM");
-    }
+    if (!canSignal()) return;
     const directory = inTemporary(`interrupted_by_${signal}`);
     const child = startTask("train", [
       ...SMALL_EMOJI,

@@ -80,7 +80,8 @@ const MAX_WAITING_UPLOAD_BYTES = 1 << 26;
 const MAX_CACHED_GROUPS = 8192;
 /** How long after a wait that failed the loss of the GPU may be told. */
 const LATE_MILLISECONDS = 100;
-const NO_DEVICE_ADVICE = "install the driver of the GPU's maker, or on Linux a CPU driver for Vulkan " +
+const NO_DEVICE_ADVICE =
+  "install the driver of the GPU's maker, or on Linux a CPU driver for Vulkan " +
   "(package mesa-vulkan-drivers of Debian, Ubuntu and Fedora)";
 
 /**

@@ -3,6 +3,7 @@ import { directoryPath } from "../../bank/directory.ts";
 import { describeUnread, listImageFiles } from "../../bank/image_files.ts";
 import { openStoredImages } from "../../evaluate/stored_images.ts";
 import { encodePng } from "../../train/datasets/png.ts";
+import { canLink } from "../_system.ts";
 
 /** A folder of empty files, removed when it is disposed. */
 async function folderOf(names: readonly string[]) {
@@ -16,6 +17,7 @@ async function folderOf(names: readonly string[]) {
 }
 
 Deno.test("listImageFiles() sorts the images that are read from those that are not", async () => {
+  if (!canLink()) return;
   using folder = await folderOf([
     "b/2.JPG",
     "b/.hidden.png",
@@ -27,7 +29,7 @@ Deno.test("listImageFiles() sorts the images that are read from those that are n
   ]);
   await Deno.symlink(`${folder.root}/b`, `${folder.root}/c`);
   await Deno.symlink(`${folder.root}/a.webp`, `${folder.root}/d.png`);
-  await Deno.symlink(`${folder.root}/nowhere`, `${folder.root}/e.png`);
+  await Deno.symlink(`${folder.root}/nowhere`, `${folder.root}/e.png`, { type: "file" });
   const { names, unread } = await listImageFiles(folder.root, { expected: "a folder" });
   assert.deepEqual(names, ["a.webp", "b/2.JPG", "c/2.JPG", "d.png", "e.png"]);
   assert.deepEqual(unread, ["0.bmp", "b/3.HEIC", "c/3.HEIC"]);
@@ -41,9 +43,6 @@ Deno.test("listImageFiles() says what a folder without readable images holds", a
     message: `Cannot load images: ${folder.root} holds no images but some in formats that ` +
       "are not read: 1 .bmp, expected a folder of images",
   });
-  await Deno.mkdir(`${folder.root}/in`);
-  await Deno.symlink(folder.root, `${folder.root}/in/circle`);
-  await assert.rejects(list, /in\/circle\/ links to a folder above it/);
   await assert.rejects(
     listImageFiles(`${folder.root}/none`, { expected: "a folder of images" }),
     /none does not exist, expected a folder of images/,
@@ -52,6 +51,10 @@ Deno.test("listImageFiles() says what a folder without readable images holds", a
     listImageFiles(`${folder.root}/0.bmp`, { expected: "a folder of images" }),
     /0\.bmp is a file, expected a folder of images/,
   );
+  if (!canLink()) return;
+  await Deno.mkdir(`${folder.root}/in`);
+  await Deno.symlink(folder.root, `${folder.root}/in/circle`);
+  await assert.rejects(list, /in\/circle\/ links to a folder above it/);
 });
 
 Deno.test("openStoredImages() warns of images in formats that it does not read", async () => {
