@@ -6,7 +6,8 @@
  *   below zero (Hendrycks and Gimpel, "Gaussian error linear units", 2016).
  * - Bindings: none. Work: four values for each call. Barriers: none.
  * - Error: about 2^-22 of |x|, mostly that of the device's `exp`. Every finite x gives a finite
- *   result: arguments are clamped to where the sigmoid is 0 or 1 for all that f32 can tell.
+ *   result: arguments are clamped to where the sigmoid is 0 or 1 for all that f32 can tell. NaN stays NaN
+ *   where the device keeps it: of NaN and a number max() may give the number, hence select().
  *
  * @module
  */
@@ -16,7 +17,7 @@ fn sigmoid(x: vec4f) -> vec4f {
 }
 
 fn silu(x: vec4f) -> vec4f {
-  return max(x, vec4f(-80.0)) * sigmoid(x);
+  return select(x, vec4f(-80.0), x < vec4f(-80.0)) * sigmoid(x);
 }
 
 // Both slopes need 1 - s, which is exp(-x) s without cancellation.
@@ -29,7 +30,7 @@ fn silu_slope(x: vec4f) -> vec4f {
 
 fn gelu(x: vec4f) -> vec4f {
   let c = clamp(x, vec4f(-8.0), vec4f(8.0));
-  return max(x, vec4f(-8.0)) * sigmoid(1.5957691216057308 * (c + 0.044715 * c * c * c));
+  return select(x, vec4f(-8.0), x < vec4f(-8.0)) * sigmoid(1.5957691216057308 * (c + 0.044715 * c * c * c));
 }
 
 fn gelu_slope(x: vec4f) -> vec4f {
