@@ -199,19 +199,18 @@ export class Inception implements Disposable {
    */
   static async open(path: string, options: InceptionOptions = {}): Promise<Inception> {
     const { pixels = "bytes", providers } = options;
-    const network = await OnnxNetwork.open(path, {
-      providers,
-      purpose: "use",
-      expected: "an ONNX file of Inception",
-    });
+    using opened = new DisposableStack();
+    const network = opened.use(
+      await OnnxNetwork.open(path, {
+        providers,
+        purpose: "use",
+        expected: "an ONNX file of Inception",
+      }),
+    );
     const outputs = identifyOutputs(network.outputs, { path, outputs: options.outputs });
     const input = describeInput(network.inputs, { path, pixels });
-    return new Inception(network, {
-      path,
-      outputs,
-      pixels,
-      input,
-    });
+    opened.move();
+    return new Inception(network, { path, outputs, pixels, input });
   }
 
   /**

@@ -63,7 +63,10 @@ export class OnnxDecoder implements Disposable {
     const fail = (state: string, cause?: unknown) => {
       throw new TypeError(`Cannot decode with ${path}: ${state}`, { cause });
     };
-    const network = await OnnxNetwork.open(path, { ...options, purpose: "decode with" });
+    using opened = new DisposableStack();
+    const network = opened.use(
+      await OnnxNetwork.open(path, { ...options, purpose: "decode with" }),
+    );
     const { channels, imageSize } = latent, { inputs } = network;
     if (inputs.length !== 1) {
       fail(
@@ -87,6 +90,7 @@ export class OnnxDecoder implements Disposable {
           `[${TRIAL}, 3, S, S] or [${TRIAL}, 1, S, S] of float32`,
       );
     }
+    opened.move();
     return new OnnxDecoder(network, { latent, channels: colours, imageSize: height });
   }
 

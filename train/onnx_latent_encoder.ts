@@ -63,9 +63,10 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
     const fail = (state: string, cause?: unknown): never => {
       throw new TypeError(`Cannot encode with ${path}: ${state}`, { cause });
     };
-    const network = await OnnxNetwork.open(path, { ...options, purpose: "encode with" });
     using opened = new DisposableStack();
-    opened.use(network);
+    const network = opened.use(
+      await OnnxNetwork.open(path, { ...options, purpose: "encode with" }),
+    );
     const { channels, imageSize: rows } = latent, { inputs } = network;
     if (inputs.length !== 1) {
       fail(

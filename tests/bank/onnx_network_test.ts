@@ -6,6 +6,7 @@ import { openTextEncoder, textEncoderOf } from "../../bank/encoders/open_text.ts
 import { OnnxNetwork } from "../../bank/onnx_network.ts";
 import { Inception } from "../../evaluate/inception.ts";
 import { resolveConfig } from "../../train/config.ts";
+import { OnnxDecoder } from "../../train/onnx_decoder.ts";
 import { OnnxLatentEncoder } from "../../train/onnx_latent_encoder.ts";
 import { openViewer } from "../../train/viewer.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -42,6 +43,30 @@ Deno.test("OnnxNetwork.open() tells a provider that does not work from a file th
     name: "TypeError",
     message: /^Cannot encode with .*\.ts: .*, expected an ONNX file$/,
   });
+});
+
+Deno.test("whatever refuses a network lets go of it", async () => {
+  const dispose = OnnxNetwork.prototype[Symbol.dispose];
+  let released = 0;
+  OnnxNetwork.prototype[Symbol.dispose] = function () {
+    released++;
+    dispose.call(this);
+  };
+  try {
+    const opening = [
+      () => OnnxDecoder.open(fixture("tiny_decoder.onnx"), { channels: 4, imageSize: 4 }),
+      () => OnnxDecoder.open(ENCODER, { channels: 3, imageSize: 8 }),
+      () => OnnxLatentEncoder.open(ENCODER, { channels: 2, imageSize: 4 }),
+      () => Inception.open(fixture("tiny_inception.onnx"), { outputs: { pool: "pool_4" } }),
+      () => Inception.open(fixture("tiny_decoder.onnx"), { outputs: { pool: "images" } }),
+    ];
+    for (const [i, open] of opening.entries()) {
+      await assert.rejects(open, { name: "TypeError" });
+      assert.equal(released, i + 1, `${i}`);
+    }
+  } finally {
+    OnnxNetwork.prototype[Symbol.dispose] = dispose;
+  }
 });
 
 gpuTest("whatever opens a network hands the providers on", async (device) => {
