@@ -58,7 +58,7 @@ export interface BuildOptions extends EncodeOptions {
 export async function buildBank(options: BuildOptions): Promise<void> {
   const { path, images } = options;
   const records = recordsOf(options);
-  using part = await PartFile.open(`${path}.part`, {
+  using part = PartFile.open(`${path}.part`, {
     key: JSON.stringify([
       PART_FORMAT,
       identityOf(options.encoder.description),

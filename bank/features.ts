@@ -9,6 +9,7 @@
 import { unzipSync } from "fflate";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { ImageRecords } from "./bank.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
@@ -105,16 +106,14 @@ export async function writeFeatureBank(
 
 /** Describes vectors by the hashes of their pieces, hashed again. */
 async function describe(features: SnippetSource): Promise<EncoderDescription> {
-  let hashes = new Uint8Array();
+  const hashes: Uint8Array[] = [];
   for await (const { rows } of readRows(features)) {
-    const digest = await crypto.subtle.digest("SHA-256", new Float32Array(rows));
-    hashes = Uint8Array.of(...hashes, ...new Uint8Array(digest));
+    hashes.push(Uint8Array.fromHex(sha256Hex(rows)));
   }
-  const digest = await crypto.subtle.digest("SHA-256", hashes);
   return {
     kind: "features",
     dim: features.dim,
-    fingerprint: new Uint8Array(digest).toHex(),
+    fingerprint: sha256Hex(...hashes),
     preprocessing: {},
     settings: {},
   };

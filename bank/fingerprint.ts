@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
+import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { BankFile } from "./file.ts";
 import { spreadIndices } from "./select_rows.ts";
 
@@ -31,9 +31,6 @@ export function beginsWith(file: BankFile, { size, sha256 }: BankFingerprint): b
 }
 
 function hashOfFirst(file: BankFile, size: number): string {
-  const hash = createHash("sha256");
-  for (const index of spreadIndices(Math.min(size, MOST_ROWS), size)) {
-    hash.update(file.rows(index, 1));
-  }
-  return hash.digest("hex");
+  const indices = spreadIndices(Math.min(size, MOST_ROWS), size);
+  return sha256Hex(...Array.from(indices, (index) => file.rows(index, 1)));
 }

@@ -6,6 +6,7 @@
  */
 
 import { InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
+import { sha256Hex } from "../kernels/core/sha256.ts";
 
 /** What is known of an input or output of a network. */
 export interface NetworkPort {
@@ -113,8 +114,7 @@ export class OnnxNetwork implements Disposable {
         cause,
       );
     });
-    const digest = await crypto.subtle.digest("SHA-256", bytes);
-    return new OnnxNetwork(session, new Uint8Array(digest).toHex());
+    return new OnnxNetwork(session, sha256Hex(bytes));
   }
 
   /**

@@ -6,6 +6,7 @@
 
 import { writeAll } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
+import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { ImageSource } from "./image_source.ts";
 
 /** Bytes of the SHA-256 that a part file begins with. */
@@ -49,10 +50,9 @@ export class PartFile implements Disposable {
    *
    * Throws a {@linkcode CheckpointError} if the disk refuses.
    */
-  static async open(path: string, options: PartOptions): Promise<PartFile> {
+  static open(path: string, options: PartOptions): PartFile {
     const { key, dim } = options, rowBytes = 4 * (dim + MARK_NUMBERS);
-    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
-    const wanted = new Uint8Array(digest);
+    const wanted = Uint8Array.fromHex(sha256Hex(key));
     return attempt(path, () => {
       const file = Deno.openSync(path, { read: true, write: true, create: true });
       const found = new Uint8Array(KEY_BYTES);

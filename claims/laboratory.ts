@@ -22,6 +22,7 @@ import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { permutation } from "../kernels/core/random.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import { sha256Hex } from "../kernels/core/sha256.ts";
 import { SiT } from "../model/sit.ts";
 import { saveStateDict } from "../model/state_dict.ts";
 import { draw } from "../sample/draw.ts";
@@ -185,7 +186,7 @@ export class Laboratory implements AsyncDisposable {
       seed,
     });
     const { dim, resolution, whiten } = config.bank;
-    const key = await keyOf([
+    const key = keyOf([
       imageSize,
       train.size,
       seed,
@@ -272,16 +273,16 @@ export class Laboratory implements AsyncDisposable {
   }
 
   /** What is not kept yet of the arms and of the models that draw them. */
-  async workFor(arms: readonly Arm[]): Promise<Work> {
+  workFor(arms: readonly Arm[]): Work {
     const trainings = new Map<string, { model: ModelArm; steps: number }>();
     const drawings = new Map<string, Arm>();
     let trainingUnits = 0, drawingUnits = 0;
     for (const arm of arms) {
-      const path = await this.#samplesPath(arm);
+      const path = this.#samplesPath(arm);
       if (drawings.has(path) || existsSync(path)) continue;
       drawings.set(path, arm);
       drawingUnits += unitsOf(arm);
-      const directory = await this.#modelDirectory(arm.model);
+      const directory = this.#modelDirectory(arm.model);
       if (trainings.has(directory) || this.#isTrained(directory)) continue;
       const done = existsSync(directory) ? listCheckpoints(directory).at(-1)?.step ?? 0 : 0;
       const steps = this.config.train.steps - done;
@@ -435,7 +436,7 @@ export class Laboratory implements AsyncDisposable {
   }
 
   async #makeSamples(arm: Arm): Promise<Samples> {
-    const path = await this.#samplesPath(arm);
+    const path = this.#samplesPath(arm);
     if (!existsSync(path)) await this.#drawTo(path, arm);
     using file = SafetensorsFile.open(path);
     const images = file.readFloat32("images");
@@ -495,7 +496,7 @@ export class Laboratory implements AsyncDisposable {
 
   /** The averaged weights of a model at a step, in a network. */
   async #load({ model: arm, step }: Arm): Promise<SiT> {
-    const directory = await this.#modelDirectory(arm);
+    const directory = this.#modelDirectory(arm);
     if (!this.#isTrained(directory)) await this.#trainModel(arm, directory);
     const kind = arm === "label" ? "label" : "snippet",
       key = averagesPath(directory, step);
@@ -596,11 +597,11 @@ export class Laboratory implements AsyncDisposable {
     });
   }
 
-  async #modelDirectory(arm: ModelArm): Promise<string> {
+  #modelDirectory(arm: ModelArm): string {
     const { device: _, sample: __, ...trained } = this.#modelConfig(arm);
     const { runDirectory: ___, keepCheckpoints: ____, ...train } = trained.train;
     const bank = { ...trained.bank, path: basename(this.#bankPath) };
-    const key = await keyOf([
+    const key = keyOf([
       { ...trained, train, bank },
       this.scale.checkpoints,
     ]);
@@ -608,13 +609,13 @@ export class Laboratory implements AsyncDisposable {
     return join(this.#directory, `${name}_${key}`);
   }
 
-  async #samplesPath(arm: Arm): Promise<string> {
+  #samplesPath(arm: Arm): string {
     // Sampler, steps, seed and count are the arm's.
     const { sampler: _, steps: __, seed: ___, count: ____, columns: _____, ...drawing } =
       this.config.sample;
-    const key = await keyOf([arm, drawing]);
+    const key = keyOf([arm, drawing]);
     return join(
-      await this.#modelDirectory(arm.model),
+      this.#modelDirectory(arm.model),
       "samples",
       `${key}.safetensors`,
     );
@@ -640,8 +641,6 @@ function multiples(every: number, most: number): number[] {
   );
 }
 
-async function keyOf(value: unknown): Promise<string> {
-  const bytes = new TextEncoder().encode(JSON.stringify([CACHE_FORMAT, value]));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()
-    .slice(0, 12);
+function keyOf(value: unknown): string {
+  return sha256Hex(JSON.stringify([CACHE_FORMAT, value])).slice(0, 12);
 }

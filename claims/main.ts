@@ -100,7 +100,7 @@ async function workFor(letters: readonly Letter[], laboratory: Laboratory): Prom
       arms.set(each, [...arms.get(each) ?? [], ...CLAIMS[letter].arms(each)]);
     }
   }
-  const works = await Promise.all(Array.from(arms, ([each, needed]) => each.workFor(needed)));
+  const works = Array.from(arms, ([each, needed]) => each.workFor(needed));
   return {
     trainings: works.flatMap(({ trainings }) => trainings),
     drawings: works.flatMap(({ drawings }) => drawings),

@@ -15,6 +15,7 @@ import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import { sha256Hex } from "../kernels/core/sha256.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
 import { isProjector } from "../model/read_model_options.ts";
@@ -286,16 +287,15 @@ export function loadCheckpoint(
 }
 
 /** What tells a set of images to train on from others: their names and labels, or their number. */
-export async function fingerprintOf(
+export function fingerprintOf(
   images: {
     readonly size: number;
     readonly names?: readonly string[];
     readonly labels: Uint32Array;
   },
-): Promise<string> {
+): string {
   const { size, names = [], labels } = images;
-  const text = new TextEncoder().encode(JSON.stringify([size, names, [...labels]]));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
+  return sha256Hex(JSON.stringify([size, names, [...labels]]));
 }
 
 /** How {@linkcode loadWeights} reads a file. */

@@ -168,7 +168,7 @@ export async function buildRun(options: {
       lossScaleInterval,
     }),
   );
-  const images = await fingerprintOf(train);
+  const images = fingerprintOf(train);
   const encoder = snippets?.encoder;
   const features = bank && encoder && !(train instanceof LatentShards)
     ? trainingFeatures({ device, bank, encoder, images: train })

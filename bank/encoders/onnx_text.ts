@@ -8,6 +8,7 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
+import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
 import type { EncoderDescription } from "./encoder.ts";
 import type { TextVectorEncoder } from "./text_encoder.ts";
@@ -94,7 +95,7 @@ export class OnnxTextEncoder implements TextVectorEncoder {
       kind: KIND,
       dim: probe.length,
       fingerprint: network.fingerprint,
-      preprocessing: { tokenizer: await hashOf(words) },
+      preprocessing: { tokenizer: sha256Hex(words) },
       settings: taken,
       source: path,
     };
@@ -207,8 +208,4 @@ async function run(
     for (let token = 0; token < tokens; token++) sum += data[token * dim + i]!;
     return sum / tokens;
   });
-}
-
-async function hashOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }

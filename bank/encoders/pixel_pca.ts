@@ -5,6 +5,7 @@
  */
 
 import type { Device } from "../../kernels/core/device.ts";
+import { sha256Hex } from "../../kernels/core/sha256.ts";
 import type { EncoderRecords } from "../bank.ts";
 import { symmetricEigen } from "../eigen.ts";
 import { type ImageSource, readInOrder } from "../image_source.ts";
@@ -120,7 +121,7 @@ export class PixelPca implements Encoder {
       description: {
         kind: KIND,
         dim,
-        fingerprint: await fingerprintOf([mean, components]),
+        fingerprint: sha256Hex(mean, components),
         preprocessing: { size: resolution, channels, interpolation: "bicubic" },
         settings: { whiten, varianceKept: Number(kept.toFixed(6)) },
       },
@@ -236,10 +237,4 @@ function weightOf(
     );
   }
   return new Float64Array(weight.values);
-}
-
-/** SHA-256 over the bytes of arrays, one after the other. */
-async function fingerprintOf(arrays: readonly Float32Array[]): Promise<string> {
-  const bytes = await new Blob(arrays.map((array) => new Float32Array(array))).arrayBuffer();
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }

@@ -71,7 +71,7 @@ gpuTest("testClaim() goes on where it was stopped, and finds the same", async (d
   {
     await using laboratory = (await open(device, "whole")).laboratory;
     await testClaim(CLAIMS.a, { laboratory, directory: join(TEMPORARY, "whole_pages") });
-    const work = await laboratory.workFor(CLAIMS.a.arms(laboratory));
+    const work = laboratory.workFor(CLAIMS.a.arms(laboratory));
     assert.deepEqual([work.trainings, work.drawings], [[], []]);
   }
   const directory = join(TEMPORARY, "pages");
@@ -80,7 +80,7 @@ gpuTest("testClaim() goes on where it was stopped, and finds the same", async (d
   for (const [most, left] of [[5, 1], [1 + 2 * 2 + 6 + 1, 0]] as const) {
     await using laboratory = (await open(device, "stopped", { most })).laboratory;
     await assert.rejects(testClaim(CLAIMS.a, { laboratory, directory }), /^Error: stopped$/);
-    const { trainings } = await laboratory.workFor(CLAIMS.a.arms(laboratory));
+    const { trainings } = laboratory.workFor(CLAIMS.a.arms(laboratory));
     assert.equal(trainings.find(({ model }) => model === "label")?.steps ?? 0, left);
   }
   const { laboratory, lines } = await open(device, "stopped");
@@ -122,7 +122,7 @@ gpuTest("a laboratory keeps the samples of other settings of the sampler apart",
     await using laboratory = (await open(device, "whole", { settings })).laboratory;
     const arm = laboratory.arm({ count: 2 });
     if (settings.length === 0) await laboratory.samples(arm);
-    const work = await laboratory.workFor([arm]);
+    const work = laboratory.workFor([arm]);
     assert.deepEqual(work.trainings, []);
     return work.drawings.length;
   };

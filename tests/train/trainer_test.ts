@@ -400,11 +400,11 @@ gpuTest(
     const directory = await Deno.makeTempDir();
     try {
       using parts = makeTrainer(device);
-      const images = await fingerprintOf(makeImages());
+      const images = fingerprintOf(makeImages());
       const path = await saveCheckpoint(directory, { ...parts, config: {}, images });
       assert.equal(loadCheckpoint(path, { ...parts, images }).images, images);
       const { size, names, labels } = makeImages();
-      const turned = await fingerprintOf({ size, names: names.toReversed(), labels });
+      const turned = fingerprintOf({ size, names: names.toReversed(), labels });
       assert.throws(
         () => loadCheckpoint(path, { ...parts, images: turned }),
         /Cannot go on from .*: the images, or which of them are held out, are not those/,

@@ -13,6 +13,7 @@ import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts"
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../../kernels/core/safetensors.ts";
+import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { requireDiskSpace } from "../disk_space.ts";
 import { STATISTICS_FILE } from "./latent_scaling.ts";
 import { NAMES_KEY } from "./latent_shards.ts";
@@ -149,7 +150,7 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
   }
   const directory = directoryPath(options.directory);
   await Deno.mkdir(directory, { recursive: true });
-  const encoding = await describeEncoding(options);
+  const encoding = describeEncoding(options);
   const names = shardNames(Math.ceil(images.size / shardSize));
   const finished = finishedShards(directory, { names, encoding });
   const shards = names.map((name, index) => ({
@@ -175,7 +176,7 @@ interface Shard {
 }
 
 /** All that decides what the shards will be, as a SHA-256. */
-async function describeEncoding(options: EncodeLatentsOptions): Promise<string> {
+function describeEncoding(options: EncodeLatentsOptions): string {
   const { images, encoder, tokenEncoder, posterior = "sample", seed = 0, shardSize = 10_000 } =
     options;
   const text = JSON.stringify([
@@ -190,8 +191,7 @@ async function describeEncoding(options: EncodeLatentsOptions): Promise<string> 
     posterior === "sample" ? seed : posterior,
     shardSize,
   ]);
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex();
+  return sha256Hex(text);
 }
 
 /** Names in whose order the shards follow each other, as the official code gives them. */
@@ -287,7 +287,7 @@ async function encodeShard(
   options: EncodeLatentsOptions & { readonly encoding: string },
 ): Promise<void> {
   const { images, encoding, onProgress } = options, dim = rowLength(columnsOf(options));
-  using part = await PartFile.open(`${path}.part`, { key: `${encoding} ${first}`, dim });
+  using part = PartFile.open(`${path}.part`, { key: `${encoding} ${first}`, dim });
   await requireUnchanged(part, { images, first, path });
   while (part.rows < size) {
     const begin = first + part.rows, count = Math.min(BATCH, size - part.rows);
