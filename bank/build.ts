@@ -4,12 +4,13 @@
  * @module
  */
 
-import type { ImageRecords, SnippetSet } from "./bank.ts";
+import type { SnippetSet } from "./bank.ts";
 import { type Encoder, identityOf } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
 import { findSnippetProblem } from "./normalize.ts";
 import { hashImages, PartFile, requireUnchanged } from "./part_file.ts";
+import { recordsOfImages } from "./records.ts";
 
 /** Raised when part files change their form, so that those of another are begun anew. */
 const PART_FORMAT = 2;
@@ -57,7 +58,7 @@ export interface BuildOptions extends EncodeOptions {
  */
 export async function buildBank(options: BuildOptions): Promise<void> {
   const { path, images } = options;
-  const records = recordsOf(options);
+  const records = describe(options);
   using part = PartFile.open(`${path}.part`, {
     key: JSON.stringify([
       PART_FORMAT,
@@ -92,7 +93,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
  * Throws what the encoder throws, as {@linkcode buildBank} does.
  */
 export async function encodeImages(options: EncodeOptions): Promise<SnippetSet> {
-  const records = recordsOf(options);
+  const records = describe(options);
   const snippets = new Float32Array(options.images.size * records.dim);
   let written = 0;
   for await (const { rows } of encodeInOrder(options, 0)) {
@@ -141,18 +142,10 @@ function requireSnippets(
   if (problem) throw new RangeError(`Cannot encode images: ${problem.state}`);
 }
 
-/** Everything beside the snippets; labels without classes to name them mean nothing and are left out. */
-function recordsOf(options: EncodeOptions): Omit<SnippetSet, "snippets"> {
-  const { images, encoder } = options;
-  const { names, labels, classes = [], texts } = images;
-  const known: ImageRecords = {
-    names,
-    texts,
-    classes,
-    labels: classes.length > 0 ? labels : undefined,
-  };
+/** Everything beside the snippets. */
+function describe({ images, encoder }: EncodeOptions): Omit<SnippetSet, "snippets"> {
   return {
-    ...known,
+    ...recordsOfImages(images),
     dim: encoder.dim,
     encoder: encoder.description,
     encoderWeights: encoder.weights,

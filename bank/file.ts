@@ -24,6 +24,7 @@
 
 import { CheckpointError } from "../kernels/core/errors.ts";
 import {
+  type SafetensorsDeclaration,
   SafetensorsFile,
   type SafetensorsTensor,
   SafetensorsWriter,
@@ -36,7 +37,7 @@ import {
 } from "./encoders/encoder.ts";
 import type { Shard } from "./image_source.ts";
 import { findSnippetProblem, normalizeSnippets } from "./normalize.ts";
-import { findRecordProblem } from "./records.ts";
+import { findRecordProblem, recordsOf } from "./records.ts";
 import {
   findFactorProblem,
   type LowRankFactors,
@@ -210,8 +211,7 @@ export class BankFile implements SnippetSource, Disposable {
 
   /** Everything beside the snippets. */
   get records(): BankRecords {
-    const { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies } = this;
-    return { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies };
+    return recordsOf(this);
   }
 
   /**
@@ -373,17 +373,10 @@ export class BankWriter implements Disposable {
     const { size, dim } = bank;
     const records = storedRecords(path, bank);
     this.#dim = dim;
-    this.#writer = new SafetensorsWriter(
-      path,
-      [["snippets", { dtype: "F32", shape: [size, dim] }], ...records.tensors],
-      { metadata: records.metadata },
-    );
-    try {
-      for (const [key, { data }] of records.tensors) this.#writer.append(key, data);
-    } catch (error) {
-      this.#writer[Symbol.dispose]();
-      throw error;
-    }
+    this.#writer = beginFile(path, {
+      ...records,
+      rows: ["snippets", { dtype: "F32", shape: [size, dim] }],
+    });
   }
 
   /**
@@ -481,21 +474,12 @@ export class LowRankWriter implements Disposable {
       tensors.push([SCALES, { dtype: "F32", shape: [rank], data: this.#format.steps }]);
     }
     const dtype = ({ f32: "F32", f16: "F16", int8: "I8" } as const)[storage];
-    this.#writer = new SafetensorsWriter(
-      path,
-      [["coefficients", { dtype, shape: [size, rank] }], ...tensors],
-      {
-        metadata: loss === undefined
-          ? records.metadata
-          : { ...records.metadata, loss: JSON.stringify(loss) },
-      },
-    );
-    try {
-      for (const [key, { data }] of tensors) this.#writer.append(key, data);
-    } catch (error) {
-      this.#writer[Symbol.dispose]();
-      throw error;
-    }
+    const { metadata } = records;
+    this.#writer = beginFile(path, {
+      rows: ["coefficients", { dtype, shape: [size, rank] }],
+      tensors,
+      metadata: loss === undefined ? metadata : { ...metadata, loss: JSON.stringify(loss) },
+    });
   }
 
   /**
@@ -793,4 +777,21 @@ function storedRecords(
   if (classes.length > 0) metadata["classes"] = JSON.stringify(classes);
   if (shard !== undefined) metadata["shard"] = `${shard.number}/${shard.count}`;
   return { tensors, metadata };
+}
+
+/** Begins a file with everything but the rows, which are only declared. */
+function beginFile(
+  path: string,
+  parts: {
+    readonly rows: readonly [string, SafetensorsDeclaration];
+    readonly tensors: readonly (readonly [string, SafetensorsTensor])[];
+    readonly metadata: Readonly<Record<string, string>>;
+  },
+): SafetensorsWriter {
+  const { rows, tensors, metadata } = parts;
+  using begun = new DisposableStack();
+  const writer = begun.use(new SafetensorsWriter(path, [rows, ...tensors], { metadata }));
+  for (const [key, { data }] of tensors) writer.append(key, data);
+  begun.move();
+  return writer;
 }

@@ -6,7 +6,6 @@
 
 import { rmSync } from "node:fs";
 import type { Device } from "../kernels/core/device.ts";
-import type { ImageRecords } from "./bank.ts";
 import { buildBank } from "./build.ts";
 import type { BankConfig, FeaturesConfig } from "./config.ts";
 import type { Encoder } from "./encoders/encoder.ts";
@@ -15,6 +14,7 @@ import { comfortableDim } from "./encoders/pixel_pca.ts";
 import { importFeatures } from "./features.ts";
 import { BankFile, BankWriter } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
+import { recordsOfImages } from "./records.ts";
 import { readRows } from "./svd.ts";
 import { importTorchBank } from "./torch.ts";
 
@@ -113,15 +113,8 @@ async function bankOfFeatures(
     else await importFeatures(features.path, { out: all, key: features.key ?? undefined });
     using file = BankFile.open(all);
     const places = placesIn(file, { ...options, from: features.path });
-    const { names, texts, labels, classes = [] } = images;
-    const known: ImageRecords = {
-      names,
-      texts,
-      classes,
-      labels: classes.length > 0 ? labels : undefined,
-    };
-    const { dim, encoder } = file;
-    using writer = new BankWriter(path, { ...known, encoder, dim, size: images.size });
+    const { dim, encoder } = file, { size } = images;
+    using writer = new BankWriter(path, { ...recordsOfImages(images), encoder, dim, size });
     let written = 0;
     for await (const { first, rows } of readRows(file)) {
       const end = first + rows.length / dim;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AddedRecord, BankRecords } from "./bank.ts";
+import type { AddedRecord, BankRecords, ImageRecords } from "./bank.ts";
 import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
 
 /** A record that does not fit the snippets. */
@@ -13,6 +13,18 @@ export interface RecordProblem {
   readonly key: string;
   /** State and expectation, for the second half of an error message. */
   readonly state: string;
+}
+
+/** The records of a bank without the rest of it. */
+export function recordsOf(bank: BankRecords): BankRecords {
+  const { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies } = bank;
+  return { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies };
+}
+
+/** What is known of images; labels without classes to name them mean nothing and are left out. */
+export function recordsOfImages(images: ImageRecords): ImageRecords {
+  const { names, labels, classes = [], texts } = images;
+  return { names, texts, classes, labels: classes.length > 0 ? labels : undefined };
 }
 
 /** Finds the first record that does not fit N snippets of length d. */

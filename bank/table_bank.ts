@@ -8,7 +8,7 @@ import type { Device } from "../kernels/core/device.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { AddedRecord, BankRecords, ExtensibleBank, SnippetMix } from "./bank.ts";
 import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
-import { RecordStore } from "./records.ts";
+import { recordsOf, RecordStore } from "./records.ts";
 import { type RowRange, type RowSource, RowTable } from "./row_table.ts";
 
 /** A row for each snippet, and what is known of it. */
@@ -154,8 +154,7 @@ export abstract class TableBank implements ExtensibleBank {
 
   /** Everything beside the snippets, for a file. */
   protected get records(): BankRecords {
-    const { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies } = this;
-    return { encoder, encoderWeights, imageSize, names, labels, classes, texts, frequencies };
+    return recordsOf(this);
   }
 }
 
