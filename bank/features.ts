@@ -7,7 +7,7 @@
  */
 
 import { unzipSync } from "fflate";
-import { CheckpointError } from "../kernels/core/errors.ts";
+import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { ImageRecords } from "./bank.ts";
@@ -159,7 +159,7 @@ export function openArchive(path: string, options: FeatureOptions): NpyFile {
   try {
     bytes = Deno.readFileSync(path);
   } catch (cause) {
-    throw featureError(path, (cause as Error).message, cause);
+    throw featureError(path, messageOf(cause), cause);
   }
   const keys: string[] = [];
   let size = 0;
@@ -181,7 +181,7 @@ export function openArchive(path: string, options: FeatureOptions): NpyFile {
     })[`${key}.npy`];
   } catch (cause) {
     if (cause instanceof CheckpointError) throw cause;
-    throw featureError(path, `it cannot be unpacked, ${(cause as Error).message}`, cause);
+    throw featureError(path, `it cannot be unpacked, ${messageOf(cause)}`, cause);
   }
   if (found === undefined) {
     throw featureError(path, `its array has ${size} bytes, expected a .npy of at most 2 GiB`);

@@ -22,7 +22,8 @@
  * @module
  */
 
-import { CheckpointError } from "../kernels/core/errors.ts";
+import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
+import { parseJson } from "../kernels/core/json.ts";
 import {
   type SafetensorsDeclaration,
   SafetensorsFile,
@@ -230,7 +231,7 @@ export class BankFile implements SnippetSource, Disposable {
       try {
         return normalizeSnippets(rows, { dim, firstIndex: first });
       } catch (error) {
-        throw bankError(path, { key: "coefficients", state: (error as Error).message });
+        throw bankError(path, { key: "coefficients", state: messageOf(error) });
       }
     }
     const rows = this.#file.readRange("snippets", first * dim, count * dim);
@@ -656,7 +657,7 @@ function readEncoder(file: SafetensorsFile): EncoderDescription | undefined {
   try {
     return parseEncoderDescription(text);
   } catch (error) {
-    throw bankError(file.path, { key: "encoder", state: (error as Error).message });
+    throw bankError(file.path, { key: "encoder", state: messageOf(error) });
   }
 }
 
@@ -679,12 +680,7 @@ function storageOf(file: SafetensorsFile): CoefficientStorage {
 function readLoss(file: SafetensorsFile): CompressionLoss | undefined {
   const text = file.metadata["loss"];
   if (text === undefined) return undefined;
-  let loss: unknown;
-  try {
-    loss = JSON.parse(text);
-  } catch {
-    // The check below says what was expected.
-  }
+  const loss = parseJson(text);
   if (!isLoss(loss)) {
     throw bankError(file.path, { key: "loss", state: "its loss is not a JSON object of numbers" });
   }
@@ -728,12 +724,7 @@ function readStrings(
   text: string | undefined,
 ): string[] | undefined {
   if (text === undefined) return undefined;
-  let values: unknown;
-  try {
-    values = JSON.parse(text);
-  } catch {
-    // The check below says what was expected.
-  }
+  const values = parseJson(text);
   if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) {
     throw bankError(file.path, { key, state: `${key} is not a JSON array of strings` });
   }

@@ -6,6 +6,7 @@
  */
 
 import { InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
+import { messageOf } from "../kernels/core/errors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 
 /** What is known of an input or output of a network. */
@@ -166,6 +167,6 @@ function tensorOf({ values, shape }: NetworkInput): Tensor {
 
 /** What onnxruntime says, which takes several lines, without its last one of general advice. */
 function oneLine(cause: unknown): string {
-  const lines = (cause as Error).message.split("\n").map((line) => line.trim());
+  const lines = messageOf(cause).split("\n").map((line) => line.trim());
   return lines.filter((line) => !line.startsWith("Please fix")).join(" ").replace(/\.$/, "");
 }

@@ -5,7 +5,7 @@
  */
 
 import { writeAll } from "../kernels/core/atomic_file.ts";
-import { CheckpointError } from "../kernels/core/errors.ts";
+import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { ImageSource } from "./image_source.ts";
 
@@ -150,7 +150,7 @@ function attempt<T>(path: string, action: () => T): T {
     return action();
   } catch (cause) {
     throw new CheckpointError(
-      `Cannot keep rows in ${JSON.stringify(path)}: ${(cause as Error).message}`,
+      `Cannot keep rows in ${JSON.stringify(path)}: ${messageOf(cause)}`,
       { path, cause },
     );
   }

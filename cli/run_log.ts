@@ -5,6 +5,7 @@
  */
 
 import { writeAll, writeAtomically } from "../kernels/core/atomic_file.ts";
+import { parseJson } from "../kernels/core/json.ts";
 
 /** One line of the log: the step and what was measured there. */
 export interface RunRecord {
@@ -96,12 +97,7 @@ function recordLines(text: string, path: string): { line: string; record: RunRec
 }
 
 function parseRecord(line: string, at: { path: string; index: number }): RunRecord {
-  let record: unknown;
-  try {
-    record = JSON.parse(line);
-  } catch {
-    // The check below says what was expected.
-  }
+  const record = parseJson(line);
   if (isRecord(record)) return record;
   throw new SyntaxError(
     `Cannot read ${at.path}: line ${at.index + 1} is ${JSON.stringify(line.slice(0, 60))}, ` +

@@ -7,6 +7,7 @@
 
 import { dirname, join } from "node:path";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
+import { messageOf } from "../kernels/core/errors.ts";
 import { parseTuning, type Tuning, type TuningTable } from "../kernels/core/tuning.ts";
 import { VERSION } from "./version.ts";
 
@@ -42,7 +43,7 @@ export function readTuning(
     return parseTuning(Deno.readTextFileSync(path), { version: VERSION });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
-      note(`ignored ${path}: ${(error as Error).message}; deno task tune writes it anew`);
+      note(`ignored ${path}: ${messageOf(error)}; deno task tune writes it anew`);
     }
     return undefined;
   }

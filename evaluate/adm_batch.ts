@@ -14,7 +14,7 @@
 import { openArchive } from "../bank/features.ts";
 import { NpyFile } from "../bank/npy.ts";
 import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
-import { CheckpointError } from "../kernels/core/errors.ts";
+import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { ZipDirectory } from "../model/torch_zip.ts";
 import { ByteArchiveWriter } from "./byte_archive.ts";
 import { type Gaussian, knownGaussian } from "./frechet.ts";
@@ -199,7 +199,7 @@ function readStatistics(
   try {
     return knownGaussian({ mean, covariance });
   } catch (cause) {
-    throw batchError(path, `${keys.join(" and ")}: ${(cause as Error).message}`, cause);
+    throw batchError(path, `${keys.join(" and ")}: ${messageOf(cause)}`, cause);
   }
 }
 

@@ -20,6 +20,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "kernels/core/atomic_file.ts",
     "kernels/core/device.ts",
     "kernels/core/errors.ts",
+    "kernels/core/json.ts",
     "kernels/core/tuning.ts",
     "model/schema.ts",
     "sample/samplers.ts",

@@ -7,6 +7,7 @@
 import type { Bank, ImageRecords } from "../bank/bank.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
+import { messageOf } from "../kernels/core/errors.ts";
 import { imagesFor } from "./bank_pictures.ts";
 import { resolveConfig } from "./config.ts";
 import { loadImages } from "./load_data.ts";
@@ -43,7 +44,7 @@ export async function imagesOfRun(
   } catch (error) {
     // Data that the run was trained on may have moved; what was asked for by name must be there.
     if (data !== undefined) throw error;
-    note(`note      without images of the bank: ${(error as Error).message}`);
+    note(`note      without images of the bank: ${messageOf(error)}`);
     return undefined;
   }
 }

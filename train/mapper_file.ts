@@ -12,7 +12,7 @@ import {
   parseEncoderDescription,
 } from "../bank/encoders/encoder.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { CheckpointError } from "../kernels/core/errors.ts";
+import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { SnippetMapper } from "../model/snippet_mapper.ts";
@@ -107,7 +107,7 @@ function endsOf({ path, metadata }: SafetensorsFile): MapperEnds {
     return { source: parseEncoderDescription(source), target: parseEncoderDescription(target) };
   } catch (cause) {
     throw new CheckpointError(
-      `Cannot read mapper ${JSON.stringify(path)}: ${(cause as Error).message}`,
+      `Cannot read mapper ${JSON.stringify(path)}: ${messageOf(cause)}`,
       { path, cause },
     );
   }

@@ -8,6 +8,7 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
+import { messageOf } from "../../kernels/core/errors.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
 import type { EncoderDescription } from "./encoder.ts";
@@ -161,7 +162,7 @@ function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
     };
   } catch (cause) {
     throw new TypeError(
-      `Cannot encode texts with ${path}: ${(cause as Error).message}, expected the tokenizer of ` +
+      `Cannot encode texts with ${path}: ${messageOf(cause)}, expected the tokenizer of ` +
         "Hugging Face's library tokenizers",
       { cause },
     );

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError, messageOf } from "./errors.ts";
 
 /** Bytes that can be read from any position. */
 export interface ByteSource {
@@ -31,7 +31,7 @@ export function openByteSource(path: string): ByteSource {
   try {
     file = Deno.openSync(path, { read: true });
   } catch (error) {
-    throw fileError(path, error instanceof Error ? error.message : String(error), error);
+    throw fileError(path, messageOf(error), error);
   }
   let size: number;
   try {

@@ -1,7 +1,7 @@
 /**
- * The errors of gmem that carry data. Everything else throws a built-in class by meaning:
- * `TypeError` for a wrong type or shape, `RangeError` for a value out of range, `ReferenceError` for
- * a tensor used after its release, `SyntaxError` for text that cannot be parsed.
+ * The errors of gmem that carry data, and what is said of any. Everything else throws a built-in
+ * class by meaning: `TypeError` for a wrong type or shape, `RangeError` for a value out of range,
+ * `ReferenceError` for a tensor used after its release, `SyntaxError` for text that cannot be parsed.
  *
  * @module
  */
@@ -97,4 +97,9 @@ export class CheckpointError extends Error {
     this.path = options.path;
     this.key = options.key;
   }
+}
+
+/** What is said of whatever was thrown. */
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }

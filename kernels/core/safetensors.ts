@@ -10,7 +10,7 @@
 
 import { AtomicFile } from "./atomic_file.ts";
 import { type ByteSource, fileError, memoryByteSource, openByteSource } from "./byte_source.ts";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError, messageOf } from "./errors.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "./stored_numbers.ts";
 
 /** Type of a tensor's elements in a safetensors file. */
@@ -104,10 +104,6 @@ function tensorWriteError(path: string, key: string, state: string): CheckpointE
     path,
     key,
   });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /**

@@ -20,6 +20,7 @@
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import type { SnippetSource } from "../../bank/svd.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
+import { parseJson } from "../../kernels/core/json.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { formatShape, type Shape } from "../../kernels/core/tensor.ts";
 import type { TokenData, TrainingData } from "../trainer.ts";
@@ -401,14 +402,10 @@ function readNames(shards: readonly Shard[]): string[] | undefined {
 }
 
 function parseNames(text: string): string[] | undefined {
-  try {
-    const names: unknown = JSON.parse(text);
-    return Array.isArray(names) && names.every((name) => typeof name === "string")
-      ? names
-      : undefined;
-  } catch {
-    return undefined;
-  }
+  const names = parseJson(text);
+  return Array.isArray(names) && names.every((name) => typeof name === "string")
+    ? names
+    : undefined;
 }
 
 function shardError(path: string, key: string, state: string): CheckpointError {

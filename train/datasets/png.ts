@@ -5,6 +5,7 @@
  */
 
 import { convertIndexedToRgb, decode, type DecodedPng, encode } from "fast-png";
+import { messageOf } from "../../kernels/core/errors.ts";
 
 /** An image as rows of pixels. */
 export interface RawImage {
@@ -124,8 +125,4 @@ function expandGreyAlpha(data: Uint8Array): Uint8Array {
     expanded[4 * pixel + 3] = data[2 * pixel + 1]!;
   }
   return expanded;
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
