@@ -16,14 +16,6 @@ export interface PlotEvaluationOptions {
   readonly stepsPerEpoch?: number;
 }
 
-/** Options of {@linkcode plotLoss}. */
-export interface PlotLossOptions {
-  /** Heading of the picture; none when left out. */
-  readonly title?: string;
-  /** Logarithmic axis of steps, which shows the first steps of a long run. */
-  readonly logStep?: boolean;
-}
-
 type Panel = Extract<TopLevelSpec, { vconcat: unknown }>["vconcat"][number];
 
 const WIDTH = 640;
@@ -50,24 +42,17 @@ const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
  *
  * @throws {RangeError} when no record has a finite `loss`.
  */
-export async function plotLoss(
-  records: readonly RunRecord[],
-  options: PlotLossOptions = {},
-): Promise<string> {
-  const { title, logStep = false } = options;
-  // A logarithmic axis has no place for step 0.
-  const shown = logStep ? records.filter(({ step }) => step > 0) : records;
-  const losses = shown.filter(({ loss }) => Number.isFinite(loss));
+export async function plotLoss(records: readonly RunRecord[]): Promise<string> {
+  const losses = records.filter(({ loss }) => Number.isFinite(loss));
   if (losses.length === 0) {
     throw new RangeError("Cannot plot the loss: no record has one, expected at least one");
   }
   const aligned = losses.filter(({ alignmentLoss }) => Number.isFinite(alignmentLoss));
-  const x = stepAxis(losses.map(({ step }) => step), logStep);
+  const x = stepAxis(losses.map(({ step }) => step));
   const total = aligned.length > 0
     ? "training loss (denoising + weighted alignment)"
     : "training loss (mean squared error)";
   const spec: TopLevelSpec = {
-    ...(title === undefined ? {} : { title }),
     background: "white",
     padding: 12,
     vconcat: [
@@ -607,20 +592,13 @@ async function drawSvg(spec: TopLevelSpec): Promise<string> {
   }
 }
 
-function stepAxis(steps: readonly number[], logStep: boolean) {
+function stepAxis(steps: readonly number[]) {
   return {
     field: "step",
     type: "quantitative" as const,
     title: "optimizer steps",
     axis: { format: ",d", tickMinStep: 1 },
-    scale: {
-      type: logStep ? "log" as const : "linear" as const,
-      domain: [
-        logStep ? steps.reduce((least, step) => Math.min(least, step)) : 0,
-        steps.reduce((most, step) => Math.max(most, step)),
-      ],
-      nice: false,
-    },
+    scale: { domain: [0, steps.reduce((most, step) => Math.max(most, step))], nice: false },
   };
 }
 

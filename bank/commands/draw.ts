@@ -185,7 +185,7 @@ async function drawBetween(
   const { positionals, mode, steps, noises, data, out = "rows.png", json } = options;
   const found = readRun(checkpoint, options);
   await preparePicture(out, { inputs: [options.bank] });
-  using device = await openDevice(found?.config.device, say);
+  using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: options.bank });
   const bank = bankOf(trained);
   const pair = pairOf(bank, positionals);
@@ -225,7 +225,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
   const source = options.config === undefined && data === undefined
     ? undefined
     : await dataOf(options.config, { data, set: [] });
-  using device = await openDevice(found?.config.device, say);
+  using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: path });
   const bank = bankOf(trained);
   checkRunEncoder({

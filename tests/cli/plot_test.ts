@@ -42,9 +42,8 @@ function textsOf(svg: string): { text: string; bold: boolean; x: number; y: numb
 }
 
 Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes", async () => {
-  const svg = await plotLoss(falling(200), { title: "A run & more" });
+  const svg = await plotLoss(falling(200));
   assert.match(svg, /^<svg /);
-  assert.match(svg, />A run &amp; more</);
   assert.match(svg, />optimizer steps</);
   assert.match(svg, />training loss \(mean squared error\)</);
   assert(!svg.includes("Fréchet"));
@@ -132,15 +131,12 @@ Deno.test("plotCurves() draws a band where there is an interval, and leaves out 
   );
 });
 
-Deno.test("plotLoss() leaves out what is not finite, and step 0 on a logarithmic axis", async () => {
+Deno.test("plotLoss() leaves out what is not finite", async () => {
   const records: RunRecord[] = [...falling(20), { step: 200, loss: null }, {
     step: 210,
     loss: NaN,
   }];
   assert.equal(lines(await plotLoss(records))[0]?.length, 20);
-  const logarithmic = await plotLoss(records, { logStep: true });
-  assert.equal(lines(logarithmic)[0]?.length, 19);
-  assert(!logarithmic.includes("NaN"));
 });
 
 Deno.test("plotLoss() draws a single record and refuses none", async () => {
