@@ -241,34 +241,6 @@ export class BankFile implements SnippetSource, Disposable {
   }
 
   /**
-   * Reads all of a full bank.
-   *
-   * Throws a TypeError for a low-rank bank, and a {@linkcode CheckpointError} that names the snippet
-   * if one is not finite or not of norm 1.
-   */
-  readFull(): SnippetSet {
-    const { path, rank, size, dim } = this;
-    if (rank !== undefined) {
-      throw new TypeError(
-        `Cannot read bank ${JSON.stringify(path)} whole: its rank is ${rank}, expected a full bank`,
-      );
-    }
-    return { ...this.records, dim, snippets: this.rows(0, size) };
-  }
-
-  /**
-   * Reads all of a low-rank bank.
-   *
-   * Throws a TypeError for a full bank, and a {@linkcode CheckpointError} if a value is not finite or
-   * a singular value is not positive.
-   */
-  readLowRank(): LowRankSet {
-    const { storage, loss } = this, shared = this.readShared();
-    const coefficients = this.coefficients(0, this.size);
-    return { ...this.records, ...shared, coefficients, storage, loss };
-  }
-
-  /**
    * Reads the coefficients [count, r] of `count` snippets of a low-rank bank from the one of index
    * `first` on.
    *

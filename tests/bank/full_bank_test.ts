@@ -8,6 +8,7 @@ import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { inDirectory } from "./_images.ts";
+import { readFull } from "./_read_bank.ts";
 
 const SIZE = 37, DIM = 5;
 const SNIPPETS = normalizeSnippets(randomValues([SIZE, DIM], 6), { dim: DIM });
@@ -210,7 +211,7 @@ gpuTest("FullBank keeps all that is known, of a single snippet and of another", 
     const path = `${directory}/bank.safetensors`;
     await bank.save(path);
     using file = BankFile.open(path);
-    assert.deepEqual(file.readFull(), {
+    assert.deepEqual(readFull(file), {
       ...known,
       snippets: Float32Array.from(rows([4, 7])),
       names: ["a", "b"],
