@@ -220,6 +220,6 @@ export function checkAddedSnippet(snippet: Float32Array, dim: number): void {
   }
   const problem = findSnippetProblem(snippet, { dim });
   if (problem !== undefined) {
-    throw new RangeError(`Cannot add to the bank: ${problem.state}`);
+    throw new RangeError(`Cannot add to the bank: ${problem}`);
   }
 }

@@ -139,7 +139,7 @@ function requireSnippets(
     );
   }
   const problem = findSnippetProblem(rows, { dim, firstIndex });
-  if (problem) throw new RangeError(`Cannot encode images: ${problem.state}`);
+  if (problem) throw new RangeError(`Cannot encode images: ${problem}`);
 }
 
 /** Everything beside the snippets. */

@@ -236,7 +236,7 @@ export class BankFile implements SnippetSource, Disposable {
     }
     const rows = this.#file.readRange("snippets", first * dim, count * dim);
     const problem = findSnippetProblem(rows, { dim, firstIndex: first });
-    if (problem !== undefined) throw bankError(path, { key: "snippets", state: problem.state });
+    if (problem !== undefined) throw bankError(path, { key: "snippets", state: problem });
     return rows;
   }
 
@@ -361,7 +361,7 @@ export class BankWriter implements Disposable {
   append(rows: Float32Array): void {
     const dim = this.#dim;
     const problem = findSnippetProblem(rows, { dim, firstIndex: this.#written });
-    if (problem !== undefined) throw new RangeError(`Cannot write a bank: ${problem.state}`);
+    if (problem !== undefined) throw new RangeError(`Cannot write a bank: ${problem}`);
     this.#writer.append("snippets", rows);
     this.#written += rows.length / dim;
   }

@@ -47,7 +47,7 @@ export class FullBank extends TableBank {
    */
   static from(device: Device, bank: SnippetSet): FullBank {
     const problem = findSnippetProblem(bank.snippets, { dim: bank.dim });
-    if (problem !== undefined) throw new RangeError(`Cannot make a bank: ${problem.state}`);
+    if (problem !== undefined) throw new RangeError(`Cannot make a bank: ${problem}`);
     return new FullBank(device, { source: rowsInMemory(bank.snippets, bank.dim), records: bank });
   }
 

@@ -20,14 +20,6 @@ export interface NormalizeOptions {
   readonly firstIndex?: number;
 }
 
-/** A row that is no snippet, and what is wrong with it: "snippet 3 has norm 0, expected 1". */
-export interface SnippetProblem {
-  /** Index of the row. */
-  readonly index: number;
-  /** State and expectation, for the second half of an error message. */
-  readonly state: string;
-}
-
 /**
  * Makes snippets of features: f(x) / ‖f(x)‖ for each row (GMem, section 4.1). `values` [n, d],
  * result [n, d] in a new array. Computes in float64 and rounds once, so norms are 1 to within 2⁻²⁴.
@@ -63,26 +55,24 @@ export function normalizeSnippets(
 }
 
 /**
- * Finds the first of the rows `values` [n, d] that is not a snippet: not finite, or with a norm
- * further from 1 than {@linkcode UNIT_NORM_TOLERANCE}.
+ * Says what is wrong with the first of the rows `values` [n, d] that is not a snippet, for the second
+ * half of an error message: not finite, or with a norm further from 1 than
+ * {@linkcode UNIT_NORM_TOLERANCE}.
  *
  * Throws a TypeError if the values are not whole rows.
  */
 export function findSnippetProblem(
   values: Float32Array,
   options: NormalizeOptions,
-): SnippetProblem | undefined {
+): string | undefined {
   const { dim, firstIndex = 0 } = options;
   const rows = countRows(values, dim);
   for (let row = 0; row < rows; row++) {
     const norm = normOf(values, { start: row * dim, dim });
     // Written so that a norm that is not a number fails too.
     if (!(Math.abs(norm - 1) <= UNIT_NORM_TOLERANCE)) {
-      const index = firstIndex + row;
-      return {
-        index,
-        state: `snippet ${index} has norm ${norm}, expected 1 within ${UNIT_NORM_TOLERANCE}`,
-      };
+      return `snippet ${firstIndex + row} has norm ${norm}, ` +
+        `expected 1 within ${UNIT_NORM_TOLERANCE}`;
     }
   }
   return undefined;

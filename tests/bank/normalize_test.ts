@@ -40,7 +40,6 @@ Deno.test("findSnippetProblem() finds norms beyond the tolerance and values that
   assert.equal(findSnippetProblem(Float32Array.of(0.6, 0.8, 1.0009, 0), { dim: 2 }), undefined);
   for (const row of [[1.0011, 0], [0.9989, 0], [NaN, 0], [0, 0], [Infinity, 0]]) {
     const problem = findSnippetProblem(Float32Array.of(1, 0, ...row), { dim: 2, firstIndex: 7 });
-    assert.equal(problem?.index, 8, `${row}`);
-    assert.match(problem.state, /^snippet 8 has norm .*, expected 1 within 0.001$/);
+    assert.match(problem ?? "none", /^snippet 8 has norm .*, expected 1 within 0.001$/);
   }
 });
