@@ -92,7 +92,6 @@ export {
   type SampleIntervalOptions,
   type TimeInterval,
   trainInterval,
-  type TrainIntervalOptions,
 } from "./model/interpolants/time.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";

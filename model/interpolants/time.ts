@@ -9,12 +9,6 @@ export type TimeInterval = readonly [start: number, end: number];
 /** The whole path, from noise at 0 to data at 1. */
 export const FULL_INTERVAL: TimeInterval = [0, 1];
 
-/** How far training stays away from the singular ends of a path. */
-export interface TrainIntervalOptions {
-  /** Distance to a singular end, the official value unless given. */
-  readonly epsilon?: number;
-}
-
 /** What `sampleInterval` needs to know of the sampler. */
 export interface SampleIntervalOptions {
   /** Diffusion form and size of the last, noiseless step of an SDE; absent for an ODE. */
@@ -82,7 +76,6 @@ export function logitNormalTime(normal: number, interval: TimeInterval = FULL_IN
  *
  * @param interpolant The path.
  * @param prediction What the network's output means.
- * @param options Another distance to the singular ends.
  *
  * @example
  * ```ts
@@ -92,14 +85,10 @@ export function logitNormalTime(normal: number, interval: TimeInterval = FULL_IN
  * assert.deepEqual(trainInterval(linearInterpolant, "noise"), [0.001, 0.999]);
  * ```
  */
-export function trainInterval(
-  interpolant: Interpolant,
-  prediction: Prediction,
-  { epsilon }: TrainIntervalOptions = {},
-): TimeInterval {
-  if (interpolant.name === "vp") return [0, 1 - (epsilon ?? 1e-5)];
+export function trainInterval(interpolant: Interpolant, prediction: Prediction): TimeInterval {
+  if (interpolant.name === "vp") return [0, 1 - 1e-5];
   if (prediction === "velocity") return FULL_INTERVAL;
-  return [epsilon ?? 1e-3, 1 - (epsilon ?? 1e-3)];
+  return [1e-3, 1 - 1e-3];
 }
 
 /**
