@@ -68,7 +68,22 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
 }
 
 /**
- * Runs what writes a file.
+ * Writes bytes or text to a file.
+ *
+ * @throws {Error} that names the file when the system refuses, such as on a full disk.
+ */
+export async function writeOutput(path: string, content: Uint8Array | string): Promise<void> {
+  await writing(
+    path,
+    () =>
+      typeof content === "string"
+        ? Deno.writeTextFile(path, content)
+        : Deno.writeFile(path, content),
+  );
+}
+
+/**
+ * Runs what writes a file piece by piece, or makes a folder.
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */

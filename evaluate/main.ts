@@ -10,7 +10,7 @@ import { drawUniform } from "../bank/retrieve.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { prepareOutput, writing } from "../cli/output_file.ts";
+import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -137,10 +137,7 @@ async function main(): Promise<void> {
   const lines = "evaluations" in result ? describeSteps(result) : describeEvaluation(result);
   console.log(options.json ? JSON.stringify(result) : ["", ...lines, ""].join("\n"));
   if (report !== undefined) {
-    await writing(
-      report,
-      () => Deno.writeTextFile(report, `${JSON.stringify(result, null, 2)}\n`),
-    );
+    await writeOutput(report, `${JSON.stringify(result, null, 2)}\n`);
     const plot = "evaluations" in result ? ` and ${await plotSteps(result, report)}` : "";
     say(`wrote      ${report}${plot}`);
   }
@@ -219,10 +216,10 @@ async function writeCopies(
   path: string,
 ): Promise<Evaluation["copies"]> {
   const plot = `${path.slice(0, -extname(path).length)}.svg`;
-  await Deno.writeFile(path, encodePng(picture));
+  await writeOutput(path, encodePng(picture));
   // Imported here alone, so that the rest need not load the plotting library.
   const { plotCurves } = await import("../cli/plot.ts");
-  await Deno.writeTextFile(plot, await plotCurves(copyPanels(checks)));
+  await writeOutput(plot, await plotCurves(copyPanels(checks)));
   say(`wrote      ${path} and ${plot}`);
   const { pixel, encoder } = checks;
   return {
@@ -237,7 +234,7 @@ async function plotSteps(evaluation: StepsEvaluation, report: string): Promise<s
   const plot = `${report.slice(0, -extname(report).length)}.svg`;
   // Imported here alone, so that the rest need not load the plotting library.
   const { plotCurves } = await import("../cli/plot.ts");
-  await Deno.writeTextFile(plot, await plotCurves(stepsPanels(evaluation)));
+  await writeOutput(plot, await plotCurves(stepsPanels(evaluation)));
   return plot;
 }
 

@@ -15,7 +15,7 @@ import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import { checkSteps } from "../cli/commands/shared_options.ts";
 import { counted } from "../cli/counted.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { prepareOutput, writing } from "../cli/output_file.ts";
+import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -129,7 +129,7 @@ async function main(): Promise<void> {
   const count = images.length / (channels * imageSize ** 2);
   if (viewer) {
     const picture = pictureOf(await viewer.view(images), { samples, viewer, found, count });
-    await writing(out, () => Deno.writeFile(out, encodePng(picture)));
+    await writeOutput(out, encodePng(picture));
   } else {
     writeLatents(out, images, { ...found, count });
   }

@@ -10,7 +10,7 @@ import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { writing } from "../cli/output_file.ts";
+import { writeOutput, writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
@@ -148,7 +148,7 @@ async function main(): Promise<void> {
     }).finally(drawing.stop);
   });
   if (report) {
-    await Deno.writeTextFile(join(directory, "report.json"), JSON.stringify(report, null, 2));
+    await writeOutput(join(directory, "report.json"), JSON.stringify(report, null, 2));
     for (const line of describeReport(report)) say(line);
   }
   if (json) console.log(JSON.stringify({ ...result, report }));
@@ -338,11 +338,11 @@ async function trainRun(
   }
   const plot = join(directory, "loss.svg");
   const logged = await readRunLog(join(directory, "log.jsonl"));
-  if (logged.length > 0) await Deno.writeTextFile(plot, await plotLoss(logged));
+  if (logged.length > 0) await writeOutput(plot, await plotLoss(logged));
   const plots = [plot];
   if (logged.some(({ frechet }) => Number.isFinite(frechet))) {
     plots.push(join(directory, "evaluation.svg"));
-    await Deno.writeTextFile(
+    await writeOutput(
       plots[1]!,
       await plotEvaluation(logged, {
         images: SAMPLES,

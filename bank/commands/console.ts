@@ -5,7 +5,7 @@
  */
 
 import process from "node:process";
-import { type OutputOptions, prepareOutput, writing } from "../../cli/output_file.ts";
+import { type OutputOptions, prepareOutput, writeOutput } from "../../cli/output_file.ts";
 import { Progress } from "../../cli/progress.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
@@ -87,5 +87,5 @@ export async function preparePicture(
 
 /** Writes a picture as PNG. */
 export async function writePicture(path: string, picture: RawImage): Promise<void> {
-  await writing(path, () => Deno.writeFile(path, encodePng(picture)));
+  await writeOutput(path, encodePng(picture));
 }

@@ -12,7 +12,7 @@ import {
   BANK_MERGE_COMMAND,
 } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
-import { prepareOutput, writing } from "../../cli/output_file.ts";
+import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
 import { say } from "../../cli/say.ts";
 import { compressBank, compressionReads, describeCompression } from "../compress.ts";
@@ -91,6 +91,6 @@ async function* piecesOf(file: BankFile): AsyncGenerator<Float32Array> {
 
 /** Writes a text and says so. */
 async function writeText(path: string, text: string): Promise<void> {
-  await writing(path, () => Deno.writeTextFile(path, text));
+  await writeOutput(path, text);
   say(`wrote     ${path}`);
 }

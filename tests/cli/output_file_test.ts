@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { counted } from "../../cli/counted.ts";
-import { prepareOutput, writing } from "../../cli/output_file.ts";
+import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { canLink } from "../_system.ts";
 
 async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
@@ -67,6 +67,20 @@ Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes
     // A bank that was lost may come back.
     Deno.removeSync(bank);
     await prepareOutput(bank);
+  });
+});
+
+Deno.test("writeOutput() writes bytes and text, and names the file that cannot be written", async () => {
+  await inDirectory(async (directory) => {
+    for (const content of ["grün", Uint8Array.of(1, 2)]) {
+      await writeOutput(`${directory}/x`, content);
+      const bytes = Deno.readFileSync(`${directory}/x`);
+      const expected = typeof content === "string" ? new TextEncoder().encode(content) : content;
+      assert.deepEqual(bytes, expected);
+      await assert.rejects(writeOutput(directory, content), {
+        message: /^Cannot write .*: .*\(os error \d+\)/,
+      });
+    }
   });
 });
 
