@@ -196,7 +196,7 @@ export interface CopyPicture {
   readonly data: Uint8Array;
 }
 
-/** Colours of the two rows, in the picture and in the plot. */
+/** Colours of the two rows in the picture, and of the frame of what is near. */
 export const COPY_COLOURS: {
   readonly pixel: readonly [number, number, number];
   readonly encoder: readonly [number, number, number];

@@ -152,10 +152,10 @@ export function resizeAsTensorFlow(
 }
 
 /**
- * The Inception network of FID, run by onnxruntime on the CPU. It takes one input of RGB images,
- * [n, 3, H, W] or [n, H, W, 3], of f32 or bytes. Where the file fixes H and W, images are resized by
+ * The Inception network of FID, run by onnxruntime. It takes one input of RGB images, [n, 3, H, W] or
+ * [n, H, W, 3], of f32 or bytes. Where the file fixes H and W, images are resized by
  * {@linkcode resizeAsTensorFlow}; otherwise they go in as they are if its graph resizes (`bytes`), and
- * at 299 × 299 else.
+ * at 299 × 299 if not.
  *
  * @example
  * ```ts ignore

@@ -23,7 +23,7 @@ export interface LatentSize {
 
 /**
  * An ONNX file with one input [n, C, H, W], for any n, and a first output [n, c, S, S], run by
- * onnxruntime on the CPU.
+ * onnxruntime.
  *
  * @example
  * ```ts ignore

@@ -22,7 +22,7 @@ const COLOURS = 3;
 const LOG_VARIANCE = { least: -30, most: 20 };
 
 /**
- * An ONNX file with one input [n, 3, S, S], images from −1 to 1 for any n, run by onnxruntime on the CPU.
+ * An ONNX file with one input [n, 3, S, S], images from −1 to 1 for any n, run by onnxruntime.
  * Its first output are latents [n, C, H, H], or mean and log σ² of their posterior [n, 2 C, H, H], the mean
  * first, as in latent diffusion.
  *
