@@ -42,8 +42,8 @@ export interface BankSummary {
   readonly names: boolean;
   /** Whether each snippet has a text. */
   readonly texts: boolean;
-  /** Least and largest norm; of a low-rank bank, of those of the spectrum, as retrieval normalises them. */
-  readonly norms: { readonly least: number; readonly largest: number };
+  /** Least and largest norm; null for a low-rank bank, whose snippets are normalised as they are read. */
+  readonly norms: { readonly least: number; readonly largest: number } | null;
   /** How the snippets spread. */
   readonly spectrum: SnippetSpectrum;
   /** Bytes that the bank takes on the GPU. */
@@ -70,27 +70,20 @@ export function inspectBank(file: BankFile): BankSummary {
   let least = Infinity, largest = 0;
   for (let first = 0; first < size; first += CHUNK_ROWS) {
     const count = Math.min(CHUNK_ROWS, size - first);
-    const note = (rows: Float32Array) => {
-      for (const norm of snippetNorms(rows, dim)) {
-        least = Math.min(least, norm);
-        largest = Math.max(largest, norm);
-      }
-    };
     const looked = Array.from({ length: count }, (_, row) => first + row)
       .filter((index) => index % stride === 0);
     if (rank === undefined) {
       const rows = file.rows(first, count);
-      note(rows);
+      for (const norm of snippetNorms(rows, dim)) {
+        least = Math.min(least, norm);
+        largest = Math.max(largest, norm);
+      }
       for (const index of looked) {
         moments.add(rows.subarray((index - first) * dim, (index - first + 1) * dim));
       }
     } else {
       file.coefficients(first, count);
-      for (const index of looked) {
-        const row = file.rows(index, 1);
-        note(row);
-        moments.add(row);
-      }
+      for (const index of looked) moments.add(file.rows(index, 1));
     }
   }
   return {
@@ -105,7 +98,7 @@ export function inspectBank(file: BankFile): BankSummary {
     classes: countClasses(file),
     names: names !== undefined,
     texts: texts !== undefined,
-    norms: { least, largest },
+    norms: rank === undefined ? { least, largest } : null,
     spectrum: { snippets: moments.count, shares: variancesShares(moments) },
     bytes: 4 * (rank === undefined ? size * dim : size * rank + dim * rank + dim),
   };
@@ -147,7 +140,9 @@ export function describeBank(summary: BankSummary): string[] {
       ? "classes   none"
       : `classes   ${counts.map(([name, count]) => `${name} ${count}`).join(", ")}`,
     `records   ${kept.join(" and ") || "none"}`,
-    `norms     ${norms.least.toFixed(7)} to ${norms.largest.toFixed(7)}`,
+    ...(norms === null
+      ? []
+      : [`norms     ${norms.least.toFixed(7)} to ${norms.largest.toFixed(7)}`]),
     `spectrum  first direction ${percent(spectrum.shares[0] ?? 0)} of the variance; ` +
     [0.5, 0.9, 0.99]
       .map((share) => `${100 * share} % in ${directionsFor(share, spectrum)}`)
