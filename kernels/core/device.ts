@@ -9,14 +9,13 @@ import {
   DeviceLostError,
   GpuValidationError,
   OutOfMemoryError,
-  requireRecorded,
   ShaderCompilationError,
   UnsupportedDeviceError,
 } from "./errors.ts";
 import type { Binding, Kernel } from "./kernel.ts";
 import { MAX_WORKGROUPS } from "./limits.ts";
 import { type Profile, requestDevice } from "./profile.ts";
-import { Recorder, type WriteParams } from "./recorder.ts";
+import { Recorder, requireRecorded, type WriteParams } from "./recorder.ts";
 import {
   type DType,
   ELEMENT_BYTES,

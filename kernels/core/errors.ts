@@ -6,17 +6,6 @@
  * @module
  */
 
-/**
- * Returns what a function gave that was to record commands and not to wait; `TypeError` for a promise,
- * whose work would go on after the state it was run in has ended.
- */
-export function requireRecorded<T>(result: T): T {
-  if (!(result instanceof Promise)) return result;
-  // What it still fails at is of no interest besides this error.
-  result.catch(() => {});
-  throw new TypeError("Cannot record an async function: expected one that does not wait");
-}
-
 /** No usable WebGPU device: {@linkcode missing} says what was asked for and not there. */
 export class UnsupportedDeviceError extends Error {
   /** The class, by which errors from other realms can be told. */

@@ -5,8 +5,8 @@
  */
 
 import type { Device } from "./device.ts";
-import { requireRecorded } from "./errors.ts";
 import { fill } from "./in_place.ts";
+import { requireRecorded } from "./recorder.ts";
 import { formatShape, requireWholeSizes, type Shape, type Storage, Tensor } from "./tensor.ts";
 
 const ALIGNMENT_ELEMENTS = 64;

@@ -235,3 +235,14 @@ export class Recorder {
     return this.#commands();
   }
 }
+
+/**
+ * Returns what a function gave that was to record commands and not to wait; `TypeError` for a promise,
+ * whose work would go on after the state it was run in has ended.
+ */
+export function requireRecorded<T>(result: T): T {
+  if (!(result instanceof Promise)) return result;
+  // What it still fails at is of no interest besides this error.
+  result.catch(() => {});
+  throw new TypeError("Cannot record an async function: expected one that does not wait");
+}
