@@ -15,7 +15,7 @@ import { openArchive } from "../bank/features.ts";
 import { NpyFile } from "../bank/npy.ts";
 import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
-import { ZipDirectory } from "../model/torch_zip.ts";
+import { ZipDirectory } from "../kernels/core/zip_directory.ts";
 import { ByteArchiveWriter } from "./byte_archive.ts";
 import { type Gaussian, knownGaussian } from "./frechet.ts";
 import type { ByteBatch, ImageStream } from "./image_stream.ts";

@@ -10,6 +10,13 @@
 import { crc32 } from "node:zlib";
 import { npyHeader } from "../bank/npy.ts";
 import { AtomicFile } from "../kernels/core/atomic_file.ts";
+import {
+  DIRECTORY_END,
+  DIRECTORY_END_64,
+  DIRECTORY_HEADER,
+  DIRECTORY_LOCATOR_64,
+  LOCAL_HEADER,
+} from "../kernels/core/zip_directory.ts";
 
 /** The entry of an archive that has one, stored without compression. */
 export interface ArchiveEntry {
@@ -23,12 +30,6 @@ export interface ArchiveEntry {
 
 /** A number, and the bytes that it takes. */
 type Field = readonly [value: number, bytes: 2 | 4 | 8];
-
-const LOCAL_HEADER = 0x04034b50;
-const DIRECTORY_HEADER = 0x02014b50;
-const DIRECTORY_END = 0x06054b50;
-const DIRECTORY_END_64 = 0x06064b50;
-const DIRECTORY_LOCATOR_64 = 0x07064b50;
 
 /** Version 4.5 of the format, the first with zip64. */
 const VERSION: Field = [45, 2];

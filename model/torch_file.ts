@@ -16,6 +16,7 @@ import {
 } from "../kernels/core/byte_source.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
+import { ZipDirectory, type ZipEntry } from "../kernels/core/zip_directory.ts";
 import {
   TorchOpaque,
   type TorchStorage,
@@ -23,7 +24,6 @@ import {
   type TorchValue,
   unpickle,
 } from "./torch_pickle.ts";
-import { ZipDirectory, type ZipEntry } from "./torch_zip.ts";
 
 export { TorchOpaque, TorchTensor, type TorchValue };
 

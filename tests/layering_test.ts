@@ -13,7 +13,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "model/": KERNEL_FILES,
   "bank/": [...KERNEL_FILES, "model/torch_file.ts"],
   "sample/": [...KERNEL_FILES, "model/", "bank/"],
-  "evaluate/": [...KERNEL_FILES, "model/", "bank/", "sample/"],
+  "evaluate/": [...KERNEL_FILES, "bank/", "sample/"],
   "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],
   "cli/": [
     "deno.json",

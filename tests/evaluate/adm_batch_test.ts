@@ -12,7 +12,7 @@ import {
   withChannels,
 } from "../../evaluate/image_stream.ts";
 import { storedSamples } from "../../evaluate/sample_set.ts";
-import { ZipDirectory } from "../../model/torch_zip.ts";
+import { ZipDirectory } from "../../kernels/core/zip_directory.ts";
 import { onFullDisk } from "../_disk.ts";
 import { inDirectory } from "../bank/_images.ts";
 

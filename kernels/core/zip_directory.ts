@@ -1,13 +1,13 @@
 /**
- * The central directory of a zip archive, as far as PyTorch writes it: entries without compression,
- * zip64 included. Contents stay in the file.
+ * The central directory of a zip archive whose entries are stored without compression, as PyTorch and
+ * NumPy write them, zip64 included. Contents stay in the file.
  *
  * The format is PKWARE's APPNOTE 6.3; section numbers below are its own.
  *
  * @module
  */
 
-import { type ByteSource, fileError } from "../kernels/core/byte_source.ts";
+import { type ByteSource, fileError } from "./byte_source.ts";
 
 /** Where the bytes of a stored entry lie. */
 export interface ZipEntry {
@@ -20,11 +20,16 @@ export interface ZipEntry {
 /** Against directories made to exhaust memory; a checkpoint has some thousand entries. */
 const MAX_DIRECTORY_BYTES = 1 << 26;
 
-const LOCAL_HEADER = 0x04034b50;
-const DIRECTORY_HEADER = 0x02014b50;
-const DIRECTORY_END = 0x06054b50;
-const DIRECTORY_END_64 = 0x06064b50;
-const DIRECTORY_LOCATOR_64 = 0x07064b50;
+/** What a local header begins with (4.3.7). */
+export const LOCAL_HEADER = 0x04034b50;
+/** What a header of the directory begins with (4.3.12). */
+export const DIRECTORY_HEADER = 0x02014b50;
+/** What the end of the directory begins with (4.3.16). */
+export const DIRECTORY_END = 0x06054b50;
+/** What the zip64 end of the directory begins with (4.3.14). */
+export const DIRECTORY_END_64 = 0x06064b50;
+/** What the place of that end begins with (4.3.15). */
+export const DIRECTORY_LOCATOR_64 = 0x07064b50;
 
 interface Record {
   name: string;
@@ -91,7 +96,9 @@ export class ZipDirectory {
     if (record === undefined) return undefined;
     const quoted = JSON.stringify(name);
     if (!record.stored) {
-      throw this.#error(`its entry ${quoted} is compressed, expected it as PyTorch stores it`);
+      throw this.#error(
+        `its entry ${quoted} is compressed, expected it stored without compression`,
+      );
     }
     const header = this.#view(record.headerOffset, 30);
     if (header.getUint32(0, true) !== LOCAL_HEADER) {
