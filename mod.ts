@@ -38,6 +38,7 @@
 export * as kernels from "./kernels/mod.ts";
 export {
   CheckpointError,
+  concatenate,
   Device,
   DeviceLostError,
   type DeviceOptions,
@@ -208,7 +209,6 @@ export {
   type DrawOptions,
   pairedNetwork,
   type SamplerSettings,
-  stack,
   startingNoise,
   type StartingNoiseOptions,
 } from "./sample/draw.ts";

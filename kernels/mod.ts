@@ -22,6 +22,7 @@
  * @module
  */
 
+export { concatenate } from "./core/concatenate.ts";
 export {
   Device,
   type DeviceOptions,

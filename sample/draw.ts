@@ -4,11 +4,14 @@
  * @module
  */
 
-import { fill } from "../kernels/core/in_place.ts";
+import { concatenate } from "../kernels/core/concatenate.ts";
 import type { Device } from "../kernels/core/device.ts";
+import { fill } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
-import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
+import { velocityCoefficients } from "../model/interpolants/prediction.ts";
+import { sampleInterval } from "../model/interpolants/time.ts";
 import type { SiT } from "../model/sit.ts";
 import type { SampleConfig } from "./config.ts";
 import { guided } from "./guidance.ts";
@@ -21,8 +24,6 @@ import {
 } from "./network.ts";
 import { SAMPLERS } from "./samplers.ts";
 import { odeTimes } from "./times.ts";
-import { velocityCoefficients } from "../model/interpolants/prediction.ts";
-import { sampleInterval } from "../model/interpolants/time.ts";
 
 /** A sampler on a path. */
 export interface SamplerSettings extends Path {
@@ -101,26 +102,7 @@ export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
  */
 export function pairedNetwork(model: SiT, embedded: Tensor): Network {
   const network = conditionedNetwork(model, embedded);
-  return (x, t) => x.device.scope(() => network(stack(x, x), t));
-}
-
-/**
- * Two tensors one after the other: [B, …] twice to [2 B, …]. Throws `TypeError` when their shapes or
- * types differ.
- */
-export function stack(first: Tensor, second: Tensor): Tensor {
-  if (formatShape(first.shape) !== formatShape(second.shape)) {
-    throw new TypeError(
-      `Cannot stack ${formatShape(first.shape)} and ${
-        formatShape(second.shape)
-      }: expected one shape`,
-    );
-  }
-  const { device, shape: [batch = 0, ...rest], dtype } = first;
-  const out = device.empty([2 * batch, ...rest], { dtype });
-  device.copy(first, out, { first: 0 });
-  device.copy(second, out, { first: first.elements });
-  return out;
+  return (x, t) => x.device.scope(() => network(concatenate(x, x), t));
 }
 
 /**
@@ -203,7 +185,7 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
     };
   }
   const pair = device.scope(() =>
-    stack(embedded, withWeights(() => model.embed(nullCondition(model, condition))))
+    concatenate(embedded, withWeights(() => model.embed(nullCondition(model, condition))))
   );
   const both = count(pairedNetwork(model, pair));
   return {

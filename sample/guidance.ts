@@ -62,7 +62,7 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  * ```ts ignore
  * const network = guided(
  *   conditionedNetwork(model, model.embed(snippets)),
- *   pairedNetwork(model, [model.embed(snippets), model.embed(nothing)]),
+ *   pairedNetwork(model, concatenate(model.embed(snippets), model.embed(nothing))),
  *   { scale: 1.5, interval: [0.11, 1] },
  * );
  * const images = sampleHeun(network, noise, { steps: 25 });

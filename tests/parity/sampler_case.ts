@@ -5,6 +5,7 @@
  */
 
 import { combine } from "../../kernels/combine/mod.ts";
+import { concatenate } from "../../kernels/core/concatenate.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { DeviceLostError } from "../../kernels/core/errors.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
@@ -16,7 +17,7 @@ import { sampleInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
 import type { SiT } from "../../model/sit.ts";
 import { sampleDopri5 } from "../../sample/dopri5.ts";
-import { conditionedNetwork, pairedNetwork, stack } from "../../sample/draw.ts";
+import { conditionedNetwork, pairedNetwork } from "../../sample/draw.ts";
 import { guidanceActive, guided } from "../../sample/guidance.ts";
 import type { Network, SamplerStep } from "../../sample/network.ts";
 import {
@@ -102,7 +103,7 @@ export async function verifySamplers(
     const wrap = Number(/multiplied by ([\d.]+)/.exec(golden.text("model_wrap"))?.[1] ?? 1);
     using towards = model.embed(condition);
     using away = model.embed(nothing);
-    using pair = stack(towards, away);
+    using pair = concatenate(towards, away);
     const conditional = scaled(conditionedNetwork(model, towards), wrap);
     const both = scaled(pairedNetwork(model, pair), wrap);
     const { spec } = samplerCase;
@@ -242,7 +243,7 @@ export async function verifyRepaSamplers(
     const guidedCalls: number[] = [];
     using towards = model.embed(condition);
     using away = model.embed(nothing);
-    using pair = stack(towards, away);
+    using pair = concatenate(towards, away);
     const network = reversed(conditionedNetwork(model, towards));
     const paired = reversed(pairedNetwork(model, pair));
     using last = runRepa(noise, {

@@ -3,7 +3,7 @@ import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { SiT } from "../../model/sit.ts";
-import { checkSampling, draw, drawAdaptive, stack, startingNoise } from "../../sample/draw.ts";
+import { checkSampling, draw, drawAdaptive, startingNoise } from "../../sample/draw.ts";
 import { drawAll } from "../../sample/rows.ts";
 import { parseConfig } from "../../train/config.ts";
 import { assertClose } from "../_check_op.ts";
@@ -262,13 +262,4 @@ gpuTest("checkSampling() refuses what drawing would", (device) => {
     () => checkSampling(device, { config: { ...config, sampler: "sde-heun", steps: 1 } }),
     RangeError,
   );
-});
-
-gpuTest("stack() refuses tensors of other shapes", (device) => {
-  device.scope(() => {
-    assert.throws(() => stack(device.empty([2, 3]), device.empty([1, 3])), {
-      name: "TypeError",
-      message: "Cannot stack [2, 3] and [1, 3]: expected one shape",
-    });
-  });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { concatenate } from "../../kernels/core/concatenate.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
-import { stack } from "../../sample/draw.ts";
 import { guided, type GuidedOptions } from "../../sample/guidance.ts";
 import { countEvaluations, type Network } from "../../sample/network.ts";
 import { sampleHeun } from "../../sample/ode.ts";
@@ -16,7 +16,7 @@ function constant(value: number): Network & { readonly evaluations: number } {
 
 /** Two of them as one batch. */
 function constants(first: number, second: number): Network & { readonly evaluations: number } {
-  return countEvaluations((x, t) => stack(constant(first)(x, t), constant(second)(x, t)));
+  return countEvaluations((x, t) => concatenate(constant(first)(x, t), constant(second)(x, t)));
 }
 
 async function predict(
