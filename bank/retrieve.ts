@@ -7,6 +7,7 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
+import { nearestName } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
@@ -68,20 +69,21 @@ export function indicesOfClass(records: ImageRecords, name: string): Uint32Array
 /**
  * Returns the index of the snippet of an image's name; of several, the first.
  *
- * Throws a RangeError if no image has that name.
+ * Throws a RangeError, which says what name is near, if no image has that name.
  */
 export function indexOfName(records: ImageRecords, name: string): number {
   const { names } = records;
   const index = names?.indexOf(name) ?? -1;
-  if (index < 0) {
-    throw new RangeError(
-      `Cannot retrieve ${JSON.stringify(name)}: ` +
-        (names === undefined
-          ? "the bank has no names"
-          : `none of ${names.length} snippets has that name, such as ${listed(names.slice(0, 3))}`),
-    );
-  }
-  return index;
+  if (index >= 0) return index;
+  const refusal = `Cannot retrieve ${JSON.stringify(name)}: `;
+  if (names === undefined) throw new RangeError(`${refusal}the bank has no names`);
+  const near = nearestName(name, names);
+  throw new RangeError(
+    near === undefined
+      ? `${refusal}none of ${names.length} snippets has that name, such as ` +
+        listed(names.slice(0, 3))
+      : `${refusal}no snippet of the bank has that name, did you mean ${near}?`,
+  );
 }
 
 /**

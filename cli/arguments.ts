@@ -6,7 +6,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { nearestName } from "../model/schema.ts";
+import { expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
 
 /** One option of a command, such as `--steps NUMBER`. */
 export interface OptionDefinition {
@@ -207,11 +207,9 @@ export function selectCommand<const P extends ProgramDefinition>(
   }
   if (!Object.hasOwn(program.commands, word)) {
     const words = Object.keys(program.commands);
-    const near = nearestName(word, words);
-    const question = near === undefined ? "" : `, did you mean ${near}?`;
     throw new UsageError(
-      `Cannot read the arguments of ${program.name}: unknown command ${word}${question}` +
-        `${question === "" ? ", expected" : " Expected"} one of ${words.join(", ")}`,
+      `Cannot read the arguments of ${program.name}: unknown command ${word}` +
+        expectedOneOf(words, nearestName(word, words)),
     );
   }
   return { command: word, args: rest };
@@ -382,10 +380,9 @@ function unknownOption(
   },
 ): string {
   const near = nearestName(name, Object.keys(known));
-  const question = near === undefined ? "" : `, did you mean --${near}?`;
-  const stop = question === "" ? ", expected" : " Expected";
-  const names = Object.keys(known).map((option) => `--${option}`).join(", ");
-  return `Cannot run ${command.name}: unknown option ${rawName}${question}${stop} one of ${names}`;
+  const names = Object.keys(known).map((option) => `--${option}`);
+  return `Cannot run ${command.name}: unknown option ${rawName}` +
+    expectedOneOf(names, near && `--${near}`);
 }
 
 function placeholder(option: OptionDefinition): string {

@@ -15,7 +15,6 @@ import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
-import { nearestName } from "../../model/schema.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
 import {
   imagesFor,
@@ -309,21 +308,10 @@ function pairOf(
   words: readonly string[],
 ): [number, number] {
   const indices = words.map((word) =>
-    /^-?\d+$/.test(word) ? Number(word) : indexOfWord(bank, word)
+    /^-?\d+$/.test(word) ? Number(word) : indexOfName(bank, word)
   );
   const [first, second] = checkIndices(indices, bank.size);
   return [first!, second!];
-}
-
-/** The index of an image's name. Throws a RangeError, which says what name is near, if none has it. */
-function indexOfWord(bank: ImageRecords, word: string): number {
-  const { names = [] } = bank;
-  const near = names.includes(word) ? undefined : nearestName(word, names);
-  if (near === undefined) return indexOfName(bank, word);
-  throw new RangeError(
-    `Cannot retrieve ${JSON.stringify(word)}: no snippet of the bank has that name, ` +
-      `did you mean ${near}?`,
-  );
 }
 
 /** The label of a class, -1 where none is asked for. */

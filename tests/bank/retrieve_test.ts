@@ -175,9 +175,11 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
     name: "RangeError",
     message: 'Cannot retrieve class "cow": the bank has the classes cat, dog',
   });
-  assert.throws(() => indexOfName(RECORDS, "d.png"), {
-    message:
-      'Cannot retrieve "d.png": none of 3 snippets has that name, such as a.png, b.png, c.png',
+  assert.throws(() => indexOfName(RECORDS, "dog"), {
+    message: 'Cannot retrieve "dog": none of 3 snippets has that name, such as a.png, b.png, c.png',
+  });
+  assert.throws(() => indexOfName(RECORDS, "c.pgn"), {
+    message: 'Cannot retrieve "c.pgn": no snippet of the bank has that name, did you mean c.png?',
   });
   for (const find of [indicesOfClass, indexOfName, indicesOfText]) {
     assert.throws(() => find({}, "dog"), { name: "RangeError", message: /the bank has no/ });

@@ -1,23 +1,6 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { nearestName, readWithSchema, schemaFields } from "../../model/schema.ts";
-
-Deno.test("nearestName() finds swaps, slips, other spellings and initials", () => {
-  const names = ["steps", "seed", "learningRate", "batchSize"];
-  assert.equal(nearestName("stpes", names), "steps");
-  assert.equal(nearestName("step", names), "steps");
-  assert.equal(nearestName("sed", names), "seed");
-  assert.equal(nearestName("learning_rate", names), "learningRate");
-  assert.equal(nearestName("LEARNING-RATE", names), "learningRate");
-  assert.equal(nearestName("lr", names), "learningRate");
-});
-
-Deno.test("nearestName() takes the nearest of several and gives up on strangers", () => {
-  assert.equal(nearestName("depht", ["width", "deaths", "depth"]), "depth");
-  assert.equal(nearestName("depth", ["width", "heads"]), undefined);
-  assert.equal(nearestName("", ["steps"]), undefined);
-  assert.equal(nearestName("steps", []), undefined);
-});
+import { readWithSchema, schemaFields } from "../../model/schema.ts";
 
 Deno.test("schemaFields() tells bounds, choices, lists and null", () => {
   const schema = z.strictObject({

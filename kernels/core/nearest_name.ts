@@ -1,0 +1,75 @@
+/**
+ * What a name that was not found was meant to be.
+ *
+ * @module
+ */
+
+/**
+ * The candidate that `name` was most likely meant to be, or undefined when none is near. Near means
+ * at most a third of the letters changed, where case, hyphens and underscores do not count; the
+ * initials of a compound name (`lr` for `learningRate`) are near too.
+ *
+ * @example
+ * ```ts
+ * console.log(nearestName("stpes", ["seed", "steps"])); // steps
+ * ```
+ */
+export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
+  const wanted = plainLetters(name);
+  let nearest: string | undefined;
+  let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = initials(candidate) === wanted
+      ? 0
+      : editDistance(wanted, plainLetters(candidate));
+    if (distance < least) [nearest, least] = [candidate, distance];
+  }
+  return nearest;
+}
+
+/**
+ * The end of an error about a name that is none of `names`: what is expected, after the question whether
+ * `near` was meant, where something is near.
+ *
+ * @example
+ * ```ts
+ * console.log(`unknown key stpes${expectedOneOf(["seed", "steps"], "steps")}`);
+ * // unknown key stpes, did you mean steps? Expected one of seed, steps
+ * ```
+ */
+export function expectedOneOf(names: readonly string[], near: string | undefined): string {
+  const expected = near === undefined ? ", expected" : `, did you mean ${near}? Expected`;
+  return `${expected} one of ${names.join(", ")}`;
+}
+
+function plainLetters(name: string): string {
+  return name.replace(/[-_]/g, "").toLowerCase();
+}
+
+function initials(name: string): string | undefined {
+  const words = name.split(/[-_]|(?=[A-Z])/);
+  return words.length > 1 ? words.map((word) => word.charAt(0)).join("").toLowerCase() : undefined;
+}
+
+/**
+ * Least number of insertions, deletions, replacements and swaps of neighbours that turn `from` into
+ * `to` (Damerau and Levenshtein, without edits inside a swap).
+ */
+function editDistance(from: string, to: string): number {
+  const rows: number[][] = [Array.from({ length: to.length + 1 }, (_, column) => column)];
+  for (let row = 1; row <= from.length; row++) {
+    const above = rows[row - 1]!;
+    const current = [row];
+    for (let column = 1; column <= to.length; column++) {
+      const [left, diagonal] = [current[column - 1]!, above[column - 1]!];
+      const same = from[row - 1] === to[column - 1];
+      let distance = Math.min(left + 1, above[column]! + 1, diagonal + (same ? 0 : 1));
+      if (row > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]) {
+        distance = Math.min(distance, rows[row - 2]![column - 2]! + 1);
+      }
+      current.push(distance);
+    }
+    rows.push(current);
+  }
+  return rows[from.length]![to.length]!;
+}

@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { expectedOneOf, nearestName } from "../../../kernels/core/nearest_name.ts";
+
+Deno.test("nearestName() finds swaps, slips, other spellings and initials", () => {
+  const names = ["steps", "seed", "learningRate", "batchSize"];
+  assert.equal(nearestName("stpes", names), "steps");
+  assert.equal(nearestName("step", names), "steps");
+  assert.equal(nearestName("sed", names), "seed");
+  assert.equal(nearestName("learning_rate", names), "learningRate");
+  assert.equal(nearestName("LEARNING-RATE", names), "learningRate");
+  assert.equal(nearestName("lr", names), "learningRate");
+});
+
+Deno.test("nearestName() takes the nearest of several and gives up on strangers", () => {
+  assert.equal(nearestName("depht", ["width", "deaths", "depth"]), "depth");
+  assert.equal(nearestName("depth", ["width", "heads"]), undefined);
+  assert.equal(nearestName("", ["steps"]), undefined);
+  assert.equal(nearestName("steps", []), undefined);
+});
+
+Deno.test("expectedOneOf() asks before it lists", () => {
+  assert.equal(expectedOneOf(["a", "b"], undefined), ", expected one of a, b");
+  assert.equal(expectedOneOf(["a", "b"], "b"), ", did you mean b? Expected one of a, b");
+});
