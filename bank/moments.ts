@@ -8,7 +8,7 @@
 import type { Device } from "../kernels/core/device.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
-import { centreRows, paddedWidth } from "./projection.ts";
+import { addRow, centreRows, paddedWidth } from "./projection.ts";
 
 /** Rows that are added to the sums at once: as many as the inner loop holds in registers. */
 const BLOCK = 4;
@@ -197,9 +197,10 @@ export class DeviceMoments implements Disposable {
     const { dim } = this, width = paddedWidth(dim), products = this.#products;
     for (let first = 0; first < sums.length; first += width * width) {
       for (let i = 0; i < dim; i++) {
-        addRow(products.subarray(i * dim + i, (i + 1) * dim), {
-          row: sums.subarray(first + i * width + i, first + i * width + dim),
-        });
+        addRow(
+          products.subarray(i * dim + i, (i + 1) * dim),
+          sums.subarray(first + i * width + i, first + i * width + dim),
+        );
       }
     }
   }
@@ -244,11 +245,7 @@ function covarianceOf(
 function meanOf(rows: Float32Array, dim: number): Float64Array {
   const mean = new Float64Array(dim), count = rows.length / dim;
   for (let row = 0; row < count; row++) {
-    addRow(mean, { row: rows.subarray(row * dim, row * dim + dim) });
+    addRow(mean, rows.subarray(row * dim, row * dim + dim));
   }
   return mean.map((sum) => sum / count);
-}
-
-function addRow(sums: Float64Array, { row }: { readonly row: Float32Array }): void {
-  for (let i = 0; i < row.length; i++) sums[i]! += row[i]!;
 }

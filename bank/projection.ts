@@ -65,7 +65,7 @@ export function centreRows(rows: Float32Array, options: CentreOptions): void {
       centre,
       out: out.subarray(row * width, (row + 1) * width),
     });
-    if (sums !== undefined) addTo(sums, out.subarray(row * width, row * width + n));
+    if (sums !== undefined) addRow(sums, out.subarray(row * width, row * width + n));
   }
   out.fill(0, count * width);
 }
@@ -144,7 +144,8 @@ function centreRow(
   out.fill(0, row.length);
 }
 
-function addTo(sums: Float64Array, row: Float32Array): void {
+/** Adds a row [n] to sums [n]. */
+export function addRow(sums: Float64Array, row: Float32Array): void {
   for (let i = 0; i < row.length; i++) sums[i]! += row[i]!;
 }
 

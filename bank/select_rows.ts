@@ -1,5 +1,5 @@
 /**
- * Some of many rows: which ones, and the rows themselves.
+ * Some of many rows: which ones, and the rows themselves; and rows of several tables as one.
  *
  * @module
  */
@@ -19,6 +19,17 @@ export function selectRows(
   for (let i = 0; i < indices.length; i++) {
     const start = indices[i]! * width;
     rows.set(table.subarray(start, start + width), i * width);
+  }
+  return rows;
+}
+
+/** The rows of several tables, one table after the other. */
+export function joinRows(tables: readonly Float32Array[]): Float32Array {
+  const rows = new Float32Array(tables.reduce((sum, { length }) => sum + length, 0));
+  let place = 0;
+  for (const table of tables) {
+    rows.set(table, place);
+    place += table.length;
   }
   return rows;
 }

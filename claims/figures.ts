@@ -5,6 +5,8 @@
  */
 
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
+import type { Curve, CurvePanel } from "../cli/plot.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { type Estimate, intervalOf } from "./statistics.ts";
 
 /** Points of a curve with their intervals. */
@@ -16,6 +18,24 @@ export function pointsOf(
     const { value, low, high } = intervalOf(estimate);
     return { x: x[i]!, y: value, low, high };
   });
+}
+
+/** Distances over the evaluations of the network that a sample costs. */
+export function evaluationsPanel(
+  laboratory: Laboratory,
+  { budgets, curves }: { budgets: readonly number[]; curves: readonly Curve[] },
+): CurvePanel {
+  return {
+    xTitle: "evaluations of the network for a sample (NFE)",
+    yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+    logX: true,
+    xValues: budgets,
+    curves,
+    levels: [{
+      name: `${laboratory.heldOut.size} held-out images`,
+      y: laboratory.heldOutDistance,
+    }],
+  };
 }
 
 /** `count` images spread over each set [n, C, H, W] of `samples`, one set after the other. */

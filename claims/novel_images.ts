@@ -5,7 +5,7 @@
  */
 
 import { nearestSnippets } from "../bank/retrieve.ts";
-import { selectRows } from "../bank/select_rows.ts";
+import { joinRows, selectRows } from "../bank/select_rows.ts";
 import type { Arm } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
 import { cumulative, rowsOf } from "./figures.ts";
@@ -158,7 +158,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       caption: "First row: held-out images. Second: the training images nearest to them. Under " +
         `them: samples from the snippets of the first row, from ${NOISES} noises.`,
       columns: shown.count,
-      images: joined([rows, ...noises]),
+      images: joinRows([rows, ...noises]),
     }],
     notes: [
       `${heldOut.size} images of the emoji, chosen at random, were kept from the models and from the fit of the encoder. Some look much like an image of the training set (other hours on the same clock): the row "nearer to the own snippet than to its nearest training snippet" tells whether samples are more than copies of that image.`,
@@ -184,18 +184,6 @@ export function ranksFirst(
     }
   }
   return Uint8Array.from(own, (cosine, i) => cosine >= best[i]! ? 1 : 0);
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(
-    parts.reduce((sum, { length }) => sum + length, 0),
-  );
-  let place = 0;
-  for (const part of parts) {
-    out.set(part, place);
-    place += part.length;
-  }
-  return out;
 }
 
 /** What the likeness of samples to held-out images says. */

@@ -7,7 +7,7 @@
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
 import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
-import { pointsOf } from "./figures.ts";
+import { evaluationsPanel, pointsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
@@ -105,17 +105,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       ],
       rows,
     }],
-    panels: [{
-      xTitle: "evaluations of the network for a sample (NFE)",
-      yTitle: ["Fréchet distance to the training", "images (encoder space)"],
-      logX: true,
-      xValues: budgets,
-      curves,
-      levels: [{
-        name: `${laboratory.heldOut.size} held-out images`,
-        y: laboratory.heldOutDistance,
-      }],
-    }],
+    panels: [evaluationsPanel(laboratory, { budgets, curves })],
     pictures: [],
     notes: [
       `At each number of evaluations each model's best sampler counts. The factor is the number of evaluations at which the label model has its least distance, over the fewest at which GMem is as near. Both are among the numbers that were tried, so the factor is a coarse one and can be told up to ${

@@ -5,7 +5,7 @@
  */
 
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
-import { pointsOf } from "./figures.ts";
+import { evaluationsPanel, pointsOf } from "./figures.ts";
 import { samplerArms, samplerCurve, SAMPLERS } from "./sampling_speed.ts";
 import { derive, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 import type { Laboratory } from "./laboratory.ts";
@@ -60,17 +60,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       columns: ["sampler", ...budgets.map((budget) => `NFE ${budget}`)],
       rows,
     }],
-    panels: [{
-      xTitle: "evaluations of the network for a sample (NFE)",
-      yTitle: ["Fréchet distance to the training", "images (encoder space)"],
-      logX: true,
-      xValues: budgets,
-      curves,
-      levels: [{
-        name: `${laboratory.heldOut.size} held-out images`,
-        y: laboratory.heldOutDistance,
-      }],
-    }],
+    panels: [evaluationsPanel(laboratory, { budgets, curves })],
     pictures: [],
     notes: [
       `The samples are those of GMem in claim b: ${samples} for each number, from the same first noises. The claim is judged at the most evaluations, where neither is short of steps; the paper compares them at 250.`,

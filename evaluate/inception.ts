@@ -11,6 +11,7 @@ import {
   OnnxNetwork,
   type ProviderOptions,
 } from "../bank/onnx_network.ts";
+import { joinRows } from "../bank/select_rows.ts";
 import { softmaxRows } from "./inception_score.ts";
 import { type ByteBatch, withChannels } from "./image_stream.ts";
 
@@ -246,10 +247,10 @@ export class Inception implements Disposable {
     }
     const { pool, spatial, logits } = parts;
     return {
-      pool: joined(pool),
-      spatial: spatial.length > 0 ? joined(spatial) : undefined,
+      pool: joinRows(pool),
+      spatial: spatial.length > 0 ? joinRows(spatial) : undefined,
       probabilities: logits.length > 0
-        ? toProbabilities(joined(logits), logits[0]!.length / Math.min(step, batch.count))
+        ? toProbabilities(joinRows(logits), logits[0]!.length / Math.min(step, batch.count))
         : undefined,
     };
   }
@@ -384,14 +385,4 @@ function toProbabilities(rows: Float32Array, classes: number): Float32Array {
     }
   }
   return rows;
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let place = 0;
-  for (const part of parts) {
-    out.set(part, place);
-    place += part.length;
-  }
-  return out;
 }

@@ -6,7 +6,9 @@
 
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Shape } from "../kernels/core/tensor.ts";
+import { swigluHidden } from "./mlp.ts";
 import { SiT, type SiTOptions } from "./sit.ts";
+import { FREQUENCIES } from "./timestep_embedder.ts";
 
 /** A parameter of a network. */
 export interface ParameterSize {
@@ -65,7 +67,7 @@ export function countFlops(options: SiTOptions): Flops {
     ? 0
     : condition.snippetDim * width + (condition.embedding === "mlp3" ? 2 * width * width : 0);
   const ends = 2 * (
-    tokens * channels * patchSize ** 2 * width + (256 + width) * width + embedding +
+    tokens * channels * patchSize ** 2 * width + (FREQUENCIES + width) * width + embedding +
     2 * width * width + tokens * width * outputs
   );
   const forward = depth * block + ends;
@@ -124,10 +126,9 @@ interface Op {
 
 function sizesOf(options: SiTOptions): { tokens: number; hidden: number; outputs: number } {
   const { inputSize, patchSize, width, mlpRatio = 4, channels } = options;
-  const hidden = Math.floor(width * mlpRatio);
   return {
     tokens: (inputSize / patchSize) ** 2,
-    hidden: options.swiglu ? Math.floor(2 / 3 * hidden) : hidden,
+    hidden: options.swiglu ? swigluHidden(width, mlpRatio) : Math.floor(width * mlpRatio),
     outputs: patchSize ** 2 * channels * (options.learnSigma ? 2 : 1),
   };
 }
@@ -140,7 +141,7 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
   const snippet = "classes" in condition ? batch : batch * condition.snippetDim;
   const ops: Op[] = [
     { output: "patches", elements: stream, inputs: [], passing: true, kept: images },
-    { output: "time.0", elements: vector, inputs: [], kept: 256 * batch },
+    { output: "time.0", elements: vector, inputs: [], kept: FREQUENCIES * batch },
     { output: "time.1", elements: vector, inputs: ["time.0"] },
     { output: "time", elements: vector, inputs: ["time.1"] },
     ...conditionOps(condition, vector, snippet),

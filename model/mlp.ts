@@ -31,15 +31,20 @@ export class GeluMlp implements FeedForward {
   }
 }
 
+/** Hidden channels h = ⌊2/3 · ⌊D · ratio⌋⌋ of {@linkcode SwigluMlp} (LightningDiT). */
+export function swigluHidden(width: number, ratio: number): number {
+  return Math.floor((2 / 3) * Math.floor(width * ratio));
+}
+
 /** SwiGLU: `w3(silu(gate) · value)` with `w12` giving gate and value side by side. */
 export class SwigluMlp implements FeedForward {
   readonly #w12: Linear;
   readonly #w3: Linear;
 
-  /** Declares `w12` [2h, D] and `w3` [D, h] with h = ⌊2/3 · ⌊D · ratio⌋⌋ (LightningDiT). */
+  /** Declares `w12` [2h, D] and `w3` [D, h] with h of {@linkcode swigluHidden}. */
   constructor(p: ParameterScope, options: { width: number; ratio: number }) {
     const { width, ratio } = options;
-    const hidden = Math.floor((2 / 3) * Math.floor(width * ratio));
+    const hidden = swigluHidden(width, ratio);
     this.#w12 = new Linear(p.at("w12"), { inputs: width, outputs: 2 * hidden });
     this.#w3 = new Linear(p.at("w3"), { inputs: hidden, outputs: width });
   }

@@ -8,6 +8,7 @@ import { CheckpointError } from "../kernels/core/errors.ts";
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors.ts";
 import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
+import { withoutWrappers } from "./torch_file.ts";
 
 /** Named tensors in a file, such as those that `openWeights` of `model/weights.ts` opens. */
 export interface TensorSource {
@@ -43,14 +44,16 @@ export function safetensorsSource(
  * name, the second GMem release has one projector without a list.
  */
 const ALIASES: readonly (readonly [RegExp, string])[] = [
-  [/^(module\.|_orig_mod\.)+/, ""],
   [/^y_embedder\.(linear|net)\./, "condition_projection.$1."],
   [/^projector\.0\./, "projectors.0."],
 ];
 
 /** The name in this project of a parameter of an official file. */
 export function canonicalName(name: string): string {
-  return ALIASES.reduce((text, [pattern, by]) => text.replace(pattern, by), name);
+  return ALIASES.reduce(
+    (text, [pattern, by]) => text.replace(pattern, by),
+    withoutWrappers(name),
+  );
 }
 
 /** How strictly a file must match the model. */

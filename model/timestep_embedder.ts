@@ -7,7 +7,8 @@ import { silu } from "../kernels/silu/mod.ts";
 import { normal } from "./initializers.ts";
 import { Linear } from "./linear.ts";
 
-const FREQUENCIES = 256;
+/** Cosines and sines of a time. */
+export const FREQUENCIES = 256;
 
 /** Times to vectors: 256 cosines and sines, then Linear, SiLU, Linear. */
 export class TimestepEmbedder {

@@ -37,7 +37,7 @@ export interface StateDictOptions {
 const SECTIONS: readonly string[] = ["ema", "model", "network", "state_dict"];
 
 /** What wrappers of PyTorch put before the names: data parallelism and compilation. */
-const WRAPPERS: readonly string[] = ["module.", "_orig_mod."];
+const WRAPPERS = /^(?:module\.|_orig_mod\.)+/;
 
 /** Against descriptions made to exhaust memory; that of an XL network has about 1 MB. */
 const MAX_PICKLE_BYTES = 1 << 28;
@@ -65,15 +65,9 @@ function isTensorDict(dict: ReadonlyMap<TorchValue, TorchValue>): boolean {
   return dict.size > 0 && dict.values().every((value) => value instanceof TorchTensor);
 }
 
-/** Removes every wrapper from the start of a name, however they are nested. */
-function unwrapName(name: string): string {
-  let start = 0;
-  let wrapper: string | undefined;
-  do {
-    wrapper = WRAPPERS.find((prefix) => name.startsWith(prefix, start));
-    start += wrapper?.length ?? 0;
-  } while (wrapper !== undefined);
-  return name.slice(start);
+/** A name without what wrappers put before it, however they are nested. */
+export function withoutWrappers(name: string): string {
+  return name.replace(WRAPPERS, "");
 }
 
 /**
@@ -179,7 +173,7 @@ export class TorchFile implements Disposable {
       if (!(tensor instanceof TorchTensor)) {
         throw this.#tensorError(name, `it is ${describe(tensor)}, expected a tensor`);
       }
-      const plain = unwrapName(name);
+      const plain = withoutWrappers(name);
       if (tensors.has(plain)) {
         throw this.#tensorError(
           name,

@@ -152,7 +152,7 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
       ...path,
       model,
       count: noises,
-      conditionOf: (_, count) => model.device.tensor(repeat(snippet, count), [count, dim]),
+      conditionOf: (_, count) => model.device.tensor(repeatRow(snippet, count), [count, dim]),
       onProgress: (done) => onProgress?.(row * noises + done),
     });
     images.set(drawn.images, row * noises * length);
@@ -178,7 +178,8 @@ export function transposeImages(
   return turned;
 }
 
-function repeat(row: Float32Array, count: number): Float32Array {
+/** `count` times the same row [length], one after the other. */
+export function repeatRow(row: Float32Array, count: number): Float32Array {
   const rows = new Float32Array(count * row.length);
   for (let i = 0; i < count; i++) rows.set(row, i * row.length);
   return rows;

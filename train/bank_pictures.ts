@@ -7,7 +7,7 @@
 import { resizeImages } from "../bank/encoders/resize.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { drawAll, drawRows, transposeImages } from "../sample/rows.ts";
+import { drawAll, drawRows, repeatRow, transposeImages } from "../sample/rows.ts";
 import { tileImages } from "./datasets/picture.ts";
 import {
   pictureOfPairs,
@@ -59,7 +59,7 @@ export async function pictureInterpolation(
     images: transposeImages(images, { rows: columns, columns: noises }),
     columns,
   };
-  const end = (image: Float32Array) => ({ images: repeated(image, noises), columns: 1 });
+  const end = (image: Float32Array) => ({ images: repeatRow(image, noises), columns: 1 });
   const parts = ends === undefined ? [samples] : [end(ends[0]), samples, end(ends[1])];
   return { picture: pictureOfRows(parts, tileOf(trained)), evaluations };
 }
@@ -194,10 +194,4 @@ function tileOf({ config: { data } }: TrainedModel): { imageSize: number; channe
 function pixelsOf(trained: TrainedModel): number {
   const { imageSize, channels } = tileOf(trained);
   return channels * imageSize ** 2;
-}
-
-function repeated(image: Float32Array, count: number): Float32Array {
-  const images = new Float32Array(count * image.length);
-  for (let i = 0; i < count; i++) images.set(image, i * image.length);
-  return images;
 }

@@ -196,12 +196,7 @@ export const BANK_IMPORT_COMMAND = {
       "Features [N, d] in .npy, .npz or .safetensors, or a bank of torch.save in .pt or .pth",
   }],
   options: {
-    out: {
-      type: "string",
-      value: "FILE",
-      default: "bank.safetensors",
-      description: "File to write",
-    },
+    out: BANK_OUT,
     key: {
       type: "string",
       value: "NAME",
@@ -246,8 +241,7 @@ export const BANK_COMPRESS_COMMAND = {
       minimum: 0,
       description:
         "Share of the energy (variance around the mean) to keep, at most 1, by the least rank " +
-        "that does; " +
-        "either this or --rank",
+        "that does; either this or --rank",
     },
     storage: {
       type: "string",

@@ -7,7 +7,11 @@
 
 import { join } from "node:path";
 import { directoryPath } from "../../bank/directory.ts";
-import { type EncoderDescription, identityOf } from "../../bank/encoders/encoder.ts";
+import {
+  type EncoderDescription,
+  identityOf,
+  type ImageBatchShape,
+} from "../../bank/encoders/encoder.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
@@ -49,12 +53,7 @@ export interface TokenEncoder {
   /** The CLS tokens [n, d] and patch tokens [n, T, d] of images [n, 3, H, W] in [−1, 1]. */
   tokens(
     images: Float32Array,
-    shape: {
-      readonly count: number;
-      readonly channels: number;
-      readonly height: number;
-      readonly width: number;
-    },
+    shape: ImageBatchShape,
   ): Promise<{ readonly cls: Float32Array; readonly patches: Float32Array }>;
 }
 
