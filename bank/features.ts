@@ -10,6 +10,7 @@ import { unzipSync } from "fflate";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 import type { ImageRecords } from "./bank.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { BankWriter } from "./file.ts";
@@ -137,7 +138,7 @@ function openSafetensors(path: string, options: FeatureOptions): OpenArray {
   try {
     const key = chooseKey(path, { keys: file.keys(), wanted: options.key });
     const { shape } = file.entry(key);
-    const width = shape.slice(1).reduce((product, size) => product * size, 1);
+    const width = elementsOf(shape.slice(1));
     return {
       shape,
       rows: (first, count) => file.readRange(key, first * width, count * width),

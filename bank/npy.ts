@@ -11,6 +11,7 @@ import { AtomicFile } from "../kernels/core/atomic_file.ts";
 import { type ByteSource, memoryByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 
 const MAGIC = "\x93NUMPY";
 
@@ -137,7 +138,7 @@ export class NpyFile implements Disposable {
   ): T {
     const { count, make } = options;
     const [size = 0, ...rest] = this.shape;
-    const width = rest.reduce((product, each) => product * each, 1);
+    const width = elementsOf(rest);
     if (!(first >= 0 && count >= 0 && first + count <= size)) {
       throw new RangeError(
         `Cannot read rows ${first} to ${first + count} of ${JSON.stringify(this.path)}: ` +
@@ -180,7 +181,7 @@ export async function writeNpy(
   },
 ): Promise<void> {
   const { shape, pieces } = array;
-  let left = shape.reduce((product, size) => product * size, 1);
+  let left = elementsOf(shape);
   using file = new AtomicFile(path);
   file.write(npyHeader("<f4", shape));
   for await (const piece of pieces) {

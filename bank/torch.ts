@@ -5,6 +5,7 @@
  */
 
 import { CheckpointError } from "../kernels/core/errors.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 import { TorchFile, TorchTensor, type TorchValue } from "../model/torch_file.ts";
 import { BankWriter, writeLowRankBank } from "./file.ts";
 import { normalizeSnippets } from "./normalize.ts";
@@ -80,9 +81,7 @@ function readFrequencies(
   { path, size }: { path: string; size: number },
 ): Float32Array | undefined {
   if (counts === undefined || counts === null) return undefined;
-  const elements = counts instanceof TorchTensor
-    ? counts.shape.reduce((product, axis) => product * axis, 1)
-    : 0;
+  const elements = counts instanceof TorchTensor ? elementsOf(counts.shape) : 0;
   if (!(counts instanceof TorchTensor) || elements !== size) {
     throw bankError(
       path,
@@ -120,7 +119,7 @@ function writeFactors(
   } as const;
   for (const name of ["coefficients", "basis", "singularValues", "mean"] as const) {
     const { shape } = part(name);
-    const elements = shape.reduce((product, axis) => product * axis, 1);
+    const elements = elementsOf(shape);
     if (elements === 0 || elements !== expected[name]) {
       throw bankError(
         path,

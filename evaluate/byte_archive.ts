@@ -10,6 +10,7 @@
 import { crc32 } from "node:zlib";
 import { npyHeader } from "../bank/npy.ts";
 import { AtomicFile } from "../kernels/core/atomic_file.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 import {
   DIRECTORY_END,
   DIRECTORY_END_64,
@@ -115,7 +116,7 @@ export class ByteArchiveWriter implements Disposable {
     const { key, shape } = options;
     const header = npyHeader("|u1", shape);
     this.#shape = shape;
-    this.#left = shape.reduce((product, size) => product * size, 1);
+    this.#left = elementsOf(shape);
     this.#entry = { name: `${key}.npy`, bytes: header.length + this.#left, checksum: 0 };
     this.#file = new AtomicFile(path);
     this.#file.write(archiveHead(this.#entry));

@@ -7,6 +7,7 @@
 
 import type { Initializer } from "../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 
 function draw(context: { name: string; seed: number }): { random: Random; sample: number } {
   return { random: new Random(context.seed, Stream.Init), sample: hash(context.name) };
@@ -49,7 +50,7 @@ export function normal(deviation: number): Initializer {
  */
 export const xavierUniform: Initializer = (values, context) => {
   const [outputs = 1, ...rest] = context.shape;
-  const inputs = rest.reduce((product, axis) => product * axis, 1);
+  const inputs = elementsOf(rest);
   const bound = Math.sqrt(6 / (inputs + outputs));
   const { random, sample } = draw(context);
   random.fillUniform(values, { step: 0, sample });

@@ -9,6 +9,7 @@
 
 import { fileError } from "../kernels/core/byte_source.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 
 /** The bytes that one or more tensors are views of. */
 export interface TorchStorage {
@@ -185,7 +186,7 @@ const REFUSED_INSTRUCTIONS: ReadonlyMap<number, string> = new Map([
 ]);
 
 function countElements(shape: readonly number[]): number {
-  return shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1);
+  return shape.includes(0) ? 0 : elementsOf(shape);
 }
 
 function lastElement(shape: readonly number[], strides: readonly number[]): number {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { SafetensorsFile } from "../../kernels/core/safetensors.ts";
+import { elementsOf } from "../../kernels/core/tensor.ts";
 import { sumTolerance } from "../_check_op.ts";
 import { goldenTest } from "../_goldens.ts";
 import {
@@ -283,7 +284,7 @@ function tinyInputs(given: Record<string, number[]>): ReferenceInputs {
   };
   const weights = new Map(
     Object.entries(shapes).map(([name, shape]) => {
-      const size = shape.reduce((product, side) => product * side, 1);
+      const size = elementsOf(shape);
       const values = given[name];
       const data = values === undefined ? new Float64Array(size) : Float64Array.from(values);
       return [name, { shape, data }];

@@ -8,7 +8,7 @@ import { combine } from "../../kernels/combine/mod.ts";
 import { concatenate } from "../../kernels/core/concatenate.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { DeviceLostError } from "../../kernels/core/errors.ts";
-import type { Tensor } from "../../kernels/core/tensor.ts";
+import { elementsOf, type Tensor } from "../../kernels/core/tensor.ts";
 import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
 import type { Interpolant } from "../../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
@@ -131,7 +131,7 @@ async function verifyTrajectory(
   const states = golden.values(`case.${name}.states`);
   const [points = 0, batch = 0, ...image] = golden.shape(`case.${name}.states`);
   // With guidance the official state is doubled; its second half steers nothing.
-  const whole = batch * image.reduce((product, size) => product * size, 1);
+  const whole = batch * elementsOf(image);
   const size = noise.elements;
   const recorded = new Float64Array(points * size);
   for (let point = 0; point < points; point++) {

@@ -18,6 +18,7 @@ import { CheckpointError } from "../../kernels/core/errors.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../../kernels/core/safetensors.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
+import { elementsOf } from "../../kernels/core/tensor.ts";
 import { requireDiskSpace } from "../disk_space.ts";
 import { STATISTICS_FILE } from "./latent_scaling.ts";
 import { NAMES_KEY } from "./latent_shards.ts";
@@ -241,7 +242,7 @@ function columnsOf(options: EncodeLatentsOptions): Column[] {
   const { channels, imageSize } = encoder.latent, columns: Column[] = [];
   let start = 0;
   const add = (column: Pick<Column, "name" | "shape" | "dtype">) => {
-    const length = column.shape.reduce((product, size) => product * size, 1);
+    const length = elementsOf(column.shape);
     columns.push({ ...column, start, length });
     start += length;
   };

@@ -22,7 +22,7 @@ import type { SnippetSource } from "../../bank/svd.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { parseJson } from "../../kernels/core/json.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
-import { formatShape, type Shape } from "../../kernels/core/tensor.ts";
+import { elementsOf, formatShape, type Shape } from "../../kernels/core/tensor.ts";
 import type { TokenData, TrainingData } from "../trainer.ts";
 import { directoryPath, readDirectory } from "../../bank/directory.ts";
 import { type LatentScaling, scaleLatents, STATISTICS_FILE } from "./latent_scaling.ts";
@@ -278,7 +278,7 @@ export class LatentShards implements TrainingData, Disposable {
     mirrored?: Uint8Array,
   ): Float32Array {
     const { shards, shapes } = this.#folder;
-    const length = shapes.get(key)!.reduce((product, axis) => product * axis, 1);
+    const length = elementsOf(shapes.get(key)!);
     const out = new Float32Array(indices.length * length);
     for (let i = 0, count = 1; i < indices.length; i += count) {
       const place = this.#place(indices[i]!), { file, first, size } = shardOf(shards, place);

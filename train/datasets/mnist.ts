@@ -5,6 +5,7 @@
  */
 
 import { directoryPath, readDirectory } from "../../bank/directory.ts";
+import { elementsOf } from "../../kernels/core/tensor.ts";
 import { ImageSet } from "./image_set.ts";
 
 /** Which part of MNIST {@linkcode loadMnist} reads, and how large. */
@@ -159,7 +160,7 @@ function parseIdx(bytes: Uint8Array, options: { name: string; dimensions: number
     );
   }
   const shape = Array.from({ length: dimensions }, (_, axis) => view.getUint32(4 + 4 * axis));
-  const length = shape.reduce((product, size) => product * size, 1);
+  const length = elementsOf(shape);
   if (bytes.length - start !== length) {
     throw new SyntaxError(
       `Cannot load MNIST: ${name} has ${bytes.length - start} bytes of data, ` +
