@@ -5,12 +5,11 @@
  */
 
 import { join } from "node:path";
-import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { formatDuration, Progress } from "../cli/progress.ts";
+import { formatDuration, openProgress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { type Arm, nameOf } from "./arm.ts";
@@ -52,11 +51,7 @@ async function main(): Promise<void> {
   for (const line of planLines(work, secondsPerUnit)) say(line);
   if (options.plan) return;
 
-  using progress = new Progress({
-    total: Math.max(1, Math.round(units)),
-    stream: process.stderr,
-    intervalSeconds: INTERVAL,
-  });
+  using progress = openProgress(Math.max(1, Math.round(units)), { intervalSeconds: INTERVAL });
   let done = 0;
   shown.note = (line) => progress.note(line);
   shown.advance = (more) => progress.advance(Math.round(done += more));

@@ -6,6 +6,7 @@
  */
 
 import cliProgress from "cli-progress";
+import process from "node:process";
 import type { RunRecord } from "./run_log.ts";
 
 /** Where progress is written: standard output or error of `node:process`, or a test's stand-in. */
@@ -32,6 +33,21 @@ export interface ProgressOptions {
   readonly intervalSeconds?: number;
   /** Milliseconds of a steady clock; a test may bring its own. */
   readonly clock?: () => number;
+}
+
+/**
+ * Begins to show a run of `total` steps: on standard error, or as lines of JSON on standard output, where
+ * results are JSON.
+ */
+export function openProgress(
+  total: number,
+  options: Pick<ProgressOptions, "start" | "json" | "intervalSeconds"> = {},
+): Progress {
+  return new Progress({
+    total,
+    stream: options.json ? process.stdout : process.stderr,
+    ...options,
+  });
 }
 
 /** The part of the bar library that is used here. */

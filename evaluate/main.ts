@@ -5,13 +5,12 @@
  */
 
 import { dirname, extname, join } from "node:path";
-import process from "node:process";
 import { drawUniform } from "../bank/retrieve.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writeOutput } from "../cli/output_file.ts";
-import { Progress } from "../cli/progress.ts";
+import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -56,10 +55,7 @@ async function main(): Promise<void> {
   const reporter: Reporter = {
     note: say,
     warn: (line) => warnings.push(line),
-    begin: (total) => {
-      const { json } = options;
-      return new Progress({ total, stream: json ? process.stdout : process.stderr, json });
-    },
+    begin: (total) => openProgress(total, { json: options.json }),
   };
   say(`device     ${device.profile.label}`);
   const { viewer, training, heldOut } = dataImages(settings, { opened, reporter });

@@ -5,14 +5,13 @@
  */
 
 import { dirname, join } from "node:path";
-import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { writeOutput, writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
-import { formatDuration, Progress } from "../cli/progress.ts";
+import { formatDuration, openProgress, type Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -165,7 +164,7 @@ function watchWork(
       if (json || performance.now() - started < PATIENCE) return;
       if (progress === undefined) {
         say(`${what}, ${done} of ${total} are done`);
-        progress = new Progress({ total, start: done, stream: process.stderr });
+        progress = openProgress(total, { start: done });
       }
       progress.advance(done);
     },
@@ -284,12 +283,7 @@ async function trainRun(
     json,
     say,
   });
-  using progress = new Progress({
-    total: steps,
-    start: trainer.step,
-    stream: json ? process.stdout : process.stderr,
-    json,
-  });
+  using progress = openProgress(steps, { start: trainer.step, json });
   const tell = (line: string) => json ? say(line) : progress.note(line);
   startedDirectory = directory;
   const first = trainer.step, started = performance.now();

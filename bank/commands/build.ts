@@ -9,7 +9,7 @@ import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
-import type { Progress } from "../../cli/progress.ts";
+import { openProgress, type Progress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
@@ -32,7 +32,7 @@ import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
 import { readRows } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
-import { configOf, progressOf, show } from "./console.ts";
+import { configOf, show } from "./console.ts";
 
 /** Mean and deviation by the names that `bank build --statistics` knows. */
 const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
@@ -159,7 +159,7 @@ async function encode(encoding: Encoding, path: string): Promise<void> {
     path,
     note: (line) => say(`note      ${line}`),
     onProgress: (done, total) => {
-      progress ??= opened.use(progressOf(total, json));
+      progress ??= opened.use(openProgress(total, { json }));
       progress.advance(done);
     },
   });

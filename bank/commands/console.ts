@@ -4,9 +4,7 @@
  * @module
  */
 
-import process from "node:process";
 import { type OutputOptions, prepareOutput, writeOutput } from "../../cli/output_file.ts";
-import { Progress } from "../../cli/progress.ts";
 import { folderOverrides } from "../../train/bank_images.ts";
 import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
@@ -60,11 +58,6 @@ function sideFor({ data, bank }: Config, like: string | undefined): number | und
   if (data.kind !== "folder") return undefined;
   if (file !== undefined) return file.encoder?.kind === "onnx" ? sideOf(file.encoder) : undefined;
   return bank.encoder === "onnx" ? sideOf({ preprocessing: { ...bank.onnx } }) : undefined;
-}
-
-/** A bar, or lines of JSON where results are JSON. */
-export function progressOf(total: number, json: boolean): Progress {
-  return new Progress({ total, stream: json ? process.stdout : process.stderr, json });
 }
 
 /** Prints a result as JSON or as lines. */

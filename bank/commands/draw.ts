@@ -13,6 +13,7 @@ import {
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
+import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
@@ -41,14 +42,7 @@ import { loadBank } from "../load.ts";
 import { indexOfName, nearestSnippets } from "../retrieve.ts";
 import { checkRunEncoder } from "../run_encoder.ts";
 import { spreadIndices } from "../select_rows.ts";
-import {
-  dataOf,
-  preparePicture,
-  print,
-  progressOf,
-  ROW_NEIGHBOURS,
-  writePicture,
-} from "./console.ts";
+import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./console.ts";
 
 /** `bank add`: new images in a bank, and samples from them. */
 export async function add(args: readonly string[]): Promise<void> {
@@ -104,7 +98,7 @@ export async function add(args: readonly string[]): Promise<void> {
   let drawn: SamplePicture | undefined;
   if (trained) {
     const { noises } = options;
-    using progress = progressOf(added.length * noises, json);
+    using progress = openProgress(added.length * noises, { json });
     // A low-rank bank gives back what its directions hold of the new snippets.
     using kept = bank.gather(added.map(({ index }) => index));
     drawn = await pictureNovel(trained, {
@@ -194,7 +188,7 @@ async function drawBetween(
   // The two snippets themselves are shown by their images.
   const between = whole.length === 1 ? whole : whole.slice(1, -1);
   const ends = await imagesOfRun(trained, { device, bank, indices: pair, data, note: say });
-  using progress = progressOf(between.length * noises, json);
+  using progress = openProgress(between.length * noises, { json });
   const { picture, evaluations } = await pictureInterpolation(trained, {
     snippets: new Float32Array(between.flatMap(({ snippet }) => [...snippet])),
     noises,
@@ -244,7 +238,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     images: (await loadImages(source.data, { seed: source.train.seed, note: say })).train,
     expected: "--config or --data that the bank was built from",
   });
-  using progress = progressOf(shown, json);
+  using progress = openProgress(shown, { json });
   const { picture, evaluations } = await pictureTransfer(trained, {
     indices,
     columns: Math.min(columns, shown),

@@ -14,6 +14,7 @@ import {
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
+import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import { compressBank, compressionReads, describeCompression } from "../compress.ts";
 import { BankFile } from "../file.ts";
@@ -22,7 +23,7 @@ import { copyBank, mergeBanks } from "../merge.ts";
 import { writeNpy } from "../npy.ts";
 import { mapSnippets } from "../snippet_map.ts";
 import { readRows } from "../svd.ts";
-import { print, progressOf, show } from "./console.ts";
+import { print, show } from "./console.ts";
 
 /** `bank inspect`: what is in a bank. */
 export async function inspect(args: readonly string[]): Promise<void> {
@@ -46,7 +47,7 @@ export async function compress(args: readonly string[]): Promise<void> {
   await prepareOutput(path, { inputs: positionals });
   using file = BankFile.open(positionals[0]!);
   using device = await openDevice(undefined, say);
-  using progress = progressOf(compressionReads(file.size, storage), json);
+  using progress = openProgress(compressionReads(file.size, storage), { json });
   const made = await compressBank(file, {
     ...(rank === undefined ? { energy: energy! } : { rank }),
     device,
@@ -64,7 +65,7 @@ export async function merge(args: readonly string[]): Promise<void> {
   await prepareOutput(path, { inputs: positionals });
   using opened = new DisposableStack();
   const files = positionals.map((each) => opened.use(BankFile.open(each)));
-  using progress = progressOf(files.reduce((sum, { size }) => sum + size, 0), json);
+  using progress = openProgress(files.reduce((sum, { size }) => sum + size, 0), { json });
   await mergeBanks(files, { path, onProgress: (done) => progress.advance(done) });
   progress.stop();
   using file = BankFile.open(path);

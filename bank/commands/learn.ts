@@ -10,6 +10,7 @@ import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
+import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
@@ -33,14 +34,7 @@ import { BankFile } from "../file.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
 import { selectRows, spreadIndices } from "../select_rows.ts";
-import {
-  dataOf,
-  preparePicture,
-  print,
-  progressOf,
-  ROW_NEIGHBOURS,
-  writePicture,
-} from "./console.ts";
+import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./console.ts";
 
 /** Held-out texts that the picture of `bank learn-text` shows. */
 const TEXT_ROWS = 8;
@@ -229,7 +223,7 @@ async function learn(
     snippets: selectRows(pairs.snippets, { indices, width: snippetDim }),
     snippetDim,
   });
-  using progress = progressOf(epochs, json);
+  using progress = openProgress(epochs, { json });
   const started = performance.now();
   let last = NaN;
   using owned = await trainMapper(device, {

@@ -5,14 +5,13 @@
  */
 
 import { join } from "node:path";
-import process from "node:process";
 import { openOnnx } from "../../bank/encoders/open.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
-import { Progress } from "../../cli/progress.ts";
+import { openProgress, type Progress } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
 import { say } from "../../cli/say.ts";
 import { type Config, configHelp, parseConfig } from "../config.ts";
@@ -174,7 +173,7 @@ function barOf(json: boolean): Bar {
   let progress: Progress | undefined;
   return {
     advance(done, total) {
-      progress ??= new Progress({ total, stream: json ? process.stdout : process.stderr, json });
+      progress ??= openProgress(total, { json });
       progress.advance(done);
     },
     note(line) {
