@@ -9,7 +9,7 @@ import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import { imagesFor } from "./bank_pictures.ts";
-import { resolveConfig } from "./config.ts";
+import { folderOverrides, resolveConfig } from "./config.ts";
 import { loadImages } from "./load_data.ts";
 import type { TrainedModel } from "./trained.ts";
 
@@ -78,9 +78,4 @@ export function imageOf(
   const name = bank.names?.[index];
   if (name === undefined) return bank.size === images.size ? index : -1;
   return images.names[index] === name ? index : images.names.indexOf(name);
-}
-
-/** Settings of a configuration whose data are the images of a folder. */
-export function folderOverrides(data: string | undefined): string[] {
-  return data === undefined ? [] : ["data.kind=folder", `data.path=${JSON.stringify(data)}`];
 }

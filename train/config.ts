@@ -467,6 +467,11 @@ const IMPLIED_DEFAULTS: Readonly<Record<string, string>> = {
   "train.runDirectory": "runs/NAME for configs/NAME.yaml",
 };
 
+/** Settings, as `--set` takes them, of a configuration whose data are the images of a folder. */
+export function folderOverrides(data: string | undefined): string[] {
+  return data === undefined ? [] : ["data.kind=folder", `data.path=${JSON.stringify(data)}`];
+}
+
 /** A section whose lines are all commented out reads as null in YAML and means "all defaults". */
 function withoutEmptySections(value: unknown): unknown {
   if (value === null || value === undefined) return {};

@@ -28,7 +28,7 @@ import {
   requireSpace,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { type Config, configHelp, resolveConfig } from "./config.ts";
+import { type Config, configHelp, folderOverrides, resolveConfig } from "./config.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
@@ -68,7 +68,7 @@ async function main(): Promise<void> {
     );
   }
   const overrides = [
-    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
+    ...folderOverrides(options.data),
     ...(options.steps ? [`train.steps=${options.steps}`] : []),
     ...(options.recompute ? ["train.recompute=true"] : []),
     ...options.set,

@@ -5,8 +5,7 @@
  */
 
 import { type OutputOptions, prepareOutput, writeOutput } from "../../cli/output_file.ts";
-import { folderOverrides } from "../../train/bank_images.ts";
-import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
+import { type Config, folderOverrides, parseConfig, resolveConfig } from "../../train/config.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
 import { sideOf } from "../../train/encode_files.ts";
 import { loadConfig } from "../../train/load_config.ts";

@@ -9,7 +9,7 @@ import { type parseArguments, UsageError } from "../../cli/arguments.ts";
 import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
 import { checkSteps } from "../../cli/commands/shared_options.ts";
 import type { SampleConfig } from "../../sample/config.ts";
-import { type Config, parseConfig } from "../../train/config.ts";
+import { type Config, folderOverrides, parseConfig } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
 import {
   type CheckpointConfig,
@@ -44,7 +44,7 @@ export async function readSettings(options: Options): Promise<Settings> {
   checkUsage(options);
   const steps = stepsOf(options);
   const overridesOf = (steps: number | undefined) => [
-    ...(options.data ? ["data.kind=folder", `data.path=${JSON.stringify(options.data)}`] : []),
+    ...folderOverrides(options.data),
     ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
     ...(steps === undefined ? [] : [`sample.steps=${steps}`]),
     ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
