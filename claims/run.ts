@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { plotCurves } from "../cli/plot.ts";
-import { tileImages } from "../train/datasets/picture.ts";
+import { pictureScale, tileImages } from "../train/datasets/picture.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import type { Claim, Letter, Picture } from "./claim.ts";
 import { COMPRESSION } from "./compression.ts";
@@ -33,9 +33,6 @@ export const CLAIMS: Readonly<Record<Letter, Claim>> = {
 
 /** Folder of the pages of single claims. */
 const RESULTS = "results";
-
-/** Width in pixels that a picture should about have. */
-const PICTURE_WIDTH = 640;
 
 /** The laboratories that a claim is tested in. */
 export async function laboratoriesOf(claim: Claim, laboratory: Laboratory): Promise<Laboratory[]> {
@@ -81,7 +78,7 @@ function encodePicture({ images, columns }: Picture, { train }: Laboratory): Uin
     columns,
     imageSize,
     channels,
-    scale: Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize))),
+    scale: pictureScale({ columns, imageSize }),
   }));
 }
 

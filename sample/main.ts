@@ -22,7 +22,7 @@ import type { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
 import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
-import { tileImages } from "../train/datasets/picture.ts";
+import { pictureScale, tileImages } from "../train/datasets/picture.ts";
 import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../train/encode_files.ts";
@@ -47,9 +47,6 @@ import {
 } from "./conditions.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 import type { Viewer } from "./viewer.ts";
-
-/** Width in pixels that the picture should about have. */
-const PICTURE_WIDTH = 640;
 
 /** Samples of each text where --count does not say. */
 const TEXT_SAMPLES = 8;
@@ -358,7 +355,7 @@ function pictureOf(
   }
   const columns = Math.min(sample.columns, count);
   if (above) return pictureOfPairs(above, viewed, { channels, imageSize, columns });
-  const scale = Math.max(1, Math.round(PICTURE_WIDTH / (sample.columns * imageSize)));
+  const scale = pictureScale({ columns: sample.columns, imageSize });
   return tileImages(viewed, { columns, imageSize, channels, scale });
 }
 

@@ -6,12 +6,9 @@ import { checkSampling } from "../sample/draw.ts";
 import { drawAll } from "../sample/rows.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
-import { tileImages } from "./datasets/picture.ts";
+import { pictureScale, tileImages } from "./datasets/picture.ts";
 import { encodePng } from "./datasets/png.ts";
 import { pathOf, type Run } from "./run.ts";
-
-/** Width in pixels that a picture should about have. */
-const PICTURE_WIDTH = 640;
 
 /**
  * Pictures of samples in the course of a run, always from the same snippets (or labels) and noise:
@@ -55,7 +52,7 @@ export class Preview {
         columns: config.columns,
         imageSize,
         channels,
-        scale: Math.max(1, Math.round(PICTURE_WIDTH / (config.columns * imageSize))),
+        scale: pictureScale({ columns: config.columns, imageSize }),
       },
     );
     await Deno.mkdir(this.#directory, { recursive: true });

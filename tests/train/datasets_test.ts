@@ -12,7 +12,7 @@ import {
 } from "../../train/datasets/image_folder.ts";
 import { ImageSet } from "../../train/datasets/image_set.ts";
 import { loadMnist } from "../../train/datasets/mnist.ts";
-import { tileImages } from "../../train/datasets/picture.ts";
+import { pictureScale, tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng, type RawImage } from "../../train/datasets/png.ts";
 import { loadImages } from "../../train/load_data.ts";
 import { canLink } from "../_system.ts";
@@ -701,6 +701,12 @@ Deno.test("tileImages() clamps and truncates, and gives back every byte that was
     gap: 0,
   });
   assert.deepEqual([...outside.data], [0, 255, 128, 0]);
+});
+
+Deno.test("pictureScale() makes pictures of about 640 pixels of whole pixels", () => {
+  assert.equal(pictureScale({ columns: 4, imageSize: 32 }), 5);
+  assert.equal(pictureScale({ columns: 3, imageSize: 28 }), 8);
+  assert.equal(pictureScale({ columns: 8, imageSize: 256 }), 1);
 });
 
 Deno.test("tileImages() refuses options and lengths that make no picture", () => {

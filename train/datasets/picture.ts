@@ -22,6 +22,16 @@ export interface TileOptions {
 
 const WHITE = 255;
 
+/** Width in pixels that a picture of samples should about have. */
+const PICTURE_WIDTH = 640;
+
+/** Picture pixels to an image pixel that make a picture about 640 pixels wide. */
+export function pictureScale(
+  { columns, imageSize }: Pick<TileOptions, "columns" | "imageSize">,
+): number {
+  return Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize)));
+}
+
 /**
  * Tiles N images [N, C, H, W] in [-1, 1] into one picture, row by row, in white what no image
  * covers. A pixel x becomes the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes its
