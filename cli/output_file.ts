@@ -5,6 +5,7 @@
  */
 
 import { basename, dirname } from "node:path";
+import { CHECKPOINT_NAME, RUN_BANK } from "../train/run_files.ts";
 import { UsageError } from "./arguments.ts";
 
 /** What is known of a file to write. */
@@ -16,10 +17,6 @@ export interface OutputOptions {
   /** The option that names the file; `--out` by default. */
   readonly option?: string;
 }
-
-/** The bank in a run's folder, which stands beside folders of checkpoints. */
-const RUN_BANK = "bank.safetensors";
-const CHECKPOINT = /^step_\d+$/;
 
 /**
  * Checks that a command may write a file, and makes the folders on the way to it.
@@ -108,6 +105,6 @@ function statusOf(path: string): Deno.FileInfo | undefined {
 
 function hasCheckpoints(directory: string): boolean {
   return Deno.readDirSync(directory).some(({ name, isDirectory }) =>
-    isDirectory && CHECKPOINT.test(name)
+    isDirectory && CHECKPOINT_NAME.test(name)
   );
 }

@@ -24,6 +24,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "kernels/core/nearest_name.ts",
     "kernels/core/tuning.ts",
     "sample/samplers.ts",
+    "train/run_files.ts",
   ],
   "claims/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/", "train/", "cli/plot.ts"],
   "tests/": [""],

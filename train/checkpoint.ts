@@ -22,6 +22,7 @@ import { isProjector } from "../model/read_model_options.ts";
 import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import { requireDiskSpace } from "./disk_space.ts";
+import { CHECKPOINT_NAME, stepName } from "./run_files.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** What `state.json` holds. */
@@ -45,7 +46,6 @@ export interface CheckpointState {
 /** Files of a checkpoint. */
 const FILES = ["model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"];
 
-const NAME = /^step_(\d{7,})$/;
 /** What a checkpoint is called while a new one of the same step takes its place. */
 const REPLACED = /^(step_\d{7,})\.old$/;
 /** Tensors that are read from the GPU at a time: each wait for it takes some milliseconds. */
@@ -55,7 +55,7 @@ const READ_TOGETHER = 16;
 export function listCheckpoints(runDirectory: string): { step: number; path: string }[] {
   const found: { step: number; path: string }[] = [];
   for (const entry of readDirectory(runDirectory)) {
-    const match = NAME.exec(entry.name);
+    const match = CHECKPOINT_NAME.exec(entry.name);
     if (match && entry.isDirectory) {
       found.push({ step: Number(match[1]), path: join(runDirectory, entry.name) });
     }
@@ -122,7 +122,7 @@ export async function saveCheckpoint(
   const { trainer, model, config, images, bankFingerprint, dataset } = options;
   const { condition } = model.options;
   const { step, optimizer } = trainer;
-  const path = join(runDirectory, `step_${String(step).padStart(7, "0")}`);
+  const path = join(runDirectory, stepName(step));
   const partial = `${path}.partial`, old = `${path}.old`;
   Deno.mkdirSync(runDirectory, { recursive: true });
   removeDirectory(partial);

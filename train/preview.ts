@@ -9,6 +9,7 @@ import type { Config } from "./config.ts";
 import { pictureScale, tileImages } from "./datasets/picture.ts";
 import { encodePng } from "./datasets/png.ts";
 import { pathOf, type Run } from "./run.ts";
+import { stepName } from "./run_files.ts";
 
 /**
  * Pictures of samples in the course of a run, always from the same snippets (or labels) and noise:
@@ -56,7 +57,7 @@ export class Preview {
       },
     );
     await Deno.mkdir(this.#directory, { recursive: true });
-    const path = join(this.#directory, `step_${String(trainer.step).padStart(7, "0")}.png`);
+    const path = join(this.#directory, `${stepName(trainer.step)}.png`);
     await Deno.writeFile(path, encodePng(picture));
     return path;
   }

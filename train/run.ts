@@ -38,6 +38,7 @@ import {
 } from "./datasets/latent_scaling.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { type TrainingFeatures, trainingFeatures } from "./features.ts";
+import { RUN_BANK } from "./run_files.ts";
 import { Trainer } from "./trainer.ts";
 
 const INTERPOLANTS: Readonly<Record<Config["interpolant"]["path"], Interpolant>> = {
@@ -269,7 +270,7 @@ async function prepareBank(
 ): Promise<{ path: string; bank: Bank; encoder: Encoder | undefined }> {
   const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
   const { onnxProviders: providers } = config.device;
-  const built = join(runDirectory, "bank.safetensors");
+  const built = join(runDirectory, RUN_BANK);
   const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
   if (file) {
     const bank = loadBank(device, file);

@@ -17,6 +17,7 @@ import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readCheckpointState } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { modelOptions } from "./run.ts";
+import { RUN_BANK } from "./run_files.ts";
 import { TOKENIZERS } from "./tokenizers.ts";
 
 /** The file with the averaged weights. */
@@ -137,7 +138,7 @@ export function readWeightsConfig(
 
 /** The bank that a checkpoint was trained with: the configured file, or the one of the run. */
 export function bankPathOf({ checkpoint, config }: CheckpointConfig): string {
-  return config.bank.path ?? join(dirname(checkpoint), "bank.safetensors");
+  return config.bank.path ?? join(dirname(checkpoint), RUN_BANK);
 }
 
 /**

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { counted } from "../../cli/counted.ts";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { canLink } from "../_system.ts";
+import { stepName } from "../../train/run_files.ts";
 
 async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
   const directory = Deno.makeTempDirSync({ prefix: "gmem_output_" });
@@ -57,7 +58,10 @@ Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes
         message: /^Cannot write over .*: this command reads it, expected another file for --out$/,
       });
     }
-    Deno.mkdirSync(`${directory}/step_0000100`);
+    // A folder that is no checkpoint, since it has too few digits.
+    Deno.mkdirSync(`${directory}/step_5`);
+    await prepareOutput(bank);
+    Deno.mkdirSync(`${directory}/${stepName(100)}`);
     await assert.rejects(prepareOutput(bank), {
       name: "UsageError",
       message: /^Cannot write over .*: it is the bank of a run, .*expected another file for --out$/,

@@ -1,0 +1,16 @@
+/**
+ * What the files and folders in a run's folder are called.
+ *
+ * @module
+ */
+
+/** The bank that a run built of its images. */
+export const RUN_BANK = "bank.safetensors";
+
+/** Names of the folders of checkpoints, with the step in digits. */
+export const CHECKPOINT_NAME: RegExp = /^step_(\d{7,})$/;
+
+/** The name of what belongs to a step, such as `step_0001000`. */
+export function stepName(step: number): string {
+  return `step_${String(step).padStart(7, "0")}`;
+}
