@@ -54,7 +54,7 @@ export interface RunCommandOptions {
  * ```
  */
 export async function runCommand(
-  main: () => Promise<void>,
+  main: () => void | Promise<void>,
   options: RunCommandOptions = {},
 ): Promise<void> {
   const { print = console.log, printError = console.error, exit = Deno.exit } = options;

@@ -18,8 +18,7 @@ import { openWeights } from "./weights.ts";
 
 await runCommand(main);
 
-// deno-lint-ignore require-await -- runCommand turns what it throws into an exit code.
-async function main(): Promise<void> {
+function main(): void {
   const { options, positionals } = parseArguments(INSPECT_COMMAND, Deno.args);
   const model = positionals[0]!, { batch, size, channels, snippets, repa, json } = options;
   if (!/^(?:SiT|LightningDiT)-/.test(model)) return show(fileSizes(model), json);
