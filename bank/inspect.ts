@@ -99,7 +99,7 @@ export function inspectBank(file: BankFile): BankSummary {
     names: names !== undefined,
     texts: texts !== undefined,
     norms: rank === undefined ? { least, largest } : null,
-    spectrum: { snippets: moments.count, shares: variancesShares(moments) },
+    spectrum: { snippets: moments.count, shares: varianceShares(moments) },
     bytes: 4 * (rank === undefined ? size * dim : size * rank + dim * rank + dim),
   };
 }
@@ -179,7 +179,7 @@ function countClasses(file: BankFile): Record<string, number> {
   return Object.fromEntries(file.classes.map((name, index) => [name, counts[index]!]));
 }
 
-function variancesShares(moments: Moments): number[] {
+function varianceShares(moments: Moments): number[] {
   const { values } = symmetricEigen(moments.covariance(), moments.dim);
   const variances = [...values].map((value) => Math.max(0, value));
   const total = variances.reduce((sum, value) => sum + value, 0);

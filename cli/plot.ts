@@ -80,7 +80,7 @@ export async function plotEvaluation(
   const measured = records.filter(({ frechet }) => Number.isFinite(frechet));
   const heldOut = measured.at(-1)?.["frechetHeldOut"];
   return await plotCurves([{
-    xTitle: stepsPerEpoch === undefined ? "optimizer steps" : "optimizer steps, and epochs below",
+    xTitle: stepsPerEpoch === undefined ? "optimiser steps" : "optimiser steps, and epochs below",
     ...(stepsPerEpoch !== undefined && { xDivisor: stepsPerEpoch }),
     // Of few measurements each step is named.
     ...(measured.length <= 10 && { xValues: measured.map(({ step }) => step) }),
@@ -596,7 +596,7 @@ function stepAxis(steps: readonly number[]) {
   return {
     field: "step",
     type: "quantitative" as const,
-    title: "optimizer steps",
+    title: "optimiser steps",
     axis: { format: ",d", tickMinStep: 1 },
     scale: { domain: [0, steps.reduce((most, step) => Math.max(most, step))], nice: false },
   };

@@ -9,7 +9,7 @@ import { parseJson } from "../kernels/core/json.ts";
 
 /** One line of the log: the step and what was measured there. */
 export interface RunRecord {
-  /** Optimizer steps done. */
+  /** Optimiser steps done. */
   readonly step: number;
   /** Measurements by name, such as `loss` or `imagesPerSecond`; null was not a finite number. */
   readonly [measurement: string]: number | string | boolean | null;

@@ -59,9 +59,9 @@ export function canonicalName(name: string): string {
 /** How strictly a file must match the model. */
 export interface LoadOptions {
   /** Also refuse names that the model has not. Default `true`. */
-  strict?: boolean;
+  readonly strict?: boolean;
   /** Names in the file that are to be looked at; others are passed over. Default all. */
-  select?: (key: string) => boolean;
+  readonly select?: (key: string) => boolean;
 }
 
 /** Problems that an error lists; a model of another width has one for each tensor. */

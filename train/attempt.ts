@@ -1,6 +1,6 @@
 /** @module */
 
-import { DeviceLostError, OutOfMemoryError } from "../kernels/core/errors.ts";
+import { DeviceLostError, messageOf, OutOfMemoryError } from "../kernels/core/errors.ts";
 
 /**
  * Does what training can go on without: where it fails, a line says why, and there is no result. Without
@@ -15,7 +15,7 @@ export async function attempt<T>(
     return await work();
   } catch (error) {
     if (error instanceof DeviceLostError || error instanceof OutOfMemoryError) throw error;
-    tell(`skipped ${what}: ${error instanceof Error ? error.message : error}`);
+    tell(`skipped ${what}: ${messageOf(error)}`);
     return undefined;
   }
 }

@@ -75,9 +75,9 @@ export interface DataConfig {
 
 /** The `train` section: how long, how much at a time, and what is kept on the way. */
 export interface TrainConfig {
-  /** Optimizer steps in all. */
+  /** Optimiser steps in all. */
   readonly steps: number;
-  /** Images per optimizer step. */
+  /** Images per optimiser step. */
   readonly batchSize: number;
   /** Parts of a batch that run one after the other, to save memory. */
   readonly gradientAccumulation: number;
@@ -260,8 +260,8 @@ const dataSchema: z.ZodType<DataConfig> = givenDataSchema.transform((given) => {
 });
 
 const givenTrainSchema = z.strictObject({
-  steps: z.int().min(1).default(200_000).describe("Optimizer steps in all"),
-  batchSize: z.int().min(1).default(256).describe("Images per optimizer step"),
+  steps: z.int().min(1).default(200_000).describe("Optimiser steps in all"),
+  batchSize: z.int().min(1).default(256).describe("Images per optimiser step"),
   gradientAccumulation: z.int().min(1).default(1)
     .describe("Parts of a batch that run one after the other, to save memory"),
   seed: z.int().min(0).default(0)

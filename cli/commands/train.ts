@@ -26,7 +26,7 @@ export const TRAIN_COMMAND = {
     steps: {
       type: "integer",
       minimum: 1,
-      description: "Optimizer steps in all; short for --set train.steps",
+      description: "Optimiser steps in all; short for --set train.steps",
     },
     recompute: {
       type: "boolean",

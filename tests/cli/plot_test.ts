@@ -44,7 +44,7 @@ function textsOf(svg: string): { text: string; bold: boolean; x: number; y: numb
 Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes", async () => {
   const svg = await plotLoss(falling(200));
   assert.match(svg, /^<svg /);
-  assert.match(svg, />optimizer steps</);
+  assert.match(svg, />optimiser steps</);
   assert.match(svg, />training loss \(mean squared error\)</);
   assert(!svg.includes("Fréchet"));
   assert(!svg.includes("NaN"));
@@ -86,7 +86,7 @@ Deno.test("plotEvaluation() draws measured distances and the held-out images' ow
   assert.match(await plotEvaluation(records, { images: 128 }), />of up to 128 images</);
   assert.match(svg, />held-out images</);
   assert.equal(svg.match(/aria-roledescription="circle"/g)?.length, 5);
-  assert.match(svg, /'optimizer steps' for a linear scale with values from 0 to 400/);
+  assert.match(svg, /'optimiser steps' for a linear scale with values from 0 to 400/);
   const alone = await plotEvaluation([{ step: 3, frechet: 2 }]);
   assert.doesNotMatch(alone, /held-out/);
   await assert.rejects(plotEvaluation(falling(3)), RangeError);
@@ -95,7 +95,7 @@ Deno.test("plotEvaluation() draws measured distances and the held-out images' ow
 Deno.test("plotEvaluation() names epochs below steps", async () => {
   const records = [100, 200, 300].map((step) => ({ step, frechet: 1 / step }));
   const svg = await plotEvaluation(records, { stepsPerEpoch: 40 });
-  assert.match(svg, />optimizer steps, and epochs below</);
+  assert.match(svg, />optimiser steps, and epochs below</);
   for (const [step, epochs] of [["100", "2.5"], ["200", "5"], ["300", "7.5"]]) {
     assert.match(svg, new RegExp(`>${step}</tspan><tspan[^>]*>${epochs}</tspan>`), step);
   }
