@@ -98,6 +98,7 @@ export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
 export { type ModelOptionsHints, readModelOptions } from "./model/read_model_options.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
+export type { Observe } from "./model/sit_block.ts";
 export { SnippetMapper, type SnippetMapperOptions } from "./model/snippet_mapper.ts";
 export {
   type LoadOptions,
@@ -112,7 +113,7 @@ export {
   type TorchTensor,
   type TorchValue,
 } from "./model/torch_file.ts";
-
+export type { TorchOpaque } from "./model/torch_pickle.ts";
 export {
   openWeights,
   type OpenWeightsOptions,
@@ -131,8 +132,9 @@ export type {
   SnippetRange,
   SnippetSet,
 } from "./bank/bank.ts";
-export { compressBank, type Compression, type CompressOptions } from "./bank/compress.ts";
 export { buildBank, type BuildOptions, encodeImages, type EncodeOptions } from "./bank/build.ts";
+export { compressBank, type Compression, type CompressOptions } from "./bank/compress.ts";
+export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
 export type {
   Encoder,
   EncoderDescription,
@@ -159,7 +161,7 @@ export {
   type LowRankSet,
 } from "./bank/file.ts";
 export { FullBank } from "./bank/full_bank.ts";
-export { loadBank } from "./bank/load.ts";
+export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";
 export {
   concatSnippets,
   type InterpolateOptions,
@@ -168,6 +170,7 @@ export {
   mixSnippets,
   slerpSnippets,
 } from "./bank/interpolate.ts";
+export { loadBank } from "./bank/load.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
 export { indexByNoise, type NoiseIndexOptions } from "./bank/noise_index.ts";
 export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
@@ -183,6 +186,7 @@ export {
   nearestSnippets,
   type Neighbour,
 } from "./bank/retrieve.ts";
+export type { RowRange, RowSource } from "./bank/row_table.ts";
 export {
   type CoefficientPiece,
   type Factorization,
@@ -195,6 +199,7 @@ export {
   type SharedFactors,
   type SnippetSource,
 } from "./bank/svd.ts";
+export type { TableBank, TableBankOptions } from "./bank/table_bank.ts";
 export { type ImportOptions, importTorchBank } from "./bank/torch.ts";
 
 export { chooseAmong, chooseByNoise } from "./sample/conditions.ts";
@@ -371,9 +376,3 @@ export {
   type TrainingData,
   type TrainRecord,
 } from "./train/trainer.ts";
-export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
-export type { TableBank, TableBankOptions } from "./bank/table_bank.ts";
-export type { Observe } from "./model/sit_block.ts";
-export type { TorchOpaque } from "./model/torch_pickle.ts";
-export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";
-export type { RowRange, RowSource } from "./bank/row_table.ts";

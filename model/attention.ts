@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * The part of a block in which tokens look at each other.
+ *
+ * @module
+ */
 
 import { attention } from "../kernels/attention/mod.ts";
 import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * Where tokens become patches again.
+ *
+ * @module
+ */
 
 import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * The affine layer that all others are made of.
+ *
+ * @module
+ */
 
 import type { Initializer, Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * The part of a block that works on each token alone, in its two forms.
+ *
+ * @module
+ */
 
 import type { ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * Where images become tokens.
+ *
+ * @module
+ */
 
 import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * The network that maps other vectors to snippets.
+ *
+ * @module
+ */
 
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";

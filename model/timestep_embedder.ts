@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * Where times become vectors.
+ *
+ * @module
+ */
 
 import type { ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";

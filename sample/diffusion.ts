@@ -1,3 +1,9 @@
+/**
+ * How much noise an SDE sampler adds, and the drift that goes with it.
+ *
+ * @module
+ */
+
 import type { DiffusionForm, Interpolant } from "../model/interpolants/interpolant.ts";
 import {
   type Prediction,

@@ -1,3 +1,9 @@
+/**
+ * The times at which samplers of fixed steps evaluate the network.
+ *
+ * @module
+ */
+
 import { FULL_INTERVAL, type TimeInterval } from "../model/interpolants/time.ts";
 
 /** How an ODE's time grid is laid out. */

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * Work beside training that may fail without ending it.
+ *
+ * @module
+ */
 
 import { DeviceLostError, messageOf, OutOfMemoryError } from "../kernels/core/errors.ts";
 

@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * Which images a step sees.
+ *
+ * @module
+ */
 
 import { permutation } from "../kernels/core/random.ts";
 

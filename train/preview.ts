@@ -1,4 +1,8 @@
-/** @module */
+/**
+ * What a run shows of its samples while it trains.
+ *
+ * @module
+ */
 
 import { join } from "node:path";
 import { spreadIndices } from "../bank/select_rows.ts";

@@ -1,3 +1,9 @@
+/**
+ * The generalised variance-preserving path.
+ *
+ * @module
+ */
+
 import type { Interpolant } from "./interpolant.ts";
 
 const HALF_PI = Math.PI / 2;

@@ -1,3 +1,9 @@
+/**
+ * What a path from noise to data is, and how paths are named.
+ *
+ * @module
+ */
+
 /** Name of a probability path, as written in a configuration. */
 export type InterpolantName = "linear" | "gvp" | "vp";
 

@@ -1,3 +1,9 @@
+/**
+ * The straight path.
+ *
+ * @module
+ */
+
 import type { Interpolant } from "./interpolant.ts";
 
 /**

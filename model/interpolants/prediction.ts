@@ -1,3 +1,9 @@
+/**
+ * What a network predicts on a path: targets, losses, and velocity and score of a prediction.
+ *
+ * @module
+ */
+
 import type { Interpolant } from "./interpolant.ts";
 
 /**

@@ -1,3 +1,9 @@
+/**
+ * Which times of a path are trained and sampled.
+ *
+ * @module
+ */
+
 import type { DiffusionForm, Interpolant } from "./interpolant.ts";
 import type { Prediction } from "./prediction.ts";
 

@@ -1,3 +1,9 @@
+/**
+ * The variance-preserving path of score-based models.
+ *
+ * @module
+ */
+
 import type { Interpolant } from "./interpolant.ts";
 
 /** Noise rate of the forward diffusion at data, in units of 1 / time. */
