@@ -160,6 +160,7 @@ export {
   type CompressionLoss,
   type LowRankSet,
 } from "./bank/file.ts";
+export type { BankFingerprint } from "./bank/fingerprint.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";
 export {

@@ -33,7 +33,7 @@ import { rowsInMemory, TableBank } from "./table_bank.ts";
  */
 export class FullBank extends TableBank {
   /** A full bank has no rank. */
-  override readonly rank = undefined;
+  override readonly rank: undefined = undefined;
 
   private constructor(device: Device, bank: { source: RowSource; records: BankRecords }) {
     super(device, { dim: bank.source.width, ...bank });
