@@ -10,7 +10,7 @@
  * How far the norm of a stored snippet may be from 1: storage as F16 moves it by up to 2⁻¹¹, about
  * 5e-4, while features that were never normalised are off by far more.
  */
-export const UNIT_NORM_TOLERANCE: number = 1e-3;
+const UNIT_NORM_TOLERANCE = 1e-3;
 
 /** What {@linkcode normalizeSnippets} is told of its rows. */
 export interface NormalizeOptions {

@@ -115,7 +115,7 @@ export function outcomeOfAll(
  * Cosine between samples and their snippets below which a model does not follow them yet: what is
  * done to its snippets then shows nothing.
  */
-export const LEAST_FOLLOWING = 0.2;
+const LEAST_FOLLOWING = 0.2;
 
 /** A verdict, taken back where the model does not follow its snippets by {@linkcode LEAST_FOLLOWING}. */
 export function ifFollowing(verdict: Verdict, following: Interval): Verdict {

@@ -19,7 +19,7 @@ import type { Laboratory } from "./laboratory.ts";
 import { cosines, derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** What counts as almost nothing: this share of the full bank's distance. */
-export const ALMOST_NOTHING = 0.1;
+const ALMOST_NOTHING = 0.1;
 
 /** Rank that is claimed, as a share of the length of a snippet. */
 const CLAIMED = 0.5;

@@ -22,10 +22,10 @@ import { cosines, derive, type Interval, intervalOf } from "./statistics.ts";
 const STEPS = 9;
 
 /** A smooth way is at most this many times as long as the straight one. */
-export const LONGEST_PATH = 2;
+const LONGEST_PATH = 2;
 
 /** The largest jump on a smooth way is at most this many mean jumps; a sudden switch makes 8. */
-export const LARGEST_JUMP = 3;
+const LARGEST_JUMP = 3;
 
 /** Pairs in the picture. */
 const SHOWN = 4;

@@ -14,7 +14,7 @@ import { heldOutArm } from "./masking.ts";
 import { cosines, derive, difference, type Interval, intervalOf } from "./statistics.ts";
 
 /** What held-out snippets must keep of the likeness that snippets from training give. */
-export const KEPT_LIKENESS = 0.8;
+const KEPT_LIKENESS = 0.8;
 
 /** Images in the picture, and noises for each. */
 const SHOWN = 12, NOISES = 3;

@@ -12,7 +12,7 @@ import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** Fewer evaluations by this factor count as fewer. */
-export const FEWER = 2;
+const FEWER = 2;
 
 /** The samplers that are compared, with their names. */
 export const SAMPLERS = {

@@ -82,7 +82,7 @@ export class Preview {
 }
 
 /** Puts a row of `above` over each row of `below`, both [count, …], `columns` images in a row. */
-export function interleaveRows(
+function interleaveRows(
   above: Float32Array,
   below: Float32Array,
   options: { count: number; columns: number },

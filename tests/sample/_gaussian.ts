@@ -50,13 +50,13 @@ export function gaussianNetwork(
 }
 
 /** Where the ODE carries noise `x` to at time `t`: α m + √(α² s² + σ²) x. */
-export function gaussianFlow(interpolant: Interpolant, x: number, t: number): number {
+function gaussianFlow(interpolant: Interpolant, x: number, t: number): number {
   const alpha = interpolant.alpha(t), sigma = interpolant.sigma(t);
   return alpha * MEAN + Math.sqrt(alpha ** 2 * DEVIATION ** 2 + sigma ** 2) * x;
 }
 
 /** Noise that covers −2 to 2 evenly: 64 values. */
-export const NOISE: readonly number[] = Array.from({ length: 64 }, (_, i) => (i - 31.5) / 16);
+const NOISE: readonly number[] = Array.from({ length: 64 }, (_, i) => (i - 31.5) / 16);
 
 /** The ODE's states at time `t` for {@linkcode NOISE}, and ones: [1, 1, 8, 8], the caller's. */
 export function gaussianStates(
