@@ -33,7 +33,7 @@ export type EvaluationRecord = {
 /** Latents that are decoded for it, at most: SD-VAE's decoder takes 0.6 TFLOP for 256 × 256 pixels by its layers. */
 const MOST_DECODED = 1000;
 
-/** What samples are measured with, and what with. */
+/** What samples are encoded by, and what they are compared with. */
 interface Measuring {
   /** Encodes the images of samples. */
   readonly encoder: Encoder;

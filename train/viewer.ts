@@ -11,9 +11,9 @@ import { unscaleLatents } from "./datasets/latent_scaling.ts";
 import { latentScaling } from "./run.ts";
 
 /**
- * Opens what shows the data of a configuration, of latents the decoder that it names; undefined for
- * latents without one, run by `providers` as `ProviderOptions` says. `runDirectory` holds the statistics
- * that a run scales latents by.
+ * Opens what shows the data of a configuration: images as they are, latents by the decoder that the
+ * configuration names, which `providers` run as `ProviderOptions` says; undefined for latents without
+ * one. `runDirectory` holds the statistics that a run scales latents by.
  *
  * Throws what `OnnxDecoder.open` throws, and a CheckpointError if the statistics cannot be read.
  */

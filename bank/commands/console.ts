@@ -16,8 +16,8 @@ import { type BankSummary, describeBank } from "../inspect.ts";
 export const ROW_NEIGHBOURS = 5;
 
 /**
- * The configuration whose data section names the images of a bank: `like`, where other images are encoded
- * as its own were.
+ * The configuration whose data section names the images of a bank; `like` is the bank whose encoder is
+ * to encode them, where there is one.
  */
 export async function dataOf(
   config: string | undefined,
