@@ -145,6 +145,12 @@ export type {
 } from "./bank/encoders/encoder.ts";
 export { HashedNgrams } from "./bank/encoders/hashed_ngrams.ts";
 export { PixelPca, type PixelPcaOptions } from "./bank/encoders/pixel_pca.ts";
+export {
+  type Interpolation,
+  INTERPOLATIONS,
+  type Pooling,
+  POOLINGS,
+} from "./bank/encoders/preprocessing.ts";
 export { storedEncoder } from "./bank/encoders/stored.ts";
 export type { TextVectorEncoder } from "./bank/encoders/text_encoder.ts";
 export {
@@ -247,6 +253,7 @@ export {
 } from "./sample/rows.ts";
 export type { SamplerName } from "./sample/samplers.ts";
 export {
+  LAST_STEPS,
   type LastStep,
   sampleEulerMaruyama,
   sampleSdeHeun,

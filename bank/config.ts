@@ -5,7 +5,13 @@
  */
 
 import { z } from "zod";
-import { IMAGENET_STATISTICS } from "./encoders/preprocessing.ts";
+import {
+  IMAGENET_STATISTICS,
+  type Interpolation,
+  INTERPOLATIONS,
+  type Pooling,
+  POOLINGS,
+} from "./encoders/preprocessing.ts";
 
 /** How snippets are hidden from the network in training. */
 export interface MaskConfig {
@@ -27,7 +33,7 @@ export interface OnnxConfig {
   /** Share of either side that is kept around the centre; 0.875 is 256 pixels cropped to 224. */
   readonly crop: number;
   /** Filter of the resizing; torch-bicubic is PyTorch's, which REPA takes. */
-  readonly interpolation: "bicubic" | "bilinear" | "torch-bicubic";
+  readonly interpolation: Interpolation;
   /** What black and white become before mean and std are applied. */
   readonly range: readonly [low: number, high: number];
   /** Mean of red, green and blue, of values in that range; ImageNet's by default. */
@@ -37,7 +43,7 @@ export interface OnnxConfig {
   /** Name of the output that is taken; null takes the first. */
   readonly output: string | null;
   /** Tokens that make the snippet: cls the first, mean all, patch-mean all but the first. */
-  readonly pooling: "cls" | "mean" | "patch-mean";
+  readonly pooling: Pooling;
 }
 
 /** The file of `bank.encoder: features`. */
@@ -94,7 +100,7 @@ const onnxSchema: z.ZodType<OnnxConfig> = z.strictObject({
     .describe(
       "Share of either side that is kept around the centre; 0.875 is 256 pixels cropped to 224",
     ),
-  interpolation: z.enum(["bicubic", "bilinear", "torch-bicubic"]).default("bicubic")
+  interpolation: z.enum(INTERPOLATIONS).default("bicubic")
     .describe(
       "Filter of the resizing; torch-bicubic is PyTorch's, which REPA takes",
     ),
@@ -106,7 +112,7 @@ const onnxSchema: z.ZodType<OnnxConfig> = z.strictObject({
     .describe("Standard deviation of red, green and blue in that range; ImageNet's by default"),
   output: z.string().nullable().default(null)
     .describe("Name of the output that is taken; null takes the first"),
-  pooling: z.enum(["cls", "mean", "patch-mean"]).default("cls")
+  pooling: z.enum(POOLINGS).default("cls")
     .describe(
       "Tokens that make the snippet: cls the first, mean all, patch-mean all but the first",
     ),

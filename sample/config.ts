@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { DIFFUSION_FORMS, type DiffusionForm } from "../model/interpolants/interpolant.ts";
 import { type NamedSampler, SAMPLER_NAMES, type SamplerName, SAMPLERS } from "./samplers.ts";
+import { LAST_STEPS, type LastStep } from "./sde.ts";
 
 /** Classifier-free guidance, away from what the network draws without a snippet or class. */
 export interface GuidanceConfig {
@@ -43,7 +44,7 @@ export interface SampleConfig {
   /** Noise that SDE samplers add on the way. */
   readonly diffusion: DiffusionConfig;
   /** What SDE samplers do at the end, where the score is not defined. */
-  readonly lastStep: "none" | "mean" | "euler" | "tweedie";
+  readonly lastStep: LastStep;
   /** Length of that last step in time. */
   readonly lastStepSize: number;
   /**
@@ -98,7 +99,7 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
     .describe("Number of steps from noise to data; dopri5 chooses its own, by the error"),
   guidance: guidanceSchema.prefault({}).describe("Classifier-free guidance"),
   diffusion: diffusionSchema.prefault({}).describe("Noise that SDE samplers add on the way"),
-  lastStep: z.enum(["none", "mean", "euler", "tweedie"]).default("mean")
+  lastStep: z.enum(LAST_STEPS).default("mean")
     .describe("What SDE samplers do at the end, where the score is not defined"),
   lastStepSize: z.number().gt(0).lt(1).default(0.04)
     .describe("Length of that last step in time"),

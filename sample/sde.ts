@@ -19,8 +19,11 @@ import { diffusionCoefficient, driftCoefficients } from "./diffusion.ts";
 import { affine, integrate, type Network, resolvePath, type SamplerOptions } from "./network.ts";
 import { odeTimes, sdeTimes } from "./times.ts";
 
+/** Names of the last steps of SDE samplers. */
+export const LAST_STEPS = ["none", "mean", "euler", "tweedie"] as const;
+
 /** What ends an SDE sampler, without noise. */
-export type LastStep = "none" | "mean" | "euler" | "tweedie";
+export type LastStep = typeof LAST_STEPS[number];
 
 /** Options of the SDE samplers. */
 export interface SdeOptions extends SamplerOptions {

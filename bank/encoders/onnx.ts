@@ -17,7 +17,7 @@ import {
   type ImageBatchShape,
   requireEncoder,
 } from "./encoder.ts";
-import type { OnnxPreprocessing } from "./preprocessing.ts";
+import { INTERPOLATIONS, type OnnxPreprocessing, type Pooling, POOLINGS } from "./preprocessing.ts";
 import { resizeImages } from "./resize.ts";
 
 export {
@@ -25,7 +25,10 @@ export {
   type ColourStatistics,
   IMAGENET_STATISTICS,
   type Interpolation,
+  INTERPOLATIONS,
   type OnnxPreprocessing,
+  type Pooling,
+  POOLINGS,
 } from "./preprocessing.ts";
 export type { ProviderOptions } from "../onnx_network.ts";
 
@@ -45,12 +48,12 @@ const KIND = "onnx";
 const storedSchema: z.ZodType<Required<OnnxPreprocessing>> = z.object({
   size: z.int(),
   crop: z.number(),
-  interpolation: z.enum(["bicubic", "bilinear", "torch-bicubic"]),
+  interpolation: z.enum(INTERPOLATIONS),
   range: z.tuple([z.number(), z.number()]),
   mean: z.array(z.number()),
   std: z.array(z.number()),
   output: z.string(),
-  pooling: z.enum(["cls", "mean", "patch-mean"]),
+  pooling: z.enum(POOLINGS),
 });
 
 /** Images that go through the network at once. */
@@ -268,7 +271,7 @@ async function run(network: Network, images: Float32Array, size: number): Promis
 /** Features [n, d] of an output [n, d] or [n, T, d]. */
 function pool(
   output: NetworkOutput,
-  options: { pooling: NonNullable<OnnxPreprocessing["pooling"]>; path: string },
+  options: { pooling: Pooling; path: string },
 ): Float32Array {
   const { values, shape } = output;
   if (shape.length === 2) return values;

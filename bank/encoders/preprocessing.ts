@@ -5,9 +5,21 @@
  * @module
  */
 
-import type { Interpolation } from "./resize.ts";
+/** Names of the filters that make pixels of pixels. */
+export const INTERPOLATIONS = ["bicubic", "bilinear", "torch-bicubic"] as const;
 
-export type { Interpolation };
+/**
+ * Filter that makes pixels of pixels. `bicubic` (Catmull and Rom, a = −1/2) and `bilinear` widen when
+ * an image shrinks, as Pillow and torchvision do with antialiasing; `torch-bicubic` (a = −3/4) never
+ * widens, as `torch.nn.functional.interpolate`, which REPA and GMem use.
+ */
+export type Interpolation = typeof INTERPOLATIONS[number];
+
+/** Names of the ways in which tokens become one vector. */
+export const POOLINGS = ["cls", "mean", "patch-mean"] as const;
+
+/** How tokens [n, T, d] become [n, d]: the first token, the mean of all, or of all but the first. */
+export type Pooling = typeof POOLINGS[number];
 
 /** What is done to an image before the network sees it, and what is taken of its output. */
 export interface OnnxPreprocessing {
@@ -29,7 +41,7 @@ export interface OnnxPreprocessing {
    * How an output of tokens [n, T, d] becomes [n, d]: `cls`, the first token, by default; `mean` of all;
    * `patch-mean` of all but the first.
    */
-  readonly pooling?: "cls" | "mean" | "patch-mean";
+  readonly pooling?: Pooling;
 }
 
 /** Mean and standard deviation of the three colours, of values in [0, 1]. */

@@ -8,13 +8,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import { resample } from "../../kernels/resample/mod.ts";
 import { cropTransform, stackTransforms } from "../../kernels/resample/transforms.ts";
 import type { ImageBatchShape } from "./encoder.ts";
-
-/**
- * Filter that makes pixels of pixels. `bicubic` (Catmull and Rom, a = −1/2) and `bilinear` widen when
- * an image shrinks, as Pillow and torchvision do with antialiasing; `torch-bicubic` (a = −3/4) never
- * widens, as `torch.nn.functional.interpolate`, which REPA and GMem use.
- */
-export type Interpolation = "bicubic" | "bilinear" | "torch-bicubic";
+import type { Interpolation } from "./preprocessing.ts";
 
 /** What {@linkcode resizeImages} makes of which images. */
 export interface ResizeOptions {

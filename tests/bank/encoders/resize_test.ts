@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type Interpolation, resizeImages } from "../../../bank/encoders/resize.ts";
+import type { Interpolation } from "../../../bank/encoders/preprocessing.ts";
+import { resizeImages } from "../../../bank/encoders/resize.ts";
 import { assertClose, randomValues } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
 
