@@ -394,3 +394,46 @@ Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", a
     });
   });
 });
+
+Deno.test("encodeLatents() refuses latents and tokens of another count of numbers", async () => {
+  const images = source(), latent = { channels: 1, imageSize: 2 };
+  const numbers = (count: number) => new Float32Array(count);
+  /** Four images have 16 numbers. */
+  const encoding = (mean: number, std?: number): LatentEncoder => ({
+    imageSize: SIDE,
+    latent,
+    fingerprint: `${mean}, ${std}`,
+    encode: () =>
+      Promise.resolve({
+        mean: numbers(mean),
+        std: std === undefined ? undefined : numbers(std),
+      }),
+  });
+  const saying = (cls: number, patches: number): TokenEncoder => ({
+    ...TOKENS,
+    tokens: () => Promise.resolve({ cls: numbers(cls), patches: numbers(patches) }),
+  });
+  for (
+    const [options, expected] of [
+      [{ encoder: encoding(32) }, "latents of 32 numbers, expected 16"],
+      [{ encoder: encoding(3) }, "latents of 3 numbers, expected 16"],
+      [{ encoder: encoding(32, 32) }, "mean of 32 numbers, expected 16"],
+      [{ encoder: encoding(16, 4) }, "std of 4 numbers, expected 16"],
+      [
+        { encoder: encoding(16), tokenEncoder: saying(4, 24) },
+        "cls_tokens of 4 numbers, expected 12",
+      ],
+      [
+        { encoder: encoding(16), tokenEncoder: saying(12, 4), patchTokens: true },
+        "representations of 4 numbers, expected 24",
+      ],
+    ] as const
+  ) {
+    await inDirectory(async (directory) => {
+      await assert.rejects(encodeLatents({ images, directory, ...options }), {
+        name: "TypeError",
+        message: `Cannot encode images: the encoder gave ${expected}`,
+      });
+    });
+  }
+});

@@ -116,11 +116,11 @@ const DIGITS = 3;
  * A sample of the posterior is mean + std · ε, with ε of Philox, a function of the seed, the image's index,
  * and whether it is mirrored; it is drawn once, as LightningDiT and GMem do.
  *
- * Throws a TypeError if the images are not those that the encoder takes or there are no patch tokens to
- * keep, a RangeError if the shard size is not a positive integer or a latent has a number that the type
- * cannot hold, a {@linkcode CheckpointError} if the folder holds safetensors files of another origin, if
- * an image has changed since the call that was killed, or if the disk has too little room or refuses, and
- * what encoder and images throw.
+ * Throws a TypeError if the images are not those that the encoder takes, there are no patch tokens to
+ * keep or an encoder gives another count of numbers than it says, a RangeError if the shard size is
+ * not a positive integer or a latent has a number that the type cannot hold, a {@linkcode CheckpointError}
+ * if the folder holds safetensors files of another origin, if an image has changed since the call that was
+ * killed, or if the disk has too little room or refuses, and what encoder and images throw.
  *
  * @example
  * ```ts ignore
@@ -315,6 +315,7 @@ async function encodeBatch(
     const column = columns.find((each) => each.name === name);
     if (!column) return;
     const { start, length } = column;
+    requireCount(values, { what: name, expected: count * length });
     for (const [i, index] of indices.entries()) {
       const own = values.subarray(i * length, (i + 1) * length);
       requireStorable(own, index, { images, column });
@@ -343,7 +344,10 @@ async function encodeLatent(
   const { encoder, posterior = "sample", seed = 0, mirrored } = options;
   const { mean, std } = await encoder.encode(pixels);
   if (!std || posterior === "mean") return mean;
-  const length = mean.length / indices.length, noise = new Float32Array(length);
+  const { channels, imageSize } = encoder.latent, length = channels * imageSize ** 2;
+  const expected = indices.length * length, noise = new Float32Array(length);
+  requireCount(mean, { what: "mean", expected });
+  requireCount(std, { what: "std", expected });
   const random = new Random(seed, Stream.Posterior), latents = mean.slice();
   for (const [i, index] of indices.entries()) {
     random.fillNormal(noise, { step: mirrored, sample: index });
@@ -359,6 +363,18 @@ function mirror(pixels: Float32Array, side: number): Float32Array {
     mirrored.subarray(start, start + side).reverse();
   }
   return mirrored;
+}
+
+/** Throws where an encoder gave more or fewer numbers than its description says. */
+function requireCount(
+  values: Float32Array,
+  { what, expected }: { what: string; expected: number },
+): void {
+  if (values.length === expected) return;
+  throw new TypeError(
+    `Cannot encode images: the encoder gave ${what} of ${values.length} numbers, ` +
+      `expected ${expected}`,
+  );
 }
 
 function requireStorable(
