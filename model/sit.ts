@@ -273,10 +273,13 @@ export class SiT {
       const inputs = tokens;
       const see: Observe | undefined = observe &&
         ((name, activation) => observe(`blocks.${i}.${name}`, activation));
-      const run = () => block.forward(inputs, activated, { observe: see });
+      const run = (h: Tensor, c: Tensor) => block.forward(h, c, { observe: see });
       tokens = device.named(
         `blocks.${i}`,
-        () => recompute && device.tape ? device.tape.checkpoint([inputs, activated], run) : run(),
+        () =>
+          recompute && device.tape
+            ? device.tape.checkpoint([inputs, activated], run)
+            : run(inputs, activated),
       );
       observe?.(`blocks.${i}`, tokens);
       if (projector?.depth === i + 1) tapped = tokens;

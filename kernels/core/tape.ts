@@ -68,17 +68,28 @@ interface RecordedNode extends TapeNode {
 export class Tape implements Disposable {
   readonly #device: Device;
   readonly #nodes: RecordedNode[] = [];
-  readonly #tracked: Set<Storage>;
+  readonly #tracked = new Set<Storage>();
+  /** All that was ever tracked; of nested tapes together with their parent. */
+  readonly #everTracked: WeakSet<Storage>;
+  readonly #nested: boolean;
   readonly #watched = new Set<Storage>();
   readonly #slots: Map<Storage, Slot>;
   #current: RecordedNode | undefined;
   #ranBackward = false;
 
-  /** Makes an empty tape. A nested tape shares the gradients of `parent`. */
-  constructor(device: Device, options: { parent?: Tape } = {}) {
+  /**
+   * Makes an empty tape. A nested tape shares the gradients of `parent`; of what that recorded it may read
+   * `inputs` alone.
+   */
+  constructor(device: Device, options: { parent?: Tape; inputs?: readonly Tensor[] } = {}) {
+    const { parent, inputs = [] } = options;
     this.#device = device;
-    this.#slots = options.parent ? options.parent.#slots : new Map();
-    this.#tracked = new Set(options.parent ? options.parent.#tracked : []);
+    this.#nested = parent !== undefined;
+    this.#slots = parent ? parent.#slots : new Map();
+    this.#everTracked = parent ? parent.#everTracked : new WeakSet();
+    for (const input of inputs) {
+      if (!(input instanceof Parameter) && parent?.tracks(input)) this.#track(input.storage);
+    }
   }
 
   /**
@@ -91,7 +102,7 @@ export class Tape implements Disposable {
         `Cannot watch parameter ${tensor.name}: its gradient is added to its own, read that`,
       );
     }
-    this.#tracked.add(tensor.storage);
+    this.#track(tensor.storage);
     this.#watched.add(tensor.storage);
   }
 
@@ -119,6 +130,7 @@ export class Tape implements Disposable {
 
   /** Appends an op's node when one of its inputs needs a gradient. Called by ops. */
   push(node: TapeNode): void {
+    if (this.#nested) this.#requireInputs(node);
     const needed = new Map(
       node.inputs.filter((input) => this.tracks(input)).map((input) => [input, input.storage]),
     );
@@ -127,11 +139,27 @@ export class Tape implements Disposable {
 
   /**
    * Runs `fn` without keeping its intermediate tensors and runs it again in the backward pass:
-   * memory for one extra forward. `inputs` are all tensors that `fn` reads besides parameters.
+   * memory for one extra forward. `inputs`, which `fn` receives, are all tensors that it reads besides
+   * parameters and constants; the backward pass throws a `TypeError` where it reads others that need a
+   * gradient. Within `fn` of another checkpoint this is a part of that; where nothing records it runs `fn`
+   * and no more.
+   *
+   * @example
+   * ```ts ignore
+   * for (const block of blocks) h = tape.checkpoint([h], (h) => block.forward(h));
+   * ```
    */
-  checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
-    const device = this.#device, { precision } = device;
-    const output = device.withTape(undefined, () => device.scope(fn));
+  checkpoint<T extends Tensor[]>(
+    inputs: readonly [...T],
+    fn: (...inputs: NoInfer<T>) => Tensor,
+  ): Tensor {
+    const device = this.#device, { precision, tape } = device;
+    const run = () => device.scope(() => fn(...inputs));
+    if (!tape) return run();
+    if (tape !== this) return tape.checkpoint(inputs, fn);
+    const output = device.withTape(undefined, run);
+    if (inputs.some(({ storage }) => storage === output.storage)) return output;
+    if (this.#tracked.has(output.storage)) throw notAnInput("checkpoint", output);
     this.#append({
       name: "checkpoint",
       inputs,
@@ -139,11 +167,8 @@ export class Tape implements Disposable {
       saved: inputs,
       needed: new Map(),
       backward: (dy) => {
-        using inner = new Tape(device, { parent: this });
-        const again = device.withPrecision(
-          precision,
-          () => inner.record(() => device.scope(fn)),
-        );
+        using inner = new Tape(device, { parent: this, inputs });
+        const again = device.withPrecision(precision, () => inner.record(run));
         inner.#propagate(again, dy);
         again.dispose();
       },
@@ -271,9 +296,22 @@ export class Tape implements Disposable {
     return copy;
   }
 
+  #track(storage: Storage): void {
+    this.#tracked.add(storage);
+    this.#everTracked.add(storage);
+  }
+
+  /** A gradient for what was gone back over already, or is yet to be, would be lost. */
+  #requireInputs({ name, inputs }: TapeNode): void {
+    for (const input of inputs) {
+      if (input instanceof Parameter || this.#tracked.has(input.storage)) continue;
+      if (this.#everTracked.has(input.storage)) throw notAnInput(name, input);
+    }
+  }
+
   #append(node: Omit<RecordedNode, "produced" | "held">): void {
     const produced = node.output.storage;
-    this.#tracked.add(produced);
+    this.#track(produced);
     const held = node.saved.map(({ storage }) => storage);
     for (const storage of held) storage.retain();
     this.#nodes.push({ ...node, produced, held });
@@ -293,6 +331,15 @@ export class Tape implements Disposable {
     this.#slots.set(storage, { gradient });
     return gradient;
   }
+}
+
+function notAnInput(name: string, tensor: Tensor): TypeError {
+  return new TypeError(
+    `Cannot recompute ${name}: ${
+      formatShape(tensor.shape)
+    } is no input of its checkpoint, expected ` +
+      "all tensors that it reads in the list, and the function to use them as it receives them",
+  );
 }
 
 function letGo(held: readonly Storage[]): void {

@@ -553,7 +553,7 @@ gpuTest("Tape.checkpoint() holds nothing once its backward pass has failed", (de
   device.scope(() => {
     using tape = new Tape(device);
     const loss = tape.record(() =>
-      tape.checkpoint([x], () => {
+      tape.checkpoint([x], (x) => {
         const product = multiply(x, weight), output = device.empty([1]);
         device.tape?.push({
           name: "broken",
@@ -607,18 +607,13 @@ async function stackGradients(
       return add(h, multiply(update, update));
     });
   }
-  /** Recomputes `fn` in the backward pass of the tape that records now. */
-  function checkpointed(h: Tensor, fn: () => Tensor): Tensor {
-    return device!.tape ? device!.tape.checkpoint([h], fn) : fn();
-  }
-  function stack(h: Tensor, part: readonly Parameter[]): Tensor {
+  function stack(tape: Tape, h: Tensor, part: readonly Parameter[]): Tensor {
     return device!.scope(() => {
       let last = h;
       for (const weight of part) {
-        const input = last;
         last = options.checkpoint === "none"
-          ? layer(input, weight)
-          : checkpointed(input, () => layer(input, weight));
+          ? layer(last, weight)
+          : tape.checkpoint([last], (last) => layer(last, weight));
       }
       return last;
     });
@@ -627,9 +622,9 @@ async function stackGradients(
     const tape = new Tape(device);
     tape.watch(x);
     const out = tape.record(() => {
-      if (options.checkpoint !== "nested") return stack(x, weights);
-      const half = checkpointed(x, () => stack(x, weights.slice(0, 3)));
-      return checkpointed(half, () => stack(half, weights.slice(3)));
+      if (options.checkpoint !== "nested") return stack(tape, x, weights);
+      const half = tape.checkpoint([x], (x) => stack(tape, x, weights.slice(0, 3)));
+      return tape.checkpoint([half], (half) => stack(tape, half, weights.slice(3)));
     });
     tape.backwardFrom(out, x);
     return tape.gradient(x);
@@ -666,4 +661,47 @@ Deno.test({
     );
     assert.ok(nested.peakBytes < plain.peakBytes, `${nested.peakBytes} bytes nested`);
   },
+});
+
+gpuTest("Tape.checkpoint() refuses to lose the gradient of what is no input", async (device) => {
+  using store = new ParameterStore(device);
+  const weights = [1, 2].map((n) => store.parameter(`${n}`, [4], (values) => values.fill(n)));
+  using x = device.tensor(Float32Array.of(1, 2, 3, 4), [4]);
+  const refused = {
+    name: "TypeError",
+    message: "Cannot recompute multiply: [4] is no input of its checkpoint, expected all tensors " +
+      "that it reads in the list, and the function to use them as it receives them",
+  };
+  device.scope(() => {
+    using watching = new Tape(device);
+    watching.watch(x);
+    const out = watching.record(() => watching.checkpoint([], () => multiply(x, weights[0]!)));
+    assert.throws(() => watching.backwardFrom(out, x), refused);
+  });
+  device.scope(() => {
+    using tape = new Tape(device);
+    const out = tape.record(() => {
+      let h: Tensor = x;
+      // Run again, the function would find the last h.
+      for (const weight of weights) h = tape.checkpoint([h], () => multiply(h, weight));
+      h = multiply(h, weights[0]!);
+      return h;
+    });
+    assert.throws(() => tape.backwardFrom(out, x), refused);
+  });
+  for (const slab of store.gradients) fill(slab, 0);
+  device.scope(() => {
+    using tape = new Tape(device);
+    const out = tape.record(() => {
+      const a = multiply(x, weights[0]!), b = multiply(x, weights[1]!);
+      assert.throws(
+        () => tape.checkpoint([a], () => b),
+        /^TypeError: Cannot recompute checkpoint:/,
+      );
+      // A block that is switched off gives back its input.
+      return multiply(tape.checkpoint([a], (a) => a), weights[1]!);
+    });
+    tape.backwardFrom(out, x);
+  });
+  assert.deepEqual((await values(store.gradients[0]!)).slice(0, 4), [2, 8, 18, 32]);
 });
