@@ -106,7 +106,8 @@ export function readCheckpointState(path: string): CheckpointState {
  * kept until the new one is in its place; on failure nothing is left behind. The trainer must wait
  * meanwhile.
  *
- * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile.
+ * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile, and
+ * what {@linkcode Trainer.requireSound} throws.
  */
 export async function saveCheckpoint(
   runDirectory: string,
@@ -121,6 +122,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const { trainer, model, config, images, bankFingerprint, dataset } = options;
   const { condition } = model.options;
+  trainer.requireSound();
   const { step, optimizer } = trainer;
   const path = join(runDirectory, stepName(step));
   const partial = `${path}.partial`, old = `${path}.old`;

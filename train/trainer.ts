@@ -218,6 +218,10 @@ export class Trainer implements Disposable {
   };
   #step = 0;
   #running = false;
+  /** Where training stood, while nobody knows yet whether the GPU does what was recorded since. */
+  #unsure: { readonly step: number; readonly failures: number } | undefined;
+  /** Commands of a step failed. */
+  #spoilt = false;
 
   /**
    * Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together, and
@@ -295,6 +299,21 @@ export class Trainer implements Disposable {
   set step(step: number) {
     this.#step = step;
     this.optimizer.stepCount = step;
+    if (this.#spoilt) this.#zeroGradients();
+    [this.#unsure, this.#spoilt] = [undefined, false];
+  }
+
+  /**
+   * Throws an Error where the GPU did not do what steps recorded: weights and moments are undefined then
+   * until those of a checkpoint are loaded.
+   */
+  requireSound(): void {
+    if (this.#unsure && this.#unsure.failures !== this.device.failures) this.#spoil();
+    if (!this.#spoilt) return;
+    throw new Error(
+      `Cannot use what was trained: commands after step ${this.#step} failed on the GPU and left weights ` +
+        "and moments undefined, expected a checkpoint to be loaded",
+    );
   }
 
   /** The loss scale by name, for checkpoints; nothing with f32. The tensors are the trainer's. */
@@ -316,11 +335,16 @@ export class Trainer implements Disposable {
    * the image when one of the data has such a number. A step that failed, because the data could not be
    * read for instance, is taken back and may be run again. Throws an Error while another run of the
    * trainer has not come to its end.
+   *
+   * Errors that the GPU reports are thrown as they are. The steps since the last wait are not counted then,
+   * and as their updates may be wrong, further runs and {@linkcode saveCheckpoint} throw an Error until a
+   * checkpoint is loaded.
    */
   async *run(options: RunOptions): AsyncGenerator<TrainRecord> {
     if (this.#running) {
       throw new Error("Cannot train: another run of this trainer goes on, expected one at a time");
     }
+    this.requireSound();
     this.#running = true;
     try {
       yield* this.#steps(options);
@@ -347,7 +371,7 @@ export class Trainer implements Disposable {
       onStep?.(this.#step);
       if (this.#step < steps && !signal?.aborted) ahead.begin(this.#step * parts);
       if (this.#step - synced >= syncSteps && this.#step < steps && !signal?.aborted) {
-        await this.device.settle();
+        await this.#whenDone(this.device.settle());
         const now = performance.now(), perStep = (now - syncedAt) / (this.#step - synced);
         syncSteps = Math.max(1, Math.min(syncEvery, Math.floor(MAX_QUEUED_MILLISECONDS / perStep)));
         [synced, syncedAt] = [this.#step, now];
@@ -355,7 +379,7 @@ export class Trainer implements Disposable {
       // Asked after the wait: what ends the run then must not end it without a record.
       const last = this.#step === steps || signal?.aborted;
       if (this.#step % logEvery !== 0 && !alsoAfter?.(this.#step) && !last) continue;
-      const values = await history.read(), count = this.#step - logged;
+      const values = await this.#whenDone(history.read()), count = this.#step - logged;
       const now = performance.now();
       const record = summarize(values, { ...layout, first: logged + 1, count });
       const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
@@ -384,6 +408,7 @@ export class Trainer implements Disposable {
   ): Promise<void> {
     const { batchSize, gradientAccumulation: parts, learningRate, warmupSteps } = this.#options;
     const { row, ahead } = place, part = batchSize / parts;
+    this.#unsure ??= { step: this.#step, failures: this.device.failures };
     try {
       for (let i = 0; i < parts; i++) {
         // The GPU works on the part before while this one is read.
@@ -397,7 +422,7 @@ export class Trainer implements Disposable {
       }
     } catch (error) {
       // The parts before have added to the gradients, which the optimiser alone zeroes.
-      for (const slab of this.#options.model.parameters.gradients) fill(slab, 0);
+      this.#zeroGradients();
       throw error;
     }
     const warmup = warmupSteps > 0 ? Math.min(1, (this.#step + 1) / warmupSteps) : 1;
@@ -409,6 +434,29 @@ export class Trainer implements Disposable {
     });
     this.device.flush();
     this.#step++;
+  }
+
+  /** What a wait gives that ends when all steps are done; throws where one of their commands failed. */
+  async #whenDone<T>(wait: Promise<T>): Promise<T> {
+    try {
+      const result = await wait;
+      // Another wait may have been told of an error.
+      this.requireSound();
+      this.#unsure = undefined;
+      return result;
+    } catch (error) {
+      this.#spoil();
+      throw error;
+    }
+  }
+
+  #spoil(): void {
+    this.#step = this.#unsure?.step ?? this.#step;
+    [this.#unsure, this.#spoilt] = [undefined, true];
+  }
+
+  #zeroGradients(): void {
+    for (const slab of this.#options.model.parameters.gradients) fill(slab, 0);
   }
 
   /** The data of a part of a batch: of part i of step s, from 0, for the number s · parts + i. */

@@ -60,6 +60,11 @@ class FreeLists<T> {
     list.splice(low, 0, item);
   }
 
+  remove(item: Pooled<T>): void {
+    const list = this.#lists.get(item.life + item.bytes) ?? [], index = list.indexOf(item);
+    if (index >= 0) list.splice(index, 1);
+  }
+
   drain(): Pooled<T>[] {
     const all = [...this.#lists.values()].flat();
     this.#lists.clear();
@@ -67,8 +72,11 @@ class FreeLists<T> {
   }
 }
 
-/** Runs `make`, which takes `bytes` of GPU memory, and sees to it that a lack of them is told. */
-export type Allocate = <T>(bytes: number, make: () => T) => T;
+/**
+ * Runs `make`, which takes `bytes` of GPU memory, and sees to it that a lack of them is told, to `failed`
+ * as well.
+ */
+export type Allocate = <T>(bytes: number, make: () => T, failed: () => void) => T;
 
 /** Hands out storage buffers and staging textures and takes them back. */
 export class BufferPool {
@@ -76,6 +84,8 @@ export class BufferPool {
   readonly #allocate: Allocate;
   readonly #buffers = new FreeLists<GPUBuffer>();
   readonly #textures = new FreeLists<GPUTexture>();
+  /** What there was no memory for, and nobody must get again. */
+  readonly #missing = new WeakSet<Pooled<unknown>>();
   #nextId = 1;
   #liveBytes = 0;
   #heldBytes = 0;
@@ -118,7 +128,7 @@ export class BufferPool {
       );
     }
     const item = this.#buffers.take(size, life) ?? this.#make(
-      { bytes: size, life },
+      { bytes: size, life, free: this.#buffers },
       () =>
         this.#gpu.createBuffer({
           size,
@@ -132,7 +142,7 @@ export class BufferPool {
   /** Takes a buffer back; work already recorded may still read it. */
   putBuffer(item: Pooled<GPUBuffer>): void {
     this.#liveBytes -= item.bytes;
-    this.#buffers.put(item);
+    if (!this.#missing.has(item)) this.#buffers.put(item);
   }
 
   /** A texture of whole rows of {@linkcode STAGING_ROW_BYTES} for `bytes` of f32. */
@@ -141,7 +151,7 @@ export class BufferPool {
     const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;
     const size = rows * width * STAGING_TEXEL_BYTES;
     const item = this.#textures.take(size, life) ?? this.#make(
-      { bytes: size, life },
+      { bytes: size, life, free: this.#textures },
       () =>
         this.#gpu.createTexture({
           size: [width, rows],
@@ -156,7 +166,7 @@ export class BufferPool {
   /** Takes a texture back. */
   putTexture(item: Pooled<GPUTexture>): void {
     this.#liveBytes -= item.bytes;
-    this.#textures.put(item);
+    if (!this.#missing.has(item)) this.#textures.put(item);
   }
 
   /** Destroys everything that is free. The caller has flushed. */
@@ -167,10 +177,19 @@ export class BufferPool {
     }
   }
 
-  #make<T>(size: { bytes: number; life: Life }, create: () => T): Pooled<T> {
+  #make<T>(
+    { free, ...size }: { bytes: number; life: Life; free: FreeLists<T> },
+    create: () => T,
+  ): Pooled<T> {
     this.#created++;
     this.#heldBytes += size.bytes;
-    return { id: this.#nextId++, resource: this.#allocate(size.bytes, create), ...size };
+    const resource = this.#allocate(size.bytes, create, () => {
+      this.#heldBytes -= size.bytes;
+      this.#missing.add(item);
+      free.remove(item);
+    });
+    const item: Pooled<T> = { id: this.#nextId++, resource, ...size };
+    return item;
   }
 
   #use(bytes: number): void {

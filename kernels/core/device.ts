@@ -10,6 +10,7 @@ import {
   GpuValidationError,
   OutOfMemoryError,
   ShaderCompilationError,
+  UNDEFINED_RESULTS,
   UnsupportedDeviceError,
 } from "./errors.ts";
 import type { Binding, Kernel } from "./kernel.ts";
@@ -98,7 +99,9 @@ export function spreadWorkgroups(count: number): [number, number] {
  *
  * Recording is synchronous: an op appends to one compute pass. {@linkcode Device.flush} submits;
  * only {@linkcode Device.settle} and {@linkcode Tensor.read} wait for the GPU, and there errors of
- * the GPU are thrown.
+ * the GPU are thrown: `ShaderCompilationError`, `GpuValidationError`, `OutOfMemoryError`. What was
+ * recorded before is undefined then; later work is not affected. After a `DeviceLostError` alone the device
+ * is of no use, and every call throws it.
  *
  * @example
  * ```ts
@@ -130,8 +133,10 @@ export class Device implements Disposable {
   readonly #path: string[] = [];
   #tape: Tape | undefined;
   #precision: Precision = "f32";
-  #failure: Error | undefined;
-  #checks: Promise<void>[] = [];
+  #lost: DeviceLostError | undefined;
+  #failures = 0;
+  /** What was asked of the GPU whose errors no wait has thrown yet. */
+  readonly #checks = new Set<Promise<Error | undefined>>();
   #cachedGroups = 0;
   #waitingUploadBytes = 0;
   #closed = false;
@@ -152,16 +157,19 @@ export class Device implements Disposable {
     this.#note = options.note;
     this.pool = new BufferPool(
       gpu,
-      (requestedBytes, make) => this.#guarded(make, { requestedBytes }),
+      (requestedBytes, make, failed) => this.#guarded(make, { requestedBytes, failed }),
     );
     this.recorder = new Recorder(gpu, { paced: options.profile.driver === "gpu" });
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.#fail(this.#gpuError((event as GPUUncapturedErrorEvent).error));
+      this.#check(
+        Promise.resolve((event as GPUUncapturedErrorEvent).error),
+        (error) => this.#gpuError(error),
+      );
     });
     gpu.lost.then((info) => {
       if (!this.#closed) {
-        this.#fail(new DeviceLostError(`Cannot go on: the GPU was lost, ${info.message}`));
+        this.#lost = new DeviceLostError(`Cannot go on: the GPU was lost, ${info.message}`);
       }
     });
   }
@@ -398,7 +406,18 @@ export class Device implements Disposable {
     this.#guarded(() => this.recorder.submit());
   }
 
-  /** Submits, waits until the GPU is idle, and throws any error that it reported since the last wait. */
+  /**
+   * Errors that the GPU has reported so far, thrown or not. Where it has risen, what was recorded meanwhile
+   * may not have run.
+   */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /**
+   * Submits, waits until the GPU is idle, and throws any error that it reported since the last wait. Waits
+   * that go on at the same time throw the same.
+   */
   async settle(): Promise<void> {
     this.#assertUsable();
     this.flush();
@@ -517,7 +536,7 @@ export class Device implements Disposable {
   /** Submits and closes the device; tensors on it cannot be used afterwards. */
   dispose(): void {
     if (this.#closed) return;
-    if (!this.#failure) this.flush();
+    if (!this.#lost) this.flush();
     this.#closed = true;
     this.gpu.destroy();
   }
@@ -529,11 +548,7 @@ export class Device implements Disposable {
 
   #assertUsable(): void {
     if (this.#closed) throw new ReferenceError("Cannot use the device: it was closed");
-    if (this.#failure) throw this.#failure;
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
+    if (this.#lost) throw this.#lost;
   }
 
   #refuse(reason: string): void {
@@ -549,7 +564,7 @@ export class Device implements Disposable {
         `Cannot take ${
           requestedBytes || "some"
         } bytes more: the GPU is out of memory with ${heldBytes} bytes ` +
-          "held, expected smaller parts, such as a smaller batch",
+          `held, expected smaller parts, such as a smaller batch (${UNDEFINED_RESULTS})`,
         { requestedBytes, heldBytes },
       )
       : new GpuValidationError(error.message, { path: path || "the last commands" });
@@ -557,6 +572,7 @@ export class Device implements Disposable {
 
   /** Waits for what the GPU does; errors that it reported come before the wait's own. */
   async #arrival(work: Promise<unknown>): Promise<void> {
+    const checks = [...this.#checks], { dispatches } = this.recorder;
     try {
       await work;
       this.recorder.waited();
@@ -568,12 +584,12 @@ export class Device implements Disposable {
       clearTimeout(timer);
       throw error;
     } finally {
-      await this.#throwFailure();
+      await this.#throwFailure({ checks, dispatches });
     }
   }
 
   /** What `fn` gives; errors of the GPU that it causes are thrown at the next wait. */
-  #guarded<T>(fn: () => T, options: { requestedBytes?: number } = {}): T {
+  #guarded<T>(fn: () => T, options: { requestedBytes?: number; failed?: () => void } = {}): T {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
     try {
@@ -584,20 +600,36 @@ export class Device implements Disposable {
   }
 
   /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */
-  #checkScope(options: { requestedBytes?: number } = {}): void {
+  #checkScope(
+    { failed, ...options }: { requestedBytes?: number; failed?: () => void } = {},
+  ): void {
     const path = this.#path.join(" > ");
-    this.#checks.push(
-      this.gpu.popErrorScope().then((error) => {
-        if (error) this.#fail(this.#gpuError(error, { ...options, path }));
-      }),
-    );
+    this.#check(this.gpu.popErrorScope(), (error) => {
+      failed?.();
+      return this.#gpuError(error, { ...options, path });
+    });
   }
 
-  async #throwFailure(): Promise<void> {
-    const checks = this.#checks;
-    this.#checks = [];
-    await Promise.all(checks);
-    if (this.#failure) throw this.#failure;
+  /** What comes of `asked` is thrown at the next wait, as the error that `describe` makes of it. */
+  #check(asked: Promise<GPUError | null>, describe: (error: GPUError) => Error): void {
+    this.#checks.add(asked.then((error) => {
+      if (!error) return undefined;
+      this.#failures++;
+      this.#forgetGroups();
+      return describe(error);
+    }));
+  }
+
+  async #throwFailure(
+    { checks, dispatches }: { checks: readonly Promise<Error | undefined>[]; dispatches: number },
+  ): Promise<void> {
+    const error = (await Promise.all(checks)).find((each) => each !== undefined);
+    // What was recorded during the wait may depend on what failed: then the next one throws it too.
+    if (!error || dispatches === this.recorder.dispatches) {
+      for (const check of checks) this.#checks.delete(check);
+    }
+    if (this.#lost) throw this.#lost;
+    if (error) throw error;
   }
 
   #compile(kernel: Kernel, constants: Readonly<Record<string, number>> = {}): CompiledKernel {
@@ -630,11 +662,10 @@ export class Device implements Disposable {
         constants: { ...constants },
       },
     });
-    this.#checks.push(
-      this.gpu.popErrorScope().then((error) => {
-        if (error) this.#fail(new ShaderCompilationError(kernel.name, error.message));
-      }),
-    );
+    this.#check(this.gpu.popErrorScope(), (error) => {
+      variants.delete(key);
+      return new ShaderCompilationError(kernel.name, error.message);
+    });
     const compiled = { pipeline, layout, groups: new Map<string, GPUBindGroup>() };
     variants.set(key, compiled);
     return compiled;

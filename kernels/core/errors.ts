@@ -20,7 +20,14 @@ export class UnsupportedDeviceError extends Error {
   }
 }
 
-/** A shader was refused by the WebGPU implementation. */
+/** What an error of the GPU says of the commands beside those that failed. */
+export const UNDEFINED_RESULTS =
+  "what was computed and copied since the last wait is undefined, later work is not affected";
+
+/**
+ * A shader was refused by the WebGPU implementation. The kernel fails whenever it is used, and with it the
+ * commands that were submitted together with it; the device can be used on.
+ */
 export class ShaderCompilationError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "ShaderCompilationError";
@@ -29,7 +36,7 @@ export class ShaderCompilationError extends Error {
 
   /** Makes the error from the kernel's name and the compiler's text. */
   constructor(kernel: string, detail: string) {
-    super(`Cannot compile kernel ${kernel}: ${detail}`);
+    super(`Cannot compile kernel ${kernel}: ${detail}\n(${UNDEFINED_RESULTS})`);
     this.kernel = kernel;
   }
 }
@@ -40,7 +47,10 @@ export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }
 
-/** A buffer could not be made. */
+/**
+ * A buffer could not be made. The tensor that was to have it holds nothing and is of no use but to be
+ * released; the device can be used on.
+ */
 export class OutOfMemoryError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "OutOfMemoryError";
@@ -57,7 +67,10 @@ export class OutOfMemoryError extends Error {
   }
 }
 
-/** The WebGPU implementation refused a command: a defect of gmem or of a custom kernel. */
+/**
+ * The WebGPU implementation refused a command: a defect of gmem or of a custom kernel. Those that were
+ * submitted together with it did not run; the device can be used on.
+ */
 export class GpuValidationError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "GpuValidationError";
@@ -66,7 +79,7 @@ export class GpuValidationError extends Error {
 
   /** Makes the error from the implementation's text and the path of names. */
   constructor(detail: string, options: { path: string }) {
-    super(`Cannot run ${options.path}: ${detail}`);
+    super(`Cannot run ${options.path}: ${detail}\n(${UNDEFINED_RESULTS})`);
     this.path = options.path;
   }
 }

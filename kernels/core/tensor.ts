@@ -32,16 +32,21 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
-/** A copy of a range of a storage in a texture, current while the versions agree. */
-interface StagedCopy {
-  readonly texture: Pooled<GPUTexture>;
+/** What a copy of a range of a storage is current by, while it is that of the storage and the device. */
+interface Current {
   version: number;
+  /** Failures of the device: commands that failed may have been those of the copy. */
+  readonly failures: number;
 }
 
-/** The elements of a range of a storage rounded to f16, current while the versions agree. */
-interface RoundedCopy {
+/** A copy of a range of a storage in a texture. */
+interface StagedCopy extends Current {
+  readonly texture: Pooled<GPUTexture>;
+}
+
+/** The elements of a range of a storage rounded to f16. */
+interface RoundedCopy extends Current {
   readonly tensor: Tensor;
-  version: number;
 }
 
 /**
@@ -91,11 +96,12 @@ export class Storage {
     range: { offset: number; bytes: number },
     copy: (texture: Pooled<GPUTexture>) => void,
   ): Pooled<GPUTexture> {
-    const { offset, bytes } = range;
+    const { offset, bytes } = range, { pool, failures } = this.device;
     const key = `${offset}:${bytes}`;
     let entry = this.#staged.get(key);
-    if (!entry) {
-      entry = { texture: this.device.pool.takeTexture(bytes, this.pooled.life), version: -1 };
+    if (entry?.failures !== failures) {
+      if (entry) pool.putTexture(entry.texture);
+      entry = { texture: pool.takeTexture(bytes, this.pooled.life), version: -1, failures };
       this.#staged.set(key, entry);
     }
     if (entry.version !== this.version) {
@@ -116,9 +122,10 @@ export class Storage {
     const { offset, elements } = range, { device } = this;
     const key = `${offset}:${elements}`;
     let entry = this.#rounded.get(key);
-    if (!entry) {
+    if (entry?.failures !== device.failures) {
+      entry?.tensor.dispose();
       const tensor = device.unscoped(() => device.empty([elements], { dtype: "f16" }));
-      entry = { tensor, version: -1 };
+      entry = { tensor, version: -1, failures: device.failures };
       this.#rounded.set(key, entry);
     }
     if (entry.version !== this.version) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { FullBank } from "../../bank/full_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { Device } from "../../kernels/core/device.ts";
+import { Kernel } from "../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SiT } from "../../model/sit.ts";
@@ -28,6 +29,12 @@ import { testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const SIZE = 24, DIM = 8;
+
+const BROKEN = new Kernel({
+  source: /* wgsl */ `
+    @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(1) fn broken() { out[0] = nonsense; }`,
+});
 
 /** Images whose left and right halves have random colours, in three classes. */
 function makeImages(): ImageSet {
@@ -671,6 +678,51 @@ gpuTest(
     assert.equal(begun, 13);
   },
 );
+
+gpuTest("Trainer counts and saves no step whose commands failed", async (device) => {
+  const directory = await Deno.makeTempDir({ prefix: "gmem_failed_" });
+  using out = device.empty([1]);
+  const all = makeImages();
+  let fail: (() => unknown) | undefined;
+  const dataset = {
+    size: all.size,
+    labels: all.labels,
+    async read(indices: Uint32Array) {
+      // The second part, while the first is recorded.
+      await fail?.();
+      return all.read(indices);
+    },
+  };
+  try {
+    using parts = makeTrainer(device, { dataset, gradientAccumulation: 2 });
+    const { trainer, model } = parts, run = { trainer, model, config: {} };
+    await losses(trainer, 2);
+    const path = await saveCheckpoint(directory, run);
+    const expected = await losses(trainer, 4);
+    const refused = /^Error: Cannot use what was trained: commands after step 2 failed on the GPU/;
+    const failing = () => device.dispatch(BROKEN, { tensors: { out }, workgroups: [1] });
+    const told = () => {
+      failing();
+      return assert.rejects(out.read(), { name: "ShaderCompilationError" });
+    };
+    // The trainer's own wait is told of the error, or another that ended before.
+    for (const [how, error] of [[failing, /^ShaderCompilationError/], [told, refused]] as const) {
+      loadCheckpoint(path, run);
+      let reads = 0;
+      fail = () => ++reads === 2 ? how() : undefined;
+      await assert.rejects(losses(trainer, 4), error);
+      fail = undefined;
+      assert.equal(trainer.step, 2);
+      await assert.rejects(losses(trainer, 4), refused);
+      await assert.rejects(saveCheckpoint(directory, run), refused);
+    }
+    assert.deepEqual(listCheckpoints(directory).map(({ step }) => step), [2]);
+    loadCheckpoint(path, run);
+    assert.deepEqual(await losses(trainer, 4), expected);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
 
 gpuTest("Trainer.run() refuses a second run beside one that goes on", async (device) => {
   using parts = makeTrainer(device);
