@@ -434,9 +434,13 @@ export class Device implements Disposable {
     this.#forgetGroups();
   }
 
-  /** Copies a tensor's bytes to the CPU; see {@linkcode Tensor.read}. */
+  /**
+   * Copies a tensor's bytes to the CPU; see {@linkcode Tensor.read}. Rejects with a `TypeError` for a
+   * tensor of another device.
+   */
   async download(tensor: Tensor): Promise<ArrayBuffer> {
     this.#assertUsable();
+    if (tensor.device !== this) throw onAnother("read", formatShape(tensor.shape));
     this.flush();
     const { bytes } = tensor;
     if (bytes === 0) return new ArrayBuffer(0);
@@ -464,10 +468,11 @@ export class Device implements Disposable {
   /**
    * Writes a tensor's elements from the CPU, rounded to the nearest where it is f16. A queue write
    * overtakes recorded commands, so recorded work is submitted first: values never reach an earlier
-   * command.
+   * command. Throws `TypeError` for a tensor of another device.
    */
   upload(tensor: Tensor, data: Float32Array | Uint32Array): void {
     this.#assertUsable();
+    if (tensor.device !== this) throw onAnother("write", formatShape(tensor.shape));
     if (data.length === 0) return;
     this.flush();
     const { buffer, byteOffset, byteLength } = tensor.dtype === "f16" ? toHalves(data) : data;
@@ -489,7 +494,8 @@ export class Device implements Disposable {
   /**
    * Records a copy of all elements of `source` into `target`, from its element `first` on; without
    * `first` both have the same size. Throws `TypeError` when sizes or types differ, when both lie in one
-   * buffer, and for a part of an `f16` tensor that does not begin and end with a whole word.
+   * buffer or one on another device, and for a part of an `f16` tensor that does not begin and end with a
+   * whole word.
    */
   copy(source: Tensor, target: Tensor, options: { first?: number } = {}): void {
     this.#assertUsable();
@@ -508,6 +514,9 @@ export class Device implements Disposable {
           first === undefined ? "" : ` from element ${first} on`
         }: sizes or types differ`,
       );
+    }
+    for (const { device, shape } of [source, target]) {
+      if (device !== this) throw onAnother("copy", formatShape(shape));
     }
     const offset = target.offset + (first ?? 0) * ELEMENT_BYTES[target.dtype];
     if (source.buffer === target.buffer) {
@@ -690,12 +699,7 @@ export class Device implements Disposable {
             `expected ${binding.dtype}${advice}`,
         );
       }
-      if (tensor.device !== this) {
-        throw new TypeError(
-          `Cannot dispatch ${kernel.name}: ${binding.name} lies on another device, expected tensors ` +
-            "of one",
-        );
-      }
+      if (tensor.device !== this) throw onAnother(`dispatch ${kernel.name}`, binding.name);
       this.#assertBindable(kernel, binding, tensor);
       const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
       staged.push(texture);
@@ -829,6 +833,12 @@ function paramsWriter(
       words[type][firstWord + offset / 4] = values[name]!;
     }
   };
+}
+
+function onAnother(verb: string, tensor: string): TypeError {
+  return new TypeError(
+    `Cannot ${verb}: ${tensor} lies on another device, expected tensors of one`,
+  );
 }
 
 function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {

@@ -182,9 +182,16 @@ export class ParameterStore implements ParameterScope, Disposable {
     return this.values.map((slab) => zeroed(this.device, slab.elements));
   }
 
-  /** The part of parallel slabs that belongs to a trained parameter, as a tensor of its shape. */
+  /**
+   * The part of parallel slabs that belongs to a trained parameter, as a tensor of its shape. Throws
+   * `TypeError` for slabs that are not parallel, and for a frozen parameter or one of another store.
+   */
   view(slabs: readonly Tensor[], parameter: Parameter): Tensor {
     const { slab, first } = this.placeOf(parameter);
+    if (parameter.frozen) {
+      throw new TypeError(`Cannot view slabs at ${parameter.name}: it is frozen, in none of them`);
+    }
+    this.#requireParallel(slabs);
     const { storage } = slabs[slab]!;
     storage.retain();
     const options = { shape: parameter.shape, dtype: parameter.dtype, offset: first * 4 };
@@ -194,9 +201,10 @@ export class ParameterStore implements ParameterScope, Disposable {
   /**
    * Runs `fn` with all trained parameters reading their values from parallel slabs, such as the
    * moving average, which is how a model samples with its averaged weights. `TypeError` when `fn` is
-   * async.
+   * async or the slabs are not parallel.
    */
   withValues<T>(slabs: readonly Tensor[], fn: () => T): T {
+    this.#requireParallel(slabs);
     const own = this.values;
     this.#trained = slabs;
     try {
@@ -225,10 +233,12 @@ export class ParameterStore implements ParameterScope, Disposable {
     }
   }
 
-  /** Where a parameter lies. */
+  /** Where a parameter lies; `TypeError` for one of another store. */
   placeOf(parameter: Parameter): Place {
     this.#allocate();
-    return this.#places.get(parameter)!;
+    const place = this.#places.get(parameter);
+    if (place) return place;
+    throw new TypeError(`Cannot find parameter ${parameter.name}: it belongs to another store`);
   }
 
   /** The slab that holds a parameter's values. */
@@ -245,6 +255,20 @@ export class ParameterStore implements ParameterScope, Disposable {
   /** As {@linkcode ParameterStore.dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #requireParallel(slabs: readonly Tensor[]): void {
+    const { values } = this;
+    const fit = slabs.length === values.length &&
+      slabs.every(({ device, elements }, i) =>
+        device === this.device && elements === values[i]!.elements
+      );
+    if (fit) return;
+    const [found, wanted] = [slabs, values].map((each) => each.map(({ elements }) => elements));
+    throw new TypeError(
+      `Cannot take slabs of [${found}] elements for values: expected [${wanted}] on the same device, as ` +
+        "`parallel` makes them",
+    );
   }
 
   #declare(

@@ -555,6 +555,14 @@ ownDeviceTest("Device refuses tensors of another device, and lives on", async (d
     name: "TypeError",
     message: "Cannot dispatch add: x lies on another device, expected tensors of one",
   });
+  const refused = (verb: string) => ({
+    name: "TypeError",
+    message: `Cannot ${verb}: [1] lies on another device, expected tensors of one`,
+  });
+  assert.throws(() => device.copy(x, theirs), refused("copy"));
+  assert.throws(() => device.copy(theirs, x), refused("copy"));
+  assert.throws(() => device.upload(theirs, Float32Array.of(3)), refused("write"));
+  await assert.rejects(device.download(theirs), refused("read"));
   assert.deepEqual([...await x.read()], [1]);
 });
 

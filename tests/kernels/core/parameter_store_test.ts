@@ -115,6 +115,27 @@ gpuTest("ParameterStore.withValues() lends parameters other values for a while",
   for (const slab of slabs) slab.dispose();
 });
 
+gpuTest("ParameterStore takes slabs and parameters of its own alone", (device) => {
+  using store = new ParameterStore(device), other = new ParameterStore(device);
+  const parameter = store.parameter("w", [100], filled(1)),
+    frozen = store.frozen("f", [2], filled(5));
+  const foreign = other.parameter("w", [4], filled(1));
+  for (const [slabs, found] of [[other.values, "64"], [[], ""]] as const) {
+    const refused = {
+      name: "TypeError",
+      message: `Cannot take slabs of [${found}] elements for values: expected [128] on the same ` +
+        "device, as `parallel` makes them",
+    };
+    assert.throws(() => store.withValues(slabs, () => assert.fail("it ran")), refused);
+    assert.throws(() => store.view(slabs, parameter), refused);
+  }
+  assert.throws(() => store.view(store.values, foreign), {
+    name: "TypeError",
+    message: "Cannot find parameter w: it belongs to another store",
+  });
+  assert.throws(() => store.view(store.values, frozen), /^TypeError: Cannot view slabs at f: /);
+});
+
 gpuTest(
   "ParameterStore.fill() sets all, and initialises nothing in a new store",
   async (device) => {
