@@ -48,7 +48,17 @@ interface RecordedNode extends TapeNode {
   readonly needed: ReadonlyMap<Tensor, Storage>;
   readonly produced: Storage;
   /** What it holds until its backward pass: a tensor may view another storage by then. */
-  readonly held: readonly Storage[];
+  readonly held: readonly Held[];
+}
+
+interface Held {
+  readonly storage: Storage;
+  readonly shape: Shape;
+  /**
+   * That of the storage when it was saved; undefined for parameters, which share one with others that may
+   * be written.
+   */
+  readonly version: number | undefined;
 }
 
 /**
@@ -117,7 +127,11 @@ export class Tape implements Disposable {
     return slot.gradient;
   }
 
-  /** Runs `fn` while recording its ops; `TypeError` when it is async. */
+  /**
+   * Runs `fn` while recording its ops; `TypeError` when it is async. Tensors that it reads are not to be
+   * written until the backward pass, which throws an Error where one was that an op saved; writes to
+   * parameters it cannot tell.
+   */
   record<T>(fn: () => T): T {
     this.#ranBackward = false;
     return this.#device.withTape(this, fn);
@@ -246,6 +260,7 @@ export class Tape implements Disposable {
         const dy = watched ? this.#clone(slot.gradient) : slot.gradient;
         this.#current = node;
         try {
+          requireUnchanged(node);
           this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
         } catch (error) {
           letGo(held);
@@ -312,8 +327,11 @@ export class Tape implements Disposable {
   #append(node: Omit<RecordedNode, "produced" | "held">): void {
     const produced = node.output.storage;
     this.#track(produced);
-    const held = node.saved.map(({ storage }) => storage);
-    for (const storage of held) storage.retain();
+    const held = node.saved.map((tensor): Held => {
+      const { storage, shape } = tensor;
+      storage.retain();
+      return { storage, shape, version: tensor instanceof Parameter ? undefined : storage.version };
+    });
     this.#nodes.push({ ...node, produced, held });
   }
 
@@ -342,8 +360,21 @@ function notAnInput(name: string, tensor: Tensor): TypeError {
   );
 }
 
-function letGo(held: readonly Storage[]): void {
-  for (const storage of held) storage.release();
+/** Throws where the gradients would be those of other values than the op had. */
+function requireUnchanged({ name, held }: RecordedNode): void {
+  for (const { storage, shape, version } of held) {
+    if (version === undefined || version === storage.version) continue;
+    throw new Error(
+      `Cannot differentiate ${name}: ${
+        formatShape(shape)
+      }, which it saved, was written since, expected ` +
+        "no write from record to backward",
+    );
+  }
+}
+
+function letGo(held: readonly Held[]): void {
+  for (const { storage } of held) storage.release();
 }
 
 /** Parameters always add: their gradients are zeroed by the optimiser alone. */

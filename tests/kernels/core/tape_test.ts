@@ -705,3 +705,37 @@ gpuTest("Tape.checkpoint() refuses to lose the gradient of what is no input", as
   });
   assert.deepEqual((await values(store.gradients[0]!)).slice(0, 4), [2, 8, 18, 32]);
 });
+
+gpuTest(
+  "Tape.backward() refuses values that were written since they were saved",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const weight = store.parameter("weight", [2], (v) => v.fill(3));
+    using x = whole(device, 1, 2), y = whole(device, 5, 6);
+    for (
+      const write of [
+        () => x.write(Float32Array.of(9, 9)),
+        () => fill(x, 9),
+        () => device.copy(y, x),
+      ]
+    ) {
+      for (const checkpoint of [false, true]) {
+        using tape = new Tape(device);
+        device.scope(() => {
+          const run = (x: Tensor) => multiply(x, weight);
+          const out = tape.record(() => checkpoint ? tape.checkpoint([x], run) : run(x));
+          write();
+          assert.throws(() => tape.backwardFrom(out, y), {
+            name: "Error",
+            message:
+              `Cannot differentiate ${
+                checkpoint ? "checkpoint" : "multiply"
+              }: [2], which it saved, ` +
+              "was written since, expected no write from record to backward",
+          });
+        });
+      }
+    }
+    assert.deepEqual((await values(store.gradients[0]!)).slice(0, 2), [0, 0]);
+  },
+);
