@@ -86,6 +86,7 @@ export class Tape implements Disposable {
   readonly #slots: Map<Storage, Slot>;
   #current: RecordedNode | undefined;
   #ranBackward = false;
+  #disposed = false;
 
   /**
    * Makes an empty tape. A nested tape shares the gradients of `parent`; of what that recorded it may read
@@ -192,7 +193,7 @@ export class Tape implements Disposable {
 
   /**
    * Adds the gradients of `loss` (one element), times `scale`, to all parameters it depends on. What was
-   * recorded is gone afterwards: a second time throws a `ReferenceError`. Throws `TypeError` for a loss
+   * recorded is gone afterwards: a second time throws a `ReferenceError`, as a disposed tape does. Throws `TypeError` for a loss
    * that this tape did not record, or that depends on nothing that needs a gradient.
    */
   backward(loss: Tensor, options: { scale?: number } = {}): void {
@@ -220,10 +221,19 @@ export class Tape implements Disposable {
 
   /** Lets go of what was recorded and not gone back over. */
   [Symbol.dispose](): void {
+    this.#disposed = true;
     for (const { held } of this.#nodes.splice(0)) letGo(held);
   }
 
   #requireTracked(output: Tensor): void {
+    if (this.#disposed) {
+      throw new ReferenceError(
+        `Cannot differentiate ${
+          formatShape(output.shape)
+        }: the tape was disposed of, and what it ` +
+          "recorded is gone",
+      );
+    }
     if (this.#ranBackward) {
       throw new ReferenceError(
         `Cannot differentiate ${

@@ -739,3 +739,15 @@ gpuTest(
     assert.deepEqual((await values(store.gradients[0]!)).slice(0, 2), [0, 0]);
   },
 );
+
+gpuTest("Tape.backward() refuses a tape that was disposed of", (device) => {
+  using x = whole(device, 1), store = new ParameterStore(device);
+  const weight = store.parameter("weight", [1], (v) => v.fill(3));
+  const tape = new Tape(device);
+  using out = tape.record(() => multiply(x, weight));
+  tape[Symbol.dispose]();
+  assert.throws(() => tape.backward(out), {
+    name: "ReferenceError",
+    message: "Cannot differentiate [1]: the tape was disposed of, and what it recorded is gone",
+  });
+});
