@@ -324,7 +324,12 @@ export class Device implements Disposable {
   ): Tensor {
     const { dtype = data instanceof Uint32Array ? "u32" : "f32" } = options;
     const tensor = this.empty(shape, { dtype });
-    tensor.write(data);
+    try {
+      tensor.write(data);
+    } catch (error) {
+      tensor.dispose();
+      throw error;
+    }
     return tensor;
   }
 
@@ -337,7 +342,9 @@ export class Device implements Disposable {
   /**
    * Runs `fn` and releases every tensor made inside except those it returns (a tensor, or an array
    * or plain object of them), which pass to the outer scope. Tensors saved by a tape live on until
-   * their backward pass. Release is at record time: recorded work still runs on the buffers.
+   * their backward pass. Release is at record time: recorded work still runs on the buffers. When `fn`
+   * throws everything is released; an op that throws outside of every scope keeps what it made until the
+   * device is closed, so run what may be refused in one.
    */
   scope<T>(fn: () => T): T {
     const made: Tensor[] = [];

@@ -75,6 +75,10 @@ gpuTest("Device.tensor() gives back what was put in, in both element types", asy
 });
 
 gpuTest("Device.tensor() and empty() refuse counts and sizes that do not fit", (device) => {
+  const { liveBytes } = device.pool;
+  assert.throws(() => device.tensor(new Float32Array(5), [2, 3]), TypeError);
+  assert.throws(() => device.tensor(new Uint32Array(6), [2, 3], { dtype: "f32" }), TypeError);
+  assert.equal(device.pool.liveBytes, liveBytes);
   device.scope(() => {
     assert.throws(() => device.tensor(new Float32Array(5), [2, 3]), {
       name: "TypeError",
