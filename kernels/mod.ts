@@ -14,9 +14,10 @@
  * const weight = device.tensor(Float32Array.of(3, 4), [1, 2]);
  * using tape = new Tape(device);
  * tape.watch(weight);
- * const y = tape.record(() => linear(x, weight));
+ * using y = tape.record(() => linear(x, weight));
  * tape.backward(y);
- * console.log(await tape.gradient(weight).read()); // Float32Array [ 1, 2 ]
+ * using gradient = tape.gradient(weight);
+ * console.log(await gradient.read()); // Float32Array [ 1, 2 ]
  * ```
  *
  * @module

@@ -6,7 +6,8 @@
 
 import { OutOfMemoryError } from "./errors.ts";
 
-const ALIGNMENT_BYTES = 256;
+/** Sizes of buffers are multiples of it. */
+export const ALIGNMENT_BYTES = 256;
 /** Texels in one row of a staging texture that hold elements. */
 export const STAGING_ROW_TEXELS = 1024;
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ALIGNMENT_BYTES } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 import { addTo, fill } from "./in_place.ts";
 import { Parameter } from "./parameter_store.ts";
@@ -82,7 +83,7 @@ export class Tape implements Disposable {
   /** All that was ever tracked; of nested tapes together with their parent. */
   readonly #everTracked: WeakSet<Storage>;
   readonly #nested: boolean;
-  readonly #watched = new Set<Storage>();
+  readonly #watched = new Map<Storage, Shape>();
   readonly #slots: Map<Storage, Slot>;
   #current: RecordedNode | undefined;
   #ranBackward = false;
@@ -105,7 +106,8 @@ export class Tape implements Disposable {
 
   /**
    * Asks for the gradient of a tensor; call before {@linkcode Tape.record}. Backward passes of one tape
-   * add to it. Throws `TypeError` for a parameter, which has its own.
+   * add to it. Throws `TypeError` for a parameter, which has its own, for a part of a buffer that others
+   * share, such as `ParameterStore.view` gives, and for whole numbers.
    */
   watch(tensor: Tensor): void {
     if (tensor instanceof Parameter) {
@@ -113,11 +115,28 @@ export class Tape implements Disposable {
         `Cannot watch parameter ${tensor.name}: its gradient is added to its own, read that`,
       );
     }
-    this.#track(tensor.storage);
-    this.#watched.add(tensor.storage);
+    const { storage, offset, bytes, dtype, shape } = tensor;
+    if (dtype === "u32") {
+      throw new TypeError(`Cannot watch ${formatShape(shape)} of u32: expected f32 or f16`);
+    }
+    // Gradients are kept by buffers, whose sizes are whole blocks.
+    if (offset > 0 || storage.pooled.bytes - Math.max(bytes, 1) >= ALIGNMENT_BYTES) {
+      throw new TypeError(
+        `Cannot watch ${
+          formatShape(shape)
+        }: it is a part of a buffer, expected a tensor of its own, ` +
+          "copy it to one",
+      );
+    }
+    this.#track(storage);
+    this.#watched.set(storage, shape);
   }
 
-  /** The gradient of a watched tensor after {@linkcode Tape.backward}, owned by the tape's scope. */
+  /**
+   * The gradient of a watched tensor, in its shape, after {@linkcode Tape.backward}. The scope in which that
+   * ran first releases it; outside of every scope it is the caller's to dispose, and outlives the tape.
+   * Throws `ReferenceError` where there is none.
+   */
   gradient(tensor: Tensor): Tensor {
     const slot = this.#slots.get(tensor.storage);
     if (!slot) {
@@ -282,6 +301,15 @@ export class Tape implements Disposable {
       if (!this.#watched.has(produced)) this.#tracked.delete(produced);
       letGo(held);
     }
+    for (const [storage, shape] of this.#watched) this.#reshapeSlot(storage, shape);
+  }
+
+  /** The first writer made a watched gradient in the shape that its op saw. */
+  #reshapeSlot(storage: Storage, shape: Shape): void {
+    const gradient = this.#slots.get(storage)?.gradient;
+    if (!gradient || formatShape(gradient.shape) === formatShape(shape)) return;
+    this.#slots.set(storage, { gradient: gradient.reshape(shape) });
+    gradient.dispose();
   }
 
   /** See {@linkcode Gradients.into}. */

@@ -751,3 +751,42 @@ gpuTest("Tape.backward() refuses a tape that was disposed of", (device) => {
     message: "Cannot differentiate [1]: the tape was disposed of, and what it recorded is gone",
   });
 });
+
+gpuTest(
+  "Tape.watch() refuses parts of a buffer, whose gradients would be one, and words",
+  (device) => {
+    using store = new ParameterStore(device), tape = new Tape(device);
+    const [a, b] = ["a", "b"].map((name) => store.parameter(name, [4], (v) => v.fill(1)));
+    device.scope(() => {
+      for (const part of [a!, b!]) {
+        assert.throws(() => tape.watch(store.view(store.values, part)), {
+          name: "TypeError",
+          message:
+            "Cannot watch [4]: it is a part of a buffer, expected a tensor of its own, copy it to one",
+        });
+      }
+      assert.throws(() => tape.watch(device.tensor(Uint32Array.of(1), [1])), {
+        name: "TypeError",
+        message: "Cannot watch [1] of u32: expected f32 or f16",
+      });
+      for (const shape of [[0], [64], [65]]) tape.watch(device.empty(shape));
+    });
+  },
+);
+
+gpuTest("Tape.gradient() has the shape of the tensor, and is the caller's", async (device) => {
+  const { liveBytes } = device.pool;
+  {
+    using x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]), view = x.reshape([1, 4]);
+    using tape = new Tape(device);
+    tape.watch(x);
+    for (let pass = 1; pass <= 2; pass++) {
+      using out = tape.record(() => multiply(view, view));
+      tape.backwardFrom(out, view);
+    }
+    using gradient = tape.gradient(x);
+    assert.deepEqual(gradient.shape, [2, 2]);
+    assert.deepEqual(await values(gradient), [4, 16, 36, 64]);
+  }
+  assert.equal(device.pool.liveBytes, liveBytes);
+});
