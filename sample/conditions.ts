@@ -16,7 +16,8 @@ import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
 
 /**
  * Indices [N] of k groups in turn: that of image i is drawn uniformly by the seed from group i mod k, as
- * `sample` draws from several classes. One group of all indices gives what `drawUniform` does.
+ * `sample` draws from several classes. One group of all indices gives what `drawUniform` does. Throws
+ * `RangeError` for an empty group, such as a class without images, and where there is none.
  *
  * @example
  * ```ts
@@ -29,6 +30,14 @@ export function chooseAmong(
   groups: readonly ArrayLike<number>[],
   { count, seed }: ChoiceOptions,
 ): Uint32Array {
+  const empty = groups.findIndex(({ length }) => length === 0);
+  if (groups.length === 0 || empty >= 0) {
+    throw new RangeError(
+      `Cannot choose: ${
+        groups.length === 0 ? "there are no groups" : `group ${empty} is empty`
+      }, expected indices in each`,
+    );
+  }
   const random = new Random(seed, Stream.Label);
   return Uint32Array.from({ length: count }, (_, i) => {
     const group = groups[i % groups.length]!;

@@ -32,6 +32,14 @@ Deno.test("chooseAmong() draws evenly from each group in turn", () => {
     // A standard deviation of 22.
     assert.ok(Math.abs(counts.get(index)! - share) < 110, `${index}: ${counts.get(index)}`);
   }
+  for (
+    const [none, state] of [[[], "there are no groups"], [[[3], []], "group 1 is empty"]] as const
+  ) {
+    assert.throws(() => chooseAmong(none, { count: 2, seed: 5 }), {
+      name: "RangeError",
+      message: `Cannot choose: ${state}, expected indices in each`,
+    });
+  }
 });
 
 Deno.test("drawLabels() draws labels as often as the data have them", () => {
