@@ -59,9 +59,12 @@ export type Precision = "f32" | "f16";
 
 /** What a dispatch binds. */
 export interface DispatchOptions {
-  /** A tensor for every binding of the kernel, by name. */
+  /**
+   * A tensor for every binding of the kernel, by name. The binding goes on past its last element, to a
+   * whole block of 256 bytes.
+   */
   readonly tensors: Readonly<Record<string, Tensor>>;
-  /** A number for every field of the kernel's `Params`. */
+  /** A number for every field of the kernel's `Params`, whole ones for `u32` and `i32`. */
   readonly params?: Readonly<Record<string, number>>;
   /** Workgroups in x, y and z; see {@linkcode spreadWorkgroups} for long rows of them. */
   readonly workgroups: readonly [number, number?, number?];
@@ -382,16 +385,18 @@ export class Device implements Disposable {
 
   /**
    * Records a kernel. Every binding and parameter must be given, by name: otherwise `TypeError`, as when a
-   * tensor that is written lies in one buffer with another. `RangeError` beyond the adapter's limits.
+   * tensor that is written lies in one buffer with another. `RangeError` beyond the adapter's limits, and for
+   * parameters of whole numbers that are none.
    */
   dispatch(kernel: Kernel, options: DispatchOptions): void {
     this.#assertUsable();
     const compiled = this.#compile(kernel, options.constants);
     const group = this.#bindGroup(kernel, compiled, options.tensors);
     const [x, y = 1, z = 1] = options.workgroups;
-    if (x > MAX_WORKGROUPS || y > MAX_WORKGROUPS || z > MAX_WORKGROUPS) {
+    if (!isWhole(x, MAX_WORKGROUPS) || !isWhole(y, MAX_WORKGROUPS) || !isWhole(z, MAX_WORKGROUPS)) {
       throw new RangeError(
-        `Cannot dispatch ${kernel.name} over [${x}, ${y}, ${z}] workgroups: expected at most ${MAX_WORKGROUPS} each`,
+        `Cannot dispatch ${kernel.name} over [${x}, ${y}, ${z}] workgroups: expected whole numbers, ` +
+          `at most ${MAX_WORKGROUPS} each`,
       );
     }
     this.recorder.dispatch({
@@ -825,14 +830,22 @@ function bufferRange(tensor: Tensor): GPUBufferBinding {
   return { buffer: tensor.buffer, offset: tensor.offset, size };
 }
 
-/** Checks the names of the parameters; undefined for a kernel that has none. */
+/** Whether a value is a whole number from 0 to `most`. */
+function isWhole(value: number, most: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= most;
+}
+
+/** Checks names and values of the parameters; undefined for a kernel that has none. */
 function paramsWriter(
   kernel: Kernel,
   values: Readonly<Record<string, number>>,
 ): WriteParams | undefined {
   if (Object.keys(values).length !== kernel.params.length) throw paramsMismatch(kernel, values);
-  for (const { name } of kernel.params) {
-    if (values[name] === undefined) throw paramsMismatch(kernel, values);
+  for (const { name, type } of kernel.params) {
+    const value = values[name];
+    if (value === undefined) throw paramsMismatch(kernel, values);
+    if (type === "f32" || isWhole(type === "i32" ? value + 2 ** 31 : value, 2 ** 32 - 1)) continue;
+    throw new RangeError(`Cannot dispatch ${kernel.name}: ${name} is ${value}, expected a ${type}`);
   }
   if (kernel.params.length === 0) return undefined;
   return (words, firstWord) => {

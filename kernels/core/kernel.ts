@@ -35,7 +35,8 @@ export interface ParamField {
   readonly offset: number;
 }
 
-const ENTRY = /@compute\s*@workgroup_size\(([^)]*)\)\s*fn\s+(\w+)/;
+const ENTRY =
+  /(?:@compute\s*@workgroup_size\([^)]*\)|@workgroup_size\([^)]*\)\s*@compute)\s*fn\s+(\w+)/;
 const BINDING =
   /@group\(0\)\s*@binding\((\d+)\)\s*var(?:<\s*(storage|uniform)\s*(?:,\s*(read_write|read)\s*)?>)?\s*(\w+)\s*:\s*([^;]+);/g;
 const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
@@ -43,13 +44,20 @@ const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 const TEXTURE = "texture_storage_2d<rgba32float,read>";
 const OVERRIDE = /override\s+(\w+)\s*:/g;
 
-function elementTypeOf(type: string): DType {
-  if (/\bf16\b|\bvec2u\b/.test(type)) return "f16";
-  return /\bu32\b|\bvec4u\b/.test(type) ? "u32" : "f32";
+const SCALARS = { f: "f32", u: "u32", h: "f16" } as const;
+
+/** Undefined for what no tensor has. */
+function elementTypeOf(type: string): DType | undefined {
+  const element = /^array<(.*?)(?:,\w+)?>$/.exec(type.replace(/\s/g, ""))?.[1] ?? "";
+  if (element === "vec2u") return "f16";
+  const short = /^(?:vec[234]|mat[234]x[234])([fuh])$/.exec(element)?.[1];
+  if (short) return SCALARS[short as keyof typeof SCALARS];
+  const scalar = /^(?:(?:atomic|vec[234]|mat[234]x[234])<)?(f32|u32|f16)>?$/.exec(element)?.[1];
+  return scalar as DType | undefined;
 }
 
 function withoutComments(source: string): string {
-  return source.replace(/\/\/[^\n]*/g, "");
+  return source.replace(/\/\*[^]*?\*\/|\/\/[^\n]*/g, "");
 }
 
 /**
@@ -57,6 +65,10 @@ function withoutComments(source: string): string {
  * (`var<uniform> params`) and from 1 storage bindings, or `texture_storage_2d<rgba32float, read>`.
  * A tensor bound to a texture is copied into one first, which is how the CPU driver reads fastest;
  * the shader `common/texel_of` says where its elements lie there.
+ *
+ * Bindings are arrays of f32, u32 or f16, or of vectors of them; `vec2u` is four of f16. Pass sizes as
+ * `Params`: a binding is longer than its tensor, up to whole blocks of 256 bytes, so that `arrayLength`
+ * counts elements that are not the tensor's and hold anything.
  */
 export class Kernel {
   /** The entry point, by which profilers and errors name the kernel. */
@@ -71,22 +83,26 @@ export class Kernel {
   readonly #usesSubgroups: boolean;
   readonly #usesHalves: boolean;
 
-  /** Reads the shader; `includes` are texts with functions and what they share, put before it. */
+  /**
+   * Reads the shader; `includes` are texts with functions and what they share, put before it. Throws
+   * `SyntaxError` for a text without entry point, and for bindings and `Params` of other types.
+   */
   constructor(options: { source: string; includes?: readonly string[] }) {
     this.#source = [...(options.includes ?? []), options.source].join("\n");
     const text = withoutComments(this.#source);
     const entry = ENTRY.exec(text);
     if (!entry) throw new SyntaxError("Cannot read shader: no @compute entry point");
-    this.name = entry[2]!;
+    this.name = entry[1]!;
     this.#usesSubgroups = /\bsubgroup[A-Z_]/.test(text);
-    this.#usesHalves = /\bf16\b/.test(text);
+    this.#usesHalves = /\b(?:f16|(?:vec[234]|mat[234]x[234])h)\b/.test(text);
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));
     const bindings: Binding[] = [];
     for (const [, index, space, access, name, type] of text.matchAll(BINDING)) {
       if (space === "uniform") {
-        if (index !== "0" || name !== "params") {
+        if (index !== "0" || name !== "params" || type!.trim() !== "Params") {
           throw new SyntaxError(
-            `Cannot read kernel ${this.name}: uniform ${name} is not params at 0`,
+            `Cannot read kernel ${this.name}: uniform ${name}: ${type} at ${index}, expected ` +
+              "params: Params at 0",
           );
         }
         continue;
@@ -94,11 +110,18 @@ export class Kernel {
       if (space === undefined && type?.replace(/\s/g, "") !== TEXTURE) {
         throw new SyntaxError(`Cannot read kernel ${this.name}: binding ${name} of type ${type}`);
       }
+      const dtype = space === undefined ? "f32" : elementTypeOf(type!);
+      if (!dtype) {
+        throw new SyntaxError(
+          `Cannot read kernel ${this.name}: binding ${name} of type ${type}, expected an array of f32, ` +
+            "u32, f16, or vectors of them",
+        );
+      }
       bindings.push({
         name: name!,
         index: Number(index),
         access: space === undefined ? "texture" : access === "read_write" ? "write" : "read",
-        dtype: elementTypeOf(type!),
+        dtype,
       });
     }
     this.bindings = bindings.sort((a, b) => a.index - b.index);

@@ -254,10 +254,21 @@ gpuTest("Device.dispatch() takes exactly the kernel's tensors, params and consta
         message,
       });
     }
-    assert.throws(() => device.dispatch(SCALE, { ...right, workgroups: [65536] }), {
-      name: "RangeError",
-      message: /\[65536, 1, 1\] workgroups: expected at most 65535 each/,
-    });
+    for (const count of [65536, 1.5, -1, NaN]) {
+      assert.throws(() => device.dispatch(SCALE, { ...right, workgroups: [1, count] }), {
+        name: "RangeError",
+        message:
+          `Cannot dispatch scale over [1, ${count}, 1] workgroups: expected whole numbers, at most ` +
+          "65535 each",
+      });
+    }
+    for (const elements of [-1, 0.5, NaN, 2 ** 32]) {
+      const params = { elements, factor: NaN };
+      assert.throws(() => device.dispatch(SCALE, { ...right, params }), {
+        name: "RangeError",
+        message: `Cannot dispatch scale: elements is ${elements}, expected a u32`,
+      });
+    }
   });
 });
 

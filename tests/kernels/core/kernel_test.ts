@@ -49,13 +49,17 @@ Deno.test("Kernel reads name, bindings by index, params by offset and overrides 
 });
 
 Deno.test("Kernel tells the element types of its storage bindings", () => {
-  const types = ["array<vec4f>", "array<vec4<f16>>", "array<vec2u>", "array<u32>", "array<vec4u>"];
+  const types = ["vec4f", "vec4<f16>", "vec2u", "u32", "vec4u", "f32, 8", "mat2x4<f32>", "mat3x3f"];
+  types.push("atomic<u32>", "vec3u", "vec2< u32 >", "f16", "vec4h");
   const bindings = types.map((type, i) =>
-    `@group(0) @binding(${i + 1}) var<storage, read_write> x${i}: ${type};`
+    `@group(0) @binding(${i + 1}) var<storage, read_write> x${i}: array<${type}>;`
   ).join("\n");
   const entry = "@compute @workgroup_size(1) fn example() { x0[0] = 1.0; }";
   const kernel = new Kernel({ source: shader({ bindings, entry }) });
-  assert.deepEqual(kernel.bindings.map(({ dtype }) => dtype), ["f32", "f16", "f16", "u32", "u32"]);
+  assert.deepEqual(
+    kernel.bindings.map(({ dtype }) => dtype).join(" "),
+    "f32 f16 f16 u32 u32 f32 f32 f32 u32 u32 u32 f16 f16",
+  );
 });
 
 Deno.test("Kernel without Params has no params", () => {
@@ -91,21 +95,42 @@ Deno.test("Kernel refuses shaders that it cannot bind", () => {
       [shader({ entry: "fn example() {}" }), /no @compute entry point/],
       [
         shader({ bindings: "@group(0) @binding(0) var<uniform> settings: Params;" }),
-        /kernel example: uniform settings is not params at 0/,
+        /kernel example: uniform settings: Params at 0, expected params: Params at 0$/,
       ],
       [
         shader({ bindings: "@group(0) @binding(1) var<uniform> params: Params;" }),
-        /uniform params is not params at 0/,
+        /uniform params: Params at 1, expected/,
+      ],
+      [
+        shader({ bindings: "@group(0) @binding(0) var<uniform> params: Config;" }),
+        /uniform params: Config at 0, expected/,
       ],
       [
         shader({ bindings: "@group(0) @binding(1) var image: texture_2d<f32>;" }),
         /binding image of type texture_2d<f32>/,
       ],
       [shader({ bindings: "@group(0) @binding(1) var s: sampler;" }), /binding s of type sampler/],
+      ...["array<i32>", "array<vec4i>", "array<Row>", "array<vec2<bool>>", "f32"].map((type) =>
+        [
+          shader({ bindings: `@group(0) @binding(1) var<storage, read> x: ${type};` }),
+          new RegExp(`binding x of type ${type}, expected an array of f32, u32, f16, or vectors`),
+        ] as const
+      ),
       [shader({ params: "struct Params { size: vec2u, x: f32 }" }), /field size: vec2u of Params/],
       [shader({ params: "struct Params { @align(16) x: f32 }" }), /field @align\(16\) x: f32/],
     ] as const
   ) {
     assert.throws(() => new Kernel({ source }), { name: "SyntaxError", message });
   }
+});
+
+Deno.test("Kernel takes attributes in either order, and passes comments over", () => {
+  const kernel = new Kernel({
+    source: shader({
+      params: "struct Params { n: u32, /* struct Params { m: u32 } // */ m: f32 }",
+      entry: "@workgroup_size(8, 8)\n@compute /* fn other() */ fn example() { out[0] = 1.0; }",
+    }),
+  });
+  assert.equal(kernel.name, "example");
+  assert.deepEqual(kernel.params.map(({ name }) => name), ["n", "m"]);
 });
