@@ -75,6 +75,7 @@ export function openAdmBatch(path: string): AdmBatch {
 export class AdmBatchWriter implements Disposable {
   readonly #writer: ByteArchiveWriter;
   readonly #channels: number;
+  #written = 0;
 
   /** Begins a file for `size` images of C × H × H. */
   constructor(
@@ -89,9 +90,14 @@ export class AdmBatchWriter implements Disposable {
     });
   }
 
-  /** Writes the next images. */
+  /** Writes the next images; `RangeError` where their `first` is not the number of those before. */
   append(batch: ByteBatch): void {
-    const { pixels, count } = batch;
+    const { pixels, first, count } = batch;
+    if (first !== this.#written) {
+      throw new RangeError(
+        `Cannot append images from ${first} on: ${this.#written} are written, expected the next ones`,
+      );
+    }
     const plane = pixels.length / (count * this.#channels);
     const out = new Uint8Array(pixels.length);
     for (let i = 0; i < pixels.length; i++) {
@@ -100,6 +106,7 @@ export class AdmBatchWriter implements Disposable {
       out[(image * plane + i % plane) * this.#channels + channel] = pixels[i]!;
     }
     this.#writer.append(out);
+    this.#written += count;
   }
 
   /** Completes the file. */

@@ -49,6 +49,16 @@ Deno.test("AdmBatchWriter writes what openAdmBatch reads, as numpy orders it", a
     {
       using writer = new AdmBatchWriter(path, { size: SIZE, imageSize: SIDE, channels: 3 });
       writer.append({ first: 0, count: 64, pixels: PIXELS.subarray(0, 64 * LENGTH) });
+      for (const first of [0, 65]) {
+        assert.throws(
+          () => writer.append({ first, count: 6, pixels: PIXELS.subarray(0, 6 * LENGTH) }),
+          {
+            name: "RangeError",
+            message:
+              `Cannot append images from ${first} on: 64 are written, expected the next ones`,
+          },
+        );
+      }
       writer.append({ first: 64, count: 6, pixels: PIXELS.subarray(64 * LENGTH) });
       writer.commit();
     }
