@@ -181,7 +181,8 @@ async function decodeFolder(
     use: (pixels, index) => kept?.set(pixels, index * imageLength),
     fail: (reason, index) => reasons.set(index, reason),
     onDone() {
-      onProgress?.({ done: ++done, total: names.length, skipped: reasons.size });
+      done++;
+      onProgress?.({ done, total: names.length, skipped: reasons.size });
       return reasons.size <= mostSkipped;
     },
   });
