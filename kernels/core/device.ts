@@ -416,6 +416,7 @@ export class Device implements Disposable {
     if (!this.recorder.pending) return;
     this.#assertUsable();
     this.#guarded(() => this.recorder.submit());
+    this.#waitingUploadBytes = 0;
   }
 
   /**
@@ -433,6 +434,7 @@ export class Device implements Disposable {
   async settle(): Promise<void> {
     this.#assertUsable();
     this.flush();
+    if (this.#waitingUploadBytes > 0) this.#submitUploads();
     await this.#arrival(this.gpu.queue.onSubmittedWorkDone());
   }
 
@@ -497,10 +499,7 @@ export class Device implements Disposable {
     );
     tensor.storage.version++;
     this.#waitingUploadBytes += byteLength;
-    if (this.#waitingUploadBytes > MAX_WAITING_UPLOAD_BYTES) {
-      this.gpu.queue.submit([]);
-      this.#waitingUploadBytes = 0;
-    }
+    if (this.#waitingUploadBytes > MAX_WAITING_UPLOAD_BYTES) this.#submitUploads();
   }
 
   /**
@@ -570,6 +569,11 @@ export class Device implements Disposable {
   #assertUsable(): void {
     if (this.#closed) throw new ReferenceError("Cannot use the device: it was closed");
     if (this.#lost) throw this.#lost;
+  }
+
+  #submitUploads(): void {
+    this.gpu.queue.submit([]);
+    this.#waitingUploadBytes = 0;
   }
 
   #refuse(reason: string): void {

@@ -666,6 +666,21 @@ Deno.test("Device says how much it asked for when the GPU is out of memory", asy
   await assert.rejects(narrow.read(), { name: "OutOfMemoryError", requestedBytes: 4096 });
 });
 
+Deno.test("Device.settle() submits uploads that no command follows, and no more than once", async () => {
+  const device = failingGpu(Infinity), x = device.empty([4]);
+  let submits = 0;
+  device.gpu.queue.submit = () => void submits++;
+  await device.settle();
+  assert.equal(submits, 0);
+  x.write(new Float32Array(4));
+  for (let i = 0; i < 2; i++) await device.settle();
+  assert.equal(submits, 1);
+  x.write(new Float32Array(4));
+  device.copy(x, device.empty([4]));
+  await device.settle();
+  assert.equal(submits, 2);
+});
+
 Deno.test("Tensor.read() throws that the GPU was lost while it waited, however late that is told", async () => {
   for (const tell of [(loss: () => void) => loss(), (loss: () => void) => setTimeout(loss, 20)]) {
     const lost = Promise.withResolvers<GPUDeviceLostInfo>();
