@@ -55,7 +55,7 @@ export function linspace([start, end]: TimeInterval, count: number): number[] {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { shiftTime } from "./times.ts";
+ * import { shiftTime } from "@gmem/gmem";
  *
  * assert.equal(shiftTime(0.5, 3), 0.75);
  * assert.equal(shiftTime(0.5, 0), 0.5);

@@ -186,7 +186,8 @@ const MAX_QUEUED_MILLISECONDS = 1500;
 
 /**
  * Trains a model. Every random draw is a function of the seed and the step, so a run that was saved
- * and resumed is bit-equal to one that was not interrupted.
+ * and resumed is bit-equal to one that was not interrupted. `step` is the number of steps so far, set by
+ * `loadCheckpoint`.
  *
  * @example
  * ```ts ignore
@@ -337,7 +338,7 @@ export class Trainer implements Disposable {
    * trainer has not come to its end.
    *
    * Errors that the GPU reports are thrown as they are. The steps since the last wait are not counted then,
-   * and as their updates may be wrong, further runs and {@linkcode saveCheckpoint} throw an Error until a
+   * and as their updates may be wrong, further runs and `saveCheckpoint` throw an Error until a
    * checkpoint is loaded.
    */
   async *run(options: RunOptions): AsyncGenerator<TrainRecord> {

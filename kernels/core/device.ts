@@ -248,7 +248,7 @@ export class Device implements Disposable {
     );
   }
 
-  /** Runs `fn` under a name that errors show: `blocks.3 > attention`. */
+  /** Runs `fn` under a name that errors which the GPU reports show: `blocks.3 > attention`. */
   named<T>(name: string, fn: () => T): T {
     this.#path.push(name);
     try {

@@ -43,7 +43,8 @@ export interface AdamWStep {
  * and one more, whatever the number of parameters.
  *
  * A gradient that is not finite skips the step: parameters, moments and averages stay, the gradients
- * are zeroed. The step still counts, since the CPU does not wait to see it.
+ * are zeroed. The step still counts, since the CPU does not wait to see it. `stepCount` is the number of
+ * steps so far, to be read when training is saved and set when it is resumed.
  *
  * @example
  * ```ts ignore
