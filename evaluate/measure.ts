@@ -82,7 +82,7 @@ const FEWEST = 5;
  * tells the bias: it would be 0 for endless sets.
  *
  * Throws a RangeError if a set has fewer than five vectors or a value is not finite, and a TypeError
- * if lengths differ.
+ * if a set is not of whole vectors.
  *
  * @example
  * ```ts
@@ -100,6 +100,10 @@ export async function compareFeatures(
 ): Promise<FeatureComparison> {
   const { samples, reference } = sets;
   const { dim, device, neighbours = 3, resamples = 100, seed = 0, onProgress } = options;
+  for (const { length } of reference ? [samples, reference] : [samples]) {
+    if (length % dim === 0) continue;
+    throw new TypeError(`Cannot measure ${length} numbers: expected vectors of ${dim}`);
+  }
   const n = samples.length / dim, size = reference && reference.length / dim;
   for (const [name, count] of [["samples", n], ["references", size]] as const) {
     if (count !== undefined && !(count >= Math.max(FEWEST, neighbours + 1))) {

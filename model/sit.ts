@@ -190,7 +190,8 @@ export class SiT {
 
   /**
    * The prediction [B, C, H, W] for states `x` [B, C, H, W] at times `t` [B] (1 is data) under
-   * `condition`: labels u32 [B] or snippets [B, d].
+   * `condition`: labels u32 [B] or snippets [B, d]. A label past the last of the table means the last: the
+   * null class, where there is one. Throws `TypeError` for other shapes and types.
    */
   forward(
     x: Tensor,
@@ -205,10 +206,12 @@ export class SiT {
 
   /**
    * The vectors [B, D] that stand for labels u32 [B] or snippets [B, d] inside the network: for
-   * {@linkcode SiT.forwardEmbedded}, which a sampler calls many times on the same condition.
+   * {@linkcode SiT.forwardEmbedded}, which a sampler calls many times on the same condition. Throws
+   * `TypeError` for other shapes and types.
    */
   embed(condition: Tensor, options: { observe?: Observe } = {}): Tensor {
     const { device } = this;
+    requireCondition(condition, this.options);
     const embedded = device.withPrecision(
       "f32",
       () => device.scope(() => this.#condition.forward(condition)),
@@ -260,6 +263,13 @@ export class SiT {
           `expected [B, ${channels}, ${inputSize}, ${inputSize}] and [B]`,
       );
     }
+    if (embedded.shape[0] !== batch) {
+      throw new TypeError(
+        `Cannot run the model on ${batch} states under ${
+          embedded.shape[0]
+        } conditions: expected one each`,
+      );
+    }
     const { device } = this;
     const { patches, activated } = device.withPrecision("f32", () => {
       const patches = this.#patches.forward(x);
@@ -288,6 +298,20 @@ export class SiT {
     observe?.("final_layer", values);
     return { output: unpatchify(values, { patch, channels }), tapped };
   }
+}
+
+/** The layers of a condition would not say what is wrong with it. */
+function requireCondition({ shape, dtype }: Tensor, { condition }: SiTOptions): void {
+  const fits = "classes" in condition
+    ? dtype === "u32" && shape.length === 1
+    : dtype === "f32" && shape.length === 2 && shape[1] === condition.snippetDim;
+  if (fits) return;
+  throw new TypeError(
+    `Cannot run the model under a condition ${formatShape(shape)} of ${dtype}: expected ` +
+      ("classes" in condition
+        ? "labels [B] of u32"
+        : `snippets [B, ${condition.snippetDim}] of f32`),
+  );
 }
 
 function conditionEmbedder(

@@ -57,6 +57,7 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  * @param both The network under the condition and then under the null class or the empty snippet, as
  * one batch: states [B, C, H, W] to predictions [2 B, C, H, W].
  * @param options Scale, interval and channels.
+ * @throws {RangeError} If the scale is not finite, or the interval ends before it starts.
  *
  * @example
  * ```ts ignore
@@ -70,6 +71,14 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  */
 export function guided(conditional: Network, both: Network, options: GuidedOptions): Network {
   const { scale, interval = FULL_INTERVAL, channels = "all" } = options;
+  if (!Number.isFinite(scale)) {
+    throw new RangeError(`Cannot guide: the scale is ${scale}, expected a finite number`);
+  }
+  if (!(interval[0] <= interval[1])) {
+    throw new RangeError(
+      `Cannot guide: the interval is [${interval}], expected start and then end`,
+    );
+  }
   if (scale === 1) return conditional;
   return (x, t) => {
     if (!guidanceActive(t, interval)) return conditional(x, t);

@@ -82,7 +82,8 @@ export interface DrawnBatch extends DrawnImages {
  * bind. What image i is depends on that number by rounding alone, but with `dopri5`, whose steps follow
  * from the error of all of them, by its tolerance. Waits for the GPU.
  *
- * Throws what the samplers throw, and a RangeError where the GPU cannot bind the tensors of one image.
+ * Throws what the samplers throw, a TypeError where `conditionOf` gives another number of conditions, and a
+ * RangeError where the GPU cannot bind the tensors of one image.
  */
 export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
   const { onProgress, ...drawing } = options;
@@ -120,6 +121,11 @@ async function drawBatch(
   const { conditionOf, count: _, ...drawing } = options;
   const { first, count } = batch;
   using condition = conditionOf(first, count);
+  if (condition.shape[0] !== count) {
+    throw new TypeError(
+      `Cannot draw ${count} images under ${condition.shape[0]} conditions: expected one each`,
+    );
+  }
   const drawn = await drawAdaptive({ ...drawing, condition, firstSample: first });
   using images = drawn.images;
   return { first, count, images: await images.read(), evaluations: drawn.evaluations };

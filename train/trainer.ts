@@ -335,7 +335,7 @@ export class Trainer implements Disposable {
    * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, and `TypeError` that names
    * the image when one of the data has such a number. A step that failed, because the data could not be
    * read for instance, is taken back and may be run again. Throws an Error while another run of the
-   * trainer has not come to its end.
+   * trainer has not come to its end, and `RangeError` for numbers of steps that are none.
    *
    * Errors that the GPU reports are thrown as they are. The steps since the last wait are not counted then,
    * and as their updates may be wrong, further runs and `saveCheckpoint` throw an Error until a
@@ -356,6 +356,7 @@ export class Trainer implements Disposable {
 
   async *#steps(options: RunOptions): AsyncGenerator<TrainRecord> {
     const { steps, logEvery = 50, alsoAfter, syncEvery = 10, signal, onStep } = options;
+    requireSteps({ steps, logEvery, syncEvery });
     const { batchSize, gradientAccumulation: parts } = this.#options;
     const layout = historyLayout(parts, {
       aligned: this.#alignmentWeight !== undefined,
@@ -475,6 +476,15 @@ export class Trainer implements Disposable {
     const read = mirrored && dataset.readMirrored
       ? await dataset.readMirrored(indices, mirrored)
       : await dataset.read(indices);
+    const { shape, elements } = this.#inputs.images;
+    if (read.length !== elements) {
+      throw new TypeError(
+        `Cannot train: the data gave ${read.length} values for images ${
+          formatShape(shape)
+        }, expected ` +
+          `${elements}, as many as the model's states have`,
+      );
+    }
     requireFinite(read, { indices, what: "values" });
     const images = mirrored && !dataset.readMirrored
       ? turnRows(read, { mirrored, shape: this.#inputs.images.shape })
@@ -567,6 +577,14 @@ export class Trainer implements Disposable {
     return this.#mask
       ? maskSnippets(snippets, { ...this.#mask, seed, step: this.#step, firstSample })
       : snippets;
+  }
+}
+
+function requireSteps(numbers: Record<"steps" | "logEvery" | "syncEvery", number>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    const whole = Number.isInteger(value) || value === Infinity;
+    if (whole && value >= (name === "steps" ? 0 : 1)) continue;
+    throw new RangeError(`Cannot train: ${name} is ${value}, expected a whole number of steps`);
   }
 }
 

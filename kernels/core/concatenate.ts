@@ -8,7 +8,7 @@ import { formatShape, type Tensor } from "./tensor.ts";
 
 /**
  * Two tensors one after the other: [B, …] twice to [2 B, …]. Throws `TypeError` when their shapes or
- * types differ.
+ * types differ, and for an odd number of halves.
  */
 export function concatenate(first: Tensor, second: Tensor): Tensor {
   if (formatShape(first.shape) !== formatShape(second.shape)) {

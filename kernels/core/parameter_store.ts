@@ -11,7 +11,10 @@ import { formatShape, requireWholeSizes, type Shape, type Storage, Tensor } from
 
 const ALIGNMENT_ELEMENTS = 64;
 
-/** Fills a new parameter's values; `seed` and `name` make the draw independent of all others. */
+/**
+ * Fills a new parameter's values; `seed` and `name` make the draw independent of all others. It must not
+ * be async: the first use of a parameter throws `TypeError` then.
+ */
 export type Initializer = (
   values: Float32Array,
   context: { readonly name: string; readonly shape: Shape; readonly seed: number },
@@ -292,7 +295,7 @@ export class ParameterStore implements ParameterScope, Disposable {
   /** What a new parameter starts from. */
   #initialValues(parameter: Parameter): Float32Array {
     const { name, shape, elements } = parameter, values = new Float32Array(elements);
-    this.#initializers.get(name)!(values, { name, shape, seed: this.#seed });
+    requireRecorded(this.#initializers.get(name)!(values, { name, shape, seed: this.#seed }));
     return values;
   }
 

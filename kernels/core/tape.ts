@@ -212,7 +212,8 @@ export class Tape implements Disposable {
 
   /**
    * Adds the gradients of `loss` (one element), times `scale`, to all parameters it depends on. What was
-   * recorded is gone afterwards: a second time throws a `ReferenceError`, as a disposed tape does. Throws `TypeError` for a loss
+   * recorded is gone afterwards, for other losses too: a second time throws a `ReferenceError`, as a disposed
+   * tape does. Throws `RangeError` for a scale that is not finite, and `TypeError` for a loss
    * that this tape did not record, or that depends on nothing that needs a gradient.
    */
   backward(loss: Tensor, options: { scale?: number } = {}): void {
@@ -223,9 +224,13 @@ export class Tape implements Disposable {
         }: expected one element, use a loss or a mean`,
       );
     }
+    const { scale = 1 } = options;
+    if (!Number.isFinite(scale)) {
+      throw new RangeError(`Cannot differentiate times ${scale}: expected a finite number`);
+    }
     this.#requireTracked(loss);
     const seed = this.#device.empty(loss.shape);
-    fill(seed, options.scale ?? 1);
+    fill(seed, scale);
     this.#device.withTape(undefined, () => this.#propagate(loss, seed));
     seed.dispose();
   }
@@ -257,7 +262,7 @@ export class Tape implements Disposable {
       throw new ReferenceError(
         `Cannot differentiate ${
           formatShape(output.shape)
-        } a second time: the tape went back over it, ` +
+        }: the tape went back over all that it recorded, ` +
           "record it again",
       );
     }

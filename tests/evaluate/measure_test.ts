@@ -178,6 +178,10 @@ Deno.test("compareFeatures() takes statistics alone, and refuses too few of eith
     /Cannot measure 4 samples: expected at least 5/,
   );
   await assert.rejects(compareFeatures({ samples }, { dim: DIM }), TypeError);
+  await assert.rejects(compareFeatures({ samples, reference: samples.subarray(1) }, { dim: DIM }), {
+    name: "TypeError",
+    message: `Cannot measure ${samples.length - 1} numbers: expected vectors of ${DIM}`,
+  });
 });
 
 Deno.test("checkCopies() finds copies, and none among new samples", async () => {

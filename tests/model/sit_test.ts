@@ -398,6 +398,28 @@ gpuTest("SiT names what does not fit", (device) => {
       message: "Cannot run the model on states [2, 3, 8, 8] at times [2]: " +
         "expected [B, 4, 8, 8] and [B]",
     });
+    const states = device.empty([2, 4, 8, 8]), three = device.empty([3], { dtype: "u32" });
+    assert.throws(() => model.forward(states, t, three), {
+      name: "TypeError",
+      message: "Cannot run the model on 2 states under 3 conditions: expected one each",
+    });
+    assert.throws(() => model.forward(states, t, device.empty([2])), {
+      name: "TypeError",
+      message: "Cannot run the model under a condition [2] of f32: expected labels [B] of u32",
+    });
+    using other = new ParameterStore(device);
+    const guided = new SiT(other, { ...SIZES, condition: { snippetDim: 4 } });
+    for (
+      const [wrong, found] of [[device.empty([2, 3]), "[2, 3] of f32"], [
+        labels,
+        "[2] of u32",
+      ]] as const
+    ) {
+      assert.throws(() => guided.embed(wrong), {
+        name: "TypeError",
+        message: `Cannot run the model under a condition ${found}: expected snippets [B, 4] of f32`,
+      });
+    }
     assert.throws(() => model.forwardWithProjection(device.empty([2, 4, 8, 8]), t, labels), {
       name: "TypeError",
       message: "Cannot project tokens: the model has no projector",

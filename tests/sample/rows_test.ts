@@ -130,6 +130,20 @@ gpuTest(
   },
 );
 
+gpuTest("drawAll() refuses more conditions than images", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const options = {
+    model: makeModel(store, true),
+    config: sampleSchema.parse({ sampler: "euler", steps: 1 }),
+    count: 2,
+    conditionOf: () => device.tensor(snippetRows(3), [3, DIM]),
+  };
+  await assert.rejects(drawAll(options), {
+    name: "TypeError",
+    message: "Cannot draw 2 images under 3 conditions: expected one each",
+  });
+});
+
 gpuTest("drawRows() refuses what is no row of snippets and a model of labels", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
   const config = sampleSchema.parse({ sampler: "euler", steps: 1 });

@@ -893,6 +893,27 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "Trainer.run() refuses numbers of steps that are none, and images of another size",
+  async (device) => {
+    using parts = makeTrainer(device);
+    for (const wrong of [{ steps: NaN }, { steps: 2.5 }, { logEvery: 0 }, { syncEvery: -1 }]) {
+      await assert.rejects(parts.trainer.run({ steps: 2, ...wrong }).next(), {
+        name: "RangeError",
+        message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} is `),
+      });
+    }
+    const { labels } = makeImages(), read = () => new Float32Array(8 * 3 * 16);
+    using small = makeTrainer(device, { dataset: { size: SIZE, labels, read } });
+    await assert.rejects(losses(small.trainer, 1), {
+      name: "TypeError",
+      message:
+        "Cannot train: the data gave 384 values for images [8, 3, 8, 8], expected 1536, as many " +
+        "as the model's states have",
+    });
+  },
+);
+
 gpuTest("Trainer refuses parts that do not fit", (device) => {
   using fitting = makeTrainer(device);
   const { model } = fitting, dataset = makeImages();

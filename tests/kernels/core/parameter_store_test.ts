@@ -115,6 +115,15 @@ gpuTest("ParameterStore.withValues() lends parameters other values for a while",
   for (const slab of slabs) slab.dispose();
 });
 
+gpuTest("ParameterStore refuses an initializer that would fill values too late", (device) => {
+  using store = new ParameterStore(device);
+  const late = store.parameter("w", [2], async (values) => {
+    await Promise.resolve();
+    values.fill(7);
+  });
+  assert.throws(() => late.storage, { name: "TypeError", message: /an async function/ });
+});
+
 gpuTest("ParameterStore takes slabs and parameters of its own alone", (device) => {
   using store = new ParameterStore(device), other = new ParameterStore(device);
   const parameter = store.parameter("w", [100], filled(1)),

@@ -360,6 +360,16 @@ Deno.test({
   },
 });
 
+gpuTest("Tape.backward() refuses a scale that is not finite", (device) => {
+  using x = whole(device, 1), tape = new Tape(device);
+  tape.watch(x);
+  using out = tape.record(() => multiply(x, x));
+  assert.throws(() => tape.backward(out, { scale: NaN }), {
+    name: "RangeError",
+    message: "Cannot differentiate times NaN: expected a finite number",
+  });
+});
+
 gpuTest("Tape.backward() refuses more than one element", (device) => {
   device.scope(() => {
     const tape = new Tape(device), x = whole(device, 1, 2);
@@ -450,7 +460,7 @@ gpuTest("Tape goes back once, and lets go of what it did not go back over", (dev
     tape.backwardFrom(out, y);
     assert.throws(() => tape.backwardFrom(out, y), {
       name: "ReferenceError",
-      message: /^Cannot differentiate \[2\] a second time: /,
+      message: /^Cannot differentiate \[2\]: the tape went back over all that it recorded, /,
     });
     // Recorded again it goes back again.
     tape.backwardFrom(tape.record(() => multiply(x, y)), y);
