@@ -123,7 +123,8 @@ export interface RmsNormOptions {
  * Layer norm over the last axis: (x − mean) / √(variance + ε) · weight + bias for `x` [..., D] with
  * the biased variance ("Layer normalization", Ba, Kiros and Hinton, 2016, eq. 3).
  *
- * Throws `TypeError` when weight or bias is not [D], `RangeError` when D is above 16,384.
+ * Throws `TypeError` when weight or bias is not [D], `RangeError` when D is above 16,384 or epsilon
+ * below 0.
  */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const { weight, bias, epsilon = 1e-6 } = options;
@@ -134,7 +135,8 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
  * Root mean square norm over the last axis: x / √(mean(x²) + ε) · weight for `x` [..., D]
  * ("Root mean square layer normalization", Zhang and Sennrich, 2019, eq. 4).
  *
- * Throws `TypeError` when weight is not [D], `RangeError` when D is above 16,384.
+ * Throws `TypeError` when weight is not [D], `RangeError` when D is above 16,384 or epsilon
+ * below 0.
  */
 export function rmsNorm(x: Tensor, options: RmsNormOptions = {}): Tensor {
   const { weight, epsilon = 1e-6 } = options;
@@ -158,6 +160,9 @@ function affineNorm(
         weight ? ` with weight ${formatShape(weight.shape)}` : ""
       }${bias ? ` with bias ${formatShape(bias.shape)}` : ""}: expected [${width}]`,
     );
+  }
+  if (!(epsilon >= 0)) {
+    throw new RangeError(`Cannot normalise with epsilon ${epsilon}: expected a number from 0`);
   }
   const tokens = x.elements / width;
   const normalization: Normalization = {

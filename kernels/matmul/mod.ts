@@ -77,7 +77,7 @@ export interface MatmulInto extends MatmulOptions {
  * both f16; `bias`, `out` and sums are f32. The tiles for GPUs sum the products of halves by eights in
  * f16 first, as fast as GPUs multiply halves; their error is about 2⁻¹¹ of a sum of random terms.
  *
- * Throws `TypeError` when `a` and `b` are of different types or their inner sizes differ, and
+ * Throws `TypeError` when `a` and `b` are of different types or their inner sizes differ or are 0, and
  * `RangeError` for a batch above 65,535, for a sum that is longer than a CPU driver's loops, and for
  * more rows or columns than 65,535 tiles have: 4,194,240, on most GPUs twice as many.
  */
@@ -94,6 +94,11 @@ export function matmulInto(
   }
   const size = { ...operands.size ?? sizeOf(a.shape, b.shape, { transposeA, transposeB }), batch };
   const { M, N, K } = size;
+  if (K === 0) {
+    throw new TypeError(
+      `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)}: the inner size is 0`,
+    );
+  }
   const { device } = out;
   const { profile } = device;
   const variant = device.variant("matmul", pickMatmul(profile, size), {
@@ -308,7 +313,8 @@ function sizeOf(a: Shape, b: Shape, options: Required<MatmulOptions>): MatmulSiz
   if (M === undefined || N === undefined || K === undefined || inner !== K) {
     throw new TypeError(
       `Cannot multiply ${formatShape(a)}${options.transposeA ? " transposed" : ""} by ` +
-        `${formatShape(b)}${options.transposeB ? " transposed" : ""}: inner sizes differ`,
+        `${formatShape(b)}${options.transposeB ? " transposed" : ""}: expected two axes each ` +
+        "with the same inner size",
     );
   }
   return { M, N, K };

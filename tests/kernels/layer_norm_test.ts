@@ -99,6 +99,18 @@ gpuTest("layerNorm() sums nothing for parameters that need no gradient", (device
   });
 });
 
+gpuTest("layerNorm() and rmsNorm() refuse an epsilon below 0", (device) => {
+  using x = device.empty([1, 8]);
+  for (const norm of [layerNorm, rmsNorm]) {
+    for (const epsilon of [-5, NaN]) {
+      assert.throws(() => norm(x, { epsilon }), {
+        name: "RangeError",
+        message: `Cannot normalise with epsilon ${epsilon}: expected a number from 0`,
+      });
+    }
+  }
+});
+
 gpuTest("layerNorm() without parameters takes any leading axes", async (device) => {
   await checkOp(device, {
     name: "layerNorm 2x3x5x8",

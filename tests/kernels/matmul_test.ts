@@ -291,7 +291,9 @@ gpuTest("matmul() takes more columns than small tiles have workgroups", async (d
 gpuTest("matmul() names both shapes when the inner sizes differ", (device) => {
   device.scope(() => {
     const a = device.empty([2, 3]), b = device.empty([4, 5]);
-    assert.throws(() => matmul(a, b), /\[2, 3\] by \[4, 5\]/);
+    assert.throws(() => matmul(a, b), /\[2, 3\] by \[4, 5\]: expected two axes each with the same/);
+    assert.throws(() => matmul(device.empty([4]), b), /\[4\] by \[4, 5\]: expected two axes each/);
+    assert.throws(() => matmul(device.empty([2, 0]), device.empty([0, 5])), /the inner size is 0$/);
     assert.deepEqual(matmul(a, device.empty([3, 5])).shape, [2, 5]);
   });
 });
