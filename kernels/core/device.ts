@@ -140,6 +140,8 @@ export class Device implements Disposable {
   #failures = 0;
   /** What was asked of the GPU whose errors no wait has thrown yet. */
   readonly #checks = new Set<Promise<Error | undefined>>();
+  /** Dispatches and copies recorded so far. */
+  #commands = 0;
   #cachedGroups = 0;
   #waitingUploadBytes = 0;
   #closed = false;
@@ -406,6 +408,7 @@ export class Device implements Disposable {
       params: paramsWriter(kernel, options.params ?? {}),
       workgroups: [x, y, z],
     });
+    this.#commands++;
     for (const binding of kernel.bindings) {
       if (binding.access === "write") options.tensors[binding.name]!.storage.version++;
     }
@@ -550,6 +553,7 @@ export class Device implements Disposable {
       { buffer: source.buffer, offset: source.offset, bytes: source.bytes },
       { buffer: target.buffer, offset },
     );
+    this.#commands++;
     target.storage.version++;
   }
 
@@ -597,7 +601,7 @@ export class Device implements Disposable {
 
   /** Waits for what the GPU does; errors that it reported come before the wait's own. */
   async #arrival(work: Promise<unknown>): Promise<void> {
-    const checks = [...this.#checks], { dispatches } = this.recorder;
+    const checks = [...this.#checks], commands = this.#commands;
     try {
       await work;
       this.recorder.waited();
@@ -609,7 +613,7 @@ export class Device implements Disposable {
       clearTimeout(timer);
       throw error;
     } finally {
-      await this.#throwFailure({ checks, dispatches });
+      await this.#throwFailure({ checks, commands });
     }
   }
 
@@ -646,11 +650,11 @@ export class Device implements Disposable {
   }
 
   async #throwFailure(
-    { checks, dispatches }: { checks: readonly Promise<Error | undefined>[]; dispatches: number },
+    { checks, commands }: { checks: readonly Promise<Error | undefined>[]; commands: number },
   ): Promise<void> {
     const error = (await Promise.all(checks)).find((each) => each !== undefined);
     // What was recorded during the wait may depend on what failed: then the next one throws it too.
-    if (!error || dispatches === this.recorder.dispatches) {
+    if (!error || commands === this.#commands) {
       for (const check of checks) this.#checks.delete(check);
     }
     if (this.#lost) throw this.#lost;

@@ -482,17 +482,20 @@ gpuTest(
 
 gpuTest("Device.settle() throws to every wait that an error may bear on", async (device) => {
   using x = device.tensor(Float32Array.of(1), [1]), out = device.empty([1]);
-  device.dispatch(BROKEN, { tensors: { out }, workgroups: [1] });
-  const reads = [out.read(), x.read()];
-  // Recorded before anybody knows, from what may be undefined.
-  device.dispatch(SCALE, {
-    tensors: { x: out, out: x },
-    params: { elements: 1, factor: 1 },
-    workgroups: [1],
-  });
-  for (const read of await Promise.allSettled(reads)) assert.equal(read.status, "rejected");
-  await assert.rejects(x.read(), ShaderCompilationError);
-  await device.settle();
+  const params = { elements: 1, factor: 1 }, workgroups = [1] as const;
+  const goOn = [
+    () => device.dispatch(SCALE, { tensors: { x: out, out: x }, params, workgroups }),
+    () => device.copy(out, x),
+  ];
+  for (const record of goOn) {
+    device.dispatch(BROKEN, { tensors: { out }, workgroups });
+    const reads = [out.read(), x.read()];
+    // Recorded before anybody knows, from what may be undefined.
+    record();
+    for (const read of await Promise.allSettled(reads)) assert.equal(read.status, "rejected");
+    await assert.rejects(x.read(), ShaderCompilationError);
+    await device.settle();
+  }
 });
 
 ownDeviceTest(
