@@ -42,13 +42,15 @@ const BINDING =
 const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
 const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 const TEXTURE = "texture_storage_2d<rgba32float,read>";
+const ALIAS = /alias\s+(\w+)\s*=\s*([^;]+);/g;
 const OVERRIDE = /override\s+(\w+)\s*:/g;
 
 const SCALARS = { f: "f32", u: "u32", h: "f16" } as const;
 
-/** Undefined for what no tensor has. */
-function elementTypeOf(type: string): DType | undefined {
-  const element = /^array<(.*?)(?:,\w+)?>$/.exec(type.replace(/\s/g, ""))?.[1] ?? "";
+/** Undefined for what no tensor has; `aliases` are names that the shader gives to types. */
+function elementTypeOf(type: string, aliases: ReadonlyMap<string, string>): DType | undefined {
+  const named = /^array<(.*?)(?:,\w+)?>$/.exec(type.replace(/\s/g, ""))?.[1] ?? "";
+  const element = aliases.get(named) ?? named;
   if (element === "vec2u") return "f16";
   const short = /^(?:vec[234]|mat[234]x[234])([fuh])$/.exec(element)?.[1];
   if (short) return SCALARS[short as keyof typeof SCALARS];
@@ -96,6 +98,7 @@ export class Kernel {
     this.#usesSubgroups = /\bsubgroup[A-Z_]/.test(text);
     this.#usesHalves = /\b(?:f16|(?:vec[234]|mat[234]x[234])h)\b/.test(text);
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));
+    const aliases = new Map([...text.matchAll(ALIAS)].map(([, name, type]) => [name!, type!]));
     const bindings: Binding[] = [];
     for (const [, index, space, access, name, type] of text.matchAll(BINDING)) {
       if (space === "uniform") {
@@ -110,7 +113,7 @@ export class Kernel {
       if (space === undefined && type?.replace(/\s/g, "") !== TEXTURE) {
         throw new SyntaxError(`Cannot read kernel ${this.name}: binding ${name} of type ${type}`);
       }
-      const dtype = space === undefined ? "f32" : elementTypeOf(type!);
+      const dtype = space === undefined ? "f32" : elementTypeOf(type!, aliases);
       if (!dtype) {
         throw new SyntaxError(
           `Cannot read kernel ${this.name}: binding ${name} of type ${type}, expected an array of f32, ` +

@@ -48,6 +48,17 @@ Deno.test("Kernel reads name, bindings by index, params by offset and overrides 
   assert.deepEqual([...kernel.overrides], ["TILE", "FLAG"]);
 });
 
+Deno.test("Kernel knows the names that a shader gives to types", () => {
+  const { bindings } = new Kernel({
+    includes: ["alias Stored = vec4<f16>;"],
+    source: `alias Mask = u32;
+      @group(0) @binding(1) var<storage, read> x: array<Stored>;
+      @group(0) @binding(2) var<storage, read_write> y: array<Mask, 4>;
+      @compute @workgroup_size(1) fn main() {}`,
+  });
+  assert.deepEqual(bindings.map(({ dtype }) => dtype), ["f16", "u32"]);
+});
+
 Deno.test("Kernel tells the element types of its storage bindings", () => {
   const types = ["vec4f", "vec4<f16>", "vec2u", "u32", "vec4u", "f32, 8", "mat2x4<f32>", "mat3x3f"];
   types.push("atomic<u32>", "vec3u", "vec2< u32 >", "f16", "vec4h");
