@@ -11,6 +11,7 @@ import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { loadEmoji } from "../train/datasets/emoji.ts";
 import { tileImages } from "../train/datasets/picture.ts";
 import { decodePng, encodePng } from "../train/datasets/png.ts";
+import { lockFolder } from "../cli/folder_lock.ts";
 import { readRunLog } from "../cli/run_log.ts";
 import { openDevice } from "./_gpu.ts";
 import { canSignal } from "./_system.ts";
@@ -410,6 +411,26 @@ deviceTest("train starts no run among the checkpoints of another", async () => {
   const before = contents(directory);
   assertRefusal(await trainSmall(directory), 2, "step_0000003", `--resume ${directory}`);
   assert.deepEqual(contents(directory), before);
+});
+
+deviceTest("train leaves a run alone that another process trains", async () => {
+  const directory = await copyOfRun("locked"), fresh = inTemporary("locked_fresh");
+  const others = { expected: "", note: (line: string) => assert.fail(line) };
+  using _lock = await lockFolder(directory, others);
+  using _freshLock = await lockFolder(fresh, others);
+  const before = contents(directory);
+  assertRefusal(
+    await runTask("train", ["--resume", directory, "--steps", "4"]),
+    2,
+    `folder ${directory}: another process trains there, expected that it ends first\n`,
+  );
+  assertRefusal(
+    await trainSmall(fresh),
+    2,
+    "another process trains there, expected that it ends first, or another folder by --set",
+  );
+  assert.deepEqual(contents(directory), before);
+  assert.deepEqual([...contents(fresh).keys()], [".lock"]);
 });
 
 deviceTest("sample draws a picture with any sampler, guidance and condition", async () => {

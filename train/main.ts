@@ -7,6 +7,7 @@
 import { dirname, join } from "node:path";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
+import { lockFolder } from "../cli/folder_lock.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { writeOutput, writing } from "../cli/output_file.ts";
@@ -78,6 +79,11 @@ async function main(): Promise<void> {
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : config.train.runDirectory;
+  using _lock = await lockFolder(directory, {
+    expected: "that it ends first" +
+      (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
+    note: say,
+  });
   if (resumed) requireNewest(resumed);
   else requireNoCheckpoint(directory);
 
@@ -101,7 +107,6 @@ async function main(): Promise<void> {
         : "        no report: nothing encodes images as the snippets; distances are by pixel_pca",
     );
   }
-  await writing(directory, () => Deno.mkdir(directory, { recursive: true }));
   const encoding = watchWork({ what: "bank    encoding the images", json, say });
   using run = await buildRun({
     device,
