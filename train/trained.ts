@@ -42,6 +42,8 @@ export interface CheckpointConfig {
   readonly classNames: readonly string[];
   /** What tells the snippets that it was trained with from others; undefined where that is not known. */
   readonly bankFingerprint?: BankFingerprint | undefined;
+  /** What tells the images that it was trained on from others; undefined where that is not known. */
+  readonly images?: string | undefined;
   /** Number of training images of each class; empty where they are not known. */
   readonly classCounts: readonly number[];
 }
@@ -68,7 +70,8 @@ export function readCheckpointConfig(
   options: { readonly overrides?: readonly string[] } = {},
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
-  const { step, config, classes = [], classCounts = [], bank } = readCheckpointState(checkpoint);
+  const state = readCheckpointState(checkpoint);
+  const { step, config, classes = [], classCounts = [], bank, images } = state;
   const { overrides = [] } = options;
   return {
     checkpoint,
@@ -78,6 +81,7 @@ export function readCheckpointConfig(
     config: resolveConfig(config, { name: checkpoint, overrides }),
     classNames: classes,
     bankFingerprint: bank,
+    images,
     classCounts,
   };
 }

@@ -9,13 +9,14 @@ import type { LabelledImages } from "../../bank/image_source.ts";
 import { UsageError } from "../../cli/arguments.ts";
 import { say } from "../../cli/say.ts";
 import type { Viewer } from "../../sample/viewer.ts";
+import { fingerprintOf } from "../../train/checkpoint.ts";
 import { LatentShards } from "../../train/datasets/latent_shards.ts";
 import { decodeLatents } from "../../train/decoded_latents.ts";
 import { loadData } from "../../train/load_data.ts";
 import { latentScaling } from "../../train/run.ts";
 import { openViewer } from "../../train/viewer.ts";
 import type { Reporter } from "../reporter.ts";
-import type { Settings } from "./settings.ts";
+import type { Options, Settings } from "./settings.ts";
 
 /** Latents that are decoded to measure against, at most: as many as ADM's batches have images. */
 const MOST_DECODED = 10_000;
@@ -47,7 +48,15 @@ export function dataImages(
         "data.decoder=FILE.onnx, or images by --samples PATH and --reference PATH",
     );
   });
-  const data = lazily(async () => opened.use(await loadData(section, { seed, note: say })));
+  const data = lazily(async () => {
+    const loaded = opened.use(await loadData(section, { seed, note: say }));
+    const { images } = found ?? {};
+    if (images !== undefined && await fingerprintOf(loaded.train) !== images) {
+      refuseOtherImages(options, found!.checkpoint);
+      reporter.warn(`the training images are not those that ${found!.checkpoint} was trained on`);
+    }
+    return loaded;
+  });
   const imagesOf = async (
     part: LabelledImages | LatentShards,
     name: string,
@@ -74,6 +83,17 @@ export function dataImages(
       return heldOut && await imagesOf(heldOut, "held-out");
     }),
   };
+}
+
+/** Throws where images of another set than that of a run would give a wrong answer, unless they were named. */
+function refuseOtherImages({ reference, copies, data, set }: Options, checkpoint: string): void {
+  const named = data !== undefined || set.some((setting) => /^data\.path=/.test(setting));
+  if (named || (reference !== "held-out" && copies === undefined)) return;
+  const task = copies === undefined ? "measure against held-out images" : "look for copies";
+  throw new RangeError(
+    `Cannot ${task}: the images, or which of them are held out, are not those that ${checkpoint} was ` +
+      "trained on, expected the same files, data.heldOut and train.seed, or --data DIR with them",
+  );
 }
 
 function lazily<T>(make: () => Promise<T>): () => Promise<T> {

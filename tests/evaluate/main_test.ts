@@ -223,6 +223,26 @@ Deno.test("evaluate with another bank goes on without the one of the run", async
   refuse(await evaluate(...measuring, "--bank", moved, "--samples", npz), 1, "bank.safetensors");
 });
 
+Deno.test("evaluate knows images that a run was not trained on", async () => {
+  if (!await sharedDevice()) return;
+  const checkpoint = ["--checkpoint", await trainedRun(), "--count", "5"];
+  // Another choice of what is held out.
+  const other = [...checkpoint, "-s", "train.seed=7"];
+  const message = "are not those that";
+  const held = await evaluate(...other, "--reference", "held-out");
+  refuse(
+    held,
+    1,
+    "Cannot measure against held-out images: the images, or which of them are held out",
+  );
+  refuse(await evaluate(...other, "--copies", at("others.png")), 1, "Cannot look for copies: ");
+  const report = ["--json", "--report", at("others.json")];
+  const { warnings } = resultOf(await evaluate(...other, ...report));
+  assert.deepEqual(warnings.filter((line) => line.includes(message)).length, 1);
+  const same = resultOf(await evaluate(...checkpoint, "--reference", "held-out", ...report));
+  assert.deepEqual(same.warnings.filter((line) => line.includes(message)), []);
+});
+
 Deno.test("evaluate says what is wrong with samples, reference and options", async () => {
   if (!await sharedDevice()) return;
   const run = await trainedRun();
