@@ -390,6 +390,31 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+deviceTest("train saves the steps before one whose images cannot be read", async () => {
+  const data = inTemporary("vanishing"), directory = inTemporary("vanished");
+  writeImages(data, { count: 40, corrupt: 0 });
+  const child = startTask("train", [
+    ...[...SMALL, "--data", data, "--steps", "100000", "--set", "data.memoryLimit=0"],
+    ...["--set", `train.runDirectory=${directory}`, "--set", "train.checkpointEvery=null"],
+    ...["--set", "train.sampleEvery=null"],
+  ]);
+  const log = join(directory, "log.jsonl");
+  while (!exists(log) || Deno.statSync(log).size === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  Deno.renameSync(data, `${data}_away`);
+  const run = await finish(child);
+  const step = (await readRunLog(log)).length;
+  const saved = join(directory, `step_${String(step).padStart(7, "0")}`);
+  assertRefusal(
+    run,
+    1,
+    /^error: Cannot load image .*vanishing.*image_\d\d\.png/m,
+    `The last good checkpoint is ${saved}; go on from it with: deno task train --resume`,
+  );
+  assert(exists(join(saved, "state.json")));
+});
+
 deviceTest("train keeps its newest checkpoints and those with another's file in them", async () => {
   const directory = await copyOfRun("newest");
   Deno.writeTextFileSync(join(directory, "step_0000003", "evaluation.json"), "{}");

@@ -38,6 +38,7 @@ import { attempt } from "./attempt.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, latentScaling, type Run } from "./run.ts";
+import type { Trainer, TrainRecord } from "./trainer.ts";
 import { openViewer } from "./viewer.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
@@ -255,6 +256,33 @@ async function prepareEvaluation(
   }).finally(preparing.stop);
 }
 
+/**
+ * The records of steps. Where a step fails that leaves those before it as they were, as one does whose data
+ * cannot be read, they are saved.
+ */
+async function* orSaved(
+  records: AsyncIterable<TrainRecord>,
+  { trainer, save, tell }: {
+    trainer: Trainer;
+    save: () => Promise<void>;
+    tell: (line: string) => void;
+  },
+): AsyncGenerator<TrainRecord> {
+  let recorded: number | undefined;
+  try {
+    for await (const record of records) {
+      recorded = record.step;
+      yield record;
+    }
+  } catch (error) {
+    // The trainer gave a record of them, which one without a finite loss has not.
+    if (recorded === trainer.step) {
+      await attempt(`the checkpoint of step ${recorded}`, { tell }, save);
+    }
+    throw error;
+  }
+}
+
 /** Trains to the end and returns what was written, or undefined when it was stopped early. */
 async function trainRun(
   { run, config, heldOut, directory, resumed, json, say }: {
@@ -322,7 +350,7 @@ async function trainRun(
       signal: interruption.signal,
       onStep: (step) => progress.advance(step),
     });
-    for await (const record of records) {
+    for await (const record of orSaved(records, { trainer, save, tell })) {
       const { step } = record;
       // Before all else, so that nothing else can cost the steps up to here.
       if (due(checkpointEvery) || step === steps || interruption.signal.aborted) await save();

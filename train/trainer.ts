@@ -334,8 +334,9 @@ export class Trainer implements Disposable {
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end.
    * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, and `TypeError` that names
    * the image when one of the data has such a number. A step that failed, because the data could not be
-   * read for instance, is taken back and may be run again. Throws an Error while another run of the
-   * trainer has not come to its end, and `RangeError` for numbers of steps that are none.
+   * read for instance, is taken back and may be run again; a record of the steps before it comes first.
+   * Throws an Error while another run of the trainer has not come to its end, and `RangeError` for numbers
+   * of steps that are none.
    *
    * Errors that the GPU reports are thrown as they are. The steps since the last wait are not counted then,
    * and as their updates may be wrong, further runs and `saveCheckpoint` throw an Error until a
@@ -368,8 +369,21 @@ export class Trainer implements Disposable {
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
     await using ahead = new ReadAhead((number) => this.#readPart(number));
+    const takeRecord = async () => {
+      const values = await this.#whenDone(history.read()), count = this.#step - logged;
+      const now = performance.now();
+      const record = summarize(values, { ...layout, first: logged + 1, count });
+      const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
+      [logged, synced] = [this.#step, this.#step];
+      return { step: this.#step, ...record, imagesPerSecond };
+    };
     while (this.#step < steps && !signal?.aborted) {
-      await this.#recordStep(history, { ...layout, row: (this.#step - logged) * columns, ahead });
+      try {
+        await this.#recordStep(history, { ...layout, row: (this.#step - logged) * columns, ahead });
+      } catch (error) {
+        if (this.#step > logged) yield await takeRecord();
+        throw error;
+      }
       onStep?.(this.#step);
       if (this.#step < steps && !signal?.aborted) ahead.begin(this.#step * parts);
       if (this.#step - synced >= syncSteps && this.#step < steps && !signal?.aborted) {
@@ -381,12 +395,7 @@ export class Trainer implements Disposable {
       // Asked after the wait: what ends the run then must not end it without a record.
       const last = this.#step === steps || signal?.aborted;
       if (this.#step % logEvery !== 0 && !alsoAfter?.(this.#step) && !last) continue;
-      const values = await this.#whenDone(history.read()), count = this.#step - logged;
-      const now = performance.now();
-      const record = summarize(values, { ...layout, first: logged + 1, count });
-      const imagesPerSecond = count * batchSize * 1000 / (now - loggedAt);
-      [logged, synced] = [this.#step, this.#step];
-      yield { step: this.#step, ...record, imagesPerSecond };
+      yield await takeRecord();
       // Whatever the caller did meanwhile (pictures, checkpoints) is not training time.
       loggedAt = syncedAt = performance.now();
     }

@@ -636,6 +636,28 @@ gpuTest("Trainer.run() takes a step back whose data could not be read", async (d
   assert.deepEqual(await weights(parts.model), await weights(whole.model));
 });
 
+gpuTest("Trainer.run() records the steps before one whose data cannot be read", async (device) => {
+  const images = makeImages(), { size, labels } = images;
+  const read = (indices: Uint32Array) => {
+    if (++reads === 4) throw new Error("disk on holiday");
+    return images.read(indices);
+  };
+  let reads = 0;
+  using parts = makeTrainer(device, { dataset: { size, labels, read } });
+  const steps: number[] = [];
+  const run = async () => {
+    for await (const { step } of parts.trainer.run({ steps: 9, logEvery: 100 })) steps.push(step);
+  };
+  await assert.rejects(run, /disk on holiday/);
+  assert.deepEqual(steps, [3]);
+  // A loss that is not finite tells more than the data do.
+  const bias = parts.model.parameters.get("final_layer.linear.bias");
+  bias.write(new Float32Array(bias.elements).fill(NaN));
+  reads = 2;
+  await assert.rejects(run, { name: "NonFiniteLossError" });
+  assert.deepEqual(steps, [3]);
+});
+
 gpuTest(
   "Trainer.run() reads the next batch while the GPU works, and none past the end",
   async (device) => {
