@@ -67,12 +67,10 @@ export async function lockFolder(
 }
 
 async function openLock(path: string): Promise<Deno.FsFile> {
-  let file: Deno.FsFile | undefined;
-  await writing(path, async () => {
+  return await writing(path, async () => {
     await Deno.mkdir(dirname(path), { recursive: true });
-    file = await Deno.open(path, { write: true, create: true });
+    return await Deno.open(path, { write: true, create: true });
   });
-  return file!;
 }
 
 /** Why a lock was not got: another has it ("taken"), or what the system says where there are no locks. */

@@ -80,13 +80,13 @@ export async function writeOutput(path: string, content: Uint8Array | string): P
 }
 
 /**
- * Runs what writes a file piece by piece, or makes a folder.
+ * Runs what writes a file piece by piece, or makes a folder, and gives what it gives.
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */
-export async function writing(path: string, write: () => Promise<void>): Promise<void> {
+export async function writing<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
-    await write();
+    return await write();
   } catch (error) {
     // Not every error of the system has a code or the file's name; every one has its number.
     if (!(error instanceof Error && /\(os error \d+\)/.test(error.message))) throw error;

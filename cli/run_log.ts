@@ -54,9 +54,18 @@ export class RunLog {
     return new RunLog(await Deno.open(path, { append: true, create: true }));
   }
 
-  /** Writes one record; numbers that are not finite are written as null. */
+  /**
+   * Writes one record; numbers that are not finite are written as null. Throws what the disk throws, and
+   * leaves no part of the record there.
+   */
   append(record: RunRecord): void {
-    writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(record)}\n`));
+    const { size } = this.#file.statSync();
+    try {
+      writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(record)}\n`));
+    } catch (error) {
+      this.#file.truncateSync(size);
+      throw error;
+    }
     this.#file.syncDataSync();
   }
 

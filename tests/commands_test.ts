@@ -348,6 +348,23 @@ deviceTest("train goes on without measurements and pictures that fail", async ()
   assert(exists(join(last, "state.json")));
 });
 
+deviceTest("train goes on without plots and a report that cannot be written", async () => {
+  const directory = inTemporary("unwritten");
+  for (const name of ["loss.svg", "report.json"]) {
+    Deno.mkdirSync(join(directory, name, "in_the_way"), { recursive: true });
+  }
+  const run = await trainSmall(directory, "--json");
+  assert.equal(run.code, 0, run.stderr);
+  assert.match(run.stderr, /^skipped the plot loss\.svg: .*loss\.svg/m);
+  assert.match(run.stderr, /^skipped report\.json: .*report\.json/m);
+  const { step, plot, picture, report } = JSON.parse(run.stdout.trimEnd().split("\n").at(-1)!);
+  assert.deepEqual([step, plot], [3, undefined]);
+  assert(exists(picture) && Number.isFinite(report.cosine));
+  assert(exists(join(directory, "evaluation.svg")));
+  const left = [...Deno.readDirSync(directory)].map(({ name }) => name);
+  assert.deepEqual(left.filter((name) => name.endsWith(".partial")), []);
+});
+
 deviceTest("train saves a step before it measures it", async () => {
   const directory = inTemporary("saved_first");
   const child = startTask("train", [

@@ -10,12 +10,13 @@ import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { lockFolder } from "../cli/folder_lock.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { writeOutput, writing } from "../cli/output_file.ts";
+import { writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
 import { formatDuration, openProgress, type Progress } from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
+import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
@@ -153,8 +154,10 @@ async function main(): Promise<void> {
     }).finally(drawing.stop);
   });
   if (report) {
-    await writeOutput(join(directory, "report.json"), JSON.stringify(report, null, 2));
     for (const line of describeReport(report)) say(line);
+    await attempt("report.json", { tell: say }, () => {
+      writeAtomically(join(directory, "report.json"), JSON.stringify(report, null, 2));
+    });
   }
   if (json) console.log(JSON.stringify({ ...result, report }));
 }
@@ -296,12 +299,17 @@ async function trainRun(
     say: (line: string) => void;
   },
 ): Promise<
-  { step: number; checkpoint: string; picture: string | undefined; plot: string } | undefined
+  | { step: number; checkpoint: string; picture: string | undefined; plot: string | undefined }
+  | undefined
 > {
   const { trainer } = run;
   const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery } = config.train;
   const { checkpointEvery, keepCheckpoints } = config.train;
-  using log = await RunLog.open(join(directory, "log.jsonl"), { throughStep: trainer.step });
+  const logPath = join(directory, "log.jsonl");
+  using log = await writing(
+    logPath,
+    () => RunLog.open(logPath, { throughStep: trainer.step }),
+  );
   using viewer = await openViewer(config.data, directory, {
     providers: config.device.onnxProviders,
   });
@@ -357,26 +365,29 @@ async function trainRun(
       const measured = evaluation && due(evaluateEvery)
         ? await drawBetween("the measurement", () => evaluation.measure())
         : undefined;
-      log.append({ ...record, ...measured });
+      await attempt(`step ${step} in the log`, { tell }, () => {
+        log.append({ ...record, ...measured });
+      });
       progress.record({ ...record, ...measured });
       if (due(sampleEvery) && step < steps) await writePicture();
     }
     await save();
   }
-  const plot = join(directory, "loss.svg");
-  const logged = await readRunLog(join(directory, "log.jsonl"));
-  if (logged.length > 0) await writeOutput(plot, await plotLoss(logged));
-  const plots = [plot];
-  if (logged.some(({ frechet }) => Number.isFinite(frechet))) {
-    plots.push(join(directory, "evaluation.svg"));
-    await writeOutput(
-      plots[1]!,
-      await plotEvaluation(logged, {
+  const plotTo = (name: string, draw: () => Promise<string>) =>
+    attempt(`the plot ${name}`, { tell }, async () => {
+      const path = join(directory, name);
+      writeAtomically(path, await draw());
+      return path;
+    });
+  const logged = await attempt("the plots", { tell }, () => readRunLog(logPath)) ?? [];
+  const plot = logged.length > 0 ? await plotTo("loss.svg", () => plotLoss(logged)) : undefined;
+  const curve = logged.some(({ frechet }) => Number.isFinite(frechet))
+    ? await plotTo("evaluation.svg", () =>
+      plotEvaluation(logged, {
         images: SAMPLES,
         stepsPerEpoch: run.dataset.size / config.train.batchSize,
-      }),
-    );
-  }
+      }))
+    : undefined;
   progress.stop();
   if (trainer.step < steps) {
     say(`stopped after step ${trainer.step} and saved ${checkpoint}`);
@@ -390,6 +401,7 @@ async function trainRun(
       ? `nothing was left to train: the run is at step ${first} of ${steps}, --steps NUMBER goes further`
       : `trained steps ${first + 1} to ${trainer.step} in ${formatDuration(seconds)}`,
   );
-  say(`wrote   ${[...(picture ? [picture] : []), ...plots, checkpoint].join(", ")}`);
+  const written = [picture, plot, curve, checkpoint].filter((path) => path !== undefined);
+  say(`wrote   ${written.join(", ")}`);
   return { step: trainer.step, checkpoint, picture, plot };
 }

@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { spreadIndices } from "../bank/select_rows.ts";
+import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { checkSampling } from "../sample/draw.ts";
 import { drawAll } from "../sample/rows.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -62,7 +63,7 @@ export class Preview {
     );
     await Deno.mkdir(this.#directory, { recursive: true });
     const path = join(this.#directory, `${stepName(trainer.step)}.png`);
-    await Deno.writeFile(path, encodePng(picture));
+    writeAtomically(path, encodePng(picture));
     return path;
   }
 

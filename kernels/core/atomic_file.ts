@@ -78,10 +78,10 @@ export class AtomicFile implements Disposable {
   }
 }
 
-/** Writes a text as a file of its own, whole or not at all; throws as {@linkcode AtomicFile} does. */
-export function writeAtomically(path: string, text: string): void {
+/** Writes a file of its own, whole or not at all; throws as {@linkcode AtomicFile} does. */
+export function writeAtomically(path: string, content: string | Uint8Array): void {
   using file = new AtomicFile(path);
-  file.write(new TextEncoder().encode(text));
+  file.write(typeof content === "string" ? new TextEncoder().encode(content) : content);
   file.commit();
 }
 

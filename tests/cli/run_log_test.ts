@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readRunLog, RunLog } from "../../cli/run_log.ts";
+import { onFullDisk } from "../_disk.ts";
 
 async function withLog(run: (path: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -17,6 +18,16 @@ Deno.test("RunLog.append() writes each record at once, readable while the log is
     assert.deepEqual(await readRunLog(path), [{ step: 1, loss: 0.5 }]);
     log.append({ step: 2, loss: NaN, note: "diverged" });
     assert.deepEqual((await readRunLog(path))[1], { step: 2, loss: null, note: "diverged" });
+  });
+});
+
+Deno.test("RunLog.append() leaves no part of a record on a full disk", async () => {
+  await withLog(async (path) => {
+    using log = await RunLog.open(path);
+    log.append({ step: 1, loss: 0.5 });
+    assert.throws(() => onFullDisk(7, () => log.append({ step: 2, loss: 0.25 })), /No space/);
+    log.append({ step: 3, loss: 0.125 });
+    assert.deepEqual((await readRunLog(path)).map(({ step }) => step), [1, 3]);
   });
 });
 
