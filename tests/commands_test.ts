@@ -276,6 +276,14 @@ deviceTest(
       1,
       /Cannot train with the bank: its snippet \d+ is of .*, the image there is .*, expected the bank/,
     );
+    for (
+      const [setting, said] of [
+        ["bank.dim=8", "Cannot change bank.dim to 8: the run was started with 12, expected that\n"],
+        ["train.runDirectory=elsewhere", "expected that; its folder may be moved\n"],
+      ]
+    ) {
+      assertRefusal(await resume(directory, "--set", setting!), 2, said!);
+    }
     copyDirectory(join(directory, "step_0000003"), join(directory, "step_0000009"));
     const state = join(directory, "step_0000009", "state.json");
     const later = JSON.parse(Deno.readTextFileSync(state));

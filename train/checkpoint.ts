@@ -234,10 +234,13 @@ export function requireSpace(
   const count = Math.min(coming, more);
   // Weights, their average and two moments.
   const bytes = count * 4 * ELEMENT_BYTES.f32 * elements;
+  const elsewhere = listCheckpoints(runDirectory).length === 0
+    ? "another disk by --set train.runDirectory=DIR"
+    : "the run's folder moved to another disk";
   requireDiskSpace(runDirectory, bytes, {
     problem: `Cannot keep a run in ${runDirectory}: ` +
       (count === 1 ? "a checkpoint takes" : `${count} checkpoints take`),
-    expected: "room or another disk by --set train.runDirectory=DIR" +
+    expected: `room or ${elsewhere}` +
       (count === 1 ? "" : ", or fewer by --set train.keepCheckpoints=1"),
   });
 }

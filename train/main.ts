@@ -81,6 +81,7 @@ async function main(): Promise<void> {
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : config.train.runDirectory;
+  if (resumed) requireFixed(resumed, config);
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
@@ -190,6 +191,30 @@ function requireNoCheckpoint(directory: string): void {
       `Go on with that run by --resume ${directory}, ` +
       "or choose another folder by --set train.runDirectory=DIR",
   );
+}
+
+/** Throws where a key is to change that a run took once, at its start. */
+function requireFixed(checkpoint: string, config: Config): void {
+  const started = fixedKeys(
+    resolveConfig(readCheckpointState(checkpoint).config, { name: checkpoint }),
+  );
+  for (const [key, value] of Object.entries(fixedKeys(config))) {
+    const [given, own] = [JSON.stringify(value), JSON.stringify(started[key])];
+    if (given === own) continue;
+    throw new UsageError(
+      `Cannot change ${key} to ${given}: the run was started with ${own}, expected that` +
+        (key === "train.runDirectory" ? "; its folder may be moved" : ""),
+    );
+  }
+}
+
+/** What the bank and the folder of a run follow from, by key. */
+function fixedKeys({ bank, train }: Config): Record<string, unknown> {
+  const { path: _, mask: __, ...built } = bank;
+  return {
+    ...Object.fromEntries(Object.entries(built).map(([key, value]) => [`bank.${key}`, value])),
+    "train.runDirectory": train.runDirectory,
+  };
 }
 
 /** Two ways on from an earlier step would end up in one folder, and the older one be taken for newest. */
