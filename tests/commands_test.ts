@@ -270,11 +270,16 @@ deviceTest(
     const resume = (from: string, ...args: string[]) =>
       runTask("train", ["--resume", from, "--steps", "5", ...args]);
     const before = contents(directory);
-    // Another choice of held-out images, under the same bank.
+    // Another number of images, and another choice of as many.
+    assertRefusal(
+      await resume(directory, "--set", "data.heldOut=1699"),
+      1,
+      /Cannot go on from .*: the images, or which of them are held out, are not those/,
+    );
     assertRefusal(
       await resume(directory, "--set", "train.seed=7"),
       1,
-      /Cannot train with the bank: its snippet \d+ is of .*, the image there is .*, expected the bank/,
+      /Cannot go on from .*: the images, or which of them are held out, are not those that it was trained on/,
     );
     for (
       const [setting, said] of [

@@ -261,14 +261,7 @@ export function loadCheckpoint(
 ): CheckpointState {
   const { trainer, model, images, bankFingerprint: bank } = options;
   const state = readCheckpointState(path);
-  if (images !== undefined && state.images !== undefined && images !== state.images) {
-    throw new CheckpointError(
-      `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
-        "was trained on, expected the same files, data.heldOut and train.seed (--init FILE starts a " +
-        "new run from its weights)",
-      { path },
-    );
-  }
+  if (images !== undefined) requireTrainingImages(path, images);
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
     throw new CheckpointError(
       `Cannot go on from ${path}: the snippets of the bank are not those that it was trained with, ` +
@@ -289,6 +282,21 @@ export function loadCheckpoint(
   });
   trainer.step = state.step;
   return state;
+}
+
+/**
+ * Throws `CheckpointError` where the images of a checkpoint are known and not `images`, which is what
+ * {@linkcode fingerprintOf} gives.
+ */
+export function requireTrainingImages(path: string, images: string): void {
+  const { images: own = images } = readCheckpointState(path);
+  if (images === own) return;
+  throw new CheckpointError(
+    `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
+      "was trained on, expected the same files, data.heldOut and train.seed (--init FILE starts a " +
+      "new run from its weights)",
+    { path },
+  );
 }
 
 /** What tells a set of images to train on from others: their names and labels, or their number. */

@@ -22,12 +22,14 @@ import type { Viewer } from "../sample/viewer.ts";
 import {
   checkpointsAfter,
   findCheckpoint,
+  fingerprintOf,
   initializeFrom,
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
   removeOldCheckpoints,
   requireSpace,
+  requireTrainingImages,
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { type Config, configHelp, folderOverrides, resolveConfig } from "./config.ts";
@@ -102,6 +104,8 @@ async function main(): Promise<void> {
     onProgress: decoding.advance,
   }).finally(decoding.stop);
   const { train, heldOut, places } = data;
+  // Before the bank, which would miss the same images in other words.
+  if (resumed) requireTrainingImages(resumed, await fingerprintOf(train));
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
   if (config.data.kind === "latents") {
     say(
