@@ -77,7 +77,7 @@ export async function readSettings(options: Options): Promise<Settings> {
 
 function checkUsage(options: Options): void {
   const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
-  const { reversed, heads, reference } = options;
+  const { reversed, heads, reference, config, data, set } = options;
   if (checkpoint === undefined && weights === undefined && samples === undefined) {
     throw new UsageError(
       "Cannot evaluate: expected --checkpoint DIR, --weights FILE or --samples PATH",
@@ -96,6 +96,14 @@ function checkUsage(options: Options): void {
       throw new UsageError(`${nothing}--reference PATH`);
     }
     if (copies !== undefined) throw new UsageError(`${nothing}no --copies`);
+  }
+  const hasData = [checkpoint, config, data].some((name) => name !== undefined) ||
+    set.some((setting) => setting.startsWith("data."));
+  if (!hasData && (copies !== undefined || reference === "train" || reference === "held-out")) {
+    throw new UsageError(
+      `Cannot measure ${samples}: no training images are named, expected --data DIR or --config FILE` +
+        (copies === undefined ? ", or --reference PATH" : ""),
+    );
   }
   if (out !== undefined && extname(out) !== ".npz") {
     throw new UsageError(`Cannot write samples to ${out}: expected a name in .npz`);

@@ -264,6 +264,13 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
   const checkpoint = ["--checkpoint", run];
   const cases: [code: number, said: string, args: string[]][] = [
     [2, "expected --checkpoint DIR, --weights FILE or --samples PATH", []],
+    [
+      2,
+      "Cannot measure own: no training images are named, expected --data DIR or --config FILE, or",
+      [
+        ...["--samples", "own"],
+      ],
+    ],
     [2, "expected a name in .npz", [...checkpoint, "--out", "samples.zip"]],
     [2, "several --steps with --out: expected one number", [
       ...[...checkpoint, "--steps", "2,4", "--out", "samples.npz"],
