@@ -40,7 +40,11 @@ interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: boolean | SchemaNode;
   readonly propertyNames?: SchemaNode;
+  /** What a list of fixed length takes, item by item. */
   readonly prefixItems?: readonly SchemaNode[];
+  /** What each item of any other list is. */
+  readonly items?: SchemaNode | false;
+  readonly minItems?: number;
   readonly anyOf?: readonly SchemaNode[];
   readonly default?: unknown;
   readonly description?: string;
@@ -103,7 +107,7 @@ export function requireKnownKey(
   let node: SchemaNode = root;
   for (const [depth, key] of path.entries()) {
     // A list is set as a whole.
-    const child = node.prefixItems === undefined ? childNode(node, key) : undefined;
+    const child = listIn(node) === undefined ? childNode(node, key) : undefined;
     if (child === undefined) {
       const problem = unknownKey(key, { root, parent: path.slice(0, depth), node });
       throw new SyntaxError(`Cannot read ${options.name}: ${problem}`);
@@ -189,7 +193,9 @@ function expectation(node: SchemaNode): string {
     case "string":
       return "text";
     case "array":
-      return `a list of ${(node.prefixItems ?? []).length} values`;
+      return node.prefixItems === undefined
+        ? `a list of ${node.minItems ?? 0} or more values, each ${expectation(node.items || {})}`
+        : `a list of ${node.prefixItems.length} values`;
     default:
       return node.properties === undefined
         ? "a mapping from names to text"
@@ -238,7 +244,13 @@ function childNode(node: SchemaNode, key: string): SchemaNode | undefined {
       ? undefined
       : node.additionalProperties;
   }
-  return node.prefixItems?.[Number(key)];
+  const list = listIn(node);
+  return list?.prefixItems?.[Number(key)] ?? (list?.items || undefined);
+}
+
+/** The list that a node takes, also where it takes null as well. */
+function listIn(node: SchemaNode): SchemaNode | undefined {
+  return [node, ...(node.anyOf ?? [])].find(({ type }) => type === "array");
 }
 
 function nodeAt(root: SchemaNode, path: readonly string[]): SchemaNode | undefined {

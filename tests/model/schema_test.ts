@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { readWithSchema, schemaFields } from "../../model/schema.ts";
+import { readWithSchema, requireKnownKey, schemaFields } from "../../model/schema.ts";
 
 Deno.test("schemaFields() tells bounds, choices, lists and null", () => {
   const schema = z.strictObject({
@@ -8,6 +8,7 @@ Deno.test("schemaFields() tells bounds, choices, lists and null", () => {
     closed: z.number().min(-1).max(2.5).nullable(),
     choice: z.enum(["a", "b"]).default("b"),
     pair: z.tuple([z.number(), z.number()]),
+    names: z.array(z.string()).min(1),
     inner: z.strictObject({ flag: z.boolean().default(true).describe("A flag") }).prefault({}),
     maybe: z.strictObject({ text: z.string() }).nullable().default(null),
   });
@@ -17,10 +18,34 @@ Deno.test("schemaFields() tells bounds, choices, lists and null", () => {
     ["closed", "a number, at least -1 and at most 2.5, or null"],
     ["choice", "one of a, b"],
     ["pair", "a list of 2 values"],
+    ["names", "a list of 1 or more values, each text"],
     ["inner.flag", "true or false"],
     ["maybe", "a mapping, or null"],
     ["maybe.text", "text"],
   ]);
+});
+
+Deno.test("readWithSchema() says what is wrong with a list or an item of it", () => {
+  const schema = z.strictObject({
+    names: z.array(z.string()).min(1).default(["a"]),
+    pair: z.tuple([z.number(), z.number()]).nullable().default(null),
+  });
+  const cases: [value: unknown, problem: string][] = [
+    [{ names: "b" }, 'names is "b", expected a list of 1 or more values, each text'],
+    [{ names: [] }, "names is a list of 0 values, expected a list of 1 or more values, each text"],
+    [{ names: ["b", 1] }, "names.1 is 1, expected text"],
+    [{ pair: [1, "b"] }, 'pair.1 is "b", expected a number'],
+    [{ pair: [1] }, "pair is a list of 1 values, expected a list of 2 values, or null"],
+  ];
+  for (const [value, problem] of cases) {
+    assert.throws(() => readWithSchema(schema, value, { name: "a file" }), {
+      name: "SyntaxError",
+      message: `Cannot read a file: ${problem}`,
+    });
+  }
+  for (const path of [["names", "0"], ["pair", "0"]]) {
+    assert.throws(() => requireKnownKey(schema, path, { name: "a file" }), /unknown key/);
+  }
 });
 
 Deno.test("readWithSchema() keeps messages short whatever it is given", () => {
