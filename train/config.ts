@@ -212,35 +212,22 @@ const givenDataSchema = z.strictObject({
   decoder: z.string().min(1).nullable().default(null)
     .describe("Decoder of latents (ONNX), for pictures and distances of samples; null makes none"),
 }).superRefine(({ kind, path, tokenizer, channels, heldOut, encoder, decoder }, context) => {
+  const refuse = (key: string, message: string) =>
+    // What is compared with other sections is filled in by the transform, which such data do not reach.
+    context.addIssue({ code: "custom", path: [key], message, continue: false });
   if (kind !== "emoji" && path === null) {
-    context.addIssue({
-      code: "custom",
-      path: ["path"],
-      message: `is null, expected a folder while data.kind is ${kind}`,
-    });
+    refuse("path", `is null, expected a folder while data.kind is ${kind}`);
   }
   for (const [key, value] of Object.entries({ tokenizer, encoder, decoder })) {
     if (kind === "latents" || value === null) continue;
-    context.addIssue({
-      code: "custom",
-      path: [key],
-      message: `is ${JSON.stringify(value)}, expected null while data.kind is ${kind}`,
-    });
+    refuse(key, `is ${JSON.stringify(value)}, expected null while data.kind is ${kind}`);
   }
   const known = tokenizer === null ? channels : TOKENIZERS[tokenizer].channels;
   if (channels !== undefined && channels !== known) {
-    context.addIssue({
-      code: "custom",
-      path: ["channels"],
-      message: `is ${channels}, expected ${known} as data.tokenizer ${tokenizer} says`,
-    });
+    refuse("channels", `is ${channels}, expected ${known} as data.tokenizer ${tokenizer} says`);
   }
   if (heldOut >= 1 && !Number.isInteger(heldOut)) {
-    context.addIssue({
-      code: "custom",
-      path: ["heldOut"],
-      message: `is ${heldOut}, expected a share below 1 or a whole number of images`,
-    });
+    refuse("heldOut", `is ${heldOut}, expected a share below 1 or a whole number of images`);
   }
 });
 

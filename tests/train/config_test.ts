@@ -244,6 +244,13 @@ Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => 
   for (const [text, problem] of cases) assert.match(refusal(text), problem);
 });
 
+Deno.test("parseConfig() finds no second problem in what is missing for the first", () => {
+  assert.equal(
+    refusal("data: { kind: folder }"),
+    "Cannot read configs/x.yaml: data.path is null, expected a folder while data.kind is folder",
+  );
+});
+
 Deno.test("parseConfig() accepts the values next to those it refuses", () => {
   parseConfig("model: { width: 192, heads: 3 }");
   parseConfig("model: { width: 48, heads: 6, rope: true }");

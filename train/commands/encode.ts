@@ -102,6 +102,10 @@ async function readConfig(
     readonly set: readonly string[];
   },
 ): Promise<Config> {
+  const hasFolder = out !== undefined || set.some((setting) => setting.startsWith("data.path="));
+  if (file === undefined && !hasFolder) {
+    throw new UsageError("Cannot encode: no folder for the latents is named, expected --out DIR");
+  }
   const overrides = [
     ...(file === undefined ? ["data.kind=latents"] : []),
     ...(encoder === undefined ? [] : [`data.encoder=${JSON.stringify(encoder)}`]),

@@ -95,6 +95,7 @@ Deno.test("encode says what a command line lacks", async () => {
   const out = ["--out", join(TEMPORARY, "none")];
   const cases: [args: string[], code: number, said: RegExp][] = [
     [[CONFIG], 2, /--data is missing/],
+    [["--data", IMAGES], 2, /no folder for the latents is named, expected --out DIR/],
     [["--data", IMAGES, ...out], 2, /Cannot encode without a network: expected --encoder FILE/],
     [
       ["--data", IMAGES, "--encoder", ENCODER],
