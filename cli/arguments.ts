@@ -7,6 +7,7 @@
 
 import { parseArgs } from "node:util";
 import { expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
+import { typedPath } from "./typed_path.ts";
 
 /** One option of a command, such as `--steps NUMBER`. */
 export interface OptionDefinition {
@@ -16,8 +17,15 @@ export interface OptionDefinition {
   readonly description: string;
   /** One letter that stands for the option. */
   readonly short?: string;
-  /** What `--help` calls the value, such as `DIR`; the type in capitals when left out. */
+  /**
+   * What `--help` calls the value, such as `DIR`; the type in capitals when left out. `FILE`, `DIR`,
+   * `PATH`, `IMAGE` and `PREFIX` are paths, which are read as `typedPath` says.
+   */
   readonly value?: string;
+  /** Words that are no paths, of an option that takes paths. */
+  readonly words?: readonly string[];
+  /** Keys whose value is such a path, where the value is `KEY=VALUE`. */
+  readonly pathKeys?: readonly string[];
   /** The option may be given several times and gives a list. */
   readonly multiple?: boolean;
   /** The value may be several ones between commas, such as `4,8`, and gives a list. */
@@ -38,6 +46,8 @@ export interface PositionalDefinition {
   readonly name: string;
   /** One sentence for `--help`. */
   readonly description: string;
+  /** The argument is a path, which is read as `typedPath` says. */
+  readonly path?: boolean;
   /** The argument has to be given. */
   readonly required?: boolean;
   /** Takes all that is left; only for the last. */
@@ -126,6 +136,9 @@ export class HelpRequest extends Error {
   }
 }
 
+/** Values of options that are paths. */
+const PATHS: ReadonlySet<string> = new Set(["FILE", "DIR", "PATH", "IMAGE", "PREFIX"]);
+
 const STANDARD_OPTIONS: Readonly<Record<string, OptionDefinition>> = {
   debug: { type: "boolean", description: "Print the stack of an error" },
   help: { type: "boolean", short: "h", description: "Print this text" },
@@ -174,13 +187,17 @@ export function parseArguments<const C extends CommandDefinition>(
     given.set(token.name, [...(given.get(token.name) ?? []), value]);
   }
   checkPositionals(command, positionals);
+  const definitions = command.positionals ?? [];
+  const read = positionals.map((value, index) =>
+    (definitions[index] ?? definitions.at(-1))!.path ? typedPath(value) : value
+  );
   const options = Object.fromEntries(
     Object.entries(command.options).map(([name, option]) => [
       name,
       optionValue(option, { name, given: given.get(name) ?? [], command }),
     ]),
   );
-  return { options: options as ParsedArguments<C>["options"], positionals };
+  return { options: options as ParsedArguments<C>["options"], positionals: read };
 }
 
 /**
@@ -315,7 +332,8 @@ function readSingle(
   { value, refusal }: { value: string; refusal: string },
 ): string | number {
   if (option.type === "string") {
-    if (option.choices === undefined || option.choices.includes(value)) return value;
+    if (option.choices === undefined) return readText(option, value);
+    if (option.choices.includes(value)) return value;
     const near = nearestName(value, option.choices);
     throw new UsageError(near === undefined ? refusal : `${refusal}; did you mean ${near}?`);
   }
@@ -325,6 +343,19 @@ function readSingle(
     throw new UsageError(refusal);
   }
   return number;
+}
+
+/** A value as it was typed, or the path that it means. */
+function readText(
+  { value = "", words = [], pathKeys = [] }: OptionDefinition,
+  text: string,
+): string {
+  if (PATHS.has(value)) return words.includes(text) ? text : typedPath(text);
+  const key = pathKeys.find((key) => text.startsWith(`${key}=`));
+  if (key === undefined) return text;
+  const path = text.slice(key.length + 1);
+  // What stands for no path, and what is quoted, is not for the shell to read.
+  return /^(?:$|null$|~$|["'])/.test(path) ? text : `${key}=${typedPath(path)}`;
 }
 
 function expectation(option: OptionDefinition): string {
@@ -349,7 +380,13 @@ function optionValue(
     );
   }
   if (option.multiple) return given;
-  return given.at(-1) ?? option.default ?? (option.type === "boolean" ? false : undefined);
+  return given.at(-1) ?? defaultValue(option);
+}
+
+function defaultValue({ type, value, default: standard }: OptionDefinition): unknown {
+  // A file that is written goes where it would if it had been named.
+  if (value === "FILE" && typeof standard === "string") return typedPath(standard);
+  return standard ?? (type === "boolean" ? false : undefined);
 }
 
 function checkPositionals(command: CommandDefinition, given: readonly string[]): void {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArguments } from "../cli/arguments.ts";
 import { INSPECT_COMMAND } from "../cli/commands/inspect.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { typedPath } from "../cli/typed_path.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
 import { alignmentSchema, projectorOf } from "./config.ts";
@@ -21,7 +22,7 @@ await runCommand(main);
 function main(): void {
   const { options, positionals } = parseArguments(INSPECT_COMMAND, Deno.args);
   const model = positionals[0]!, { batch, size, channels, snippets, repa, json } = options;
-  if (!/^(?:SiT|LightningDiT)-/.test(model)) return show(fileSizes(model), json);
+  if (!/^(?:SiT|LightningDiT)-/.test(model)) return show(fileSizes(typedPath(model)), json);
   const condition = snippets === undefined ? undefined : { snippetDim: snippets };
   const projector = repa === undefined
     ? undefined

@@ -58,7 +58,7 @@ export function start(
   return new Deno.Command(program!, {
     args,
     cwd: ROOT,
-    env: { NO_COLOR: "1", ...env },
+    env: { NO_COLOR: "1", INIT_CWD: ROOT, ...env },
     stdout: "piped",
     stderr: "piped",
   }).spawn();

@@ -71,7 +71,7 @@ async function copyOfRun(name: string): Promise<string> {
 }
 
 function copyDirectory(source: string, target: string): void {
-  Deno.mkdirSync(target);
+  Deno.mkdirSync(target, { recursive: true });
   for (const { name, isDirectory } of Deno.readDirSync(source)) {
     const [from, to] = [join(source, name), join(target, name)];
     if (isDirectory) copyDirectory(from, to);
@@ -516,6 +516,32 @@ deviceTest("sample draws a picture with any sampler, guidance and condition", as
     assert.deepEqual(decodePng(await Deno.readFile(out)).width, 4 * 160 + 3 * 2);
   }
 });
+
+deviceTest(
+  "a path is that of the folder in which a task is called",
+  async () => {
+    await copyOfRun("called/run");
+    const called = inTemporary("called"), env = { INIT_CWD: called };
+    const sample = ["--checkpoint", "run", "--count", "1"];
+    for (
+      const [args, file] of [
+        [[], "called/samples.png"],
+        [["--out", "../called_above.png"], "called_above.png"],
+      ] as const
+    ) {
+      const { code, stderr } = await runTask("sample", [...sample, ...args], env);
+      assert.equal(code, 0, stderr);
+      assert(stderr.includes(inTemporary(file)), stderr);
+      assert(exists(inTemporary(file)));
+    }
+    const set = ["-s", "train.runDirectory=mine", "--steps", "1"];
+    const run = await runTask("train", [...SMALL_EMOJI, ...set], env);
+    assert.equal(run.code, 0, run.stderr);
+    assert(exists(join(called, "mine/step_0000001")));
+    Deno.writeTextFileSync(join(called, "a.yaml"), "train: {runDirectory: ~/mine}");
+    assertRefusal(await runTask("train", ["a.yaml"], env), 2, "Cannot keep a run in ~/mine:");
+  },
+);
 
 deviceTest("sample draws from the snippets that it is asked for", async () => {
   const { directory } = await trainedRun();

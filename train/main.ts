@@ -16,6 +16,7 @@ import { formatDuration, openProgress, type Progress } from "../cli/progress.ts"
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
+import { clonePath } from "../cli/typed_path.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -82,8 +83,14 @@ async function main(): Promise<void> {
   const config = resumed
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
-  const directory = resumed ? dirname(resumed) : config.train.runDirectory;
+  const directory = resumed ? dirname(resumed) : clonePath(config.train.runDirectory);
   if (resumed) requireFixed(resumed, config);
+  else if (/^~[\\/]/.test(config.train.runDirectory)) {
+    throw new UsageError(
+      `Cannot keep a run in ${config.train.runDirectory}: a configuration knows no home folder, ` +
+        "expected the whole path",
+    );
+  }
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
@@ -217,7 +224,7 @@ function fixedKeys({ bank, train }: Config): Record<string, unknown> {
   const { path: _, mask: __, ...built } = bank;
   return {
     ...Object.fromEntries(Object.entries(built).map(([key, value]) => [`bank.${key}`, value])),
-    "train.runDirectory": train.runDirectory,
+    "train.runDirectory": clonePath(train.runDirectory),
   };
 }
 

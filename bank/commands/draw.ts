@@ -15,6 +15,7 @@ import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
+import { typedPath } from "../../cli/typed_path.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
 import {
@@ -134,7 +135,8 @@ export async function interpolate(args: readonly string[]): Promise<void> {
   if (options.checkpoint !== undefined) {
     return await drawBetween(options.checkpoint, { ...options, positionals });
   }
-  const { bank, mode, steps, seed = 0, out = "between.safetensors", json } = options;
+  const { bank, mode, steps, seed = 0, json } = options;
+  const { out = typedPath("between.safetensors") } = options;
   if (bank === undefined) {
     throw new UsageError("Cannot interpolate: expected --bank FILE, or --checkpoint DIR to draw");
   }
@@ -175,7 +177,7 @@ async function drawBetween(
     readonly json: boolean;
   },
 ): Promise<void> {
-  const { positionals, mode, steps, noises, data, out = "rows.png", json } = options;
+  const { positionals, mode, steps, noises, data, out = typedPath("rows.png"), json } = options;
   const found = readRun(checkpoint, options);
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);

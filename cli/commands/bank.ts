@@ -9,6 +9,7 @@ import { ANY_ENCODER, JSON_LINES, ONNX_FILE, SET } from "./shared_options.ts";
 
 const BANK_FILE = {
   name: "bank",
+  path: true,
   required: true,
   description: "Bank of snippets (safetensors)",
 } as const;
@@ -191,6 +192,7 @@ export const BANK_IMPORT_COMMAND = {
   summary: "Turns vectors that another program made into a bank file, with snippets of norm 1.",
   positionals: [{
     name: "file",
+    path: true,
     required: true,
     description:
       "Features [N, d] in .npy, .npz or .safetensors, or a bank of torch.save in .pt or .pth",
@@ -290,6 +292,7 @@ export const BANK_ADD_COMMAND = {
     "Adds the snippets of new images to a bank, which needs no training, and draws from them.",
   positionals: [{
     name: "image",
+    path: true,
     required: true,
     multiple: true,
     description: "Image files, encoded by the encoder that the bank has stored",
@@ -422,7 +425,7 @@ export const BANK_INTERPOLATE_COMMAND = {
 export const BANK_NEAREST_COMMAND = {
   name: "deno task bank nearest",
   summary: "Finds the snippets nearest to an image, and draws it beside their images.",
-  positionals: [{ name: "image", required: true, description: "Image file" }],
+  positionals: [{ name: "image", path: true, required: true, description: "Image file" }],
   options: {
     bank: BANK_OPTION,
     count: { type: "integer", minimum: 1, default: 8, description: "Neighbours, at most 100" },
@@ -598,6 +601,7 @@ export const BANK_LEARN_FEATURES_COMMAND = {
     "Learns to map another encoder's vectors to a bank's snippets, for bank import --mapper.",
   positionals: [{
     name: "file",
+    path: true,
     required: true,
     description: "Vectors [N, e] of the bank's images, in its order: .npy, .npz or .safetensors",
   }],

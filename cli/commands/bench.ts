@@ -80,6 +80,7 @@ export const TUNE_COMMAND = {
     "adapter, and keeps the fastest, which all commands that compute then use.",
   positionals: [{
     name: "config",
+    path: true,
     description: "YAML configuration of the model; configs/emoji_tiny.yaml when left out",
   }],
   options: {

@@ -33,7 +33,8 @@ export const EVALUATE_COMMAND = {
     },
     reference: {
       type: "string",
-      value: "WHAT",
+      value: "PATH",
+      words: ["train", "held-out"],
       default: "train",
       description:
         "train or held-out: that part of the configured data; or a folder of images, a " +
@@ -157,6 +158,7 @@ export const VERIFY_COMMAND = {
     "Compares networks, losses, optimiser, samplers and bank with recorded official numbers.",
   positionals: [{
     name: "file",
+    path: true,
     required: true,
     multiple: true,
     description: "Recordings of the official code (safetensors); the name says what they hold",

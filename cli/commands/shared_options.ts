@@ -12,6 +12,10 @@ export const SET = {
   type: "string",
   short: "s",
   value: "KEY=VALUE",
+  pathKeys: [
+    ...["data.path", "data.encoder", "data.decoder", "train.runDirectory"],
+    ...["bank.path", "bank.onnx.path", "bank.features.path"],
+  ],
   multiple: true,
   description: "Take this value for a key of the configuration",
 } as const;

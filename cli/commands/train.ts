@@ -13,6 +13,7 @@ export const TRAIN_COMMAND = {
   summary: "Trains a model from a YAML configuration, with checkpoints, pictures and a log.",
   positionals: [{
     name: "config",
+    path: true,
     description: "YAML configuration; configs/emoji_tiny.yaml when left out",
   }],
   options: {
@@ -79,6 +80,7 @@ export const ENCODE_COMMAND = {
     "the encoder of a tokenizer in an ONNX file. After a kill, the same command goes on where it ended.",
   positionals: [{
     name: "config",
+    path: true,
     description:
       "YAML configuration: its section data describes the latents, train.seed seeds the " +
       "draws from their distributions; without it --set and the options say all",
