@@ -172,3 +172,10 @@ export const bankSchema: z.ZodType<BankConfig> = z.strictObject({
     message: `is null, expected at least bank.${encoder}.path while bank.encoder is ${encoder}`,
   });
 });
+
+/** The files that a bank is made of, by their keys. */
+export function bankFiles({ encoder, onnx, features }: BankConfig): Record<string, string> {
+  if (encoder === "onnx" && onnx !== null) return { "bank.onnx.path": onnx.path };
+  if (encoder === "features" && features !== null) return { "bank.features.path": features.path };
+  return {};
+}

@@ -27,6 +27,7 @@ import { copyPanels, type CopySearch } from "./copy_search.ts";
 import { type Evaluated, evaluateSamples } from "./evaluation.ts";
 import { firstOf, type ImageStream, readPixels } from "./image_stream.ts";
 import type { Inception, InceptionOutput } from "./inception.ts";
+import { requireVectors } from "./measure.ts";
 import { openMeasuringEncoder } from "./measuring_encoder.ts";
 import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
 import { copyReport, describeEvaluation, type Evaluation } from "./report.ts";
@@ -67,6 +68,7 @@ async function main(): Promise<void> {
   const reference = opened.use(
     await openReferenceSet(options.reference, { training, heldOut, openImages }),
   );
+  requireVectors(samples[0]!.stream.size, "samples");
   checkReference(reference, options);
   // Before the long work, which data that are not there would waste.
   if (options.copies !== undefined) await training();
@@ -142,6 +144,8 @@ async function main(): Promise<void> {
 /** Statistics alone are of Inception features, so that the network is needed. */
 function checkReference(reference: ReferenceSet, { inception }: Options): void {
   const { asked, images, bank } = reference;
+  const count = images?.size ?? bank?.size;
+  if (count !== undefined) requireVectors(count, "references");
   if (images === undefined && bank === undefined && inception === undefined) {
     throw new UsageError(
       `Cannot measure against ${asked}: it has statistics of Inception features alone, expected ` +

@@ -73,8 +73,18 @@ export interface FeatureComparison {
 /** Share of the progress that the distances take, the rest being resampling. */
 const MANIFOLD_SHARE = 0.5;
 
+/** Neighbours that make a manifold, by default. */
+const NEIGHBOURS = 3;
+
 /** The least number of vectors for the third neighbour and a covariance, with one to spare. */
 const FEWEST = 5;
+
+/** Throws a RangeError unless there are enough vectors of a set to measure by that many neighbours. */
+export function requireVectors(count: number, name: string, neighbours = NEIGHBOURS): void {
+  const fewest = Math.max(FEWEST, neighbours + 1);
+  if (count >= fewest) return;
+  throw new RangeError(`Cannot measure ${count} ${name}: expected at least ${fewest}`);
+}
 
 /**
  * Measures samples against a reference: Fréchet distance, precision and recall, each with a 95 %
@@ -99,18 +109,14 @@ export async function compareFeatures(
   options: CompareOptions,
 ): Promise<FeatureComparison> {
   const { samples, reference } = sets;
-  const { dim, device, neighbours = 3, resamples = 100, seed = 0, onProgress } = options;
+  const { dim, device, neighbours = NEIGHBOURS, resamples = 100, seed = 0, onProgress } = options;
   for (const { length } of reference ? [samples, reference] : [samples]) {
     if (length % dim === 0) continue;
     throw new TypeError(`Cannot measure ${length} numbers: expected vectors of ${dim}`);
   }
   const n = samples.length / dim, size = reference && reference.length / dim;
   for (const [name, count] of [["samples", n], ["references", size]] as const) {
-    if (count !== undefined && !(count >= Math.max(FEWEST, neighbours + 1))) {
-      throw new RangeError(
-        `Cannot measure ${count} ${name}: expected at least ${Math.max(FEWEST, neighbours + 1)}`,
-      );
-    }
+    if (count !== undefined) requireVectors(count, name, neighbours);
   }
   const statistics = sets.statistics ??
     (reference && new GaussianStatistics(dim).add(reference));

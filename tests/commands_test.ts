@@ -305,6 +305,21 @@ deviceTest(
   },
 );
 
+Deno.test("train looks for the files that it will read before it reads images", async () => {
+  const directory = inTemporary("without_files");
+  const cases: [name: string, args: string[]][] = [
+    ["--init", ["--init", "nowhere"]],
+    ["bank.path", ["-s", "bank.path=nowhere"]],
+    ["bank.onnx.path", ["-s", "bank.encoder=onnx", "-s", "bank.onnx.path=nowhere"]],
+  ];
+  for (const [name, args] of cases) {
+    const { code, stderr } = await trainSmall(directory, ...args);
+    const problem = "Cannot read nowhere: there is no such file, expected one for";
+    assert.deepEqual([code, stderr], [1, `error: ${problem} ${name}\n`]);
+  }
+  assert(!exists(directory));
+});
+
 deviceTest("train refuses a sampler that cannot draw before it trains", async () => {
   const directory = inTemporary("cannot_draw");
   const settings = (...set: string[]) => set.flatMap((each) => ["--set", each]);

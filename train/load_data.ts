@@ -49,6 +49,7 @@ export async function loadData(config: DataConfig, options: LoadDataOptions): Pr
   if (config.kind !== "latents") return await loadImages(config, options);
   using opened = new DisposableStack();
   const all = opened.use(await LatentShards.open(config.path!));
+  requireSize(config, { channels: all.channels, sides: [all.imageSize] });
   const parts = partsOf(all, { config, ...options, subset: (indices) => all.subset(indices) });
   const kept = opened.move();
   return { ...parts, [Symbol.dispose]: () => kept.dispose() };
@@ -63,7 +64,10 @@ export async function loadImages(
   config: DataConfig,
   options: LoadDataOptions,
 ): Promise<LoadedData<LabelledImages>> {
-  const all = await readImages(ofImages(config), options);
+  const images = ofImages(config);
+  // Before they are read, which may take long.
+  requireSize(images, KINDS[images.kind]);
+  const all = await readImages(images, options);
   const subset = (indices: Uint32Array) => subsetOf(all, indices);
   return { ...partsOf(all, { config, ...options, subset }), [Symbol.dispose]: () => {} };
 }
@@ -79,13 +83,32 @@ function ofImages(config: DataConfig): ImagesConfig {
   );
 }
 
-/** Checks the size of data and splits them. */
+/** The images that a kind of data set has: of any side, where none is said. */
+const KINDS: Readonly<Record<ImagesConfig["kind"], { channels: number; sides?: number[] }>> = {
+  emoji: { channels: 3 },
+  folder: { channels: 3 },
+  mnist: { channels: 1, sides: [28, 32] },
+  cifar10: { channels: 3, sides: [32] },
+};
+
+/** Throws where the configuration says another size than data of a kind have. */
+function requireSize(
+  { kind, imageSize, channels }: DataConfig,
+  found: { readonly channels: number; readonly sides?: readonly number[] },
+): void {
+  const { sides = [imageSize] } = found;
+  if (sides.includes(imageSize) && channels === found.channels) return;
+  throw new RangeError(
+    `Cannot use data.kind ${kind} with data.imageSize ${imageSize} and data.channels ${channels}: ` +
+      `expected data.imageSize=${
+        sides.join(" or ")
+      } and data.channels=${found.channels}, as it has`,
+  );
+}
+
+/** Splits data. */
 function partsOf<
-  Data extends {
-    readonly size: number;
-    readonly imageSize: number;
-    readonly channels: number;
-  },
+  Data extends { readonly size: number },
 >(
   all: Data,
   { config, seed, subset }: {
@@ -94,14 +117,7 @@ function partsOf<
     subset: (indices: Uint32Array) => Data;
   },
 ): Omit<LoadedData<Data>, keyof Disposable> {
-  const { size, imageSize, channels } = all;
-  if (imageSize !== config.imageSize || channels !== config.channels) {
-    throw new RangeError(
-      `Cannot use data.kind ${config.kind}: its images are ${imageSize} × ${imageSize} with ` +
-        `${channels} channels, expected data.imageSize ${config.imageSize} and data.channels ` +
-        `${config.channels}`,
-    );
-  }
+  const { size } = all;
   const heldOut = config.heldOut < 1 ? Math.round(size * config.heldOut) : config.heldOut;
   if (heldOut === 0) {
     const indices = Uint32Array.from({ length: size }, (_, i) => i);

@@ -5,9 +5,11 @@
  */
 
 import { dirname, join } from "node:path";
+import { bankFiles } from "../bank/config.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { lockFolder } from "../cli/folder_lock.ts";
+import { requireFiles } from "../cli/input_files.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { writing } from "../cli/output_file.ts";
@@ -91,6 +93,14 @@ async function main(): Promise<void> {
         "expected the whole path",
     );
   }
+  const makesBank = !resumed && config.bank.path === null &&
+    config.model.conditioning === "snippet";
+  requireFiles({
+    "--init": init,
+    "bank.path": config.bank.path,
+    ...(makesBank && bankFiles(config.bank)),
+    "data.decoder": config.data.decoder,
+  });
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),

@@ -7,6 +7,7 @@
 import { rmSync } from "node:fs";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
+import { requireFiles } from "../../cli/input_files.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, type Progress } from "../../cli/progress.ts";
@@ -17,6 +18,7 @@ import { loadImages } from "../../train/load_data.ts";
 import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
 import { mapVectors } from "../../train/mapper_training.ts";
 import { compressBank, describeCompression } from "../compress.ts";
+import { bankFiles } from "../config.ts";
 import type { Encoder } from "../encoders/encoder.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import {
@@ -48,6 +50,10 @@ export async function build(args: readonly string[]): Promise<void> {
   const overrides = buildOverrides(options);
   await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
   const config = await configOf(options.config, { overrides, like: options.like });
+  if (options.like === undefined) {
+    requireFiles(bankFiles(config.bank));
+    requireRank(rank, config.bank);
+  }
   using device = await openDevice(config.device, say);
   say(`device    ${device.profile.label}`);
   const { train: images, places } = await loadImages(config.data, {
@@ -83,11 +89,17 @@ export async function build(args: readonly string[]): Promise<void> {
 }
 
 function parseShard(text: string): Shard {
-  const [, number, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
-  if (number === undefined) {
-    throw new UsageError(`Cannot read --shard ${text}: expected a part and their number, as 3/8`);
-  }
-  return { number: Number(number), count: Number(count) };
+  const [number = 0, count = 0] = /^(\d+)\/(\d+)$/.exec(text)?.slice(1).map(Number) ?? [];
+  if (number >= 1 && number <= count) return { number, count };
+  throw new UsageError(`Cannot read --shard ${text}: expected a part and their number, as 3/8`);
+}
+
+/** Throws where the snippets will be too short for a rank; only those of pixel_pca say it before. */
+function requireRank(rank: number | undefined, { encoder, dim }: Config["bank"]): void {
+  if (rank === undefined || encoder !== "pixel_pca" || rank <= dim) return;
+  throw new UsageError(
+    `Cannot keep --rank ${rank}: snippets have ${dim} components, expected at most as many`,
+  );
 }
 
 /** What the options of `bank build` say of the configuration. */

@@ -164,6 +164,12 @@ Deno.test("bank commands work on what bank build made", async () => {
     for (
       const [args, message] of [
         [["build", "--shard", "3"], /^error: Cannot read --shard 3: expected a part/],
+        [["build", "--shard", "3/2"], /^error: Cannot read --shard 3\/2: expected a part/],
+        [["build", "--dim", "4", "--rank", "9"], /^error: Cannot keep --rank 9: .* 4 components/],
+        [
+          ["build", "--onnx", "nowhere.onnx"],
+          /^error: Cannot read nowhere\.onnx: there is no such/,
+        ],
         [["export", bank, "--out", at("x.txt")], /expected a name in .npy or .safetensors/],
         [["interpolate", "1", "-9", "--bank", bank], /error: .*-9/],
       ] as const

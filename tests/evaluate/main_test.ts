@@ -291,6 +291,9 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
     [1, "Cannot measure 3 samples: expected at least 5", [
       ...[...checkpoint, "--samples", folder("few", 8, 8, 8)],
     ]],
+    [1, "Cannot measure 4 references: expected at least 5", [
+      ...[...checkpoint, "--reference", folder("scarce", 8, 8, 8, 8)],
+    ]],
     [1, "another encoder made it, fingerprint is", [...checkpoint, "--reference", other]],
     [1, "expected an ONNX file of Inception", [
       ...[...checkpoint, "--inception", join(run, "bank.safetensors")],

@@ -19,6 +19,27 @@ Deno.test("loadImages() says which of all images those to train on are", async (
   }
 });
 
+Deno.test("loadImages() refuses a size that the data do not have before it reads them", async () => {
+  const options = { seed: 3, note: (line: string) => assert.fail(line) };
+  const cases = [
+    [
+      "cifar10",
+      "imageSize: 16",
+      /imageSize 16 and data\.channels 3: expected data\.imageSize=32 and/,
+    ],
+    [
+      "mnist",
+      "imageSize: 28",
+      /channels 3: expected data\.imageSize=28 or 32 and data\.channels=1/,
+    ],
+    ["folder", "channels: 1", /channels 1: expected data\.imageSize=32 and data\.channels=3, as/],
+  ] as const;
+  for (const [kind, size, message] of cases) {
+    const { data } = parseConfig(`data: { kind: ${kind}, path: nowhere, ${size} }`);
+    await assert.rejects(loadImages(data, options), message);
+  }
+});
+
 Deno.test("loadImages() leaves a folder above data.memoryLimit in its files, and reads the same", async () => {
   const folder = await Deno.makeTempDir();
   try {
