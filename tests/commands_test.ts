@@ -216,6 +216,7 @@ deviceTest(
     assert.match(evaluation, />held-out images</);
     const report = JSON.parse(await Deno.readTextFile(join(directory, "report.json")));
     assert.deepEqual(lines[3].report, report);
+    assert.equal(report.step, 3);
     assert(Number.isFinite(report.cosine) && Number.isFinite(report.frechet.heldOut));
     const checkpoint = join(directory, "step_0000003");
     assert.equal(lines[3].checkpoint, checkpoint);

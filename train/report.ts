@@ -21,6 +21,8 @@ const SAMPLES = 256;
 
 /** How well samples follow their snippets, and how far they are from the data. */
 export interface ConditioningReport {
+  /** Steps that were done. */
+  readonly step: number;
   /** Number of samples behind the numbers. */
   readonly samples: number;
   /** Evaluations of the network for one sample. */
@@ -59,7 +61,8 @@ export async function reportConditioning(
     onDrawn?: (done: number, total: number) => void;
   },
 ): Promise<ConditioningReport> {
-  const { device, bank, encoder, trainingFeatures, dataset, config, heldOut, onDrawn } = options;
+  const { device, bank, encoder, trainer, trainingFeatures, dataset, config, heldOut, onDrawn } =
+    options;
   const { channels, imageSize: size } = dataset;
   const count = Math.min(SAMPLES, bank.size);
   const shape = (n: number) => ({ count: n, channels, height: size, width: size });
@@ -84,6 +87,7 @@ export async function reportConditioning(
   const reference = new FrechetReference(statistics(real));
   const distance = (vectors: Float32Array) => reference.distanceTo(statistics(vectors));
   return {
+    step: trainer.step,
     samples: count,
     evaluations,
     cosine: meanCosine(encoded, snippets, { dim: bank.dim, offset: 0 }),

@@ -247,7 +247,7 @@ gpuTest("features of training images are the snippets of a bank, or made anew", 
 
 Deno.test("describeReport() leaves out what was not measured", () => {
   const report = {
-    ...{ samples: 9, evaluations: 5, cosine: 0.5, shuffledCosine: 0.25 },
+    ...{ step: 7, samples: 9, evaluations: 5, cosine: 0.5, shuffledCosine: 0.25 },
     frechet: { samples: 0.125, noise: 2, heldOut: 0.0625, halves: 0.75 },
   };
   assert.deepEqual(describeReport(report), [
