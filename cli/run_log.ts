@@ -110,7 +110,7 @@ function parseRecord(line: string, at: { path: string; index: number }): RunReco
   if (isRecord(record)) return record;
   throw new SyntaxError(
     `Cannot read ${at.path}: line ${at.index + 1} is ${JSON.stringify(line.slice(0, 60))}, ` +
-      `expected a JSON object with a step`,
+      "expected a JSON object with a step, or the file moved away for a new one",
   );
 }
 

@@ -904,6 +904,28 @@ deviceTest("truncated files are refused by name and key, and nothing is written"
   }
 });
 
+deviceTest("train names the checkpoint before a damaged one", async () => {
+  const directory = await copyOfRun("damaged");
+  const [earlier, newest] = ["step_0000003", "step_0000004"].map((name) => join(directory, name));
+  const resume = () => runTask("train", ["--resume", directory, "--steps", "4"]);
+  assert.equal((await resume()).code, 0);
+  const advice =
+    `If it is damaged, move ${newest} out of the folder, and --resume goes on from ${earlier}\n`;
+  for (const file of ["model.safetensors", "state.json"]) {
+    const whole = Deno.readFileSync(join(newest!, file));
+    Deno.truncateSync(join(newest!, file), 100);
+    const before = contents(directory);
+    assertRefusal(await resume(), 1, join(newest!, file), advice);
+    assert.deepEqual(contents(directory), before);
+    Deno.writeFileSync(join(newest!, file), whole);
+  }
+  Deno.removeSync(newest!, { recursive: true });
+  Deno.truncateSync(join(earlier!, "state.json"), 100);
+  const alone = await resume();
+  assertRefusal(alone, 1, "state.json");
+  assert(!alone.stderr.includes("If it is damaged"));
+});
+
 deviceTest("train refuses a checkpoint of other shapes, both named", async () => {
   const directory = await copyOfRun("other_shapes");
   const before = contents(directory);

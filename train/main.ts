@@ -20,6 +20,7 @@ import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { clonePath } from "../cli/typed_path.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
+import { CheckpointError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
@@ -54,6 +55,8 @@ const PATIENCE = 3000;
 
 /** The run's folder, once there is something in it to go on from. */
 let startedDirectory: string | undefined;
+/** The checkpoint that is read to go on from. */
+let resumedCheckpoint: string | undefined;
 
 await runCommand(main, { hint: adviseAfter });
 
@@ -82,6 +85,7 @@ async function main(): Promise<void> {
     ...options.set,
   ];
   const resumed = resume === undefined ? undefined : findCheckpoint(resume);
+  resumedCheckpoint = resumed;
   const config = resumed
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
@@ -261,7 +265,7 @@ function lastCheckpoint(directory: string): string | undefined {
 
 /** What to do after an error that stopped a run. */
 function adviseAfter(error: Error): string | undefined {
-  if (startedDirectory === undefined) return undefined;
+  if (startedDirectory === undefined) return adviseOnDamage(error);
   const last = lastCheckpoint(startedDirectory);
   const diverged = error.name === "NonFiniteLossError";
   if (last === undefined) {
@@ -270,6 +274,16 @@ function adviseAfter(error: Error): string | undefined {
   const rate = diverged ? " --set optimizer.learningRate=LOWER" : "";
   return `The last good checkpoint is ${last}; ` +
     `go on from it with: deno task train --resume ${startedDirectory}${rate}`;
+}
+
+/** What to do where a file of the checkpoint that was to be gone on from cannot be read. */
+function adviseOnDamage(error: Error): string | undefined {
+  if (resumedCheckpoint === undefined || !(error instanceof CheckpointError)) return undefined;
+  if (dirname(error.path) !== resumedCheckpoint) return undefined;
+  const { path: earlier } = listCheckpoints(dirname(resumedCheckpoint))
+    .findLast(({ path }) => path < resumedCheckpoint!) ?? {};
+  return earlier &&
+    `If it is damaged, move ${resumedCheckpoint} out of the folder, and --resume goes on from ${earlier}`;
 }
 
 /** What measures in the course of training; undefined where nothing can be, or no step is due for it. */

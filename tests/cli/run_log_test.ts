@@ -77,7 +77,7 @@ Deno.test("readRunLog() refuses a broken line that is not the last", async () =>
       await assert.rejects(readRunLog(path), {
         name: "SyntaxError",
         message: `Cannot read ${path}: line 2 is ${JSON.stringify(line)}, ` +
-          "expected a JSON object with a step",
+          "expected a JSON object with a step, or the file moved away for a new one",
       });
     }
   });
