@@ -82,7 +82,9 @@ function sizeOfPngs(names: readonly string[]): number | undefined {
     if (size === undefined) continue;
     const [width, height] = size;
     if (width === height && width === (first ??= { name, side: width }).side) continue;
-    const expected = first ? `${first.side} × ${first.side} as ${first.name}` : "a square";
+    const expected = first
+      ? `${first.side} × ${first.side} as ${first.name}`
+      : "a square (photos of --data DIR are cropped to one)";
     throw new RangeError(
       `Cannot measure ${name}: it has ${width} × ${height} pixels, expected ${expected}`,
     );

@@ -37,7 +37,7 @@ export const EVALUATE_COMMAND = {
       words: ["train", "held-out"],
       default: "train",
       description:
-        "train or held-out: that part of the configured data; or a folder of images, a " +
+        "train or held-out: that part of the configured data; or a folder of square images, a " +
         ".npz of ADM's evaluator, or a bank (.safetensors)",
     },
     inception: {
@@ -145,8 +145,8 @@ export const EVALUATE_COMMAND = {
       description: "Write samples that the official tools can measure as well.",
     },
     {
-      command: "deno task evaluate --samples generated --reference photos --report result.json",
-      description: "Compare two folders of images, whatever made them.",
+      command: "deno task evaluate --samples generated --reference others --report result.json",
+      description: "Compare two folders of square images, whatever made them.",
     },
   ],
 } as const satisfies CommandDefinition;

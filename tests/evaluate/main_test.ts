@@ -255,6 +255,9 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
     }
     return at(name);
   };
+  const photos = folder("photos"), data = new Uint8Array(6 * 4 * 3);
+  const photo = encodePng({ width: 6, height: 4, channels: 3, data });
+  Deno.writeFileSync(join(photos, "photo.png"), photo);
   const other = at("other.safetensors");
   {
     using file = BankFile.open(join(run, "bank.safetensors"));
@@ -284,6 +287,9 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
     [1, "holds no images", [...checkpoint, "--samples", folder("empty")]],
     [1, "1.png: it has 4 × 4 pixels, expected 8 × 8", [
       ...[...checkpoint, "--samples", folder("mixed", 8, 4)],
+    ]],
+    [1, "photo.png: it has 6 × 4 pixels, expected a square (photos of --data DIR are cropped", [
+      ...[...checkpoint, "--reference", photos],
     ]],
     [1, "the samples have 4 × 4 pixels and the reference 8 × 8", [
       ...[...checkpoint, "--samples", folder("small", 4, 4, 4, 4, 4)],
