@@ -69,7 +69,8 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
   }
   if (config.encoder === "pixel_pca" && options.encoder === undefined) {
     const few = comfortableDim(images.size);
-    if (config.dim > few) {
+    // A single image is refused, whatever the length.
+    if (config.dim > few && images.size > 1) {
       note?.(
         `${config.dim} numbers tell little of so few images: expected ${10 * config.dim} ` +
           `or more, not ${images.size}, or bank.dim=${few}`,

@@ -12,8 +12,9 @@ const SIZES = { channels: 3, imageSize: 8 };
 
 gpuTest("makeBank() notes images that are few for the length of the snippets", async (device) => {
   await inDirectory(async (directory) => {
+    let notes: string[] = [];
     const notesOf = async (count: number, dim: number) => {
-      const notes: string[] = [];
+      notes = [];
       const made = await makeBank({
         device,
         config: parseConfig(`bank: { dim: ${dim}, resolution: 8 }`).bank,
@@ -29,6 +30,8 @@ gpuTest("makeBank() notes images that are few for the length of the snippets", a
       "4 numbers tell little of so few images: expected 40 or more, not 39, or bank.dim=3",
     ]);
     assert.equal((await notesOf(3, 2)).length, 1);
+    await assert.rejects(notesOf(1, 2), /Cannot fit pixel_pca to 1 images: expected at least 2/);
+    assert.deepEqual(notes, []);
   });
 });
 
