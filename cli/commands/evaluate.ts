@@ -82,7 +82,7 @@ export const EVALUATE_COMMAND = {
       type: "integer",
       minimum: 0,
       default: 100,
-      description: "Resamples behind the 95 % intervals; 0 for no intervals",
+      description: "Resamples behind the 95 % intervals, at least 20; 0 for no intervals",
     },
     bank: {
       type: "string",

@@ -17,6 +17,9 @@ import {
   readWeightsConfig,
 } from "../../train/trained.ts";
 
+/** Below this the ends of a 95 % interval, a twentieth of the resamples outside it, are its extremes. */
+const FEWEST_RESAMPLES = 20;
+
 /** The options of the command. */
 export type Options = ReturnType<typeof parseArguments<typeof EVALUATE_COMMAND>>["options"];
 
@@ -122,6 +125,12 @@ function checkUsage(options: Options): void {
     if (report !== undefined && extname(report) !== ".json") {
       throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
     }
+  }
+  if (options.resamples > 0 && options.resamples < FEWEST_RESAMPLES) {
+    throw new UsageError(
+      `Cannot take --resamples ${options.resamples}: too few for 95 % intervals, expected 0 for none, ` +
+        `or at least ${FEWEST_RESAMPLES}`,
+    );
   }
   if (inception === undefined && output.length > 0) {
     throw new UsageError("Cannot take --output: it names outputs of the network of --inception");

@@ -40,7 +40,7 @@ function trainedRun(): Promise<string> {
 }
 
 function evaluate(...args: string[]): Promise<Finished> {
-  return runTask("evaluate", ["--resamples", "4", ...args]);
+  return runTask("evaluate", ["--resamples", "20", ...args]);
 }
 
 function resultOf({ code, stdout, stderr }: Finished): Evaluation {
@@ -274,6 +274,9 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
         ...["--samples", "own"],
       ],
     ],
+    [2, "Cannot take --resamples 19: too few for 95 % intervals, expected 0 for none, or at", [
+      ...[...checkpoint, "--resamples", "19"],
+    ]],
     [2, "expected a name in .npz", [...checkpoint, "--out", "samples.zip"]],
     [2, "several --steps with --out: expected one number", [
       ...[...checkpoint, "--steps", "2,4", "--out", "samples.npz"],
