@@ -477,6 +477,13 @@ deviceTest("train keeps its newest checkpoints and those with another's file in 
   assert.deepEqual(all, [3, 5, 6, 7, 8, 9]);
 });
 
+deviceTest("train --init names the file of weights in a run's folder", async () => {
+  const { directory } = await trainedRun();
+  const run = await trainSmall(inTemporary("from_folder"), "--init", directory);
+  const file = join(directory, "step_0000003", "ema.safetensors");
+  assertRefusal(run, 2, `from ${directory}: it is a folder, expected a file such as ${file}\n`);
+});
+
 deviceTest("train starts no run among the checkpoints of another", async () => {
   const { directory } = await trainedRun();
   const before = contents(directory);

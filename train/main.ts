@@ -105,6 +105,7 @@ async function main(): Promise<void> {
     ...(makesBank && bankFiles(config.bank)),
     "data.decoder": config.data.decoder,
   });
+  if (init !== undefined) requireFile(init);
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
@@ -215,6 +216,15 @@ function requireNoCheckpoint(directory: string): void {
     `Cannot start a run in ${directory}: it holds ${last}, expected a folder without checkpoints. ` +
       `Go on with that run by --resume ${directory}, ` +
       "or choose another folder by --set train.runDirectory=DIR",
+  );
+}
+
+/** Throws where weights are to come from a folder, and names those of the checkpoint there. */
+function requireFile(weights: string): void {
+  if (!Deno.statSync(weights).isDirectory) return;
+  throw new UsageError(
+    `Cannot take weights from ${weights}: it is a folder, expected a file such as ` +
+      join(findCheckpoint(weights), "ema.safetensors"),
   );
 }
 
