@@ -116,6 +116,14 @@ export function requireKnownKey(
   }
 }
 
+/** Whether any text, and nothing else but null, may stand for a key that `schema` knows. */
+export function takesText(schema: z.ZodType, path: readonly string[]): boolean {
+  const { type = [], enum: choices } = nodeAt(jsonSchema(schema), path) ?? {};
+  const types = [type].flat();
+  return choices === undefined && types.includes("string") &&
+    types.every((each) => each === "string" || each === "null");
+}
+
 function jsonSchema(schema: z.ZodType): SchemaNode {
   return z.toJSONSchema(schema, { io: "input" }) as SchemaNode;
 }

@@ -21,7 +21,7 @@ import {
   type ModelConfig,
   modelSchema,
 } from "../model/config.ts";
-import { readWithSchema, requireKnownKey, schemaFields } from "../model/schema.ts";
+import { readWithSchema, requireKnownKey, schemaFields, takesText } from "../model/schema.ts";
 import { type SampleConfig, sampleSchema } from "../sample/config.ts";
 import { type TokenizerName, TOKENIZERS } from "./tokenizers.ts";
 import { parseYaml, stringifyYaml } from "./yaml.ts";
@@ -360,8 +360,8 @@ function configSchema(name: string): z.ZodType<Config> {
 /**
  * Reads a configuration from YAML.
  *
- * Each override is `key=value` with the full name of a key and a YAML value, and stands above the
- * text.
+ * Each override is `key=value` with the full name of a key and a YAML value, or for a key that takes text
+ * the text itself, and stands above the text.
  *
  * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value.
  *
@@ -393,9 +393,10 @@ export function resolveConfig(value: unknown, options: ConfigOptions = {}): Conf
   let given: unknown = withoutEmptySections(value);
   const overridden = new Set<string>();
   for (const override of overrides) {
-    const { path, value: replacement } = parseOverride(override);
-    requireKnownKey(schema, path, { name: `--set ${override}` });
-    given = withValue(given, path, replacement);
+    const { path, text } = splitOverride(override), name = `--set ${override}`;
+    requireKnownKey(schema, path, { name });
+    const isText = takesText(schema, path);
+    given = withValue(given, path, overrideValue(text, { isText, name }));
     overridden.add(path.join("."));
   }
   return readWithSchema(schema, given, { name, overrides: overridden });
@@ -466,16 +467,24 @@ function withoutEmptySections(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).filter(([, section]) => section !== null));
 }
 
-function parseOverride(override: string): { path: string[]; value: unknown } {
+function splitOverride(override: string): { path: string[]; text: string } {
   const equals = override.indexOf("=");
   if (equals < 1) {
     throw new SyntaxError(`Cannot read --set ${override}: no key, expected KEY=VALUE`);
   }
-  const value = override.slice(equals + 1);
   return {
     path: override.slice(0, equals).trim().split("."),
-    value: value.trim() === "" ? null : parseYaml(value, { name: `--set ${override}` }),
+    text: override.slice(equals + 1).trim(),
   };
+}
+
+/** The value that stands behind `key=`. Where a key takes text, YAML reads null and what is in quotes alone. */
+function overrideValue(
+  text: string,
+  { isText, name }: { isText: boolean; name: string },
+): unknown {
+  if (text === "") return null;
+  return isText && !/^(?:null|~)$|^["']/.test(text) ? text : parseYaml(text, { name });
 }
 
 /** A copy of `container` with `value` at `path`; what lies on the way is copied, never changed. */

@@ -308,6 +308,24 @@ Deno.test("parseConfig() takes overrides above the text", () => {
   assert.equal(config.data.flip, true);
 });
 
+Deno.test("parseConfig() takes an override of text as it is written", () => {
+  const cases: [value: string, text: string | null][] = [
+    ["runs/try #2", "runs/try #2"],
+    ["runs/try: 3", "runs/try: 3"],
+    ["2024", "2024"],
+    ["[a]", "[a]"],
+    ['"runs/a \\u0041"', "runs/a A"],
+    ["'null'", "null"],
+    [" bank ", "bank"],
+    ["null", null],
+    ["~", null],
+    ["", null],
+  ];
+  for (const [value, text] of cases) {
+    assert.equal(parseConfig("", { overrides: [`bank.path=${value}`] }).bank.path, text, value);
+  }
+});
+
 Deno.test("parseConfig() refuses overrides that do not fit and names the override", () => {
   assert.match(
     refusal("", ["train.stpes=1"]),
