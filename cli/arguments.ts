@@ -339,6 +339,9 @@ function readSingle(
   }
   const number = value.trim() === "" ? NaN : Number(value);
   const whole = option.type === "number" || Number.isSafeInteger(number);
+  if (!whole && Number.isInteger(number) && number > 0) {
+    throw new UsageError(`${refusal}, at most ${Number.MAX_SAFE_INTEGER}`);
+  }
   if (!Number.isFinite(number) || !whole || number < (option.minimum ?? -Infinity)) {
     throw new UsageError(refusal);
   }

@@ -153,7 +153,7 @@ function describeIssue(
   const key = path.join(".") || "the top level";
   const origin = overrides.has(key) ? ` (given by --set)` : "";
   if (issue.code === "custom") return [`${key}${origin} ${issue.message}`];
-  const expected = expectation(nodeAt(root, path) ?? {});
+  const expected = expectation(nodeAt(root, path) ?? {}, issue.input);
   return [`${key}${origin} is ${formatValue(issue.input)}, expected ${expected}`];
 }
 
@@ -182,12 +182,12 @@ function nearestElsewhere(key: string, fields: readonly SchemaField[]): string |
   return near === undefined ? undefined : lastNames.get(near);
 }
 
-/** What a node takes, as it stands behind "expected". */
-function expectation(node: SchemaNode): string {
-  if (Array.isArray(node.type)) {
-    return node.type.map((type) => expectation({ ...node, type })).join(", or ");
-  }
-  if (node.anyOf !== undefined) return node.anyOf.map(expectation).join(", or ");
+/** What a node takes in place of a value, as it stands behind "expected". */
+function expectation(node: SchemaNode, value?: unknown): string {
+  const eachOf = (nodes: readonly SchemaNode[]) =>
+    nodes.map((each) => expectation(each, value)).join(", or ");
+  if (Array.isArray(node.type)) return eachOf(node.type.map((type) => ({ ...node, type })));
+  if (node.anyOf !== undefined) return eachOf(node.anyOf);
   if (node.enum !== undefined) return `one of ${node.enum.join(", ")}`;
   switch (node.type) {
     case "null":
@@ -195,7 +195,7 @@ function expectation(node: SchemaNode): string {
     case "boolean":
       return "true or false";
     case "integer":
-      return `a whole number${bounds(node)}`;
+      return `a whole number${bounds(node, value)}`;
     case "number":
       return `a number${bounds(node)}`;
     case "string":
@@ -211,14 +211,15 @@ function expectation(node: SchemaNode): string {
   }
 }
 
-function bounds(node: SchemaNode): string {
+function bounds(node: SchemaNode, value?: unknown): string {
   const parts: string[] = [];
-  // Whole numbers come with the largest safe integers as bounds: nothing worth telling.
+  // Whole numbers come with the largest safe integers as bounds: worth telling where one is passed.
+  const passed = typeof value === "number" && value > Number.MAX_SAFE_INTEGER;
   if (node.minimum !== undefined && node.minimum > Number.MIN_SAFE_INTEGER) {
     parts.push(`at least ${node.minimum}`);
   }
   if (node.exclusiveMinimum !== undefined) parts.push(`above ${node.exclusiveMinimum}`);
-  if (node.maximum !== undefined && node.maximum < Number.MAX_SAFE_INTEGER) {
+  if (node.maximum !== undefined && (passed || node.maximum < Number.MAX_SAFE_INTEGER)) {
     parts.push(`at most ${node.maximum}`);
   }
   if (node.exclusiveMaximum !== undefined) parts.push(`below ${node.exclusiveMaximum}`);

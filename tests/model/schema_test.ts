@@ -48,6 +48,22 @@ Deno.test("readWithSchema() says what is wrong with a list or an item of it", ()
   }
 });
 
+Deno.test("readWithSchema() tells the largest whole number where one is larger", () => {
+  const schema = z.strictObject({ seed: z.int().min(0).nullable(), most: z.int().max(9) });
+  const problem = (value: unknown) => {
+    const run = () => readWithSchema(schema, value, { name: "a file" });
+    let message = "";
+    assert.throws(run, (error: Error) => (message = error.message) !== "");
+    return message;
+  };
+  assert.match(
+    problem({ seed: 2 ** 64, most: 1 }),
+    /seed is \d+, expected a whole number, at least 0 and at most 9007199254740991, or null$/,
+  );
+  assert.match(problem({ seed: -1, most: 1 }), /expected a whole number, at least 0, or null$/);
+  assert.match(problem({ seed: 1, most: 2 ** 64 }), /expected a whole number, at most 9$/);
+});
+
 Deno.test("readWithSchema() keeps messages short whatever it is given", () => {
   const schema = z.strictObject({ steps: z.int() });
   assert.throws(
