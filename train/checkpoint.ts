@@ -237,11 +237,14 @@ export function requireSpace(
   const elsewhere = listCheckpoints(runDirectory).length === 0
     ? "another disk by --set train.runDirectory=DIR"
     : "the run's folder moved to another disk";
+  // Of two one is removed when the other is written.
+  const fewer = keep === 1
+    ? ", or the last one alone by --set train.checkpointEvery=null"
+    : ", or fewer by --set train.keepCheckpoints=1";
   requireDiskSpace(runDirectory, bytes, {
     problem: `Cannot keep a run in ${runDirectory}: ` +
       (count === 1 ? "a checkpoint takes" : `${count} checkpoints take`),
-    expected: `room or ${elsewhere}` +
-      (count === 1 ? "" : ", or fewer by --set train.keepCheckpoints=1"),
+    expected: `room or ${elsewhere}` + (count === 1 ? "" : fewer),
   });
 }
 

@@ -391,6 +391,10 @@ Deno.test("requireSpace() says what the checkpoints of a run take and the disk h
     saying({ coming: 9, keep: 3 }, /: 4 checkpoints take /);
     saying({ coming: 9, keep: null }, /: 9 checkpoints take /);
     saying({ coming: 9, keep: 3 }, /or another disk by --set train\.runDirectory=DIR/);
+    saying(
+      { coming: 9, keep: 1 },
+      /: 2 checkpoints take .*, or the last one alone by --set train\.checkpointEvery=null$/,
+    );
     // Those that are there will go, but for one that is not the run's alone.
     for (const step of [1, 2]) writeCheckpoint(directory, step);
     writeCheckpoint(directory, 3, ["evaluation.json"]);
