@@ -569,6 +569,30 @@ Deno.test("loadImageFolder() skips and names a corrupt image", async () => {
   });
 });
 
+Deno.test("loadImageFolder() says of each corrupt image what is wrong with it", async () => {
+  await inDirectory(async (path) => {
+    const side = 256;
+    const noise = Uint8Array.from({ length: side ** 2 * 3 }, (_, index) => (index * 7919) % 251);
+    const picture = () => sharp(noise, { raw: { width: side, height: side, channels: 3 } });
+    const cut = { jpg: await picture().jpeg().toBuffer(), png: await picture().png().toBuffer() };
+    // All of them are decoded at once.
+    for (let index = 0; index < 8; index++) {
+      for (const [kind, bytes] of Object.entries(cut)) {
+        await Deno.writeFile(`${path}/${index}.${kind}`, bytes.subarray(0, bytes.length / 2));
+      }
+    }
+    for (let index = 0; index < 320; index++) {
+      await Deno.writeFile(`${path}/a${index}.png`, plainPng([index % 256, 0, 0]));
+    }
+    const { skipped } = await loadImageFolder(path, { imageSize: 8 });
+    assert.equal(skipped.length, 16);
+    for (const { name, reason } of skipped) {
+      const [own, other] = name.endsWith("jpg") ? [/jpeg/i, /png/i] : [/png/i, /jpeg/i];
+      assert.ok(own.test(reason) && !other.test(reason) && !reason.includes("\n"), reason);
+    }
+  });
+});
+
 Deno.test("openImageFolder() reads the images of loadImageFolder() from their files", async () => {
   await inDirectory(async (path) => {
     await Deno.mkdir(`${path}/red`);

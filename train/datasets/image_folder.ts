@@ -243,19 +243,30 @@ async function decodeEach(
   },
 ): Promise<void> {
   const { imageSize, use, fail, onDone } = options;
+  const decode = async (index: number) => {
+    return await decodeImage(await Deno.readFile(paths[index]!), imageSize);
+  };
+  const failed: number[] = [];
   let next = 0, goOn = true;
   async function work(): Promise<void> {
     while (goOn && next < paths.length) {
       const index = next++;
       try {
-        use(await decodeImage(await Deno.readFile(paths[index]!), imageSize), index);
+        use(await decode(index), index);
       } catch (error) {
-        fail(error instanceof Error ? error.message : String(error), index);
+        failed.push(index);
+        fail(firstLine(error), index);
       }
       goOn = onDone() && goOn;
     }
   }
   await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  // The decoder has one place for the errors of all that it decodes at once, and mixes them up.
+  for (const index of failed) await decode(index).catch((error) => fail(firstLine(error), index));
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
 }
 
 /**
