@@ -886,6 +886,19 @@ deviceTest(
   },
 );
 
+deviceTest("sample says what may have taken the weights away", async () => {
+  const directory = await copyOfRun("removed");
+  const weights = join(directory, "step_0000003", "ema.safetensors");
+  Deno.removeSync(weights);
+  const run = await runTask("sample", [
+    "--checkpoint",
+    directory,
+    "--out",
+    inTemporary("none.png"),
+  ]);
+  assertRefusal(run, 1, `${weights}: it is not there, perhaps since a run that goes on removed`);
+});
+
 deviceTest("truncated files are refused by name and key, and nothing is written", async () => {
   const directory = await copyOfRun("truncated");
   const checkpoint = join(directory, "step_0000003");

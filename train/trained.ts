@@ -4,12 +4,14 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ExtensibleBank } from "../bank/bank.ts";
 import { BankFile } from "../bank/file.ts";
 import { type BankFingerprint, beginsWith } from "../bank/fingerprint.ts";
 import { loadBank } from "../bank/load.ts";
 import type { Device } from "../kernels/core/device.ts";
+import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { readModelOptions } from "../model/read_model_options.ts";
 import { type ConditionOptions, SiT } from "../model/sit.ts";
@@ -176,7 +178,14 @@ export function openTrained(
   device: Device,
   options: CheckpointConfig & { readonly bank?: string | undefined },
 ): TrainedModel {
-  const { weights, reversed, config } = options;
+  const { weights, reversed, config, step } = options;
+  if (step !== undefined && !existsSync(weights)) {
+    throw new CheckpointError(
+      `Cannot read ${weights}: it is not there, perhaps since a run that goes on removed the checkpoint ` +
+        "meanwhile, expected the same again for the newest, or more kept by train.keepCheckpoints",
+      { path: weights },
+    );
+  }
   using opened = new DisposableStack();
   const condition = openCondition(device, options);
   if (condition.bank) opened.use(condition.bank);
