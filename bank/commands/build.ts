@@ -185,7 +185,12 @@ export async function importBank(args: readonly string[]): Promise<void> {
   await prepareOutput(out, { inputs: [path, mapper] });
   if (mapper !== undefined) await importMapped(path, { out, key, mapper });
   else if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });
-  else importTorchBank(path, { out });
+  else if (/\.pth?$/.test(path)) importTorchBank(path, { out });
+  else {
+    throw new UsageError(
+      `Cannot import ${path}: expected a name in .npy, .npz, .safetensors, .pt or .pth`,
+    );
+  }
   using file = BankFile.open(out);
   show(inspectBank(file), json);
 }

@@ -170,6 +170,10 @@ Deno.test("bank commands work on what bank build made", async () => {
           ["build", "--onnx", "nowhere.onnx"],
           /^error: Cannot read nowhere\.onnx: there is no such/,
         ],
+        [
+          ["import", "README.md"],
+          /^error: Cannot import README\.md: expected a name in \.npy, .*\.pth$/m,
+        ],
         [["export", bank, "--out", at("x.txt")], /expected a name in .npy or .safetensors/],
         [["interpolate", "1", "-9", "--bank", bank], /error: .*-9/],
       ] as const
