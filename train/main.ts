@@ -18,6 +18,7 @@ import { formatDuration, openProgress, type Progress } from "../cli/progress.ts"
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
+import { shellWord } from "../cli/shell_word.ts";
 import { clonePath } from "../cli/typed_path.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
@@ -214,7 +215,7 @@ function requireNoCheckpoint(directory: string): void {
   if (last === undefined) return;
   throw new UsageError(
     `Cannot start a run in ${directory}: it holds ${last}, expected a folder without checkpoints. ` +
-      `Go on with that run by --resume ${directory}, ` +
+      `Go on with that run by --resume ${shellWord(directory)}, ` +
       "or choose another folder by --set train.runDirectory=DIR",
   );
 }
@@ -261,7 +262,7 @@ function requireNewest(checkpoint: string): void {
     `Cannot go on from ${checkpoint}: its folder has later checkpoints, up to ${
       later.at(-1)!.path
     }. ` +
-      `Go on from that one by --resume ${directory}, or move the later ones away first`,
+      `Go on from that one by --resume ${shellWord(directory)}, or move the later ones away first`,
   );
 }
 
@@ -283,7 +284,7 @@ function adviseAfter(error: Error): string | undefined {
   }
   const rate = diverged ? " --set optimizer.learningRate=LOWER" : "";
   return `The last good checkpoint is ${last}; ` +
-    `go on from it with: deno task train --resume ${startedDirectory}${rate}`;
+    `go on from it with: deno task train --resume ${shellWord(startedDirectory)}${rate}`;
 }
 
 /** What to do where a file of the checkpoint that was to be gone on from cannot be read. */
@@ -461,7 +462,7 @@ async function trainRun(
   progress.stop();
   if (trainer.step < steps) {
     say(`stopped after step ${trainer.step} and saved ${checkpoint}`);
-    say(`go on with: deno task train --resume ${directory}`);
+    say(`go on with: deno task train --resume ${shellWord(directory)}`);
     return undefined;
   }
   const picture = await writePicture();
