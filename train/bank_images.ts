@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Bank, ImageRecords } from "../bank/bank.ts";
+import { type Bank, type ImageRecords, titleOf } from "../bank/bank.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
@@ -21,6 +21,8 @@ export interface BankImagesOptions {
   readonly bank: Bank;
   /** Indices of the snippets. */
   readonly indices: ArrayLike<number>;
+  /** Gets a line where images are left out. */
+  readonly note: (line: string) => void;
 }
 
 /**
@@ -31,12 +33,9 @@ export interface BankImagesOptions {
  */
 export async function imagesOfRun(
   trained: TrainedModel,
-  options: BankImagesOptions & {
-    readonly data?: string | undefined;
-    readonly note: (line: string) => void;
-  },
+  options: BankImagesOptions & { readonly data?: string | undefined },
 ): Promise<Float32Array | undefined> {
-  const { data, note, ...placed } = options;
+  const { data, ...placed } = options, { note } = placed;
   const config = resolveConfig(trained.config, { overrides: folderOverrides(data) });
   try {
     const { train: images } = await loadImages(config.data, { seed: config.train.seed, note });
@@ -50,7 +49,8 @@ export async function imagesOfRun(
 }
 
 /**
- * The images of a bank's snippets [n, C, H, W] among those of a set, white for those that are not.
+ * The images of a bank's snippets [n, C, H, W] among those of a set, white with a note for those that are
+ * not.
  *
  * Throws a RangeError, which ends with what is expected, if none is.
  */
@@ -58,12 +58,20 @@ export async function placedImages(
   trained: TrainedModel,
   options: BankImagesOptions & { readonly images: LabelledImages; readonly expected: string },
 ): Promise<Float32Array> {
-  const { device, bank, images, expected } = options;
+  const { device, bank, images, expected, note } = options;
   const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
   if (indices.every((index) => index < 0)) {
     throw new RangeError(
       `Cannot show the images of the snippets: none of them is among ${images.size} images, ` +
         `expected ${expected}`,
+    );
+  }
+  const absent = [...indices.keys()].filter((i) => indices[i]! < 0);
+  if (absent.length > 0) {
+    const first = titleOf(bank, options.indices[absent[0]!]!);
+    note(
+      `note      white in place of ${absent.length} of ${indices.length} images, ${first} first, which are ` +
+        "not among those of the data",
     );
   }
   return await imagesFor(trained, { device, images, indices });

@@ -239,6 +239,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     indices,
     images: (await loadImages(source.data, { seed: source.train.seed, note: say })).train,
     expected: "--config or --data that the bank was built from",
+    note: say,
   });
   using progress = openProgress(shown, { json });
   const { picture, evaluations } = await pictureTransfer(trained, {

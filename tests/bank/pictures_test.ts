@@ -123,6 +123,20 @@ Deno.test("bank interpolate --checkpoint draws a row for each noise between two 
   const first = TILE + PART_GAP;
   assert.notDeepEqual(tileAt(picture, first, 0), tileAt(picture, first, TILE + GAP));
 
+  // An image that is gone is white, and a line says so.
+  const { train } = images.split({ heldOut: 1800, seed: 0 });
+  const here = bank.names!.findIndex((name) => train.names.includes(name));
+  const gone = bank.names!.findIndex((name) => !train.names.includes(name));
+  const partly = await run(
+    "interpolate",
+    ...[`${here}`, `${gone}`, "--checkpoint", directory, "--steps", "2", "--noises", "1"],
+    ...["--set", "data.heldOut=1800", "--out", at("partly.png")],
+  );
+  const note = `note      white in place of 1 of 2 images, ${
+    bank.names![gone]
+  } first, which are not`;
+  assert.ok(partly.stderr.includes(note), partly.stderr);
+
   // A run whose images are gone shows the samples alone, and says so.
   const moved = await run(
     "interpolate",
