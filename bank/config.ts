@@ -94,7 +94,7 @@ const deviationSchema = z.tuple([z.number().gt(0), z.number().gt(0), z.number().
 const onnxSchema: z.ZodType<OnnxConfig> = z.strictObject({
   path: z.string().min(1)
     .describe("The network: an ONNX file that takes images [n, C, size, size]"),
-  size: z.int().min(1).default(224)
+  size: z.int().min(1).max(16_384).default(224)
     .describe("Side in pixels of the images that the network takes"),
   crop: z.number().gt(0).max(1).default(1)
     .describe(
@@ -150,7 +150,7 @@ export const bankSchema: z.ZodType<BankConfig> = z.strictObject({
     ),
   dim: z.int().min(1).default(64)
     .describe("Length of a snippet of pixel_pca; the other encoders have their own"),
-  resolution: z.int().min(1).default(16)
+  resolution: z.int().min(1).max(4096).default(16)
     .describe(
       "Side in pixels to which pixel_pca shrinks images before it takes principal components",
     ),

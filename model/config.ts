@@ -111,7 +111,7 @@ const givenModelSchema = z.strictObject({
   patchSize: z.int().min(1).optional()
     .describe("Side of a square patch in pixels; one patch is one token"),
   width: z.int().min(1).optional().describe("Channels of a token"),
-  depth: z.int().min(1).optional().describe("Number of transformer blocks"),
+  depth: z.int().min(1).max(1000).optional().describe("Number of transformer blocks"),
   heads: z.int().min(1).optional()
     .describe("Attention heads; each has width / heads channels"),
   mlpRatio: z.number().gt(0).default(4)

@@ -95,7 +95,7 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
     `ODE samplers: ${namesOf("ode")}, ${namesOf("adaptive")} (adaptive); ` +
       `SDE samplers: ${namesOf("sde")}`,
   ),
-  steps: z.int().min(1).default(50)
+  steps: z.int().min(1).max(100_000).default(50)
     .describe("Number of steps from noise to data; dopri5 chooses its own, by the error"),
   guidance: guidanceSchema.prefault({}).describe("Classifier-free guidance"),
   diffusion: diffusionSchema.prefault({}).describe("Noise that SDE samplers add on the way"),
@@ -113,7 +113,7 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
         "official one, which leaves none for the noise of sbdm",
     ),
   seed: z.int().min(0).default(0).describe("Seed of the noise and of the choice of snippets"),
-  count: z.int().min(1).default(16).describe("Number of images to draw"),
+  count: z.int().min(1).max(100_000).default(16).describe("Number of images to draw"),
   columns: z.int().min(1).default(4).describe("Images in a row of the picture"),
 }).superRefine(({ sampler, steps, timestepShift }, context) => {
   const { kind } = SAMPLERS[sampler];

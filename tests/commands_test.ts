@@ -173,6 +173,8 @@ Deno.test("a wrong configuration gives exit code 1 and the nearest key or the fi
   assertRefusal(wrong, 1, "mine.yaml: unknown key train.stepz, did you mean train.steps?");
   const set = await runTask("train", ["--set", "modle.width=16"]);
   assertRefusal(set, 1, "unknown key modle", "did you mean model");
+  const folder = await runTask("train", [directory]);
+  assertRefusal(folder, 1, `Cannot read configuration ${directory}: `, "expected a YAML file\n");
   const missing = await runTask("train", [join(directory, "main.yaml")]);
   assertRefusal(
     missing,

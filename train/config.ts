@@ -184,7 +184,7 @@ const givenDataSchema = z.strictObject({
     .describe(
       "Published tokenizer; says imageSize, channels, latentNorm and latentMultiplier if left out",
     ),
-  imageSize: z.int().min(1).optional()
+  imageSize: z.int().min(1).max(16_384).optional()
     .describe("Side of the square image, or of its latent, in pixels"),
   channels: z.int().min(1).optional()
     .describe("Channels: 1 is grey, 3 is colour; latents have those of their tokenizer"),

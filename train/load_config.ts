@@ -11,6 +11,7 @@ import { type Config, parseConfig } from "./config.ts";
  * Reads the configuration in a file.
  *
  * @throws {Deno.errors.NotFound} that lists the configurations there when the file does not exist.
+ * @throws {Error} when there is something that cannot be read, such as a folder.
  * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value.
  */
 export async function loadConfig(
@@ -21,7 +22,12 @@ export async function loadConfig(
   try {
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    if (!(cause instanceof Deno.errors.NotFound)) {
+      throw new Error(
+        `Cannot read configuration ${path}: ${(cause as Error).message}, expected a YAML file`,
+        { cause },
+      );
+    }
     const others = [...configsIn(dirname(path)), ...configsIn("configs")];
     throw new Deno.errors.NotFound(
       `Cannot read configuration ${path}: there is no such file, expected one such as ${

@@ -94,7 +94,8 @@ Deno.test("parseConfig() takes numbers up to their limits", () => {
   const cases: [key: string, taken: string[], refused: string[]][] = [
     ["model.patchSize", ["1"], ["0"]],
     ["model.width", ["12"], ["0"]],
-    ["model.depth", ["1"], ["0"]],
+    ["model.depth", ["1", "1000"], ["0", "1001"]],
+    ["data.imageSize", ["2", "16384"], ["0", "16386"]],
     ["model.heads", ["1"], ["0"]],
     ["model.mlpRatio", ["0.5"], ["0"]],
     ["model.classDropout", ["0", "0.99"], ["-0.1", "1"]],
@@ -103,11 +104,11 @@ Deno.test("parseConfig() takes numbers up to their limits", () => {
     ["model.repa.projectorWidth", ["1"], ["0"]],
     ["model.repa.targetWidth", ["1"], ["0"]],
     ["bank.dim", ["1"], ["0"]],
-    ["bank.resolution", ["1"], ["0"]],
+    ["bank.resolution", ["1", "4096"], ["0", "4097"]],
     ["bank.mask.ratio", ["0", "0.99"], ["-0.1", "1"]],
-    ["bank.onnx.size", ["1"], ["0"]],
+    ["bank.onnx.size", ["1", "16384"], ["0", "16385"]],
     ["bank.onnx.crop", ["0.01", "1"], ["0", "1.01"]],
-    ["sample.steps", ["1"], ["0", "1.5"]],
+    ["sample.steps", ["1", "100000"], ["0", "1.5", "100001"]],
     ["sample.guidance.scale", ["0"], ["-0.1"]],
     ["sample.guidance.interval", ["[0, 0.1]", "[0.9, 1]"], ["[-0.1, 1]", "[0, 1.1]", "[0.5, 0.5]"]],
     ["sample.diffusion.norm", ["0.01"], ["0"]],
@@ -115,7 +116,7 @@ Deno.test("parseConfig() takes numbers up to their limits", () => {
     ["sample.timestepShift", ["0.01"], ["0"]],
     ["sample.epsilon", ["0.01", "0.49"], ["0", "0.5"]],
     ["sample.seed", ["0"], ["-1"]],
-    ["sample.count", ["1"], ["0"]],
+    ["sample.count", ["1", "100000"], ["0", "100001"]],
     ["sample.columns", ["1"], ["0"]],
   ];
   for (const [key, taken, refused] of cases) {
