@@ -99,10 +99,8 @@ function requireSize(
   const { sides = [imageSize] } = found;
   if (sides.includes(imageSize) && channels === found.channels) return;
   throw new RangeError(
-    `Cannot use data.kind ${kind} with data.imageSize ${imageSize} and data.channels ${channels}: ` +
-      `expected data.imageSize=${
-        sides.join(" or ")
-      } and data.channels=${found.channels}, as it has`,
+    `Cannot use data.kind ${kind}: data.imageSize is ${imageSize} and data.channels ${channels}, ` +
+      `expected ${sides.join(" or ")} and ${found.channels}, as the data have`,
   );
 }
 

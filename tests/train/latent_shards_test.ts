@@ -379,7 +379,7 @@ model: { patchSize: 2 }`,
   assert.deepEqual([...await heldOut!.read(whole(3))], rowsOf(latents, rest, SIZE));
   await assert.rejects(
     loadData({ ...data, channels: 4 }, options),
-    /its images are 4 × 4 with 2 channels, expected data\.imageSize 4 and data\.channels 4/,
+    /data\.imageSize is 4 and data\.channels 4, expected 4 and 2, as the data have/,
   );
   await assert.rejects(loadImages(data, options), {
     name: "TypeError",

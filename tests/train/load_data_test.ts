@@ -22,17 +22,9 @@ Deno.test("loadImages() says which of all images those to train on are", async (
 Deno.test("loadImages() refuses a size that the data do not have before it reads them", async () => {
   const options = { seed: 3, note: (line: string) => assert.fail(line) };
   const cases = [
-    [
-      "cifar10",
-      "imageSize: 16",
-      /imageSize 16 and data\.channels 3: expected data\.imageSize=32 and/,
-    ],
-    [
-      "mnist",
-      "imageSize: 28",
-      /channels 3: expected data\.imageSize=28 or 32 and data\.channels=1/,
-    ],
-    ["folder", "channels: 1", /channels 1: expected data\.imageSize=32 and data\.channels=3, as/],
+    ["cifar10", "imageSize: 16", /imageSize is 16 and data\.channels 3, expected 32 and 3, as/],
+    ["mnist", "imageSize: 28", /imageSize is 28 and data\.channels 3, expected 28 or 32 and 1/],
+    ["folder", "channels: 1", /imageSize is 32 and data\.channels 1, expected 32 and 3, as/],
   ] as const;
   for (const [kind, size, message] of cases) {
     const { data } = parseConfig(`data: { kind: ${kind}, path: nowhere, ${size} }`);
