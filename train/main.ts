@@ -106,7 +106,7 @@ async function main(): Promise<void> {
     ...(makesBank && bankFiles(config.bank)),
     "data.decoder": config.data.decoder,
   });
-  if (init !== undefined) requireFile(init);
+  if (init !== undefined) refuseFolder(init);
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
@@ -221,7 +221,7 @@ function requireNoCheckpoint(directory: string): void {
 }
 
 /** Throws where weights are to come from a folder, and names those of the checkpoint there. */
-function requireFile(weights: string): void {
+function refuseFolder(weights: string): void {
   if (!Deno.statSync(weights).isDirectory) return;
   throw new UsageError(
     `Cannot take weights from ${weights}: it is a folder, expected a file such as ` +
@@ -244,11 +244,16 @@ function requireFixed(checkpoint: string, config: Config): void {
   }
 }
 
-/** What the bank and the folder of a run follow from, by key. */
+/** What the bank and the folder of a run follow from, by key; files may lie elsewhere by now. */
 function fixedKeys({ bank, train }: Config): Record<string, unknown> {
-  const { path: _, mask: __, ...built } = bank;
+  const { path: _, mask: __, onnx, features, ...built } = bank;
+  const read = {
+    ...built,
+    onnx: onnx && { ...onnx, path: undefined },
+    features: features && { ...features, path: undefined },
+  };
   return {
-    ...Object.fromEntries(Object.entries(built).map(([key, value]) => [`bank.${key}`, value])),
+    ...Object.fromEntries(Object.entries(read).map(([key, value]) => [`bank.${key}`, value])),
     "train.runDirectory": clonePath(train.runDirectory),
   };
 }

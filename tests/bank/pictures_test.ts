@@ -93,7 +93,16 @@ Deno.test("train takes an ONNX encoder from the configuration, and goes on with 
     assert.deepEqual([bank.size, bank.dim, bank.encoder?.kind], [206, 6, "onnx"]);
     assert.deepEqual(bank.encoder?.preprocessing["mean"], [0.485, 0.456, 0.406]);
   }
-  const resumed = await runTask("train", ["--resume", directory, "--steps", "4"]);
+  const resume = (setting: string) =>
+    runTask("train", ["--resume", directory, "--steps", "4", "--set", setting]);
+  const other = await resume("bank.onnx.size=16");
+  assert.equal(other.code, 2, other.stderr);
+  assert.match(
+    other.stderr,
+    /Cannot change bank\.onnx to \{"size":16,.*: the run was started with/,
+  );
+  // The network of a bank may lie elsewhere.
+  const resumed = await resume(`bank.onnx.path=${at("moved.onnx")}`);
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.match(resumed.stderr, /^samples follow their snippets: cosine /m);
 });
