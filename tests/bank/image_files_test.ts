@@ -92,7 +92,8 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
   write("1.png", 16, 20);
   await assert.rejects(open, {
     name: "RangeError",
-    message: `Cannot measure ${folder.root}/1.png: it has 16 × 20 pixels, expected a square`,
+    message:
+      `Cannot measure ${folder.root}/1.png: it has 16 × 20 pixels, expected a square (photos of --data DIR are cropped to one)`,
   });
   write("1.png", 16, 16);
   write("2.png", 16, 20);
