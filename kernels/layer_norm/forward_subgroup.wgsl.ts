@@ -8,8 +8,8 @@ export default /* wgsl */ `
 // of 0 gives all rows the same); stats: [rows] of (mean, rstd).
 // For CPU drivers with subgroups of 8: one subgroup takes 8 rows of one b. First each lane finds
 // the moments of one row (Welford's recurrence on 4 columns side by side: one pass), then the lanes
-// lie along the columns, so that gain and offset are loaded once for 8 rows. No barrier. Moves 8
-// bytes for each element, and loads x twice.
+// lie along the columns of two rows at a time, so that memory is read in order and gain and offset are
+// loaded once for two rows. No barrier. Moves 8 bytes for each element, and loads x twice.
 // Error of n: about 2^-24 (|mean| rstd + 4 + sqrt(width)). Sums run over x - x[0], so that a large
 // common part costs no digits but those of the rounded mean.
 
@@ -78,21 +78,23 @@ fn layer_norm_forward_subgroup(
 
   let own = moments_of(row + min(lane, count - 1u), vectors);
   if (lane < count) { stats[row + lane] = own; }
-  var moments = array<vec2f, 8>(
-    subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u),
-    subgroupBroadcast(own, 3u), subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u),
-    subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u));
 
   let base = b * params.stride;
-  for (var j = lane; j < vectors; j += 8u) {
-    var gain = vec4f(1.0);
-    var offset = vec4f();
-    if (HAS_WEIGHT) { gain = textureLoad(weight, texel_of(j)); }
-    if (HAS_SCALE) { gain *= 1.0 + at_modulation(base + params.scale, j); }
-    if (HAS_SHIFT) { offset = at_modulation(base + params.shift, j); }
-    for (var r = 0u; r < count; r++) {
-      let i = (row + r) * vectors + j;
-      out[i] = (at_x(i) - moments[r].x) * moments[r].y * gain + offset;
+  // Rows past the last of b repeat it: the same values for the same place.
+  let last = row + count - 1u;
+  for (var r = 0u; r < 8u; r += 2u) {
+    let m0 = subgroupShuffle(own, r);
+    let m1 = subgroupShuffle(own, r + 1u);
+    let i0 = min(row + r, last) * vectors;
+    let i1 = min(row + r + 1u, last) * vectors;
+    for (var j = lane; j < vectors; j += 8u) {
+      var gain = vec4f(1.0);
+      var offset = vec4f();
+      if (HAS_WEIGHT) { gain = textureLoad(weight, texel_of(j)); }
+      if (HAS_SCALE) { gain *= 1.0 + at_modulation(base + params.scale, j); }
+      if (HAS_SHIFT) { offset = at_modulation(base + params.shift, j); }
+      out[i0 + j] = (at_x(i0 + j) - m0.x) * m0.y * gain + offset;
+      out[i1 + j] = (at_x(i1 + j) - m1.x) * m1.y * gain + offset;
     }
   }
 }
