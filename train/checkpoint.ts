@@ -22,7 +22,7 @@ import { isProjector } from "../model/read_model_options.ts";
 import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import { requireDiskSpace } from "./disk_space.ts";
-import { CHECKPOINT_NAME, stepName } from "./run_files.ts";
+import { AVERAGED_WEIGHTS, CHECKPOINT_NAME, stepName } from "./run_files.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** What `state.json` holds. */
@@ -44,7 +44,7 @@ export interface CheckpointState {
 }
 
 /** Files of a checkpoint. */
-const FILES = ["model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"];
+const FILES = ["model.safetensors", AVERAGED_WEIGHTS, "optimizer.safetensors", "state.json"];
 
 /** What a checkpoint is called while a new one of the same step takes its place. */
 const REPLACED = /^(step_\d{7,})\.old$/;
@@ -132,7 +132,7 @@ export async function saveCheckpoint(
     Deno.mkdirSync(partial);
     const store = model.parameters;
     await saveStateDict(join(partial, "model.safetensors"), store);
-    await saveStateDict(join(partial, "ema.safetensors"), store, { slabs: optimizer.averages });
+    await saveStateDict(join(partial, AVERAGED_WEIGHTS), store, { slabs: optimizer.averages });
     await saveTensors(join(partial, "optimizer.safetensors"), [
       ...optimizer.stateEntries(),
       ...trainer.lossScaleEntries(),
@@ -274,7 +274,7 @@ export function loadCheckpoint(
   }
   loadWeights(join(path, "model.safetensors"), model);
   const { optimizer } = trainer;
-  withFile(join(path, "ema.safetensors"), (file) => {
+  withFile(join(path, AVERAGED_WEIGHTS), (file) => {
     for (const [name, tensor] of optimizer.averageEntries()) tensor.write(file.readFloat32(name));
   });
   withFile(join(path, "optimizer.safetensors"), (file) => {

@@ -46,6 +46,7 @@ import { attempt } from "./attempt.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, latentScaling, type Run } from "./run.ts";
+import { AVERAGED_WEIGHTS } from "./run_files.ts";
 import type { Trainer, TrainRecord } from "./trainer.ts";
 import { openViewer } from "./viewer.ts";
 
@@ -225,7 +226,7 @@ function refuseFolder(weights: string): void {
   if (!Deno.statSync(weights).isDirectory) return;
   throw new UsageError(
     `Cannot take weights from ${weights}: it is a folder, expected a file such as ` +
-      join(findCheckpoint(weights), "ema.safetensors"),
+      join(findCheckpoint(weights), AVERAGED_WEIGHTS),
   );
 }
 

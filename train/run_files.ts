@@ -7,6 +7,9 @@
 /** The bank that a run built of its images. */
 export const RUN_BANK = "bank.safetensors";
 
+/** The averaged weights in the folder of a checkpoint, with which samples are drawn. */
+export const AVERAGED_WEIGHTS = "ema.safetensors";
+
 /** Names of the folders of checkpoints, with the step in digits. */
 export const CHECKPOINT_NAME: RegExp = /^step_(\d{7,})$/;
 

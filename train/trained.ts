@@ -19,11 +19,8 @@ import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readCheckpointState } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { modelOptions } from "./run.ts";
-import { RUN_BANK } from "./run_files.ts";
+import { AVERAGED_WEIGHTS, RUN_BANK } from "./run_files.ts";
 import { TOKENIZERS } from "./tokenizers.ts";
-
-/** The file with the averaged weights. */
-const WEIGHTS = "ema.safetensors";
 
 /** The tokenizer of networks of as many channels as it has. */
 const SD_VAE = "sd-vae";
@@ -77,7 +74,7 @@ export function readCheckpointConfig(
   const { overrides = [] } = options;
   return {
     checkpoint,
-    weights: join(checkpoint, WEIGHTS),
+    weights: join(checkpoint, AVERAGED_WEIGHTS),
     reversed: false,
     step,
     config: resolveConfig(config, { name: checkpoint, overrides }),
