@@ -132,7 +132,9 @@ export type {
   SnippetRange,
   SnippetSet,
 } from "./bank/bank.ts";
+export type { LowRankSet } from "./bank/bank_writer.ts";
 export { buildBank, type BuildOptions, encodeImages, type EncodeOptions } from "./bank/build.ts";
+export type { CoefficientStorage } from "./bank/coefficient_format.ts";
 export { compressBank, type Compression, type CompressOptions } from "./bank/compress.ts";
 export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
 export type {
@@ -160,12 +162,7 @@ export {
   importFeatures,
   writeFeatureBank,
 } from "./bank/features.ts";
-export {
-  BankFile,
-  type CoefficientStorage,
-  type CompressionLoss,
-  type LowRankSet,
-} from "./bank/file.ts";
+export { BankFile, type CompressionLoss } from "./bank/file.ts";
 export type { BankFingerprint } from "./bank/fingerprint.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";

@@ -5,8 +5,8 @@
  */
 
 import type { SnippetSet } from "./bank.ts";
+import { BankWriter } from "./bank_writer.ts";
 import { type Encoder, identityOf } from "./encoders/encoder.ts";
-import { BankWriter } from "./file.ts";
 import { type ImageSource, readInOrder } from "./image_source.ts";
 import { findSnippetProblem } from "./normalize.ts";
 import { hashImages, PartFile, requireUnchanged } from "./part_file.ts";

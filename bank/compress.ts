@@ -5,14 +5,13 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
+import { LowRankWriter } from "./bank_writer.ts";
 import {
-  type BankFile,
   CoefficientFormat,
   type CoefficientStorage,
-  type CompressionLoss,
-  LowRankWriter,
   raiseColumnMaxima,
-} from "./file.ts";
+} from "./coefficient_format.ts";
+import type { BankFile, CompressionLoss } from "./file.ts";
 import { normalizeSnippets } from "./normalize.ts";
 import { fitFactors, type FittedFactors, type KeptPart, reconstructRows } from "./svd.ts";
 

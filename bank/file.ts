@@ -24,13 +24,9 @@
 
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { parseJson } from "../kernels/core/json.ts";
-import {
-  type SafetensorsDeclaration,
-  SafetensorsFile,
-  type SafetensorsTensor,
-  SafetensorsWriter,
-} from "../kernels/core/safetensors.ts";
-import type { BankRecords, SnippetSet } from "./bank.ts";
+import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import type { BankRecords } from "./bank.ts";
+import type { CoefficientStorage } from "./coefficient_format.ts";
 import {
   type EncoderDescription,
   type EncoderWeight,
@@ -41,26 +37,22 @@ import { findSnippetProblem, normalizeSnippets } from "./normalize.ts";
 import { findRecordProblem, recordsOf } from "./records.ts";
 import {
   findFactorProblem,
-  type LowRankFactors,
   reconstructRows,
   type SharedFactors,
   type SnippetSource,
 } from "./svd.ts";
 
-const FORMAT = "gmem-bank";
-const VERSION = "1";
+/** What the metadata of a bank's file say that it is. */
+export const BANK_FORMAT = "gmem-bank";
+
+/** Version of the layout above. */
+export const BANK_VERSION = "1";
 
 /** Prefix of the encoder's weights among the tensors. */
-const ENCODER = "encoder.";
+export const ENCODER_PREFIX = "encoder.";
 
-/** The factors of the columns of C, for coefficients stored as whole numbers. */
-const SCALES = "coefficient_scales";
-
-/** The largest whole number that I8 holds on both sides of zero. */
-const INT8_MOST = 127;
-
-/** How the coefficients of a low-rank bank are stored: 4, 2 or 1 bytes each. */
-export type CoefficientStorage = "f32" | "f16" | "int8";
+/** Tensor of the factors of the columns of C, for coefficients stored as whole numbers. */
+export const SCALES_KEY = "coefficient_scales";
 
 /** What a low-rank bank lost, of snippets that were compared with those it was made of. */
 export interface CompressionLoss {
@@ -83,24 +75,6 @@ export interface CompressionLoss {
   };
   /** Number of snippets that were compared, spread over the bank. */
   readonly compared: number;
-}
-
-/** A low-rank bank in memory. */
-export interface LowRankSet extends BankRecords, LowRankFactors {
-  /** How a file stores the coefficients: as they are by default, or rounded to fewer bytes. */
-  readonly storage?: CoefficientStorage | undefined;
-  /** What was lost, where it was measured. */
-  readonly loss?: CompressionLoss | undefined;
-}
-
-/** A full bank that is written piece by piece. */
-export interface BankDeclaration extends BankRecords {
-  /** Number of snippets N. */
-  readonly size: number;
-  /** Length d of a snippet. */
-  readonly dim: number;
-  /** Which part of the images they are, of a bank that is to be merged with the others. */
-  readonly shard?: Shard | undefined;
 }
 
 /**
@@ -160,8 +134,8 @@ export class BankFile implements SnippetSource, Disposable {
     this.dim = lowRank ? readLowRankDim(file, width) : width;
     this.encoder = readEncoder(file);
     this.encoderWeights = new Map(
-      file.keys().filter((key) => key.startsWith(ENCODER)).map((key) => [
-        key.slice(ENCODER.length),
+      file.keys().filter((key) => key.startsWith(ENCODER_PREFIX)).map((key) => [
+        key.slice(ENCODER_PREFIX.length),
         { shape: file.entry(key).shape, values: file.readFloat32(key) },
       ]),
     );
@@ -304,8 +278,8 @@ export class BankFile implements SnippetSource, Disposable {
   #readCoefficients(first: number, count: number): Float32Array {
     const rank = this.#assertLowRank();
     const coefficients = this.#file.readRange("coefficients", first * rank, count * rank);
-    if (!this.#file.has(SCALES)) return coefficients;
-    const scales = this.#scales ??= this.#file.readFloat32(SCALES);
+    if (!this.#file.has(SCALES_KEY)) return coefficients;
+    const scales = this.#scales ??= this.#file.readFloat32(SCALES_KEY);
     return coefficients.map((value, i) => value * scales[i % rank]!);
   }
 
@@ -321,244 +295,6 @@ export class BankFile implements SnippetSource, Disposable {
   }
 }
 
-/**
- * Writes a full bank piece by piece, for snippets that are not in memory at once. The file takes its
- * name in {@linkcode BankWriter.commit}; without it, nothing is left of it.
- *
- * @example
- * ```ts ignore
- * using writer = new BankWriter("bank.safetensors", { size: 1_281_167, dim: 768 });
- * for await (const rows of batches) writer.append(rows);
- * writer.commit();
- * ```
- */
-export class BankWriter implements Disposable {
-  readonly #writer: SafetensorsWriter;
-  readonly #dim: number;
-  #written = 0;
-
-  /**
-   * Begins a file with everything but the snippets.
-   *
-   * Throws a {@linkcode CheckpointError} if the records do not fit the size, or if the disk refuses.
-   */
-  constructor(path: string, bank: BankDeclaration) {
-    const { size, dim } = bank;
-    const records = storedRecords(path, bank);
-    this.#dim = dim;
-    this.#writer = beginFile(path, {
-      ...records,
-      rows: ["snippets", { dtype: "F32", shape: [size, dim] }],
-    });
-  }
-
-  /**
-   * Adds the next snippets [n, d].
-   *
-   * Throws a RangeError that names the snippet if one is not finite or not of norm 1, and a
-   * {@linkcode CheckpointError} for more snippets than were declared or when the disk refuses.
-   */
-  append(rows: Float32Array): void {
-    const dim = this.#dim;
-    const problem = findSnippetProblem(rows, { dim, firstIndex: this.#written });
-    if (problem !== undefined) throw new RangeError(`Cannot write a bank: ${problem}`);
-    this.#writer.append("snippets", rows);
-    this.#written += rows.length / dim;
-  }
-
-  /**
-   * Gives the file its name, replacing any file there.
-   *
-   * Throws a {@linkcode CheckpointError} if snippets are missing or the disk refuses.
-   */
-  commit(): void {
-    this.#writer.commit();
-  }
-
-  /** Removes the unfinished file unless it was committed. */
-  [Symbol.dispose](): void {
-    this.#writer[Symbol.dispose]();
-  }
-}
-
-/**
- * Writes a full bank, all or nothing.
- *
- * Throws a RangeError that names the snippet if one is not of norm 1, and a
- * {@linkcode CheckpointError} if the records do not fit or the disk refuses.
- */
-export function writeBank(path: string, bank: SnippetSet): void {
-  const size = bank.snippets.length / bank.dim;
-  using writer = new BankWriter(path, { ...bank, size });
-  writer.append(bank.snippets);
-  writer.commit();
-}
-
-/** A low-rank bank that is written piece by piece. */
-export interface LowRankDeclaration extends BankRecords {
-  /** Number of snippets N. */
-  readonly size: number;
-  /** Mean, basis and singular values. */
-  readonly shared: SharedFactors;
-  /** How coefficients are stored: as they are by default, or rounded to fewer bytes. */
-  readonly storage?: CoefficientStorage | undefined;
-  /** Largest magnitude of each column of C [r]; `int8` needs it, and takes 1/127 of it for a step. */
-  readonly columnMaxima?: Float64Array;
-  /** What is lost, where it was measured. */
-  readonly loss?: CompressionLoss | undefined;
-  /** Which part of the images they are, of a bank that is to be merged with the others. */
-  readonly shard?: Shard | undefined;
-}
-
-/**
- * Writes a low-rank bank piece by piece, for coefficients that are not in memory at once. The file
- * takes its name in {@linkcode LowRankWriter.commit}; without it, nothing is left of it.
- *
- * @example
- * ```ts ignore
- * const { shared, project } = await fitFactors(file, { rank: 64 });
- * using writer = new LowRankWriter("low.safetensors", { size: file.size, shared, storage: "f16" });
- * for await (const { rows } of readRows(file)) writer.append(project(rows));
- * writer.commit();
- * ```
- */
-export class LowRankWriter implements Disposable {
-  readonly #writer: SafetensorsWriter;
-  readonly #format: CoefficientFormat;
-
-  /**
-   * Begins a file with everything but the coefficients.
-   *
-   * Throws a TypeError for `int8` without the maxima of the r columns, and a
-   * {@linkcode CheckpointError} if the records do not fit the size, or if the disk refuses.
-   */
-  constructor(path: string, bank: LowRankDeclaration) {
-    const { size, shared: { mean, basis, singularValues }, storage = "f32", loss } = bank;
-    const dim = mean.length, rank = singularValues.length;
-    this.#format = new CoefficientFormat(storage, { rank, columnMaxima: bank.columnMaxima });
-    const records = storedRecords(path, { ...bank, dim });
-    const tensors: [string, SafetensorsTensor][] = [
-      ["basis", { dtype: "F32", shape: [dim, rank], data: basis }],
-      ["singular_values", { dtype: "F32", shape: [rank], data: singularValues }],
-      ["mean", { dtype: "F32", shape: [dim], data: mean }],
-      ...records.tensors,
-    ];
-    if (storage === "int8") {
-      tensors.push([SCALES, { dtype: "F32", shape: [rank], data: this.#format.steps }]);
-    }
-    const dtype = ({ f32: "F32", f16: "F16", int8: "I8" } as const)[storage];
-    const { metadata } = records;
-    this.#writer = beginFile(path, {
-      rows: ["coefficients", { dtype, shape: [size, rank] }],
-      tensors,
-      metadata: loss === undefined ? metadata : { ...metadata, loss: JSON.stringify(loss) },
-    });
-  }
-
-  /**
-   * Adds the coefficients [n, r] of the next snippets.
-   *
-   * Throws a RangeError if `f16` cannot hold one, and a {@linkcode CheckpointError} for more snippets
-   * than were declared or when the disk refuses.
-   */
-  append(coefficients: Float32Array): void {
-    this.#writer.append("coefficients", this.#format.stored(coefficients));
-  }
-
-  /**
-   * Gives the file its name, replacing any file there.
-   *
-   * Throws a {@linkcode CheckpointError} if coefficients are missing or the disk refuses.
-   */
-  commit(): void {
-    this.#writer.commit();
-  }
-
-  /** Removes the unfinished file unless it was committed. */
-  [Symbol.dispose](): void {
-    this.#writer[Symbol.dispose]();
-  }
-}
-
-/** How coefficients become stored numbers, and what these mean. */
-export class CoefficientFormat {
-  /** Factors of the columns [r] of numbers stored as `int8`; empty for other types. */
-  readonly steps: Float32Array;
-  readonly #storage: CoefficientStorage;
-
-  /**
-   * Takes the largest magnitude of each column [r], which `int8` needs.
-   *
-   * Throws a TypeError for `int8` without the maxima of the r columns.
-   */
-  constructor(
-    storage: CoefficientStorage,
-    columns: { readonly rank: number; readonly columnMaxima: Float64Array | undefined },
-  ) {
-    const { rank, columnMaxima } = columns, count = columnMaxima?.length ?? 0;
-    if (storage === "int8" && count !== rank) {
-      throw new TypeError(
-        `Cannot store coefficients as int8: there are ${count} column maxima, expected ${rank}`,
-      );
-    }
-    this.#storage = storage;
-    // A column of zeros alone keeps them with any step.
-    this.steps = Float32Array.from(columnMaxima ?? [], (most) => most > 0 ? most / INT8_MOST : 1);
-  }
-
-  /**
-   * Returns what is stored of coefficients [n, r].
-   *
-   * Throws a RangeError if `f16` cannot hold one.
-   */
-  stored(coefficients: Float32Array): Float32Array | Float16Array | Int8Array {
-    if (this.#storage === "f32") return coefficients;
-    if (this.#storage === "int8") {
-      const { steps } = this, rank = steps.length;
-      return Int8Array.from(coefficients, (value, i) => Math.round(value / steps[i % rank]!));
-    }
-    const halves = new Float16Array(coefficients);
-    const wrong = halves.findIndex((value) => !Number.isFinite(value));
-    if (wrong >= 0) {
-      throw new RangeError(
-        `Cannot store coefficients as f16: one is ${coefficients[wrong]}, expected at most 65504`,
-      );
-    }
-    return halves;
-  }
-
-  /** Returns the coefficients [n, r] that will be read of those that are stored. */
-  rounded(coefficients: Float32Array): Float32Array {
-    const stored = this.stored(coefficients), { steps } = this, rank = steps.length;
-    const scaled = this.#storage === "int8";
-    return Float32Array.from(stored, (value, i) => scaled ? value * steps[i % rank]! : value);
-  }
-}
-
-/** Raises the largest magnitude so far of each column [r] to those of coefficients [n, r]. */
-export function raiseColumnMaxima(maxima: Float64Array, coefficients: Float32Array): void {
-  const rank = maxima.length;
-  for (let i = 0; i < coefficients.length; i++) {
-    const size = Math.abs(coefficients[i]!);
-    if (size > maxima[i % rank]!) maxima[i % rank] = size;
-  }
-}
-
-/**
- * Writes a low-rank bank, all or nothing.
- *
- * Throws a RangeError if `f16` cannot hold a coefficient, and a {@linkcode CheckpointError} if the records
- * do not fit or the disk refuses.
- */
-export function writeLowRankBank(path: string, bank: LowRankSet): void {
-  const { coefficients, ...shared } = bank, rank = bank.singularValues.length;
-  const size = coefficients.length / rank, columnMaxima = new Float64Array(rank);
-  raiseColumnMaxima(columnMaxima, coefficients);
-  using writer = new LowRankWriter(path, { ...bank, size, shared, columnMaxima });
-  writer.append(coefficients);
-  writer.commit();
-}
-
 function bankError(path: string, problem: { key?: string; state: string }): CheckpointError {
   const { state, ...rest } = problem;
   return new CheckpointError(`Cannot read bank ${JSON.stringify(path)}: ${state}`, {
@@ -568,17 +304,17 @@ function bankError(path: string, problem: { key?: string; state: string }): Chec
 }
 
 function checkFormat(file: SafetensorsFile): void {
-  const { format = FORMAT, version = VERSION } = file.metadata;
-  if (format !== FORMAT) {
+  const { format = BANK_FORMAT, version = BANK_VERSION } = file.metadata;
+  if (format !== BANK_FORMAT) {
     throw bankError(file.path, {
       key: "format",
-      state: `its format is ${JSON.stringify(format)}, expected ${JSON.stringify(FORMAT)}`,
+      state: `its format is ${JSON.stringify(format)}, expected ${JSON.stringify(BANK_FORMAT)}`,
     });
   }
-  if (version !== VERSION) {
+  if (version !== BANK_VERSION) {
     throw bankError(file.path, {
       key: "version",
-      state: `its version is ${JSON.stringify(version)}, expected ${JSON.stringify(VERSION)}`,
+      state: `its version is ${JSON.stringify(version)}, expected ${JSON.stringify(BANK_VERSION)}`,
     });
   }
 }
@@ -609,7 +345,7 @@ function readLowRankDim(file: SafetensorsFile, rank: number): number {
     mean: [dim],
     basis: [dim, rank],
     singular_values: [rank],
-    ...(file.has(SCALES) ? { [SCALES]: [rank] } : {}),
+    ...(file.has(SCALES_KEY) ? { [SCALES_KEY]: [rank] } : {}),
   };
   for (const [key, shape] of Object.entries(expected)) {
     const found = file.has(key) ? `[${file.entry(key).shape.join(", ")}]` : "missing";
@@ -701,60 +437,4 @@ function readStrings(
     throw bankError(file.path, { key, state: `${key} is not a JSON array of strings` });
   }
   return values;
-}
-
-/** The tensors and the metadata that hold a bank's records. */
-function storedRecords(
-  path: string,
-  bank: BankDeclaration,
-): { tensors: [string, SafetensorsTensor][]; metadata: Record<string, string> } {
-  const problem = findRecordProblem(bank, bank);
-  if (problem !== undefined) {
-    throw new CheckpointError(`Cannot write bank ${JSON.stringify(path)}: ${problem.state}`, {
-      path,
-      key: problem.key,
-    });
-  }
-  const { encoder, encoderWeights = new Map(), names, labels, classes = [], texts } = bank;
-  const { frequencies, shard, imageSize } = bank;
-  const tensors: [string, SafetensorsTensor][] = [];
-  if (labels !== undefined) {
-    const data = Int32Array.from(labels);
-    tensors.push(["labels", { dtype: "I32", shape: [data.length], data }]);
-  }
-  if (frequencies !== undefined) {
-    const data = Float32Array.from(frequencies);
-    tensors.push(["frequencies", { dtype: "F32", shape: [data.length], data }]);
-  }
-  for (const [key, values] of Object.entries({ names, texts })) {
-    if (values === undefined) continue;
-    const data = new TextEncoder().encode(JSON.stringify(values));
-    tensors.push([key, { dtype: "U8", shape: [data.length], data }]);
-  }
-  for (const [name, { shape, values }] of encoderWeights) {
-    tensors.push([ENCODER + name, { dtype: "F32", shape, data: values }]);
-  }
-  const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
-  if (encoder !== undefined) metadata["encoder"] = JSON.stringify(encoder);
-  if (imageSize !== undefined) metadata["image_size"] = String(imageSize);
-  if (classes.length > 0) metadata["classes"] = JSON.stringify(classes);
-  if (shard !== undefined) metadata["shard"] = `${shard.number}/${shard.count}`;
-  return { tensors, metadata };
-}
-
-/** Begins a file with everything but the rows, which are only declared. */
-function beginFile(
-  path: string,
-  parts: {
-    readonly rows: readonly [string, SafetensorsDeclaration];
-    readonly tensors: readonly (readonly [string, SafetensorsTensor])[];
-    readonly metadata: Readonly<Record<string, string>>;
-  },
-): SafetensorsWriter {
-  const { rows, tensors, metadata } = parts;
-  using begun = new DisposableStack();
-  const writer = begun.use(new SafetensorsWriter(path, [rows, ...tensors], { metadata }));
-  for (const [key, { data }] of tensors) writer.append(key, data);
-  begun.move();
-  return writer;
 }

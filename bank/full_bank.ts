@@ -15,7 +15,8 @@ import {
   type SnippetRange,
   type SnippetSet,
 } from "./bank.ts";
-import { BankFile, BankWriter } from "./file.ts";
+import { BankWriter } from "./bank_writer.ts";
+import { BankFile } from "./file.ts";
 import { lerpSnippets } from "./interpolate.ts";
 import { findSnippetProblem } from "./normalize.ts";
 import type { RowSource } from "./row_table.ts";

@@ -4,9 +4,10 @@
  * @module
  */
 
+import type { CoefficientStorage } from "./coefficient_format.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { symmetricEigen } from "./eigen.ts";
-import type { BankFile, CoefficientStorage, CompressionLoss } from "./file.ts";
+import type { BankFile, CompressionLoss } from "./file.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
 

@@ -18,14 +18,9 @@ import {
   type SnippetMix,
   type SnippetRange,
 } from "./bank.ts";
-import {
-  BankFile,
-  type CoefficientStorage,
-  type CompressionLoss,
-  type LowRankSet,
-  LowRankWriter,
-  raiseColumnMaxima,
-} from "./file.ts";
+import { type LowRankSet, LowRankWriter } from "./bank_writer.ts";
+import { type CoefficientStorage, raiseColumnMaxima } from "./coefficient_format.ts";
+import { BankFile, type CompressionLoss } from "./file.ts";
 import { projectRows } from "./projection.ts";
 import type { RowSource } from "./row_table.ts";
 import { type Span, spanOf } from "./span.ts";

@@ -6,13 +6,14 @@
 
 import { rmSync } from "node:fs";
 import type { Device } from "../kernels/core/device.ts";
+import { BankWriter } from "./bank_writer.ts";
 import { buildBank } from "./build.ts";
 import type { BankConfig, FeaturesConfig } from "./config.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { fittingReads, openEncoder } from "./encoders/open.ts";
 import { comfortableDim } from "./encoders/pixel_pca.ts";
 import { importFeatures } from "./features.ts";
-import { BankFile, BankWriter } from "./file.ts";
+import { BankFile } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
 import { recordsOfImages } from "./records.ts";
 import { readRows } from "./svd.ts";

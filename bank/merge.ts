@@ -5,8 +5,9 @@
  */
 
 import type { BankRecords } from "./bank.ts";
+import { BankWriter } from "./bank_writer.ts";
 import { encoderDifference } from "./encoders/encoder.ts";
-import { type BankFile, BankWriter } from "./file.ts";
+import type { BankFile } from "./file.ts";
 import { readRows } from "./svd.ts";
 
 /** Options of {@linkcode mergeBanks} and {@linkcode copyBank}. */

@@ -7,7 +7,7 @@
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import { TorchFile, TorchTensor, type TorchValue } from "../model/torch_file.ts";
-import { BankWriter, writeLowRankBank } from "./file.ts";
+import { BankWriter, writeLowRankBank } from "./bank_writer.ts";
 import { normalizeSnippets } from "./normalize.ts";
 import { findFrequencyProblem } from "./records.ts";
 

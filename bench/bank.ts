@@ -11,10 +11,11 @@
 import { parseArgs } from "node:util";
 import { runCommand } from "../cli/run_command.ts";
 import type { Bank } from "../bank/bank.ts";
+import { BankWriter } from "../bank/bank_writer.ts";
 import { buildBank } from "../bank/build.ts";
 import { compressBank } from "../bank/compress.ts";
 import { PixelPca } from "../bank/encoders/pixel_pca.ts";
-import { BankFile, BankWriter } from "../bank/file.ts";
+import { BankFile } from "../bank/file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { normalizeSnippets } from "../bank/normalize.ts";

@@ -6,11 +6,12 @@
 
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { writeBank } from "../bank/bank_writer.ts";
 import { encodeImages } from "../bank/build.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { storedEncoder } from "../bank/encoders/stored.ts";
-import { BankFile, writeBank } from "../bank/file.ts";
+import { BankFile } from "../bank/file.ts";
 import { FullBank } from "../bank/full_bank.ts";
 import { slerpSnippets } from "../bank/interpolate.ts";
 import { LowRankBank } from "../bank/low_rank_bank.ts";

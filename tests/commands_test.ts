@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { BankFile, writeBank } from "../bank/file.ts";
+import { writeBank } from "../bank/bank_writer.ts";
+import { BankFile } from "../bank/file.ts";
 import { indexByNoise } from "../bank/noise_index.ts";
 import { drawUniform } from "../bank/retrieve.ts";
 import { writeNpy } from "../bank/npy.ts";

@@ -17,6 +17,7 @@ import { type Config, configHelp, folderOverrides } from "../../train/config.ts"
 import { loadImages } from "../../train/load_data.ts";
 import { loadMapper, readMapperEnds } from "../../train/mapper_file.ts";
 import { mapVectors } from "../../train/mapper_training.ts";
+import { BankWriter } from "../bank_writer.ts";
 import { compressBank, describeCompression } from "../compress.ts";
 import { bankFiles } from "../config.ts";
 import type { Encoder } from "../encoders/encoder.ts";
@@ -27,7 +28,7 @@ import {
   IMAGENET_STATISTICS,
 } from "../encoders/preprocessing.ts";
 import { importFeatures, openFeatures } from "../features.ts";
-import { BankFile, BankWriter } from "../file.ts";
+import { BankFile } from "../file.ts";
 import type { ImageSource, Shard } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";

@@ -36,8 +36,9 @@ import {
   type TrainedModel,
 } from "../../train/trained.ts";
 import { type Bank, checkIndices, type ImageRecords, titleOf } from "../bank.ts";
+import { writeBank } from "../bank_writer.ts";
 import { encoderOfBank } from "../encoders/open.ts";
-import { BankFile, writeBank } from "../file.ts";
+import { BankFile } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
 import { loadBank } from "../load.ts";
 import { indexOfName, nearestSnippets } from "../retrieve.ts";

@@ -1,7 +1,8 @@
 /** Banks read whole from their files, as they were written. */
 
 import type { SnippetSet } from "../../bank/bank.ts";
-import type { BankFile, LowRankSet } from "../../bank/file.ts";
+import type { LowRankSet } from "../../bank/bank_writer.ts";
+import type { BankFile } from "../../bank/file.ts";
 
 /** All of a full bank. */
 export function readFull(file: BankFile): SnippetSet {

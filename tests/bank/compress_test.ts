@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { writeBank, writeLowRankBank } from "../../bank/bank_writer.ts";
 import { compressBank, compressionReads, describeCompression } from "../../bank/compress.ts";
-import { BankFile, writeBank, writeLowRankBank } from "../../bank/file.ts";
+import { BankFile } from "../../bank/file.ts";
 import { mergeBanks } from "../../bank/merge.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { factorize } from "../../bank/svd.ts";

@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
 import type { SnippetSet } from "../../bank/bank.ts";
-import {
-  BankFile,
-  BankWriter,
-  LowRankWriter,
-  writeBank,
-  writeLowRankBank,
-} from "../../bank/file.ts";
+import { BankWriter, LowRankWriter, writeBank, writeLowRankBank } from "../../bank/bank_writer.ts";
+import { BankFile } from "../../bank/file.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { reconstructRows } from "../../bank/svd.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../../kernels/core/safetensors.ts";

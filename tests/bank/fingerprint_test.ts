@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { BankFile, writeBank } from "../../bank/file.ts";
+import { writeBank } from "../../bank/bank_writer.ts";
+import { BankFile } from "../../bank/file.ts";
 import { bankFingerprint, beginsWith } from "../../bank/fingerprint.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { randomValues } from "../_check_op.ts";

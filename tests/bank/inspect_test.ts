@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { writeBank } from "../../bank/bank_writer.ts";
 import { compressBank } from "../../bank/compress.ts";
-import { BankFile, writeBank } from "../../bank/file.ts";
+import { BankFile } from "../../bank/file.ts";
 import { describeBank, directionsFor, inspectBank } from "../../bank/inspect.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { assertClose, randomValues } from "../_check_op.ts";

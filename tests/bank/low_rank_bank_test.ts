@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { writeBank, writeLowRankBank } from "../../bank/bank_writer.ts";
 import { compressBank } from "../../bank/compress.ts";
-import { BankFile, writeBank, writeLowRankBank } from "../../bank/file.ts";
+import { BankFile } from "../../bank/file.ts";
 import { FullBank } from "../../bank/full_bank.ts";
 import { loadBank } from "../../bank/load.ts";
 import { LowRankBank } from "../../bank/low_rank_bank.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeBank } from "../../bank/file.ts";
+import { writeBank } from "../../bank/bank_writer.ts";
 import { checkRunEncoder } from "../../bank/run_encoder.ts";
 import { inDirectory } from "./_images.ts";
 

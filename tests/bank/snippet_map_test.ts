@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { BankFile, writeBank } from "../../bank/file.ts";
+import { writeBank } from "../../bank/bank_writer.ts";
+import { BankFile } from "../../bank/file.ts";
 import { mapSnippets } from "../../bank/snippet_map.ts";
 import { assertClose } from "../_check_op.ts";
 import { inDirectory } from "./_images.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { writeBank } from "../../bank/file.ts";
+import { writeBank } from "../../bank/bank_writer.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";

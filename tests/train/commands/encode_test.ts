@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BankFile, BankWriter } from "../../../bank/file.ts";
+import { BankWriter } from "../../../bank/bank_writer.ts";
+import { BankFile } from "../../../bank/file.ts";
 import { LatentShards } from "../../../train/datasets/latent_shards.ts";
 import { measureStatistics, readStatistics } from "../../../train/datasets/latent_scaling.ts";
 import { decodePng } from "../../../train/datasets/png.ts";
