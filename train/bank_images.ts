@@ -9,8 +9,9 @@ import type { LabelledImages } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import { imagesFor } from "./bank_pictures.ts";
-import { folderOverrides, resolveConfig } from "./config.ts";
+import { resolveConfig } from "./config.ts";
 import { loadImages } from "./load_data.ts";
+import { folderOverrides } from "./overrides.ts";
 import type { TrainedModel } from "./trained.ts";
 
 /** Which snippets, and how their images are read. */

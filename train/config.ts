@@ -1,7 +1,6 @@
 /**
  * A whole configuration: composes the sections of the other folders with `device`, `data`, `train`
- * and `optimizer`, reads YAML and command-line overrides into one frozen object, and lists all
- * keys.
+ * and `optimizer`, and reads YAML and command-line overrides into one frozen object.
  *
  * Defaults are those of SiT and of the GMem paper where the two agree (learning rate 1e-4, betas
  * 0.9 and 0.999, no weight decay, EMA 0.9999, uniform times); where they differ, those of GMem (no
@@ -21,8 +20,9 @@ import {
   type ModelConfig,
   modelSchema,
 } from "../model/config.ts";
-import { readWithSchema, requireKnownKey, schemaFields, takesText } from "../model/schema.ts";
+import { readWithSchema, requireKnownKey, takesText } from "../model/schema.ts";
 import { type SampleConfig, sampleSchema } from "../sample/config.ts";
+import { overrideValue, splitOverride, withValue } from "./overrides.ts";
 import { type TokenizerName, TOKENIZERS } from "./tokenizers.ts";
 import { parseYaml, stringifyYaml } from "./yaml.ts";
 
@@ -312,7 +312,7 @@ const optimizerSchema: z.ZodType<OptimizerConfig> = z.strictObject({
 });
 
 /** The whole, with `train.runDirectory` following the name of the file where it is left out. */
-function configSchema(name: string): z.ZodType<Config> {
+export function configSchema(name: string): z.ZodType<Config> {
   const trainSchema: z.ZodType<TrainConfig> = givenTrainSchema.transform((given) => ({
     ...given,
     runDirectory: given.runDirectory ?? `runs/${baseName(name)}`,
@@ -416,84 +416,11 @@ export function stringifyConfig(config: Config): string {
   return stringifyYaml(config);
 }
 
-/**
- * All keys of a configuration with what they take, their defaults and what they mean, for `--help`.
- *
- * @example
- * ```ts
- * console.log(configReference().includes("optimizer.learningRate")); // true
- * ```
- */
-export function configReference(): string {
-  return schemaFields(configSchema("configs/NAME.yaml")).map((field) => {
-    const standard = field.default === undefined
-      ? IMPLIED_DEFAULTS[field.key]
-      : JSON.stringify(field.default);
-    const note = standard === undefined ? "" : ` (default ${standard})`;
-    return `${field.key}: ${field.type}${note}\n    ${field.description}`;
-  }).join("\n");
-}
-
-/** What `--help` says of the configuration: {@linkcode configReference} under a heading. */
-export function configHelp(): string {
-  return `Keys of the configuration, in a YAML file or after --set:\n\n${configReference()}`;
-}
-
-/** Defaults that follow from another key or apply only where a section is asked for. */
-const IMPLIED_DEFAULTS: Readonly<Record<string, string>> = {
-  "data.imageSize": "that of 256 pixels by tokenizer, or 32",
-  "data.channels": "by tokenizer, or 3",
-  "data.latentNorm": "by tokenizer, or true",
-  "data.latentMultiplier": "by tokenizer, or 1",
-  "model.patchSize": "by name, or 2",
-  "model.width": "by name, or 768",
-  "model.depth": "by name, or 12",
-  "model.heads": "by name, or 12",
-  "model.swiglu": "true for LightningDiT names, else false",
-  "model.rope": "true for LightningDiT names, else false",
-  "model.rmsNorm": "true for LightningDiT names, else false",
-  "train.runDirectory": "runs/NAME for configs/NAME.yaml",
-};
-
-/** Settings, as `--set` takes them, of a configuration whose data are the images of a folder. */
-export function folderOverrides(data: string | undefined): string[] {
-  return data === undefined ? [] : ["data.kind=folder", `data.path=${JSON.stringify(data)}`];
-}
-
 /** A section whose lines are all commented out reads as null in YAML and means "all defaults". */
 function withoutEmptySections(value: unknown): unknown {
   if (value === null || value === undefined) return {};
   if (typeof value !== "object" || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).filter(([, section]) => section !== null));
-}
-
-function splitOverride(override: string): { path: string[]; text: string } {
-  const equals = override.indexOf("=");
-  if (equals < 1) {
-    throw new SyntaxError(`Cannot read --set ${override}: no key, expected KEY=VALUE`);
-  }
-  return {
-    path: override.slice(0, equals).trim().split("."),
-    text: override.slice(equals + 1).trim(),
-  };
-}
-
-/** The value that stands behind `key=`. Where a key takes text, YAML reads null and what is in quotes alone. */
-function overrideValue(
-  text: string,
-  { isText, name }: { isText: boolean; name: string },
-): unknown {
-  if (text === "") return null;
-  return isText && !/^(?:null|~)$|^["']/.test(text) ? text : parseYaml(text, { name });
-}
-
-/** A copy of `container` with `value` at `path`; what lies on the way is copied, never changed. */
-function withValue(container: unknown, path: readonly string[], value: unknown): unknown {
-  const [key, ...rest] = path;
-  if (key === undefined) return value;
-  const mapping = typeof container === "object" && container !== null ? container : {};
-  const child = Object.hasOwn(mapping, key) ? Reflect.get(mapping, key) : undefined;
-  return { ...mapping, [key]: withValue(child, rest, value) };
 }
 
 function baseName(name: string): string {

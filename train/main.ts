@@ -37,12 +37,14 @@ import {
   requireTrainingImages,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { type Config, configHelp, folderOverrides, resolveConfig } from "./config.ts";
+import { type Config, resolveConfig } from "./config.ts";
+import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
 import { attempt } from "./attempt.ts";
+import { folderOverrides } from "./overrides.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, latentScaling, type Run } from "./run.ts";

@@ -5,10 +5,11 @@
  */
 
 import { type OutputOptions, prepareOutput, writeOutput } from "../../cli/output_file.ts";
-import { type Config, folderOverrides, parseConfig, resolveConfig } from "../../train/config.ts";
+import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
 import { sideOf } from "../../train/encode_files.ts";
 import { loadConfig } from "../../train/load_config.ts";
+import { folderOverrides } from "../../train/overrides.ts";
 import { BankFile } from "../file.ts";
 import { type BankSummary, describeBank } from "../inspect.ts";
 

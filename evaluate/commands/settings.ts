@@ -9,8 +9,9 @@ import { type parseArguments, UsageError } from "../../cli/arguments.ts";
 import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
 import { checkSteps } from "../../cli/commands/shared_options.ts";
 import type { SampleConfig } from "../../sample/config.ts";
-import { type Config, folderOverrides, parseConfig } from "../../train/config.ts";
+import { type Config, parseConfig } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
+import { folderOverrides } from "../../train/overrides.ts";
 import {
   type CheckpointConfig,
   readCheckpointConfig,

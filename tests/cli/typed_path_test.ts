@@ -6,7 +6,7 @@ import { SAMPLE_COMMAND } from "../../cli/commands/sample.ts";
 import { SET } from "../../cli/commands/shared_options.ts";
 import { TRAIN_COMMAND } from "../../cli/commands/train.ts";
 import { clonePath, typedPath } from "../../cli/typed_path.ts";
-import { configReference } from "../../train/config.ts";
+import { configReference } from "../../train/config_help.ts";
 
 /** Runs as a task that was called in a folder, by someone at home in another. */
 function calledIn(folder: string, run: () => void): void {

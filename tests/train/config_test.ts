@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  type Config,
-  configReference,
-  parseConfig,
-  resolveConfig,
-  stringifyConfig,
-} from "../../train/config.ts";
+import { type Config, parseConfig, resolveConfig, stringifyConfig } from "../../train/config.ts";
+import { configReference } from "../../train/config_help.ts";
 
 const CONFIGS = new URL("../../configs/", import.meta.url);
 

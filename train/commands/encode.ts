@@ -14,7 +14,8 @@ import { openDevice } from "../../cli/open_device.ts";
 import { openProgress, type Progress } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
 import { say } from "../../cli/say.ts";
-import { type Config, configHelp, parseConfig } from "../config.ts";
+import { type Config, parseConfig } from "../config.ts";
+import { configHelp } from "../config_help.ts";
 import { encodeLatents } from "../datasets/encode_latents.ts";
 import {
   findStatistics,
