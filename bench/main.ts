@@ -7,7 +7,7 @@
 import process from "node:process";
 import { parseArguments } from "../cli/arguments.ts";
 import { BENCH_COMMAND } from "../cli/commands/bench.ts";
-import { plotRoofline, type RooflinePoint } from "../cli/plot.ts";
+import { plotRoofline, type RooflinePoint } from "../cli/plot_roofline.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { VERSION } from "../cli/version.ts";

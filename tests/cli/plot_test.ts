@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  plotCurves,
-  plotEnergy,
-  plotEvaluation,
-  plotLoss,
-  plotMap,
-  plotRoofline,
-} from "../../cli/plot.ts";
+import { plotCurves, plotEnergy, plotEvaluation, plotLoss, plotMap } from "../../cli/plot.ts";
+import { plotRoofline } from "../../cli/plot_roofline.ts";
 import type { RunRecord } from "../../cli/run_log.ts";
 
 function falling(count: number): RunRecord[] {
