@@ -304,6 +304,7 @@ export {
   type FeatureSets,
 } from "./evaluate/measure.ts";
 
+export type { TokenData, TrainingData } from "./train/batch.ts";
 export {
   type CheckpointState,
   findCheckpoint,
@@ -357,6 +358,7 @@ export { LatentShards, type ShardTensor } from "./train/datasets/latent_shards.t
 export { loadMnist, type MnistOptions } from "./train/datasets/mnist.ts";
 export { tileImages, type TileOptions } from "./train/datasets/picture.ts";
 export { decodePng, encodePng, type RawImage } from "./train/datasets/png.ts";
+export { NonFiniteLossError, type TrainRecord } from "./train/history.ts";
 export { alignedLoss, denoisingLoss, type TrainingLoss } from "./train/loss.ts";
 export { LossScale, type LossScaleGrowth } from "./train/loss_scale.ts";
 export { loadMapper, type MapperEnds, readMapperEnds, saveMapper } from "./train/mapper_file.ts";
@@ -372,12 +374,4 @@ export {
 } from "./train/mapper_training.ts";
 export { AdamW, type AdamWOptions, type AdamWStep } from "./train/optimizers/adamw.ts";
 export { type Tokenizer, type TokenizerName, TOKENIZERS } from "./train/tokenizers.ts";
-export {
-  NonFiniteLossError,
-  type RunOptions,
-  type TokenData,
-  Trainer,
-  type TrainerOptions,
-  type TrainingData,
-  type TrainRecord,
-} from "./train/trainer.ts";
+export { type RunOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";

@@ -44,12 +44,13 @@ import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
 import { attempt } from "./attempt.ts";
+import type { TrainRecord } from "./history.ts";
 import { folderOverrides } from "./overrides.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, latentScaling, type Run } from "./run.ts";
 import { AVERAGED_WEIGHTS } from "./run_files.ts";
-import type { Trainer, TrainRecord } from "./trainer.ts";
+import type { Trainer } from "./trainer.ts";
 import { openViewer } from "./viewer.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";

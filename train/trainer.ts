@@ -7,63 +7,23 @@
 import type { Bank } from "../bank/bank.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
 import { fill, storeAt } from "../kernels/core/in_place.ts";
-import { Random, Stream } from "../kernels/core/random.ts";
+import { Stream } from "../kernels/core/random.ts";
 import { Tape } from "../kernels/core/tape.ts";
-import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
+import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 import { interpolate } from "../kernels/interpolate/mod.ts";
 import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import { largestActivationBytes } from "../model/cost.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
-import {
-  lossCoefficients,
-  type LossWeighting,
-  type Prediction,
-} from "../model/interpolants/prediction.ts";
-import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolants/time.ts";
+import type { LossWeighting, Prediction } from "../model/interpolants/prediction.ts";
 import type { SiT } from "../model/sit.ts";
-import { DataOrder } from "./data_order.ts";
+import { BatchInputs, type BatchPart, type TrainingData } from "./batch.ts";
+import { type HistoryLayout, historyLayout, summarize, type TrainRecord } from "./history.ts";
 import { alignedLoss, denoisingLoss, type TrainingLoss } from "./loss.ts";
 import { LossScale } from "./loss_scale.ts";
 import { AdamW } from "./optimizers/adamw.ts";
 import { ReadAhead } from "./read_ahead.ts";
-
-/** Images or latents to train on; {@linkcode ImageSet} and {@linkcode LatentShards} are such. */
-export interface TrainingData {
-  /** Number of images. */
-  readonly size: number;
-  /** Class of each image [N]; used with label conditioning. */
-  readonly labels: Uint32Array;
-  /**
-   * Images [n, C, H, W] in [-1, 1]; a promise is awaited before the step is recorded. The next batch is
-   * read while the GPU works on the last one.
-   */
-  read(indices: Uint32Array): Float32Array | Promise<Float32Array>;
-  /**
-   * As `read`, with the mirror images where `mirrored` [n] holds 1: for latents, which are not mirrored
-   * by turning their rows round. Without it the trainer does that.
-   */
-  readMirrored?(
-    indices: Uint32Array,
-    mirrored: Uint8Array,
-  ): Float32Array | Promise<Float32Array>;
-  /** Tokens of an encoder for each image; needed for the alignment loss. */
-  readonly tokens?: TokenData | undefined;
-}
-
-/** Tokens that an encoder made of the images, for the alignment loss (REPA). */
-export interface TokenData {
-  /** Tokens of an image (T), in the order of the network's patches. */
-  readonly count: number;
-  /** Channels of a token (Z). */
-  readonly width: number;
-  /**
-   * Tokens [n, T, Z], of the mirror images where `mirrored` [n] holds 1; a promise is awaited before
-   * the step is recorded.
-   */
-  read(indices: Uint32Array, mirrored?: Uint8Array): Float32Array | Promise<Float32Array>;
-}
 
 /** What is trained, on what, and how. Defaults are those of SiT and the GMem paper. */
 export interface TrainerOptions {
@@ -149,38 +109,6 @@ export interface RunOptions {
   readonly onStep?: (step: number) => void;
 }
 
-/** What a log line says: means over the steps since the last one. */
-export interface TrainRecord {
-  /** Steps done. */
-  readonly step: number;
-  /** Mean loss, all parts with their weights. */
-  readonly loss: number;
-  /** Mean alignment loss without its weight, from −1 to 1; where there is one. */
-  readonly alignmentLoss?: number;
-  /** Mean norm of the gradient before clipping. */
-  readonly gradientNorm: number;
-  /** Steps that were skipped for a non-finite gradient; with f16 some are part of finding the scale. */
-  readonly skipped: number;
-  /** Factor on the loss after the last step; with f16 only. */
-  readonly lossScale?: number;
-  /** Images a second, by the wall clock. */
-  readonly imagesPerSecond: number;
-}
-
-/** Training cannot go on: the loss is not a finite number. */
-export class NonFiniteLossError extends Error {
-  /** The class, by which errors from other realms can be told. */
-  override readonly name = "NonFiniteLossError";
-  /** The step whose loss it was, from 1. */
-  readonly step: number;
-
-  /** Makes the error. */
-  constructor(step: number, loss: number) {
-    super(`Cannot go on training: the loss of step ${step} is ${loss}, expected a finite number`);
-    this.step = step;
-  }
-}
-
 /** Longest wait, in milliseconds, that queued work may cause: work in flight must stay short. */
 const MAX_QUEUED_MILLISECONDS = 1500;
 
@@ -206,17 +134,8 @@ export class Trainer implements Disposable {
   readonly #bank: Bank | undefined;
   readonly #mask: TrainerOptions["mask"];
   readonly #alignmentWeight: number | undefined;
-  readonly #order: DataOrder;
   readonly #lossScale: LossScale | undefined;
-  readonly #inputs: {
-    readonly images: Tensor;
-    readonly times: Tensor;
-    readonly coefficients: Tensor;
-    readonly scales: Tensor;
-    readonly condition: Tensor;
-    /** Of the encoder; one element where there is no alignment loss. */
-    readonly tokens: Tensor;
-  };
+  readonly #inputs: BatchInputs;
   #step = 0;
   #running = false;
   /** Where training stood, while nobody knows yet whether the GPU does what was recorded since. */
@@ -229,11 +148,11 @@ export class Trainer implements Disposable {
    * `UnsupportedDeviceError` when the adapter cannot compute with the precision.
    */
   constructor(options: TrainerOptions) {
-    const { model, dataset, bank } = options;
+    const { model, bank, alignmentWeight } = options;
     this.device = model.device;
     this.#bank = bank;
     this.#mask = options.mask;
-    this.#alignmentWeight = options.alignmentWeight;
+    this.#alignmentWeight = alignmentWeight;
     this.#options = {
       batchSize: 256,
       gradientAccumulation: 1,
@@ -265,25 +184,14 @@ export class Trainer implements Disposable {
     this.#lossScale = precision === "f16"
       ? new LossScale(this.device, { growthInterval })
       : undefined;
-    const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup } = this.#options;
-    this.#order = new DataOrder({ size: dataset.size, seed });
+    const { clip, emaDecay, emaWarmup } = this.#options;
     this.optimizer = new AdamW(model.parameters, {
       ...options.optimizer,
       ...(clip !== null && { clip }),
       emaDecay,
       emaWarmup,
     });
-    const { inputSize, channels } = model.options;
-    const part = batchSize / gradientAccumulation;
-    // Inputs have buffers of their own: a pooled one could still be read by recorded work.
-    this.#inputs = this.device.unscoped(() => ({
-      images: this.device.empty([part, channels, inputSize, inputSize]),
-      times: this.device.empty([part]),
-      coefficients: this.device.empty([part, 4]),
-      scales: this.device.empty([part]),
-      condition: this.device.empty([part], { dtype: "u32" }),
-      tokens: this.device.empty(tokenShape(options, part)),
-    }));
+    this.#inputs = new BatchInputs(this.device, { ...this.#options, bank, alignmentWeight });
   }
 
   /** Parts that each batch runs in. */
@@ -368,7 +276,7 @@ export class Trainer implements Disposable {
     using history = this.device.unscoped(() => this.device.empty([rows, columns]));
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
-    await using ahead = new ReadAhead((number) => this.#readPart(number));
+    await using ahead = new ReadAhead((number) => this.#inputs.read(number));
     const takeRecord = async () => {
       const values = await this.#whenDone(history.read()), count = this.#step - logged;
       const now = performance.now();
@@ -403,7 +311,7 @@ export class Trainer implements Disposable {
 
   /** Releases the optimiser and the inputs; the model is the caller's. */
   dispose(): void {
-    for (const tensor of Object.values(this.#inputs)) tensor.dispose();
+    this.#inputs[Symbol.dispose]();
     this.#lossScale?.dispose();
     this.optimizer.dispose();
   }
@@ -415,7 +323,7 @@ export class Trainer implements Disposable {
 
   async #recordStep(
     history: Tensor,
-    place: HistoryLayout & { row: number; ahead: ReadAhead<PartData> },
+    place: HistoryLayout & { row: number; ahead: ReadAhead<BatchPart> },
   ): Promise<void> {
     const { batchSize, gradientAccumulation: parts, learningRate, warmupSteps } = this.#options;
     const { row, ahead } = place, part = batchSize / parts;
@@ -424,7 +332,8 @@ export class Trainer implements Disposable {
       for (let i = 0; i < parts; i++) {
         // The GPU works on the part before while this one is read.
         if (i > 0) this.device.flush();
-        this.#writeInputs(await ahead.take(this.#step * parts + i), i * part);
+        const data = await ahead.take(this.#step * parts + i);
+        this.#inputs.write(data, { step: this.#step, firstSample: i * part });
         this.device.scope(() => {
           const { total, alignment } = this.#differentiate(i * part, 1 / parts);
           storeAt(history, total, { first: row + i });
@@ -468,83 +377,6 @@ export class Trainer implements Disposable {
 
   #zeroGradients(): void {
     for (const slab of this.#options.model.parameters.gradients) fill(slab, 0);
-  }
-
-  /** The data of a part of a batch: of part i of step s, from 0, for the number s · parts + i. */
-  async #readPart(number: number): Promise<PartData> {
-    const { dataset, flip, seed, batchSize, gradientAccumulation: parts } = this.#options;
-    const step = Math.floor(number / parts), count = batchSize / parts;
-    const indices = this.#order.take(number * count, count);
-    const mirrored = flip
-      ? drawMirrored(count, { seed, step, firstSample: number % parts * count })
-      : undefined;
-    const tokens = this.#alignmentWeight === undefined
-      ? undefined
-      : await dataset.tokens!.read(indices, mirrored);
-    requireFinite(tokens, { indices, what: "tokens" });
-    const read = mirrored && dataset.readMirrored
-      ? await dataset.readMirrored(indices, mirrored)
-      : await dataset.read(indices);
-    const { shape, elements } = this.#inputs.images;
-    if (read.length !== elements) {
-      throw new TypeError(
-        `Cannot train: the data gave ${read.length} values for images ${
-          formatShape(shape)
-        }, expected ` +
-          `${elements}, as many as the model's states have`,
-      );
-    }
-    requireFinite(read, { indices, what: "values" });
-    const images = mirrored && !dataset.readMirrored
-      ? turnRows(read, { mirrored, shape: this.#inputs.images.shape })
-      : read;
-    return { indices, images, tokens };
-  }
-
-  #writeInputs({ indices, images, tokens }: PartData, firstSample: number): void {
-    const { interpolant, prediction, weighting } = this.#options;
-    const count = indices.length;
-    const times = this.#drawTimes(count, firstSample);
-    const coefficients = new Float32Array(count * 4), scales = new Float32Array(count);
-    for (let i = 0; i < count; i++) {
-      const t = times[i]!;
-      const loss = lossCoefficients(interpolant, prediction, { t, weighting });
-      coefficients.set(
-        [interpolant.alpha(t), interpolant.sigma(t), loss.data, loss.noise],
-        4 * i,
-      );
-      scales[i] = loss.outputScale;
-    }
-    this.#inputs.images.write(images);
-    this.#inputs.times.write(times);
-    this.#inputs.coefficients.write(coefficients);
-    this.#inputs.scales.write(scales);
-    this.#inputs.condition.write(this.#bank ? indices : this.#drawLabels(indices, firstSample));
-    if (tokens) this.#inputs.tokens.write(tokens);
-  }
-
-  #drawTimes(count: number, firstSample: number): Float32Array {
-    const { interpolant, prediction, timeDistribution, seed } = this.#options;
-    const interval = trainInterval(interpolant, prediction);
-    const random = new Random(seed, Stream.Time);
-    return Float32Array.from({ length: count }, (_, i) => {
-      const place = [this.#step, firstSample + i, 0] as const;
-      return timeDistribution === "uniform"
-        ? uniformTime(random.uniform(...place), interval)
-        : logitNormalTime(random.normal(...place), interval);
-    });
-  }
-
-  #drawLabels(indices: Uint32Array, firstSample: number): Uint32Array {
-    const { dataset, model, classDropout, seed } = this.#options;
-    const { condition } = model.options;
-    const nullClass = "classes" in condition ? condition.classes : 0;
-    const random = new Random(seed, Stream.Label);
-    return indices.map((index, i) =>
-      random.uniform(this.#step, firstSample + i, 0) < classDropout
-        ? nullClass
-        : dataset.labels[index]!
-    );
   }
 
   #differentiate(firstSample: number, scale: number): TrainingLoss {
@@ -675,12 +507,6 @@ function checkTokens({ model, dataset: { tokens } }: TrainerOptions): void {
   );
 }
 
-/** Shape of the tokens of a part, or that of a place-holder. */
-function tokenShape({ alignmentWeight, dataset }: TrainerOptions, part: number): Shape {
-  const { tokens } = dataset;
-  return alignmentWeight === undefined || !tokens ? [1] : [part, tokens.count, tokens.width];
-}
-
 /** The fewest parts, from those asked for on, whose largest tensor the GPU can bind. */
 function partsThatFit(
   device: Device,
@@ -695,114 +521,4 @@ function partsThatFit(
     `Cannot train: a tensor of one image takes ${each} bytes, the GPU binds ${most} at most, ` +
       "expected smaller images or a narrower network",
   );
-}
-
-/** What is read of the data for a part of a batch. */
-interface PartData {
-  /** Which images they are. */
-  readonly indices: Uint32Array;
-  /** The images, mirrored where a coin says so. */
-  readonly images: Float32Array;
-  /** Their tokens, mirrored by the same coin; where they are needed. */
-  readonly tokens: Float32Array | undefined;
-}
-
-/** Where a step's numbers stand in its row of the history. */
-interface HistoryLayout {
-  /** Parts of a batch, each of which has a loss from column 0 on. */
-  readonly parts: number;
-  /** Column of the parts' first alignment loss. */
-  readonly alignment: number;
-  /** Column of the norm of the gradient, beside the factor of clipping. */
-  readonly norm: number;
-  /** Column of the loss scale. */
-  readonly lossScale: number;
-  /** Columns in all. */
-  readonly columns: number;
-  /** There are alignment losses. */
-  readonly aligned: boolean;
-  /** There is a loss scale. */
-  readonly scaled: boolean;
-}
-
-function historyLayout(
-  parts: number,
-  { aligned, scaled }: { aligned: boolean; scaled: boolean },
-): HistoryLayout {
-  const norm = aligned ? 2 * parts : parts, lossScale = norm + 2;
-  const columns = lossScale + (scaled ? 1 : 0);
-  return { parts, alignment: parts, norm, lossScale, columns, aligned, scaled };
-}
-
-function summarize(
-  rows: Float32Array,
-  { first, count, ...layout }: HistoryLayout & { first: number; count: number },
-): Pick<TrainRecord, "loss" | "alignmentLoss" | "gradientNorm" | "skipped" | "lossScale"> {
-  const { parts, alignment, norm, columns } = layout;
-  let loss = 0, alignmentLoss = 0, normSum = 0, skipped = 0;
-  for (let i = 0; i < count; i++) {
-    const row = rows.subarray(i * columns, (i + 1) * columns);
-    const meanFrom = (column: number) =>
-      row.subarray(column, column + parts).reduce((sum, value) => sum + value, 0) / parts;
-    const stepLoss = meanFrom(0);
-    if (!Number.isFinite(stepLoss)) throw new NonFiniteLossError(first + i, stepLoss);
-    loss += stepLoss / count;
-    if (layout.aligned) alignmentLoss += meanFrom(alignment) / count;
-    if (row[norm + 1] === 0) skipped++;
-    else normSum += row[norm]!;
-  }
-  return {
-    loss,
-    ...(layout.aligned && { alignmentLoss }),
-    // A skipped step has no norm.
-    gradientNorm: normSum / Math.max(count - skipped, 1),
-    skipped,
-    ...(layout.scaled && { lossScale: rows[(count - 1) * columns + layout.lossScale]! }),
-  };
-}
-
-/** Throws where a batch [n, …] has a number that is not finite: it would spoil all weights. */
-function requireFinite(
-  values: Float32Array | undefined,
-  { indices, what }: { indices: Uint32Array; what: string },
-): void {
-  if (values === undefined) return;
-  const length = values.length / indices.length;
-  for (let i = 0; i < values.length; i++) {
-    if (Number.isFinite(values[i])) continue;
-    throw new TypeError(
-      `Cannot train on image ${indices[Math.floor(i / length)]}: its ${what} hold ${values[i]}, ` +
-        "expected finite numbers",
-    );
-  }
-}
-
-/** 1 for each image that the flip stream picks to be mirrored, else 0: [count]. */
-function drawMirrored(
-  count: number,
-  { seed, step, firstSample }: { seed: number; step: number; firstSample: number },
-): Uint8Array {
-  const random = new Random(seed, Stream.Flip);
-  return Uint8Array.from(
-    { length: count },
-    (_, i) => random.uniform(step, firstSample + i, 0) < 0.5 ? 1 : 0,
-  );
-}
-
-/** A copy of images with the rows of pixels turned round of those that are to be mirrored. */
-function turnRows(
-  images: Float32Array,
-  { mirrored, shape }: { mirrored: Uint8Array; shape: Shape },
-): Float32Array {
-  const [count = 0, channels = 0, height = 0, width = 0] = shape;
-  // What was read may be the data's own.
-  const turned = images.slice();
-  for (let i = 0; i < count; i++) {
-    if (!mirrored[i]) continue;
-    for (let row = 0; row < channels * height; row++) {
-      const first = (i * channels * height + row) * width;
-      turned.subarray(first, first + width).reverse();
-    }
-  }
-  return turned;
 }

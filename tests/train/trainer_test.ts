@@ -19,12 +19,8 @@ import {
 } from "../../train/checkpoint.ts";
 import { DataOrder } from "../../train/data_order.ts";
 import { ImageSet } from "../../train/datasets/image_set.ts";
-import {
-  NonFiniteLossError,
-  Trainer,
-  type TrainerOptions,
-  type TrainRecord,
-} from "../../train/trainer.ts";
+import { NonFiniteLossError, type TrainRecord } from "../../train/history.ts";
+import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 

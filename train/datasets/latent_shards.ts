@@ -23,7 +23,7 @@ import { CheckpointError } from "../../kernels/core/errors.ts";
 import { parseJson } from "../../kernels/core/json.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { elementsOf, formatShape, type Shape } from "../../kernels/core/tensor.ts";
-import type { TokenData, TrainingData } from "../trainer.ts";
+import type { TokenData, TrainingData } from "../batch.ts";
 import { directoryPath, readDirectory } from "../../bank/directory.ts";
 import { type LatentScaling, scaleLatents, STATISTICS_FILE } from "./latent_scaling.ts";
 
