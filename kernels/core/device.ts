@@ -4,24 +4,25 @@
  * @module
  */
 
-import { BufferPool, type Pooled, STAGING_ROW_BYTES } from "./buffer_pool.ts";
+import { BufferPool } from "./buffer_pool.ts";
 import {
   DeviceLostError,
   GpuValidationError,
   OutOfMemoryError,
-  ShaderCompilationError,
   UNDEFINED_RESULTS,
   UnsupportedDeviceError,
 } from "./errors.ts";
-import type { Binding, Kernel } from "./kernel.ts";
-import { MAX_WORKGROUPS } from "./limits.ts";
+import type { Kernel } from "./kernel.ts";
+import { isWhole, MAX_WORKGROUPS } from "./limits.ts";
+import { paramsWriter, Pipelines } from "./pipelines.ts";
 import { type Profile, requestDevice } from "./profile.ts";
-import { Recorder, requireRecorded, type WriteParams } from "./recorder.ts";
+import { Recorder, requireRecorded } from "./recorder.ts";
 import {
   type DType,
   ELEMENT_BYTES,
   elementsOf,
   formatShape,
+  onAnother,
   requireWholeSizes,
   type Shape,
   Storage,
@@ -72,15 +73,8 @@ export interface DispatchOptions {
   readonly constants?: Readonly<Record<string, number>>;
 }
 
-interface CompiledKernel {
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-  readonly groups: Map<string, GPUBindGroup>;
-}
-
 /** Uploads hold memory of the driver until the next submission. */
 const MAX_WAITING_UPLOAD_BYTES = 1 << 26;
-const MAX_CACHED_GROUPS = 8192;
 /** How long after a wait that failed the loss of the GPU may be told. */
 const LATE_MILLISECONDS = 100;
 const NO_DEVICE_ADVICE =
@@ -131,7 +125,7 @@ export class Device implements Disposable {
   readonly #variants: ForcedVariants;
   readonly #note: ((line: string) => void) | undefined;
   readonly #refused = new Set<string>();
-  readonly #compiled = new Map<Kernel, Map<string, CompiledKernel>>();
+  readonly #pipelines: Pipelines;
   #scopes: Tensor[][] = [];
   readonly #path: string[] = [];
   #tape: Tape | undefined;
@@ -142,7 +136,6 @@ export class Device implements Disposable {
   readonly #checks = new Set<Promise<Error | undefined>>();
   /** Dispatches and copies recorded so far. */
   #commands = 0;
-  #cachedGroups = 0;
   #waitingUploadBytes = 0;
   #closed = false;
 
@@ -165,6 +158,11 @@ export class Device implements Disposable {
       (requestedBytes, make, failed) => this.#guarded(make, { requestedBytes, failed }),
     );
     this.recorder = new Recorder(gpu, { paced: options.profile.driver === "gpu" });
+    this.#pipelines = new Pipelines(gpu, {
+      profile: options.profile,
+      recorder: this.recorder,
+      validated: (make, describe) => this.#validated(make, describe),
+    });
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#check(
@@ -392,8 +390,8 @@ export class Device implements Disposable {
    */
   dispatch(kernel: Kernel, options: DispatchOptions): void {
     this.#assertUsable();
-    const compiled = this.#compile(kernel, options.constants);
-    const group = this.#bindGroup(kernel, compiled, options.tensors);
+    const compiled = this.#pipelines.compile(kernel, options.constants);
+    const group = this.#pipelines.bindGroup(kernel, compiled, options.tensors);
     const [x, y = 1, z = 1] = options.workgroups;
     if (!isWhole(x, MAX_WORKGROUPS) || !isWhole(y, MAX_WORKGROUPS) || !isWhole(z, MAX_WORKGROUPS)) {
       throw new RangeError(
@@ -448,7 +446,7 @@ export class Device implements Disposable {
   trim(): void {
     this.flush();
     this.pool.trim();
-    this.#forgetGroups();
+    this.#pipelines.forgetGroups();
   }
 
   /**
@@ -628,6 +626,17 @@ export class Device implements Disposable {
     }
   }
 
+  /** As `#guarded`, for validation alone; `describe` makes the error in place of the names of now. */
+  #validated<T>(make: () => T, describe?: (error: GPUError) => Error): T {
+    this.gpu.pushErrorScope("validation");
+    try {
+      return make();
+    } finally {
+      if (describe) this.#check(this.gpu.popErrorScope(), describe);
+      else this.#checkScope();
+    }
+  }
+
   /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */
   #checkScope(
     { failed, ...options }: { requestedBytes?: number; failed?: () => void } = {},
@@ -644,7 +653,7 @@ export class Device implements Disposable {
     this.#checks.add(asked.then((error) => {
       if (!error) return undefined;
       this.#failures++;
-      this.#forgetGroups();
+      this.#pipelines.forgetGroups();
       return describe(error);
     }));
   }
@@ -659,117 +668,6 @@ export class Device implements Disposable {
     }
     if (this.#lost) throw this.#lost;
     if (error) throw error;
-  }
-
-  #compile(kernel: Kernel, constants: Readonly<Record<string, number>> = {}): CompiledKernel {
-    let variants = this.#compiled.get(kernel);
-    if (!variants) this.#compiled.set(kernel, variants = new Map());
-    const names = Object.keys(constants);
-    const key = names.length === 0 ? "" : names.map((name) => `${name}=${constants[name]}`).join();
-    const known = variants.get(key);
-    if (known) return known;
-    for (const name of names) {
-      if (!kernel.overrides.has(name)) {
-        throw new TypeError(
-          `Cannot compile ${kernel.name}: no override ${name}, expected one of ${
-            [...kernel.overrides].join(", ")
-          }`,
-        );
-      }
-    }
-    this.gpu.pushErrorScope("validation");
-    const layout = this.gpu.createBindGroupLayout({ entries: layoutEntries(kernel) });
-    const pipeline = this.gpu.createComputePipeline({
-      label: kernel.name,
-      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: {
-        module: this.gpu.createShaderModule({
-          label: kernel.name,
-          code: kernel.code(this.profile),
-        }),
-        entryPoint: kernel.name,
-        constants: { ...constants },
-      },
-    });
-    this.#check(this.gpu.popErrorScope(), (error) => {
-      variants.delete(key);
-      return new ShaderCompilationError(kernel.name, error.message);
-    });
-    const compiled = { pipeline, layout, groups: new Map<string, GPUBindGroup>() };
-    variants.set(key, compiled);
-    return compiled;
-  }
-
-  #bindGroup(
-    kernel: Kernel,
-    compiled: CompiledKernel,
-    tensors: Readonly<Record<string, Tensor>>,
-  ): GPUBindGroup {
-    const { bindings } = kernel;
-    if (Object.keys(tensors).length !== bindings.length) throw bindingMismatch(kernel, tensors);
-    const staged: (Pooled<GPUTexture> | undefined)[] = [];
-    let key = "";
-    for (const binding of bindings) {
-      const tensor = tensors[binding.name];
-      if (!tensor) throw bindingMismatch(kernel, tensors);
-      if (tensor.dtype !== binding.dtype) {
-        const advice = tensor.dtype === "u32" || binding.dtype === "u32" ? "" : ", use cast";
-        throw new TypeError(
-          `Cannot dispatch ${kernel.name}: ${binding.name} is ${tensor.dtype}, ` +
-            `expected ${binding.dtype}${advice}`,
-        );
-      }
-      if (tensor.device !== this) throw onAnother(`dispatch ${kernel.name}`, binding.name);
-      this.#assertBindable(kernel, binding, tensor);
-      const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
-      staged.push(texture);
-      key += texture
-        ? `t${texture.id},`
-        : `${tensor.storage.pooled.id}:${tensor.offset}:${tensor.bytes},`;
-    }
-    const known = compiled.groups.get(key);
-    if (known) return known;
-    assertApart(kernel, tensors);
-    if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.#forgetGroups();
-    const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
-      binding: binding.index,
-      resource: staged[index]?.resource.createView() ?? bufferRange(tensors[binding.name]!),
-    }));
-    if (kernel.params.length > 0) {
-      const { paramsBuffer, slotBytes } = this.recorder;
-      entries.push({ binding: 0, resource: { buffer: paramsBuffer, size: slotBytes } });
-    }
-    this.gpu.pushErrorScope("validation");
-    const group = this.gpu.createBindGroup({ layout: compiled.layout, entries });
-    this.#checkScope();
-    compiled.groups.set(key, group);
-    return group;
-  }
-
-  #assertBindable(kernel: Kernel, { name, access }: Binding, tensor: Tensor): void {
-    const { size } = bufferRange(tensor), { limits } = this.gpu;
-    const most = access === "texture"
-      ? limits.maxTextureDimension2D * STAGING_ROW_BYTES
-      : limits.maxStorageBufferBindingSize;
-    if (size! <= most) return;
-    throw new RangeError(
-      `Cannot bind ${name} ${formatShape(tensor.shape)} of ${kernel.name}: ${size} ` +
-        `bytes, the GPU takes ${most} at most, expected smaller parts, such as a smaller batch`,
-    );
-  }
-
-  #stage(tensor: Tensor): Pooled<GPUTexture> {
-    const { buffer, offset, bytes } = tensor;
-    return tensor.storage.staged({ offset, bytes }, (texture) => {
-      this.recorder.copyToTexture({ buffer, offset, bytes }, texture.resource);
-    });
-  }
-
-  #forgetGroups(): void {
-    for (const variants of this.#compiled.values()) {
-      for (const { groups } of variants.values()) groups.clear();
-    }
-    this.#cachedGroups = 0;
   }
 }
 
@@ -797,90 +695,4 @@ function collectTensors(value: unknown, into: Set<Tensor>): void {
       for (const item of Object.values(value)) collectTensors(item, into);
     }
   }
-}
-
-/** WebGPU refuses a dispatch, without a name, that writes a buffer which it binds once more. */
-function assertApart(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): void {
-  for (const { name, access } of kernel.bindings) {
-    if (access !== "write") continue;
-    const other = kernel.bindings.find((each) =>
-      each.name !== name && each.access !== "texture" &&
-      tensors[each.name]!.storage === tensors[name]!.storage
-    );
-    if (!other) continue;
-    throw new TypeError(
-      `Cannot dispatch ${kernel.name}: ${name} is written and lies in one buffer with ${other.name}, ` +
-        "expected another tensor, not a parameter of the same store",
-    );
-  }
-}
-
-function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
-  const visibility = GPUShaderStage.COMPUTE;
-  const entries = kernel.bindings.map(({ index: binding, access }): GPUBindGroupLayoutEntry =>
-    access === "texture"
-      ? { binding, visibility, storageTexture: { access: "read-only", format: "rgba32float" } }
-      : {
-        binding,
-        visibility,
-        buffer: { type: access === "write" ? "storage" : "read-only-storage" },
-      }
-  );
-  if (kernel.params.length > 0) {
-    entries.push({ binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true } });
-  }
-  return entries;
-}
-
-/** Bound ranges are whole 256-byte blocks, so that a kernel may read its last vec4 past the end. */
-function bufferRange(tensor: Tensor): GPUBufferBinding {
-  const size = Math.max(256, Math.ceil(tensor.bytes / 256) * 256);
-  return { buffer: tensor.buffer, offset: tensor.offset, size };
-}
-
-/** Whether a value is a whole number from 0 to `most`. */
-function isWhole(value: number, most: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= most;
-}
-
-/** Checks names and values of the parameters; undefined for a kernel that has none. */
-function paramsWriter(
-  kernel: Kernel,
-  values: Readonly<Record<string, number>>,
-): WriteParams | undefined {
-  if (Object.keys(values).length !== kernel.params.length) throw paramsMismatch(kernel, values);
-  for (const { name, type } of kernel.params) {
-    const value = values[name];
-    if (value === undefined) throw paramsMismatch(kernel, values);
-    if (type === "f32" || isWhole(type === "i32" ? value + 2 ** 31 : value, 2 ** 32 - 1)) continue;
-    throw new RangeError(`Cannot dispatch ${kernel.name}: ${name} is ${value}, expected a ${type}`);
-  }
-  if (kernel.params.length === 0) return undefined;
-  return (words, firstWord) => {
-    for (const { name, type, offset } of kernel.params) {
-      words[type][firstWord + offset / 4] = values[name]!;
-    }
-  };
-}
-
-function onAnother(verb: string, tensor: string): TypeError {
-  return new TypeError(
-    `Cannot ${verb}: ${tensor} lies on another device, expected tensors of one`,
-  );
-}
-
-function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {
-  return new TypeError(
-    `Cannot dispatch ${kernel.name}: tensors ${Object.keys(tensors).join(", ")}, expected ${
-      kernel.bindings.map(({ name }) => name).join(", ")
-    }`,
-  );
-}
-
-function paramsMismatch(kernel: Kernel, values: Readonly<Record<string, number>>): TypeError {
-  return new TypeError(
-    `Cannot dispatch ${kernel.name}: params ${Object.keys(values).join(", ")}, expected ${
-      kernel.params.map(({ name }) => name).join(", ")
-    }`,
-  );
 }

@@ -13,3 +13,8 @@ export const MAX_WORKGROUPS = 65_535;
  * round of the loop around it: leaving it counts.
  */
 export const MAX_LOOP_ROUNDS = 65_535;
+
+/** Whether a value is a whole number from 0 to `most`. */
+export function isWhole(value: number, most: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= most;
+}

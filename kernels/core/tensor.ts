@@ -32,6 +32,13 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
+/** The error for a tensor, named or by its shape, of another device than that of what is done with it. */
+export function onAnother(verb: string, tensor: string): TypeError {
+  return new TypeError(
+    `Cannot ${verb}: ${tensor} lies on another device, expected tensors of one`,
+  );
+}
+
 /** What a copy of a range of a storage is current by, while it is that of the storage and the device. */
 interface Current {
   version: number;

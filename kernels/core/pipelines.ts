@@ -1,0 +1,261 @@
+/**
+ * What a dispatch needs of a kernel and its tensors: compiled pipelines, bind groups, parameters.
+ *
+ * @module
+ */
+
+import { type Pooled, STAGING_ROW_BYTES } from "./buffer_pool.ts";
+import { ShaderCompilationError } from "./errors.ts";
+import type { Binding, Kernel } from "./kernel.ts";
+import { isWhole } from "./limits.ts";
+import type { Profile } from "./profile.ts";
+import type { Recorder, WriteParams } from "./recorder.ts";
+import { formatShape, onAnother, type Tensor } from "./tensor.ts";
+
+/** A kernel with values of its overrides, ready to run. */
+export interface CompiledKernel {
+  /** What a dispatch runs. */
+  readonly pipeline: GPUComputePipeline;
+  /** What its bind groups hold. */
+  readonly layout: GPUBindGroupLayout;
+  /** Those made so far, by what they bind. */
+  readonly groups: Map<string, GPUBindGroup>;
+}
+
+/**
+ * Runs `make`. A validation error that it causes is thrown at the next wait: as what `describe` makes of it,
+ * or else with the names of now.
+ */
+export type Validated = <T>(make: () => T, describe?: (error: GPUError) => Error) => T;
+
+const MAX_CACHED_GROUPS = 8192;
+
+/** The compiled kernels of a device and their bind groups. */
+export class Pipelines {
+  readonly #gpu: GPUDevice;
+  readonly #profile: Profile;
+  readonly #recorder: Recorder;
+  readonly #validated: Validated;
+  readonly #compiled = new Map<Kernel, Map<string, CompiledKernel>>();
+  #cachedGroups = 0;
+
+  /** Nothing compiled yet. By the recorder, the device's own, tensors of other devices are told apart. */
+  constructor(
+    gpu: GPUDevice,
+    options: { profile: Profile; recorder: Recorder; validated: Validated },
+  ) {
+    this.#gpu = gpu;
+    this.#profile = options.profile;
+    this.#recorder = options.recorder;
+    this.#validated = options.validated;
+  }
+
+  /**
+   * The pipeline of a kernel with values of its overrides, compiled once. Throws `TypeError` for a value of
+   * an override that it has not.
+   */
+  compile(kernel: Kernel, constants: Readonly<Record<string, number>> = {}): CompiledKernel {
+    let variants = this.#compiled.get(kernel);
+    if (!variants) this.#compiled.set(kernel, variants = new Map());
+    const names = Object.keys(constants);
+    const key = names.length === 0 ? "" : names.map((name) => `${name}=${constants[name]}`).join();
+    const known = variants.get(key);
+    if (known) return known;
+    for (const name of names) {
+      if (!kernel.overrides.has(name)) {
+        throw new TypeError(
+          `Cannot compile ${kernel.name}: no override ${name}, expected one of ${
+            [...kernel.overrides].join(", ")
+          }`,
+        );
+      }
+    }
+    const { layout, pipeline } = this.#validated(
+      () => this.#create(kernel, constants),
+      (error) => {
+        variants.delete(key);
+        return new ShaderCompilationError(kernel.name, error.message);
+      },
+    );
+    const compiled = { pipeline, layout, groups: new Map<string, GPUBindGroup>() };
+    variants.set(key, compiled);
+    return compiled;
+  }
+
+  /**
+   * The bind group of a kernel's tensors, made once; what it binds as textures is staged. Throws `TypeError`
+   * when names, types or devices are not the kernel's, or when a tensor that is written lies in one buffer
+   * with another, and `RangeError` for one that is too large to bind.
+   */
+  bindGroup(
+    kernel: Kernel,
+    compiled: CompiledKernel,
+    tensors: Readonly<Record<string, Tensor>>,
+  ): GPUBindGroup {
+    const { bindings } = kernel;
+    if (Object.keys(tensors).length !== bindings.length) throw bindingMismatch(kernel, tensors);
+    const staged: (Pooled<GPUTexture> | undefined)[] = [];
+    let key = "";
+    for (const binding of bindings) {
+      const tensor = tensors[binding.name];
+      if (!tensor) throw bindingMismatch(kernel, tensors);
+      if (tensor.dtype !== binding.dtype) {
+        const advice = tensor.dtype === "u32" || binding.dtype === "u32" ? "" : ", use cast";
+        throw new TypeError(
+          `Cannot dispatch ${kernel.name}: ${binding.name} is ${tensor.dtype}, ` +
+            `expected ${binding.dtype}${advice}`,
+        );
+      }
+      if (tensor.device.recorder !== this.#recorder) {
+        throw onAnother(`dispatch ${kernel.name}`, binding.name);
+      }
+      this.#assertBindable(kernel, binding, tensor);
+      const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
+      staged.push(texture);
+      key += texture
+        ? `t${texture.id},`
+        : `${tensor.storage.pooled.id}:${tensor.offset}:${tensor.bytes},`;
+    }
+    const known = compiled.groups.get(key);
+    if (known) return known;
+    assertApart(kernel, tensors);
+    if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.forgetGroups();
+    const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
+      binding: binding.index,
+      resource: staged[index]?.resource.createView() ?? bufferRange(tensors[binding.name]!),
+    }));
+    if (kernel.params.length > 0) {
+      const { paramsBuffer, slotBytes } = this.#recorder;
+      entries.push({ binding: 0, resource: { buffer: paramsBuffer, size: slotBytes } });
+    }
+    const { layout } = compiled;
+    const group = this.#validated(() => this.#gpu.createBindGroup({ layout, entries }));
+    compiled.groups.set(key, group);
+    return group;
+  }
+
+  /** Lets go of all bind groups, and with them of what they bind. */
+  forgetGroups(): void {
+    for (const variants of this.#compiled.values()) {
+      for (const { groups } of variants.values()) groups.clear();
+    }
+    this.#cachedGroups = 0;
+  }
+
+  #create(
+    kernel: Kernel,
+    constants: Readonly<Record<string, number>>,
+  ): { pipeline: GPUComputePipeline; layout: GPUBindGroupLayout } {
+    const layout = this.#gpu.createBindGroupLayout({ entries: layoutEntries(kernel) });
+    const pipeline = this.#gpu.createComputePipeline({
+      label: kernel.name,
+      layout: this.#gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: {
+        module: this.#gpu.createShaderModule({
+          label: kernel.name,
+          code: kernel.code(this.#profile),
+        }),
+        entryPoint: kernel.name,
+        constants: { ...constants },
+      },
+    });
+    return { pipeline, layout };
+  }
+
+  #assertBindable(kernel: Kernel, { name, access }: Binding, tensor: Tensor): void {
+    const { size } = bufferRange(tensor), { limits } = this.#gpu;
+    const most = access === "texture"
+      ? limits.maxTextureDimension2D * STAGING_ROW_BYTES
+      : limits.maxStorageBufferBindingSize;
+    if (size! <= most) return;
+    throw new RangeError(
+      `Cannot bind ${name} ${formatShape(tensor.shape)} of ${kernel.name}: ${size} ` +
+        `bytes, the GPU takes ${most} at most, expected smaller parts, such as a smaller batch`,
+    );
+  }
+
+  #stage(tensor: Tensor): Pooled<GPUTexture> {
+    const { buffer, offset, bytes } = tensor;
+    return tensor.storage.staged({ offset, bytes }, (texture) => {
+      this.#recorder.copyToTexture({ buffer, offset, bytes }, texture.resource);
+    });
+  }
+}
+
+/**
+ * What writes the parameters of a dispatch; undefined for a kernel that has none. Throws `TypeError` when
+ * names are not the kernel's, and `RangeError` for a value that is not of its type.
+ */
+export function paramsWriter(
+  kernel: Kernel,
+  values: Readonly<Record<string, number>>,
+): WriteParams | undefined {
+  if (Object.keys(values).length !== kernel.params.length) throw paramsMismatch(kernel, values);
+  for (const { name, type } of kernel.params) {
+    const value = values[name];
+    if (value === undefined) throw paramsMismatch(kernel, values);
+    if (type === "f32" || isWhole(type === "i32" ? value + 2 ** 31 : value, 2 ** 32 - 1)) continue;
+    throw new RangeError(`Cannot dispatch ${kernel.name}: ${name} is ${value}, expected a ${type}`);
+  }
+  if (kernel.params.length === 0) return undefined;
+  return (words, firstWord) => {
+    for (const { name, type, offset } of kernel.params) {
+      words[type][firstWord + offset / 4] = values[name]!;
+    }
+  };
+}
+
+/** WebGPU refuses a dispatch, without a name, that writes a buffer which it binds once more. */
+function assertApart(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): void {
+  for (const { name, access } of kernel.bindings) {
+    if (access !== "write") continue;
+    const other = kernel.bindings.find((each) =>
+      each.name !== name && each.access !== "texture" &&
+      tensors[each.name]!.storage === tensors[name]!.storage
+    );
+    if (!other) continue;
+    throw new TypeError(
+      `Cannot dispatch ${kernel.name}: ${name} is written and lies in one buffer with ${other.name}, ` +
+        "expected another tensor, not a parameter of the same store",
+    );
+  }
+}
+
+function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
+  const visibility = GPUShaderStage.COMPUTE;
+  const entries = kernel.bindings.map(({ index: binding, access }): GPUBindGroupLayoutEntry =>
+    access === "texture"
+      ? { binding, visibility, storageTexture: { access: "read-only", format: "rgba32float" } }
+      : {
+        binding,
+        visibility,
+        buffer: { type: access === "write" ? "storage" : "read-only-storage" },
+      }
+  );
+  if (kernel.params.length > 0) {
+    entries.push({ binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true } });
+  }
+  return entries;
+}
+
+/** Bound ranges are whole 256-byte blocks, so that a kernel may read its last vec4 past the end. */
+function bufferRange(tensor: Tensor): GPUBufferBinding {
+  const size = Math.max(256, Math.ceil(tensor.bytes / 256) * 256);
+  return { buffer: tensor.buffer, offset: tensor.offset, size };
+}
+
+function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {
+  return new TypeError(
+    `Cannot dispatch ${kernel.name}: tensors ${Object.keys(tensors).join(", ")}, expected ${
+      kernel.bindings.map(({ name }) => name).join(", ")
+    }`,
+  );
+}
+
+function paramsMismatch(kernel: Kernel, values: Readonly<Record<string, number>>): TypeError {
+  return new TypeError(
+    `Cannot dispatch ${kernel.name}: params ${Object.keys(values).join(", ")}, expected ${
+      kernel.params.map(({ name }) => name).join(", ")
+    }`,
+  );
+}
