@@ -9,7 +9,7 @@ import {
   type SafetensorsDeclaration,
   type SafetensorsTensor,
   SafetensorsWriter,
-} from "../kernels/core/safetensors.ts";
+} from "../kernels/core/safetensors_writer.ts";
 import type { BankRecords, SnippetSet } from "./bank.ts";
 import {
   CoefficientFormat,

@@ -50,16 +50,15 @@ export {
 } from "./core/parameter_store.ts";
 export type { Profile } from "./core/profile.ts";
 export { type FillOptions, permutation, philox, Random, Stream } from "./core/random.ts";
+export { SafetensorsFile } from "./core/safetensors.ts";
+export type { SafetensorsDType, SafetensorsEntry } from "./core/safetensors_format.ts";
 export {
   type SafetensorsDeclaration,
-  type SafetensorsDType,
-  type SafetensorsEntry,
-  SafetensorsFile,
   type SafetensorsTensor,
   type SafetensorsWriteOptions,
   SafetensorsWriter,
   writeSafetensors,
-} from "./core/safetensors.ts";
+} from "./core/safetensors_writer.ts";
 export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/tape.ts";
 export { type DType, type Shape, type Storage, Tensor } from "./core/tensor.ts";
 export {

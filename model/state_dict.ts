@@ -6,7 +6,7 @@
 
 import { CheckpointError } from "../kernels/core/errors.ts";
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
-import { SafetensorsWriter } from "../kernels/core/safetensors.ts";
+import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
 import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
 import { withoutWrappers } from "./torch_file.ts";
 

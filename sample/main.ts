@@ -19,7 +19,7 @@ import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { writeSafetensors } from "../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../kernels/core/safetensors_writer.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
 import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";

@@ -2,11 +2,8 @@
 
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
-import {
-  SafetensorsFile,
-  type SafetensorsTensor,
-  writeSafetensors,
-} from "../kernels/core/safetensors.ts";
+import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import { type SafetensorsTensor, writeSafetensors } from "../kernels/core/safetensors_writer.ts";
 import { elementsOf, type Shape } from "../kernels/core/tensor.ts";
 import { SiT, type SiTOptions } from "../model/sit.ts";
 import { randomValues } from "./_check_op.ts";

@@ -2,105 +2,29 @@
  * Safetensors files: a JSON header, then the tensors' bytes, little-endian, without gaps.
  *
  * Files are untrusted: the whole header is checked before any tensor is read, and a tensor is read
- * from the file only when asked for. Writing goes to a temporary file beside the target and is
- * renamed at the end, so the old file stays whole if anything fails.
+ * from the file only when asked for.
  *
  * @module
  */
 
-import { AtomicFile } from "./atomic_file.ts";
 import { type ByteSource, fileError, memoryByteSource, openByteSource } from "./byte_source.ts";
-import { CheckpointError, messageOf } from "./errors.ts";
-import { readNumbers, STORED_BYTES, type StoredType } from "./stored_numbers.ts";
-
-/** Type of a tensor's elements in a safetensors file. */
-export type SafetensorsDType = Exclude<StoredType, "I16">;
-
-/** What the header says of one tensor. */
-export interface SafetensorsEntry {
-  /** Type of the elements. */
-  dtype: SafetensorsDType;
-  /** Sizes, outermost first; empty for a scalar. */
-  shape: number[];
-  /** Bytes from the start of the file to the first element. */
-  offset: number;
-  /** Bytes of the whole tensor. */
-  bytes: number;
-}
-
-/** What {@linkcode SafetensorsWriter} has to know of a tensor before the first byte is written. */
-export interface SafetensorsDeclaration {
-  /** Type of the elements. */
-  dtype: SafetensorsDType;
-  /** Sizes, outermost first; empty for a scalar. */
-  shape: readonly number[];
-}
-
-/** A tensor to write: {@linkcode data} holds its elements, row-major, in the declared type. */
-export interface SafetensorsTensor extends SafetensorsDeclaration {
-  /** The elements' bytes. */
-  data: ArrayBufferView;
-}
-
-/** Options of {@linkcode writeSafetensors} and {@linkcode SafetensorsWriter}. */
-export interface SafetensorsWriteOptions {
-  /** Free text stored with the tensors. */
-  metadata?: Readonly<Record<string, string>>;
-}
-
-/** The types, larger ones first. */
-const DTYPES: readonly SafetensorsDType[] = [
-  "F64",
-  "I64",
-  "F32",
-  "I32",
-  "U32",
-  "F16",
-  "BF16",
-  "U8",
-  "I8",
-  "BOOL",
-];
-
-/** The limit that the format's own reader has, against headers made to exhaust memory. */
-const MAX_HEADER_BYTES = 100_000_000;
-
-function isDType(value: unknown): value is SafetensorsDType {
-  return (DTYPES as readonly unknown[]).includes(value);
-}
-
-function isSize(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function quote(key: string): string {
-  const text = JSON.stringify(key);
-  return text.length <= 200 ? text : `${text.slice(0, 200)}…"`;
-}
-
-/** A value of the header as an error message shows it. */
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
-  return text.length <= 80 ? text : `${text.slice(0, 80)}…`;
-}
+import { CheckpointError } from "./errors.ts";
+import {
+  byteLength,
+  checkMetadata,
+  DTYPES,
+  isDType,
+  isRecord,
+  isSize,
+  MAX_HEADER_BYTES,
+  quote,
+  type SafetensorsEntry,
+  show,
+} from "./safetensors_format.ts";
+import { readNumbers, STORED_BYTES } from "./stored_numbers.ts";
 
 function tensorError(path: string, key: string, state: string): CheckpointError {
   return new CheckpointError(`Cannot read tensor ${quote(key)} of file ${quote(path)}: ${state}`, {
-    path,
-    key,
-  });
-}
-
-function writeError(path: string, state: string, cause?: unknown): CheckpointError {
-  return new CheckpointError(`Cannot write file ${quote(path)}: ${state}`, { path, cause });
-}
-
-function tensorWriteError(path: string, key: string, state: string): CheckpointError {
-  return new CheckpointError(`Cannot write tensor ${quote(key)} to file ${quote(path)}: ${state}`, {
     path,
     key,
   });
@@ -174,29 +98,6 @@ function readHeader(source: ByteSource, path: string): Header {
   return { fields, dataStart: 8 + length };
 }
 
-/** Returns a frozen copy of the metadata; the first word of an error's message is `verb`. */
-function checkMetadata(
-  value: unknown,
-  place: { path: string; verb: "read" | "write" },
-): Readonly<Record<string, string>> {
-  const { path, verb } = place;
-  const start = `Cannot ${verb} metadata of file ${quote(path)}`;
-  if (!isRecord(value)) {
-    throw new CheckpointError(`${start}: it is ${show(value)}, expected an object of strings`, {
-      path,
-    });
-  }
-  for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== "string") {
-      throw new CheckpointError(
-        `${start}: ${quote(key)} is ${show(text)}, expected a string`,
-        { path, key },
-      );
-    }
-  }
-  return Object.freeze({ ...value as Record<string, string> });
-}
-
 function readEntry(
   value: unknown,
   place: { path: string; key: string; dataStart: number; dataBytes: number },
@@ -239,15 +140,6 @@ function readEntry(
     );
   }
   return { dtype, shape, offset: dataStart + first, bytes };
-}
-
-/**
- * Bytes of a tensor. A product above 2^53 is inexact but stays above every file size; zeros are
- * looked for first, as infinity times zero is not a number.
- */
-function byteLength(dtype: SafetensorsDType, shape: readonly number[]): number {
-  if (shape.includes(0)) return 0;
-  return shape.reduce((product, size) => product * size, STORED_BYTES[dtype]);
 }
 
 /** Throws unless the tensors cover the data from its start to the end of the file, once. */
@@ -495,202 +387,4 @@ export class SafetensorsFile implements Disposable {
       read: (target, position) => this.#readBytes(key, target, position),
     });
   }
-}
-
-interface Slot {
-  entry: SafetensorsEntry;
-  written: number;
-}
-
-/**
- * Writes a safetensors file piece by piece, for tensors that are not in memory at once.
- *
- * All tensors are declared first. The file lays larger types before smaller ones, so that every
- * tensor is aligned to its type; {@linkcode append} may serve tensors in any order. The bytes
- * go to a temporary file beside the target, which {@linkcode commit} renames; without it the
- * temporary file is removed on disposal and the target stays as it was.
- *
- * @example
- * ```ts ignore
- * using writer = new SafetensorsWriter("bank.safetensors", [
- *   ["snippets", { dtype: "F32", shape: [1_281_167, 768] }],
- * ]);
- * for (const rows of chunks) writer.append("snippets", rows);
- * writer.commit();
- * ```
- */
-export class SafetensorsWriter implements Disposable {
-  /** The path that the finished file gets. */
-  readonly path: string;
-  readonly #file: AtomicFile;
-  #slots: Map<string, Slot> = new Map();
-
-  /**
-   * Creates the temporary file and writes the header.
-   *
-   * Throws a {@linkcode CheckpointError} for a declaration that is not sound or when the file cannot
-   * be written.
-   */
-  constructor(
-    path: string,
-    tensors: Iterable<readonly [string, SafetensorsDeclaration]>,
-    options: SafetensorsWriteOptions = {},
-  ) {
-    this.path = path;
-    const declared = new Map<string, SafetensorsDeclaration>();
-    for (const [key, { dtype, shape }] of tensors) {
-      if (key === "__metadata__") {
-        throw tensorWriteError(
-          path,
-          key,
-          "the format keeps that name for itself, expected another",
-        );
-      }
-      if (declared.has(key)) {
-        throw tensorWriteError(path, key, "it is declared twice, expected once");
-      }
-      if (!isDType(dtype)) {
-        throw tensorWriteError(
-          path,
-          key,
-          `its dtype is ${show(dtype)}, expected one of ${DTYPES.join(", ")}`,
-        );
-      }
-      if (!shape.every(isSize) || !isSize(byteLength(dtype, shape))) {
-        throw tensorWriteError(
-          path,
-          key,
-          `its shape is ${show(shape)}, expected sizes of a tensor`,
-        );
-      }
-      declared.set(key, { dtype, shape });
-    }
-    const header = this.#layOut(
-      declared,
-      checkMetadata(options.metadata ?? {}, { path, verb: "write" }),
-    );
-    this.#file = this.#attempt(() => new AtomicFile(path));
-    this.#attempt(() => this.#file.write(header));
-  }
-
-  /**
-   * Adds the next bytes of a tensor; successive calls for one tensor follow each other.
-   *
-   * Throws a {@linkcode CheckpointError} when the tensor is not declared, when the bytes go beyond its
-   * end, or when the disk refuses them, in which case the temporary file is removed.
-   */
-  append(key: string, data: ArrayBufferView): void {
-    const slot = this.#slots.get(key);
-    if (slot === undefined) {
-      throw tensorWriteError(this.path, key, "it is not declared, expected a declared one");
-    }
-    const { entry, written } = slot;
-    if (written + data.byteLength > entry.bytes) {
-      throw tensorWriteError(
-        this.path,
-        key,
-        `it would have ${written + data.byteLength} bytes, expected ${entry.bytes} for the shape ` +
-          `${show(entry.shape)} of ${entry.dtype}`,
-      );
-    }
-    this.#attempt(() => this.#file.write(data, entry.offset + written));
-    slot.written += data.byteLength;
-  }
-
-  /**
-   * Flushes the file to the disk and gives it its name, replacing any file there.
-   *
-   * Throws a {@linkcode CheckpointError} when a tensor is not complete or the disk refuses.
-   */
-  commit(): void {
-    for (const [key, { entry, written }] of this.#slots) {
-      if (written !== entry.bytes) {
-        throw tensorWriteError(
-          this.path,
-          key,
-          `it has ${written} bytes, expected ${entry.bytes} for the shape ` +
-            `${show(entry.shape)} of ${entry.dtype}`,
-        );
-      }
-    }
-    this.#attempt(() => this.#file.commit());
-  }
-
-  /** Removes the temporary file unless it was committed. */
-  [Symbol.dispose](): void {
-    this.#file[Symbol.dispose]();
-  }
-
-  /** Gives every tensor its place and returns the bytes of the header. */
-  #layOut(
-    declared: ReadonlyMap<string, SafetensorsDeclaration>,
-    metadata: Readonly<Record<string, string>>,
-  ): Uint8Array {
-    const sorted = [...declared].sort(
-      ([, a], [, b]) => STORED_BYTES[b.dtype] - STORED_BYTES[a.dtype],
-    );
-    const fields: string[] = [];
-    if (Object.keys(metadata).length > 0) {
-      fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
-    }
-    let position = 0;
-    for (const [key, { dtype, shape }] of sorted) {
-      const bytes = byteLength(dtype, shape);
-      this.#slots.set(key, {
-        entry: { dtype, shape: [...shape], offset: position, bytes },
-        written: 0,
-      });
-      const data_offsets = [position, position + bytes];
-      fields.push(`${JSON.stringify(key)}:${JSON.stringify({ dtype, shape, data_offsets })}`);
-      position += bytes;
-    }
-    const json = new TextEncoder().encode(`{${fields.join(",")}}`);
-    const length = Math.ceil(json.length / 8) * 8;
-    if (length > MAX_HEADER_BYTES) {
-      throw writeError(
-        this.path,
-        `its header has ${length} bytes, expected at most ${MAX_HEADER_BYTES}`,
-      );
-    }
-    const header = new Uint8Array(8 + length).fill(0x20);
-    new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
-    header.set(json, 8);
-    for (const { entry } of this.#slots.values()) entry.offset += header.length;
-    return header;
-  }
-
-  /** Runs what writes; what the disk refuses becomes an error that names the file. */
-  #attempt<T>(write: () => T): T {
-    try {
-      return write();
-    } catch (error) {
-      if (error instanceof ReferenceError) throw error;
-      throw writeError(this.path, messageOf(error), error);
-    }
-  }
-}
-
-/**
- * Writes tensors to a safetensors file, all or nothing: a failure, such as a full disk, leaves the
- * file that was there untouched and no temporary file behind.
- *
- * Throws a {@linkcode CheckpointError} for a tensor whose data does not have the bytes that its shape
- * and type take, or when the disk refuses.
- *
- * @example
- * ```ts ignore
- * writeSafetensors("mean.safetensors", [
- *   ["mean", { dtype: "F32", shape: [2], data: new Float32Array([0.5, -0.5]) }],
- * ], { metadata: { encoder: "pixel_pca" } });
- * ```
- */
-export function writeSafetensors(
-  path: string,
-  tensors: Iterable<readonly [string, SafetensorsTensor]>,
-  options: SafetensorsWriteOptions = {},
-): void {
-  const listed = [...tensors];
-  using writer = new SafetensorsWriter(path, listed, options);
-  for (const [key, { data }] of listed) writer.append(key, data);
-  writer.commit();
 }

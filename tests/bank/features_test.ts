@@ -4,7 +4,7 @@ import { importFeatures, openFeatures } from "../../bank/features.ts";
 import { BankFile } from "../../bank/file.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { writeNpy } from "../../bank/npy.ts";
-import { writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { randomValues } from "../_check_op.ts";
 import { inDirectory } from "./_images.ts";
 

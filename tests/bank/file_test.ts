@@ -4,7 +4,7 @@ import { BankWriter, LowRankWriter, writeBank, writeLowRankBank } from "../../ba
 import { BankFile } from "../../bank/file.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { reconstructRows } from "../../bank/svd.ts";
-import { type SafetensorsTensor, writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { type SafetensorsTensor, writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { randomValues } from "../_check_op.ts";
 import { inDirectory } from "./_images.ts";
 import { readFull, readLowRank } from "./_read_bank.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BankFile } from "../../bank/file.ts";
 import { makeBank } from "../../bank/make.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
-import { writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { parseConfig } from "../../train/config.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";

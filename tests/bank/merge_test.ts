@@ -4,7 +4,7 @@ import { compressBank } from "../../bank/compress.ts";
 import { BankFile } from "../../bank/file.ts";
 import { shardOf } from "../../bank/image_source.ts";
 import { copyBank, mergeBanks } from "../../bank/merge.ts";
-import { writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { inDirectory, pixelEncoder, randomImages, sourceOf } from "./_images.ts";
 
 const SIZES = { imageSize: 2, channels: 3 } as const;

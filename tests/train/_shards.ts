@@ -1,11 +1,8 @@
 /** Latent shards of random numbers, written as the official code lays them out. */
 
 import { join } from "node:path";
-import {
-  type SafetensorsDType,
-  type SafetensorsTensor,
-  writeSafetensors,
-} from "../../kernels/core/safetensors.ts";
+import type { SafetensorsDType } from "../../kernels/core/safetensors_format.ts";
+import { type SafetensorsTensor, writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { testNumbers } from "../_check_op.ts";
 
 /** Sizes of the latents that {@linkcode writeShards} makes: channels, and side. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
-import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import {
   encodeLatents,
   type LatentEncoder,

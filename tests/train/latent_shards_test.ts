@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { snippetNorms } from "../../bank/normalize.ts";
-import { writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { parseConfig } from "../../train/config.ts";
 import {
   findStatistics,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { EncoderDescription } from "../../bank/encoders/encoder.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import type { Device } from "../../kernels/core/device.ts";
-import { writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import {
   loadMapper,
   type MapperEnds,

@@ -8,7 +8,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { spreadIndices } from "../../bank/select_rows.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
-import { SafetensorsFile, writeSafetensors } from "../../kernels/core/safetensors.ts";
+import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
+import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { TorchFile, TorchTensor } from "../../model/torch_file.ts";
 
 /** Name of the file of statistics beside shards, and in the folder of a run. */

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../../kernels/core/errors.ts";
+import { SafetensorsFile } from "../../../kernels/core/safetensors.ts";
 import {
-  SafetensorsFile,
   type SafetensorsTensor,
   SafetensorsWriter,
   writeSafetensors,
-} from "../../../kernels/core/safetensors.ts";
+} from "../../../kernels/core/safetensors_writer.ts";
 import { onFullDisk, withWrites } from "../../_disk.ts";
 
 /** A whole file from a header, as text, bytes or a value to serialise, and the tensors' bytes. */
