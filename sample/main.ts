@@ -12,8 +12,13 @@ import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../b
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
-import { checkSteps } from "../cli/commands/shared_options.ts";
 import { counted } from "../cli/counted.ts";
+import {
+  checkDrawing,
+  checkModelOptions,
+  missingDecoder,
+  sampleOverrides,
+} from "../cli/model_options.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { runCommand } from "../cli/run_command.ts";
@@ -92,10 +97,7 @@ async function main(): Promise<void> {
     providers: config.device.onnxProviders,
   });
   if (!asLatents && viewer === undefined) {
-    throw new UsageError(
-      `Cannot draw samples of ${found.checkpoint}: its model makes latents, expected their decoder ` +
-        "by --set data.decoder=FILE.onnx, or --out FILE.safetensors for the latents",
-    );
+    throw missingDecoder(found.checkpoint, { instead: "--out FILE.safetensors for the latents" });
   }
   await prepareOutput(out, {
     inputs: [
@@ -161,48 +163,28 @@ function wayOf(options: Options): Way | undefined {
 
 /** The checkpoint or the file of weights that was asked for. */
 function readModel(options: Options): CheckpointConfig {
-  const { checkpoint, weights, reversed, heads } = options;
+  const { checkpoint, weights, reversed, heads, sampler, steps, seed } = options;
   const count = options.count ?? (indicesIn(options.index).length || undefined);
-  const overrides = [
-    ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
-    ...(options.steps ? [`sample.steps=${options.steps}`] : []),
-    ...(count ? [`sample.count=${count}`] : []),
-    ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
-    ...options.set,
-  ];
-  if ((checkpoint === undefined) === (weights === undefined)) {
-    throw new UsageError("Cannot draw: expected either --checkpoint DIR or --weights FILE");
-  }
+  const overrides = [...sampleOverrides({ sampler, steps, count, seed }), ...options.set];
+  checkModelOptions(options);
   if (weights !== undefined) return readWeightsConfig(weights, { reversed, heads, overrides });
-  if (reversed || heads !== undefined) {
-    const option = reversed ? "--reversed" : "--heads";
-    throw new UsageError(
-      `Cannot take ${option} with --checkpoint: a checkpoint knows its network, expected ` +
-        "--weights FILE",
-    );
-  }
-  return readCheckpointConfig(checkpoint!, { overrides });
+  if (checkpoint !== undefined) return readCheckpointConfig(checkpoint, { overrides });
+  throw new UsageError("Cannot draw: expected --checkpoint DIR or --weights FILE");
 }
 
 /** Throws where the options do not go with the model, before a device is opened. */
 function checkUsage(found: CheckpointConfig, { options, way }: Omit<Task, "device">): void {
-  const { checkpoint, config: { model, sample: { sampler } } } = found;
-  checkSteps(options.steps, sampler);
+  const { checkpoint, config } = found;
+  checkDrawing(options, config);
   if (options.onnx !== undefined && way !== "text" && way !== "like") {
     throw new UsageError(
       "Cannot take --onnx: it encodes for --text or --like, expected one of them",
     );
   }
-  if (model.conditioning === "label") {
-    if (way === undefined || way === "class") return;
+  if (config.model.conditioning === "label" && way !== undefined && way !== "class") {
     throw new UsageError(
       `Cannot draw by --${way} with ${checkpoint}: the model is guided by labels, expected ` +
         "--class, or a model with model.conditioning snippet",
-    );
-  }
-  if (options.weights !== undefined && options.bank === undefined) {
-    throw new UsageError(
-      `Cannot draw with ${checkpoint}: its network is guided by snippets, expected --bank FILE`,
     );
   }
 }

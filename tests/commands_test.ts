@@ -150,14 +150,19 @@ Deno.test("every command explains itself with --help, with examples", async () =
 });
 
 Deno.test("a command line that cannot be used gives exit code 2 and the nearest name", async () => {
-  const cases: [task: "train" | "sample" | "bank", args: string[], said: string][] = [
+  const cases: [task: "train" | "sample" | "evaluate" | "bank", args: string[], said: string][] = [
     ["train", ["--stepz", "3"], "unknown option --stepz, did you mean --steps?"],
     ["train", ["--steps", "few"], "Cannot read --steps few: expected a whole number, at least 1"],
     ["train", ["configs/emoji.yaml", "--resume", "runs/x"], "Cannot resume with configs/emoji"],
-    ["sample", [], "expected either --checkpoint DIR or --weights FILE"],
+    ["sample", [], "Cannot draw: expected --checkpoint DIR or --weights FILE"],
     ["sample", ["--index", "3,x"], "Cannot read --index 3,x: expected whole numbers such as 3,17"],
     ["sample", ["--class", "a", "--by-noise"], "by --class and --by-noise: expected one of them"],
-    ["sample", ["--checkpoint", "x", "--reversed"], "--reversed with --checkpoint"],
+    [
+      "sample",
+      ["--checkpoint", "x", "--reversed"],
+      "take --reversed: it is about a file of weights",
+    ],
+    ["evaluate", ["--samples", "x", "--heads", "2"], "Cannot take --heads: it is about a file"],
     ["sample", ["--checkpoint", "x", "--sampler", "huen"], "did you mean heun?"],
     ["bank", ["biuld"], "unknown command biuld, did you mean build?"],
   ];

@@ -11,6 +11,7 @@ import {
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands/bank.ts";
 import { counted } from "../../cli/counted.ts";
+import { sampleOverrides } from "../../cli/model_options.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
@@ -268,7 +269,7 @@ function readRun(
 ): CheckpointConfig {
   const { seed, set } = options;
   const found = readCheckpointConfig(checkpoint, {
-    overrides: [...(seed === undefined ? [] : [`sample.seed=${seed}`]), ...set],
+    overrides: [...sampleOverrides({ seed }), ...set],
   });
   requireImages(found);
   return found;

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { SAMPLER_NAMES, type SamplerName, SAMPLERS } from "../../sample/samplers.ts";
-import { UsageError } from "../arguments.ts";
+import { SAMPLER_NAMES } from "../../sample/samplers.ts";
 
 /** Keys of the configuration on the command line. */
 export const SET = {
@@ -46,14 +45,6 @@ export const SAMPLER = {
   choices: SAMPLER_NAMES,
   description: "Sampler; that of the run's configuration when left out",
 } as const;
-
-/** Throws a UsageError where a number of steps was asked for of a sampler that has its own. */
-export function checkSteps(steps: number | undefined, sampler: SamplerName): void {
-  if (steps === undefined || SAMPLERS[sampler].kind !== "adaptive") return;
-  throw new UsageError(
-    `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
-  );
-}
 
 /** Weights to draw with in place of a checkpoint. */
 export const WEIGHTS = {

@@ -6,7 +6,7 @@
 
 import { dirname } from "node:path";
 import type { LabelledImages } from "../../bank/image_source.ts";
-import { UsageError } from "../../cli/arguments.ts";
+import { missingDecoder } from "../../cli/model_options.ts";
 import { say } from "../../cli/say.ts";
 import type { Viewer } from "../../sample/viewer.ts";
 import { fingerprintOf } from "../../train/checkpoint.ts";
@@ -43,10 +43,7 @@ export function dataImages(
     const viewer = await openViewer(section, directory, { providers: device.onnxProviders });
     if (viewer !== undefined) return opened.use(viewer);
     const source = found?.checkpoint ?? options.config ?? "images";
-    throw new UsageError(
-      `Cannot evaluate ${source}: the data are latents, expected their decoder by --set ` +
-        "data.decoder=FILE.onnx, or images by --samples PATH and --reference PATH",
-    );
+    throw missingDecoder(source, { instead: "images by --samples PATH and --reference PATH" });
   });
   const data = lazily(async () => {
     const loaded = opened.use(await loadData(section, { seed, note: say }));

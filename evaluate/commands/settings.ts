@@ -7,7 +7,7 @@
 import { extname } from "node:path";
 import { type parseArguments, UsageError } from "../../cli/arguments.ts";
 import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
-import { checkSteps } from "../../cli/commands/shared_options.ts";
+import { checkDrawing, checkModelOptions, sampleOverrides } from "../../cli/model_options.ts";
 import type { SampleConfig } from "../../sample/config.ts";
 import { type Config, parseConfig } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
@@ -47,14 +47,12 @@ function stepsOf({ steps = [] }: Options): number[] {
 export async function readSettings(options: Options): Promise<Settings> {
   checkUsage(options);
   const steps = stepsOf(options);
+  const { checkpoint, weights, reversed, heads, bank, sampler, seed } = options;
   const overridesOf = (steps: number | undefined) => [
     ...folderOverrides(options.data),
-    ...(options.sampler ? [`sample.sampler=${options.sampler}`] : []),
-    ...(steps === undefined ? [] : [`sample.steps=${steps}`]),
-    ...(options.seed === undefined ? [] : [`sample.seed=${options.seed}`]),
+    ...sampleOverrides({ sampler, steps, seed }),
     ...options.set,
   ];
-  const { checkpoint, weights, reversed, heads } = options;
   const drawing = checkpoint ?? weights;
   if (drawing !== undefined) {
     const read = (steps?: number) =>
@@ -62,13 +60,7 @@ export async function readSettings(options: Options): Promise<Settings> {
         ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
         : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
     const found = read(steps[0]), { config } = found;
-    const { sampler } = config.sample;
-    checkSteps(steps[0], sampler);
-    if (weights !== undefined && config.model.conditioning === "snippet" && !options.bank) {
-      throw new UsageError(
-        `Cannot measure ${weights}: its network is guided by snippets, expected --bank FILE`,
-      );
-    }
+    checkDrawing({ steps: steps[0], weights, bank }, config);
     const more = steps.slice(1).map((each) => read(each).config.sample);
     return { options, config, found, samplings: [config.sample, ...more] };
   }
@@ -81,18 +73,13 @@ export async function readSettings(options: Options): Promise<Settings> {
 
 function checkUsage(options: Options): void {
   const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
-  const { reversed, heads, reference, config, data, set } = options;
+  const { reference, config, data, set } = options;
   if (checkpoint === undefined && weights === undefined && samples === undefined) {
     throw new UsageError(
       "Cannot evaluate: expected --checkpoint DIR, --weights FILE or --samples PATH",
     );
   }
-  if (checkpoint !== undefined && weights !== undefined) {
-    throw new UsageError("Cannot evaluate: expected either --checkpoint DIR or --weights FILE");
-  }
-  if (weights === undefined && (reversed || heads !== undefined)) {
-    throw new UsageError("Cannot take --reversed or --heads: expected them with --weights FILE");
-  }
+  checkModelOptions(options);
   if (weights !== undefined) {
     const nothing =
       `Cannot measure ${weights}: a file of weights names no training data, expected `;

@@ -459,12 +459,15 @@ gpuTest("train and sample run on latents, and what needs images says so", async 
   assert.ok(average > 1.5 && average < 4.5, `${average}`);
   const drawn = await runTask("sample", ["--checkpoint", directory]);
   assert.equal(drawn.code, 2);
-  assert.match(drawn.stderr, /makes latents, expected their decoder by --set data\.decoder=FILE/);
+  assert.match(
+    drawn.stderr,
+    /its data are latents, expected their decoder by .*, or --out FILE\.safetensors/,
+  );
   const evaluated = await runTask("evaluate", ["--checkpoint", directory]);
   assert.equal(evaluated.code, 2);
   assert.match(
     evaluated.stderr,
-    /the data are latents, expected their decoder by --set data\.decoder=FILE\.onnx, or images by/,
+    /its data are latents, expected their decoder by --set data\.decoder=FILE\.onnx, or images by/,
   );
 });
 

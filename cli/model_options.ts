@@ -1,0 +1,85 @@
+/**
+ * What programs that draw check of the options that name a model and say how it draws.
+ *
+ * @module
+ */
+
+import { type SamplerName, SAMPLERS } from "../sample/samplers.ts";
+import { UsageError } from "./arguments.ts";
+
+/** The options that name a model. */
+export interface ModelOptions {
+  /** A checkpoint, or the folder of a run. */
+  readonly checkpoint: string | undefined;
+  /** A file of weights in place of a checkpoint. */
+  readonly weights: string | undefined;
+  /** The time of the network in that file runs from data to noise. */
+  readonly reversed: boolean;
+  /** Attention heads of the network in that file. */
+  readonly heads: number | undefined;
+}
+
+/** Throws a UsageError where two models are named, or what only files of weights are asked. */
+export function checkModelOptions(options: ModelOptions): void {
+  const { checkpoint, weights, reversed, heads } = options;
+  if (weights === undefined) {
+    if (!reversed && heads === undefined) return;
+    throw new UsageError(
+      `Cannot take ${reversed ? "--reversed" : "--heads"}: it is about a file of weights, ` +
+        "expected --weights FILE",
+    );
+  }
+  if (checkpoint === undefined) return;
+  throw new UsageError(
+    "Cannot take two models: expected either --checkpoint DIR or --weights FILE",
+  );
+}
+
+/**
+ * Throws a UsageError where options do not go with the model that they name: steps for a sampler that
+ * has its own, or weights without the bank that guides them.
+ */
+export function checkDrawing(
+  { steps, weights, bank }: {
+    readonly steps: number | undefined;
+    readonly weights: string | undefined;
+    readonly bank: string | undefined;
+  },
+  { sample: { sampler }, model: { conditioning } }: {
+    readonly sample: { readonly sampler: SamplerName };
+    readonly model: { readonly conditioning: "label" | "snippet" };
+  },
+): void {
+  if (steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
+    throw new UsageError(
+      `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
+    );
+  }
+  if (weights !== undefined && bank === undefined && conditioning === "snippet") {
+    throw new UsageError(
+      `Cannot draw with ${weights}: its network is guided by snippets, expected --bank FILE`,
+    );
+  }
+}
+
+/** Settings of how samples are drawn, for those of the options that were given. */
+export function sampleOverrides(
+  options: {
+    readonly [Key in "sampler" | "steps" | "count" | "seed"]?: string | number | undefined;
+  },
+): string[] {
+  return Object.entries(options).flatMap(([key, value]) =>
+    value === undefined ? [] : [`sample.${key}=${value}`]
+  );
+}
+
+/** The error for latents, of a model or of data, that no decoder makes images; `instead` goes without. */
+export function missingDecoder(
+  source: string,
+  { instead }: { readonly instead: string },
+): UsageError {
+  return new UsageError(
+    `Cannot make images of ${source}: its data are latents, expected their decoder by --set ` +
+      `data.decoder=FILE.onnx, or ${instead}`,
+  );
+}
