@@ -1,36 +1,35 @@
+/** The command as a user meets it: what it writes, and what it says to bad input. */
+
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BankFile } from "../../bank/file.ts";
-import { NpyFile, writeNpy } from "../../bank/npy.ts";
 import type { BankSummary } from "../../bank/inspect.ts";
+import { NpyFile, writeNpy } from "../../bank/npy.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng } from "../../train/datasets/png.ts";
-import { sharedDevice } from "../_gpu.ts";
+import {
+  assertRefusal,
+  contents,
+  copyOfRun,
+  deviceTest,
+  finish,
+  type Finished,
+  inTemporary,
+  ROOT,
+  runTask,
+  start,
+  taskCommand,
+  trainedRun,
+} from "../_tasks.ts";
 import { inDirectory } from "./_images.ts";
 
-const MAIN = fileURLToPath(new URL("../../bank/main.ts", import.meta.url));
-
-const PERMISSIONS = [
-  "--allow-read",
-  "--allow-write",
-  "--allow-ffi",
-  "--allow-env",
-  "--allow-sys=cpus,networkInterfaces,hostname",
-];
-
 /** Runs the program with the permissions that its task has. */
-async function runBank(
-  ...args: string[]
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", ...PERMISSIONS, MAIN, ...args],
-    env: { NO_COLOR: "1" },
-  });
-  const { code, stdout, stderr } = await command.output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+function runBank(...args: string[]): Promise<Finished> {
+  return runTask("bank", args);
 }
 
 /** As {@linkcode runBank} for what has to succeed. */
@@ -40,47 +39,52 @@ async function run(...args: string[]): Promise<{ stdout: string; stderr: string 
   return output;
 }
 
-Deno.test("bank build writes a bank of the configured images, and bank inspect sums it up", async () => {
-  if (!await sharedDevice()) return;
-  await inDirectory(async (directory) => {
-    const path = `${directory}/bank.safetensors`;
-    const built = await runBank(
-      "build",
-      ...["--out", path, "--dim", "12", "--resolution", "8", "--rank", "6"],
-      ...["-s", "data.imageSize=8", "-s", "data.heldOut=906", "-s", "model.patchSize=2"],
-    );
-    assert.equal(built.code, 0, built.stderr);
-    assert.match(built.stdout, /snippets {2}1000 of length 12, 6 coefficients each/);
-    assert.match(built.stderr, /rank {6}6 keeps \d+\.\d+ % of the energy/);
-    assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
-    {
-      using file = BankFile.open(path);
-      assert.deepEqual([file.size, file.dim, file.rank], [1000, 12, 6]);
-      assert.deepEqual([file.encoder?.kind, file.classes.length], ["pixel_pca", 9]);
-    }
-    const inspected = await runBank("inspect", path, "--json");
-    assert.equal(inspected.code, 0, inspected.stderr);
-    const summary: BankSummary = JSON.parse(inspected.stdout);
-    assert.deepEqual([summary.size, summary.rank, summary.bytes], [1000, 6, 4 * (6000 + 72 + 12)]);
-    assert.equal(summary.loss?.compared, 1000);
-    assert.equal(Object.values(summary.classes).reduce((sum, count) => sum + count), 1000);
-
-    if ((await sharedDevice())!.profile.driver === "cpu") {
-      for (const command of [["build", "--out", path], ["nearest", "x.png", "--bank", path]]) {
-        const { code, stderr } = await runBank(...command, "-s", "device.allowCpuDriver=false");
-        assert.ok(code === 3 && /device\.allowCpuDriver is false/.test(stderr), stderr);
+deviceTest(
+  "bank build writes a bank of the configured images, and bank inspect sums it up",
+  async (device) => {
+    await inDirectory(async (directory) => {
+      const path = `${directory}/bank.safetensors`;
+      const built = await runBank(
+        "build",
+        ...["--out", path, "--dim", "12", "--resolution", "8", "--rank", "6"],
+        ...["-s", "data.imageSize=8", "-s", "data.heldOut=906", "-s", "model.patchSize=2"],
+      );
+      assert.equal(built.code, 0, built.stderr);
+      assert.match(built.stdout, /snippets {2}1000 of length 12, 6 coefficients each/);
+      assert.match(built.stderr, /rank {6}6 keeps \d+\.\d+ % of the energy/);
+      assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
+      {
+        using file = BankFile.open(path);
+        assert.deepEqual([file.size, file.dim, file.rank], [1000, 12, 6]);
+        assert.deepEqual([file.encoder?.kind, file.classes.length], ["pixel_pca", 9]);
       }
-    }
+      const inspected = await runBank("inspect", path, "--json");
+      assert.equal(inspected.code, 0, inspected.stderr);
+      const summary: BankSummary = JSON.parse(inspected.stdout);
+      assert.deepEqual([summary.size, summary.rank, summary.bytes], [
+        1000,
+        6,
+        4 * (6000 + 72 + 12),
+      ]);
+      assert.equal(summary.loss?.compared, 1000);
+      assert.equal(Object.values(summary.classes).reduce((sum, count) => sum + count), 1000);
 
-    Deno.truncateSync(path, 1000);
-    const refused = await runBank("inspect", path);
-    assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /^error: Cannot read .*bank.safetensors/m);
-  });
-});
+      if (device.profile.driver === "cpu") {
+        for (const command of [["build", "--out", path], ["nearest", "x.png", "--bank", path]]) {
+          const { code, stderr } = await runBank(...command, "-s", "device.allowCpuDriver=false");
+          assert.ok(code === 3 && /device\.allowCpuDriver is false/.test(stderr), stderr);
+        }
+      }
 
-Deno.test("bank commands work on what bank build made", async () => {
-  if (!await sharedDevice()) return;
+      Deno.truncateSync(path, 1000);
+      const refused = await runBank("inspect", path);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /^error: Cannot read .*bank.safetensors/m);
+    });
+  },
+);
+
+deviceTest("bank commands work on what bank build made", async () => {
   await inDirectory(async (directory) => {
     const at = (name: string) => `${directory}/${name}`;
     const data = ["-s", "data.imageSize=8", "-s", "data.heldOut=0", "-s", "model.patchSize=2"];
@@ -184,8 +188,7 @@ Deno.test("bank commands work on what bank build made", async () => {
   });
 });
 
-Deno.test("bank build --onnx encodes by a network, which bank add finds by the bank", async () => {
-  if (!await sharedDevice()) return;
+deviceTest("bank build --onnx encodes by a network, which bank add finds by the bank", async () => {
   const fixture = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
   await inDirectory(async (directory) => {
     const bank = `${directory}/bank.safetensors`, image = `${directory}/image.png`;
@@ -251,100 +254,317 @@ Deno.test("bank build --onnx encodes by a network, which bank add finds by the b
   });
 });
 
-Deno.test("images of a folder are read at the side that suits the network which encodes them", async () => {
-  if (!await sharedDevice()) return;
-  const onnx = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
-  await inDirectory(async (directory) => {
-    const at = (name: string) => `${directory}/${name}`;
-    Deno.mkdirSync(at("photos"));
-    for (const [sample, name] of ["one.png", "other.png"].entries()) {
-      const pixels = new Float32Array(3 * 40 * 40);
-      new Random(0, Stream.Noise).fillUniform(pixels, { step: 0, sample });
-      const tile = { columns: 1, imageSize: 40, channels: 3 } as const;
-      Deno.writeFileSync(at(`photos/${name}`), encodePng(tileImages(pixels, tile)));
-    }
-    const network = ["--data", at("photos"), "--onnx", onnx, "--resolution", "8"];
-    const { stderr } = await run("build", ...network, "--out", at("bank"));
-    assert.match(stderr, /^images {4}2 of 8 × 8 pixels$/m);
-    // Of 10 pixels the network takes the middle 8.
-    const cropped = await run("build", ...network, "-s", "bank.onnx.crop=0.8", "--out", at("crop"));
-    assert.match(cropped.stderr, /^images {4}2 of 10 × 10 pixels$/m);
-    const other = await run("build", ...network, "-s", "data.imageSize=16", "--out", at("other"));
-    assert.match(other.stderr, /^images {4}2 of 16 × 16 pixels$/m);
-    await run("build", "--data", at("photos"), "--like", at("bank"), "--out", at("like"));
-    await run("add", at("photos/other.png"), "--bank", at("bank"), "--out", at("more"));
-    {
-      using bank = BankFile.open(at("bank")), like = BankFile.open(at("like"));
-      using more = BankFile.open(at("more"));
-      assert.deepEqual(like.rows(0, 2), bank.rows(0, 2));
-      assert.deepEqual(more.rows(2, 1), bank.rows(1, 1));
-    }
-    const { stdout } = await run(
-      "nearest",
-      ...[at("photos/other.png"), "--bank", at("bank"), "--data", at("photos")],
-      ...["--out", at("near.png"), "--json"],
+deviceTest(
+  "images of a folder are read at the side that suits the network which encodes them",
+  async () => {
+    const onnx = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
+    await inDirectory(async (directory) => {
+      const at = (name: string) => `${directory}/${name}`;
+      Deno.mkdirSync(at("photos"));
+      for (const [sample, name] of ["one.png", "other.png"].entries()) {
+        const pixels = new Float32Array(3 * 40 * 40);
+        new Random(0, Stream.Noise).fillUniform(pixels, { step: 0, sample });
+        const tile = { columns: 1, imageSize: 40, channels: 3 } as const;
+        Deno.writeFileSync(at(`photos/${name}`), encodePng(tileImages(pixels, tile)));
+      }
+      const network = ["--data", at("photos"), "--onnx", onnx, "--resolution", "8"];
+      const { stderr } = await run("build", ...network, "--out", at("bank"));
+      assert.match(stderr, /^images {4}2 of 8 × 8 pixels$/m);
+      // Of 10 pixels the network takes the middle 8.
+      const cropped = await run(
+        "build",
+        ...network,
+        "-s",
+        "bank.onnx.crop=0.8",
+        "--out",
+        at("crop"),
+      );
+      assert.match(cropped.stderr, /^images {4}2 of 10 × 10 pixels$/m);
+      const other = await run("build", ...network, "-s", "data.imageSize=16", "--out", at("other"));
+      assert.match(other.stderr, /^images {4}2 of 16 × 16 pixels$/m);
+      await run("build", "--data", at("photos"), "--like", at("bank"), "--out", at("like"));
+      await run("add", at("photos/other.png"), "--bank", at("bank"), "--out", at("more"));
+      {
+        using bank = BankFile.open(at("bank")), like = BankFile.open(at("like"));
+        using more = BankFile.open(at("more"));
+        assert.deepEqual(like.rows(0, 2), bank.rows(0, 2));
+        assert.deepEqual(more.rows(2, 1), bank.rows(1, 1));
+      }
+      const { stdout } = await run(
+        "nearest",
+        ...[at("photos/other.png"), "--bank", at("bank"), "--data", at("photos")],
+        ...["--out", at("near.png"), "--json"],
+      );
+      const { neighbours } = JSON.parse(stdout);
+      assert.equal(neighbours[0].name, "other.png");
+      assert.ok(neighbours[0].cosine > 1 - 1e-6, stdout);
+    });
+  },
+);
+
+deviceTest(
+  "bank build takes the encoder of another bank, or vectors of another program",
+  async () => {
+    await inDirectory(async (directory) => {
+      const at = (name: string) => `${directory}/${name}`;
+      const data = (heldOut: number) => [
+        ...["-s", "data.imageSize=8", "-s", "model.patchSize=2"],
+        ...["-s", `data.heldOut=${heldOut}`],
+      ];
+      const [one, other] = [at("one.safetensors"), at("other.safetensors")];
+      await run("build", "--dim", "8", "--resolution", "8", ...data(1800), "--out", one);
+      await run("build", "--like", one, ...data(1856), "--out", other);
+      using first = BankFile.open(one), second = BankFile.open(other);
+      assert.deepEqual([second.size, second.encoder], [50, first.encoder]);
+      const shared = second.names!.findIndex((name) => first.names!.includes(name));
+      assert.deepEqual(
+        second.rows(shared, 1),
+        first.rows(first.names!.indexOf(second.names![shared]!), 1),
+      );
+
+      // A row for each of all images, of which the held-out ones are left out.
+      const all = await loadEmoji({ imageSize: 8 });
+      const rows = Float32Array.from(
+        { length: 3 * all.size },
+        (_, i) => i % 3 === 0 ? 1 + Math.floor(i / 3) : i % 3 === 1 ? 2000 : 0,
+      );
+      await writeNpy(at("all.npy"), { shape: [all.size, 3], pieces: [rows] });
+      const features = ["-s", "bank.encoder=features", "-s", `bank.features.path=${at("all.npy")}`];
+      await run("build", ...features, ...data(1806), "--out", at("vectors.safetensors"));
+      using vectors = BankFile.open(at("vectors.safetensors"));
+      assert.deepEqual([vectors.size, vectors.dim, vectors.encoder?.kind], [100, 3, "features"]);
+      for (const index of [0, 57, 99]) {
+        const place = all.names.indexOf(vectors.names![index]!);
+        const norm = Math.hypot(1 + place, 2000);
+        assert.ok(Math.abs(vectors.rows(index, 1)[0]! - (1 + place) / norm) < 1e-6);
+      }
+      await writeNpy(at("few.npy"), { shape: [7, 3], pieces: [rows.slice(0, 21)] });
+      const few = ["-s", "bank.encoder=features", "-s", `bank.features.path=${at("few.npy")}`];
+      const refused = await runBank("build", ...few, ...data(1806), "--out", at("no.safetensors"));
+      assert.match(
+        refused.stderr,
+        /has 7 vectors, expected one for each of the 100 images or of all 1906, with those held out$/m,
+      );
+      const wrong = await runBank("build", "--pooling", "mean");
+      assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+      assert.match(wrong.stderr, /Cannot take --pooling without a network: expected --onnx FILE/);
+      assert.deepEqual(
+        [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
+          /no|all$/.test(name)
+        ),
+        [],
+      );
+    });
+  },
+);
+
+deviceTest("bank learn-text learns words that sample --text draws from", async () => {
+  const { directory } = await trainedRun();
+  const bank = join(directory, "bank.safetensors");
+  const mapper = inTemporary("words/mapper.safetensors"), picture = inTemporary("words/found.png");
+  const learn = (...args: string[]) =>
+    runBank(
+      ...["learn-text", "--bank", bank, "--epochs", "12", "--batch", "48", "--width", "32"],
+      ...["--out", mapper, "--picture", picture, "--json", ...args],
     );
-    const { neighbours } = JSON.parse(stdout);
-    assert.equal(neighbours[0].name, "other.png");
-    assert.ok(neighbours[0].cosine > 1 - 1e-6, stdout);
-  });
+  const learned = await learn();
+  assert.equal(learned.code, 0, learned.stderr);
+  const lines = learned.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.slice(0, 12).map(({ step }) => step),
+    Array.from({ length: 12 }, (_, i) => i + 1),
+  );
+  assert(lines[11].loss < lines[0].loss, learned.stdout);
+  const { accuracy, rows } = lines[12];
+  // A tenth of the 206 images; eight of them are shown, each beside five of 32 pixels, 3-fold.
+  assert.deepEqual([accuracy.images, rows.length, rows[0].nearest.length], [21, 8, 5]);
+  const found = decodePng(Deno.readFileSync(picture));
+  assert.deepEqual([found.width, found.height], [96 + 14 + 5 * 96 + 4 * 2, 8 * 96 + 7 * 2]);
+
+  const out = inTemporary("words/drawn.png");
+  const draw = (...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--out", out, "--count", "3", ...args]);
+  const texts = ["--text", "red heart", "--text", "cat face"];
+  const drawn = await draw("--mapper", mapper, ...texts, "--json");
+  assert.equal(drawn.code, 0, drawn.stderr);
+  assert.match(drawn.stderr, /^text {4}red heart: nearest to \S.*, cosine 0\.\d+$/m);
+  assert.equal(JSON.parse(drawn.stdout).count, 6);
+  // A row for each text: the image nearest to it, and three samples, 12-fold.
+  const { width, height } = decodePng(Deno.readFileSync(out));
+  assert.deepEqual([width, height], [96 + 14 + 3 * 96 + 2 * 2, 2 * 96 + 2]);
+
+  assertRefusal(await draw(...texts), 2, "expected both --text TEXT and --mapper FILE");
+  assertRefusal(await draw("--mapper", mapper, "--text", "…"), 1, "expected a word in it");
+  // A mapper of a network knows it, and another bank is not its own.
+  const onnx = join(ROOT, "tests/fixtures/tiny_text_encoder/model.onnx");
+  assertRefusal(await learn("--pooling", "mean"), 2, "expected --onnx FILE");
+  assert.equal((await learn("--onnx", onnx, "--pooling", "mean", "--held-out", "0")).code, 0);
+  assert.equal((await draw("--mapper", mapper, ...texts)).code, 0);
+  const unknown = ["--set", "device.onnxProviders=[abacus]"];
+  assertRefusal(await learn("--onnx", onnx, ...unknown), 1, "by abacus: onnxruntime has no such");
+  assertRefusal(
+    await draw("--mapper", mapper, ...texts, ...unknown),
+    1,
+    "by abacus: onnxruntime has no such",
+  );
+  const other = inTemporary("words/other.safetensors");
+  const settings = ["--set", "data.imageSize=8", "--set", "data.heldOut=1800"];
+  const built = await runBank(
+    ...["build", "--config", "configs/emoji_tiny.yaml", "--out", other, "--dim", "12"],
+    ...["--resolution", "8", ...settings],
+  );
+  assert.equal(built.code, 0, built.stderr);
+  assertRefusal(
+    await draw("--mapper", mapper, "--bank", other, "--any-encoder", ...texts),
+    1,
+    /Cannot map by .*: it was learned for the snippets of another encoder, fingerprint is/,
+  );
 });
 
-Deno.test("bank build takes the encoder of another bank, or vectors of another program", async () => {
-  if (!await sharedDevice()) return;
-  await inDirectory(async (directory) => {
-    const at = (name: string) => `${directory}/${name}`;
-    const run = async (...args: string[]) => {
-      const { code, stdout, stderr } = await runBank(...args);
-      assert.equal(code, 0, `${args[0]}: ${stderr}`);
-      return stdout;
-    };
-    const data = (heldOut: number) => [
-      ...["-s", "data.imageSize=8", "-s", "model.patchSize=2"],
-      ...["-s", `data.heldOut=${heldOut}`],
-    ];
-    const [one, other] = [at("one.safetensors"), at("other.safetensors")];
-    await run("build", "--dim", "8", "--resolution", "8", ...data(1800), "--out", one);
-    await run("build", "--like", one, ...data(1856), "--out", other);
-    using first = BankFile.open(one), second = BankFile.open(other);
-    assert.deepEqual([second.size, second.encoder], [50, first.encoder]);
-    const shared = second.names!.findIndex((name) => first.names!.includes(name));
-    assert.deepEqual(
-      second.rows(shared, 1),
-      first.rows(first.names!.indexOf(second.names![shared]!), 1),
-    );
+deviceTest("bank learn-features makes another encoder's vectors snippets of a bank", async () => {
+  const { directory } = await trainedRun();
+  const bank = join(directory, "bank.safetensors"), vectors = inTemporary("vectors.npy");
+  const mapper = inTemporary("features.safetensors"), out = inTemporary("mapped.safetensors");
+  // The snippets themselves stand for the other encoder.
+  assert.equal((await runBank("export", bank, "--out", vectors)).code, 0);
+  const learned = await runBank(
+    ...["learn-features", vectors, "--bank", bank, "--out", mapper, "--encoder", "clip-b32"],
+    ...["--learning-rate", "1e-2", "--epochs", "30", "--width", "48", "--json"],
+  );
+  assert.equal(learned.code, 0, learned.stderr);
+  const { accuracy, loss } = JSON.parse(learned.stdout.trimEnd().split("\n").at(-1)!);
+  assert(loss < 0.1 && accuracy.cosine > 0.7 && accuracy.top5 > 0.9, learned.stdout);
+  const imported = await runBank("import", vectors, "--mapper", mapper, "--out", out);
+  assert.equal(imported.code, 0, imported.stderr);
+  using mapped = BankFile.open(out), own = BankFile.open(bank);
+  assert.deepEqual([mapped.size, mapped.encoder], [own.size, own.encoder]);
+  const drawn = await runTask("sample", [
+    ...["--checkpoint", directory, "--bank", out, "--out", inTemporary("mapped.png")],
+  ]);
+  assert.equal(drawn.code, 0, drawn.stderr);
+  await writeNpy(vectors, { shape: [2, 12], pieces: [new Float32Array(24).fill(1)] });
+  assertRefusal(
+    await runBank("learn-features", vectors, "--bank", bank, "--out", mapper),
+    1,
+    "it has 2 vectors, expected one for each of the 206 snippets",
+  );
+});
 
-    // A row for each of all images, of which the held-out ones are left out.
-    const all = await loadEmoji({ imageSize: 8 });
-    const rows = Float32Array.from(
-      { length: 3 * all.size },
-      (_, i) => i % 3 === 0 ? 1 + Math.floor(i / 3) : i % 3 === 1 ? 2000 : 0,
+deviceTest("bank build makes a bank that guides a model of its dimension alone", async () => {
+  const { directory } = await trainedRun();
+  const [fitting, other] = [inTemporary("bank12.safetensors"), inTemporary("bank24.safetensors")];
+  const settings = ["--resolution", "8", "--set", "data.imageSize=8", "--set", "data.heldOut=1800"];
+  for (const [out, dim] of [[fitting, "12"], [other, "24"]] as const) {
+    const { code, stderr } = await runBank(
+      ...["build", "--config", "configs/emoji_tiny.yaml", "--out", out, "--dim", dim],
+      ...settings,
     );
-    await writeNpy(at("all.npy"), { shape: [all.size, 3], pieces: [rows] });
-    const features = ["-s", "bank.encoder=features", "-s", `bank.features.path=${at("all.npy")}`];
-    await run("build", ...features, ...data(1806), "--out", at("vectors.safetensors"));
-    using vectors = BankFile.open(at("vectors.safetensors"));
-    assert.deepEqual([vectors.size, vectors.dim, vectors.encoder?.kind], [100, 3, "features"]);
-    for (const index of [0, 57, 99]) {
-      const place = all.names.indexOf(vectors.names![index]!);
-      const norm = Math.hypot(1 + place, 2000);
-      assert.ok(Math.abs(vectors.rows(index, 1)[0]! - (1 + place) / norm) < 1e-6);
-    }
-    await writeNpy(at("few.npy"), { shape: [7, 3], pieces: [rows.slice(0, 21)] });
-    const few = ["-s", "bank.encoder=features", "-s", `bank.features.path=${at("few.npy")}`];
-    const refused = await runBank("build", ...few, ...data(1806), "--out", at("no.safetensors"));
-    assert.match(
-      refused.stderr,
-      /has 7 vectors, expected one for each of the 100 images or of all 1906, with those held out$/m,
-    );
-    const wrong = await runBank("build", "--pooling", "mean");
-    assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
-    assert.match(wrong.stderr, /Cannot take --pooling without a network: expected --onnx FILE/);
-    assert.deepEqual(
-      [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
-        /no|all$/.test(name)
-      ),
-      [],
-    );
-  });
+    assert.equal(code, 0, stderr);
+    using file = BankFile.open(out);
+    assert.deepEqual([file.size, file.dim], [106, Number(dim)]);
+  }
+  const out = inTemporary("other_bank.png");
+  const sample = (bank: string, ...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--bank", bank, "--out", out, ...args]);
+  assertRefusal(await sample(other), 1, other, "24 components, expected 12");
+  assertRefusal(
+    await sample(fitting),
+    1,
+    /Cannot guide .* by .*: another encoder made its snippets, fingerprint is .*--any-encoder/,
+  );
+  assert(!existsSync(out));
+  const taken = await sample(fitting, "--any-encoder");
+  assert.equal(taken.code, 0, taken.stderr);
+  assert.match(taken.stderr, /^note {4}another encoder made its snippets, .* may follow nothing$/m);
+  assert(existsSync(out));
+});
+
+deviceTest("no bank command writes over what it reads or over the bank of a run", async () => {
+  const directory = await copyOfRun("kept");
+  const own = join(directory, "bank.safetensors"), other = inTemporary("kept.safetensors");
+  const image = inTemporary("kept.png");
+  Deno.copyFileSync(own, other);
+  const data = Uint8Array.from({ length: 192 }, (_, i) => i);
+  Deno.writeFileSync(image, encodePng({ width: 8, height: 8, channels: 3, data }));
+  const before = contents(directory), copied = Deno.readFileSync(other);
+  const cases: [said: string, args: string[]][] = [
+    ["it is the bank of a run", ["add", image, "--bank", own]],
+    ["it is the bank of a run", ["build", "--out", own]],
+    ["it is the bank of a run", ["merge", other, "--out", own]],
+    ["it is the bank of a run", ["import", other, "--out", own]],
+    ["it is the bank of a run", ["interpolate", "0", "1", "--bank", other, "--out", own]],
+    ["this command reads it", ["compress", other, "--rank", "4", "--out", other]],
+    ["this command reads it", [
+      "merge",
+      other,
+      other,
+      "--out",
+      `${dirname(other)}/./kept.safetensors`,
+    ]],
+    ["this command reads it", ["interpolate", "0", "1", "--bank", other, "--out", other]],
+    ["this command reads it", ["export", other, "--out", other]],
+    ["this command reads it", ["learn-text", "--bank", other, "--out", other]],
+    ["this command reads it", ["build", "--like", other, "--out", other]],
+    ["this command reads it", ["nearest", image, "--bank", other, "--out", image]],
+  ];
+  await Promise.all(cases.map(async ([said, args]) => {
+    assertRefusal(await runBank(...args), 2, "Cannot write over", said, "for --out");
+  }));
+  assert.deepEqual(contents(directory), before);
+  assert.deepEqual(Deno.readFileSync(other), copied);
+  const added = await runBank("add", image, "--bank", other);
+  assert.equal(added.code, 0, added.stderr);
+  using file = BankFile.open(other);
+  assert.equal(file.size, 207);
+});
+
+deviceTest("bank commands say which names and classes there are", async () => {
+  const { directory } = await trainedRun();
+  const bank = join(directory, "bank.safetensors"), missing = inTemporary("missing.png");
+  const plain = inTemporary("plain.safetensors");
+  using file = BankFile.open(bank);
+  const name = file.names![5]!;
+  const between = await runBank("interpolate", `${name}x`, "3", "--bank", bank);
+  assertRefusal(between, 1, `Cannot retrieve "${name}x": no snippet`, `did you mean ${name}?`);
+  const unknown = await runBank("interpolate", "qqqqqqqqqqqq", "3", "--bank", bank);
+  assertRefusal(unknown, 1, "none of 206 snippets has that name, such as");
+
+  const add = (image: string, from: string) =>
+    runBank("add", image, "--bank", from, "--class", "cats", "--out", plain);
+  const image = inTemporary("class.png"), data = Uint8Array.from({ length: 192 }, (_, i) => i);
+  Deno.writeFileSync(image, encodePng({ width: 8, height: 8, channels: 3, data }));
+  assertRefusal(await add(missing, bank), 1, missing);
+  assertRefusal(
+    await add(image, bank),
+    1,
+    /Cannot add to class cats: the bank has the classes .*, or leave --class out$/m,
+  );
+  assert(!existsSync(plain));
+});
+
+deviceTest("bank learn-text puts its picture beside the mapper", async () => {
+  const { directory } = await trainedRun();
+  const mapper = inTemporary("beside/mapper.safetensors");
+  const learned = await runBank(
+    ...["learn-text", "--bank", join(directory, "bank.safetensors"), "--out", mapper],
+    ...["--epochs", "1", "--batch", "48", "--width", "16"],
+  );
+  assert.equal(learned.code, 0, learned.stderr);
+  assert.deepEqual([...contents(inTemporary("beside")).keys()].sort(), [
+    "mapper.safetensors",
+    "texts.png",
+  ]);
+});
+
+deviceTest("bank export names the file that the disk refuses and leaves none", async () => {
+  if (Deno.build.os === "windows") return console.log("skipped: sh cannot limit files on Windows");
+  const { directory } = await trainedRun();
+  const out = inTemporary("refused/snippets.npy");
+  const limited = `trap '' XFSZ; ulimit -f 1; exec "$@"`;
+  const run = await finish(start([
+    ...["sh", "-c", limited, "sh"],
+    ...taskCommand("bank", ["export", join(directory, "bank.safetensors"), "--out", out]),
+  ]));
+  assertRefusal(run, 1, `Cannot write ${out}: `);
+  assert.deepEqual(contents(inTemporary("refused")).size, 0);
 });

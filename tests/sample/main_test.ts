@@ -1,0 +1,184 @@
+/** The command as a user meets it: what it writes, and what it says to bad input. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { BankFile } from "../../bank/file.ts";
+import { indexByNoise } from "../../bank/noise_index.ts";
+import { drawUniform } from "../../bank/retrieve.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
+import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
+import { loadEmoji } from "../../train/datasets/emoji.ts";
+import { tileImages } from "../../train/datasets/picture.ts";
+import { decodePng, encodePng } from "../../train/datasets/png.ts";
+import {
+  assertRefusal,
+  copyOfRun,
+  deviceTest,
+  inTemporary,
+  runTask,
+  trainedRun,
+  trainSmall,
+} from "../_tasks.ts";
+
+deviceTest("sample draws a picture with any sampler, guidance and condition", async () => {
+  const { directory } = await trainedRun();
+  const labels = inTemporary("labels");
+  assert.equal((await trainSmall(labels, "--set", "model.conditioning=label")).code, 0);
+  const cases: [args: string[], evaluations: number][] = [
+    [["--checkpoint", directory, "--sampler", "heun", "--steps", "3"], 6],
+    [["--checkpoint", directory, "--sampler", "euler-maruyama"], 2],
+    // Guided, each evaluation is one with the snippet and one without.
+    [
+      [
+        ...["--checkpoint", join(directory, "step_0000003"), "--sampler", "heun"],
+        ...["--set", "sample.guidance.scale=2"],
+      ],
+      8,
+    ],
+    // The configuration's own sampler: one stochastic Heun step and the last one.
+    [["--checkpoint", labels, "--seed", "1"], 3],
+  ];
+  for (const [index, [args, evaluations]] of cases.entries()) {
+    const out = inTemporary(`new/${index}.png`);
+    const { code, stdout, stderr } = await runTask("sample", [...args, "--out", out, "--json"]);
+    assert.equal(code, 0, stderr);
+    const result = JSON.parse(stdout);
+    assert.deepEqual([result.out, result.count, result.step], [out, 4, 3]);
+    assert.equal(result.evaluations, evaluations);
+    assert.deepEqual(decodePng(await Deno.readFile(out)).width, 4 * 160 + 3 * 2);
+  }
+});
+
+deviceTest("sample draws from the snippets that it is asked for", async () => {
+  const { directory } = await trainedRun();
+  using bank = BankFile.open(join(directory, "bank.safetensors"));
+  const out = inTemporary("chosen.png");
+  const sample = (...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--out", out, "--json", ...args]);
+  const snippets = async (...args: string[]): Promise<number[]> => {
+    const { code, stdout, stderr } = await sample(...args);
+    assert.equal(code, 0, stderr);
+    const result = JSON.parse(stdout);
+    assert.equal(result.count, result.snippets.length);
+    return result.snippets;
+  };
+  assert.deepEqual(await snippets("--index", "3,17", "--index", "5"), [3, 17, 5]);
+  assert.deepEqual(decodePng(Deno.readFileSync(out)).width, 3 * 160 + 2 * 2);
+  assert.deepEqual(await snippets("--index", "3,17", "--count", "5"), [3, 17, 3, 17, 3]);
+  const name = bank.names![42]!;
+  assert.deepEqual(await snippets("--name", name), [42, 42, 42, 42]);
+  const label = bank.labels![7]!;
+  const members = await snippets("--class", bank.classes[label]!, "--count", "9");
+  assert.deepEqual(members.map((index) => bank.labels![index]), Array(9).fill(label));
+  assert(new Set(members).size > 1);
+  assert.deepEqual(await snippets("--seed", "3"), [...drawUniform(206, { count: 4, seed: 3 })]);
+  // The noises that the images start from; all snippets are equally frequent.
+  const random = new Random(3, Stream.Sampler), noise = new Float32Array(4 * 3 * 8 ** 2);
+  for (let sample = 0; sample < 4; sample++) {
+    random.fillNormal(noise.subarray(sample * 192, (sample + 1) * 192), { step: 0, sample });
+  }
+  assert.deepEqual(await snippets("--by-noise", "--seed", "3"), [
+    ...indexByNoise(noise, { batch: 4, frequencies: new Uint8Array(206).fill(1) }),
+  ]);
+
+  // The image behind snippet 42 finds it first. Four pairs, 12-fold.
+  const emoji = await loadEmoji({ imageSize: 8 }), image = inTemporary("like.png");
+  const pixels = emoji.read(Uint32Array.of(emoji.names.indexOf(name)));
+  const tile = { columns: 1, imageSize: 8, channels: 3 } as const;
+  Deno.writeFileSync(image, encodePng(tileImages(pixels, tile)));
+  const like = await snippets("--like", image);
+  assert.deepEqual([like[0], new Set(like).size], [42, 4]);
+  const { width, height } = decodePng(Deno.readFileSync(out));
+  assert.deepEqual([width, height], [4 * 96 + 3 * 2, 2 * 96 + 2]);
+
+  assertRefusal(
+    await sample("--class", "Fish"),
+    1,
+    'class "Fish": the bank has the classes Smileys',
+  );
+  assertRefusal(await sample("--name", "qqq"), 1, `"qqq": no image has that name, or its words`);
+  assertRefusal(await sample("--index", "206"), 1, "the bank has 206 snippets");
+  assertRefusal(await sample("--onnx", "dinov2.onnx"), 2, "it encodes for --text or --like");
+  const adaptive = ["--checkpoint", directory, "--sampler", "dopri5", "--steps", "3"];
+  for (const task of ["sample", "evaluate"] as const) {
+    assertRefusal(
+      await runTask(task, adaptive),
+      2,
+      "Cannot take --steps with dopri5: its steps follow from the error",
+    );
+  }
+  assertRefusal(
+    await sample("--sampler", "dopri5", "--set", "sample.timestepShift=0.3"),
+    1,
+    /sample\.timestepShift.* is 0\.3, expected 1 with dopri5, whose steps follow from the error/,
+  );
+  const plain = inTemporary("nameless.safetensors"), vectors = inTemporary("nameless.npy");
+  assert.equal((await runTask("bank", ["export", bank.path, "--out", vectors])).code, 0);
+  assert.equal((await runTask("bank", ["import", vectors, "--out", plain])).code, 0);
+  const nameless = ["--bank", plain, "--any-encoder"];
+  assertRefusal(await sample(...nameless, "--class", "Flags"), 1, "the bank has no classes");
+  assertRefusal(await sample(...nameless, "--name", "x"), 1, "the bank has no names and no texts");
+  assertRefusal(await sample(...nameless, "--like", image), 1, "its encoder is features, expected");
+});
+
+deviceTest("sample draws the classes of a model that labels guide", async () => {
+  const directory = inTemporary("labelled");
+  // Labels that are never dropped need no null class.
+  const settings = ["--set", "model.conditioning=label", "--set", "model.classDropout=0"];
+  const trained = await trainSmall(directory, ...settings);
+  assert.equal(trained.code, 0, trained.stderr);
+  using weights = SafetensorsFile.open(join(directory, "step_0000003", "model.safetensors"));
+  assert.deepEqual(weights.entry("y_embedder.embedding_table.weight").shape, [9, 16]);
+  const sample = (...args: string[]) =>
+    runTask("sample", [
+      ...["--checkpoint", directory, "--out", inTemporary("labelled.png"), "--json", ...args],
+    ]);
+  const classes = ["--class", "Flags", "--class", "0", "--class", "Symbols"];
+  const { code, stdout, stderr } = await sample(...classes);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(JSON.parse(stdout).labels, [8, 0, 7, 8]);
+
+  const drawn = async (...args: string[]): Promise<number[]> => {
+    const { code, stdout, stderr } = await sample("--count", "40", "--seed", "3", ...args);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout).labels;
+  };
+  // As often as the training images have them: the label of one that is drawn.
+  const { train } = (await loadEmoji({ imageSize: 8 })).split({ heldOut: 1700, seed: 0 });
+  const rising = train.labels.toSorted(), choice = { count: 40, seed: 3 };
+  const asData = drawUniform(train.size, choice).map((image) => rising[image]!);
+  assert.deepEqual(await drawn(), [...asData]);
+  const path = join(directory, "step_0000003", "state.json");
+  const { classCounts, ...state } = JSON.parse(Deno.readTextFileSync(path));
+  // A checkpoint of old does not say how often.
+  Deno.writeTextFileSync(path, JSON.stringify(state));
+  assert.deepEqual(await drawn(), [...drawUniform(9, choice)]);
+  // A class without images is drawn where it is asked for alone.
+  const without = classCounts.map((count: number, label: number) => label === 4 ? count : 0);
+  Deno.writeTextFileSync(path, JSON.stringify({ ...state, classCounts: without }));
+  assert.deepEqual(await drawn(), Array(40).fill(4));
+  assert.deepEqual(await drawn("--class", "Flags"), Array(40).fill(8));
+  assertRefusal(
+    await sample("--class", "Fish"),
+    1,
+    /the model knows no such class, expected Smileys & Emotion, .*, Flags, or a number from 0 to 8/,
+  );
+  assertRefusal(
+    await sample("--by-noise"),
+    2,
+    /Cannot draw by --by-noise with .*: the model is guided by labels, expected --class, or a model/,
+  );
+});
+
+deviceTest("sample says what may have taken the weights away", async () => {
+  const directory = await copyOfRun("removed");
+  const weights = join(directory, "step_0000003", "ema.safetensors");
+  Deno.removeSync(weights);
+  const run = await runTask("sample", [
+    "--checkpoint",
+    directory,
+    "--out",
+    inTemporary("none.png"),
+  ]);
+  assertRefusal(run, 1, `${weights}: it is not there, perhaps since a run that goes on removed`);
+});
