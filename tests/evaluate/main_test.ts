@@ -14,12 +14,17 @@ import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { decodePng, encodePng } from "../../train/datasets/png.ts";
 import { testNumbers } from "../_check_op.ts";
-import { sharedDevice } from "../_gpu.ts";
-import { type Finished, runTask, SMALL_EMOJI } from "../_tasks.ts";
+import {
+  assertRefusal,
+  copyDirectory,
+  deviceTest,
+  type Finished,
+  inTemporary,
+  runTask,
+  SMALL_EMOJI,
+} from "../_tasks.ts";
 
 const INCEPTION = fileURLToPath(new URL("../fixtures/tiny_inception.onnx", import.meta.url));
-const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_evaluate_" });
-Deno.test.afterAll(() => Deno.remove(TEMPORARY, { recursive: true }));
 
 /** The training images of the tiny run: 206 of 8 × 8. */
 const DATA = ["-s", "data.imageSize=8", "-s", "data.heldOut=1700", "-s", "model.patchSize=4"];
@@ -27,13 +32,9 @@ const BANK = ["-s", "bank.dim=12", "-s", "bank.resolution=8"];
 
 let trained: Promise<string> | undefined;
 
-function at(name: string): string {
-  return join(TEMPORARY, name);
-}
-
 function trainedRun(): Promise<string> {
   return trained ??= (async () => {
-    const directory = at("run");
+    const directory = inTemporary("run");
     const settings = ["--set", `train.runDirectory=${directory}`, "--steps", "1"];
     const { code, stderr } = await runTask("train", [...SMALL_EMOJI, ...settings]);
     assert.equal(code, 0, stderr);
@@ -50,49 +51,50 @@ function resultOf({ code, stdout, stderr }: Finished): Evaluation {
   return JSON.parse(stdout);
 }
 
-function refuse(run: Finished, code: number, said: string): void {
-  assert.equal(run.code, code, run.stderr);
-  assert.equal(run.stdout, "");
-  assert.ok(run.stderr.includes(`error: `) && run.stderr.includes(said), run.stderr);
-}
+deviceTest(
+  "evaluate measures a checkpoint, and its .npz gives the same numbers again",
+  async () => {
+    const run = await trainedRun(),
+      npz = inTemporary("samples.npz"),
+      copies = inTemporary("copies.png");
+    const first = await evaluate(
+      ...["--checkpoint", run, "--count", "70", "--inception", INCEPTION],
+      ...["--out", npz, "--copies", copies],
+    );
+    assert.equal(first.code, 0, first.stderr);
+    assert.match(first.stdout, /^\| Fréchet distance +\| pixel_pca \(12\) \| \S+ +\| \S+ … \S+/m);
+    for (const name of ["FID", "sFID", "Inception score", "precision", "recall"]) {
+      assert.match(first.stdout, new RegExp(`^\\| ${name} +\\| Inception`, "m"));
+    }
+    assert.match(first.stdout, /^samples lie near a training image no more often than by chance/m);
+    assert.match(first.stdout, /^samples {4}70 of .*step_0000001, .* network evaluations each/m);
+    const path = join(run, "step_0000001/evaluation.json");
+    const written: Evaluation = JSON.parse(Deno.readTextFileSync(path));
+    const { inception, encoder } = written;
+    assert.deepEqual([written.samples.count, written.samples.step, encoder.reference], [
+      70,
+      1,
+      206,
+    ]);
+    assert.ok(inception!.fid > 0 && inception!.sfid! > 0 && inception!.inceptionScore!.mean >= 1);
+    // Eight samples in two columns, each with five neighbours in two rows of 64 pixels.
+    const { width, height } = decodePng(Deno.readFileSync(copies));
+    assert.deepEqual([width, height], [2 * 494 + 18 + 12, 4 * 146 + 12]);
+    assert.match(Deno.readTextFileSync(inTemporary("copies.svg")), /^<svg/);
 
-Deno.test("evaluate measures a checkpoint, and its .npz gives the same numbers again", async () => {
-  if (!await sharedDevice()) return;
-  const run = await trainedRun(), npz = at("samples.npz"), copies = at("copies.png");
-  const first = await evaluate(
-    ...["--checkpoint", run, "--count", "70", "--inception", INCEPTION],
-    ...["--out", npz, "--copies", copies],
-  );
-  assert.equal(first.code, 0, first.stderr);
-  assert.match(first.stdout, /^\| Fréchet distance +\| pixel_pca \(12\) \| \S+ +\| \S+ … \S+/m);
-  for (const name of ["FID", "sFID", "Inception score", "precision", "recall"]) {
-    assert.match(first.stdout, new RegExp(`^\\| ${name} +\\| Inception`, "m"));
-  }
-  assert.match(first.stdout, /^samples lie near a training image no more often than by chance/m);
-  assert.match(first.stdout, /^samples {4}70 of .*step_0000001, .* network evaluations each/m);
-  const path = join(run, "step_0000001/evaluation.json");
-  const written: Evaluation = JSON.parse(Deno.readTextFileSync(path));
-  const { inception, encoder } = written;
-  assert.deepEqual([written.samples.count, written.samples.step, encoder.reference], [70, 1, 206]);
-  assert.ok(inception!.fid > 0 && inception!.sfid! > 0 && inception!.inceptionScore!.mean >= 1);
-  // Eight samples in two columns, each with five neighbours in two rows of 64 pixels.
-  const { width, height } = decodePng(Deno.readFileSync(copies));
-  assert.deepEqual([width, height], [2 * 494 + 18 + 12, 4 * 146 + 12]);
-  assert.match(Deno.readTextFileSync(at("copies.svg")), /^<svg/);
+    const again = resultOf(
+      await evaluate(
+        ...["--checkpoint", run, "--samples", npz, "--inception", INCEPTION, "--json"],
+        ...["--report", inTemporary("again.json")],
+      ),
+    );
+    assert.deepEqual(again.encoder, encoder);
+    assert.deepEqual(again.inception, inception);
+    assert.deepEqual(again, JSON.parse(Deno.readTextFileSync(inTemporary("again.json"))));
+  },
+);
 
-  const again = resultOf(
-    await evaluate(
-      ...["--checkpoint", run, "--samples", npz, "--inception", INCEPTION, "--json"],
-      ...["--report", at("again.json")],
-    ),
-  );
-  assert.deepEqual(again.encoder, encoder);
-  assert.deepEqual(again.inception, inception);
-  assert.deepEqual(again, JSON.parse(Deno.readTextFileSync(at("again.json"))));
-});
-
-Deno.test("evaluate measures several numbers of steps and draws them", async () => {
-  if (!await sharedDevice()) return;
+deviceTest("evaluate measures several numbers of steps and draws them", async () => {
   const run = await trainedRun(), checkpoint = join(run, "step_0000001");
   const heun = ["--checkpoint", run, "--count", "20", "--sampler", "heun"];
   const several = await evaluate(...heun, "--steps", "3,1,3", "--inception", INCEPTION);
@@ -107,48 +109,67 @@ Deno.test("evaluate measures several numbers of steps and draws them", async () 
   const plot = Deno.readTextFileSync(join(checkpoint, "steps.svg"));
   assert.equal(plot.match(/for a log scale with values from 2 to 6/g)?.length, 2);
 
-  const one = ["--steps", "3", "--inception", INCEPTION, "--json", "--report", at("one.json")];
+  const one = [
+    "--steps",
+    "3",
+    "--inception",
+    INCEPTION,
+    "--json",
+    "--report",
+    inTemporary("one.json"),
+  ];
   const alone = resultOf(await evaluate(...heun, ...one));
   assert.deepEqual(alone, steps.evaluations[1]);
 });
 
-Deno.test("evaluate draws the labels of a model as often as its training images have them", async () => {
-  if (!await sharedDevice()) return;
-  const run = at("labelled"), checkpoint = join(run, "step_0000001");
-  const settings = ["--set", "model.conditioning=label", "--set", `train.runDirectory=${run}`];
-  const trained = await runTask("train", [...SMALL_EMOJI, ...settings, "--steps", "1"]);
-  assert.equal(trained.code, 0, trained.stderr);
-  // Weights by which every label gives images of its own.
-  const weights = join(checkpoint, "ema.safetensors"), next = testNumbers(7);
-  using file = SafetensorsFile.open(weights);
-  const entries = [...file.keys()].map((name) => {
-    const { shape } = file.entry(name), data = file.readFloat32(name).map(next);
-    return [name, { dtype: "F32", shape, data }] as const;
-  });
-  writeSafetensors(weights, entries);
+deviceTest(
+  "evaluate draws the labels of a model as often as its training images have them",
+  async () => {
+    const run = inTemporary("labelled"), checkpoint = join(run, "step_0000001");
+    const settings = ["--set", "model.conditioning=label", "--set", `train.runDirectory=${run}`];
+    const trained = await runTask("train", [...SMALL_EMOJI, ...settings, "--steps", "1"]);
+    assert.equal(trained.code, 0, trained.stderr);
+    // Weights by which every label gives images of its own.
+    const weights = join(checkpoint, "ema.safetensors"), next = testNumbers(7);
+    using file = SafetensorsFile.open(weights);
+    const entries = [...file.keys()].map((name) => {
+      const { shape } = file.entry(name), data = file.readFloat32(name).map(next);
+      return [name, { dtype: "F32", shape, data }] as const;
+    });
+    writeSafetensors(weights, entries);
 
-  const count = 24, state = join(checkpoint, "state.json");
-  const { classCounts, ...old } = JSON.parse(Deno.readTextFileSync(state));
-  assert.equal(classCounts.length, 9);
-  const imagesOf = async (name: string, changed: object): Promise<Uint8Array[]> => {
-    Deno.writeTextFileSync(state, JSON.stringify(changed));
-    const drawing = ["--checkpoint", run, "--count", String(count), "--out", at(name), "--json"];
-    resultOf(await evaluate(...drawing));
-    const bytes = unzipSync(Deno.readFileSync(at(name)))["arr_0.npy"]!.subarray(-count * 192);
-    return Array.from({ length: count }, (_, i) => bytes.slice(192 * i, 192 * (i + 1)));
-  };
-  // A checkpoint of old does not say how often: of all nine alike.
-  const any = await imagesOf("any.npz", old);
-  const one = await imagesOf("one.npz", { ...old, classCounts: [0, 0, 0, 0, 7, 0, 0, 0, 0] });
-  const same = one.map((image, i) => image.every((byte, k) => byte === any[i]![k]));
-  const labels = drawUniform(9, { count, seed: 0 });
-  assert.deepEqual(same, Array.from(labels, (label) => label === 4));
-  assert.ok(same.includes(true) && same.includes(false), `${labels}`);
-});
+    const count = 24, state = join(checkpoint, "state.json");
+    const { classCounts, ...old } = JSON.parse(Deno.readTextFileSync(state));
+    assert.equal(classCounts.length, 9);
+    const imagesOf = async (name: string, changed: object): Promise<Uint8Array[]> => {
+      Deno.writeTextFileSync(state, JSON.stringify(changed));
+      const drawing = [
+        "--checkpoint",
+        run,
+        "--count",
+        String(count),
+        "--out",
+        inTemporary(name),
+        "--json",
+      ];
+      resultOf(await evaluate(...drawing));
+      const bytes = unzipSync(Deno.readFileSync(inTemporary(name)))["arr_0.npy"]!.subarray(
+        -count * 192,
+      );
+      return Array.from({ length: count }, (_, i) => bytes.slice(192 * i, 192 * (i + 1)));
+    };
+    // A checkpoint of old does not say how often: of all nine alike.
+    const any = await imagesOf("any.npz", old);
+    const one = await imagesOf("one.npz", { ...old, classCounts: [0, 0, 0, 0, 7, 0, 0, 0, 0] });
+    const same = one.map((image, i) => image.every((byte, k) => byte === any[i]![k]));
+    const labels = drawUniform(9, { count, seed: 0 });
+    assert.deepEqual(same, Array.from(labels, (label) => label === 4));
+    assert.ok(same.includes(true) && same.includes(false), `${labels}`);
+  },
+);
 
-Deno.test("evaluate takes folders, statistics and banks as reference", async () => {
-  if (!await sharedDevice()) return;
-  const run = await trainedRun(), folder = at("folder");
+deviceTest("evaluate takes folders, statistics and banks as reference", async () => {
+  const run = await trainedRun(), folder = inTemporary("folder");
   Deno.mkdirSync(join(folder, "more"), { recursive: true });
   for (let i = 0; i < 12; i++) {
     const data = Uint8Array.from({ length: 192 }, (_, k) => (k * (i + 3) * 7 + i * 31) % 256);
@@ -166,8 +187,8 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
       "mu.npy": doubles([dim], one.slice(0, dim)),
       "sigma.npy": doubles([dim, dim], one),
     };
-    Deno.writeFileSync(at(name), zipSync(arrays, { level: 0 }));
-    return at(name);
+    Deno.writeFileSync(inTemporary(name), zipSync(arrays, { level: 0 }));
+    return inTemporary(name);
   };
   const [same, alone, known, wrong, unknown, bank] = await Promise.all([
     evaluate("--samples", folder, "--reference", folder, "--json", ...BANK, "-s", "bank.dim=11"),
@@ -191,76 +212,77 @@ Deno.test("evaluate takes folders, statistics and banks as reference", async () 
   const equal = resultOf(same).encoder;
   assert.ok(equal.frechet.value < 1e-6, `${equal.frechet.value}`);
   assert.deepEqual([equal.precision!.value, equal.recall!.value], [1, 1]);
-  refuse(alone, 2, "has statistics of Inception features alone, expected --inception FILE");
+  assertRefusal(alone, 2, "has statistics of Inception features alone, expected --inception FILE");
   const measured = resultOf(known);
   assert.match(measured.warnings.join(), /12 samples for 12 components: .* rank 11 at most/);
   const { precision, sfid, fid } = measured.inception!;
   assert.deepEqual([precision, sfid], [undefined, undefined]);
   assert.ok(fid > 1);
-  refuse(unknown, 1, "by abacus: onnxruntime has no such execution provider");
-  refuse(wrong, 1, "its mu has 10 components and the network's pool output 9");
+  assertRefusal(unknown, 1, "by abacus: onnxruntime has no such execution provider");
+  assertRefusal(wrong, 1, "its mu has 10 components and the network's pool output 9");
   assert.deepEqual([resultOf(bank).reference.count, resultOf(bank).encoder.reference], [206, 206]);
 });
 
-Deno.test("evaluate with another bank goes on without the one of the run", async () => {
-  if (!await sharedDevice()) return;
-  const run = await trainedRun(), copy = at("without_bank"), npz = at("drawn.npz");
-  const own = join(run, "bank.safetensors"), moved = at("moved.safetensors");
-  Deno.mkdirSync(copy);
-  Deno.copyFileSync(own, moved);
-  for (const { name } of [...Deno.readDirSync(run)].filter(({ isDirectory }) => isDirectory)) {
-    Deno.mkdirSync(join(copy, name));
-    for (const file of Deno.readDirSync(join(run, name))) {
-      Deno.copyFileSync(join(run, name, file.name), join(copy, name, file.name));
-    }
-  }
+deviceTest("evaluate with another bank goes on without the one of the run", async () => {
+  const run = await trainedRun(),
+    copy = inTemporary("without_bank"),
+    npz = inTemporary("drawn.npz");
+  const moved = inTemporary("moved.safetensors");
+  copyDirectory(run, copy);
+  Deno.renameSync(join(copy, "bank.safetensors"), moved);
   const measuring = ["--checkpoint", copy, "--json"];
   const drawn = resultOf(
     await evaluate(...measuring, "--bank", moved, "--count", "8", "--out", npz),
   );
   assert.equal(drawn.encoder.reference, 206);
-  refuse(await evaluate(...measuring, "--samples", npz), 1, "No such file");
+  assertRefusal(await evaluate(...measuring, "--samples", npz), 1, "No such file");
   // One that is there and cannot be read is no reason to go on.
   Deno.writeTextFileSync(join(copy, "bank.safetensors"), "no bank");
-  refuse(await evaluate(...measuring, "--bank", moved, "--samples", npz), 1, "bank.safetensors");
+  assertRefusal(
+    await evaluate(...measuring, "--bank", moved, "--samples", npz),
+    1,
+    "bank.safetensors",
+  );
 });
 
-Deno.test("evaluate knows images that a run was not trained on", async () => {
-  if (!await sharedDevice()) return;
+deviceTest("evaluate knows images that a run was not trained on", async () => {
   const checkpoint = ["--checkpoint", await trainedRun(), "--count", "5"];
   // Another choice of what is held out.
   const other = [...checkpoint, "-s", "train.seed=7"];
   const message = "are not those that";
   const held = await evaluate(...other, "--reference", "held-out");
-  refuse(
+  assertRefusal(
     held,
     1,
     "Cannot measure against held-out images: the images, or which of them are held out",
   );
-  refuse(await evaluate(...other, "--copies", at("others.png")), 1, "Cannot look for copies: ");
-  const report = ["--json", "--report", at("others.json")];
+  assertRefusal(
+    await evaluate(...other, "--copies", inTemporary("others.png")),
+    1,
+    "Cannot look for copies: ",
+  );
+  const report = ["--json", "--report", inTemporary("others.json")];
   const { warnings } = resultOf(await evaluate(...other, ...report));
   assert.deepEqual(warnings.filter((line) => line.includes(message)).length, 1);
   const same = resultOf(await evaluate(...checkpoint, "--reference", "held-out", ...report));
   assert.deepEqual(same.warnings.filter((line) => line.includes(message)), []);
 });
 
-Deno.test("evaluate says what is wrong with samples, reference and options", async () => {
-  if (!await sharedDevice()) return;
+deviceTest("evaluate says what is wrong with samples, reference and options", async () => {
   const run = await trainedRun();
   const folder = (name: string, ...sizes: number[]) => {
-    Deno.mkdirSync(at(name));
+    Deno.mkdirSync(inTemporary(name));
     for (const [i, size] of sizes.entries()) {
       const data = Uint8Array.from({ length: 3 * size ** 2 }, (_, k) => (k * k + 3 * i) % 251);
       const png = encodePng({ width: size, height: size, channels: 3, data });
-      Deno.writeFileSync(join(at(name), `${i}.png`), png);
+      Deno.writeFileSync(join(inTemporary(name), `${i}.png`), png);
     }
-    return at(name);
+    return inTemporary(name);
   };
   const photos = folder("photos"), data = new Uint8Array(6 * 4 * 3);
   const photo = encodePng({ width: 6, height: 4, channels: 3, data });
   Deno.writeFileSync(join(photos, "photo.png"), photo);
-  const other = at("other.safetensors");
+  const other = inTemporary("other.safetensors");
   {
     using file = BankFile.open(join(run, "bank.safetensors"));
     const snippets = file.rows(0, file.size), encoder = { ...file.encoder!, fingerprint: "0" };
@@ -313,5 +335,5 @@ Deno.test("evaluate says what is wrong with samples, reference and options", asy
   const runs = await Promise.all(
     cases.map(async (each) => [each, await evaluate(...each[2])] as const),
   );
-  for (const [[code, said], finished] of runs) refuse(finished, code, said);
+  for (const [[code, said], finished] of runs) assertRefusal(finished, code, said);
 });
