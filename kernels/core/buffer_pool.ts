@@ -6,8 +6,7 @@
 
 import { OutOfMemoryError } from "./errors.ts";
 
-/** Sizes of buffers are multiples of it. */
-export const ALIGNMENT_BYTES = 256;
+const ALIGNMENT_BYTES = 256;
 /** Texels in one row of a staging texture that hold elements. */
 export const STAGING_ROW_TEXELS = 1024;
 /**
@@ -73,6 +72,11 @@ class FreeLists<T> {
   }
 }
 
+/** The size of a buffer for `bytes`: whole blocks of 256 bytes, one at least. */
+export function blockBytes(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
+}
+
 /**
  * Runs `make`, which takes `bytes` of GPU memory, and sees to it that a lack of them is told, to `failed`
  * as well.
@@ -121,7 +125,7 @@ export class BufferPool {
 
   /** A storage buffer of at least `bytes`, its contents unspecified. */
   takeBuffer(bytes: number, life: Life): Pooled<GPUBuffer> {
-    const size = Math.max(ALIGNMENT_BYTES, Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES);
+    const size = blockBytes(bytes);
     if (size > this.#gpu.limits.maxBufferSize) {
       throw new OutOfMemoryError(
         `Cannot make a buffer of ${size} bytes: this adapter allows ${this.#gpu.limits.maxBufferSize}`,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Pooled, STAGING_ROW_BYTES } from "./buffer_pool.ts";
+import { blockBytes, type Pooled, STAGING_ROW_BYTES } from "./buffer_pool.ts";
 import { ShaderCompilationError } from "./errors.ts";
 import type { Binding, Kernel } from "./kernel.ts";
 import { isWhole } from "./limits.ts";
@@ -238,10 +238,10 @@ function layoutEntries(kernel: Kernel): GPUBindGroupLayoutEntry[] {
   return entries;
 }
 
-/** Bound ranges are whole 256-byte blocks, so that a kernel may read its last vec4 past the end. */
+/** Bound ranges are whole blocks, so that a kernel may read its last vec4 past the end. */
 function bufferRange(tensor: Tensor): GPUBufferBinding {
-  const size = Math.max(256, Math.ceil(tensor.bytes / 256) * 256);
-  return { buffer: tensor.buffer, offset: tensor.offset, size };
+  const { buffer, offset, bytes } = tensor;
+  return { buffer, offset, size: blockBytes(bytes) };
 }
 
 function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ALIGNMENT_BYTES } from "./buffer_pool.ts";
+import { blockBytes } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 import { addTo, fill } from "./in_place.ts";
 import { Parameter } from "./parameter_store.ts";
@@ -120,7 +120,7 @@ export class Tape implements Disposable {
       throw new TypeError(`Cannot watch ${formatShape(shape)} of u32: expected f32 or f16`);
     }
     // Gradients are kept by buffers, whose sizes are whole blocks.
-    if (offset > 0 || storage.pooled.bytes - Math.max(bytes, 1) >= ALIGNMENT_BYTES) {
+    if (offset > 0 || storage.pooled.bytes !== blockBytes(bytes)) {
       throw new TypeError(
         `Cannot watch ${
           formatShape(shape)

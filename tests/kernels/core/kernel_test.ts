@@ -67,7 +67,7 @@ Deno.test("Kernel tells the element types of its storage bindings", () => {
   ).join("\n");
   const entry = "@compute @workgroup_size(1) fn example() { x0[0] = 1.0; }";
   const kernel = new Kernel({ source: shader({ bindings, entry }) });
-  assert.deepEqual(
+  assert.equal(
     kernel.bindings.map(({ dtype }) => dtype).join(" "),
     "f32 f16 f16 u32 u32 f32 f32 f32 u32 u32 u32 f16 f16",
   );
