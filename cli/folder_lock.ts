@@ -6,6 +6,7 @@
 
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { messageOf } from "../kernels/core/errors.ts";
 import { UsageError } from "./arguments.ts";
 import { writing } from "./output_file.ts";
 
@@ -78,7 +79,7 @@ function lockProblem(file: Deno.FsFile): string | undefined {
   try {
     return file.tryLockSync(true) ? undefined : "taken";
   } catch (error) {
-    return (error as Error).message;
+    return messageOf(error);
   }
 }
 

@@ -70,20 +70,11 @@ export async function plotRoofline(
     { intensity: most, gigaflops: roof.gigaflops },
   ];
   const [foot, bend] = corners.map(placeOf) as [Place, Place, Place];
-  const x = {
-    field: "intensity",
-    type: "quantitative" as const,
+  const x = logAxis("intensity", {
     title: "operations for each byte that has to be moved",
-    scale: { type: "log" as const, domain: [least, most], nice: false },
-    axis: { format: "~g", grid: false },
-  };
-  const y = {
-    field: "gigaflops",
-    type: "quantitative" as const,
-    title: "GFLOP/s",
-    scale: { type: "log" as const, domain: [bottom, top], nice: false },
-    axis: { format: "~g", grid: false },
-  };
+    domain: [least, most],
+  });
+  const y = logAxis("gigaflops", { title: "GFLOP/s", domain: [bottom, top] });
   const kinds = [...new Set(shown.map(({ kind }) => kind))];
   const color = {
     field: "kind",
@@ -208,6 +199,16 @@ export async function plotRoofline(
     ],
     config: FONTS,
   });
+}
+
+function logAxis(field: string, { title, domain }: { title: string; domain: [number, number] }) {
+  return {
+    field,
+    type: "quantitative" as const,
+    title,
+    scale: { type: "log" as const, domain, nice: false },
+    axis: { format: "~g", grid: false },
+  };
 }
 
 /** Half of what a number takes, and radius of a dot, in pixels. */

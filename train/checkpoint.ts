@@ -13,7 +13,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
-import { CheckpointError } from "../kernels/core/errors.ts";
+import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
@@ -88,7 +88,7 @@ export function readCheckpointState(path: string): CheckpointState {
   try {
     state = JSON.parse(Deno.readTextFileSync(file));
   } catch (cause) {
-    throw new CheckpointError(`Cannot read ${file}: ${(cause as Error).message}`, {
+    throw new CheckpointError(`Cannot read ${file}: ${messageOf(cause)}`, {
       path: file,
       cause,
     });
@@ -167,7 +167,7 @@ export async function saveCheckpoint(
     removeDirectory(partial);
     restoreReplaced(runDirectory);
     if (cause instanceof CheckpointError) throw cause;
-    throw new CheckpointError(`Cannot write checkpoint ${path}: ${(cause as Error).message}`, {
+    throw new CheckpointError(`Cannot write checkpoint ${path}: ${messageOf(cause)}`, {
       path,
       cause,
     });
@@ -351,7 +351,7 @@ function withFile(path: string, use: (file: SafetensorsFile) => void): void {
     use(file);
   } catch (cause) {
     if (cause instanceof CheckpointError) throw cause;
-    throw new CheckpointError(`Cannot load ${path}: ${(cause as Error).message}`, { path, cause });
+    throw new CheckpointError(`Cannot load ${path}: ${messageOf(cause)}`, { path, cause });
   }
 }
 
@@ -374,9 +374,7 @@ function readDirectory(path: string): Deno.DirEntry[] {
   try {
     return [...Deno.readDirSync(path)];
   } catch (cause) {
-    const problem = cause instanceof Deno.errors.NotFound
-      ? "there is none"
-      : (cause as Error).message;
+    const problem = cause instanceof Deno.errors.NotFound ? "there is none" : messageOf(cause);
     throw new CheckpointError(
       `Cannot read folder ${path}: ${problem}, expected a run's folder such as runs/emoji_tiny, or a ` +
         "checkpoint in one",

@@ -89,7 +89,8 @@ export class Evaluation implements Disposable {
   }
 
   /**
-   * Takes or makes features of the training images, and encodes held-out images. Undefined where nothing can be measured: of latents without their decoder, or of one image.
+   * Takes or makes features of the training images, and encodes held-out images. Undefined where nothing
+   * can be measured: of latents without their decoder, or of one image.
    *
    * Throws what decoding and `PixelPca.fit` throw.
    */

@@ -5,6 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
+import { messageOf } from "../kernels/core/errors.ts";
 import { type Config, parseConfig } from "./config.ts";
 
 /**
@@ -24,7 +25,7 @@ export async function loadConfig(
   } catch (cause) {
     if (!(cause instanceof Deno.errors.NotFound)) {
       throw new Error(
-        `Cannot read configuration ${path}: ${(cause as Error).message}, expected a YAML file`,
+        `Cannot read configuration ${path}: ${messageOf(cause)}, expected a YAML file`,
         { cause },
       );
     }

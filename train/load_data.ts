@@ -105,9 +105,7 @@ function requireSize(
 }
 
 /** Splits data. */
-function partsOf<
-  Data extends { readonly size: number },
->(
+function partsOf<Data extends { readonly size: number }>(
   all: Data,
   { config, seed, subset }: {
     config: DataConfig;

@@ -132,7 +132,7 @@ async function main(): Promise<void> {
   }).finally(decoding.stop);
   const { train, heldOut, places } = data;
   // Before the bank, which would miss the same images in other words.
-  if (resumed) requireTrainingImages(resumed, await fingerprintOf(train));
+  if (resumed) requireTrainingImages(resumed, fingerprintOf(train));
   say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
   if (config.data.kind === "latents") {
     say(

@@ -48,7 +48,7 @@ export function dataImages(
   const data = lazily(async () => {
     const loaded = opened.use(await loadData(section, { seed, note: say }));
     const { images } = found ?? {};
-    if (images !== undefined && await fingerprintOf(loaded.train) !== images) {
+    if (images !== undefined && fingerprintOf(loaded.train) !== images) {
       refuseOtherImages(options, found!.checkpoint);
       reporter.warn(`the training images are not those that ${found!.checkpoint} was trained on`);
     }

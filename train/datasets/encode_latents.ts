@@ -118,9 +118,9 @@ const DIGITS = 3;
  * and whether it is mirrored; it is drawn once, as LightningDiT and GMem do.
  *
  * Throws a TypeError if the images are not those that the encoder takes, there are no patch tokens to
- * keep or an encoder gives another count of numbers than it says, a RangeError if the shard size is
- * not a positive integer or a latent has a number that the type cannot hold, a {@linkcode CheckpointError}
- * if the folder holds safetensors files of another origin, if an image has changed since the call that was
+ * keep or an encoder gives another count of numbers than it says, a RangeError if the shard size is not a
+ * positive integer or a latent has a number that the type cannot hold, a {@linkcode CheckpointError} if
+ * the folder holds safetensors files of another origin, if an image has changed since the call that was
  * killed, or if the disk has too little room or refuses, and what encoder and images throw.
  *
  * @example

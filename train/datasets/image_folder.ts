@@ -13,6 +13,7 @@ import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
 import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
+import { messageOf } from "../../kernels/core/errors.ts";
 import { ImageSet, type ImageSetData } from "./image_set.ts";
 
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
@@ -266,7 +267,7 @@ async function decodeEach(
 }
 
 function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
+  return messageOf(error).split("\n", 1)[0]!;
 }
 
 /**
