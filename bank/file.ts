@@ -15,9 +15,10 @@
  * | `encoder.*` | F32 | any | what the encoder was fitted to (optional) |
  *
  * Metadata: `format` is `gmem-bank` and `version` is `1`; `encoder` is the encoder's description,
- * `image_size` the side in pixels of the images that it was given, `classes` an array of names and `loss`
- * what `compressBank` measured, in JSON and optional; `shard` is `i/n` for the bank of a shard of the images. A file without metadata is read as well, so that snippets
- * from other programs need nothing but the tensor `snippets`. Tensors of other names are left alone.
+ * `classes` an array of names and `loss` what `compressBank` measured, in JSON and optional; `image_size` is
+ * the side in pixels of the images that the encoder was given, also optional; `shard` is `i/n` for the bank
+ * of a shard of the images. A file without metadata is read as well, so that snippets from other programs
+ * need nothing but the tensor `snippets`. Tensors of other names are left alone.
  *
  * @module
  */

@@ -19,13 +19,16 @@ export interface BankFingerprint {
   readonly sha256: string;
 }
 
-/** The fingerprint of a bank's snippets. */
+/** The fingerprint of a bank's snippets. Throws a CheckpointError if one that is looked at is no snippet. */
 export function bankFingerprint(file: BankFile): BankFingerprint {
   const { size } = file;
   return { size, sha256: hashOfFirst(file, size) };
 }
 
-/** Whether a bank begins with the snippets of a fingerprint; others may have been added to it. */
+/**
+ * Whether a bank begins with the snippets of a fingerprint; others may have been added to it. Throws as
+ * {@linkcode bankFingerprint}.
+ */
 export function beginsWith(file: BankFile, { size, sha256 }: BankFingerprint): boolean {
   return file.size >= size && hashOfFirst(file, size) === sha256;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BankRecords } from "./bank.ts";
+import { type BankRecords, encodesWhole } from "./bank.ts";
 import { BankWriter } from "./bank_writer.ts";
 import { encoderDifference } from "./encoders/encoder.ts";
 import type { BankFile } from "./file.ts";
@@ -131,7 +131,7 @@ function mergeRecords(banks: readonly BankFile[]): BankRecords {
     encoder,
     encoderWeights,
     // What a low-rank bank gives is no longer what the encoder gave.
-    imageSize: banks.every((bank) => bank.rank === undefined && bank.imageSize === imageSize)
+    imageSize: imageSize !== undefined && banks.every((bank) => encodesWhole(bank, imageSize))
       ? imageSize
       : undefined,
     classes,

@@ -59,7 +59,6 @@ interface SchemaNode {
  * @example
  * ```ts
  * import { z } from "zod";
-import { expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
  * const schema = z.strictObject({ steps: z.int().min(1).default(100) });
  * console.log(readWithSchema(schema, {}, { name: "example" }).steps); // 100
  * ```
@@ -84,7 +83,6 @@ export function readWithSchema<T>(
  * @example
  * ```ts
  * import { z } from "zod";
-import { expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
  * const schema = z.strictObject({ steps: z.int().min(1).default(100).describe("How many steps") });
  * console.log(schemaFields(schema)[0]?.type); // a whole number, at least 1
  * ```
