@@ -12,7 +12,7 @@ import { type Laboratory, referenceTo } from "./laboratory.ts";
 import { difference, type Estimate, intervalOf } from "./statistics.ts";
 
 /** Fewer steps by this factor count as far fewer. */
-export const FAR_FEWER = 2;
+const FAR_FEWER = 2;
 
 /** Side in pixels of the coarse images of the second measure. */
 const COARSE = 4;

@@ -107,7 +107,10 @@ export async function* distanceTiles(
       onProgress?.(++done / tiles);
       const rows = left.length, columns = right.length;
       yield {
-        ...{ firstRow, rows, firstColumn, columns },
+        firstRow,
+        rows,
+        firstColumn,
+        columns,
         squareUpTo: (row, column, limit) =>
           least[row * columns + column]! > limit ? Infinity : squaredDistance(
             vectorOf(a, { dim, index: firstRow + row }),

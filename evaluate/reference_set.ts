@@ -111,14 +111,14 @@ export function openBankOf(
  * where they are, or where that is not known.
  */
 export function findUnlike(
-  { path, rank, imageSize = 0 }: Pick<BankFile, "path" | "rank" | "imageSize">,
+  { path, rank, imageSize }: Pick<BankFile, "path" | "rank" | "imageSize">,
   side: number,
 ): string | undefined {
   if (rank !== undefined) {
     return `the snippets of ${path} are kept in part, by ${rank} numbers each: the distance has in it ` +
       "what they lack";
   }
-  if (imageSize === 0 || imageSize === side) return undefined;
+  if (imageSize === undefined || imageSize === side) return undefined;
   return `the snippets of ${path} are of images of ${imageSize} × ${imageSize} pixels, the samples have ` +
     `${side} × ${side}: the distance has the difference in it`;
 }

@@ -18,7 +18,8 @@ const BATCH = 64;
 
 /**
  * Gives features [n, d] of the training images, or of 10,000 of them, by a bank's encoder. They are made at
- * the first call, which may take long: that one is told how far it is.
+ * the first call, which may take long: that one is told how far it is. Throws what encoding throws; the next
+ * call then tries again.
  */
 export type TrainingFeatures = (
   onProgress?: (done: number, total: number) => void,
@@ -34,11 +35,11 @@ export function trainingFeatures(
   },
 ): TrainingFeatures {
   const count = Math.min(images.size, MOST_REFERENCES);
-  let features: Promise<Float32Array> | undefined;
-  return (onProgress) =>
+  let features: Float32Array | undefined;
+  return async (onProgress) =>
     features ??= encodesWhole(bank, images.imageSize)
-      ? gatherSpread(device, bank, count)
-      : encodeSpread(encoder, images, count, onProgress);
+      ? await gatherSpread(device, bank, count)
+      : await encodeSpread(encoder, images, count, onProgress);
 }
 
 /** The snippets [count, d] of a bank at `count` places that are spread evenly over it. */

@@ -96,7 +96,7 @@ async function main(): Promise<void> {
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : clonePath(config.train.runDirectory);
   if (resumed) requireFixed(resumed, config);
-  else if (/^~[\\/]/.test(config.train.runDirectory)) {
+  else if (/^~(?:[\\/]|$)/.test(config.train.runDirectory)) {
     throw new UsageError(
       `Cannot keep a run in ${config.train.runDirectory}: a configuration knows no home folder, ` +
         "expected the whole path",

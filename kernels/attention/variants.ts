@@ -25,7 +25,7 @@ export interface AttentionSize {
 /** Columns of vec4 that one workgroup of `tiled` takes: four for each of 8 invocations. */
 const TILED_COLUMNS = 32;
 
-/** Rounds that a loop over tiles may have on a CPU driver; what comes behind it takes some twenty. */
+/** Rounds that a loop over tiles may have on a CPU driver: 65,000, what comes behind it takes some twenty. */
 const TILE_ROUNDS = MAX_LOOP_ROUNDS - 535;
 
 /** Up to here `naive` is as fast on a CPU driver as `tiled`, which takes a minute to compile there. */

@@ -72,7 +72,7 @@ export class Recorder {
   /** When set, every dispatch runs in a pass of its own that is timed. */
   timeDispatch: TimeDispatch | undefined;
   /**
-   * Dispatches after which it submits by itself, or 32 if that is less, where a kernel among them was
+   * Dispatches after which it submits by itself, or `UNTIMED_DISPATCHES` if that is less, where a kernel among them was
    * never timed; {@linkcode Recorder.waited} fits it to the GPU.
    */
   mostDispatches: number;
