@@ -72,8 +72,8 @@ export class Recorder {
   /** When set, every dispatch runs in a pass of its own that is timed. */
   timeDispatch: TimeDispatch | undefined;
   /**
-   * Dispatches after which it submits by itself, or `UNTIMED_DISPATCHES` if that is less, where a kernel among them was
-   * never timed; {@linkcode Recorder.waited} fits it to the GPU.
+   * Dispatches after which it submits by itself, or `UNTIMED_DISPATCHES` if that is less, where a kernel
+   * among them was never timed; {@linkcode Recorder.waited} fits it to the GPU.
    */
   mostDispatches: number;
   readonly #paced: boolean;
