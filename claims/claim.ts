@@ -132,14 +132,22 @@ export function formatNumber(value: number): string {
   return formatWith(value, Number.isInteger(value) ? 0 : digitsOf(Math.abs(value)));
 }
 
-/** A number with its interval, `0.106 [0.101, 0.112]`, all three to the same digit. */
-export function formatInterval({ value, low, high }: Interval): string {
+/** A number with its interval, `0.106 [0.101, 0.112]`. */
+export function formatInterval(interval: Interval): string {
+  const { value, low, high } = formatAlike(interval);
+  return `${value} [${low}, ${high}]`;
+}
+
+/** The three numbers of an interval, to the same digit. */
+export function formatAlike(
+  { value, low, high }: Interval,
+): { value: string; low: string; high: string } {
   const finite = [value, low, high].filter(Number.isFinite);
   const digits = finite.every(Number.isInteger)
     ? 0
     : digitsOf(Math.max(...finite.map((each) => Math.abs(each))));
-  const [middle, from, to] = [value, low, high].map((each) => formatWith(each, digits));
-  return `${middle} [${from}, ${to}]`;
+  const text = (number: number) => formatWith(number, digits);
+  return { value: text(value), low: text(low), high: text(high) };
 }
 
 function digitsOf(magnitude: number): number {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { formatInterval } from "./claim.ts";
+import { formatAlike } from "./claim.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** A factor of which it may be known only that it is at least so large. */
@@ -52,7 +52,7 @@ export function rangeOf({ least, most }: Factor): Interval {
 /** A factor with its interval, `at least 8 [1, at least 8]`: what nothing bounds may be larger. */
 export function formatFactor({ least, most }: Factor): string {
   const high = most.high === Infinity ? least.high : most.high;
-  const [middle, from, to] = formatInterval({ ...least, high }).match(/[^\s,[\]]+/g)!;
+  const text = formatAlike({ ...least, high });
   const atLeast = (end: number) => end === Infinity ? "at least " : "";
-  return `${atLeast(most.value)}${middle} [${from}, ${atLeast(most.high)}${to}]`;
+  return `${atLeast(most.value)}${text.value} [${text.low}, ${atLeast(most.high)}${text.high}]`;
 }

@@ -49,7 +49,7 @@ export async function lockFolder(
   if (problem === "taken") {
     file.close();
     throw new UsageError(
-      `Cannot write to folder ${directory}: another process trains there, expected ${expected}`,
+      `Cannot write to folder ${directory}: another process writes there, expected ${expected}`,
     );
   }
   if (problem !== undefined) {

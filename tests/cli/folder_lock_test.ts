@@ -28,7 +28,7 @@ Deno.test("lockFolder() gives a folder to one at a time and leaves nothing behin
       await assert.rejects(lockFolder(folder, { expected, note: unheard }), {
         name: "UsageError",
         message:
-          `Cannot write to folder ${folder}: another process trains there, expected ${expected}`,
+          `Cannot write to folder ${folder}: another process writes there, expected ${expected}`,
       });
     }
     assert.deepEqual(namesIn(`${parent}/runs`), []);

@@ -342,12 +342,12 @@ deviceTest("train leaves a run alone that another process trains", async () => {
   assertRefusal(
     await runTask("train", ["--resume", directory, "--steps", "4"]),
     2,
-    `folder ${directory}: another process trains there, expected that it ends first\n`,
+    `folder ${directory}: another process writes there, expected that it ends first\n`,
   );
   assertRefusal(
     await trainSmall(fresh),
     2,
-    "another process trains there, expected that it ends first, or another folder by --set",
+    "another process writes there, expected that it ends first, or another folder by --set",
   );
   assert.deepEqual(contents(directory), before);
   assert.deepEqual([...contents(fresh).keys()], [".lock"]);
