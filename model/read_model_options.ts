@@ -46,7 +46,7 @@ const SNIPPETS = {
  * ```ts ignore
  * using weights = openWeights("SiT-XL-2-256x256.pt");
  * const model = new SiT(store, readModelOptions(weights));
- * loadStateDict(store, weights, { select: (key) => !isProjector(key) });
+ * loadStateDict(store, weights, { select: (key) => !key.startsWith("projector") });
  * ```
  */
 export function readModelOptions(source: TensorSource, hints: ModelOptionsHints = {}): SiTOptions {

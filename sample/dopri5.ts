@@ -105,7 +105,8 @@ interface Tolerances {
  *
  * @example
  * ```ts ignore
- * const network = countEvaluations((x, t) => model.forward(x, times(t), snippets));
+ * using embedded = model.embed(snippets);
+ * const network = countEvaluations(conditionedNetwork(model, embedded));
  * const images = await sampleDopri5(network, noise, { relativeTolerance: 1e-4 });
  * console.log(network.evaluations);
  * ```

@@ -70,10 +70,18 @@ interface Held {
  * Nothing is computed for tensors that do not need a gradient.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { Device, linear, meanSquare, ParameterStore, Tape } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const weight = store.parameter("weight", [1, 2], (values) => values.set([3, 4]));
+ * using x = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * using target = device.tensor(Float32Array.of(10), [1, 1]);
  * using tape = new Tape(device);
- * const loss = tape.record(() => mse(model.forward(x, t, snippets), target));
- * tape.backward(loss); // every Parameter's `gradient` has been added to
+ * using loss = tape.record(() => meanSquare(linear(x, weight), target));
+ * tape.backward(loss); // the `gradient` of each Parameter has been added to
+ * console.log(await weight.gradient.read()); // Float32Array [ 2, 4 ]
  * ```
  */
 export class Tape implements Disposable {
