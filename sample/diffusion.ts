@@ -63,7 +63,8 @@ export function diffusionCoefficient(
       if (!Number.isFinite(variance)) {
         throw new RangeError(
           `Cannot compute sbdm diffusion on the ${interpolant.name} path: ` +
-            `it is infinite at t = ${t}, expected a sampling interval that starts later`,
+            `it is infinite at t = ${t}, expected a sampling interval that starts later, ` +
+            "by a larger epsilon",
         );
       }
       return norm * variance;

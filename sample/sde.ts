@@ -33,7 +33,8 @@ export interface SdeOptions extends SamplerOptions {
   readonly diffusion?: { readonly form: DiffusionForm; readonly norm?: number };
   /**
    * The last step from time 1 − `lastStepSize`: `mean` adds h times the drift, `euler` h times the
-   * velocity, `tweedie` gives the expected data, `none` stops there. Default `mean`.
+   * velocity, `tweedie` gives the expected data. With `none` all steps are noisy and end at
+   * 1 − `epsilon`, which `sampleSdeHeun` needs to be below 1 unless w(1) is 0. Default `mean`.
    */
   readonly lastStep?: LastStep;
   /** Length h of the last step in time. Default 0.04, as in SiT. */

@@ -70,7 +70,7 @@ function finite<T extends object>(
     if (!Number.isFinite(value)) {
       throw new RangeError(
         `Cannot compute ${quantity} on the ${interpolant.name} path: it is singular at t = ${t}, ` +
-          "expected a time inside the path's training or sampling interval",
+          "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
       );
     }
   }

@@ -576,32 +576,32 @@ Deno.test("conversions at singular times throw a RangeError that names path and 
     [
       () => scoreCoefficients(linearInterpolant, "velocity", 1),
       "Cannot compute the score from the velocity on the linear path: it is singular at t = 1, " +
-      "expected a time inside the path's training or sampling interval",
+      "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
     [
       () => velocityCoefficients(gvpInterpolant, "noise", 0),
       "Cannot compute the velocity from the noise on the gvp path: it is singular at t = 0, " +
-      "expected a time inside the path's training or sampling interval",
+      "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
     [
       () => dataCoefficients(linearInterpolant, "score", 0),
       "Cannot compute the data from the score on the linear path: it is singular at t = 0, " +
-      "expected a time inside the path's training or sampling interval",
+      "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
     [
       () => targetCoefficients(vpInterpolant, "velocity", 1),
       "Cannot compute the velocity target on the vp path: it is singular at t = 1, " +
-      "expected a time inside the path's training or sampling interval",
+      "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
     [
       () => lossWeight(linearInterpolant, "noise", { t: 0, weighting: "likelihood" }),
       "Cannot compute the noise loss weight on the linear path: it is singular at t = 0, " +
-      "expected a time inside the path's training or sampling interval",
+      "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
     [
       () => diffusionCoefficient("sbdm", 0, { interpolant: linearInterpolant }),
       "Cannot compute sbdm diffusion on the linear path: it is infinite at t = 0, " +
-      "expected a sampling interval that starts later",
+      "expected a sampling interval that starts later, by a larger epsilon",
     ],
   ];
   for (const [compute, message] of singular) {

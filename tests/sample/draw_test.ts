@@ -262,4 +262,17 @@ gpuTest("checkSampling() refuses what drawing would", (device) => {
     () => checkSampling(device, { config: { ...config, sampler: "sde-heun", steps: 1 } }),
     RangeError,
   );
+  // Where the official samplers give infinite numbers.
+  for (
+    const singular of [
+      { sampler: "euler-maruyama", diffusion: { form: "sbdm", norm: 1 } },
+      { sampler: "sde-heun", diffusion: { form: "constant", norm: 1 }, lastStep: "none" },
+    ] as const
+  ) {
+    assert.throws(() => checkSampling(device, { config: { ...config, ...singular } }), {
+      name: "RangeError",
+      message: /epsilon/,
+    });
+    checkSampling(device, { config: { ...config, ...singular, epsilon: 1e-3 } });
+  }
 });
