@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeBank } from "../bank/bank_writer.ts";
 import { BankFile } from "../bank/file.ts";
+import { BANK_PROGRAM } from "../cli/commands/bank.ts";
 import {
   assertRefusal,
   contents,
@@ -17,21 +18,18 @@ import {
 } from "./_tasks.ts";
 
 Deno.test("every command explains itself with --help, with examples", async () => {
-  const commands: [task: Parameters<typeof runTask>[0], ...words: string[]][] = [
+  const commands: (readonly [task: Parameters<typeof runTask>[0], ...words: string[]])[] = [
     ["train"],
     ["encode"],
     ["sample"],
     ["evaluate"],
-    ["bank", "build"],
-    ["bank", "inspect"],
-    ["bank", "transfer"],
-    ["bank", "learn-text"],
-    ["bank", "learn-features"],
+    ...Object.keys(BANK_PROGRAM.commands).map((word) => ["bank", word] as const),
     ["verify"],
     ["claims"],
     ["inspect"],
     ["tune"],
     ["bench"],
+    ["bench:growth"],
   ];
   await Promise.all(commands.map(async ([task, ...words]) => {
     const { code, stdout, stderr } = await runTask(task, [...words, "--help"]);
