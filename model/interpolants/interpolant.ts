@@ -26,7 +26,8 @@ export type DiffusionForm = typeof DIFFUSION_FORMS[number];
 
 /**
  * A probability path x_t = alpha(t) data + sigma(t) noise with noise ~ N(0, 1), as pure float64
- * functions of one time t (stochastic interpolants; GMem, eq. 1).
+ * functions of one time t (stochastic interpolants; GMem, eq. 1, whose alpha^2 + sigma^2 = 1 holds on
+ * the GVP and VP paths alone).
  *
  * t = 1 is data and t = 0 is noise: `alpha(1) = 1` and `sigma(1) = 0` for every path. The functions
  * accept t in [0, 1] and return an infinite value where the path itself is singular, never NaN.
