@@ -1,7 +1,7 @@
 /**
  * Text encoders that are ONNX files, such as BERT or the text half of CLIP, with the tokenizer that
  * lies beside them. The only file that imports @huggingface/tokenizers; nothing that the library's
- * entry points reach imports this.
+ * other entry points reach imports this.
  *
  * @module
  */
