@@ -15,7 +15,7 @@ import { say } from "../cli/say.ts";
 import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
 import { Laboratory, type Work } from "./laboratory.ts";
-import { verdictWord } from "./pages.ts";
+import { type Result, resultLines, verdictWord } from "./pages.ts";
 import { CLAIMS, laboratoriesOf, testClaim } from "./run.ts";
 import { SCALES } from "./scales.ts";
 
@@ -53,6 +53,7 @@ async function main(): Promise<void> {
 
   using progress = openProgress(Math.max(1, Math.round(units)), { intervalSeconds: INTERVAL });
   let done = 0;
+  const results: Result[] = [];
   shown.note = (line) => progress.note(line);
   shown.advance = (more) => progress.advance(Math.round(done += more));
   try {
@@ -63,6 +64,7 @@ async function main(): Promise<void> {
       });
       const { verdict } = result;
       progress.note(`(${letter})     ${verdictWord(verdict)}: ${verdict.text}`);
+      results.push(result);
       if (options.json) console.log(JSON.stringify({ name, ...result }));
     }
   } catch (error) {
@@ -72,6 +74,9 @@ async function main(): Promise<void> {
     throw new Interrupted();
   }
   progress.stop();
+  if (!options.json) {
+    for (const result of results) console.log(["", ...resultLines(result), ""].join("\n"));
+  }
   say(`wrote   ${join(options.out, "README.md")}`);
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { alignedTable } from "../evaluate/report.ts";
 import {
   type Cell,
   type Claim,
@@ -165,6 +166,18 @@ export function markdownTable({ title, columns, rows }: Table): string {
     ...rows.map((row) => line(row.map(formatCell))),
   ].join("\n");
   return title === undefined ? table : `${title}:\n\n${table}`;
+}
+
+/** What was found as lines for a terminal: the verdict, and the tables with their columns in line. */
+export function resultLines({ letter, title, verdict, tables }: Result): string[] {
+  return [
+    `(${letter}) ${title}: ${verdictWord(verdict)}, ${verdict.text}`,
+    ...tables.flatMap(({ title, columns, rows }) => [
+      "",
+      ...(title === undefined ? [] : [`${title}:`, ""]),
+      ...alignedTable(columns, rows.map((row) => row.map(formatCell))),
+    ]),
+  ];
 }
 
 function formatCell(cell: Cell): string {

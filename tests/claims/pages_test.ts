@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import type { Picture } from "../../claims/claim.ts";
-import { claimPage, fileNameOf, type NamedResult, overviewPage } from "../../claims/pages.ts";
+import {
+  claimPage,
+  fileNameOf,
+  type NamedResult,
+  overviewPage,
+  resultLines,
+} from "../../claims/pages.ts";
 import { CLAIMS } from "../../claims/run.ts";
 import { SCALES } from "../../claims/scales.ts";
 
@@ -45,5 +51,21 @@ Deno.test("the page of each claim is that of its result", () => {
       ));
     const findings = { ...result, panels: [], pictures };
     assert.equal(page, claimPage(CLAIMS[result.letter], result, findings), name);
+  }
+});
+
+Deno.test("resultLines() tell the verdict and every row of the tables, in line", () => {
+  for (const { result } of resultsOf("tiny")) {
+    const { letter, title, verdict, tables } = result;
+    const [first, ...lines] = resultLines(result);
+    assert(first!.startsWith(`(${letter}) ${title}: `) && first!.endsWith(verdict.text), first);
+    const rows = lines.filter((line) => line.startsWith("|"));
+    // Each table has its head and a rule besides.
+    assert.equal(rows.length, tables.reduce((sum, table) => sum + table.rows.length + 2, 0));
+    const widths = tables.map((table) => {
+      const own = rows.splice(0, table.rows.length + 2);
+      return new Set(own.map(({ length }) => length)).size;
+    });
+    assert.deepEqual(widths, tables.map(() => 1), letter);
   }
 });
