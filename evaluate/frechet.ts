@@ -127,6 +127,15 @@ export function knownGaussian(
  * eigen-decompositions, so no root of a general matrix can go astray.
  *
  * Throws a TypeError if the vectors differ in length.
+ *
+ * @example
+ * ```ts
+ * import { frechetDistance, GaussianStatistics } from "@gmem/gmem";
+ *
+ * const a = new GaussianStatistics(1).add(Float32Array.of(0, 1, 2));
+ * const b = new GaussianStatistics(1).add(Float32Array.of(3, 5, 7));
+ * console.log(frechetDistance(a, b)); // 17: means 4 apart, deviations 1
+ * ```
  */
 export function frechetDistance(a: Gaussian, b: Gaussian): number {
   requireSameLength(a, b);

@@ -39,7 +39,10 @@ export class InceptionScore {
   #entropy = 0;
   #count = 0;
 
-  /** Starts empty. `split` is the number of samples of a split. */
+  /**
+   * Starts empty. `split` is the number of samples of a split, 5,000 by default; `RangeError` unless it
+   * is a positive integer.
+   */
   constructor(classes: number, options: { readonly split?: number } = {}) {
     const { split = SPLIT } = options;
     if (!Number.isInteger(split) || split < 1) {

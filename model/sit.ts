@@ -225,7 +225,10 @@ export class SiT {
     return this.device.scope(() => this.#run({ x, t, embedded }).output);
   }
 
-  /** As {@linkcode SiT.forward}, with the projected tokens for the alignment loss (REPA). */
+  /**
+   * As {@linkcode SiT.forward}, with the projected tokens for the alignment loss (REPA). Throws `TypeError`
+   * also where the model has no projector.
+   */
   forwardWithProjection(
     x: Tensor,
     t: Tensor,

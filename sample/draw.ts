@@ -111,6 +111,23 @@ export function pairedNetwork(model: SiT, embedded: Tensor): Network {
  *
  * Throws a `RangeError` for that sampler, where the model has no null class and guidance asks for one,
  * and what {@linkcode checkSampling} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, draw, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * using labels = device.tensor(Uint32Array.of(3, 7), [2]);
+ * const { sample: config } = resolveConfig({ sample: { sampler: "heun", steps: 4 } });
+ * const { images, evaluations } = draw({ model, condition: labels, config });
+ * console.log(images.shape, evaluations); // [ 2, 3, 8, 8 ] 8
+ * images.dispose();
+ * ```
  */
 export function draw(options: DrawOptions): Drawn {
   const { device } = options.model;

@@ -42,6 +42,18 @@ export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {
 /**
  * Heun: k₁ = v(x, t), k₂ = v(x + h k₁, t + h), x += h (k₁ + k₂) / 2. Order 2, two evaluations a
  * step.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleHeun } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // dx/dt = −x from x(0) = 1: x(1) = 1/e.
+ * using sample = sampleHeun((x) => combine([[x, -1]]), noise, { steps: 20 });
+ * console.log(await sample.read()); // Float32Array [ 0.368… ]
+ * ```
  */
 export function sampleHeun(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
   const v = velocity(network, options);

@@ -81,7 +81,7 @@ export function findCheckpoint(path: string): string {
   return newest.path;
 }
 
-/** Reads `state.json` of a checkpoint. */
+/** Reads `state.json` of a checkpoint; `CheckpointError` when it is not there or of another format. */
 export function readCheckpointState(path: string): CheckpointState {
   const file = join(path, "state.json");
   let state: CheckpointState;
@@ -109,6 +109,14 @@ export function readCheckpointState(path: string): CheckpointState {
  *
  * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile, and
  * what {@linkcode Trainer.requireSound} throws.
+ *
+ * @example
+ * ```ts ignore
+ * await saveCheckpoint("runs/mine", { trainer, model, config: {} });
+ * // In another process, with a trainer and a model of the same sizes:
+ * loadCheckpoint(findCheckpoint("runs/mine"), { trainer, model });
+ * for await (const { step, loss } of trainer.run({ steps: 2000 })) console.log(step, loss);
+ * ```
  */
 export async function saveCheckpoint(
   runDirectory: string,

@@ -159,7 +159,7 @@ async function limitScale(logScale: Parameter): Promise<void> {
   if (value! > Math.log(LARGEST_SCALE)) logScale.write(Float32Array.of(Math.log(LARGEST_SCALE)));
 }
 
-/** Snippets [n, d] of vectors [n, e]. Waits for the GPU. */
+/** Snippets [n, d] of vectors [n, e]; `TypeError` for vectors of another length. Waits for the GPU. */
 export async function mapVectors(
   mapper: SnippetMapper,
   vectors: Float32Array,

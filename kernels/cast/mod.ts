@@ -64,7 +64,11 @@ export function cast(x: Tensor, options: CastOptions): Tensor {
   return out;
 }
 
-/** Records `out = x` between f32 and f16 without differentiation; see {@linkcode cast}. */
+/**
+ * Records `out = x` between f32 and f16 without differentiation; see {@linkcode cast}.
+ *
+ * Throws `TypeError` when their counts of elements differ, or their types are not f32 and f16.
+ */
 export function castInto(out: Tensor, x: Tensor): void {
   const types = [x.dtype, out.dtype];
   if (x.elements !== out.elements || types.includes("u32") || x.dtype === out.dtype) {

@@ -300,7 +300,10 @@ export class Device implements Disposable {
     return picked;
   }
 
-  /** A tensor without defined contents, owned by the current scope or, outside of one, the caller. */
+  /**
+   * A tensor without defined contents, owned by the current scope or, outside of one, the caller. Throws
+   * `TypeError` for another type than f32, f16 and u32, and `RangeError` when a size is no whole number.
+   */
   empty(shape: Shape, options: { dtype?: DType } = {}): Tensor {
     this.#assertUsable();
     requireWholeSizes(shape);

@@ -86,6 +86,16 @@ export interface ParameterScope {
  * {@linkcode ParameterStore.fill} set them before. Gradients,
  * optimiser moments and the moving average are parallel slabs ({@linkcode ParameterStore.parallel}),
  * so an optimiser step is one dispatch for each slab.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const weight = store.at("blocks.0").parameter("weight", [2, 2], (values) => values.fill(1));
+ * console.log(weight.name, await weight.read()); // blocks.0.weight Float32Array [ 1, 1, 1, 1 ]
+ * ```
  */
 export class ParameterStore implements ParameterScope, Disposable {
   readonly #device: Device | undefined;
