@@ -78,7 +78,7 @@ export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator
   const reference = await measureReference(options);
   for (const [i, set] of samples.entries()) {
     if (samples.length > 1) {
-      reporter.note(`sampler    ${set.sampler}: ${i + 1} of ${samples.length}`);
+      reporter.note(`drawing    ${set.source}, ${set.sampler}: ${i + 1} of ${samples.length}`);
     }
     yield await evaluateSet(set, { ...options, measured: reference });
   }

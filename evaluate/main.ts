@@ -18,7 +18,7 @@ import { conditionsAt, drawLabels } from "../sample/conditions.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import { pathOf } from "../train/run.ts";
-import { bankPathOf, openTrained } from "../train/trained.ts";
+import { bankPathOf, loadTrainedWeights, openTrained, stepsPerEpochOf } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { type DataImages, dataImages } from "./commands/data_images.ts";
 import { type Options, readSettings, type Settings } from "./commands/settings.ts";
@@ -33,7 +33,7 @@ import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
 import { copyReport, describeEvaluation, type Evaluation } from "./report.ts";
 import type { Reporter } from "./reporter.ts";
 import { drawnSamples, type SampleSet, storedSamples } from "./sample_set.ts";
-import { describeSteps, type StepsEvaluation, stepsPanels } from "./steps_report.ts";
+import { describeSeries, type EvaluationSeries, seriesPanels } from "./series_report.ts";
 import { type ImageFileDecoder, openStoredImages } from "./stored_images.ts";
 
 /** Samples that are drawn by default. */
@@ -49,7 +49,7 @@ await runCommand(main);
 async function main(): Promise<void> {
   const { options } = parseArguments(EVALUATE_COMMAND, Deno.args);
   const settings = await readSettings(options);
-  const { config, found, samplings } = settings;
+  const { config, found, over } = settings;
   using opened = new DisposableStack();
   const device = opened.use(await openDevice(config.device, say));
   const warnings: string[] = [];
@@ -93,9 +93,7 @@ async function main(): Promise<void> {
   const inception = await openInception(options, config.device.onnxProviders);
   if (inception) opened.use(inception);
 
-  const name = samplings.length > 1 ? "steps.json" : "evaluation.json";
-  const folder = found && (fromWeights ? dirname(found.checkpoint) : found.checkpoint);
-  const report = options.report ?? (folder && join(folder, name));
+  const report = options.report ?? (found && reportOf(settings, found.checkpoint));
   // Before the long work, which a folder that cannot be written to would waste.
   const inputs = [options.samples, options.reference, options.bank, options.onnx, options.weights];
   for (const [option, path] of [["--out", options.out], ["--copies", options.copies]] as const) {
@@ -120,25 +118,38 @@ async function main(): Promise<void> {
   });
   for await (const evaluated of measured) {
     const copies = evaluated.copies && await writeCopies(evaluated.copies, options.copies!);
+    const i = evaluations.length;
     evaluations.push(evaluationOf(settings, {
-      samples: samples[evaluations.length]!,
+      samples: samples[i]!,
+      step: settings.drawings[i]?.found.step,
       reference,
       evaluated,
       copies,
       warnings: [...general, ...warnings.splice(0)],
     }));
   }
-  const result = samplings.length > 1
-    ? { format: 1, sampler: config.sample.sampler, evaluations } as const
-    : evaluations[0]!;
+  const result = over === undefined ? evaluations[0]! : {
+    format: 1,
+    over,
+    sampler: config.sample.sampler,
+    stepsPerEpoch: stepsPerEpochOf(found!),
+    evaluations,
+  } as const;
   // What was found is told first: a full disk must not cost it.
-  const lines = "evaluations" in result ? describeSteps(result) : describeEvaluation(result);
+  const lines = "evaluations" in result ? describeSeries(result) : describeEvaluation(result);
   console.log(options.json ? JSON.stringify(result) : ["", ...lines, ""].join("\n"));
   if (report !== undefined) {
     await writeOutput(report, `${JSON.stringify(result, null, 2)}\n`);
-    const plot = "evaluations" in result ? ` and ${await plotSteps(result, report)}` : "";
+    const plot = "evaluations" in result ? ` and ${await plotSeries(result, report)}` : "";
     say(`wrote      ${report}${plot}`);
   }
+}
+
+/** Where the report of samples of a checkpoint, or of a file of weights, goes by default. */
+function reportOf({ options, over }: Settings, checkpoint: string): string {
+  if (over === "training steps") return join(dirname(checkpoint), "checkpoints.json");
+  const folder = options.weights === undefined ? checkpoint : dirname(checkpoint);
+  return join(folder, over === undefined ? "evaluation.json" : "steps.json");
 }
 
 /** Statistics alone are of Inception features, so that the network is needed. */
@@ -155,7 +166,7 @@ function checkReference(reference: ReferenceSet, { inception }: Options): void {
 }
 
 async function openSamples(
-  { options, config, found, samplings }: Settings,
+  { options, config, found, over, drawings }: Settings,
   parts: {
     device: Device;
     viewer: DataImages["viewer"];
@@ -172,7 +183,7 @@ async function openSamples(
   const viewer = await parts.viewer();
   const trained = opened.use(openTrained(device, { ...found!, bank }));
   const { model, bank: guiding } = trained, drawn = count ?? COUNT;
-  return samplings.map((sampling) => {
+  return drawings.map(({ found, sampling }) => {
     const choice = { count: drawn, seed: sampling.seed };
     const indices = guiding ? drawUniform(guiding.size, choice) : drawLabels(trained, choice);
     return drawnSamples({
@@ -182,7 +193,9 @@ async function openSamples(
       conditionOf: conditionsAt(indices, { device, bank: guiding }),
       ...pathOf(config),
       viewer,
-      source: found!.checkpoint,
+      source: found.checkpoint,
+      // One model for all, whose weights are those of the newest at first.
+      prepare: over === "training steps" ? () => loadTrainedWeights(model, found) : undefined,
     });
   });
 }
@@ -229,32 +242,34 @@ async function writeCopies(
   };
 }
 
-/** Draws distances over evaluations of the network beside a report, and returns the plot's path. */
-async function plotSteps(evaluation: StepsEvaluation, report: string): Promise<string> {
+/** Draws the distances of a series beside its report, and returns the plot's path. */
+async function plotSeries(series: EvaluationSeries, report: string): Promise<string> {
   const plot = `${report.slice(0, -extname(report).length)}.svg`;
   // Imported here alone, so that the rest need not load the plotting library.
   const { plotCurves } = await import("../cli/plot.ts");
-  await writeOutput(plot, await plotCurves(stepsPanels(evaluation)));
+  await writeOutput(plot, await plotCurves(seriesPanels(series)));
   return plot;
 }
 
 function evaluationOf(
-  { options, config, found }: Settings,
+  { config }: Settings,
   parts: {
     samples: SampleSet;
+    /** Training steps of their model; undefined where it is not known. */
+    step: number | undefined;
     reference: ReferenceSet;
     evaluated: Evaluated;
     copies: Evaluation["copies"];
     warnings: readonly string[];
   },
 ): Evaluation {
-  const { samples, reference, evaluated: { encoder, inception }, copies, warnings } = parts;
+  const { samples, step, reference, evaluated: { encoder, inception }, copies, warnings } = parts;
   return {
     format: 1,
     samples: {
       source: samples.source,
       count: samples.stream.size,
-      step: options.samples === undefined ? found?.step : undefined,
+      step,
       sampler: samples.sampler,
       steps: samples.steps,
       evaluations: samples.evaluations(),

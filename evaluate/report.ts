@@ -165,7 +165,8 @@ export function headingLines({ samples, reference, encoder }: Evaluation, how: s
   return lines;
 }
 
-function samplerOf({ samples: { sampler, evaluations } }: Evaluation): string {
+/** How the samples were drawn, to stand behind their source; empty where others have drawn them. */
+export function samplerOf({ samples: { sampler, evaluations } }: Evaluation): string {
   return sampler === undefined ? "" : `, ${sampler}, ${evaluations} network evaluations each (NFE)`;
 }
 

@@ -53,6 +53,8 @@ export function storedSamples(
 export interface DrawnSamplesOptions extends Omit<DrawAllOptions, "onProgress"> {
   /** The checkpoint of the model. */
   readonly source: string;
+  /** Called before the first is drawn, to give the model that checkpoint's weights where it has others. */
+  readonly prepare?: (() => void) | undefined;
   /** Makes images of what the model makes: of latents its decoder. */
   readonly viewer: Pick<Viewer, "channels" | "imageSize" | "view">;
 }
@@ -64,13 +66,14 @@ export interface DrawnSamplesOptions extends Omit<DrawAllOptions, "onProgress"> 
  * with a value that is not finite.
  */
 export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
-  const { source, viewer, ...drawing } = options;
+  const { source, viewer, prepare, ...drawing } = options;
   const { count, config: { sampler, steps: asked } } = options;
   const { channels, imageSize } = viewer;
   // The adaptive sampler has as many as it needs.
   const steps = SAMPLERS[sampler].kind === "adaptive" ? undefined : asked;
   let evaluations: number | undefined;
   async function* batches(): AsyncGenerator<ByteBatch> {
+    prepare?.();
     for await (const batch of drawBatches(drawing)) {
       const { first, count } = batch;
       evaluations = batch.evaluations;

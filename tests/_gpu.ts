@@ -1,13 +1,21 @@
-/** GPU tests share a device; without an adapter they are skipped with a printed reason. */
+/** Tests of a device: those of one file share it. */
 
 import { Device, type DeviceOptions } from "../kernels/core/device.ts";
 import type { Profile } from "../kernels/core/profile.ts";
 import type { ForcedVariants, OpWithVariants } from "../kernels/core/tuning.ts";
 
-let shared: Promise<Device | undefined> | undefined;
+/** Without an adapter every test that needs a device is skipped. */
+export const NO_ADAPTER = await navigator.gpu.requestAdapter() === null;
+if (NO_ADAPTER) {
+  console.log(
+    "skipped: what needs WebGPU, since there is no adapter (README.md names a CPU driver)",
+  );
+}
 
-/** The device that the tests of one file share, or undefined when the machine has no adapter. */
-export function sharedDevice(): Promise<Device | undefined> {
+let shared: Promise<Device> | undefined;
+
+/** The device that the tests of one file share. */
+export function sharedDevice(): Promise<Device> {
   return shared ??= openDevice();
 }
 
@@ -18,15 +26,9 @@ Deno.test.afterAll(async () => {
   device?.dispose();
 });
 
-/** Opens a device, or prints why there is none. */
-export async function openDevice(options: DeviceOptions = {}): Promise<Device | undefined> {
-  try {
-    return await Device.open({ allowFallback: true, ...options });
-  } catch (error) {
-    if ((error as Error).name !== "UnsupportedDeviceError") throw error;
-    console.log(`skipped: ${(error as Error).message}`);
-    return undefined;
-  }
+/** Opens a device on a GPU or a CPU driver. */
+export function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  return Device.open({ allowFallback: true, ...options });
 }
 
 /** The profile of a CPU driver with subgroups of 8, but for `changes`. */
@@ -87,12 +89,12 @@ export function inRowsOfTwo<Result>(device: Device, record: () => Result): Resul
 export function gpuTest(name: string, run: (device: Device) => void | Promise<void>): void {
   Deno.test({
     name,
+    ignore: NO_ADAPTER,
     // The shared device outlives the test.
     sanitizeResources: false,
     sanitizeOps: false,
     async fn() {
-      const device = await sharedDevice();
-      if (device) await runChecked(device, run);
+      await runChecked(await sharedDevice(), run);
     },
   });
 }

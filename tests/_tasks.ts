@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import configuration from "../deno.json" with { type: "json" };
 import type { Device } from "../kernels/core/device.ts";
-import { sharedDevice } from "./_gpu.ts";
+import { NO_ADAPTER, sharedDevice } from "./_gpu.ts";
 
 /** The root of the project, where commands run. */
 export const ROOT: string = fileURLToPath(new URL("../", import.meta.url));
@@ -75,12 +75,9 @@ export async function finish(child: Deno.ChildProcess): Promise<Finished> {
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A test that is skipped, with the reason printed, where no device can be opened. */
+/** A test of commands that open a device, as it does. */
 export function deviceTest(name: string, fn: (device: Device) => Promise<void>): void {
-  Deno.test(name, async () => {
-    const device = await sharedDevice();
-    if (device) await fn(device);
-  });
+  Deno.test({ name, ignore: NO_ADAPTER, fn: async () => await fn(await sharedDevice()) });
 }
 
 let temporary: string | undefined;

@@ -175,14 +175,8 @@ export function openTrained(
   device: Device,
   options: CheckpointConfig & { readonly bank?: string | undefined },
 ): TrainedModel {
-  const { weights, reversed, config, step } = options;
-  if (step !== undefined && !existsSync(weights)) {
-    throw new CheckpointError(
-      `Cannot read ${weights}: it is not there, perhaps since a run that goes on removed the checkpoint ` +
-        "meanwhile, expected the same again for the newest, or more kept by train.keepCheckpoints",
-      { path: weights },
-    );
-  }
+  const { config } = options;
+  requireTrainedWeights(options);
   using opened = new DisposableStack();
   const condition = openCondition(device, options);
   if (condition.bank) opened.use(condition.bank);
@@ -196,9 +190,37 @@ export function openTrained(
       snippetDim: condition.bank?.dim ?? 0,
     }),
   );
-  loadWeights(weights, model, { reversed, withoutProjector: config.model.repa === null });
+  loadTrainedWeights(model, options);
   const kept = opened.move();
   return { ...options, model, ...condition, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/**
+ * Gives a model the averaged weights of a checkpoint, or a file of weights.
+ *
+ * Throws a CheckpointError if they are not there, or not those of such a model.
+ */
+export function loadTrainedWeights(model: SiT, checkpoint: CheckpointConfig): void {
+  requireTrainedWeights(checkpoint);
+  const { weights, reversed, config } = checkpoint;
+  loadWeights(weights, model, { reversed, withoutProjector: config.model.repa === null });
+}
+
+function requireTrainedWeights({ weights, step }: CheckpointConfig): void {
+  if (step === undefined || existsSync(weights)) return;
+  throw new CheckpointError(
+    `Cannot read ${weights}: it is not there, perhaps since a run that goes on removed the checkpoint ` +
+      "meanwhile, expected the same again for the newest, or more kept by train.keepCheckpoints",
+    { path: weights },
+  );
+}
+
+/** Training steps that go once through the images that a checkpoint was trained on, where it tells them. */
+export function stepsPerEpochOf(
+  { config, bankFingerprint, classCounts }: CheckpointConfig,
+): number | undefined {
+  const images = bankFingerprint?.size ?? classCounts.reduce((sum, count) => sum + count, 0);
+  return images === 0 ? undefined : images / config.train.batchSize;
 }
 
 function openCondition(

@@ -20,6 +20,11 @@ export const EVALUATE_COMMAND = {
         "Checkpoint to draw from, or run directory of which the newest one is taken; this, " +
         "--weights or --samples is needed",
     },
+    "every-checkpoint": {
+      type: "boolean",
+      description: "With the directory of a run: measure each checkpoint in it, and draw the " +
+        "distance against the steps and epochs of training",
+    },
     ...WEIGHTS,
     samples: {
       type: "string",
@@ -75,8 +80,8 @@ export const EVALUATE_COMMAND = {
       value: "FILE",
       description:
         "JSON file to write. By default it is evaluation.json in the checkpoint, or beside the " +
-        "file of --weights; of --samples alone none. For several --steps it is steps.json, with " +
-        "steps.svg beside it",
+        "file of --weights; of --samples alone none. For several --steps it is steps.json, and " +
+        "with --every-checkpoint checkpoints.json in the run's directory, with an .svg beside it",
     },
     resamples: {
       type: "integer",
@@ -139,6 +144,10 @@ export const EVALUATE_COMMAND = {
     {
       command: "deno task evaluate --checkpoint runs/emoji --steps 4,8,16,32",
       description: "Draw the distance against the evaluations of the network (NFE).",
+    },
+    {
+      command: "deno task evaluate --checkpoint runs/emoji --every-checkpoint",
+      description: "Draw the distance against the epochs of training.",
     },
     {
       command: "deno task evaluate --checkpoint runs/emoji --out samples.npz",

@@ -9,6 +9,7 @@ import { type parseArguments, UsageError } from "../../cli/arguments.ts";
 import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
 import { checkDrawing, checkModelOptions, sampleOverrides } from "../../cli/model_options.ts";
 import type { SampleConfig } from "../../sample/config.ts";
+import { listCheckpoints } from "../../train/checkpoint.ts";
 import { type Config, parseConfig } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
 import { folderOverrides } from "../../train/overrides.ts";
@@ -17,6 +18,7 @@ import {
   readCheckpointConfig,
   readWeightsConfig,
 } from "../../train/trained.ts";
+import type { EvaluationSeries } from "../series_report.ts";
 
 /** Below this the ends of a 95 % interval, a twentieth of the resamples outside it, are its extremes. */
 const FEWEST_RESAMPLES = 20;
@@ -28,10 +30,20 @@ export type Options = ReturnType<typeof parseArguments<typeof EVALUATE_COMMAND>>
 export interface Settings {
   readonly options: Options;
   readonly config: Config;
-  /** The checkpoint; undefined where the samples are a file's. */
+  /** The checkpoint, of several the newest; undefined where the samples are a file's. */
   readonly found: CheckpointConfig | undefined;
-  /** How samples are drawn: more than one way where there are several numbers of steps. */
-  readonly samplings: readonly SampleConfig[];
+  /** What several evaluations differ in; undefined where there is one. */
+  readonly over: EvaluationSeries["over"] | undefined;
+  /** What is drawn for each evaluation; none where the samples are a file's. */
+  readonly drawings: readonly Drawing[];
+}
+
+/** Samples to draw. */
+export interface Drawing {
+  /** The checkpoint of their model. */
+  readonly found: CheckpointConfig;
+  /** How they are drawn. */
+  readonly sampling: SampleConfig;
 }
 
 /** The numbers of steps that were asked for, each once and from few to many. */
@@ -61,14 +73,37 @@ export async function readSettings(options: Options): Promise<Settings> {
         : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
     const found = read(steps[0]), { config } = found;
     checkDrawing({ steps: steps[0], weights, bank }, config);
+    if (options["every-checkpoint"]) {
+      const drawings = checkpointsOf(drawing).map((path) => ({
+        found: readCheckpointConfig(path, { overrides: overridesOf(steps[0]) }),
+        sampling: config.sample,
+      }));
+      return { options, config, found, over: "training steps", drawings };
+    }
     const more = steps.slice(1).map((each) => read(each).config.sample);
-    return { options, config, found, samplings: [config.sample, ...more] };
+    return {
+      options,
+      config,
+      found,
+      over: more.length > 0 ? "network evaluations" : undefined,
+      drawings: [config.sample, ...more].map((sampling) => ({ found, sampling })),
+    };
   }
   const overrides = overridesOf(steps[0]);
   const config = options.config === undefined
     ? parseConfig("", { overrides })
     : await loadConfig(options.config, { overrides });
-  return { options, config, found: undefined, samplings: [config.sample] };
+  return { options, config, found: undefined, over: undefined, drawings: [] };
+}
+
+/** The checkpoints of a run, oldest first. */
+function checkpointsOf(runDirectory: string): string[] {
+  const checkpoints = listCheckpoints(runDirectory).map(({ path }) => path);
+  if (checkpoints.length > 0) return checkpoints;
+  throw new UsageError(
+    `Cannot measure every checkpoint of ${runDirectory}: it is a checkpoint itself, expected the ` +
+      "directory of a run",
+  );
 }
 
 function checkUsage(options: Options): void {
@@ -102,12 +137,24 @@ function checkUsage(options: Options): void {
   if (copies !== undefined && extname(copies) !== ".png") {
     throw new UsageError(`Cannot draw copies to ${copies}: expected a name in .png`);
   }
-  if (stepsOf(options).length > 1) {
+  const severalSteps = stepsOf(options).length > 1, everyCheckpoint = options["every-checkpoint"];
+  if (everyCheckpoint && (checkpoint === undefined || severalSteps)) {
+    throw new UsageError(
+      `Cannot measure every checkpoint ${
+        severalSteps ? "by several --steps" : "without --checkpoint"
+      }: expected the directory of a run, and one number of steps`,
+    );
+  }
+  if (severalSteps || everyCheckpoint) {
     const other = Object.entries({ samples, out, copies }).find(([, path]) => path !== undefined);
     if (other !== undefined) {
       throw new UsageError(
-        `Cannot measure several --steps with --${other[0]}: expected one number, or none of ` +
-          "--samples, --out and --copies",
+        `Cannot measure ${severalSteps ? "several --steps" : "every checkpoint"} with --${
+          other[0]
+        }: expected one ${
+          severalSteps ? "number" : "checkpoint"
+        }, or none of --samples, --out and ` +
+          "--copies",
       );
     }
     if (report !== undefined && extname(report) !== ".json") {

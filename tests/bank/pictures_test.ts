@@ -7,8 +7,7 @@ import { BankFile } from "../../bank/file.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng, type RawImage } from "../../train/datasets/png.ts";
-import { type Finished, runTask, SMALL } from "../_tasks.ts";
-import { sharedDevice } from "../_gpu.ts";
+import { deviceTest, type Finished, runTask, SMALL } from "../_tasks.ts";
 
 const ONNX = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
 const TEMPORARY = Deno.makeTempDirSync({ prefix: "gmem_pictures_" });
@@ -85,8 +84,7 @@ async function writeImage(): Promise<string> {
   return at("new.png");
 }
 
-Deno.test("train takes an ONNX encoder from the configuration, and goes on with it", async () => {
-  if (!await sharedDevice()) return;
+deviceTest("train takes an ONNX encoder from the configuration, and goes on with it", async () => {
   const directory = await trainedRun();
   {
     using bank = BankFile.open(join(directory, "bank.safetensors"));
@@ -107,96 +105,106 @@ Deno.test("train takes an ONNX encoder from the configuration, and goes on with 
   assert.match(resumed.stderr, /^samples follow their snippets: cosine /m);
 });
 
-Deno.test("bank interpolate --checkpoint draws a row for each noise between two images", async () => {
-  if (!await sharedDevice()) return;
-  const directory = await trainedRun();
-  const { stdout } = await run(
-    "interpolate",
-    ...["0", "100", "--checkpoint", directory, "--steps", "3", "--noises", "2"],
-    ...["--out", at("rows.png"), "--json"],
-  );
-  const made = JSON.parse(stdout.trim().split("\n").at(-1)!);
-  assert.deepEqual(made.between, [0, 100]);
-  assert.deepEqual(made.names, ["slerp 0.25", "slerp 0.5", "slerp 0.75"]);
-  const picture = pictureAt("rows.png");
-  assert.deepEqual([picture.width, picture.height], [widthOf(1, 3, 1), 2 * TILE + GAP]);
-  // Both rows begin with the image of the first snippet and end with that of the second.
-  const images = await loadEmoji({ imageSize: 8 });
-  using bank = BankFile.open(join(directory, "bank.safetensors"));
-  for (const [index, left] of [[0, 0], [100, picture.width - TILE]] as const) {
-    const place = images.names.indexOf(bank.names![index]!);
-    const tile = { columns: 1, imageSize: 8, channels: 3, scale: 12 } as const;
-    const { data } = tileImages(images.read(Uint32Array.of(place)), tile);
-    for (const top of [0, TILE + GAP]) assert.deepEqual(tileAt(picture, left, top), data);
-  }
-  const first = TILE + PART_GAP;
-  assert.notDeepEqual(tileAt(picture, first, 0), tileAt(picture, first, TILE + GAP));
+deviceTest(
+  "bank interpolate --checkpoint draws a row for each noise between two images",
+  async () => {
+    const directory = await trainedRun();
+    const { stdout } = await run(
+      "interpolate",
+      ...["0", "100", "--checkpoint", directory, "--steps", "3", "--noises", "2"],
+      ...["--out", at("rows.png"), "--json"],
+    );
+    const made = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    assert.deepEqual(made.between, [0, 100]);
+    assert.deepEqual(made.names, ["slerp 0.25", "slerp 0.5", "slerp 0.75"]);
+    const picture = pictureAt("rows.png");
+    assert.deepEqual([picture.width, picture.height], [widthOf(1, 3, 1), 2 * TILE + GAP]);
+    // Both rows begin with the image of the first snippet and end with that of the second.
+    const images = await loadEmoji({ imageSize: 8 });
+    using bank = BankFile.open(join(directory, "bank.safetensors"));
+    for (const [index, left] of [[0, 0], [100, picture.width - TILE]] as const) {
+      const place = images.names.indexOf(bank.names![index]!);
+      const tile = { columns: 1, imageSize: 8, channels: 3, scale: 12 } as const;
+      const { data } = tileImages(images.read(Uint32Array.of(place)), tile);
+      for (const top of [0, TILE + GAP]) assert.deepEqual(tileAt(picture, left, top), data);
+    }
+    const first = TILE + PART_GAP;
+    assert.notDeepEqual(tileAt(picture, first, 0), tileAt(picture, first, TILE + GAP));
 
-  // An image that is gone is white, and a line says so.
-  const { train } = images.split({ heldOut: 1800, seed: 0 });
-  const here = bank.names!.findIndex((name) => train.names.includes(name));
-  const gone = bank.names!.findIndex((name) => !train.names.includes(name));
-  const partly = await run(
-    "interpolate",
-    ...[`${here}`, `${gone}`, "--checkpoint", directory, "--steps", "2", "--noises", "1"],
-    ...["--set", "data.heldOut=1800", "--out", at("partly.png")],
-  );
-  const note = `note      white in place of 1 of 2 images, ${
-    bank.names![gone]
-  } first, which are not`;
-  assert.ok(partly.stderr.includes(note), partly.stderr);
+    // An image that is gone is white, and a line says so.
+    const { train } = images.split({ heldOut: 1800, seed: 0 });
+    const here = bank.names!.findIndex((name) => train.names.includes(name));
+    const gone = bank.names!.findIndex((name) => !train.names.includes(name));
+    const partly = await run(
+      "interpolate",
+      ...[`${here}`, `${gone}`, "--checkpoint", directory, "--steps", "2", "--noises", "1"],
+      ...["--set", "data.heldOut=1800", "--out", at("partly.png")],
+    );
+    const note = `note      white in place of 1 of 2 images, ${
+      bank.names![gone]
+    } first, which are not`;
+    assert.ok(partly.stderr.includes(note), partly.stderr);
 
-  // A run whose images are gone shows the samples alone, and says so.
-  const moved = await run(
-    "interpolate",
-    ...["0", "1", "--checkpoint", directory, "--steps", "2", "--noises", "1"],
-    ...["--set", "data.kind=folder", "--set", `data.path=${at("gone")}`, "--out", at("alone.png")],
-  );
-  assert.match(moved.stderr, /^note {6}without images of the bank: .*gone does not exist/m);
-  assert.equal(pictureAt("alone.png").width, widthOf(2));
-  await Promise.all([
-    refused(2, /expected --bank FILE, or --checkpoint DIR/, "interpolate", "0", "1"),
-    refused(
-      1,
-      /Cannot retrieve snippet 206: the bank has 206/,
-      ...["interpolate", "0", "206", "--checkpoint", directory],
-    ),
-  ]);
-});
+    // A run whose images are gone shows the samples alone, and says so.
+    const moved = await run(
+      "interpolate",
+      ...["0", "1", "--checkpoint", directory, "--steps", "2", "--noises", "1"],
+      ...[
+        "--set",
+        "data.kind=folder",
+        "--set",
+        `data.path=${at("gone")}`,
+        "--out",
+        at("alone.png"),
+      ],
+    );
+    assert.match(moved.stderr, /^note {6}without images of the bank: .*gone does not exist/m);
+    assert.equal(pictureAt("alone.png").width, widthOf(2));
+    await Promise.all([
+      refused(2, /expected --bank FILE, or --checkpoint DIR/, "interpolate", "0", "1"),
+      refused(
+        1,
+        /Cannot retrieve snippet 206: the bank has 206/,
+        ...["interpolate", "0", "206", "--checkpoint", directory],
+      ),
+    ]);
+  },
+);
 
-Deno.test("bank add --sample draws new images, and writes banks only where it is told", async () => {
-  if (!await sharedDevice()) return;
-  const directory = await trainedRun(), image = await writeImage();
-  const own = join(directory, "bank.safetensors"), before = Deno.readFileSync(own);
-  const drawing = ["--sample", "--checkpoint", directory, "--noises", "3"];
-  await run("add", image, image, ...drawing, "--picture", at("added.png"));
-  const picture = pictureAt("added.png");
-  assert.deepEqual([picture.width, picture.height], [widthOf(1, 3, 5), 2 * TILE + GAP]);
-  assert.deepEqual(Deno.readFileSync(own), before);
-  // Equal images and equal noises.
-  const sample = TILE + PART_GAP;
-  assert.deepEqual(tileAt(picture, sample, 0), tileAt(picture, sample, TILE + GAP));
+deviceTest(
+  "bank add --sample draws new images, and writes banks only where it is told",
+  async () => {
+    const directory = await trainedRun(), image = await writeImage();
+    const own = join(directory, "bank.safetensors"), before = Deno.readFileSync(own);
+    const drawing = ["--sample", "--checkpoint", directory, "--noises", "3"];
+    await run("add", image, image, ...drawing, "--picture", at("added.png"));
+    const picture = pictureAt("added.png");
+    assert.deepEqual([picture.width, picture.height], [widthOf(1, 3, 5), 2 * TILE + GAP]);
+    assert.deepEqual(Deno.readFileSync(own), before);
+    // Equal images and equal noises.
+    const sample = TILE + PART_GAP;
+    assert.deepEqual(tileAt(picture, sample, 0), tileAt(picture, sample, TILE + GAP));
 
-  const more = at("more.safetensors");
-  await run("add", image, ...drawing, "--picture", at("added.png"), "--out", more);
-  {
-    using bank = BankFile.open(more);
-    assert.deepEqual([bank.size, bank.names?.at(-1)], [207, image]);
-  }
-  const kept = Deno.readFileSync(more);
-  await Promise.all([
-    // Nothing is added where the picture cannot be written.
-    refused(1, /^error: /m, "add", image, ...drawing, "--bank", more, "--picture", TEMPORARY),
-    refused(2, /expected --checkpoint DIR beside --sample/, "add", image, "--sample"),
-    refused(2, /expected --bank FILE, or --sample/, "add", image),
-    refused(2, /expected --picture for the rows/, "add", image, ...drawing, "--out", at("x.png")),
-  ]);
-  assert.deepEqual(Deno.readFileSync(more), kept);
-  assert.deepEqual(Deno.readFileSync(own), before);
-});
+    const more = at("more.safetensors");
+    await run("add", image, ...drawing, "--picture", at("added.png"), "--out", more);
+    {
+      using bank = BankFile.open(more);
+      assert.deepEqual([bank.size, bank.names?.at(-1)], [207, image]);
+    }
+    const kept = Deno.readFileSync(more);
+    await Promise.all([
+      // Nothing is added where the picture cannot be written.
+      refused(1, /^error: /m, "add", image, ...drawing, "--bank", more, "--picture", TEMPORARY),
+      refused(2, /expected --checkpoint DIR beside --sample/, "add", image, "--sample"),
+      refused(2, /expected --bank FILE, or --sample/, "add", image),
+      refused(2, /expected --picture for the rows/, "add", image, ...drawing, "--out", at("x.png")),
+    ]);
+    assert.deepEqual(Deno.readFileSync(more), kept);
+    assert.deepEqual(Deno.readFileSync(own), before);
+  },
+);
 
-Deno.test("bank transfer draws from other images by the same encoder alone", async () => {
-  if (!await sharedDevice()) return;
+deviceTest("bank transfer draws from other images by the same encoder alone", async () => {
   const directory = await trainedRun();
   const [like, differs] = [at("like.safetensors"), at("differs.safetensors")];
   // Another part of the emoji stands for another data set.

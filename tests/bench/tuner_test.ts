@@ -10,7 +10,7 @@ import {
 } from "../../bench/tuner.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { type OpWithVariants, shapeKey, type VariantShape } from "../../kernels/core/tuning.ts";
-import { openDevice } from "../_gpu.ts";
+import { NO_ADAPTER, openDevice } from "../_gpu.ts";
 
 const MODEL: TunedModel = {
   model: {
@@ -121,9 +121,10 @@ Deno.test("questionsOf() has each size of training and drawing once", async () =
   assert.ok(product(12, 48, 16, 0, 1));
 });
 
-Deno.test("every variant that is offered for tuning runs on the adapter at hand", async () => {
+Deno.test("every variant that is offered for tuning runs on the adapter at hand", {
+  ignore: NO_ADAPTER,
+}, async () => {
   using device = await openDevice();
-  if (!device) return;
   const shapes: Readonly<Record<string, VariantShape>> = {
     matmul: { M: 8, N: 16, K: 12, batch: 1, transposeA: 1, transposeB: 0, f16: 0 },
     attention: { batch: 1, heads: 2, tokens: 4, headWidth: 8 },

@@ -9,7 +9,7 @@ import { BankFile } from "../../bank/file.ts";
 import { npyHeader } from "../../bank/npy.ts";
 import { drawUniform } from "../../bank/retrieve.ts";
 import type { Evaluation } from "../../evaluate/report.ts";
-import type { StepsEvaluation } from "../../evaluate/steps_report.ts";
+import type { EvaluationSeries } from "../../evaluate/series_report.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { decodePng, encodePng } from "../../train/datasets/png.ts";
@@ -33,13 +33,18 @@ const BANK = ["-s", "bank.dim=12", "-s", "bank.resolution=8"];
 let trained: Promise<string> | undefined;
 
 function trainedRun(): Promise<string> {
-  return trained ??= (async () => {
-    const directory = inTemporary("run");
-    const settings = ["--set", `train.runDirectory=${directory}`, "--steps", "1"];
-    const { code, stderr } = await runTask("train", [...SMALL_EMOJI, ...settings]);
-    assert.equal(code, 0, stderr);
-    return directory;
-  })();
+  return trained ??= train("run", "--steps", "1");
+}
+
+/** Trains into a folder of that name, and returns its path. */
+async function train(name: string, ...options: string[]): Promise<string> {
+  const directory = inTemporary(name);
+  const { code, stderr } = await runTask("train", [
+    ...SMALL_EMOJI,
+    ...["--set", `train.runDirectory=${directory}`, ...options],
+  ]);
+  assert.equal(code, 0, stderr);
+  return directory;
 }
 
 function evaluate(...args: string[]): Promise<Finished> {
@@ -103,7 +108,7 @@ deviceTest("evaluate measures several numbers of steps and draws them", async ()
   // The reference is measured once.
   assert.equal(several.stderr.match(/^reference /gm)?.length, 1);
   assert.match(several.stdout, /^\| steps \| NFE \| Fréchet distance \| 95 % interval/m);
-  const steps: StepsEvaluation = JSON.parse(Deno.readTextFileSync(join(checkpoint, "steps.json")));
+  const steps: EvaluationSeries = JSON.parse(Deno.readTextFileSync(join(checkpoint, "steps.json")));
   const costs = steps.evaluations.map(({ samples }) => [samples.steps, samples.evaluations]);
   assert.deepEqual([steps.format, steps.sampler, costs], [1, "heun", [[1, 2], [3, 6]]]);
   const plot = Deno.readTextFileSync(join(checkpoint, "steps.svg"));
@@ -121,6 +126,36 @@ deviceTest("evaluate measures several numbers of steps and draws them", async ()
   const alone = resultOf(await evaluate(...heun, ...one));
   assert.deepEqual(alone, steps.evaluations[1]);
 });
+
+deviceTest(
+  "evaluate measures every checkpoint of a run and draws them over its epochs",
+  async () => {
+    const run = await train("long", "--steps", "3", "-s", "train.checkpointEvery=1");
+    const options = ["--count", "20", "--inception", INCEPTION];
+    const { code, stdout, stderr } = await evaluate(
+      ...["--checkpoint", run, "--every-checkpoint", ...options],
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^samples {4}20 of each checkpoint of \S+long, sde-heun, \d+ steps/m);
+    assert.match(stdout, /^\| training step \| epoch +\| Fréchet distance \| 95 % interval/m);
+    const series: EvaluationSeries = JSON.parse(
+      Deno.readTextFileSync(join(run, "checkpoints.json")),
+    );
+    const { over, stepsPerEpoch, evaluations } = series;
+    // 206 training images in batches of 8.
+    assert.deepEqual([over, stepsPerEpoch], ["training steps", 206 / 8]);
+    assert.deepEqual(evaluations.map(({ samples }) => samples.step), [1, 2, 3]);
+    const plot = Deno.readTextFileSync(join(run, "checkpoints.svg"));
+    const axis =
+      /'optimiser steps, and epochs below' for a linear scale with values from 1\.0 to 3\.0/g;
+    assert.equal(plot.match(axis)?.length, 2);
+
+    const alone = await evaluate(
+      ...["--checkpoint", join(run, "step_0000002"), ...options, "--json"],
+    );
+    assert.deepEqual(resultOf(alone), evaluations[1]);
+  },
+);
 
 deviceTest(
   "evaluate draws the labels of a model as often as its training images have them",
@@ -304,6 +339,18 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
     [2, "expected a name in .npz", [...checkpoint, "--out", "samples.zip"]],
     [2, "several --steps with --out: expected one number", [
       ...[...checkpoint, "--steps", "2,4", "--out", "samples.npz"],
+    ]],
+    [2, "Cannot measure every checkpoint with --out: expected one checkpoint, or none of", [
+      ...[...checkpoint, "--every-checkpoint", "--out", "samples.npz"],
+    ]],
+    [2, "every checkpoint by several --steps: expected the directory of a run, and one number", [
+      ...[...checkpoint, "--every-checkpoint", "--steps", "2,4"],
+    ]],
+    [2, "Cannot measure every checkpoint without --checkpoint: expected the directory of a run", [
+      ...["--samples", "own", "--data", "photos", "--every-checkpoint"],
+    ]],
+    [2, "step_0000001: it is a checkpoint itself, expected the directory of a run", [
+      ...["--checkpoint", join(run, "step_0000001"), "--every-checkpoint"],
     ]],
     [2, "Cannot take --steps with dopri5: its steps follow from the error", [
       ...[...checkpoint, "--steps", "2,4", "--sampler", "dopri5"],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { distanceDevice, distanceTiles, nearestRows } from "../../evaluate/distances.ts";
 import { precisionRecall } from "../../evaluate/manifold.ts";
 import { testNumbers } from "../_check_op.ts";
-import { gpuTest, openDevice } from "../_gpu.ts";
+import { gpuTest, NO_ADAPTER, openDevice } from "../_gpu.ts";
 import { manifoldReference, rowsOf } from "./_reference.ts";
 
 function random(count: number, options: { dim: number; seed: number; shift?: number }) {
@@ -104,9 +104,10 @@ function byteVectors(count: number, options: { seed: number; times: number }): F
   return out;
 }
 
-Deno.test("distances on a GPU are those of the CPU, of equal vectors as well", async () => {
+Deno.test("distances on a GPU are those of the CPU, of equal vectors as well", {
+  ignore: NO_ADAPTER,
+}, async () => {
   using device = await openDevice({ variants: { matmul: "tiled" } });
-  if (!device) return;
   const dim = 3072, reference = byteVectors(12, { seed: 5, times: 4 });
   const samples = byteVectors(20, { seed: 6, times: 1 });
   samples.set(reference.subarray(0, 10 * dim));
@@ -129,9 +130,10 @@ Deno.test("distances on a GPU are those of the CPU, of equal vectors as well", a
   await device.settle();
 });
 
-Deno.test("distanceTiles() loses no distance within a limit, and takes few others", async () => {
+Deno.test("distanceTiles() loses no distance within a limit, and takes few others", {
+  ignore: NO_ADAPTER,
+}, async () => {
   using device = await openDevice({ variants: { matmul: "tiled" } });
-  if (!device) return;
   const dim = 3072, vectors = byteVectors(20, { seed: 7, times: 2 }), rows = rowsOf(vectors, dim);
   for (const options of [{ dim }, { dim, device }]) {
     for await (const { squareUpTo } of distanceTiles(vectors, vectors, options)) {

@@ -5,7 +5,7 @@ import { ropeReference } from "../../kernels/rope/reference.ts";
 import { rotaryAngles } from "../../model/positions.ts";
 import { assertClose, checkOp, randomValues, ROUNDING } from "../_check_op.ts";
 import { goldenTest } from "../_goldens.ts";
-import { gpuTest, openDevice, variantTest } from "../_gpu.ts";
+import { gpuTest, NO_ADAPTER, openDevice, variantTest } from "../_gpu.ts";
 
 // Two products and a sum, each rounded, of values that may cancel; then a sum with what was there.
 const TOLERANCE = 4 * ROUNDING;
@@ -82,6 +82,7 @@ gpuTest("rope() makes products depend on the distance alone", async (device) => 
 for (const name of ["rope.hd16.grid4", "rope.hd24.grid5", "rope.hd8.grid3"]) {
   goldenTest(`rope() and rotaryAngles() reproduce the recorded ${name}`, {
     golden: "transport_losses",
+    ignore: NO_ADAPTER,
     async fn(golden) {
       const cos = golden.readFloat32(`${name}.cos`), sin = golden.readFloat32(`${name}.sin`);
       const [batch, heads, tokens, headWidth] = golden.entry(`${name}.in`).shape as [
@@ -98,7 +99,6 @@ for (const name of ["rope.hd16.grid4", "rope.hd24.grid5", "rope.hd8.grid3"]) {
       assertClose(angles.sin, sin, { ...bound, name: "sines" });
 
       using device = await openDevice();
-      if (!device) return;
       const layout = { batch, heads, tokens, headWidth };
       const input = golden.readFloat32(`${name}.in`), output = golden.readFloat32(`${name}.out`);
       const got = await rotatePacked(device, { ...layout, input, cos, sin });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import include from "../../../kernels/common/philox.wgsl.ts";
 import { philox, Random, Stream } from "../../../kernels/core/random.ts";
+import { NO_ADAPTER } from "../../_gpu.ts";
 
 const SHADER = /* wgsl */ `
 @group(0) @binding(0) var<storage, read> inputs: array<vec4u>;
@@ -107,13 +108,11 @@ function makeRows(): Row[] {
   return rows;
 }
 
-const adapter = await navigator.gpu.requestAdapter();
-if (adapter === null) console.log("philox.wgsl: skipped, there is no WebGPU adapter");
-
 Deno.test({
   name: "philox.wgsl gives the bits, uniforms and normals of the CPU",
-  ignore: adapter === null,
+  ignore: NO_ADAPTER,
   async fn() {
+    const adapter = await navigator.gpu.requestAdapter();
     const device = await adapter!.requestDevice();
     const rows = makeRows();
     const { bits, uniforms, normals } = await evaluate(device, rows);

@@ -9,7 +9,7 @@ import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
-import { gpuTest, openDevice, testProfile } from "../../_gpu.ts";
+import { gpuTest, NO_ADAPTER, openDevice, testProfile } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
   source: /* wgsl */ `
@@ -56,9 +56,10 @@ function ownDeviceTest(name: string, run: (device: Device) => void | Promise<voi
     name,
     sanitizeOps: false,
     sanitizeResources: false,
+    ignore: NO_ADAPTER,
     async fn() {
       using device = await openDevice();
-      if (device) await run(device);
+      await run(device);
     },
   });
 }
@@ -387,9 +388,10 @@ Deno.test({
   name: "Device.open() without allowFallback refuses a CPU driver and says what to do",
   sanitizeOps: false,
   sanitizeResources: false,
+  ignore: NO_ADAPTER,
   async fn() {
     using device = await openDevice();
-    if (device?.profile.driver !== "cpu") return;
+    if (device.profile.driver !== "cpu") return;
     await assert.rejects(Device.open(), {
       name: "UnsupportedDeviceError",
       message: /computes on the CPU, expected a GPU or allowFallback: true/,
@@ -402,9 +404,9 @@ Deno.test({
   name: "Device.variant() prefers the variant forced at open()",
   sanitizeOps: false,
   sanitizeResources: false,
+  ignore: NO_ADAPTER,
   async fn() {
     using device = await openDevice({ variants: { matmul: "naive" } });
-    if (!device) return;
     const among = { naive: 1, tiled: 2 };
     assert.equal(device.variant("matmul", "tiled", { among }), "naive");
     assert.equal(device.variant("attention", "tiled", { among }), "tiled");
@@ -566,7 +568,7 @@ gpuTest("Device takes no elements of one type for another", async (device) => {
 });
 
 ownDeviceTest("Device refuses tensors of another device, and lives on", async (device) => {
-  using other = (await openDevice())!;
+  using other = await openDevice();
   using x = device.tensor(Float32Array.of(1), [1]);
   using theirs = other.tensor(Float32Array.of(2), [1]);
   assert.throws(() => addTo(x, theirs), {

@@ -9,7 +9,7 @@ import {
   type TuningTable,
 } from "../../../kernels/core/tuning.ts";
 import { matmulInto } from "../../../kernels/matmul/mod.ts";
-import { gpuTest, openDevice } from "../../_gpu.ts";
+import { gpuTest, NO_ADAPTER, openDevice } from "../../_gpu.ts";
 import { sourceFiles, sourceText } from "../../_source_files.ts";
 
 const VERSION = { version: "1.2.3" };
@@ -124,9 +124,10 @@ gpuTest("Device refuses to force a variant of what is no op with variants", ({ g
   });
 });
 
-Deno.test("a measured variant computes the product, and onVariant() sees its sizes", async () => {
+Deno.test("a measured variant computes the product, and onVariant() sees its sizes", {
+  ignore: NO_ADAPTER,
+}, async () => {
   using device = await openDevice();
-  if (!device) return;
   const asked: AskedVariant[] = [];
   device.onVariant = (question) => asked.push(question);
   using a = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]);

@@ -1,9 +1,11 @@
 /**
- * What evaluations with different numbers of steps found, as JSON, as a table and as a plot.
+ * What evaluations found that differ in one thing, as JSON, as a table and as a plot: in the steps of the
+ * sampler, or in those of training.
  *
  * @module
  */
 
+import { dirname } from "node:path";
 import type { ChanceDistance } from "./measure.ts";
 import {
   alignedTable,
@@ -11,24 +13,30 @@ import {
   type Evaluation,
   formatNumber,
   headingLines,
+  samplerOf,
 } from "./report.ts";
 
-/** Evaluations of one model by the steps of its sampler: the contents of `steps.json`. */
-export interface StepsEvaluation {
+/** Evaluations of one model: the contents of `steps.json` and `checkpoints.json`. */
+export interface EvaluationSeries {
   /** Version of this layout. */
   readonly format: 1;
+  /** What they differ in: evaluations of the network for a sample (NFE), or the steps of training. */
+  readonly over: "network evaluations" | "training steps";
   /** Name of the sampler. */
   readonly sampler: string;
-  /** One for each number of steps, each as `evaluation.json` has it. */
+  /** Training steps that go once through the data; undefined where it is not known how many images they are. */
+  readonly stepsPerEpoch: number | undefined;
+  /** One for each value, in rising order, each as `evaluation.json` has it. */
   readonly evaluations: readonly Evaluation[];
 }
+
+/** Steps of training that the axis names one by one, at most. */
+const MOST_NAMED = 10;
 
 /** A column of the table: its title, and its cell for an evaluation that has one. */
 type Column = readonly [title: string, cell: (evaluation: Evaluation) => string | undefined];
 
-const COLUMNS: readonly Column[] = [
-  ["steps", ({ samples }) => samples.steps?.toString()],
-  ["NFE", ({ samples }) => samples.evaluations?.toString()],
+const MEASURES: readonly Column[] = [
   ["Fréchet distance", ({ encoder }) => cellOf(encoder.frechet.value)],
   ["95 % interval", ({ encoder }) => estimateCells(encoder.frechet)[1] || undefined],
   ["precision", ({ encoder }) => cellOf(encoder.precision?.value)],
@@ -44,16 +52,39 @@ function cellOf(value: number | undefined): string | undefined {
   return value === undefined ? undefined : formatNumber(value);
 }
 
+/** The columns that tell the rows of a table apart. */
+function columnsOf({ over, stepsPerEpoch }: EvaluationSeries): readonly Column[] {
+  if (over === "network evaluations") {
+    return [
+      ["steps", ({ samples }) => samples.steps?.toString()],
+      ["NFE", ({ samples }) => samples.evaluations?.toString()],
+    ];
+  }
+  const epochOf = ({ samples: { step } }: Evaluation) =>
+    stepsPerEpoch === undefined ? undefined : formatNumber(step! / stepsPerEpoch);
+  return [["training step", ({ samples }) => samples.step!.toString()], ["epoch", epochOf]];
+}
+
 /** The evaluations as lines for people: a Markdown table with a row for each, and what goes with it. */
-export function describeSteps({ sampler, evaluations }: StepsEvaluation): string[] {
-  const [{ encoder, inception }] = evaluations as [Evaluation];
-  const columns = COLUMNS.filter(([, cell]) =>
+export function describeSeries(series: EvaluationSeries): string[] {
+  const { over, evaluations } = series;
+  const [first] = evaluations as [Evaluation], { encoder, inception, samples } = first;
+  const heading = over === "network evaluations"
+    ? headingLines(first, `, ${series.sampler}`)
+    : headingLines(
+      {
+        ...first,
+        samples: { ...samples, source: `each checkpoint of ${dirname(samples.source)}` },
+      },
+      samplerOf(first),
+    );
+  const columns = [...columnsOf(series), ...MEASURES].filter(([, cell]) =>
     evaluations.some((evaluation) => cell(evaluation) !== undefined)
   );
   const chances = [[encoder.chance, encoder.kind], [inception?.chance, "Inception"]] as const;
   const warnings = new Set(evaluations.flatMap(({ warnings }) => warnings));
   return [
-    ...headingLines(evaluations[0]!, `, ${sampler}`),
+    ...heading,
     `features   ${encoder.kind} (${encoder.dim})`,
     "",
     ...alignedTable(
@@ -71,21 +102,23 @@ function chanceLine({ value, count }: ChanceDistance, space: string): string {
   return `the same of ${count} reference images to the others (${space}): ${formatNumber(value)}`;
 }
 
-/** A distance over the evaluations of the network. */
-export interface StepsPanel {
+/** A distance over what the evaluations differ in. */
+export interface SeriesPanel {
   /** Title of the horizontal axis. */
   readonly xTitle: string;
   /** The distance, in lines. */
   readonly yTitle: readonly string[];
-  /** The axis of evaluations is logarithmic. */
-  readonly logX: true;
-  /** The evaluations that were measured. */
-  readonly xValues: readonly number[];
+  /** Whether the horizontal axis is logarithmic. */
+  readonly logX: boolean;
+  /** The values on it that are named; the plot chooses them when left out. */
+  readonly xValues?: readonly number[];
+  /** Training steps of an epoch, to name epochs below them. */
+  readonly xDivisor?: number;
   /** The one curve. */
   readonly curves: readonly {
     /** Name of the sampler. */
     readonly name: string;
-    /** Evaluations, distances and their intervals. */
+    /** Values, distances and their intervals. */
     readonly points: readonly {
       readonly x: number;
       readonly y: number;
@@ -98,14 +131,10 @@ export interface StepsPanel {
 }
 
 /** The panels of the plot: the distance in the encoder's space, and FID if there is one. */
-export function stepsPanels({ sampler, evaluations }: StepsEvaluation): StepsPanel[] {
+export function seriesPanels(series: EvaluationSeries): SeriesPanel[] {
+  const { sampler, evaluations } = series;
   const [{ encoder, inception, samples: { count }, reference }] = evaluations as [Evaluation];
-  const xs = evaluations.map(({ samples }) => samples.evaluations!);
-  const axis = {
-    xTitle: "evaluations of the network for a sample (NFE)",
-    logX: true,
-    xValues: [...new Set(xs)],
-  } as const;
+  const { xs, ...axis } = axisOf(series);
   const panels = [{
     ...axis,
     yTitle: [`Fréchet distance (${encoder.kind})`, `of ${count} samples to ${encoder.source}`],
@@ -131,7 +160,27 @@ export function stepsPanels({ sampler, evaluations }: StepsEvaluation): StepsPan
   }];
 }
 
-function levelsOf(chance: ChanceDistance | undefined): StepsPanel["levels"] {
+/** The horizontal axis, and where on it each evaluation lies. */
+function axisOf(
+  { over, stepsPerEpoch, evaluations }: EvaluationSeries,
+): Pick<SeriesPanel, "xTitle" | "logX" | "xValues" | "xDivisor"> & { xs: readonly number[] } {
+  if (over === "network evaluations") {
+    const xs = evaluations.map(({ samples }) => samples.evaluations!);
+    const xTitle = "evaluations of the network for a sample (NFE)";
+    return { xs, xTitle, logX: true, xValues: [...new Set(xs)] };
+  }
+  const xs = evaluations.map(({ samples }) => samples.step!);
+  return {
+    xs,
+    xTitle: stepsPerEpoch === undefined ? "optimiser steps" : "optimiser steps, and epochs below",
+    logX: false,
+    // Of few checkpoints each step is named.
+    ...(xs.length <= MOST_NAMED && { xValues: xs }),
+    ...(stepsPerEpoch !== undefined && { xDivisor: stepsPerEpoch }),
+  };
+}
+
+function levelsOf(chance: ChanceDistance | undefined): SeriesPanel["levels"] {
   if (chance === undefined) return [];
   return [{ name: `${chance.count} reference images`, y: chance.value }];
 }

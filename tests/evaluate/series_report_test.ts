@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import type { Evaluation } from "../../evaluate/report.ts";
-import { describeSteps, stepsPanels } from "../../evaluate/steps_report.ts";
+import {
+  describeSeries,
+  type EvaluationSeries,
+  seriesPanels,
+} from "../../evaluate/series_report.ts";
 
 /** An evaluation of Heun with some steps, with a distance that falls with them. */
 function evaluationOf(steps: number, inception = false): Evaluation {
@@ -31,9 +35,24 @@ function evaluationOf(steps: number, inception = false): Evaluation {
   };
 }
 
-Deno.test("describeSteps() has a row for each number of steps and a column for what is known", () => {
+/** A series by numbers of steps. */
+function byEvaluations(evaluations: Evaluation[]): EvaluationSeries {
+  const over = "network evaluations";
+  return { format: 1, over, sampler: "heun", stepsPerEpoch: 2, evaluations };
+}
+
+/** A series of three checkpoints. */
+function byTraining(stepsPerEpoch?: number): EvaluationSeries {
+  const evaluations = [5, 10, 40].map((step) => {
+    const evaluation = evaluationOf(4), source = `runs/a/step_${`${step}`.padStart(7, "0")}`;
+    return { ...evaluation, samples: { ...evaluation.samples, source, step } };
+  });
+  return { format: 1, over: "training steps", sampler: "heun", stepsPerEpoch, evaluations };
+}
+
+Deno.test("describeSeries() has a row for each number of steps and a column for what is known", () => {
   const evaluations = [evaluationOf(4), evaluationOf(16)];
-  assert.deepEqual(describeSteps({ format: 1, sampler: "heun", evaluations }), [
+  assert.deepEqual(describeSeries(byEvaluations(evaluations)), [
     "samples    100 of runs/a/step_0000005, heun",
     "reference  300 of adm.npz",
     "features   pixel_pca (8)",
@@ -49,17 +68,42 @@ Deno.test("describeSteps() has a row for each number of steps and a column for w
     "warning: of 4",
     "warning: of 16",
   ]);
-  const more = describeSteps({
-    ...{ format: 1, sampler: "heun" },
-    evaluations: evaluations.map(({ samples: { steps } }) => evaluationOf(steps!, true)),
-  });
+  const more = describeSeries(
+    byEvaluations(evaluations.map(({ samples: { steps } }) => evaluationOf(steps!, true))),
+  );
   assert.match(more[4]!, /\| precision \| FID +\| sFID +\|$/);
   assert.match(more[7]!, /\| 2\.500 +\| 3\.125 +\|$/);
 });
 
-Deno.test("stepsPanels() draws distances over evaluations of the network, with their intervals", () => {
+Deno.test("describeSeries() names the steps of checkpoints, and epochs where they are known", () => {
+  const lines = describeSeries(byTraining(20));
+  assert.equal(
+    lines[0],
+    "samples    100 of each checkpoint of runs/a, heun, 4 steps, 7 network evaluations each (NFE)",
+  );
+  assert.deepEqual(lines.filter((line) => line.startsWith("|")).map((line) => line.slice(0, 32)), [
+    "| training step | epoch  | Fréch",
+    "|---------------|--------|------",
+    "| 5             | 0.2500 | 0.500",
+    "| 10            | 0.5000 | 0.500",
+    "| 40            | 2.000  | 0.500",
+  ]);
+  assert.match(describeSeries(byTraining())[4]!, /^\| training step \| Fréchet distance \|/);
+});
+
+Deno.test("seriesPanels() draws distances over the steps of checkpoints", () => {
+  const [panel] = seriesPanels(byTraining(20));
+  const { logX, xValues, xDivisor, xTitle, curves: [curve] } = panel!;
+  assert.deepEqual([logX, xValues, xDivisor], [false, [5, 10, 40], 20]);
+  assert.equal(xTitle, "optimiser steps, and epochs below");
+  assert.deepEqual(curve!.points.map(({ x }) => x), [5, 10, 40]);
+  const [unknown] = seriesPanels(byTraining());
+  assert.deepEqual([unknown!.xTitle, unknown!.xDivisor], ["optimiser steps", undefined]);
+});
+
+Deno.test("seriesPanels() draws distances over evaluations of the network, with their intervals", () => {
   const evaluations = [2, 8].map((steps) => evaluationOf(steps, true));
-  const panels = stepsPanels({ format: 1, sampler: "heun", evaluations });
+  const panels = seriesPanels(byEvaluations(evaluations));
   assert.deepEqual(panels.map(({ logX, xValues }) => [logX, xValues]), [
     [true, [3, 15]],
     [true, [3, 15]],
@@ -83,7 +127,7 @@ Deno.test("stepsPanels() draws distances over evaluations of the network, with t
     "of 100 samples to adm.npz",
   ]);
   assert.equal(
-    stepsPanels({ format: 1, sampler: "heun", evaluations: [evaluationOf(2)] }).length,
+    seriesPanels(byEvaluations([evaluationOf(2)])).length,
     1,
   );
 });
