@@ -116,10 +116,10 @@ export function requireKnownKey(
 
 /** Whether any text, and nothing else but null, may stand for a key that `schema` knows. */
 export function takesText(schema: z.ZodType, path: readonly string[]): boolean {
-  const { type = [], enum: choices } = nodeAt(jsonSchema(schema), path) ?? {};
-  const types = [type].flat();
-  return choices === undefined && types.includes("string") &&
-    types.every((each) => each === "string" || each === "null");
+  const node = nodeAt(jsonSchema(schema), path) ?? {};
+  const choices = node.anyOf ?? [node], types = choices.flatMap(({ type = [] }) => type);
+  return choices.every((choice) => choice.enum === undefined) && types.includes("string") &&
+    types.every((type) => type === "string" || type === "null");
 }
 
 function jsonSchema(schema: z.ZodType): SchemaNode {

@@ -319,6 +319,8 @@ Deno.test("parseConfig() takes an override of text as it is written", () => {
   ];
   for (const [value, text] of cases) {
     assert.equal(parseConfig("", { overrides: [`bank.path=${value}`] }).bank.path, text, value);
+    const latents = ["data.kind=latents", "data.path=latents", `data.decoder=${value}`];
+    assert.equal(parseConfig("", { overrides: latents }).data.decoder, text, value);
   }
 });
 
