@@ -15,7 +15,10 @@ const MOST_ROWS = 64;
 export interface BankFingerprint {
   /** Number of snippets N. */
   readonly size: number;
-  /** SHA-256, in hexadecimal digits, of up to 64 of them that are spread evenly over all. */
+  /**
+   * SHA-256, in hexadecimal digits, of up to 64 of them that are spread evenly over all; of a low-rank bank
+   * of `int8` that of its mean, basis and singular values.
+   */
   readonly sha256: string;
 }
 
@@ -34,6 +37,11 @@ export function beginsWith(file: BankFile, { size, sha256 }: BankFingerprint): b
 }
 
 function hashOfFirst(file: BankFile, size: number): string {
+  if (file.storage === "int8") {
+    // An added snippet may need larger steps, to which all others are rounded anew.
+    const { mean, basis, singularValues } = file.readShared();
+    return sha256Hex(mean, basis, singularValues);
+  }
   const indices = spreadIndices(Math.min(size, MOST_ROWS), size);
   return sha256Hex(...Array.from(indices, (index) => file.rows(index, 1)));
 }
