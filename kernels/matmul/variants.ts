@@ -58,14 +58,17 @@ export const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, colum
  */
 const CPU_NAIVE_PRODUCTS = 2 ** 13;
 
-/** Terms of the sum that a variant takes in one round of its loop. */
-const TERMS_PER_ROUND: Readonly<Record<MatmulVariant, number>> = {
-  naive: 1,
-  register: 4,
-  subgroup: 4,
-  split: STEP,
-  tiled: STEP,
-  tiled_128: STEP,
+/** Tiles store 16 rows of 4 elements after the sum, one by one where rows are no whole vec4: 80 rounds. */
+const TILED_TERMS = STEP * (MAX_LOOP_ROUNDS - 80);
+
+/** Terms of the sum that an invocation takes on a CPU driver. */
+const MOST_TERMS: Readonly<Record<MatmulVariant, number>> = {
+  naive: MAX_LOOP_ROUNDS,
+  register: 4 * MAX_LOOP_ROUNDS,
+  subgroup: 4 * MAX_LOOP_ROUNDS,
+  split: TILED_TERMS,
+  tiled: TILED_TERMS,
+  tiled_128: TILED_TERMS,
 };
 
 /** Tiles of a side that a result has. */
@@ -98,7 +101,7 @@ export function supportsMatmul(
   // Each product of a batch has workgroups of its own along z.
   if (Math.max(Math.ceil(N / columns), Math.ceil(M / rows), batch) > MAX_WORKGROUPS) return false;
   const terms = variant === "split" ? splitSum(size).terms : size.K;
-  if (profile.driver === "cpu" && terms > MAX_LOOP_ROUNDS * TERMS_PER_ROUND[variant]) return false;
+  if (profile.driver === "cpu" && terms > MOST_TERMS[variant]) return false;
   const aligned = M % 4 === 0 && N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":

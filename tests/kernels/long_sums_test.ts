@@ -62,6 +62,23 @@ gpuTest("matmulInto() adds a million ones, in fours and not", async (device) => 
   }
 });
 
+gpuTest(
+  "matmulInto() stores odd rows after the longest sum of a CPU driver's tiles",
+  async (device) => {
+    const K = 8 * (65_535 - 80), rows = 3, columns = 5;
+    using a = constant(device, [2, rows, K], 1), b = constant(device, [2, K, columns], 1);
+    using out = device.empty([2, rows, columns]);
+    matmulInto(out, { a, b, batch: 2 });
+    assert.deepEqual([...await out.read()], new Array(2 * rows * columns).fill(K));
+    using longer = constant(device, [2, rows, K + 8], 1),
+      other = constant(device, [2, K + 8, columns], 1);
+    const multiply = () => matmulInto(out, { a: longer, b: other, batch: 2 });
+    if (device.profile.driver === "cpu") return assert.throws(multiply, RangeError);
+    multiply();
+    assert.deepEqual([...await out.read()], new Array(2 * rows * columns).fill(K + 8));
+  },
+);
+
 gpuTest("meanSquare() averages a million ones", async (device) => {
   using x = constant(device, [1, MILLION], 1);
   using target = constant(device, [1, MILLION], 0);
