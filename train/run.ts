@@ -276,7 +276,9 @@ async function prepareBank(
     const bank = loadBank(device, file);
     note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
     if (train instanceof LatentShards) return { path: file, bank, encoder: undefined };
-    const encoder = await encoderOfBank(bank, { device, providers }).catch((error: Error) => {
+    // The network of a bank may have moved since; one that is told must be the same.
+    const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path : undefined;
+    const encoder = await encoderOfBank(bank, { device, onnx, providers }).catch((error: Error) => {
       // Training goes by the snippets alone; only the report at its end encodes images.
       note(`        no report at the end: ${error.message}`);
       return undefined;

@@ -100,6 +100,10 @@ deviceTest("train takes an ONNX encoder from the configuration, and goes on with
     /Cannot change bank\.onnx to \{"size":16,.*: the run was started with/,
   );
   // The network of a bank may lie elsewhere.
+  const absent = await resume(`bank.onnx.path=${at("moved.onnx")}`);
+  assert.equal(absent.code, 0, absent.stderr);
+  assert.match(absent.stderr, /^ +no report at the end: .*moved\.onnx/m);
+  await Deno.copyFile(ONNX, at("moved.onnx"));
   const resumed = await resume(`bank.onnx.path=${at("moved.onnx")}`);
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.match(resumed.stderr, /^samples follow their snippets: cosine /m);
