@@ -10,7 +10,7 @@
  */
 
 import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
@@ -69,7 +69,9 @@ export function listCheckpoints(runDirectory: string): { step: number; path: str
  * `CheckpointError` when there is none.
  */
 export function findCheckpoint(path: string): string {
-  if (existsSync(join(path, "state.json"))) return path;
+  const state = join(path, "state.json");
+  // Without a slash at its end, so that the folders of files in it are this path.
+  if (existsSync(state)) return dirname(state);
   restoreReplaced(path);
   const newest = listCheckpoints(path).at(-1);
   if (!newest) {
