@@ -88,8 +88,13 @@ export async function compressBank(
     }),
   };
   using writer = new LowRankWriter(path, {
-    ...{ ...file.records, size, shard: file.shard },
-    ...{ shared, storage, columnMaxima, loss },
+    ...file.records,
+    size,
+    shard: file.shard,
+    shared,
+    storage,
+    columnMaxima,
+    loss,
   });
   for await (const { count, coefficients } of fitted.coefficients()) {
     writer.append(coefficients);

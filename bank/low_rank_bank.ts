@@ -188,8 +188,12 @@ export class LowRankBank extends TableBank {
       }
     }
     using writer = new LowRankWriter(path, {
-      ...{ ...records, size, shared: this.#factors },
-      ...{ storage, columnMaxima, loss },
+      ...records,
+      size,
+      shared: this.#factors,
+      storage,
+      columnMaxima,
+      loss,
     });
     for await (const coefficients of this.readRows()) writer.append(coefficients);
     writer.commit();

@@ -181,7 +181,12 @@ async function main(): Promise<void> {
     const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
     const drawing = watchWork({ what: "report  drawing samples", json, say });
     return await reportConditioning({
-      ...{ ...run, bank, encoder, trainingFeatures, config, heldOut: unseen },
+      ...run,
+      bank,
+      encoder,
+      trainingFeatures,
+      config,
+      heldOut: unseen,
       onDrawn: drawing.advance,
     }).finally(drawing.stop);
   });
