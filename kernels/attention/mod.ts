@@ -104,43 +104,45 @@ interface Recording {
 export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
   const heads = headsOf(qkv, options.heads);
   const { device, batch, tokens, headWidth } = heads;
-  const out = device.empty([batch, tokens, heads.heads * headWidth]);
-  const lse = device.empty([batch, heads.heads, tokens]);
-  record(FORWARD[heads.variant], heads, { tensors: { qkv, out, lse } });
-  device.tape?.push({
-    name: "attention",
-    inputs: [qkv],
-    output: out,
-    saved: [qkv, out, lse],
-    backward(dy, gradients) {
-      gradients.into(qkv, (dQkv, accumulate) =>
-        device.scope(() => {
-          const delta = deltaOf(heads, { dy, out });
-          const { variant } = heads;
-          if (variant === "rows") {
-            return backwardRows(heads, { qkv, dy, lse, delta, d_qkv: dQkv }, accumulate);
-          }
-          // `naive` sums in memory: what is there must not take part in its roundings.
-          const apart = variant === "naive" && accumulate === 1;
-          const written = apart ? device.empty(qkv.shape) : dQkv;
-          for (const PART of PARTS[variant]) {
-            record(BACKWARD[variant], heads, {
-              tensors: { qkv, dy, lse, delta, d_qkv: written },
-              constants: { PART },
-              params: variant === "naive" ? {} : { accumulate },
-            });
-          }
-          if (apart) {
-            inBatches(
-              heads,
-              { dQkv, written },
-              (_, part) => addTo(part["dQkv"]!, part["written"]!),
-            );
-          }
-        }));
-    },
+  return device.scope(() => {
+    const out = device.empty([batch, tokens, heads.heads * headWidth]);
+    const lse = device.empty([batch, heads.heads, tokens]);
+    record(FORWARD[heads.variant], heads, { tensors: { qkv, out, lse } });
+    device.tape?.push({
+      name: "attention",
+      inputs: [qkv],
+      output: out,
+      saved: [qkv, out, lse],
+      backward(dy, gradients) {
+        gradients.into(qkv, (dQkv, accumulate) =>
+          device.scope(() => {
+            const delta = deltaOf(heads, { dy, out });
+            const { variant } = heads;
+            if (variant === "rows") {
+              return backwardRows(heads, { qkv, dy, lse, delta, d_qkv: dQkv }, accumulate);
+            }
+            // `naive` sums in memory: what is there must not take part in its roundings.
+            const apart = variant === "naive" && accumulate === 1;
+            const written = apart ? device.empty(qkv.shape) : dQkv;
+            for (const PART of PARTS[variant]) {
+              record(BACKWARD[variant], heads, {
+                tensors: { qkv, dy, lse, delta, d_qkv: written },
+                constants: { PART },
+                params: variant === "naive" ? {} : { accumulate },
+              });
+            }
+            if (apart) {
+              inBatches(
+                heads,
+                { dQkv, written },
+                (_, part) => addTo(part["dQkv"]!, part["written"]!),
+              );
+            }
+          }));
+      },
+    });
+    return out;
   });
-  return out;
 }
 
 function headsOf(qkv: Tensor, heads: number): Heads {

@@ -78,69 +78,71 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
   const headWidth = checkShapes(qkv, options);
   const layer = queryBias !== undefined, LAYER = Number(layer);
   const rows = qkv.elements / headWidth;
-  const statistics = device.empty([rows / (3 * heads), 2, heads, 2]);
-  const out = device.empty(qkv.shape);
-  const variant = variantOf(device, headWidth);
-  const workgroups = spreadWorkgroups(Math.ceil(rows / ROWS[variant]));
-  device.dispatch(FORWARD[variant], {
-    tensors: {
-      qkv,
-      query_weight: queryWeight,
-      key_weight: keyWeight,
-      // Without LAYER the kernel reads no bias, yet something has to be bound.
-      query_bias: queryBias ?? queryWeight,
-      key_bias: keyBias ?? keyWeight,
-      statistics,
-      out,
-    },
-    params: {
-      rows,
-      heads,
-      head_width: headWidth,
-      epsilon: options.epsilon ?? (layer ? 1e-5 : 1e-6),
-    },
-    workgroups,
-    constants: { LAYER },
-  });
-  const inputs = [qkv, queryWeight, keyWeight];
-  if (queryBias && keyBias) inputs.push(queryBias, keyBias);
-  device.tape?.push({
-    name: "qkNorm",
-    inputs,
-    output: out,
-    saved: [qkv, statistics, queryWeight, keyWeight],
-    backward(dy, gradients) {
-      gradients.into(qkv, (dqkv, accumulate) =>
-        device.dispatch(BACKWARD[variant], {
-          tensors: {
-            qkv,
-            statistics,
-            dy,
-            query_weight: queryWeight,
-            key_weight: keyWeight,
-            dqkv,
-          },
-          params: { rows, heads, head_width: headWidth, accumulate },
-          workgroups,
-          constants: { LAYER },
-        }));
-      const parts = [[queryWeight, queryBias], [keyWeight, keyBias]] as const;
-      for (const [part, [weight, bias]] of parts.entries()) {
-        const values = { qkv, statistics, dy, heads, part };
-        gradients.into(
-          weight,
-          (dw, accumulate) => sumForParameter(dw, { ...values, kind: "weight", accumulate }),
-        );
-        if (bias) {
+  return device.scope(() => {
+    const statistics = device.empty([rows / (3 * heads), 2, heads, 2]);
+    const out = device.empty(qkv.shape);
+    const variant = variantOf(device, headWidth);
+    const workgroups = spreadWorkgroups(Math.ceil(rows / ROWS[variant]));
+    device.dispatch(FORWARD[variant], {
+      tensors: {
+        qkv,
+        query_weight: queryWeight,
+        key_weight: keyWeight,
+        // Without LAYER the kernel reads no bias, yet something has to be bound.
+        query_bias: queryBias ?? queryWeight,
+        key_bias: keyBias ?? keyWeight,
+        statistics,
+        out,
+      },
+      params: {
+        rows,
+        heads,
+        head_width: headWidth,
+        epsilon: options.epsilon ?? (layer ? 1e-5 : 1e-6),
+      },
+      workgroups,
+      constants: { LAYER },
+    });
+    const inputs = [qkv, queryWeight, keyWeight];
+    if (queryBias && keyBias) inputs.push(queryBias, keyBias);
+    device.tape?.push({
+      name: "qkNorm",
+      inputs,
+      output: out,
+      saved: [qkv, statistics, queryWeight, keyWeight],
+      backward(dy, gradients) {
+        gradients.into(qkv, (dqkv, accumulate) =>
+          device.dispatch(BACKWARD[variant], {
+            tensors: {
+              qkv,
+              statistics,
+              dy,
+              query_weight: queryWeight,
+              key_weight: keyWeight,
+              dqkv,
+            },
+            params: { rows, heads, head_width: headWidth, accumulate },
+            workgroups,
+            constants: { LAYER },
+          }));
+        const parts = [[queryWeight, queryBias], [keyWeight, keyBias]] as const;
+        for (const [part, [weight, bias]] of parts.entries()) {
+          const values = { qkv, statistics, dy, heads, part };
           gradients.into(
-            bias,
-            (db, accumulate) => sumForParameter(db, { ...values, kind: "bias", accumulate }),
+            weight,
+            (dw, accumulate) => sumForParameter(dw, { ...values, kind: "weight", accumulate }),
           );
+          if (bias) {
+            gradients.into(
+              bias,
+              (db, accumulate) => sumForParameter(db, { ...values, kind: "bias", accumulate }),
+            );
+          }
         }
-      }
-    },
+      },
+    });
+    return out;
   });
-  return out;
 }
 
 function variantOf(device: Device, headWidth: number): keyof typeof FORWARD {

@@ -28,6 +28,11 @@ const SIZES: readonly Size[] = [
   { batch: 3, tokens: 23, heads: 2, headWidth: 5 },
 ];
 
+gpuTest("attention() keeps its result alone, in no scope either", (device) => {
+  using qkv = device.tensor(new Float32Array(2 * 5 * 24), [2, 5, 24]);
+  attention(qkv, { heads: 2 }).dispose();
+});
+
 /**
  * Error relative to the largest result. Scores of magnitude at most `largest` lose the roundings of
  * a sum over the head, and their exponentials 3 + 2·|x| units in the last place, which is what WGSL

@@ -79,6 +79,12 @@ function largestInverseDeviation(
   return largest;
 }
 
+gpuTest("qkNorm() keeps its result alone, in no scope either", (device) => {
+  using qkv = device.tensor(new Float32Array(2 * 5 * 24), [2, 5, 24]);
+  using weight = device.tensor(new Float32Array(4), [4]);
+  qkNorm(qkv, { heads: 2, queryWeight: weight, keyWeight: weight }).dispose();
+});
+
 gpuTest("qkNorm() takes another epsilon", async (device) => {
   const parameters = [1, 1];
   await checkOp(device, {
