@@ -619,10 +619,11 @@ async function stackGradients(
   function stack(tape: Tape, h: Tensor, part: readonly Parameter[]): Tensor {
     return device!.scope(() => {
       let last = h;
-      for (const weight of part) {
-        last = options.checkpoint === "none"
-          ? layer(last, weight)
-          : tape.checkpoint([last], (last) => layer(last, weight));
+      for (const [i, weight] of part.entries()) {
+        // Within another checkpoint the last layer is recorded as it is, behind one that is not.
+        const plain = options.checkpoint === "none" ||
+          options.checkpoint === "nested" && i === part.length - 1;
+        last = plain ? layer(last, weight) : tape.checkpoint([last], (last) => layer(last, weight));
       }
       return last;
     });
