@@ -56,6 +56,8 @@ const CASES: readonly Case[] = [
   { size: { M: 192, N: 256, K: 128 }, transposed: "a", bias: true },
   { size: { M: 12, N: 20, K: 8, batch: 3 }, transposed: "a", shared: "b" },
   { size: { M: 12, N: 20, K: 8, batch: 3 }, transposed: "b", shared: "a", bias: true },
+  // Rows of whole vec4 in both operands, as they lie, but not in the result.
+  { size: { M: 9, N: 7, K: 8 }, transposed: "b", bias: true, accumulate: 1 },
 ];
 
 // Two parts at least, of which the last is shorter.
