@@ -2,12 +2,19 @@ import assert from "node:assert/strict";
 import { cast, castInto, rounded, TO_F16 } from "../../kernels/cast/mod.ts";
 import { roundToF16Reference } from "../../kernels/cast/reference.ts";
 import { fill } from "../../kernels/core/in_place.ts";
+import { Kernel } from "../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import type { Tensor } from "../../kernels/core/tensor.ts";
+import { Tensor } from "../../kernels/core/tensor.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
+
+const BROKEN = new Kernel({
+  source: /* wgsl */ `
+    @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+    @compute @workgroup_size(1) fn broken() { out[0] = nonsense; }`,
+});
 
 /** Every half, the middle between each two, and the f32 on both sides of each middle. */
 function edges(): Float32Array<ArrayBuffer> {
@@ -138,6 +145,28 @@ gpuTest("rounded() rounds once until the elements change, and outlives them", as
   assert.deepEqual([...await third.read()], [7, 7, 7, 7]);
   first.dispose();
   third.dispose();
+});
+
+gpuTest("rounded() keeps views of one buffer apart", async (device) => {
+  using x = device.tensor(Float32Array.of(1, 2, 3, 4), [4]);
+  x.storage.retain();
+  using part = new Tensor(x.storage, { shape: [2], dtype: "f32" });
+  using all = rounded(x), first = rounded(part);
+  assert.notEqual(all.buffer, first.buffer);
+  assert.deepEqual([[...await all.read()], [...await first.read()]], [[1, 2, 3, 4], [1, 2]]);
+});
+
+gpuTest("rounded() rounds again what failed with other commands", async (device) => {
+  using x = device.tensor(Float32Array.of(1, 2), [2]), out = device.empty([1]);
+  rounded(x).dispose();
+  fill(x, 5);
+  await device.settle();
+  // Submitted together, none of them runs.
+  rounded(x).dispose();
+  device.dispatch(BROKEN, { tensors: { out }, workgroups: [1] });
+  await assert.rejects(device.settle(), { name: "ShaderCompilationError" });
+  using again = rounded(x);
+  assert.deepEqual([...await again.read()], [5, 5]);
 });
 
 gpuTest("cast() and kernels of f32 say which type they expect", (device) => {
