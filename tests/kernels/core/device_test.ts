@@ -215,6 +215,16 @@ gpuTest("Tensor.write() between two dispatches changes only the second", async (
   assert.equal((await third.read())[0], 3);
 });
 
+gpuTest("Device.copy() takes elements from their place in a buffer", async (device) => {
+  using store = new ParameterStore(device);
+  store.parameter("before", [3], (values) => values.fill(-1));
+  const parameter = store.parameter("here", [2], (values) => values.set([5, 6]));
+  assert.ok(parameter.offset > 0);
+  using copy = device.empty([2]);
+  device.copy(parameter, copy);
+  assert.deepEqual([...await copy.read()], [5, 6]);
+});
+
 gpuTest("Device.copy() is ordered with dispatches and refuses other sizes", async (device) => {
   using x = device.tensor(new Float32Array(64).fill(1), [64]);
   using copy = device.empty([8, 8]);

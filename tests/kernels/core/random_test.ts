@@ -177,6 +177,13 @@ Deno.test("permutation() is uniform over the orders of four", () => {
   assert.ok(chiSquared < 49.7, `chi squared ${chiSquared}`);
 });
 
+Deno.test("permutation() draws again for a word that would favour small numbers", () => {
+  // The first word of this epoch is the least one beyond the largest multiple of the size.
+  const size = 3013, epoch = 846_479, random = new Random(0, Stream.DataOrder);
+  assert.equal(random.bits(epoch, 0, 0), 2 ** 32 - 2 ** 32 % size);
+  assert.equal(permutation(size, 0, epoch).at(-1), random.bits(epoch, 0, 1) % size);
+});
+
 Deno.test("permutation() refuses sizes and epochs that are not u32", () => {
   assert.throws(() => permutation(-1, 0, 0), RangeError);
   assert.throws(() => permutation(2.5, 0, 0), RangeError);
