@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Tape } from "../../kernels/core/tape.ts";
 import { GELU, gelu } from "../../kernels/gelu/mod.ts";
 import { geluReference } from "../../kernels/gelu/reference.ts";
 import { assertClose, checkOp, checkSlabPadding, randomValues, ROUNDING } from "../_check_op.ts";
@@ -46,6 +47,25 @@ gpuTest("gelu() is the identity or zero far from zero", async (device) => {
   assert.ok((await out.read()).every(Number.isFinite));
   x.dispose();
   out.dispose();
+});
+
+variantTest("gelu()'s gradient is all or nothing far from zero", {
+  op: "gelu",
+  among: GELU.forward,
+  async run(device) {
+    using x = device.tensor(Float32Array.of(-1e38, -1e10, -88, -9, 9, 88, 1e10, 1e38), [8]);
+    using dy = device.tensor(new Float32Array(8).fill(1), [8]);
+    const tape = new Tape(device);
+    tape.watch(x);
+    using out = tape.record(() => gelu(x));
+    tape.backwardFrom(out, dy);
+    using gradient = tape.gradient(x);
+    // The sigmoid's argument is 49 where x is clamped: what it leaves is far below a rounding.
+    assertClose(await gradient.read(), [0, 0, 0, 0, 1, 1, 1, 1], {
+      tolerance: ROUNDING,
+      name: "slope",
+    });
+  },
 });
 
 variantTest("gelu() of a parameter leaves the padding of its slab zero", {

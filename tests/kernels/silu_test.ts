@@ -1,3 +1,4 @@
+import { Tape } from "../../kernels/core/tape.ts";
 import { SILU, silu } from "../../kernels/silu/mod.ts";
 import { siluReference } from "../../kernels/silu/reference.ts";
 import { assertClose, checkOp, checkSlabPadding, randomValues, ROUNDING } from "../_check_op.ts";
@@ -32,6 +33,22 @@ gpuTest("silu() is the identity or zero far from zero", async (device) => {
   const large = device.scope(() => silu(x));
   assertClose(await large.read(), await x.read(), { tolerance: ROUNDING, name: "silu" });
   for (const tensor of [x, out, large]) tensor.dispose();
+});
+
+variantTest("silu()'s gradient is all or nothing far from zero", {
+  op: "silu",
+  among: SILU.forward,
+  async run(device) {
+    using x = device.tensor(Float32Array.of(-1e38, -1e10, -100, 100, 1e10, 1e38), [6]);
+    using dy = device.tensor(new Float32Array(6).fill(1), [6]);
+    const tape = new Tape(device);
+    tape.watch(x);
+    using out = tape.record(() => silu(x));
+    tape.backwardFrom(out, dy);
+    using gradient = tape.gradient(x);
+    // exp(-80), where arguments are clamped, is far below a rounding.
+    assertClose(await gradient.read(), [0, 0, 0, 1, 1, 1], { tolerance: ROUNDING, name: "slope" });
+  },
 });
 
 variantTest("silu() of a parameter leaves the padding of its slab zero", {
