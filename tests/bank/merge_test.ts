@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { writeBank } from "../../bank/bank_writer.ts";
 import { buildBank } from "../../bank/build.ts";
 import { compressBank } from "../../bank/compress.ts";
 import { BankFile } from "../../bank/file.ts";
@@ -66,6 +67,29 @@ Deno.test("mergeBanks() takes all shards, each once, and nothing beside them", a
       await assert.rejects(mergeBanks(banks, { path }), { name: "TypeError", message });
     }
     assert.throws(() => Deno.statSync(path), Deno.errors.NotFound);
+  });
+});
+
+Deno.test("mergeBanks() joins classes by their names, and keeps what every bank has", async () => {
+  await inDirectory(async (directory) => {
+    const bank = { dim: 1, snippets: Float32Array.of(1, 1) };
+    const banks = [
+      { ...bank, classes: ["cat", "dog"], labels: [0, 1], frequencies: [1, 2], names: ["a", "b"] },
+      { ...bank, classes: ["owl", "cat"], labels: [1, -1], frequencies: [3, 4] },
+      { ...bank, frequencies: [5, 6], names: ["e", "f"] },
+    ];
+    using opened = new DisposableStack();
+    const files = banks.map((each, i) => {
+      writeBank(`${directory}/${i}`, each);
+      return opened.use(BankFile.open(`${directory}/${i}`));
+    });
+    const path = `${directory}/merged`;
+    await mergeBanks(files, { path });
+    using merged = BankFile.open(path);
+    assert.deepEqual(merged.classes, ["cat", "dog", "owl"]);
+    assert.deepEqual([...merged.labels!], [0, 1, 0, -1, -1, -1]);
+    assert.deepEqual([...merged.frequencies!], [1, 2, 3, 4, 5, 6]);
+    assert.equal(merged.names, undefined);
   });
 });
 

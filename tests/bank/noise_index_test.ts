@@ -55,9 +55,10 @@ Deno.test("indexByNoise() chooses each snippet as often as its frequency says", 
   );
 });
 
-Deno.test("indexByNoise() never goes past the last snippet of any frequency", () => {
+Deno.test("indexByNoise() never goes past the first and last snippets of any frequency", () => {
   const noise = noiseOf(50, -50);
   assert.deepEqual([...indexByNoise(noise, { batch: 2, frequencies: [2, 5, 0] })], [1, 0]);
+  assert.deepEqual([...indexByNoise(noise, { batch: 2, frequencies: [0, 2, 5] })], [2, 1]);
 });
 
 Deno.test("indexByNoise() refuses noise that is not whole images and frequencies of no meaning", () => {

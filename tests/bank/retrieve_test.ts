@@ -75,6 +75,15 @@ gpuTest("nearestSnippets() finds what a search of all snippets finds", async (de
   await assertNearest(device, bank, "euclidean");
 });
 
+gpuTest("nearestSnippets() goes by directions where norms are a little off", async (device) => {
+  // As far from 1 as a bank may have them: the second has the larger product with the query.
+  const snippets = Float32Array.of(0.9992, 0, 1.0008 * Math.cos(0.03), 1.0008 * Math.sin(0.03));
+  using bank = FullBank.from(device, { dim: 2, snippets });
+  const search = { bank, queries: Float32Array.of(1, 0), count: 1, metric: "cosine" } as const;
+  const [found] = await nearestSnippets(device, search);
+  assert.deepEqual(found!.map(({ index }) => index), [0]);
+});
+
 gpuTest("nearestSnippets() searches a low-rank bank", async (device) => {
   const rows = (first: number, count: number) =>
     SNIPPETS.subarray(first * DIM, (first + count) * DIM);
