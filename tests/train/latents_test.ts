@@ -52,9 +52,12 @@ const SETTINGS = {
   bank: { mask: { kind: "zero", ratio: 0.25 } },
   train: { batchSize: 8, steps: 40, seed: 3 },
   optimizer: { learningRate: 5e-3 },
+  interpolant: {},
 };
 
-type Settings = { [Section in "data" | "model" | "bank" | "train"]?: Record<string, unknown> };
+type Settings = {
+  [Section in "data" | "model" | "bank" | "train" | "interpolant"]?: Record<string, unknown>;
+};
 
 function configOf(changes: Settings = {}): Config {
   const sections = Object.entries(SETTINGS).map(([name, section]) => [
@@ -227,15 +230,20 @@ gpuTest("a run on latents allocates nothing after the first step", async (device
 gpuTest(
   "the alignment loss is the same in parts and recomputed, and near in f16",
   async (device) => {
+    let dispatches = 0;
     const run = async (train_: Record<string, unknown>) => {
       using opened = await openRun(device, {
         directory: "same",
         config: configOf({ train: train_ }),
       });
-      return losses(await train(opened, 3)) as [number, number][];
+      const before = device.recorder.dispatches;
+      const records = await train(opened, 3);
+      dispatches = device.recorder.dispatches - before;
+      return losses(records) as [number, number][];
     };
-    const plain = await run({});
+    const plain = await run({}), once = dispatches;
     assert.deepEqual(await run({ recompute: true }), plain);
+    assert.ok(dispatches > once, "the blocks' kernels run again");
     // Sums of other order, and operands rounded by 2^-11 at most, which three steps of AdamW spread.
     for (
       const [changes, bound] of [[{ gradientAccumulation: 4 }, 1e-4], [
@@ -257,9 +265,12 @@ gpuTest(
 gpuTest(
   "the weight of the alignment loss adds to the total, and trains the projector",
   async (device) => {
+    // All that the denoising loss may take into account.
+    const interpolant = { prediction: "noise", weighting: "velocity", cosineLoss: true };
+    const open = (directory: string, repa: Record<string, unknown> | null) =>
+      openRun(device, { directory, config: configOf({ model: { repa }, interpolant }) });
     const first = async (weight: number, directory: string) => {
-      const repa = { ...SETTINGS.model.repa, weight };
-      using run = await openRun(device, { directory, config: configOf({ model: { repa } }) });
+      using run = await open(directory, { ...SETTINGS.model.repa, weight });
       const projector = run.model.parameters.get("projectors.0.4.weight");
       const before = await projector.read();
       const [record] = await train(run, 1);
@@ -268,6 +279,9 @@ gpuTest(
     };
     const none = await first(0, "weight_0"), some = await first(0.5, "weight_half");
     assert.equal(some.alignmentLoss, none.alignmentLoss);
+    using run = await open("without", null);
+    const [{ loss }] = await train(run, 1) as [TrainRecord];
+    assert.equal(none.loss, loss);
     // Two roundings of the sum.
     assert.ok(Math.abs(some.loss - none.loss - 0.5 * none.alignmentLoss!) < 2 ** -22 * some.loss);
     assert.deepEqual([none.moved, some.moved], [false, true]);

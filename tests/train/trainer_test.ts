@@ -21,7 +21,7 @@ import { DataOrder } from "../../train/data_order.ts";
 import { ImageSet } from "../../train/datasets/image_set.ts";
 import { NonFiniteLossError, type TrainRecord } from "../../train/history.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
-import { testNumbers } from "../_check_op.ts";
+import { sumTolerance, testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const SIZE = 24, DIM = 8;
@@ -459,12 +459,39 @@ gpuTest(
 );
 
 gpuTest("Trainer gives the same step in one part and in four", async (device) => {
-  using one = makeTrainer(device);
-  using four = makeTrainer(device, { gradientAccumulation: 4 });
-  const [a, b] = [await losses(one.trainer, 3), await losses(four.trainer, 3)];
-  for (const [i, loss] of a.entries()) {
-    // Sums of other order: some roundings of 2^-24 that three steps of AdamW spread.
-    assert.ok(Math.abs(loss - b[i]!) < 1e-4 * loss, `${a} and ${b}`);
+  // Labels bear on the first loss only where the blocks do something; half of them are dropped.
+  for (const options of [{}, { labels: true, zeroInit: false, classDropout: 0.5 }]) {
+    using one = makeTrainer(device, options);
+    using four = makeTrainer(device, { ...options, gradientAccumulation: 4 });
+    const [a, b] = [await losses(one.trainer, 3), await losses(four.trainer, 3)];
+    for (const [i, loss] of a.entries()) {
+      // Sums of other order: some roundings of 2^-24 that three steps of AdamW spread.
+      assert.ok(Math.abs(loss - b[i]!) < 1e-4 * loss, `${a} and ${b}`);
+    }
+  }
+});
+
+gpuTest("Trainer weighs a loss by the time that it draws within the path's", async (device) => {
+  const first = async (options: Partial<TrainerOptions>) => {
+    using parts = makeTrainer(device, { ...options, batchSize: 1, zeroInit: false });
+    const [loss] = await losses(parts.trainer, 1);
+    return loss!;
+  };
+  const random = new Random(7, Stream.Time);
+  for (const prediction of ["noise", "score"] as const) {
+    for (const timeDistribution of ["uniform", "logit-normal"] as const) {
+      const share = timeDistribution === "uniform"
+        ? random.uniform(0, 0, 0)
+        : 1 / (1 + Math.exp(-random.normal(0, 0, 0)));
+      // These predictions keep a thousandth from both ends of the linear path, on which the weight of a
+      // velocity loss is 1 / t² times that of the plain one.
+      const t = 1e-3 + (1 - 2e-3) * share, options = { prediction, timeDistribution };
+      const plain = await first(options);
+      const weighed = await first({ ...options, weighting: "velocity" });
+      // Both are sums of the same 192 squares but for the roundings of their factors.
+      const ratio = weighed / plain * t ** 2;
+      assert.ok(Math.abs(ratio - 1) < 4 * sumTolerance(192), `${prediction} at ${t}: ${ratio}`);
+    }
   }
 });
 
@@ -484,7 +511,11 @@ gpuTest("Trainer takes more parts where the GPU could not bind a tensor of them"
 gpuTest("Trainer gives the same step with and without recomputation", async (device) => {
   using plain = makeTrainer(device);
   using recomputed = makeTrainer(device, { recompute: true });
-  assert.deepEqual(await losses(plain.trainer, 3), await losses(recomputed.trainer, 3));
+  const { recorder } = device, start = recorder.dispatches;
+  const expected = await losses(plain.trainer, 3), middle = recorder.dispatches;
+  assert.deepEqual(await losses(recomputed.trainer, 3), expected);
+  // The block's kernels run again.
+  assert.ok(recorder.dispatches - middle > middle - start);
 });
 
 gpuTest("Trainer trains with labels, flips, and the cosine loss", async (device) => {
@@ -706,18 +737,24 @@ gpuTest("Trainer counts and saves no step whose commands failed", async (device)
   const directory = await Deno.makeTempDir({ prefix: "gmem_failed_" });
   using out = device.empty([1]);
   const all = makeImages();
-  let fail: (() => unknown) | undefined;
+  let fail: ((at: "read" | "gather") => unknown) | undefined;
   const dataset = {
     size: all.size,
     labels: all.labels,
     async read(indices: Uint32Array) {
       // The second part, while the first is recorded.
-      await fail?.();
+      await fail?.("read");
       return all.read(indices);
     },
   };
+  using bank = makeBank(device);
+  const gather = bank.gather.bind(bank);
+  bank.gather = (indices) => {
+    fail?.("gather");
+    return gather(indices);
+  };
   try {
-    using parts = makeTrainer(device, { dataset, gradientAccumulation: 2 });
+    using parts = makeTrainer(device, { dataset, bank, gradientAccumulation: 2 });
     const { trainer, model } = parts, run = { trainer, model, config: {} };
     await losses(trainer, 2);
     const path = await saveCheckpoint(directory, run);
@@ -728,11 +765,17 @@ gpuTest("Trainer counts and saves no step whose commands failed", async (device)
       failing();
       return assert.rejects(out.read(), { name: "ShaderCompilationError" });
     };
-    // The trainer's own wait is told of the error, or another that ended before.
-    for (const [how, error] of [[failing, /^ShaderCompilationError/], [told, refused]] as const) {
+    const ways = [
+      ["read", failing, /^ShaderCompilationError/],
+      // Another wait, which ended before the trainer's own, is told of the error.
+      ["read", told, refused],
+      // The optimiser's commands are lost as well, which would zero the gradients of the first part.
+      ["gather", failing, /^ShaderCompilationError/],
+    ] as const;
+    for (const [when, how, error] of ways) {
       loadCheckpoint(path, run);
-      let reads = 0;
-      fail = () => ++reads === 2 ? how() : undefined;
+      let calls = 0;
+      fail = (at) => at === when && ++calls === 2 ? how() : undefined;
       await assert.rejects(losses(trainer, 4), error);
       fail = undefined;
       assert.equal(trainer.step, 2);
@@ -860,6 +903,8 @@ gpuTest("Trainer.run() means over the steps since the last record", async (devic
   const options = { precision: "f16", zeroInit: false, lossScaleInterval: 1 } as const;
   const recordsOf = async (logEvery: number) => {
     using parts = makeTrainer(device, options);
+    // The scale that doubles after each step is too large for every other one.
+    await enlargeOutput(parts.model);
     return await Array.fromAsync(parts.trainer.run({ steps: 8, logEvery }));
   };
   const single = await recordsOf(1), records = await recordsOf(4);
@@ -875,6 +920,7 @@ gpuTest("Trainer.run() means over the steps since the last record", async (devic
     assert.ok(Math.abs(gradientNorm - norm) < 1e-12 * norm, `${gradientNorm} and ${norm}`);
     assert.equal(lossScale, steps[3]!.lossScale);
   }
+  assert.ok(records[0]!.skipped > 0 && records[0]!.skipped < 4);
   assert.notEqual(records[0]!.lossScale, single[0]!.lossScale);
 });
 
