@@ -114,6 +114,40 @@ gpuTest("draw() guides as two networks would", async (device) => {
   assert.ok(towards.some((value, i) => Math.abs(value - away[i]!) > 1e-3));
 });
 
+gpuTest("draw() guides within the interval alone", (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, SIZES);
+  using condition = device.tensor(new Float32Array(4).fill(0.5), [1, 4]);
+  const overrides = ["sample.sampler=euler", "sample.steps=4", "sample.guidance.scale=2"];
+  // Of the times 0, 1/4, 1/2 and 3/4 one lies within; there an evaluation counts twice.
+  for (const [interval, evaluations] of [["[0, 1]", 8], ["[0.4, 0.6]", 5]] as const) {
+    const { sample: config } = parseConfig("", {
+      overrides: [...overrides, `sample.guidance.interval=${interval}`],
+    });
+    const drawn = draw({ model, condition, config });
+    drawn.images.dispose();
+    assert.equal(drawn.evaluations, evaluations);
+  }
+});
+
+gpuTest("draw() stops as far from a singular end as it is told", (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, SIZES);
+  using condition = device.tensor(new Float32Array(4).fill(0.5), [1, 4]);
+  for (const sampler of ["euler", "euler-maruyama"]) {
+    const { sample: config } = parseConfig("", {
+      overrides: [
+        ...[`sample.sampler=${sampler}`, "sample.steps=2", "sample.lastStep=none"],
+        "sample.epsilon=0.125",
+      ],
+    });
+    const times: number[] = [];
+    const onStep = ({ t }: { t: number }) => void times.push(t);
+    draw({ model, condition, config, prediction: "noise", onStep }).images.dispose();
+    assert.deepEqual(times, [0.5, 0.875], sampler);
+  }
+});
+
 gpuTest("draw() starts from startingNoise(), whatever the batch", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
   // A last layer of zeros has no velocity, so that the noise stays as it is.

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { combine } from "../../kernels/combine/mod.ts";
 import type { Device } from "../../kernels/core/device.ts";
+import { Random, Stream } from "../../kernels/core/random.ts";
 import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
 import {
   DIFFUSION_FORMS,
@@ -203,6 +205,38 @@ function randomNormals(count: number): Float32Array {
     return radius * Math.cos(Math.PI * uniform[2 * i + 1]!);
   });
 }
+
+gpuTest(
+  "SDE samplers draw the noise of a step behind that which they start from",
+  async (device) => {
+    const steps = 3, x = new Float32Array(8).fill(0.5);
+    using start = device.tensor(x, [2, 1, 2, 2]),
+      zeros = device.tensor(new Float32Array(8), [2, 1, 2, 2]);
+    const random = new Random(9, Stream.Sampler), seen: Promise<Float32Array>[] = [];
+    // Where the score is 0, the path's own factor of the state is left, and the noise.
+    using _ = sampleEulerMaruyama(
+      (x) => x.device.scope(() => combine([[zeros, 1], [x, 0]])),
+      start,
+      {
+        ...{ steps, seed: 9, firstSample: 5, prediction: "score", epsilon: 0.2, lastStep: "none" },
+        interpolant: vpInterpolant,
+        diffusion: { form: "constant", norm: 0.5 },
+        onStep: ({ x }) => void seen.push(x.read()),
+      },
+    );
+    let want = [...x];
+    const times = linspace([0, 0.8], steps + 1);
+    for (const [step, states] of (await Promise.all(seen)).entries()) {
+      const h = times[step + 1]! - times[step]!;
+      want = want.map((value, i) =>
+        value + h * vpInterpolant.driftMean(times[step]!) * value +
+        Math.sqrt(h) * random.normal(step + 1, 5 + Math.floor(i / 4), i % 4)
+      );
+      // The noise may err by 2^-18 (randomNormal), all else by some roundings; the states grow.
+      assertClose(states, want, { tolerance: 2 ** -17 * (step + 1), name: `step ${step}` });
+    }
+  },
+);
 
 gpuTest("SDE samplers take the official settings unless told", async (device) => {
   const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
