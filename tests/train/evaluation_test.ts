@@ -5,6 +5,7 @@ import type { Encoder } from "../../bank/encoders/encoder.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../../evaluate/frechet.ts";
 import { toBytes, toValues } from "../../evaluate/image_stream.ts";
 import type { Device } from "../../kernels/core/device.ts";
+import { fill } from "../../kernels/core/in_place.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import type { ImageSet } from "../../train/datasets/image_set.ts";
@@ -207,6 +208,10 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
     ...{ ...run, bank, encoder, trainingFeatures, config, heldOut: one },
   });
   assert.equal(frechet.heldOut, undefined);
+  // Samples are drawn with the averaged weights, whatever the others are.
+  for (const slab of run.model.parameters.values) fill(slab, 0.01);
+  const again = await drawSpread(run, { count: SIZE, config, sample: config.sample });
+  assert.deepEqual(again.images, drawn.images);
 });
 
 gpuTest("features of training images are the snippets of a bank, or made anew", async (device) => {
