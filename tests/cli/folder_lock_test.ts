@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { lockFolder } from "../../cli/folder_lock.ts";
 
 const expected = "that it ends first";
@@ -66,6 +67,33 @@ Deno.test("a process that was killed holds no folder", async () => {
     await child.status;
     assert.deepEqual(namesIn(folder), [".lock"]);
     using _lock = await lockFolder(folder, { expected, note: unheard });
+  });
+});
+
+Deno.test("lockFolder() takes no file that is gone, and lets go of none that is there", async () => {
+  await withFolder(async (folder) => {
+    const prototype = Deno.FsFile.prototype, { tryLockSync, close } = prototype;
+    const path = `${folder}/.lock`, there: boolean[] = [];
+    let tries = 0;
+    // Another process that had the folder removes the file once this one has opened it.
+    prototype.tryLockSync = function (exclusive) {
+      if (++tries === 1) Deno.removeSync(path);
+      return tryLockSync.call(this, exclusive);
+    };
+    prototype.close = function () {
+      there.push(existsSync(path));
+      close.call(this);
+    };
+    try {
+      const lock = await lockFolder(folder, { expected, note: unheard });
+      await assert.rejects(lockFolder(folder, { expected, note: unheard }), { name: "UsageError" });
+      there.length = 0;
+      lock[Symbol.dispose]();
+      // A file that is closed before it is removed may be another's by then.
+      assert.deepEqual(there, [false]);
+    } finally {
+      Object.assign(prototype, { tryLockSync, close });
+    }
   });
 });
 

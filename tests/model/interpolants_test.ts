@@ -622,6 +622,16 @@ Deno.test("lossCoefficients() are finite at both ends of every training interval
   }
 });
 
+Deno.test("lossWeight() is what each weighting says of noise and score", () => {
+  // On the linear path at a quarter: driftVariance 3, sigma 3/4.
+  const weights = (prediction: Prediction) =>
+    WEIGHTINGS.map((weighting) =>
+      lossWeight(linearInterpolant, prediction, { t: 0.25, weighting })
+    );
+  assert.deepEqual(weights("noise"), [1, 16, 3 / 0.75 ** 2]);
+  assert.deepEqual(weights("score"), [0.75 ** 2, 9, 3]);
+});
+
 Deno.test("lossWeight() ignores the weighting of a velocity loss", () => {
   for (const weighting of WEIGHTINGS) {
     assert.equal(lossWeight(vpInterpolant, "velocity", { t: 0.4, weighting }), 1);
