@@ -36,6 +36,12 @@ Deno.test("bootstrapFrechet() covers the distance of other samples about 95 time
   assert.ok(Math.abs(width / (3.92 * Math.sqrt(variance)) - 1) < 0.35, `${width}, ${variance}`);
 });
 
+Deno.test("bootstrapFrechet() gives no distance below 0", () => {
+  const reference = new GaussianStatistics(DIM).add(REFERENCE);
+  const { value, interval } = bootstrapFrechet(REFERENCE, { reference, resamples: 20, seed: 1 });
+  assert.ok(value < 1e-12 && interval![0] === 0 && interval![1] > 0, `${value} in ${interval}`);
+});
+
 Deno.test("bootstrapFrechet() of more samples than it draws is as narrow as their number says", () => {
   const reference = new GaussianStatistics(DIM).add(REFERENCE);
   const many = normal(20_000, { seed: 9, shift: 0.4 });
@@ -155,10 +161,25 @@ Deno.test("compareFeatures() warns of samples that are too few for their compone
   assert.deepEqual([wide.samples, wide.reference, wide.warnings.length], [6, 8, 2]);
   assert.match(wide.warnings[0]!, /^6 samples for 150 components: .* rank 5 at most/);
   assert.match(wide.warnings[0]!, /4 reference images are \d\S* from the others$/);
+  // As many as there are components leave the covariance a rank short.
+  const exact = await compareFeatures({ samples, reference: REFERENCE }, { ...options, dim: 30 });
+  assert.deepEqual([exact.samples, exact.warnings.length], [30, 1]);
   const good = await compareFeatures({ samples, reference: REFERENCE }, { dim: DIM });
   assert.deepEqual(good.warnings, []);
   assert.ok(good.precision!.value > 0.8 && good.recall!.value > 0.8);
   assert.ok(good.frechet.interval![0] <= good.frechet.value);
+});
+
+Deno.test("compareFeatures() gives precision of the samples and recall of the reference", async () => {
+  // The samples are a part of the reference: all of them lie within it, and not the other way round.
+  const reference = REFERENCE.slice(), samples = REFERENCE.slice(0, 100 * DIM);
+  for (let i = samples.length; i < reference.length; i++) reference[i]! += 100;
+  const { precision, recall } = await compareFeatures({ samples, reference }, { dim: DIM });
+  assert.deepEqual([precision!.value, recall!.value], [1, 0.25]);
+  assert.deepEqual(precision!.interval, [1, 1]);
+  // 100 of 400 that are drawn again have a deviation of √(¼ ¾ / 400), 0.022.
+  const [low, high] = recall!.interval!;
+  assert.ok(low > 0.16 && low < 0.23 && high > 0.27 && high < 0.34, `${low} to ${high}`);
 });
 
 Deno.test("compareFeatures() takes statistics alone, and refuses too few of either", async () => {

@@ -130,6 +130,33 @@ gpuTest("sampleDopri5() solves polynomials of its degree exactly in few steps", 
   sample.dispose();
 });
 
+gpuTest("sampleDopri5() shortens no step behind one whose error was allowed", async (device) => {
+  const zero = device.tensor(new Float32Array(4), [1, 1, 2, 2]);
+  const asked: number[] = [];
+  const network: Network = (x, t) => {
+    asked.push(t);
+    return x.device.tensor(new Float32Array(4).fill(Math.sin(20 * t * t)), x.shape);
+  };
+  const sample = await sampleDopri5(network, zero, { relativeTolerance: 1e-4 });
+  // Of the six evaluations of a step the first is a fifth on its way, the last at its end.
+  const steps = Array.from({ length: (asked.length - 2) / 6 }, (_, i) => {
+    const [first, last] = [asked[2 + 6 * i]!, asked[7 + 6 * i]!];
+    return { start: last - (last - first) / 0.8, end: last };
+  });
+  let followed = 0;
+  // The last step is cut to the end.
+  for (const [i, { start, end }] of steps.slice(1, -1).entries()) {
+    const before = steps[i]!;
+    if (Math.abs(start - before.end) > 1e-9) continue;
+    followed++;
+    const growth = (end - start) / (before.end - before.start);
+    assert.ok(growth > 1 - 1e-9, `step ${i + 1} is ${growth} times as long`);
+  }
+  assert.ok(followed > 5, `${followed} steps followed one whose error was allowed`);
+  zero.dispose();
+  sample.dispose();
+});
+
 gpuTest("sampleDopri5() leaves a tensor that the network keeps to itself alone", async (device) => {
   const one = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
   const sample = await sampleDopri5(() => one, one, {});

@@ -13,6 +13,7 @@ import { Evaluation } from "../../train/evaluation.ts";
 import { spreadIndices } from "../../bank/select_rows.ts";
 import { FullBank } from "../../bank/full_bank.ts";
 import { trainingFeatures } from "../../train/features.ts";
+import { Preview } from "../../train/preview.ts";
 import { describeReport, drawSpread, reportConditioning } from "../../train/report.ts";
 import { buildRun, type Run } from "../../train/run.ts";
 import { openViewer } from "../../train/viewer.ts";
@@ -212,6 +213,18 @@ gpuTest("reportConditioning() compares the samples with snippets and images", as
   for (const slab of run.model.parameters.values) fill(slab, 0.01);
   const again = await drawSpread(run, { count: SIZE, config, sample: config.sample });
   assert.deepEqual(again.images, drawn.images);
+});
+
+gpuTest("Preview draws with the averaged weights, whatever the others are", async (device) => {
+  const { run: opened, config, viewer } = await open(device, "label");
+  using run = opened;
+  const directory = join(TEMPORARY, "pictures");
+  const preview = new Preview({ run, config, viewer: viewer!, directory });
+  const before = await Deno.readFile(await preview.write());
+  for (const slab of run.model.parameters.values) fill(slab, 0.01);
+  assert.deepEqual(await Deno.readFile(await preview.write()), before);
+  for (const slab of run.trainer.optimizer.averages) fill(slab, 0.01);
+  assert.notDeepEqual(await Deno.readFile(await preview.write()), before);
 });
 
 gpuTest("features of training images are the snippets of a bank, or made anew", async (device) => {

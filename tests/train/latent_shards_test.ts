@@ -61,7 +61,9 @@ for (const dtype of ["F32", "F16", "BF16"] as const) {
 Deno.test("LatentShards reads the stored mirror images where the coins say so", async () => {
   const { directory, written } = shards({ counts: COUNTS });
   using latents = await LatentShards.open(directory);
-  const chosen = [6, 2, 3, 4], coins = [1, 0, 1, 1], indices = Uint32Array.from(chosen);
+  // Among them rows that follow each other in a shard, by one coin and by two.
+  const chosen = [6, 2, 3, 4, 5, 6, 7], coins = [1, 0, 1, 1, 0, 1, 0];
+  const indices = Uint32Array.from(chosen);
   const expected = (name: string) =>
     chosen.flatMap((index, i) =>
       rowsOf(written.get(coins[i] ? `${name}_flip` : name)!, [index], SIZE)
