@@ -169,6 +169,10 @@ Deno.test("checkCopies() takes twins among the training images for one", async (
   assert.ok(twins!.nearer <= twins!.mostByChance, `${twins!.nearer}`);
   const copies = await checkCopies({ ...options, training: twice, samples: once });
   assert.ok(copies.nearer > copies.mostByChance && copies.nearer === 1);
+  // The root mean square distance of these numbers is 8: twins are up to 0.008 apart.
+  const numbers = Float32Array.of(...Array(20).keys(), 5.007);
+  const { training } = await checkCopies({ samples: numbers, training: numbers, dim: 1, seed: 0 });
+  assert.ok(training.distances.every((distance) => distance > 0.99), `${training.distances}`);
 });
 
 Deno.test(
