@@ -149,20 +149,12 @@ function affineNorm(
 ): Tensor {
   const { norm, weight, bias, epsilon } = options;
   const width = x.shape.at(-1) ?? 0;
-  if (width === 0 || x.elements === 0) {
-    throw new TypeError(
-      `Cannot normalise ${formatShape(x.shape)}: expected one row [D] at least`,
-    );
-  }
   if ((weight && weight.elements !== width) || (bias && bias.elements !== width)) {
     throw new TypeError(
       `Cannot normalise ${formatShape(x.shape)}${
         weight ? ` with weight ${formatShape(weight.shape)}` : ""
       }${bias ? ` with bias ${formatShape(bias.shape)}` : ""}: expected [${width}]`,
     );
-  }
-  if (!(epsilon >= 0)) {
-    throw new RangeError(`Cannot normalise with epsilon ${epsilon}: expected a number from 0`);
   }
   const tokens = x.elements / width;
   const normalization: Normalization = {
@@ -194,7 +186,8 @@ function affineNorm(
 
 /**
  * Normalises `x` [..., D] as an op with a gradient of `x`; those of its `parameters`, which stand in the
- * normalization, are recorded by `parameterGradients` from sums over the rows.
+ * normalization, are recorded by `parameterGradients` from sums over the rows. Throws `TypeError` where `x`
+ * has no row, `RangeError` for an epsilon below 0.
  */
 export function recordNormalization(
   x: Tensor,
@@ -206,7 +199,15 @@ export function recordNormalization(
   },
 ): Tensor {
   const { name, normalization, parameters, parameterGradients } = options;
-  const { device } = x, { tokens } = normalization;
+  const { device } = x, { tokens, epsilon } = normalization;
+  if (x.shape.length === 0 || x.elements === 0) {
+    throw new TypeError(
+      `Cannot normalise ${formatShape(x.shape)}: expected one row [D] at least`,
+    );
+  }
+  if (!(epsilon >= 0)) {
+    throw new RangeError(`Cannot normalise with epsilon ${epsilon}: expected a number from 0`);
+  }
   return device.scope(() => {
     const out = device.empty(x.shape), stats = device.empty([x.elements / x.shape.at(-1)!, 2]);
     normalizeInto(out, { x, stats, ...normalization });

@@ -58,8 +58,8 @@ export interface GateOptions {
  * [B, T, D], `modulation` [B, C·D], result [B, T, D]; `shift` and `scale` are indices of chunks of
  * D ("Scalable diffusion models with transformers", Peebles and Xie, 2023, section 3.2, adaLN).
  *
- * Throws `TypeError` when the shapes do not fit, `RangeError` when there is no such chunk or D is
- * above 16,384.
+ * Throws `TypeError` when the shapes do not fit, `RangeError` when there is no such chunk, D is above
+ * 16,384 or epsilon below 0.
  */
 export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions): Tensor {
   const { shift, scale, norm = "layer", weight, epsilon = 1e-6 } = options;

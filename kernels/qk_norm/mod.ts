@@ -70,13 +70,17 @@ export interface QkNormOptions {
  * keys and values of all heads; values pass unchanged; the result has the same shape.
  *
  * Throws `TypeError` when the shapes do not fit or only one of the biases is given, `RangeError` for
- * heads of more than 16,384 channels.
+ * heads of more than 16,384 channels and for an epsilon below 0.
  */
 export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
   const { heads, queryWeight, keyWeight, queryBias, keyBias } = options;
   const { device } = qkv;
   const headWidth = checkShapes(qkv, options);
   const layer = queryBias !== undefined, LAYER = Number(layer);
+  const { epsilon = layer ? 1e-5 : 1e-6 } = options;
+  if (!(epsilon >= 0)) {
+    throw new RangeError(`Cannot normalise with epsilon ${epsilon}: expected a number from 0`);
+  }
   const rows = qkv.elements / headWidth;
   return device.scope(() => {
     const statistics = device.empty([rows / (3 * heads), 2, heads, 2]);
@@ -98,7 +102,7 @@ export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
         rows,
         heads,
         head_width: headWidth,
-        epsilon: options.epsilon ?? (layer ? 1e-5 : 1e-6),
+        epsilon,
       },
       workgroups,
       constants: { LAYER },

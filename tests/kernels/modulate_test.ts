@@ -178,6 +178,11 @@ gpuTest("modulate() and gate() name the shapes and chunks that do not fit", (dev
       /weight \[5\]: expected \[4\]/,
     );
     assert.throws(() => modulate(x, modulation, { shift: 6, scale: 0 }), /chunk 6 .* for shift/);
+    assert.throws(() => modulate(x, modulation, { scale: 0, epsilon: -1 }), /epsilon -1: expected/);
+    assert.throws(
+      () => modulate(device.empty([2, 0, 4]), modulation, { scale: 0 }),
+      /^TypeError: Cannot normalise \[2, 0, 4\]: expected one row/,
+    );
     assert.throws(() => gate(x, x, { modulation, gate: -1 }), RangeError);
     assert.throws(() => gate(x, device.empty([2, 3, 5]), { modulation, gate: 0 }), /\[2, 3, 5\]/);
   });

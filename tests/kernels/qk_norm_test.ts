@@ -144,6 +144,10 @@ gpuTest("qkNorm() names what does not fit", (device) => {
       name: "TypeError",
       message: "Cannot normalise queries and keys: the bias of keys is missing",
     });
+    assert.throws(() => qkNorm(qkv, { heads: 2, ...weights, epsilon: -5 }), {
+      name: "RangeError",
+      message: "Cannot normalise with epsilon -5: expected a number from 0",
+    });
     const wide = device.empty([16_388]);
     const packed = device.empty([1, 1, 3 * wide.elements]);
     assert.throws(() => qkNorm(packed, { heads: 1, queryWeight: wide, keyWeight: wide }), {
