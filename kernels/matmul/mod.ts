@@ -77,9 +77,10 @@ export interface MatmulInto extends MatmulOptions {
  * both f16; `bias`, `out` and sums are f32. The tiles for GPUs sum the products of halves by eights in
  * f16 first, as fast as GPUs multiply halves; their error is about 2⁻¹¹ of a sum of random terms.
  *
- * Throws `TypeError` when `a` and `b` are of different types or their inner sizes differ or are 0, and
- * `RangeError` for a batch above 65,535, for a sum that is longer than a CPU driver's loops, and for
- * more rows or columns than 65,535 tiles have: 4,194,240, on most GPUs twice as many.
+ * Throws `TypeError` when `a` and `b` are of different types, their inner sizes differ or are 0, or a tensor
+ * has another number of elements than its matrices, and `RangeError` for a batch above 65,535, for a sum that
+ * is longer than a CPU driver's loops, and for more rows or columns than 65,535 tiles have: 4,194,240, on
+ * most GPUs twice as many.
  */
 export function matmulInto(
   out: Tensor,
@@ -99,6 +100,7 @@ export function matmulInto(
       `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)}: the inner size is 0`,
     );
   }
+  requireElements({ out, a, b, bias }, size);
   const { device } = out;
   const { profile } = device;
   const variant = device.variant("matmul", pickMatmul(profile, size), {
@@ -318,6 +320,23 @@ function sizeOf(a: Shape, b: Shape, options: Required<MatmulOptions>): MatmulSiz
     );
   }
   return { M, N, K };
+}
+
+/** Throws where a tensor has another number of elements than its matrices. */
+function requireElements(
+  { out, a, b, bias }: { out: Tensor; a: Tensor; b: Tensor; bias: Tensor | undefined },
+  { M, N, K, batch = 1 }: MatmulSize,
+): void {
+  // All products may share a matrix.
+  const fits = out.elements === batch * M * N && (bias === undefined || bias.elements === N) &&
+    [M * K, batch * M * K].includes(a.elements) && [K * N, batch * K * N].includes(b.elements);
+  if (fits) return;
+  const withBias = bias ? ` with bias ${formatShape(bias.shape)}` : "";
+  throw new TypeError(
+    `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)} into ` +
+      `${formatShape(out.shape)}${withBias}: expected what ${batch} times [${M}, ${K}] by ` +
+      `[${K}, ${N}] takes`,
+  );
 }
 
 function leadingAxes(a: Shape, b: Shape): Shape {

@@ -300,6 +300,25 @@ gpuTest("matmul() names both shapes when the inner sizes differ", (device) => {
   });
 });
 
+gpuTest("matmulInto() names the shapes of tensors that are none of its matrices", (device) => {
+  device.scope(() => {
+    const a = device.empty([2, 3, 4]), b = device.empty([2, 4, 5]), out = device.empty([2, 3, 5]);
+    matmulInto(out, { a, b, batch: 2, bias: device.empty([5]) });
+    matmulInto(out, { a, b: device.empty([4, 5]), batch: 2 });
+    assert.throws(() => matmulInto(out, { a, b }), {
+      name: "TypeError",
+      message: "Cannot multiply [2, 3, 4] by [2, 4, 5] into [2, 3, 5]: expected what 1 times " +
+        "[3, 4] by [4, 5] takes",
+    });
+    for (
+      const wrong of [{ a: device.empty([3, 3, 4]) }, { bias: device.empty([3]) }, { batch: 4 }]
+    ) {
+      assert.throws(() => matmulInto(out, { a, b, batch: 2, ...wrong }), TypeError);
+    }
+    assert.throws(() => matmulInto(device.empty([2, 3, 4]), { a, b, batch: 2 }), TypeError);
+  });
+});
+
 const PROFILE = testProfile();
 
 Deno.test("pickMatmul() uses registers on CPU drivers", () => {
