@@ -43,7 +43,7 @@ const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
 const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 const TEXTURE = "texture_storage_2d<rgba32float,read>";
 const ALIAS = /alias\s+(\w+)\s*=\s*([^;]+);/g;
-const OVERRIDE = /override\s+(\w+)\s*:/g;
+const OVERRIDE = /override\s+(\w+)\s*[:=]/g;
 
 const SCALARS = { f: "f32", u: "u32", h: "f16" } as const;
 
@@ -87,7 +87,7 @@ export class Kernel {
 
   /**
    * Reads the shader; `includes` are texts with functions and what they share, put before it. Throws
-   * `SyntaxError` for a text without entry point, and for bindings and `Params` of other types.
+   * `SyntaxError` for a text without entry point, and for bindings and `Params` of other types or forms.
    */
   constructor(options: { source: string; includes?: readonly string[] }) {
     this.#source = [...(options.includes ?? []), options.source].join("\n");
@@ -100,7 +100,15 @@ export class Kernel {
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));
     const aliases = new Map([...text.matchAll(ALIAS)].map(([, name, type]) => [name!, type!]));
     const bindings: Binding[] = [];
-    for (const [, index, space, access, name, type] of text.matchAll(BINDING)) {
+    const declarations = [...text.matchAll(BINDING)];
+    const others = (text.match(/@binding\b/g)?.length ?? 0) - declarations.length;
+    if (others > 0) {
+      throw new SyntaxError(
+        `Cannot read kernel ${this.name}: ${others} of its bindings in another form, expected ` +
+          "@group(0) @binding(1) var<storage, read> x: array<f32>;",
+      );
+    }
+    for (const [, index, space, access, name, type] of declarations) {
       if (space === "uniform") {
         if (index !== "0" || name !== "params" || type!.trim() !== "Params") {
           throw new SyntaxError(

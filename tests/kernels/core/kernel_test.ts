@@ -127,12 +127,29 @@ Deno.test("Kernel refuses shaders that it cannot bind", () => {
           new RegExp(`binding x of type ${type}, expected an array of f32, u32, f16, or vectors`),
         ] as const
       ),
+      ...[
+        "@binding(1) @group(0) var<storage>",
+        "@group(1) @binding(1) var<storage>",
+        "@group(0) @binding(ONE) var",
+      ]
+        .map((start) =>
+          [
+            shader({ bindings: `${start} x: array<f32>;` }),
+            /example: 1 of its bindings in another form, expected @group\(0\) @binding/,
+          ] as const
+        ),
       [shader({ params: "struct Params { size: vec2u, x: f32 }" }), /field size: vec2u of Params/],
       [shader({ params: "struct Params { @align(16) x: f32 }" }), /field @align\(16\) x: f32/],
     ] as const
   ) {
     assert.throws(() => new Kernel({ source }), { name: "SyntaxError", message });
   }
+});
+
+Deno.test("Kernel knows overrides with a type and without", () => {
+  const overrides = "override SIZE: u32 = 4u;\noverride COUNT = 8u;\n@id(3) override\nFLAG: bool;";
+  const kernel = new Kernel({ source: `${overrides}\n${shader({})}` });
+  assert.deepEqual([...kernel.overrides], ["SIZE", "COUNT", "FLAG"]);
 });
 
 Deno.test("Kernel takes attributes in either order, and passes comments over", () => {
