@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { bankFiles } from "../bank/config.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
@@ -263,7 +263,8 @@ function fixedKeys({ bank, train }: Config): Record<string, unknown> {
   };
   return {
     ...Object.fromEntries(Object.entries(read).map(([key, value]) => [`bank.${key}`, value])),
-    "train.runDirectory": clonePath(train.runDirectory),
+    // As a whole: it may have been typed in another folder.
+    "train.runDirectory": resolve(train.runDirectory),
   };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { basename } from "node:path";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import {
   BANK_ADD_COMMAND,
@@ -93,8 +94,8 @@ export async function add(args: readonly string[]): Promise<void> {
   const first = bank.size;
   const near = trained &&
     await nearestImages(trained, { device, bank, snippets, data: options.data });
-  const added = positionals.map((name, i) => {
-    const snippet = snippets.slice(i * bank.dim, (i + 1) * bank.dim);
+  const added = positionals.map((file, i) => {
+    const snippet = snippets.slice(i * bank.dim, (i + 1) * bank.dim), name = basename(file);
     return { index: bank.addExternal(snippet, { name, label }), name };
   });
   // The picture comes first: a bank is written when nothing else can fail.

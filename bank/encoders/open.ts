@@ -114,7 +114,8 @@ export async function encoderOfBank(
     if (!existsSync(source)) {
       throw new Deno.errors.NotFound(
         `Cannot encode an image for the bank: its encoder was read from ${source}, ` +
-          "which is not there, expected the same network by --onnx FILE",
+          "which is not there, expected the same network by --onnx FILE, in training by " +
+          "--set bank.onnx.path=FILE",
       );
     }
   }

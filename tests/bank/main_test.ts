@@ -137,7 +137,7 @@ deviceTest("bank commands work on what bank build made", async () => {
     await run("add", at("query.png"), "--bank", at("low"), "--out", at("more"));
     {
       using file = BankFile.open(at("more"));
-      assert.deepEqual([file.size, file.names?.at(-1)], [images.size + 1, at("query.png")]);
+      assert.deepEqual([file.size, file.names?.at(-1)], [images.size + 1, "query.png"]);
     }
     await run(
       "interpolate",

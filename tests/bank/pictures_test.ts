@@ -193,7 +193,7 @@ deviceTest(
     await run("add", image, ...drawing, "--picture", at("added.png"), "--out", more);
     {
       using bank = BankFile.open(more);
-      assert.deepEqual([bank.size, bank.names?.at(-1)], [207, image]);
+      assert.deepEqual([bank.size, bank.names?.at(-1)], [207, "new.png"]);
     }
     const kept = Deno.readFileSync(more);
     await Promise.all([

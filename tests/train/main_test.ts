@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { lockFolder } from "../../cli/folder_lock.ts";
 import { readRunLog } from "../../cli/run_log.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -16,6 +16,7 @@ import {
   deviceTest,
   finish,
   inTemporary,
+  ROOT,
   runTask,
   SMALL,
   SMALL_EMOJI,
@@ -88,7 +89,11 @@ deviceTest("train --recompute takes the same steps and keeps the setting", async
 
 deviceTest("train --resume goes on as if it had not been interrupted", async () => {
   const resumed = await copyOfRun("resumed"), whole = inTemporary("whole");
-  const run = await runTask("train", ["--resume", resumed, "--steps", "5"]);
+  // The folder of the run as another folder has it.
+  const folder = relative(ROOT, (await trainedRun()).directory);
+  const run = await runTask("train", [
+    ...["--resume", resumed, "--steps", "5", "--set", `train.runDirectory=${folder}`],
+  ]);
   assert.equal(run.code, 0, run.stderr);
   assert.equal((await trainSmall(whole, "--steps", "5")).code, 0);
   for (const name of ["model", "ema", "optimizer"]) {

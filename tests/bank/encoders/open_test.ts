@@ -17,7 +17,8 @@ gpuTest(
     await assert.rejects(encoderOfBank(moved, { device }), {
       name: "NotFound",
       message: "Cannot encode an image for the bank: its encoder was read from gone.onnx, " +
-        "which is not there, expected the same network by --onnx FILE",
+        "which is not there, expected the same network by --onnx FILE, in training by " +
+        "--set bank.onnx.path=FILE",
     });
     using found = await encoderOfBank(moved, { device, onnx: PATH });
     assert.deepEqual(found.description, description);
