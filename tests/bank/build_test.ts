@@ -198,6 +198,7 @@ Deno.test("shardOf() parts a source; the merged banks of the shards are that of 
     names,
     labels: Uint32Array.from(names, (_, i) => i % 2),
     classes: ["even", "odd"],
+    texts: names.toReversed(),
   });
   assert.deepEqual(shardOf(images, { number: 2, count: 3 }).names, names.slice(3, 6));
   const encoder = pixelEncoder(4);

@@ -114,6 +114,14 @@ gpuTest("FullBank.addExternal() appends a snippet with its record, many times", 
   assert.throws(() => bank.gather([SIZE + 60]), /the bank has 97 snippets/);
 });
 
+gpuTest("FullBank.addExternal() of a first label leaves the snippets before without", (device) => {
+  using bank = FullBank.from(device, { dim: DIM, snippets: SNIPPETS, classes: ["cat", "dog"] });
+  bank.addExternal(row(0));
+  assert.equal(bank.labels, undefined);
+  bank.addExternal(row(1), { label: 0 });
+  assert.deepEqual([...bank.labels!], [...Array(SIZE + 1).fill(-1), 0]);
+});
+
 gpuTest("FullBank.addExternal() refuses what is no snippet and leaves the bank", (device) => {
   using bank = FullBank.from(device, BANK);
   assert.throws(() => bank.addExternal(new Float32Array(4)), {

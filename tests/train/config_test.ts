@@ -236,6 +236,7 @@ Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => 
     ["bank: { resolution: 4 }", /bank\.dim is 64, expected at most the 48 values/],
     ["train: { gradientAccumulation: 3 }", /train\.gradientAccumulation is 3, expected a divisor/],
     ["sample: { guidance: { interval: [0.5, 0.5] } }", /interval is \[0\.5, 0\.5\], expected the/],
+    ["sample: { sampler: sde-heun, steps: 1 }", /sample\.steps is 1, expected at least 2 with sde/],
   ];
   for (const [text, problem] of cases) assert.match(refusal(text), problem);
 });
@@ -254,6 +255,7 @@ Deno.test("parseConfig() accepts the values next to those it refuses", () => {
   parseConfig("interpolant: { prediction: noise, weighting: velocity }");
   parseConfig("data: { kind: folder, path: photos, heldOut: 2 }");
   parseConfig("bank: { dim: 48, resolution: 4 }");
+  parseConfig("sample: { sampler: sde-heun, steps: 2 }");
   parseConfig("bank: { dim: 768, resolution: 4, path: bank.safetensors }");
 });
 
