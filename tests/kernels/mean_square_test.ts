@@ -14,36 +14,43 @@ gpuTest("meanSquarePerSample() and its gradient match the reference", async (dev
   for (const shape of [[1, 1], [2, 7], [3, 4, 8, 8], [3, 67], [2, 5000]]) {
     const batch = shape[0]!, elements = randomValues(shape, 0).length / batch;
     const values = { target: randomValues(shape, 4), scale: randomValues([batch], 6) };
-    const target = device.tensor(new Float32Array(values.target), shape);
-    const scale = device.tensor(new Float32Array(values.scale), [batch]);
+    // Made beside the op: nobody but the op holds them when the gradient is taken.
+    const made = () => ({
+      target: device.tensor(new Float32Array(values.target), shape),
+      scale: device.tensor(new Float32Array(values.scale), [batch]),
+    });
     // Differences are rounded relative to their terms, the partial sums have √elements terms.
     const tolerance = { forward: (2 * Math.sqrt(elements) + 8) * ROUNDING, backward: 8 * ROUNDING };
     await checkOp(device, {
       name: `meanSquarePerSample ${shape}`,
       inputs: { out: shape },
-      op: ({ out }) => meanSquarePerSample(out!, target),
+      op: ({ out }) => meanSquarePerSample(out!, made().target),
       reference: ({ out }) => meanSquareReference({ out: out!, target: values.target }, { batch }),
       tolerance,
     });
     await checkOp(device, {
       name: `meanSquarePerSample ${shape}, scaled`,
       inputs: { out: shape },
-      op: ({ out }) => meanSquarePerSample(out!, target, { scale }),
+      op({ out }) {
+        const { target, scale } = made();
+        return meanSquarePerSample(out!, target, { scale });
+      },
       reference: ({ out }) => meanSquareReference({ out: out!, ...values }, { batch }),
       tolerance,
     });
     await checkOp(device, {
       name: `meanSquare ${shape}`,
       inputs: { out: shape },
-      op: ({ out }) => meanSquare(out!, target, { scale }),
+      op({ out }) {
+        const { target, scale } = made();
+        return meanSquare(out!, target, { scale });
+      },
       reference: ({ out }) => {
         const losses = meanSquareReference({ out: out!, ...values }, { batch });
         return Float64Array.of(losses.reduce((sum, loss) => sum + loss / batch, 0));
       },
       tolerance,
     });
-    target.dispose();
-    scale.dispose();
   }
 });
 

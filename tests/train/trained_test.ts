@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { writeBank } from "../../bank/bank_writer.ts";
+import { FullBank } from "../../bank/full_bank.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { saveCheckpoint } from "../../train/checkpoint.ts";
+import { resolveConfig } from "../../train/config.ts";
+import { loadEmoji } from "../../train/datasets/emoji.ts";
+import { buildRun } from "../../train/run.ts";
+import { RUN_BANK } from "../../train/run_files.ts";
+import { openTrained, readCheckpointConfig } from "../../train/trained.ts";
+import { randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const DIM = 4;
+
+gpuTest(
+  "openTrained() takes the bank of the run, grown or not, and no other in its place",
+  async (device) => {
+    const directory = await Deno.makeTempDir({ prefix: "gmem_trained_" });
+    try {
+      const config = resolveConfig({
+        data: { imageSize: 8 },
+        model: { width: 16, depth: 1, heads: 2, patchSize: 4 },
+        bank: { dim: DIM, resolution: 4 },
+      });
+      const images = await loadEmoji({ imageSize: 8 });
+      const train = images.subset(Uint32Array.from({ length: 20 }, (_, i) => 90 * i));
+      {
+        const options = { device, config, train, runDirectory: directory, resume: false };
+        using run = await buildRun({ ...options, note: () => {} });
+        await saveCheckpoint(directory, { ...run, config });
+      }
+      const path = join(directory, RUN_BANK), found = readCheckpointConfig(directory);
+      const sizeOf = (bank?: string) => {
+        using trained = openTrained(device, { ...found, bank });
+        return trained.bank!.size;
+      };
+      assert.equal(sizeOf(), 20);
+      {
+        using grown = FullBank.load(device, path);
+        grown.addExternal(await grown.snippet(3));
+        await grown.save(path);
+      }
+      assert.equal(sizeOf(), 21);
+      const others = (dim: number) => ({
+        dim,
+        snippets: normalizeSnippets(randomValues([20, dim], 1), { dim }),
+      });
+      writeBank(path, others(DIM));
+      assert.throws(() => sizeOf(), {
+        name: "TypeError",
+        message:
+          `Cannot guide ${found.checkpoint} by ${path}: its snippets are not those that the model ` +
+          "was trained with, expected that bank, or --bank FILE for another one",
+      });
+      // Another one may be asked for, of snippets as long.
+      assert.equal(sizeOf(path), 20);
+      writeBank(path, others(DIM + 1));
+      assert.throws(() => sizeOf(path), {
+        name: "TypeError",
+        message:
+          `Cannot guide ${found.checkpoint} by ${path}: its snippets have 5 components, expected 4`,
+      });
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
