@@ -53,6 +53,18 @@ Deno.test("slerpSnippets() turns at even speed, lerpSnippets() does not", () => 
   assertClose([u!, v!], [2 / Math.sqrt(5), 1 / Math.sqrt(5)], { tolerance: 1e-7, name: "lerp" });
 });
 
+Deno.test("slerpSnippets() keeps a snippet whose product with itself rounds to more than 1", () => {
+  const rows = normalizeSnippets(randomValues([20, 11], 4), { dim: 11 });
+  let above = 0;
+  for (let start = 0; start < rows.length; start += 11) {
+    const row = rows.subarray(start, start + 11);
+    if (row.reduce((sum, value) => sum + value * value, 0) > 1) above++;
+    // One rounding of the mix and one of its norm.
+    assertClose(slerpSnippets(row, row, { alpha: 0.3 }), row, { tolerance: 2 ** -22, name: "row" });
+  }
+  assert.ok(above > 0);
+});
+
 Deno.test("slerpSnippets() goes on the straight line between parallel snippets", () => {
   const [first] = pair();
   const got = slerpSnippets(first, first, { alpha: 0.3 });

@@ -84,6 +84,15 @@ gpuTest("nearestSnippets() goes by directions where norms are a little off", asy
   assert.deepEqual(found!.map(({ index }) => index), [0]);
 });
 
+gpuTest("nearestSnippets() goes by distances where norms are a little off", async (device) => {
+  // The first is 0.0008 from the query; the second, which is shorter, 0.0022, mostly by its direction.
+  const snippets = Float32Array.of(1.0008, 0, 0.9992 * Math.cos(0.002), 0.9992 * Math.sin(0.002));
+  using bank = FullBank.from(device, { dim: 2, snippets });
+  const search = { bank, queries: Float32Array.of(1, 0), count: 1, metric: "euclidean" } as const;
+  const [found] = await nearestSnippets(device, search);
+  assert.deepEqual(found!.map(({ index }) => index), [0]);
+});
+
 gpuTest("nearestSnippets() searches a low-rank bank", async (device) => {
   const rows = (first: number, count: number) =>
     SNIPPETS.subarray(first * DIM, (first + count) * DIM);
@@ -180,6 +189,7 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
   assert.equal(indexOfName(RECORDS, "b.png"), 1);
   assert.deepEqual([...indicesOfText(RECORDS, "RED dog")], [0, 2]);
   assert.deepEqual([...indicesOfText(RECORDS, "running")], [2]);
+  assert.deepEqual([...indicesOfText(RECORDS, "red cat")], []);
   assert.throws(() => indicesOfClass(RECORDS, "cow"), {
     name: "RangeError",
     message: 'Cannot retrieve class "cow": the bank has the classes cat, dog',

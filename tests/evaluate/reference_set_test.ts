@@ -25,6 +25,9 @@ Deno.test("snippets are features of images only in full and of the same images",
     assert.ok(opens(full!));
     assert.ok(!opens(full!, { imageSize: 4 }));
     assert.ok(!opens(full!, { names: names.toReversed() }));
+    const { description } = encoder;
+    const other = { ...encoder, description: { ...description, fingerprint: "another" } };
+    assert.equal(openBankOf(images, { path: full!, encoder: other }), undefined);
     assert.ok(!opens(low!));
     // The same number of the same names by the same encoder, but made of the low-rank ones.
     assert.ok(!opens(again!));
