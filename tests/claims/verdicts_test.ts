@@ -34,6 +34,7 @@ Deno.test("outcomes need the whole interval on one side", () => {
   assert.equal(outcomeAbove(interval(-0.2, -0.1), 0), "refuted");
   assert.equal(outcomeBelow(interval(0.1, 0.2), 0.3), "shown");
   assert.equal(outcomeBelow(interval(0.1, 0.4), 0.3), "undecided");
+  assert.equal(outcomeBelow(interval(0.2, 0.5), 0.3), "undecided");
   assert.equal(outcomeBelow(interval(0.4, 0.5), 0.3), "refuted");
   assert.equal(outcomeAbove(interval(NaN, NaN), 0), "undecided");
   assert.equal(outcomeOfAll(["shown", "shown"]), "shown");
@@ -157,6 +158,8 @@ Deno.test("ifFollowing() takes a verdict back where samples do not follow their 
   const back = ifFollowing(verdict, interval(0.01, 0.05));
   assert.equal(back.outcome, "undecided");
   assert.match(back.text, /^it is so; but samples hardly follow/);
+  // A cosine that may as well be below what is needed.
+  assert.equal(ifFollowing(verdict, interval(0.1, 0.5)).outcome, "undecided");
 });
 
 Deno.test("wayOf() measures length and jumps of a way", () => {
