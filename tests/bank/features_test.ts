@@ -36,6 +36,13 @@ Deno.test("importFeatures() normalises vectors of every format", async () => {
       fingerprints.add(file.encoder!.fingerprint);
     }
     assert.equal(fingerprints.size, 1);
+    // Other vectors are of another encoder, though they differ in the last piece alone.
+    const changed = FEATURES.slice();
+    changed[SIZE * DIM - 1]! += 1;
+    await writeNpy(at("b.npy"), { shape: [SIZE, DIM], pieces: [changed] });
+    await importFeatures(at("b.npy"), { out: at("out") });
+    using other = BankFile.open(at("out"));
+    assert.ok(!fingerprints.has(other.encoder!.fingerprint));
   });
 });
 

@@ -236,6 +236,23 @@ gpuTest("Device.copy() is ordered with dispatches and refuses other sizes", asyn
   assert.throws(() => device.copy(x, other), TypeError);
 });
 
+gpuTest(
+  "Device.dispatch() binds views that begin at one place by their lengths",
+  async (device) => {
+    using x = device.tensor(new Float32Array(128).fill(3), [128]), out = device.empty([128]);
+    x.storage.retain();
+    using start = new Tensor(x.storage, { shape: [64], dtype: "f32" });
+    for (const view of [start, x]) {
+      device.dispatch(SCALE, {
+        tensors: { x: view, out },
+        params: { elements: view.elements, factor: 2 },
+        workgroups: [view.elements / 64],
+      });
+    }
+    assert.deepEqual(await out.read(), new Float32Array(128).fill(6));
+  },
+);
+
 gpuTest("Device.dispatch() takes exactly the kernel's tensors, params and constants", (device) => {
   device.scope(() => {
     const x = device.empty([64]), out = device.empty([64]);
