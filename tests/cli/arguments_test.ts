@@ -148,6 +148,10 @@ Deno.test("parseArguments() refuses values that do not fit", () => {
       /^Cannot read --steps .*: expected a whole number, at/,
     );
   }
+  assert.equal(parseArguments(COMMAND, ["--out", "a", "--steps=1"]).options.steps, 1);
+  for (const value of ["", " "]) {
+    assert.match(refusal([`--shift=${value}`]), /^Cannot read --shift .*: expected a number$/);
+  }
   assert.match(refusal(["--steps=1e99"]), /a whole number, at least 1, at most 9007199254740991$/);
   assert.match(refusal(["--steps", "-5"]), /^Cannot read --steps -5: expected a whole number/);
   assert.match(refusal(["--json=yes"]), /^Cannot read --json=yes: the option takes no value/);

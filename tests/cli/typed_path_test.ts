@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join, resolve } from "node:path";
 import { parseArguments } from "../../cli/arguments.ts";
-import { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
+import { EVALUATE_COMMAND, VERIFY_COMMAND } from "../../cli/commands/evaluate.ts";
 import { SAMPLE_COMMAND } from "../../cli/commands/sample.ts";
 import { SET } from "../../cli/commands/shared_options.ts";
 import { TRAIN_COMMAND } from "../../cli/commands/train.ts";
@@ -62,6 +62,8 @@ Deno.test("parseArguments() reads paths where the task was called, and nothing e
       ...[`train.runDirectory=${join("/home/me", "r")}`, `data.decoder=${at("d.onnx")}`],
       ...["bank.path=null", 'data.path="b"', "bank.encoder=onnx"],
     ]);
+    const verified = parseArguments(VERIFY_COMMAND, ["a", "b", "c"]).positionals;
+    assert.deepEqual(verified, [at("a"), at("b"), at("c")]);
     const sampled = parseArguments(SAMPLE_COMMAND, ["--class", "cats"]).options;
     assert.deepEqual([sampled.out, sampled.class], [at("samples.png"), ["cats"]]);
     const referenceOf = (...args: string[]) =>
