@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import sharp from "sharp";
+import { permutation } from "../../kernels/core/random.ts";
 import { parseConfig } from "../../train/config.ts";
 import { loadCifar10 } from "../../train/datasets/cifar10.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
@@ -10,7 +11,7 @@ import {
   loadImageFolder,
   openImageFolder,
 } from "../../train/datasets/image_folder.ts";
-import { ImageSet } from "../../train/datasets/image_set.ts";
+import { ImageSet, splitIndices } from "../../train/datasets/image_set.ts";
 import { loadMnist } from "../../train/datasets/mnist.ts";
 import { pictureScale, tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng, type RawImage } from "../../train/datasets/png.ts";
@@ -123,6 +124,12 @@ Deno.test("ImageSet.subset() keeps what belongs to each image", () => {
   assert.deepEqual(pixelAt(set, { image: 0, x: 1, y: 1 }), [150, 150, 150]);
   assert.throws(() => fiveImages().subset(Uint32Array.of(5)), RangeError);
   assert.throws(() => fiveImages().subset(new Uint32Array(0)), RangeError);
+});
+
+Deno.test("splitIndices() chooses by an order that no epoch of a run has", () => {
+  const { train, heldOut } = splitIndices(100, { heldOut: 10, seed: 3 });
+  assert.deepEqual(heldOut, permutation(100, 3, 2 ** 32 - 1).slice(0, 10).sort());
+  assert.deepEqual([...train, ...heldOut].sort((a, b) => a - b), [...Array(100).keys()]);
 });
 
 Deno.test("ImageSet.split() parts the set the same way for the same seed", () => {
