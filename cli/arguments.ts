@@ -188,9 +188,14 @@ export function parseArguments<const C extends CommandDefinition>(
   }
   checkPositionals(command, positionals);
   const definitions = command.positionals ?? [];
-  const read = positionals.map((value, index) =>
-    (definitions[index] ?? definitions.at(-1))!.path ? typedPath(value) : value
-  );
+  const read = positionals.map((value, index) => {
+    const { name, path } = (definitions[index] ?? definitions.at(-1))!;
+    if (!path) return value;
+    if (value.trim() === "") {
+      throw new UsageError(`Cannot run ${command.name}: ${name} is empty, expected a path`);
+    }
+    return typedPath(value);
+  });
   const options = Object.fromEntries(
     Object.entries(command.options).map(([name, option]) => [
       name,
@@ -317,8 +322,10 @@ function readValue(
     if (value === undefined) return true;
     throw new UsageError(`Cannot read ${rawName}=${value}: the option takes no value`);
   }
-  // The next option is not a value, a negative number is.
-  const missing = value === undefined || (!inlineValue && /^-(?![\d.])/.test(value));
+  // The next option is not a value, a negative number is; an empty path, as a shell makes of a variable
+  // that is not set, would be the folder that one is in.
+  const missing = value === undefined || (!inlineValue && /^-(?![\d.])/.test(value)) ||
+    (value.trim() === "" && PATHS.has(option.value ?? ""));
   const expected = expectation(option);
   if (missing) throw new UsageError(`Cannot read ${rawName}: no value, expected ${expected}`);
   const refusal = `Cannot read ${rawName} ${value}: expected ${expected}`;

@@ -154,6 +154,13 @@ Deno.test("parseArguments() refuses values that do not fit", () => {
   }
   assert.match(refusal(["--steps=1e99"]), /a whole number, at least 1, at most 9007199254740991$/);
   assert.match(refusal(["--steps", "-5"]), /^Cannot read --steps -5: expected a whole number/);
+  for (const out of [["--out="], ["--out", ""], ["--out", " "]]) {
+    assert.equal(refusal(out), "Cannot read --out: no value, expected FILE");
+  }
+  assert.equal(
+    refusal([""], VERIFY_COMMAND),
+    "Cannot run deno task verify: file is empty, expected a path",
+  );
   assert.match(refusal(["--json=yes"]), /^Cannot read --json=yes: the option takes no value/);
   assert.match(refusal(["--kind", "huen"]), /expected one of euler, heun; did you mean heun\?/);
 });
