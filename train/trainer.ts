@@ -330,8 +330,12 @@ export class Trainer implements Disposable {
     this.#unsure ??= { step: this.#step, failures: this.device.failures };
     try {
       for (let i = 0; i < parts; i++) {
-        // The GPU works on the part before while this one is read.
-        if (i > 0) this.device.flush();
+        if (i > 0) {
+          // The GPU works on the part before while this one is read.
+          this.device.flush();
+          // Ctrl-C is heard between parts, which a CPU driver computes while they are recorded.
+          await new Promise((resolve) => setTimeout(resolve));
+        }
         const data = await ahead.take(this.#step * parts + i);
         this.#inputs.write(data, { step: this.#step, firstSample: i * part });
         this.device.scope(() => {

@@ -58,6 +58,7 @@ function makeBank(device: Device): FullBank {
 }
 
 interface Parts extends Disposable {
+  dataset: ImageSet;
   model: SiT;
   trainer: Trainer;
 }
@@ -91,6 +92,7 @@ function makeTrainer(
     ...rest,
   });
   return {
+    dataset,
     model,
     trainer,
     [Symbol.dispose]() {
@@ -493,6 +495,20 @@ gpuTest("Trainer weighs a loss by the time that it draws within the path's", asy
       assert.ok(Math.abs(ratio - 1) < 4 * sumTolerance(192), `${prediction} at ${t}: ${ratio}`);
     }
   }
+});
+
+gpuTest("Trainer lets timers and signals be heard between the parts of a step", async (device) => {
+  using parts = makeTrainer(device, { gradientAccumulation: 4 });
+  const { dataset } = parts, { read } = dataset;
+  let rounds = 0;
+  const heard: number[] = [];
+  dataset.read = function (indices) {
+    heard.push(rounds);
+    setTimeout(() => rounds++);
+    return read.call(this, indices);
+  };
+  for await (const _ of parts.trainer.run({ steps: 1 }));
+  assert.deepEqual(heard, [0, 1, 2, 3]);
 });
 
 gpuTest("Trainer takes more parts where the GPU could not bind a tensor of them", (device) => {
