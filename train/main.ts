@@ -23,6 +23,7 @@ import { clonePath } from "../cli/typed_path.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
+import { openWeights } from "../model/weights.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import {
   checkpointsAfter,
@@ -110,7 +111,11 @@ async function main(): Promise<void> {
     ...(makesBank && bankFiles(config.bank)),
     "data.decoder": config.data.decoder,
   });
-  if (init !== undefined) refuseFolder(init);
+  if (init !== undefined) {
+    refuseFolder(init);
+    // Before the images are read and the bank is made: a file that is damaged or of another kind is refused.
+    openWeights(init)[Symbol.dispose]();
+  }
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
@@ -253,16 +258,25 @@ function requireFixed(checkpoint: string, config: Config): void {
   }
 }
 
-/** What the bank and the folder of a run follow from, by key; files may lie elsewhere by now. */
-function fixedKeys({ bank, train }: Config): Record<string, unknown> {
+/**
+ * What the network, the bank and the folder of a run follow from, by key; files may lie elsewhere by now.
+ * Weights would fit another network as well where shapes are the same, as with another number of heads.
+ */
+function fixedKeys({ bank, interpolant, model, train }: Config): Record<string, unknown> {
+  const { name: _name, classDropout: _share, zeroInit: _start, repa: _loss, ...network } = model;
+  const { path: interpolation, prediction } = interpolant;
   const { path: _, mask: __, onnx, features, ...built } = bank;
   const read = {
     ...built,
     onnx: onnx && { ...onnx, path: undefined },
     features: features && { ...features, path: undefined },
   };
+  const named = (section: string, keys: Record<string, unknown>) =>
+    Object.fromEntries(Object.entries(keys).map(([key, value]) => [`${section}.${key}`, value]));
   return {
-    ...Object.fromEntries(Object.entries(read).map(([key, value]) => [`bank.${key}`, value])),
+    ...named("model", network),
+    ...named("interpolant", { path: interpolation, prediction }),
+    ...named("bank", read),
     // As a whole: it may have been typed in another folder.
     "train.runDirectory": resolve(train.runDirectory),
   };

@@ -131,6 +131,8 @@ deviceTest(
     );
     for (
       const [setting, said] of [
+        ["model.heads=1", "Cannot change model.heads to 1: the run was started with "],
+        ["interpolant.path=gvp", 'to "gvp": the run was started with "linear", expected that\n'],
         ["bank.dim=8", "Cannot change bank.dim to 8: the run was started with 12, expected that\n"],
         ["train.runDirectory=elsewhere", "expected that; its folder may be moved\n"],
       ]
@@ -331,6 +333,16 @@ deviceTest("train --init names the file of weights in a run's folder", async () 
   assertRefusal(run, 2, `from ${directory}: it is a folder, expected a file such as ${file}\n`);
 });
 
+deviceTest("train --init refuses a file that holds no weights before it reads images", async () => {
+  const directory = inTemporary("from_no_weights"), short = inTemporary("short.safetensors");
+  Deno.writeFileSync(short, new Uint8Array(5));
+  for (const [file, said] of [[short, "it has 5 bytes"], ["deno.json", "its kind is not known"]]) {
+    const run = await trainSmall(directory, "--init", file!);
+    assertRefusal(run, 1, said!);
+    assert.doesNotMatch(run.stderr, /^(?:data|bank) /m);
+  }
+});
+
 deviceTest("train starts no run among the checkpoints of another", async () => {
   const { directory } = await trainedRun();
   const before = contents(directory);
@@ -437,8 +449,12 @@ deviceTest("train names the checkpoint before a damaged one", async () => {
 
 deviceTest("train refuses a checkpoint of other shapes, both named", async () => {
   const directory = await copyOfRun("other_shapes");
+  const path = join(directory, "step_0000003", "state.json");
+  const state = JSON.parse(Deno.readTextFileSync(path));
+  state.config.model.width = 32;
+  Deno.writeTextFileSync(path, JSON.stringify(state));
   const before = contents(directory);
-  const run = await runTask("train", ["--resume", directory, "--set", "model.width=32"]);
+  const run = await runTask("train", ["--resume", directory]);
   assertRefusal(
     run,
     1,
