@@ -155,6 +155,12 @@ export async function fitFactors(
 ): Promise<FittedFactors> {
   const { size, dim } = source;
   const { device, onProgress } = options;
+  // Before the long work; how many dimensions there are, that alone tells.
+  if ("energy" in options && !(options.energy > 0 && options.energy <= 1)) {
+    throw new RangeError(
+      `Cannot keep energy ${options.energy}: expected a number above 0 and at most 1`,
+    );
+  }
   const onDevice = device !== undefined && DeviceMoments.supports(device, dim);
   const moments = await measureMoments(source, {
     device: onDevice ? device : undefined,
@@ -340,11 +346,6 @@ function chooseRank(
     );
   }
   if ("energy" in kept) {
-    if (!(kept.energy > 0 && kept.energy <= 1)) {
-      throw new RangeError(
-        `Cannot keep energy ${kept.energy}: expected a number above 0 and at most 1`,
-      );
-    }
     const wanted = kept.energy * squares(singular);
     let sum = 0;
     for (let rank = 1; rank < usable; rank++) {
