@@ -90,8 +90,17 @@ export async function writing<T>(path: string, write: () => Promise<T>): Promise
   } catch (error) {
     // Not every error of the system has a code or the file's name; every one has its number.
     if (!(error instanceof Error && /\(os error \d+\)/.test(error.message))) throw error;
-    throw new Error(`Cannot write ${path}: ${error.message}`, { cause: error });
+    const file = fileOnTheWay(path);
+    const state = file === undefined ? error.message : `${file} is a file, expected a folder`;
+    throw new Error(`Cannot write ${path}: ${state}`, { cause: error });
   }
+}
+
+/** What stands where a folder on the way to a file would, and is none; undefined where nothing does. */
+function fileOnTheWay(path: string): string | undefined {
+  const folder = dirname(path), found = statusOf(folder);
+  if (found !== undefined) return found.isDirectory ? undefined : folder;
+  return folder === path ? undefined : fileOnTheWay(folder);
 }
 
 /** What stands at a path, or undefined. */

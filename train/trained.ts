@@ -249,8 +249,13 @@ function openCondition(
   );
 }
 
-/** Throws where the bank of a run is no longer what it was, but for snippets that were added to it. */
+/** Throws where the bank of a run is gone or no longer what it was, but for snippets that were added to it. */
 function requireOwnBank(path: string, { checkpoint, bankFingerprint }: CheckpointConfig): void {
+  if (!existsSync(path)) {
+    throw new Deno.errors.NotFound(
+      `Cannot guide ${checkpoint}: its bank ${path} is not there, expected it, or --bank FILE for another one`,
+    );
+  }
   if (bankFingerprint === undefined) return;
   using file = BankFile.open(path);
   if (beginsWith(file, bankFingerprint)) return;

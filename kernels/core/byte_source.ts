@@ -31,7 +31,8 @@ export function openByteSource(path: string): ByteSource {
   try {
     file = Deno.openSync(path, { read: true });
   } catch (error) {
-    throw fileError(path, messageOf(error), error);
+    const isMissing = error instanceof Deno.errors.NotFound;
+    throw fileError(path, isMissing ? "there is no such file" : messageOf(error), error);
   }
   let size: number;
   try {

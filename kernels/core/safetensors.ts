@@ -69,13 +69,17 @@ function readHeader(source: ByteSource, path: string): Header {
   }
   const wide = new DataView(prefix.buffer).getBigUint64(0, true);
   if (wide > BigInt(MAX_HEADER_BYTES)) {
-    throw fileError(path, `its header has ${wide} bytes, expected at most ${MAX_HEADER_BYTES}`);
+    throw fileError(
+      path,
+      `it is no safetensors file: its header has ${wide} bytes, expected at most ${MAX_HEADER_BYTES}`,
+    );
   }
   const length = Number(wide);
   if (length > source.size - 8) {
     throw fileError(
       path,
-      `its header has ${length} bytes, expected at most the ${source.size - 8} that follow`,
+      `it is cut short or no safetensors file: its header has ${length} bytes, expected at most the ` +
+        `${source.size - 8} that follow`,
     );
   }
   const bytes = new Uint8Array(length);
@@ -121,13 +125,18 @@ function readEntry(
     throw tensorError(path, key, `its offsets are ${show(offsets)}, expected a first and an end`);
   }
   const [first, end] = offsets as [number, number];
-  if (first > end || end > dataBytes) {
+  if (first <= end && end > dataBytes) {
     throw tensorError(
       path,
       key,
-      `its offsets are ${
-        show(offsets)
-      }, expected them in order within the ${dataBytes} bytes of data`,
+      `it ends at byte ${end} of ${dataBytes} bytes of data: the file is cut short, expected all of it`,
+    );
+  }
+  if (first > end) {
+    throw tensorError(
+      path,
+      key,
+      `its offsets are ${show(offsets)}, expected them in order`,
     );
   }
   const bytes = byteLength(dtype, shape);

@@ -39,9 +39,11 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
       Deno.makeTempFile = makeTempFile;
     }
     Deno.writeTextFileSync(`${directory}/file`, "");
-    await assert.rejects(prepareOutput(`${directory}/file/c.png`), {
-      message: new RegExp(`^Cannot write ${directory}/file/c.png: `),
-    });
+    for (const path of [`${directory}/file/c.png`, `${directory}/file/a/b/c.png`]) {
+      await assert.rejects(prepareOutput(path), {
+        message: `Cannot write ${path}: ${directory}/file is a file, expected a folder`,
+      });
+    }
   });
 });
 

@@ -270,7 +270,7 @@ deviceTest("evaluate with another bank goes on without the one of the run", asyn
     await evaluate(...measuring, "--bank", moved, "--count", "8", "--out", npz),
   );
   assert.equal(drawn.encoder.reference, 206);
-  assertRefusal(await evaluate(...measuring, "--samples", npz), 1, "No such file");
+  assertRefusal(await evaluate(...measuring, "--samples", npz), 1, "there is no such file");
   // One that is there and cannot be read is no reason to go on.
   Deno.writeTextFileSync(join(copy, "bank.safetensors"), "no bank");
   assertRefusal(

@@ -170,6 +170,17 @@ deviceTest("sample draws the classes of a model that labels guide", async () => 
   );
 });
 
+deviceTest("sample names another bank where that of the run is gone", async () => {
+  const directory = await copyOfRun("without_bank");
+  const bank = join(directory, "bank.safetensors"), out = inTemporary("no_bank.png");
+  Deno.removeSync(bank);
+  assertRefusal(
+    await runTask("sample", ["--checkpoint", directory, "--out", out]),
+    1,
+    `its bank ${bank} is not there, expected it, or --bank FILE for another one`,
+  );
+});
+
 deviceTest("sample says what may have taken the weights away", async () => {
   const directory = await copyOfRun("removed");
   const weights = join(directory, "step_0000003", "ema.safetensors");

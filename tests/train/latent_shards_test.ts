@@ -297,7 +297,10 @@ Deno.test("LatentShards.open() names a shard that was cut off, and a folder with
     message: /shard001\.safetensors/,
   });
   Deno.truncateSync(path, 20);
-  await assert.rejects(LatentShards.open(directory), /shard001\.safetensors": its header has/);
+  await assert.rejects(
+    LatentShards.open(directory),
+    /shard001\.safetensors": it is cut short or .*: its header has/,
+  );
   const empty = join(TEMPORARY, "empty");
   Deno.mkdirSync(empty);
   writeStatistics(join(empty, "latents_stats.safetensors"), {
