@@ -273,8 +273,15 @@ async function prepareBank(
   const built = join(runDirectory, RUN_BANK);
   const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
   if (file) {
-    const bank = loadBank(device, file);
-    note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
+    const bank = loadBank(device, file), { size } = bank;
+    note(`bank    ${file}: ${size} snippets of ${bank.dim}`);
+    if (size !== train.size) {
+      bank[Symbol.dispose]();
+      throw new TypeError(
+        `Cannot train with ${file}: it has ${size} snippets for ${train.size} images, expected one ` +
+          "each: a bank of these images, built with the same data.heldOut",
+      );
+    }
     if (train instanceof LatentShards) return { path: file, bank, encoder: undefined };
     // The network of a bank may have moved since; one that is told must be the same.
     const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path : undefined;
