@@ -56,9 +56,11 @@ export function indicesOfClass(records: ImageRecords, name: string): Uint32Array
   const { classes = [], labels } = records;
   const label = classes.indexOf(name);
   if (label < 0 || labels === undefined) {
+    const near = nearestName(name, classes);
     throw new RangeError(
       `Cannot retrieve class ${JSON.stringify(name)}: the bank has ` +
-        (classes.length === 0 ? "no classes" : `the classes ${listed(classes)}`),
+        (classes.length === 0 ? "no classes" : `the classes ${listed(classes)}`) +
+        (near === undefined ? "" : `; did you mean ${near}?`),
     );
   }
   const found: number[] = [];

@@ -109,7 +109,7 @@ export function loadStateDict(
 
 /**
  * Writes all parameters to a safetensors file, the trained ones from `slabs` if given (a moving
- * average). Parameters of the text in `metadata` go into the header.
+ * average). The texts of `metadata` go into the header.
  */
 export async function saveStateDict(
   path: string,

@@ -14,12 +14,13 @@ export function folderOverrides(data: string | undefined): string[] {
 /**
  * The key's path and the text of an override.
  *
- * @throws {SyntaxError} when there is no key.
+ * @throws {SyntaxError} when there is no key or no value.
  */
 export function splitOverride(override: string): { path: string[]; text: string } {
   const equals = override.indexOf("=");
   if (equals < 1) {
-    throw new SyntaxError(`Cannot read --set ${override}: no key, expected KEY=VALUE`);
+    const missing = equals < 0 ? "no value" : "no key";
+    throw new SyntaxError(`Cannot read --set ${override}: ${missing}, expected KEY=VALUE`);
   }
   return {
     path: override.slice(0, equals).trim().split("."),

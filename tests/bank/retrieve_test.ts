@@ -194,6 +194,9 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
     name: "RangeError",
     message: 'Cannot retrieve class "cow": the bank has the classes cat, dog',
   });
+  assert.throws(() => indicesOfClass(RECORDS, "Dogs"), {
+    message: 'Cannot retrieve class "Dogs": the bank has the classes cat, dog; did you mean dog?',
+  });
   assert.throws(() => indexOfName(RECORDS, "dog"), {
     message: 'Cannot retrieve "dog": none of 3 snippets has that name, such as a.png, b.png, c.png',
   });

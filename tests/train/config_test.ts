@@ -333,7 +333,8 @@ Deno.test("parseConfig() refuses overrides that do not fit and names the overrid
   );
   assert.match(refusal("", ["train.steps.x=1"]), /unknown key .*, train\.steps holds no keys/);
   assert.match(refusal("", ["sample.guidance.interval.0=1"]), /interval holds no keys/);
-  assert.match(refusal("", ["train.steps"]), /^Cannot read --set train\.steps: no key, expected/);
+  assert.match(refusal("", ["train.steps"]), /^Cannot read --set train\.steps: no value, expected/);
+  assert.match(refusal("", ["=5"]), /^Cannot read --set =5: no key, expected KEY=VALUE$/);
   assert.match(refusal("", ["train.steps={a: "]), /^Cannot read --set train\.steps=\{a: : line 1/);
   assert.match(
     refusal("", ["train.steps=many"]),

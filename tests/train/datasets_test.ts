@@ -588,12 +588,18 @@ Deno.test("loadImageFolder() says of each corrupt image what is wrong with it", 
         await Deno.writeFile(`${path}/${index}.${kind}`, bytes.subarray(0, bytes.length / 2));
       }
     }
-    for (let index = 0; index < 320; index++) {
+    // Of a header that is cut sharp says so on the first line, which ends in a colon.
+    await Deno.writeFile(`${path}/header.png`, cut.png.subarray(0, 40));
+    for (let index = 0; index < 340; index++) {
       await Deno.writeFile(`${path}/a${index}.png`, plainPng([index % 256, 0, 0]));
     }
     const { skipped } = await loadImageFolder(path, { imageSize: 8 });
-    assert.equal(skipped.length, 16);
-    for (const { name, reason } of skipped) {
+    assert.equal(skipped.length, 17);
+    assert.equal(
+      skipped.find(({ name }) => name === "header.png")?.reason,
+      "Input buffer has corrupt header",
+    );
+    for (const { name, reason } of skipped.filter(({ name }) => name !== "header.png")) {
       const [own, other] = name.endsWith("jpg") ? [/jpeg/i, /png/i] : [/png/i, /jpeg/i];
       assert.ok(own.test(reason) && !other.test(reason) && !reason.includes("\n"), reason);
     }

@@ -267,7 +267,8 @@ async function decodeEach(
 }
 
 function firstLine(error: unknown): string {
-  return messageOf(error).split("\n", 1)[0]!;
+  // What ends in a colon there would be explained by lines of the decoder's own library.
+  return messageOf(error).split("\n", 1)[0]!.replace(/:\s*$/, "");
 }
 
 /**
