@@ -133,6 +133,22 @@ Deno.test("Progress keeps the bar within the width of the terminal", () => {
   for (const part of drawn) assert(part.length <= 30, part);
 });
 
+Deno.test("Progress says the time left of a long run in 80 columns", () => {
+  const stream = Object.assign(new Recording(true), { columns: 80 });
+  let now = 0;
+  using progress = new Progress({ total: 200_000, stream, clock: () => now });
+  for (const step of [100_000, 100_100]) {
+    now += 70_000;
+    progress.record({ step, loss: 0.0510512, imagesPerSecond: 3000 });
+  }
+  assert(
+    stream.text.includes(
+      " 100100/200000 · loss 0.05105 · 3000 images/s · 19 h 25 min left",
+    ),
+    stream.text,
+  );
+});
+
 Deno.test("Progress.note() writes whole lines, above the bar and after its end", () => {
   const stream = new Recording(true);
   const progress = new Progress({ total: 4, stream });
