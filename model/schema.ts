@@ -149,7 +149,7 @@ function describeIssue(
     return issue.keys.map((key) => unknownKey(key, { root, parent: path, node }));
   }
   const key = path.join(".") || "the top level";
-  const origin = overrides.has(key) ? ` (given by --set)` : "";
+  const origin = overrides.has(key) ? ` (given on the command line)` : "";
   if (issue.code === "custom") return [`${key}${origin} ${issue.message}`];
   const expected = expectation(nodeAt(root, path) ?? {}, issue.input);
   return [`${key}${origin} is ${formatValue(issue.input)}, expected ${expected}`];

@@ -67,6 +67,7 @@ Deno.test("labelOfClass() knows names, and numbers where no class has that name"
     message: 'Cannot draw class "4": the model knows no such class, expected cat, dog, 3, cow, ' +
       "or a number from 0 to 3",
   });
+  assert.throws(() => labelOfClass("Dogs", named), { message: /to 3; did you mean dog\?$/ });
   assert.throws(() => labelOfClass("cat", { classes: 1000, classNames: [] }), {
     message: /no such class, expected a number from 0 to 999$/,
   });

@@ -338,7 +338,7 @@ Deno.test("parseConfig() refuses overrides that do not fit and names the overrid
   assert.match(refusal("", ["train.steps={a: "]), /^Cannot read --set train\.steps=\{a: : line 1/);
   assert.match(
     refusal("", ["train.steps=many"]),
-    /train\.steps \(given by --set\) is "many", expected a whole number/,
+    /train\.steps \(given on the command line\) is "many", expected a whole number/,
   );
 });
 
@@ -420,7 +420,7 @@ Deno.test("parseConfig() takes snippets of latents from their shards or from a b
   assert.match(refusal("data: { kind: latents }"), /data\.path is null, expected a folder while/);
   assert.match(
     refusal(latents, ["data.latentMultiplier=0"]),
-    /data\.latentMultiplier \(given by --set\) is 0, expected a number, above 0/,
+    /data\.latentMultiplier \(given on the command line\) is 0, expected a number, above 0/,
   );
 });
 
