@@ -180,7 +180,7 @@ async function drawBetween(
     readonly json: boolean;
   },
 ): Promise<void> {
-  const { positionals, mode, steps, noises, data, out = typedPath("rows.png"), json } = options;
+  const { positionals, mode, steps, noises, data, out = typedPath("between.png"), json } = options;
   const found = readRun(checkpoint, options);
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);

@@ -404,7 +404,7 @@ export const BANK_INTERPOLATE_COMMAND = {
       type: "string",
       value: "FILE",
       description: "File to write: between.safetensors by default, with --checkpoint the picture " +
-        "rows.png",
+        "between.png",
     },
     set: SET,
     json: JSON_LINES,
@@ -415,7 +415,7 @@ export const BANK_INTERPOLATE_COMMAND = {
       description: "Write nine snippets, from 3 to 17, for sample --bank.",
     },
     {
-      command: "deno task bank interpolate 3 17 --checkpoint runs/emoji --noises 4 --out rows.png",
+      command: "deno task bank interpolate 3 17 --checkpoint runs/emoji --noises 4",
       description: "See what lies between them: nine samples a row, from the same noise.",
     },
   ],
