@@ -45,10 +45,10 @@ async function main(): Promise<void> {
   say(
     `data    ${train.size} images to train on, ${heldOut.size} held out; snippets of ${bank.dim}`,
   );
-  const work = await workFor(letters, laboratory);
-  const units = work.trainingUnits + work.drawingUnits;
+  const plan = await planFor(letters, laboratory);
+  const units = plan.trainingUnits + plan.drawingUnits;
   const secondsPerUnit = units === 0 ? 0 : await laboratory.secondsPerUnit();
-  for (const line of planLines(work, secondsPerUnit)) say(line);
+  for (const line of planLines(plan, secondsPerUnit)) say(line);
   if (options.plan) return;
 
   using progress = openProgress(Math.max(1, Math.round(units)), { intervalSeconds: INTERVAL });
@@ -92,15 +92,28 @@ function lettersOf(positionals: readonly string[]): readonly Letter[] {
     : LETTERS.filter((letter) => positionals.includes(letter));
 }
 
+/** What is left to do for some claims. */
+interface Plan extends Omit<Work, "trainings"> {
+  /** The models to train, by name, each with the steps that it has left. */
+  readonly trainings: readonly string[];
+}
+
 /** What is left to do for some claims, in all their laboratories. */
-async function workFor(letters: readonly Letter[], laboratory: Laboratory): Promise<Work> {
+async function planFor(letters: readonly Letter[], laboratory: Laboratory): Promise<Plan> {
   const arms = new Map<Laboratory, Arm[]>();
   for (const letter of letters) {
     for (const each of await laboratoriesOf(CLAIMS[letter], laboratory)) {
       arms.set(each, [...arms.get(each) ?? [], ...CLAIMS[letter].arms(each)]);
     }
   }
-  const works = Array.from(arms, ([each, needed]) => each.workFor(needed));
+  const works = Array.from(arms, ([each, needed]) => {
+    const { trainings, ...work } = each.workFor(needed);
+    const settings = each.scale.overrides.slice(laboratory.scale.overrides.length);
+    const names = trainings.map(({ model, steps }) =>
+      `${[nameOf(model), ...settings].join(", ")} (${steps} steps)`
+    );
+    return { ...work, trainings: names };
+  });
   return {
     trainings: works.flatMap(({ trainings }) => trainings),
     drawings: works.flatMap(({ drawings }) => drawings),
@@ -110,8 +123,8 @@ async function workFor(letters: readonly Letter[], laboratory: Laboratory): Prom
 }
 
 /** What is left to do and how long it takes, as lines for a person. */
-function planLines(work: Work, secondsPerUnit: number): string[] {
-  const { trainings, drawings, trainingUnits, drawingUnits } = work;
+function planLines(plan: Plan, secondsPerUnit: number): string[] {
+  const { trainings, drawings, trainingUnits, drawingUnits } = plan;
   if (trainingUnits + drawingUnits === 0) {
     return ["plan    everything is kept: only measuring is left"];
   }
@@ -119,9 +132,7 @@ function planLines(work: Work, secondsPerUnit: number): string[] {
   const images = drawings.reduce((sum, { count }) => sum + count, 0);
   return [
     ...(trainings.length === 0 ? [] : [
-      `plan    train ${
-        trainings.map(({ model, steps }) => `${nameOf(model)} (${steps} steps)`).join("; ")
-      }: ${about(trainingUnits)}`,
+      `plan    train ${trainings.join("; ")}: ${about(trainingUnits)}`,
     ]),
     `plan    draw ${drawings.length} sets of samples, ${images.toLocaleString("en")} images: ${
       about(drawingUnits)

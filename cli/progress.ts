@@ -247,7 +247,7 @@ class LineView implements View {
     this.#lastTime = now;
     this.#lastStep = step;
     const percent = Math.floor(100 * step / this.#total);
-    const parts = [`step ${step}/${this.#total} (${percent} %)`, ...this.#measured];
+    const parts = [`${step}/${this.#total} (${percent} %)`, ...this.#measured];
     if (left !== "") parts.push(`${left} left`);
     this.#stream.write(`${parts.join("  ")}\n`);
   }

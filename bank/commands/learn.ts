@@ -224,7 +224,6 @@ async function learn(
     snippetDim,
   });
   using progress = openProgress(epochs, { json });
-  const started = performance.now();
   let last = NaN;
   using owned = await trainMapper(device, {
     ...options,
@@ -233,8 +232,7 @@ async function learn(
     learningRate: options["learning-rate"],
     onEpoch: (step, loss) => {
       last = loss;
-      const seconds = (performance.now() - started) / 1000;
-      progress.record({ step, loss, imagesPerSecond: step * train.length / seconds });
+      progress.record({ step, loss });
     },
   });
   progress.stop();

@@ -179,7 +179,7 @@ deviceTest("train refuses a sampler that cannot draw before it trains", async ()
   );
   assert.equal(run.code, 1, run.stderr);
   assert.match(run.stderr, /Cannot compute sbdm diffusion on the linear path/);
-  assert.doesNotMatch(run.stderr, /^step 1/m);
+  assert.doesNotMatch(run.stderr, /^1\//m);
   assertRefusal(
     await trainSmall(directory, ...settings("sample.sampler=sde-heun", "sample.steps=1")),
     1,
