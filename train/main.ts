@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { bankFiles } from "../bank/config.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
@@ -96,8 +97,10 @@ async function main(): Promise<void> {
     ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : clonePath(config.train.runDirectory);
-  if (resumed) requireFixed(resumed, config);
-  else if (/^~(?:[\\/]|$)/.test(config.train.runDirectory)) {
+  if (resumed) {
+    requireFixed(resumed, config);
+    requireData(resumed, config.data);
+  } else if (/^~(?:[\\/]|$)/.test(config.train.runDirectory)) {
     throw new UsageError(
       `Cannot keep a run in ${config.train.runDirectory}: a configuration knows no home folder, ` +
         "expected the whole path",
@@ -256,6 +259,15 @@ function requireFixed(checkpoint: string, config: Config): void {
         (key === "train.runDirectory" ? "; its folder may be moved" : ""),
     );
   }
+}
+
+/** Throws where the data of a run are no longer where they were. */
+function requireData(checkpoint: string, { path }: Config["data"]): void {
+  if (path === null || existsSync(path)) return;
+  throw new Deno.errors.NotFound(
+    `Cannot go on from ${checkpoint}: its data were in ${path}, which does not exist, expected it, or ` +
+      "--set data.path=DIR for where they are now",
+  );
 }
 
 /**

@@ -383,18 +383,33 @@ deviceTest("train refuses a folder without images and too many corrupt ones", as
   assert(!existsSync(directory));
 });
 
-deviceTest("train skips a corrupt image, names it and counts it", async () => {
-  const data = inTemporary("one_corrupt"), directory = inTemporary("folder_run");
-  writeImages(data, { count: 40, corrupt: 1 });
-  const run = await runTask("train", [
-    ...[...SMALL, "--data", data, "--steps", "2"],
-    ...["--set", `train.runDirectory=${directory}`, "--set", "data.heldOut=4"],
-  ]);
-  assert.equal(run.code, 0, run.stderr);
-  assert.match(run.stderr, /^skipped image_00\.png: /m);
-  assert.match(run.stderr, /^skipped 1 files, kept 39$/m);
-  assert.match(run.stderr, /^data {4}35 images to train on, 4 held out$/m);
-});
+deviceTest(
+  "train skips a corrupt image, names it and counts it, and goes on where images have moved",
+  async () => {
+    const data = inTemporary("one_corrupt"), directory = inTemporary("folder_run");
+    writeImages(data, { count: 40, corrupt: 1 });
+    const run = await runTask("train", [
+      ...[...SMALL, "--data", data, "--steps", "2"],
+      ...["--set", `train.runDirectory=${directory}`, "--set", "data.heldOut=4"],
+    ]);
+    assert.equal(run.code, 0, run.stderr);
+    assert.match(run.stderr, /^skipped image_00\.png: /m);
+    assert.match(run.stderr, /^skipped 1 files, kept 39$/m);
+    assert.match(run.stderr, /^data {4}35 images to train on, 4 held out$/m);
+
+    const moved = inTemporary("moved_images");
+    Deno.renameSync(data, moved);
+    const resume = (...args: string[]) =>
+      runTask("train", ["--resume", directory, "--steps", "3", ...args]);
+    assertRefusal(
+      await resume(),
+      1,
+      `its data were in ${data}, which does not exist, expected it, or --set data.path=DIR for where`,
+    );
+    const resumed = await resume("--set", `data.path=${moved}`);
+    assert.equal(resumed.code, 0, resumed.stderr);
+  },
+);
 
 deviceTest(
   "train reads a folder above data.memoryLimit from its files, with the same result",
