@@ -113,12 +113,10 @@ export function describeCompression(made: Compression): string[] {
     `storage   ${storage}, ${percent(bytes.after / bytes.before)} of ${bytes.before} bytes`,
     `cosine    ${made.meanCosine.toFixed(6)} to the snippets before in the mean, ` +
     `${made.leastCosine.toFixed(6)} at least, of ${compared}`,
-    `error     ${made.rmsError.toExponential(2)} rms, ${
-      made.largestError.toExponential(2)
-    } at most, ` +
+    `error     ${made.rmsError.toPrecision(3)} rms, ${made.largestError.toPrecision(3)} at most, ` +
     "of snippets of length 1",
-    `          ${storageLoss.rmsError.toExponential(2)} rms, ` +
-    `${storageLoss.largestError.toExponential(2)} at most of it by ${storage}`,
+    `          ${storageLoss.rmsError.toPrecision(3)} rms, ` +
+    `${storageLoss.largestError.toPrecision(3)} at most of it by ${storage}`,
   ];
 }
 

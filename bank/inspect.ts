@@ -160,10 +160,10 @@ function describeLoss({ storage, loss }: BankSummary): string[] {
     `stored    ${storage}; cosine to the snippets before ${
       loss.meanCosine.toFixed(6)
     } in the mean, ` +
-    `${loss.leastCosine.toFixed(6)} at least; error ${loss.rmsError.toExponential(2)} rms, ` +
-    `${loss.largestError.toExponential(2)} at most, by ${storage} ` +
-    `${loss.storageLoss.rmsError.toExponential(2)} and ` +
-    loss.storageLoss.largestError.toExponential(2),
+    `${loss.leastCosine.toFixed(6)} at least; error ${loss.rmsError.toPrecision(3)} rms, ` +
+    `${loss.largestError.toPrecision(3)} at most, by ${storage} ` +
+    `${loss.storageLoss.rmsError.toPrecision(3)} and ` +
+    loss.storageLoss.largestError.toPrecision(3),
   ];
 }
 
