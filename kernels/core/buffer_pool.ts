@@ -83,7 +83,20 @@ export function blockBytes(bytes: number): number {
  */
 export type Allocate = <T>(bytes: number, make: () => T, failed: () => void) => T;
 
-/** Hands out storage buffers and staging textures and takes them back. */
+/**
+ * Hands out storage buffers and staging textures and takes them back.
+ *
+ * @example
+ * ```ts
+ * import { Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const { pool } = device;
+ * device.empty([64]).dispose();
+ * device.empty([8, 8]).dispose(); // gets the buffer of the first
+ * console.log(pool.created, pool.liveBytes, pool.heldBytes); // 1 0 256
+ * ```
+ */
 export class BufferPool {
   readonly #gpu: GPUDevice;
   readonly #allocate: Allocate;
@@ -123,7 +136,10 @@ export class BufferPool {
     return this.#created;
   }
 
-  /** A storage buffer of at least `bytes`, its contents unspecified. */
+  /**
+   * A storage buffer of at least `bytes`, its contents unspecified; `OutOfMemoryError` for more
+   * than the adapter allows in one.
+   */
   takeBuffer(bytes: number, life: Life): Pooled<GPUBuffer> {
     const size = blockBytes(bytes);
     if (size > this.#gpu.limits.maxBufferSize) {

@@ -7,8 +7,20 @@
 import { formatShape, type Tensor } from "./tensor.ts";
 
 /**
- * Two tensors one after the other: [B, …] twice to [2 B, …]. Throws `TypeError` when their shapes or
- * types differ, and for an odd number of halves.
+ * Two tensors of any type, one after the other: [B, …] twice to [2 B, …]. Not differentiated.
+ *
+ * Throws `TypeError` when their shapes or types differ, and for an odd number of halves.
+ *
+ * @example
+ * ```ts
+ * import { concatenate, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using a = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * using b = device.tensor(Float32Array.of(3, 4), [1, 2]);
+ * using both = concatenate(a, b);
+ * console.log(both.shape, await both.read()); // [ 2, 2 ] Float32Array(4) [ 1, 2, 3, 4 ]
+ * ```
  */
 export function concatenate(first: Tensor, second: Tensor): Tensor {
   if (formatShape(first.shape) !== formatShape(second.shape)) {

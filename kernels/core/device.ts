@@ -83,7 +83,16 @@ const NO_DEVICE_ADVICE =
 
 /**
  * Spreads `count` workgroups over x and y, each at most 65,535. The kernel finds its place by
- * `workgroup_id.y * num_workgroups.x + workgroup_id.x` and skips what is past the end.
+ * `workgroup_id.y * num_workgroups.x + workgroup_id.x` and skips what is past the end. A count of 0
+ * gives one workgroup.
+ *
+ * @example
+ * ```ts
+ * import { spreadWorkgroups } from "@gmem/gmem/kernels";
+ *
+ * console.log(spreadWorkgroups(1000)); // [ 1000, 1 ]
+ * console.log(spreadWorkgroups(100_000)); // [ 50000, 2 ]
+ * ```
  */
 export function spreadWorkgroups(count: number): [number, number] {
   if (count <= MAX_WORKGROUPS) return [Math.max(count, 1), 1];
@@ -105,8 +114,8 @@ export function spreadWorkgroups(count: number): [number, number] {
  * import { Device } from "@gmem/gmem/kernels";
  *
  * using device = await Device.open({ allowFallback: true });
- * const x = device.tensor(Float32Array.of(1, 2, 3), [3]);
- * console.log(await x.read()); // Float32Array [ 1, 2, 3 ]
+ * using x = device.tensor(Float32Array.of(1, 2, 3), [3]);
+ * console.log(await x.read()); // Float32Array(3) [ 1, 2, 3 ]
  * ```
  */
 export class Device implements Disposable {

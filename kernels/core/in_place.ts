@@ -15,7 +15,21 @@ const ADD = new Kernel({ source: addSource });
 const FILL = new Kernel({ source: fillSource });
 const STORE_AT = new Kernel({ source: storeAtSource });
 
-/** Sets every element of `out` (any shape) to `value`. */
+/**
+ * Sets every element of `out` (any shape) to `value`. Not differentiated.
+ *
+ * Throws `TypeError` when `out` is not of f32.
+ *
+ * @example
+ * ```ts
+ * import { Device, fill } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.empty([3]);
+ * fill(x, 0.5);
+ * console.log(await x.read()); // Float32Array(3) [ 0.5, 0.5, 0.5 ]
+ * ```
+ */
 export function fill(out: Tensor, value: number): void {
   const vectors = Math.ceil(out.elements / 4);
   out.device.dispatch(FILL, {
@@ -25,7 +39,23 @@ export function fill(out: Tensor, value: number): void {
   });
 }
 
-/** Adds `x` to `out`, element by element; `TypeError` when their sizes differ. */
+/**
+ * Adds `x` to `out`, element by element: as many elements in both, of any shape. Not
+ * differentiated.
+ *
+ * Throws `TypeError` when their sizes differ.
+ *
+ * @example
+ * ```ts
+ * import { addTo, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using sum = device.tensor(Float32Array.of(10, 20), [2]);
+ * using x = device.tensor(Float32Array.of(1, 2), [1, 2]); // only the sizes have to agree
+ * addTo(sum, x);
+ * console.log(await sum.read()); // Float32Array(2) [ 11, 22 ]
+ * ```
+ */
 export function addTo(out: Tensor, x: Tensor): void {
   if (out.elements !== x.elements) {
     throw new TypeError(
@@ -41,8 +71,21 @@ export function addTo(out: Tensor, x: Tensor): void {
 }
 
 /**
- * Writes the few elements of `x` into `out` from element `first` on; `RangeError` past the end or
- * where that is no whole number.
+ * Writes the few elements of `x` into `out` from element `first` on, both of any shape. Not
+ * differentiated.
+ *
+ * Throws `RangeError` when they go past the end of `out`, or `first` is no whole number.
+ *
+ * @example
+ * ```ts
+ * import { Device, storeAt } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using losses = device.tensor(new Float32Array(4), [4]);
+ * using loss = device.tensor(Float32Array.of(7), [1]);
+ * storeAt(losses, loss, { first: 2 });
+ * console.log(await losses.read()); // Float32Array(4) [ 0, 0, 7, 0 ]
+ * ```
  */
 export function storeAt(out: Tensor, x: Tensor, options: { first: number }): void {
   const { first } = options;

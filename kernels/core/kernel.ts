@@ -71,6 +71,25 @@ function withoutComments(source: string): string {
  * Bindings are arrays of f32, u32 or f16, or of vectors of them; `vec2u` is four of f16. Pass sizes as
  * `Params`: a binding is longer than its tensor, up to whole blocks of 256 bytes, so that `arrayLength`
  * counts elements that are not the tensor's and hold anything.
+ *
+ * @example
+ * ```ts
+ * import { Device, Kernel } from "@gmem/gmem/kernels";
+ *
+ * const scale = new Kernel({
+ *   source: "struct Params { elements: u32, factor: f32 }" +
+ *     "@group(0) @binding(0) var<uniform> params: Params;" +
+ *     "@group(0) @binding(1) var<storage, read_write> x: array<f32>;" +
+ *     "@compute @workgroup_size(64) fn scale(@builtin(global_invocation_id) id: vec3u) {" +
+ *     "  if (id.x < params.elements) { x[id.x] *= params.factor; }" +
+ *     "}",
+ * });
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2, 3), [3]);
+ * const params = { elements: x.elements, factor: 10 };
+ * device.dispatch(scale, { tensors: { x }, params, workgroups: [Math.ceil(x.elements / 64)] });
+ * console.log(scale.name, await x.read()); // scale Float32Array(3) [ 10, 20, 30 ]
+ * ```
  */
 export class Kernel {
   /** The entry point, by which profilers and errors name the kernel. */

@@ -28,7 +28,21 @@ export interface Place {
   readonly first: number;
 }
 
-/** A trained (or frozen) tensor with a name and a gradient. */
+/**
+ * A trained (or frozen) tensor with a name and a gradient.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const bias = store.at("head").parameter("bias", [2], (values) => values.fill(0.5));
+ * using gradient = bias.gradient;
+ * console.log(bias.name, await bias.read()); // head.bias Float32Array(2) [ 0.5, 0.5 ]
+ * console.log(await gradient.read()); // Float32Array(2) [ 0, 0 ]
+ * ```
+ */
 export class Parameter extends Tensor {
   /** Full name in the official state dict: `blocks.3.attn.qkv.weight`. */
   readonly name: string;
@@ -94,7 +108,7 @@ export interface ParameterScope {
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const weight = store.at("blocks.0").parameter("weight", [2, 2], (values) => values.fill(1));
- * console.log(weight.name, await weight.read()); // blocks.0.weight Float32Array [ 1, 1, 1, 1 ]
+ * console.log(weight.name, await weight.read()); // blocks.0.weight Float32Array(4) [ 1, 1, 1, 1 ]
  * ```
  */
 export class ParameterStore implements ParameterScope, Disposable {

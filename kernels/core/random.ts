@@ -109,7 +109,7 @@ function scramble(words: Uint32Array, keyLow: number, keyHigh: number): void {
  * ```ts
  * import { philox } from "@gmem/gmem/kernels";
  *
- * philox([0, 0, 0, 0], [0, 0])[0].toString(16); // "6627e8d5"
+ * console.log(philox([0, 0, 0, 0], [0, 0])[0].toString(16)); // 6627e8d5
  * ```
  */
 export function philox(
@@ -165,7 +165,7 @@ function unit(word: number): number {
  *
  * const random = new Random(42, Stream.Noise);
  * const noise = random.fillNormal(new Float32Array(3 * 32 * 32), { step: 0, sample: 17 });
- * noise[5] === Math.fround(random.normal(0, 17, 5)); // true
+ * console.log(noise[5] === Math.fround(random.normal(0, 17, 5))); // true
  * ```
  */
 export class Random {
@@ -288,7 +288,7 @@ export class Random {
  * ```ts
  * import { permutation } from "@gmem/gmem/kernels";
  *
- * permutation(4, 42, 0).toSorted(); // Uint32Array [0, 1, 2, 3]
+ * console.log(permutation(4, 42, 0)); // Uint32Array(4) [ 2, 1, 3, 0 ]
  * ```
  */
 export function permutation(size: number, seed: number | bigint, epoch: number): Uint32Array {

@@ -65,6 +65,20 @@ export function dispatchesAllowed(
  * The one way to the queue. Parameters go to a ring of 256-byte slots addressed by dynamic offsets
  * and are uploaded with one write per submit. The recorder submits early when the ring is full, and
  * where the GPU is so slow that all that is recorded would keep it busy for too long at a time.
+ *
+ * @example
+ * ```ts
+ * import { Device, fill } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const { recorder } = device;
+ * using x = device.empty([4]), y = device.empty([4]);
+ * fill(x, 1);
+ * fill(y, 2);
+ * console.log(recorder.dispatches, recorder.submits, recorder.pending); // 2 0 true
+ * device.flush();
+ * console.log(recorder.dispatches, recorder.submits, recorder.pending); // 2 1 false
+ * ```
  */
 export class Recorder {
   /** Holds the parameters of one submit; bound at binding 0 of every kernel. */

@@ -81,7 +81,7 @@ interface Held {
  * using tape = new Tape(device);
  * using loss = tape.record(() => meanSquare(linear(x, weight), target));
  * tape.backward(loss); // the `gradient` of each Parameter has been added to
- * console.log(await weight.gradient.read()); // Float32Array [ 2, 4 ]
+ * console.log(await weight.gradient.read()); // Float32Array(2) [ 2, 4 ]
  * ```
  */
 export class Tape implements Disposable {
@@ -187,8 +187,17 @@ export class Tape implements Disposable {
    * and no more.
    *
    * @example
-   * ```ts ignore
-   * for (const block of blocks) h = tape.checkpoint([h], (h) => block.forward(h));
+   * ```ts
+   * import { Device, multiply, Tape } from "@gmem/gmem/kernels";
+   *
+   * using device = await Device.open({ allowFallback: true });
+   * using x = device.tensor(Float32Array.of(3), [1]);
+   * using tape = new Tape(device);
+   * tape.watch(x);
+   * using cube = tape.record(() => tape.checkpoint([x], (x) => multiply(multiply(x, x), x)));
+   * tape.backward(cube);
+   * using gradient = tape.gradient(x); // 3 x²
+   * console.log(await gradient.read()); // Float32Array(1) [ 27 ]
    * ```
    */
   checkpoint<T extends Tensor[]>(

@@ -59,6 +59,19 @@ interface RoundedCopy extends Current {
 /**
  * A buffer shared by the tensors that view it. It returns to the pool when the last holder lets go;
  * work already recorded still runs on it, since the queue keeps order.
+ *
+ * @example
+ * ```ts
+ * import { Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const x = device.tensor(Float32Array.of(1, 2), [2]);
+ * const { storage } = x, row = x.reshape([1, 2]);
+ * x.dispose();
+ * console.log(storage.alive, await row.read()); // true Float32Array(2) [ 1, 2 ]
+ * row.dispose();
+ * console.log(storage.alive); // false
+ * ```
  */
 export class Storage {
   /** The device that owns the buffer. */
@@ -87,7 +100,7 @@ export class Storage {
     this.#holders++;
   }
 
-  /** Removes a holder. */
+  /** Removes a holder; the last one gives the buffer back. `ReferenceError` where there is none. */
   release(): void {
     if (this.#holders === 0) throw new ReferenceError("Cannot release a buffer: nobody holds it");
     if (--this.#holders > 0) return;
@@ -149,6 +162,17 @@ export class Storage {
  * Made by {@linkcode Device.tensor}, {@linkcode Device.empty} and by ops. Inside a
  * {@linkcode Device.scope} it is released when the scope ends unless it is returned; outside, its
  * owner calls {@linkcode Tensor.dispose}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [6]);
+ * using table = x.reshape([2, 3]); // the same elements, row by row
+ * x.write(Float32Array.of(6, 5, 4, 3, 2, 1));
+ * console.log(table.shape, await table.read()); // [ 2, 3 ] Float32Array(6) [ 6, 5, 4, 3, 2, 1 ]
+ * ```
  */
 export class Tensor implements Disposable {
   /** Sizes of the axes, slowest first. */

@@ -90,6 +90,16 @@ export function shapeKey(shape: VariantShape): string {
  *
  * Throws `SyntaxError` when the text is no JSON or has another form, and `RangeError` when another
  * version than `version` made it: its measurements say nothing about these kernels.
+ *
+ * @example
+ * ```ts
+ * import { parseTuning } from "@gmem/gmem/kernels";
+ *
+ * const table = '{ "matmul": { "M=64 N=64 K=64": "tiled" } }';
+ * const text = `{ "version": "0.1.0", "adapters": { "A GPU": ${table} } }`;
+ * const { adapters } = parseTuning(text, { version: "0.1.0" });
+ * console.log(adapters["A GPU"]); // { matmul: { "M=64 N=64 K=64": "tiled" } }
+ * ```
  */
 export function parseTuning(text: string, { version }: { version: string }): Tuning {
   let value: unknown;
