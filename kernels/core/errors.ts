@@ -6,7 +6,22 @@
  * @module
  */
 
-/** No usable WebGPU device: {@linkcode missing} says what was asked for and not there. */
+/**
+ * No usable WebGPU device: {@linkcode missing} says what was asked for and not there.
+ *
+ * @example
+ * ```ts
+ * import { Device, UnsupportedDeviceError } from "@gmem/gmem/kernels";
+ *
+ * try {
+ *   using device = await Device.open(); // no driver that computes on the CPU
+ *   console.log(device.profile.label);
+ * } catch (error) {
+ *   if (!(error instanceof UnsupportedDeviceError)) throw error;
+ *   console.log(error.missing); // [ "a hardware adapter" ]
+ * }
+ * ```
+ */
 export class UnsupportedDeviceError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "UnsupportedDeviceError";
@@ -27,6 +42,20 @@ export const UNDEFINED_RESULTS =
 /**
  * A shader was refused by the WebGPU implementation. The kernel fails whenever it is used, and with it the
  * commands that were submitted together with it; the device can be used on.
+ *
+ * @example
+ * ```ts
+ * import { Device, Kernel, ShaderCompilationError } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const kernel = new Kernel({ source: "@compute @workgroup_size(1) fn twice() { x *= 2.0; }" });
+ * device.dispatch(kernel, { tensors: {}, workgroups: [1] });
+ * try {
+ *   await device.settle();
+ * } catch (error) {
+ *   if (error instanceof ShaderCompilationError) console.log(error.kernel); // twice
+ * }
+ * ```
  */
 export class ShaderCompilationError extends Error {
   /** The class, by which errors from other realms can be told. */
@@ -41,7 +70,22 @@ export class ShaderCompilationError extends Error {
   }
 }
 
-/** The GPU went away (reset, unplugged, driver crash). The process cannot go on using it. */
+/**
+ * The GPU went away (reset, unplugged, driver crash). The process cannot go on using it.
+ *
+ * @example
+ * ```ts
+ * import { Device, DeviceLostError } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * device.gpu.destroy(); // as if its driver had crashed
+ * try {
+ *   await device.settle();
+ * } catch (error) {
+ *   console.log(error instanceof DeviceLostError); // true
+ * }
+ * ```
+ */
 export class DeviceLostError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "DeviceLostError";
@@ -50,6 +94,18 @@ export class DeviceLostError extends Error {
 /**
  * A buffer could not be made. The tensor that was to have it holds nothing and is of no use but to be
  * released; the device can be used on.
+ *
+ * @example
+ * ```ts
+ * import { Device, OutOfMemoryError } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * try {
+ *   device.empty([2 ** 20, 2 ** 20]);
+ * } catch (error) {
+ *   if (error instanceof OutOfMemoryError) console.log(error.requestedBytes / 2 ** 40); // 4
+ * }
+ * ```
  */
 export class OutOfMemoryError extends Error {
   /** The class, by which errors from other realms can be told. */
@@ -70,6 +126,22 @@ export class OutOfMemoryError extends Error {
 /**
  * The WebGPU implementation refused a command: a defect of gmem or of a custom kernel. Those that were
  * submitted together with it did not run; the device can be used on.
+ *
+ * @example
+ * ```ts
+ * import { addTo, Device, GpuValidationError, Tensor } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using whole = device.empty([128]), out = device.empty([64]);
+ * whole.storage.retain();
+ * using view = new Tensor(whole.storage, { shape: [64], dtype: "f32", offset: 4 });
+ * device.named("blocks.3", () => addTo(out, view)); // no adapter binds from the second element on
+ * try {
+ *   await device.settle();
+ * } catch (error) {
+ *   if (error instanceof GpuValidationError) console.log(error.path); // blocks.3
+ * }
+ * ```
  */
 export class GpuValidationError extends Error {
   /** The class, by which errors from other realms can be told. */
@@ -84,7 +156,21 @@ export class GpuValidationError extends Error {
   }
 }
 
-/** A checkpoint, bank or tensor file that cannot be read or written. */
+/**
+ * A checkpoint, bank or tensor file that cannot be read or written.
+ *
+ * @example
+ * ```ts
+ * import { CheckpointError, SafetensorsFile } from "@gmem/gmem/kernels";
+ *
+ * try {
+ *   using file = SafetensorsFile.from(new Uint8Array(4), "model.safetensors");
+ *   console.log(file.metadata);
+ * } catch (error) {
+ *   if (error instanceof CheckpointError) console.log(error.path); // model.safetensors
+ * }
+ * ```
+ */
 export class CheckpointError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "CheckpointError";
