@@ -12,10 +12,15 @@
  * Throws what the disk throws; a failed write or commit closes the file.
  *
  * @example
- * ```ts ignore
- * using file = new AtomicFile("features.bin");
- * for (const rows of chunks) file.write(rows);
+ * ```ts
+ * const path = await Deno.makeTempFile();
+ * using file = new AtomicFile(path);
+ * file.write(Uint8Array.of(1, 2));
+ * file.write(Uint8Array.of(3));
+ * console.log(Deno.readFileSync(path)); // Uint8Array(0) []
  * file.commit();
+ * console.log(Deno.readFileSync(path)); // Uint8Array(3) [ 1, 2, 3 ]
+ * await Deno.remove(path);
  * ```
  */
 export class AtomicFile implements Disposable {

@@ -197,7 +197,7 @@ function checkCoverage(
  * bytes[0] = header.length;
  * bytes.set(header, 8);
  * using file = SafetensorsFile.from(bytes);
- * file.readFloat32("x"); // Float32Array [0, 0]
+ * console.log(file.readFloat32("x")); // Float32Array(2) [ 0, 0 ]
  * ```
  */
 export class SafetensorsFile implements Disposable {

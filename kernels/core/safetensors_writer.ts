@@ -66,12 +66,17 @@ interface Slot {
  * temporary file is removed on disposal and the target stays as it was.
  *
  * @example
- * ```ts ignore
- * using writer = new SafetensorsWriter("bank.safetensors", [
- *   ["snippets", { dtype: "F32", shape: [1_281_167, 768] }],
- * ]);
- * for (const rows of chunks) writer.append("snippets", rows);
+ * ```ts
+ * import { SafetensorsFile, SafetensorsWriter } from "@gmem/gmem/kernels";
+ *
+ * const path = await Deno.makeTempFile({ suffix: ".safetensors" });
+ * using writer = new SafetensorsWriter(path, [["rows", { dtype: "F32", shape: [2, 2] }]]);
+ * writer.append("rows", Float32Array.of(1, 2));
+ * writer.append("rows", Float32Array.of(3, 4));
  * writer.commit();
+ * using file = SafetensorsFile.open(path);
+ * console.log(file.readFloat32("rows")); // Float32Array(4) [ 1, 2, 3, 4 ]
+ * await Deno.remove(path);
  * ```
  */
 export class SafetensorsWriter implements Disposable {
@@ -233,10 +238,16 @@ export class SafetensorsWriter implements Disposable {
  * and type take, or when the disk refuses.
  *
  * @example
- * ```ts ignore
- * writeSafetensors("mean.safetensors", [
- *   ["mean", { dtype: "F32", shape: [2], data: new Float32Array([0.5, -0.5]) }],
- * ], { metadata: { encoder: "pixel_pca" } });
+ * ```ts
+ * import { SafetensorsFile, writeSafetensors } from "@gmem/gmem/kernels";
+ *
+ * const path = await Deno.makeTempFile({ suffix: ".safetensors" });
+ * const mean = { dtype: "F32", shape: [2], data: Float32Array.of(0.5, -0.5) } as const;
+ * writeSafetensors(path, [["mean", mean]], { metadata: { encoder: "pixel_pca" } });
+ * using file = SafetensorsFile.open(path);
+ * console.log(file.metadata); // { encoder: "pixel_pca" }
+ * console.log(file.readFloat32("mean")); // Float32Array(2) [ 0.5, -0.5 ]
+ * await Deno.remove(path);
  * ```
  */
 export function writeSafetensors(
