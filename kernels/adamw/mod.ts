@@ -65,10 +65,26 @@ export interface AdamwOptions {
  *
  * then the moving average a ← decay·a + (1 − decay)·p, and the gradient becomes 0. The corrections
  * 1 − βᵗ are computed in float64. A factor of 0, which stands for a gradient that is not finite, leaves
- * everything but the gradient as it is.
+ * everything but the gradient as it is. Not differentiated.
  *
  * Throws `TypeError` when the slabs differ in size or are no multiple of 4, `RangeError` for a
  * number outside of its range.
+ *
+ * @example
+ * ```ts
+ * import { adamwInto, Device, globalNorm } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * // The first step goes by the learning rate against each sign.
+ * using values = device.tensor(Float32Array.of(1, 1, 1, 1), [4]);
+ * using gradients = device.tensor(Float32Array.of(8, -2, 0, 1), [4]);
+ * const zeros = () => device.tensor(new Float32Array(4), [4]);
+ * using firstMoments = zeros(), secondMoments = zeros();
+ * using factor = globalNorm([gradients]); // without maxNorm nothing is clipped
+ * const rates = { learningRate: 0.25, beta1: 0.5, beta2: 0.75, epsilon: 1e-8, weightDecay: 0 };
+ * adamwInto({ values, gradients, firstMoments, secondMoments, factor }, { ...rates, step: 1 });
+ * console.log(await values.read()); // Float32Array(4) [ 0.75, 1.25, 1, 0.75 ]
+ * ```
  */
 export function adamwInto(slabs: AdamwSlabs, options: AdamwOptions): void {
   const { values, gradients, firstMoments, secondMoments, averages, factor } = slabs;

@@ -26,6 +26,18 @@ const MAX_BATCH = (MAX_LOOP_ROUNDS - 1) / 2;
  * result [1]. Differentiable in all three. 2·B²·d flops forward, twice that backward; 4·B² bytes.
  *
  * Throws `TypeError` when the shapes do not fit, and `RangeError` for more than 32,767 pairs.
+ *
+ * @example
+ * ```ts
+ * import { contrastiveLoss, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using a = device.tensor(Float32Array.of(1, 0, 0, 1), [2, 2]);
+ * using b = device.tensor(Float32Array.of(1, 0, 0, 1), [2, 2]); // each row has its pair
+ * using logScale = device.tensor(Float32Array.of(0), [1]);
+ * using loss = contrastiveLoss(a, b, logScale); // log(e + 1) − 1
+ * console.log((await loss.read())[0]!.toFixed(4)); // 0.3133
+ * ```
  */
 export function contrastiveLoss(a: Tensor, b: Tensor, logScale: Tensor): Tensor {
   const [batch = 0] = a.shape;

@@ -26,22 +26,47 @@ export interface CosineOptions {
 }
 
 /**
- * The mean over the pixels of 1 − cos(out, target) along the channels (LightningDiT): `out` and
- * `target` [B, C, ...], result [B]. Differentiable in both; epsilon is 1e-8 by default.
+ * The mean over the pixels of 1 − cos(out, target) along the channels (the velocity direction loss
+ * of LightningDiT, Yao and Wang, arXiv 2501.01423): `out` and `target` [B, C, ...], result [B].
+ * Differentiable in both; epsilon is 1e-8 by default.
  *
  * Throws `TypeError` when the shapes differ or there are fewer than three axes, and `RangeError` for
  * more than 65,535 channels.
+ *
+ * @example
+ * ```ts
+ * import { cosineLoss, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * // Two channels of two pixels: at the first out points as the target, at the second across it.
+ * using out = device.tensor(Float32Array.of(1, 1, 0, 0), [1, 2, 2]);
+ * using target = device.tensor(Float32Array.of(2, 0, 0, 3), [1, 2, 2]);
+ * using loss = cosineLoss(out, target);
+ * console.log(await loss.read()); // Float32Array(1) [ 0.5 ]
+ * ```
  */
 export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions = {}): Tensor {
   return negativeCosine(out, target, { epsilon: 1e-8, ...options, axis: 1, offset: 1 });
 }
 
 /**
- * The mean over the tokens of −cos(features, projected) along the width (REPA): both [B, T, Z], result
- * [B]. Differentiable in both; epsilon is 1e-12 by default.
+ * The mean over the tokens of −cos(features, projected) along the width (REPA, Yu et al. 2024,
+ * eq. 8): both [B, T, Z], result [B]. Differentiable in both; epsilon is 1e-12 by default.
  *
  * Throws `TypeError` when the shapes differ or there are fewer than three axes, and `RangeError` for a
  * width above 65,535.
+ *
+ * @example
+ * ```ts
+ * import { alignmentLoss, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * // Two tokens of width 2: the first points as its feature, the second across it.
+ * using features = device.tensor(Float32Array.of(1, 0, 1, 0), [1, 2, 2]);
+ * using projected = device.tensor(Float32Array.of(2, 0, 0, 3), [1, 2, 2]);
+ * using loss = alignmentLoss(features, projected);
+ * console.log(await loss.read()); // Float32Array(1) [ -0.5 ]
+ * ```
  */
 export function alignmentLoss(
   features: Tensor,

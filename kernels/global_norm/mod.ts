@@ -47,10 +47,21 @@ export interface GlobalNormOptions {
  *
  * Where an element is infinite or NaN, or the sum of squares exceeds float32 (a norm of g above
  * 1.8e19), the norm is not finite and the factor is 0: the step is to be skipped. The order of the
- * sums is fixed.
+ * sums is fixed. Not differentiated.
  *
  * Throws `TypeError` when there is no slab or the size of one is no multiple of 4, `RangeError` when
  * `maxNorm` or `scale` is not a positive number.
+ *
+ * @example
+ * ```ts
+ * import { Device, globalNorm } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using a = device.tensor(Float32Array.of(3, 0, 0, 0), [4]);
+ * using b = device.tensor(Float32Array.of(0, 0, 0, 4), [4]);
+ * using out = globalNorm([a, b], { maxNorm: 1 }); // norm and factor
+ * console.log(...Array.from(await out.read(), (value) => value.toFixed(3))); // 5.000 0.200
+ * ```
  */
 export function globalNorm(
   slabs: readonly Tensor[],

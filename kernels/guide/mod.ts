@@ -21,11 +21,22 @@ export interface GuideOptions {
 
 /**
  * u + scale (c − u) of conditional predictions c and unconditional ones u, on the guided channels,
- * and c on the others (Ho and Salimans 2022, in the form of DiT): `predictions` [2·B, C, H, W], c
- * and then u, result [B, C, H, W]. Not differentiated.
+ * and c on the others (Ho and Salimans, arXiv 2207.12598, eq. 6 with scale = 1 + w, in the form of
+ * DiT): `predictions` [2·B, C, H, W], c and then u, result [B, C, H, W]. Not differentiated.
  *
  * Throws `TypeError` when the shape does not have four axes or an odd batch, and `RangeError` when
  * there are not as many channels as are to be guided.
+ *
+ * @example
+ * ```ts
+ * import { Device, guide } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * // One pixel of two channels, with the condition 3 and 3, without it 1 and 1.
+ * using predictions = device.tensor(Float32Array.of(3, 3, 1, 1), [2, 2, 1, 1]);
+ * using guided = guide(predictions, { scale: 2, channels: 1 });
+ * console.log(await guided.read()); // Float32Array(2) [ 5, 3 ]
+ * ```
  */
 export function guide(predictions: Tensor, options: GuideOptions): Tensor {
   const { shape, device } = predictions;

@@ -17,6 +17,19 @@ const INTERPOLATE = new Kernel({ source });
  * each sample, so the kernel does not know the path. Not differentiated.
  *
  * Throws `TypeError` when the sizes do not fit.
+ *
+ * @example
+ * ```ts
+ * import { Device, interpolate } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using data = device.tensor(Float32Array.of(2, 4), [1, 2]);
+ * using noise = device.tensor(Float32Array.of(10, 20), [1, 2]);
+ * using halfway = device.tensor(Float32Array.of(0.5, 0.5, 1, -1), [1, 4]); // target: data − noise
+ * const { x, target } = interpolate(data, noise, halfway);
+ * console.log(await x.read()); // Float32Array(2) [ 6, 12 ]
+ * console.log(await target.read()); // Float32Array(2) [ -8, -16 ]
+ * ```
  */
 export function interpolate(
   data: Tensor,

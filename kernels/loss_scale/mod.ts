@@ -33,9 +33,23 @@ export interface LossScaleOptions {
  * and the clipping factor of the gradients of the loss itself, as the tensor (norm, factor) [2].
  * The scale is halved, to 1 at least, after an overflow, which shows as a factor of 0, and doubled
  * after `interval` steps without one (Micikevicius et al., "Mixed precision training", 2018, section
- * 3.2). All on the GPU: nobody waits to see it.
+ * 3.2). All on the GPU: nobody waits to see it. Not differentiated.
  *
  * Throws `TypeError` when a shape does not fit, `RangeError` when `interval` is no whole number from 1.
+ *
+ * @example
+ * ```ts
+ * import { Device, updateLossScale } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using scaled = device.tensor(Float32Array.of(40, 1), [2]); // of gradients of 8 · loss
+ * using scale = device.tensor(Float32Array.of(8), [1]);
+ * using goodSteps = device.tensor(Float32Array.of(99), [1]);
+ * const options = { interval: 100, maxScale: 65536 };
+ * using out = updateLossScale(scaled, { scale, goodSteps }, options);
+ * console.log(await out.read()); // Float32Array(2) [ 5, 0.125 ]
+ * console.log(await scale.read()); // Float32Array(1) [ 16 ]
+ * ```
  */
 export function updateLossScale(
   normAndFactor: Tensor,

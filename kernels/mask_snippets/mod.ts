@@ -49,13 +49,26 @@ interface Draw {
 }
 
 /**
- * Masks each number of each snippet on its own: `snippets` [B, d], result [B, d].
+ * Masks each number of each snippet on its own (GMem, appendix A.2): `snippets` [B, d],
+ * result [B, d]. Masked numbers get a gradient of zero.
  *
  * Number j of sample b is masked when `Random.uniform(step, firstSample + b, j)` of the seed's
  * `Stream.SnippetMask` is below the ratio; noise is `Random.normal` of element 2^33 + j.
  *
  * Throws `TypeError` when there are not two axes, and `RangeError` for a ratio, step or sample out
  * of range.
+ *
+ * @example
+ * ```ts
+ * import { Device, maskSnippets } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using snippets = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [1, 6]);
+ * const draw = { seed: 42, step: 0, firstSample: 0 };
+ * // Masked numbers become 0, the others are divided by 1 − ratio.
+ * using masked = maskSnippets(snippets, { kind: "zero", ratio: 0.5, ...draw });
+ * console.log(await masked.read()); // Float32Array(6) [ 0, 4, 0, 8, 0, 12 ]
+ * ```
  */
 export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Tensor {
   const { kind, ratio } = options;

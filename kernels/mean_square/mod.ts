@@ -28,6 +28,18 @@ export interface MeanSquareOptions {
  * Differentiable in `out`.
  *
  * Throws `TypeError` when the shapes do not fit.
+ *
+ * @example
+ * ```ts
+ * import { Device, meanSquare } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using out = device.tensor(Float32Array.of(1, 2), [2, 1]);
+ * using target = device.tensor(Float32Array.of(0, 0), [2, 1]);
+ * using scale = device.tensor(Float32Array.of(4, 1), [2]);
+ * using loss = meanSquare(out, target, { scale }); // (16 + 4) / 2
+ * console.log(await loss.read()); // Float32Array(1) [ 10 ]
+ * ```
  */
 export function meanSquare(out: Tensor, target: Tensor, options: MeanSquareOptions = {}): Tensor {
   const { device } = out;
@@ -39,6 +51,17 @@ export function meanSquare(out: Tensor, target: Tensor, options: MeanSquareOptio
  * the mean over all elements.
  *
  * Throws `TypeError` when the shapes do not fit.
+ *
+ * @example
+ * ```ts
+ * import { Device, meanSquarePerSample } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using out = device.tensor(Float32Array.of(1, 1, 0, 2), [2, 2]);
+ * using target = device.tensor(Float32Array.of(0, 0, 0, 0), [2, 2]);
+ * using losses = meanSquarePerSample(out, target);
+ * console.log(await losses.read()); // Float32Array(2) [ 1, 2 ]
+ * ```
  */
 export function meanSquarePerSample(
   out: Tensor,

@@ -17,6 +17,17 @@ const SPREAD = new Kernel({ source: spreadSource });
  * The total of GMem's training is `weightedSum([denoising, cosine, alignment], [1, 1, 0.5])`.
  *
  * Throws `TypeError` when the counts differ or there is no loss.
+ *
+ * @example
+ * ```ts
+ * import { Device, weightedSum } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using denoising = device.tensor(Float32Array.of(1, 3), [2]);
+ * using alignment = device.tensor(Float32Array.of(10), [1]);
+ * using loss = weightedSum([denoising, alignment], [1, 0.5]); // 1 · 2 + 0.5 · 10
+ * console.log(await loss.read()); // Float32Array(1) [ 7 ]
+ * ```
  */
 export function weightedSum(losses: readonly Tensor[], weights: readonly number[]): Tensor {
   const [first] = losses;
