@@ -23,6 +23,17 @@ const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
  * An index that is N or more means the last row: a caller who knows the indices checks them.
  *
  * Throws `TypeError` when the table has no rows or the indices are not u32 [B].
+ *
+ * @example
+ * ```ts
+ * import { Device, gatherRows } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using table = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]);
+ * using indices = device.tensor(Uint32Array.of(2, 0, 2), [3]);
+ * using rows = gatherRows(table, indices);
+ * console.log(await rows.read()); // Float32Array(6) [ 5, 6, 1, 2, 5, 6 ]
+ * ```
  */
 export function gatherRows(table: Tensor, indices: Tensor): Tensor {
   const [rows = 0, width = 0] = table.shape, [batch = 0] = indices.shape;
@@ -70,6 +81,18 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
  *
  * Throws `TypeError` when there is no part, a part has no rows or another width than the first, or
  * the indices are not u32 [B].
+ *
+ * @example
+ * ```ts
+ * import { Device, gatherRowsOfParts } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using first = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * using second = device.tensor(Float32Array.of(3, 4, 5, 6), [2, 2]);
+ * using indices = device.tensor(Uint32Array.of(2, 0), [2]); // row 1 of the second part, then 0
+ * using rows = gatherRowsOfParts([first, second], indices);
+ * console.log(await rows.read()); // Float32Array(4) [ 5, 6, 1, 2 ]
+ * ```
  */
 export function gatherRowsOfParts(parts: readonly Tensor[], indices: Tensor): Tensor {
   const width = parts[0]?.shape[1] ?? 0, [batch = 0] = indices.shape;

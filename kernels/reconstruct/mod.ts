@@ -46,6 +46,18 @@ export interface ReconstructOptions {
  *
  * Throws `TypeError` when the sizes do not fit or the indices are not u32 [B], and `RangeError` for a
  * rank above 768 or rows longer than 16,384.
+ *
+ * @example
+ * ```ts
+ * import { Device, padBasis, reconstruct } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using coefficients = device.tensor(Float32Array.of(3, -3), [2, 1]);
+ * using basis = device.tensor(padBasis(Float32Array.of(1, 0), 1), [2, 4]);
+ * using mean = device.tensor(Float32Array.of(0, 4), [2]);
+ * using rows = reconstruct(coefficients, { basis, mean }); // 3, 4 and −3, 4 over 5
+ * console.log(...Array.from(await rows.read(), (value) => value.toFixed(1))); // 0.6 0.8 -0.6 0.8
+ * ```
  */
 export function reconstruct(coefficients: Tensor, options: ReconstructOptions): Tensor {
   const { basis, mean, indices } = options;
@@ -111,7 +123,18 @@ function takeRows(table: Tensor, indices: Tensor): Tensor {
   return table.device.withTape(undefined, () => gatherRows(table, indices));
 }
 
-/** Pads the columns of a basis [d, R] as {@linkcode reconstruct} wants them: [d, R rounded up to 4]. */
+/**
+ * Pads the columns of a basis [d, R], row by row, as {@linkcode reconstruct} wants them:
+ * [d, R rounded up to a multiple of 4], zero beyond R. `rank` is R.
+ *
+ * @example
+ * ```ts
+ * import { padBasis } from "@gmem/gmem/kernels";
+ *
+ * const padded = padBasis(Float32Array.of(1, 2, 3, 4), 2); // two rows of two columns
+ * console.log(...padded); // 1 2 0 0 3 4 0 0
+ * ```
+ */
 export function padBasis(basis: Float32Array, rank: number): Float32Array {
   const columns = paddedRank(rank), width = basis.length / rank;
   const padded = new Float32Array(width * columns);

@@ -26,12 +26,24 @@ export interface ResampleOptions {
  * A transform takes a point of the result to a point of the image, both in pixels from the top left
  * corner, so that pixel centres are at halves. Its 12 numbers are a `mat3` of wgpu-matrix: columns
  * for x, y and 1, each padded to four; see {@linkcode stackTransforms}. The filter is the cubic of
- * Catmull and Rom (Keys 1981, a = −1/2), widened when the image shrinks, as Pillow's `BICUBIC`;
- * beyond the edge, the image goes on with its last pixels. Shrinking by more than 60 widens no
- * further: shrink in two passes.
+ * Catmull and Rom (Keys, "Cubic convolution interpolation for digital image processing", 1981, with
+ * a = −1/2), widened when the image shrinks, as Pillow's `BICUBIC`; beyond the edge, the image goes
+ * on with its last pixels. Shrinking by more than 60 widens no further: shrink in two passes.
  *
  * Throws `TypeError` when the shapes do not fit, and `RangeError` for a size that is not a positive
  * integer.
+ *
+ * @example
+ * ```ts
+ * import { cropTransform, Device, resample, stackTransforms } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using image = device.tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 1, 4]);
+ * const size = { width: 2, height: 1 }, right = cropTransform({ x: 2, y: 0, ...size }, size);
+ * using transforms = stackTransforms(device, [right]);
+ * using crop = resample(image, transforms, size);
+ * console.log(await crop.read()); // Float32Array(2) [ 3, 4 ]
+ * ```
  */
 export function resample(images: Tensor, transforms: Tensor, options: ResampleOptions): Tensor {
   const { height, width } = options;

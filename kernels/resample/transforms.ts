@@ -30,13 +30,39 @@ export interface Window extends Size {
   readonly y: number;
 }
 
-/** Shows a window of the image, stretched to the size of the result. */
+/**
+ * The transform that shows a window of the image, in its pixels, stretched to the size of the
+ * result.
+ *
+ * @example
+ * ```ts
+ * import { cropTransform } from "@gmem/gmem/kernels";
+ *
+ * const window = { x: 5, y: 6, width: 4, height: 2 };
+ * const transform = cropTransform(window, { width: 2, height: 2 }); // x ← 2 x + 5, y ← y + 6
+ * console.log(...transform); // 2 0 0 0 0 1 0 0 5 6 1 0
+ * ```
+ */
 export function cropTransform(window: Window, result: Size): Transform {
   const corner = mat3.translation([window.x, window.y]);
   return mat3.scale(corner, [window.width / result.width, window.height / result.height]);
 }
 
-/** Puts the transforms of a batch into a tensor [B, 12]. */
+/**
+ * Puts the transforms of a batch, 12 numbers each, into a tensor [B, 12].
+ *
+ * @example
+ * ```ts
+ * import { cropTransform, Device, stackTransforms } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const size = { width: 8, height: 8 };
+ * const left = cropTransform({ x: 0, y: 0, ...size }, size);
+ * const right = cropTransform({ x: 8, y: 0, ...size }, size);
+ * using transforms = stackTransforms(device, [left, right]);
+ * console.log(transforms.shape); // [ 2, 12 ]
+ * ```
+ */
 export function stackTransforms(device: Device, transforms: readonly Transform[]): Tensor {
   const numbers = new Float32Array(transforms.length * 12);
   transforms.forEach((transform, i) => numbers.set(transform, i * 12));

@@ -36,6 +36,18 @@ export interface RowSquaresOptions {
  * scale ‖x‖² of each row, or 1 / ‖x‖: `x` [N, d], result [N]. Reads `x` once. Not differentiated.
  *
  * Throws `TypeError` when there are not two axes, and `RangeError` for rows longer than 131,072.
+ *
+ * @example
+ * ```ts
+ * import { Device, rowSquares } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(3, 4, 0, 2), [2, 2]);
+ * using squares = rowSquares(x);
+ * using inverses = rowSquares(x, { inverseRoot: true });
+ * console.log(await squares.read()); // Float32Array(2) [ 25, 4 ]
+ * console.log(...Array.from(await inverses.read(), (value) => value.toFixed(1))); // 0.2 0.5
+ * ```
  */
 export function rowSquares(x: Tensor, options: RowSquaresOptions = {}): Tensor {
   const { scale = 1, inverseRoot = false } = options;

@@ -42,6 +42,17 @@ export interface TopKOptions {
  * Throws `TypeError` when `x` does not have two axes, and `RangeError` unless k is a whole number
  * from 1 to the number of columns and at most 100. The factors, if there are any, have one number for
  * each column, or it is a `TypeError`.
+ *
+ * @example
+ * ```ts
+ * import { Device, topK } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(3, 9, 1, 9), [1, 4]);
+ * const { values, indices } = topK(x, 3);
+ * console.log(await values.read()); // Float32Array(3) [ 9, 9, 3 ]
+ * console.log(await indices.readUint32()); // Uint32Array(3) [ 1, 3, 0 ]
+ * ```
  */
 export function topK(x: Tensor, k: number, options: TopKOptions = {}): TopK {
   const { factors } = options;
