@@ -3,21 +3,23 @@
  * knows nothing of diffusion.
  *
  * Shapes are said with one set of letters: `B` batch, `T` tokens, `D` width, `H` heads, `N` rows of
- * a table, `R` rank, `C` channels. A gradient of `x` is `dx`.
+ * a table, `R` rank, `C` channels. A gradient of `x` is `dx`. Where nothing else is said, tensors
+ * are of f32, an op is differentiable in all tensors that it takes, and one throws `TypeError` for
+ * a tensor of another type or of another device than the others.
  *
  * @example
  * ```ts
  * import { Device, linear, Tape } from "@gmem/gmem/kernels";
  *
  * using device = await Device.open({ allowFallback: true });
- * const x = device.tensor(Float32Array.of(1, 2), [1, 2]);
- * const weight = device.tensor(Float32Array.of(3, 4), [1, 2]);
+ * using x = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * using weight = device.tensor(Float32Array.of(3, 4), [1, 2]);
  * using tape = new Tape(device);
  * tape.watch(weight);
  * using y = tape.record(() => linear(x, weight));
  * tape.backward(y);
  * using gradient = tape.gradient(weight);
- * console.log(await gradient.read()); // Float32Array [ 1, 2 ]
+ * console.log(await gradient.read()); // Float32Array(2) [ 1, 2 ]
  * ```
  *
  * @module

@@ -13,6 +13,17 @@ import type { Tensor } from "../core/tensor.ts";
  * branch meet. Put the stream first: its gradient goes on without a copy.
  *
  * Throws `TypeError` when the shapes differ.
+ *
+ * @example
+ * ```ts
+ * import { add, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using stream = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * using branch = device.tensor(Float32Array.of(10, 20), [1, 2]);
+ * using sum = add(stream, branch);
+ * console.log(await sum.read()); // Float32Array(2) [ 11, 22 ]
+ * ```
  */
 export function add(a: Tensor, b: Tensor): Tensor {
   const { device } = a;

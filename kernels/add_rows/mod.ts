@@ -16,9 +16,20 @@ const ADD_ROWS_VECTOR = new Kernel({ source: vectorSource });
 
 /**
  * Adds a table, such as that of the positions, to each element of a batch: `x` [B, T, D], `rows`
- * [T, D] or [1, T, D], result [B, T, D].
+ * [T, D] or [1, T, D], result [B, T, D]. The gradient of the table is the sum over the batch.
  *
  * Throws `TypeError` when the table does not have the shape of one element.
+ *
+ * @example
+ * ```ts
+ * import { addRows, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 1, 2]);
+ * using positions = device.tensor(Float32Array.of(10, 20), [1, 2]);
+ * using out = addRows(x, positions);
+ * console.log(await out.read()); // Float32Array(4) [ 11, 22, 13, 24 ]
+ * ```
  */
 export function addRows(x: Tensor, rows: Tensor): Tensor {
   const one = formatShape(x.shape.slice(1)), table = formatShape(rows.shape);

@@ -100,6 +100,17 @@ interface Recording {
  * are made once for every so many columns, which adds to the flops.
  *
  * Throws `TypeError` when `qkv` is not [B, T, 3·D] or the heads do not divide D.
+ *
+ * @example
+ * ```ts
+ * import { attention, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * // Each token is q, k, v, each of 2 heads of width 1; queries of zero attend to all alike.
+ * using qkv = device.tensor(Float32Array.of(0, 0, 0, 0, 2, 10, 0, 0, 0, 0, 4, 30), [1, 2, 6]);
+ * using out = attention(qkv, { heads: 2 });
+ * console.log(out.shape, await out.read()); // [ 1, 2, 2 ] Float32Array(4) [ 3, 20, 3, 20 ]
+ * ```
  */
 export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
   const heads = headsOf(qkv, options.heads);

@@ -44,8 +44,8 @@ export interface CastOptions {
  *
  * using device = await Device.open({ allowFallback: true });
  * using x = device.tensor(Float32Array.of(1 / 3, 65504, 65520), [3]);
- * using half = cast(x, { dtype: "f16" });
- * console.log(half.bytes, await half.read()); // 6, [ 0.333251953125, 65504, Infinity ]
+ * using half = cast(x, { dtype: "f16" }); // 6 bytes
+ * console.log(await half.read()); // Float32Array(3) [ 0.333251953125, 65504, Infinity ]
  * ```
  */
 export function cast(x: Tensor, options: CastOptions): Tensor {
@@ -68,6 +68,17 @@ export function cast(x: Tensor, options: CastOptions): Tensor {
  * Records `out = x` between f32 and f16 without differentiation; see {@linkcode cast}.
  *
  * Throws `TypeError` when their counts of elements differ, or their types are not f32 and f16.
+ *
+ * @example
+ * ```ts
+ * import { castInto, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2049), [2]);
+ * using half = device.empty([2], { dtype: "f16" });
+ * castInto(half, x);
+ * console.log(await half.read()); // Float32Array(2) [ 1, 2048 ]
+ * ```
  */
 export function castInto(out: Tensor, x: Tensor): void {
   const types = [x.dtype, out.dtype];
@@ -93,6 +104,17 @@ export function castInto(out: Tensor, x: Tensor): void {
  * are kept beside the elements they come from and rounded anew only after those have changed: a
  * weight is rounded once a step, a gradient once for both products that read it. Whoever saves the
  * result need not keep `x`.
+ *
+ * @example
+ * ```ts
+ * import { Device, rounded } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2049), [2]);
+ * using half = rounded(x), again = rounded(x); // made once
+ * console.log(await half.read()); // Float32Array(2) [ 1, 2048 ]
+ * console.log(again.buffer === half.buffer); // true
+ * ```
  */
 export function rounded(x: Tensor): Tensor {
   if (x.dtype === "f16") return x.reshape(x.shape);

@@ -26,6 +26,17 @@ export type Term = readonly [tensor: Tensor, coefficient: number];
  * Σ cᵢ xᵢ for `terms` (xᵢ, cᵢ) of one shape, one dispatch for every four. Not differentiated.
  *
  * Throws `TypeError` when there is no term or the shapes differ.
+ *
+ * @example
+ * ```ts
+ * import { combine, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2), [2]);
+ * using y = device.tensor(Float32Array.of(10, 20), [2]);
+ * using out = combine([[x, 3], [y, -0.5]]);
+ * console.log(await out.read()); // Float32Array(2) [ -2, -4 ]
+ * ```
  */
 export function combine(terms: readonly Term[]): Tensor {
   const [first] = terms;
@@ -40,6 +51,17 @@ export function combine(terms: readonly Term[]): Tensor {
  * `combineInto(x, [[x, 1], [velocity, dt]])` is a step of Euler's method in place.
  *
  * Throws `TypeError` when there is no term besides `out` or the shapes differ.
+ *
+ * @example
+ * ```ts
+ * import { combineInto, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2), [2]);
+ * using velocity = device.tensor(Float32Array.of(10, 20), [2]);
+ * combineInto(x, [[x, 1], [velocity, 0.5]]);
+ * console.log(await x.read()); // Float32Array(2) [ 6, 12 ]
+ * ```
  */
 export function combineInto(out: Tensor, terms: readonly Term[]): void {
   const others: Term[] = [];

@@ -21,13 +21,24 @@ export interface EmbedTimeOptions {
 
 /**
  * Describes times by waves of many lengths: [cos(t f_k)] ++ [sin(t f_k)] with
- * f_k = maxPeriod^(−k / half) for k < half = ⌊width / 2⌋; an odd width ends with a zero. `t` [B],
- * result [B, width]. Not differentiated.
+ * f_k = maxPeriod^(−k / half) for k < half = ⌊width / 2⌋; an odd width ends with a zero (Vaswani et
+ * al., arXiv 1706.03762, section 3.5, with the cosines first, as DiT has them). `t` [B], result
+ * [B, width]. Not differentiated.
  *
  * The error is at most 2^-22 (1 + |t f_k|) up to |t f_k| = 3000.
  *
  * Throws `TypeError` when `t` has more than one axis, and `RangeError` for a width below 2 or a
  * period outside 1 <= maxPeriod < 2^126.
+ *
+ * @example
+ * ```ts
+ * import { Device, embedTime } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using t = device.tensor(Float32Array.of(0), [1]);
+ * using embedded = embedTime(t, { width: 5 }); // two cosines, two sines, a zero
+ * console.log(embedded.shape, await embedded.read()); // [ 1, 5 ] Float32Array(5) [ 1, 1, 0, 0, 0 ]
+ * ```
  */
 export function embedTime(t: Tensor, options: EmbedTimeOptions = {}): Tensor {
   const { width = 256, maxPeriod = 10000 } = options;

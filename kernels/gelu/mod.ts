@@ -33,6 +33,16 @@ export const GELU: ElementwiseOp = {
  * gelu(x) = ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element for `x` of any shape:
  * the tanh approximation of "Gaussian error linear units" (Hendrycks and Gimpel, 2016, section 2),
  * which SiT uses. Finite for every finite x.
+ *
+ * @example
+ * ```ts
+ * import { Device, gelu } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(0, 1, 20), [3]);
+ * using y = gelu(x);
+ * console.log(...Array.from(await y.read(), (value) => value.toFixed(3))); // 0.000 0.841 20.000
+ * ```
  */
 export function gelu(x: Tensor): Tensor {
   return elementwise(x, GELU);

@@ -18,9 +18,20 @@ const BACKWARD = new Kernel({ source: backwardSource });
 const MAX_WIDTH = (MAX_LOOP_ROUNDS - 1) / 2;
 
 /**
- * x / max(‖x‖, epsilon) for each row: `x` [N, d], result [N, d].
+ * x / max(‖x‖, epsilon) for each row, as `torch.nn.functional.normalize` computes it: `x` [N, d],
+ * result [N, d]. Differentiable; epsilon is 1e-12 by default.
  *
  * Throws `TypeError` when there are not two axes, and `RangeError` for rows longer than 32,767.
+ *
+ * @example
+ * ```ts
+ * import { Device, l2Normalize } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(3, 3, 3, -3), [1, 4]);
+ * using y = l2Normalize(x);
+ * console.log(await y.read()); // Float32Array(4) [ 0.5, 0.5, 0.5, -0.5 ]
+ * ```
  */
 export function l2Normalize(x: Tensor, options: { epsilon?: number } = {}): Tensor {
   const { epsilon = 1e-12 } = options;

@@ -125,6 +125,18 @@ export interface RmsNormOptions {
  *
  * Throws `TypeError` when weight or bias is not [D], `RangeError` when D is above 16,384 or epsilon
  * below 0.
+ *
+ * @example
+ * ```ts
+ * import { Device, layerNorm } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 3, 50, 10), [2, 2]);
+ * using weight = device.tensor(Float32Array.of(10, 10), [2]);
+ * using bias = device.tensor(Float32Array.of(0, 5), [2]);
+ * using y = layerNorm(x, { weight, bias, epsilon: 0 }); // the rows were −1, 1 and 1, −1
+ * console.log(await y.read()); // Float32Array(4) [ -10, 15, 10, -5 ]
+ * ```
  */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const { weight, bias, epsilon = 1e-6 } = options;
@@ -137,6 +149,17 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
  *
  * Throws `TypeError` when weight is not [D], `RangeError` when D is above 16,384 or epsilon
  * below 0.
+ *
+ * @example
+ * ```ts
+ * import { Device, rmsNorm } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(2, -2, 4, 4), [2, 2]);
+ * using weight = device.tensor(Float32Array.of(10, 20), [2]);
+ * using y = rmsNorm(x, { weight, epsilon: 0 }); // the rows were 1, −1 and 1, 1
+ * console.log(await y.read()); // Float32Array(4) [ 10, -20, 10, 20 ]
+ * ```
  */
 export function rmsNorm(x: Tensor, options: RmsNormOptions = {}): Tensor {
   const { weight, epsilon = 1e-6 } = options;

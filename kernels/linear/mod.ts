@@ -38,6 +38,18 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
  * 2018, sections 3.1 and 3.3), but GPUs sum each eight products in f16: see `matmulInto`.
  *
  * Throws `TypeError` when the sizes do not fit, and `RangeError` as `matmulInto` does.
+ *
+ * @example
+ * ```ts
+ * import { Device, linear } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2), [1, 2]);
+ * using weight = device.tensor(Float32Array.of(3, 4, 5, 6, 7, 8), [3, 2]); // a row for each output
+ * using bias = device.tensor(Float32Array.of(100, 200, 300), [3]);
+ * using y = linear(x, weight, { bias });
+ * console.log(y.shape, await y.read()); // [ 1, 3 ] Float32Array(3) [ 111, 217, 323 ]
+ * ```
  */
 export function linear(
   x: Tensor,
@@ -93,7 +105,24 @@ function asIs(x: Tensor): Tensor {
   return x;
 }
 
-/** Records `out (+)= sum of the rows of x`: `x` [..., columns], `out` [columns]. Two stages at most. */
+/**
+ * Records the sum of the rows of `x` [..., columns] in `out` [columns], or added to it where
+ * `accumulate` is 1, not by default: the gradient of a bias. A row has as many columns as `out` has
+ * elements. In stages where the rows are many. Not differentiated.
+ *
+ * Throws `RangeError` when `x` is not whole rows.
+ *
+ * @example
+ * ```ts
+ * import { columnSum, Device } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
+ * using out = device.tensor(Float32Array.of(100, 200), [2]);
+ * columnSum(out, { x, accumulate: 1 });
+ * console.log(await out.read()); // Float32Array(2) [ 104, 206 ]
+ * ```
+ */
 export function columnSum(out: Tensor, options: { x: Tensor; accumulate?: 0 | 1 }): void {
   const { x, accumulate = 0 } = options;
   const { device } = out;

@@ -81,6 +81,18 @@ export interface MatmulInto extends MatmulOptions {
  * has another number of elements than its matrices, and `RangeError` for a batch above 65,535, for a sum that
  * is longer than a CPU driver's loops, and for more rows or columns than 65,535 tiles have: 4,194,240, on
  * most GPUs twice as many.
+ *
+ * @example
+ * ```ts
+ * import { Device, matmulInto } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using a = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
+ * using b = device.tensor(Float32Array.of(10, 1), [2, 1]);
+ * using out = device.tensor(Float32Array.of(100, 200), [2, 1]);
+ * matmulInto(out, { a, b, accumulate: 1 });
+ * console.log(await out.read()); // Float32Array(2) [ 112, 234 ]
+ * ```
  */
 export function matmulInto(
   out: Tensor,
@@ -150,6 +162,17 @@ export function matmulInto(
  *
  * Throws `TypeError` when the inner sizes or the leading axes differ, or when a tape records operands
  * of f16 or such a shared one that needs a gradient, and `RangeError` as {@linkcode matmulInto} does.
+ *
+ * @example
+ * ```ts
+ * import { Device, matmul } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using a = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 1, 2]);
+ * using b = device.tensor(Float32Array.of(10, 1), [1, 2]); // shared by the batch
+ * using product = matmul(a, b, { transposeB: true });
+ * console.log(product.shape, await product.read()); // [ 2, 1, 1 ] Float32Array(2) [ 12, 34 ]
+ * ```
  */
 export function matmul(
   a: Tensor,

@@ -60,6 +60,17 @@ export interface GateOptions {
  *
  * Throws `TypeError` when the shapes do not fit, `RangeError` when there is no such chunk, D is above
  * 16,384 or epsilon below 0.
+ *
+ * @example
+ * ```ts
+ * import { Device, modulate } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 3), [1, 1, 2]); // normalised: −1, 1
+ * using chunks = device.tensor(Float32Array.of(10, 20, 1, 2), [1, 4]);
+ * using y = modulate(x, chunks, { shift: 0, scale: 1, epsilon: 0 }); // −1 · 2 + 10, 1 · 3 + 20
+ * console.log(await y.read()); // Float32Array(2) [ 8, 23 ]
+ * ```
  */
 export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions): Tensor {
   const { shift, scale, norm = "layer", weight, epsilon = 1e-6 } = options;
@@ -125,6 +136,18 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
  * transformers", Peebles and Xie, 2023, section 3.2, adaLN-Zero).
  *
  * Throws `TypeError` when the shapes do not fit, `RangeError` when there is no such chunk.
+ *
+ * @example
+ * ```ts
+ * import { Device, gate } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1, 2), [1, 1, 2]);
+ * using h = device.tensor(Float32Array.of(10, 20), [1, 1, 2]);
+ * using modulation = device.tensor(Float32Array.of(0, 0, 0.5, 3), [1, 4]); // chunk 1: 0.5, 3
+ * using y = gate(x, h, { modulation, gate: 1 });
+ * console.log(await y.read()); // Float32Array(2) [ 6, 62 ]
+ * ```
  */
 export function gate(x: Tensor, h: Tensor, options: GateOptions): Tensor {
   const { modulation, gate } = options;

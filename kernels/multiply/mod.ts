@@ -15,6 +15,22 @@ const MULTIPLY = new Kernel({ source });
  * a · b, element by element: `a`, `b` and the result of one shape. Differentiable in both.
  *
  * Throws `TypeError` when the shapes differ.
+ *
+ * @example
+ * ```ts
+ * import { Device, multiply, Tape } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using a = device.tensor(Float32Array.of(3), [1]);
+ * using b = device.tensor(Float32Array.of(4), [1]);
+ * using tape = new Tape(device);
+ * tape.watch(a);
+ * using product = tape.record(() => multiply(a, b));
+ * tape.backward(product);
+ * using gradient = tape.gradient(a); // b
+ * console.log(await product.read()); // Float32Array(1) [ 12 ]
+ * console.log(await gradient.read()); // Float32Array(1) [ 4 ]
+ * ```
  */
 export function multiply(a: Tensor, b: Tensor): Tensor {
   if (formatShape(a.shape) !== formatShape(b.shape)) {

@@ -35,9 +35,20 @@ interface Layout {
 
 /**
  * Cuts images into square patches: `images` [B, C, H, W], result [B, T, C·p·p] with T = (H/p)(W/p)
- * tokens row-major, each in (channel, py, px) order, as a convolution's weight [D, C, p, p] expects.
+ * tokens row-major, each in (channel, py, px) order, as a convolution's weight [D, C, p, p] expects
+ * (Dosovitskiy et al., arXiv 2010.11929, section 3.1).
  *
  * Throws `TypeError` unless there are four axes and `patch` divides the height and the width.
+ *
+ * @example
+ * ```ts
+ * import { Device, patchify } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using image = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8), [1, 1, 2, 4]);
+ * using tokens = patchify(image, { patch: 2 });
+ * console.log(tokens.shape, ...await tokens.read()); // [ 1, 2, 4 ] 1 2 5 6 3 4 7 8
+ * ```
  */
 export function patchify(images: Tensor, options: { patch: number }): Tensor {
   const { patch } = options;
@@ -77,10 +88,22 @@ export function patchify(images: Tensor, options: { patch: number }): Tensor {
 
 /**
  * Puts patches together: `tokens` [B, T, p·p·C'], each in (py, px, channel) order, result
- * [B, channels, H, W] with the first `channels` of the C'. Dropped channels, such as the variances
- * of a network that learns sigma, get a gradient of exactly zero.
+ * [B, channels, H, W] with the first `channels` of the C' (DiT, Peebles and Xie, 2023,
+ * section 3.2). Dropped channels, such as the variances of a network that learns sigma, get a
+ * gradient of exactly zero.
  *
  * Throws `TypeError` when the tokens do not fill such images.
+ *
+ * @example
+ * ```ts
+ * import { Device, unpatchify } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * // One token: the four pixels of its patch, each of two channels, of which one is kept.
+ * using tokens = device.tensor(Float32Array.of(1, -1, 2, -2, 3, -3, 4, -4), [1, 1, 8]);
+ * using image = unpatchify(tokens, { patch: 2, channels: 1 });
+ * console.log(image.shape, await image.read()); // [ 1, 1, 2, 2 ] Float32Array(4) [ 1, 2, 3, 4 ]
+ * ```
  */
 export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
   const { patch } = options;

@@ -64,13 +64,26 @@ export interface QkNormOptions {
 }
 
 /**
- * Normalises the queries and keys of each head, which bounds their products (Dehghani et al. 2023,
- * section 2): with biases y = (x − mean) / √(variance + ε) · weight + bias, without
- * y = x / √(mean(x²) + ε) · weight, over the channels of one head. `qkv` [B, T, 3·D] holds queries,
- * keys and values of all heads; values pass unchanged; the result has the same shape.
+ * Normalises the queries and keys of each head, which bounds their products (Dehghani et al.,
+ * arXiv 2302.05442, section 2): with biases y = (x − mean) / √(variance + ε) · weight + bias,
+ * without y = x / √(mean(x²) + ε) · weight, over the channels of one head. `qkv`
+ * [B, T, 3·D] holds queries, keys and values of all heads; values pass unchanged; the result has
+ * the same shape.
  *
  * Throws `TypeError` when the shapes do not fit or only one of the biases is given, `RangeError` for
  * heads of more than 16,384 channels and for an epsilon below 0.
+ *
+ * @example
+ * ```ts
+ * import { Device, qkNorm } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using qkv = device.tensor(Float32Array.of(3, -3, 5, 5, 7, 9), [1, 1, 6]); // q, k and v
+ * using queryWeight = device.tensor(Float32Array.of(1, 1), [2]);
+ * using keyWeight = device.tensor(Float32Array.of(10, 20), [2]);
+ * using y = qkNorm(qkv, { heads: 1, queryWeight, keyWeight, epsilon: 0 });
+ * console.log(await y.read()); // Float32Array(6) [ 1, -1, 10, 20, 7, 9 ]
+ * ```
  */
 export function qkNorm(qkv: Tensor, options: QkNormOptions): Tensor {
   const { heads, queryWeight, keyWeight, queryBias, keyBias } = options;

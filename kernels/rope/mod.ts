@@ -32,12 +32,24 @@ export interface RopeOptions {
 
 /**
  * Turns queries and keys by the place of their token, so that their product depends on the distance
- * (Su et al. 2021, section 3.2.2): for every pair of neighbouring channels (a, b) of a head,
- * a' = a cos₀ − b sin₀ and b' = b cos₁ + a sin₁. `qkv` [B, T, 3·D] holds queries, keys and values
- * of all heads; values pass unchanged; the result has the same shape. The tables `cos` and `sin`
- * get no gradient.
+ * (Su et al., arXiv 2104.09864, section 3.2.2): for every pair of neighbouring channels (a, b) of a
+ * head, a' = a cos₀ − b sin₀ and b' = b cos₁ + a sin₁. `qkv` [B, T, 3·D] holds queries, keys and
+ * values of all heads; values pass unchanged; the result has the same shape. The tables `cos` and
+ * `sin` get no gradient.
  *
  * Throws `TypeError` when the shapes do not fit or a head has an odd number of channels.
+ *
+ * @example
+ * ```ts
+ * import { Device, rope } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using qkv = device.tensor(Float32Array.of(1, 0, 0, 2, 5, 6), [1, 1, 6]); // q, k and v
+ * using cos = device.tensor(Float32Array.of(0, 0), [1, 2]);
+ * using sin = device.tensor(Float32Array.of(1, 1), [1, 2]); // a quarter turn
+ * using turned = rope(qkv, { heads: 1, cos, sin });
+ * console.log(await turned.read()); // Float32Array(6) [ 0, 1, -2, 0, 5, 6 ]
+ * ```
  */
 export function rope(qkv: Tensor, options: RopeOptions): Tensor {
   const { heads, cos, sin } = options;

@@ -32,6 +32,16 @@ export const SILU: ElementwiseOp = {
 /**
  * silu(x) = x / (1 + exp(−x)), element by element for `x` of any shape ("Gaussian error linear
  * units", Hendrycks and Gimpel, 2016). Finite for every finite x.
+ *
+ * @example
+ * ```ts
+ * import { Device, silu } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(0, 1, 20), [3]);
+ * using y = silu(x);
+ * console.log(...Array.from(await y.read(), (value) => value.toFixed(3))); // 0.000 0.731 20.000
+ * ```
  */
 export function silu(x: Tensor): Tensor {
   return elementwise(x, SILU);

@@ -35,6 +35,16 @@ const BACKWARD = {
  * ("GLU variants improve transformer", Shazeer, 2020, eq. 5, after its products). Any h.
  *
  * Throws `TypeError` when the last axis is odd.
+ *
+ * @example
+ * ```ts
+ * import { Device, swiglu } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(0, 1, 20, 5, 6, 7), [1, 6]); // 3 gates, then 3 values
+ * using y = swiglu(x);
+ * console.log(...Array.from(await y.read(), (value) => value.toFixed(3))); // 0.000 4.386 140.000
+ * ```
  */
 export function swiglu(x: Tensor): Tensor {
   const { device } = x;
