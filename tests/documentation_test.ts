@@ -1,0 +1,51 @@
+/** What the documentation of exports has: an example for each function and class. */
+
+import assert from "node:assert/strict";
+
+/** Entry points whose functions and classes all have an example, which `deno test --doc` runs. */
+const ENTRIES = ["kernels/mod.ts"];
+
+/** Of what `deno doc --json` prints, what is read here. */
+interface Documentation {
+  readonly nodes: Readonly<Record<string, { readonly symbols: readonly DocumentedSymbol[] }>>;
+}
+
+interface DocumentedSymbol {
+  readonly name: string;
+  readonly declarations: readonly {
+    readonly kind: string;
+    readonly location: { readonly filename: string; readonly line: number };
+    readonly jsDoc?: {
+      readonly tags?: readonly { readonly kind: string; readonly doc?: string }[];
+    };
+  }[];
+}
+
+async function documentationOf(entry: string): Promise<readonly DocumentedSymbol[]> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", entry],
+    cwd: new URL("../", import.meta.url),
+  }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const { nodes }: Documentation = JSON.parse(new TextDecoder().decode(stdout));
+  return Object.values(nodes).flatMap(({ symbols }) => symbols);
+}
+
+for (const entry of ENTRIES) {
+  Deno.test(`every function and class of ${entry} has an example that runs`, async () => {
+    const without: string[] = [];
+    let documented = 0;
+    for (const { name, declarations } of await documentationOf(entry)) {
+      for (const { kind, location, jsDoc } of declarations) {
+        if (kind !== "function" && kind !== "class") continue;
+        documented++;
+        const runs = jsDoc?.tags?.some((tag) =>
+          tag.kind === "example" && /^```ts$/m.test(tag.doc!)
+        );
+        if (!runs) without.push(`${name} (${location.filename}:${location.line})`);
+      }
+    }
+    assert.ok(documented > 0, `deno doc tells of no function or class of ${entry}`);
+    assert.deepEqual(without, []);
+  });
+}
