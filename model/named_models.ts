@@ -25,6 +25,14 @@ export interface NamedModelOptions {
  * and Wang 2025).
  *
  * Throws `RangeError` for another name.
+ *
+ * @example
+ * ```ts
+ * import { namedModel } from "@gmem/gmem";
+ *
+ * const { width, depth, heads, patchSize } = namedModel("SiT-XL/2");
+ * console.log(width, depth, heads, patchSize); // 1152 28 16 2
+ * ```
  */
 export function namedModel(name: string, options: NamedModelOptions = {}): SiTOptions {
   const named = parseModelName(name);

@@ -43,10 +43,22 @@ const SNIPPETS = {
  * Throws a `CheckpointError` if the file holds no such network, or if the number of its heads is not told.
  *
  * @example
- * ```ts ignore
- * using weights = openWeights("SiT-XL-2-256x256.pt");
- * const model = new SiT(store, readModelOptions(weights));
- * loadStateDict(store, weights, { select: (key) => !key.startsWith("projector") });
+ * ```ts
+ * import { parameterSizes, readModelOptions } from "@gmem/gmem";
+ *
+ * const sizes = new Map(
+ *   parameterSizes({
+ *     inputSize: 8, channels: 3, patchSize: 4, width: 384, depth: 2, heads: 6,
+ *     condition: { snippetDim: 16 },
+ *   }).map(({ name, shape, count }) => [name, { shape, count }]),
+ * );
+ * const { depth, heads, condition } = readModelOptions({
+ *   path: "memory", // as openWeights gives it for a file
+ *   keys: () => sizes.keys(),
+ *   shape: (key) => sizes.get(key)!.shape,
+ *   readFloat32: (key) => new Float32Array(sizes.get(key)!.count),
+ * });
+ * console.log(depth, heads, condition); // 2 6 { snippetDim: 16, embedding: "linear" }
  * ```
  */
 export function readModelOptions(source: TensorSource, hints: ModelOptionsHints = {}): SiTOptions {

@@ -23,6 +23,18 @@ export interface SnippetMapperOptions {
 /**
  * Maps the vectors of another encoder to the snippets of a bank: s = g(x) / ‖g(x)‖ with g three affine
  * layers and SiLU between them (GMem, appendices A.1 and E, which map features of CLIP and of BERT).
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SnippetMapper } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mapper = new SnippetMapper(store, { inputs: 3, width: 8, snippetDim: 2 });
+ * using x = device.tensor(Float32Array.of(1, 2, 3), [1, 3]);
+ * using snippets = mapper.forward(x);
+ * console.log(snippets.shape, Math.hypot(...await snippets.read()).toFixed(3)); // [ 1, 2 ] 1.000
+ * ```
  */
 export class SnippetMapper {
   /** The sizes. */

@@ -22,7 +22,24 @@ export interface TensorSource {
   readFloat32(key: string): Float32Array;
 }
 
-/** Views an open safetensors file as a {@linkcode TensorSource}. */
+/**
+ * Views an open safetensors file as a {@linkcode TensorSource}, which can be read until the file is closed.
+ *
+ * @example
+ * ```ts
+ * import { safetensorsSource, SafetensorsFile } from "@gmem/gmem";
+ *
+ * const header = new TextEncoder().encode(
+ *   '{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+ * );
+ * const bytes = new Uint8Array(8 + header.length + 8);
+ * bytes[0] = header.length;
+ * bytes.set(header, 8);
+ * using file = SafetensorsFile.from(bytes);
+ * const source = safetensorsSource(file);
+ * console.log([...source.keys()], source.shape("x")); // [ "x" ] [ 2 ]
+ * ```
+ */
 export function safetensorsSource(
   file: {
     readonly path: string;
@@ -71,6 +88,22 @@ const MOST_PROBLEMS = 8;
  * Copies a file's tensors into the parameters of the same names. Nothing is changed unless all fit:
  * missing, unexpected, doubled and mis-shaped names are listed in one `CheckpointError`, the first of
  * them where they are many.
+ *
+ * @example
+ * ```ts
+ * import { Device, loadStateDict, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const bias = store.at("proj").parameter("bias", [2], (values) => values.fill(0));
+ * loadStateDict(store, {
+ *   path: "memory",
+ *   keys: () => ["module.proj.bias"], // what DataParallel put before a name is passed over
+ *   shape: () => [2],
+ *   readFloat32: () => Float32Array.of(3, 4),
+ * });
+ * console.log(await bias.read()); // Float32Array(2) [ 3, 4 ]
+ * ```
  */
 export function loadStateDict(
   store: ParameterStore,
@@ -109,7 +142,25 @@ export function loadStateDict(
 
 /**
  * Writes all parameters to a safetensors file, the trained ones from `slabs` if given (a moving
- * average). The texts of `metadata` go into the header.
+ * average). The texts of `metadata` go into the header. Waits for the GPU.
+ *
+ * Throws a `CheckpointError` if the disk refuses; a file that was there stays as it was.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SafetensorsFile, saveStateDict } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * store.parameter("bias", [2], (values) => values.fill(0.5));
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;
+ * await saveStateDict(path, store, { metadata: { run: "mine" } });
+ * {
+ *   using file = SafetensorsFile.open(path);
+ *   console.log(file.readFloat32("bias"), file.metadata.run); // Float32Array(2) [ 0.5, 0.5 ] mine
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export async function saveStateDict(
   path: string,

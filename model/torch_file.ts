@@ -80,6 +80,8 @@ export function withoutWrappers(name: string): string {
  *
  * @example
  * ```ts ignore
+ * import { TorchFile } from "@gmem/gmem";
+ *
  * using file = TorchFile.open("0400000.pt");
  * for (const [name, tensor] of file.stateDict()) {
  *   console.log(name, tensor.shape, tensor.readFloat32());

@@ -31,7 +31,20 @@ export interface UnpickleOptions {
   storage(key: string, type: StoredType, count: number): TorchStorage;
 }
 
-/** A Python object of a checkpoint that is not read, only known by name. */
+/**
+ * A Python object of a checkpoint that is not read, only known by name.
+ *
+ * @example
+ * ```ts ignore
+ * import { TorchFile, type TorchOpaque } from "@gmem/gmem";
+ *
+ * using file = TorchFile.open("0400000.pt");
+ * if (file.root instanceof Map) {
+ *   const args = file.root.get("args") as TorchOpaque;
+ *   console.log(args.name); // argparse.Namespace
+ * }
+ * ```
+ */
 export class TorchOpaque {
   /** Module and name of its class, such as `argparse.Namespace`. */
   readonly name: string;
@@ -64,7 +77,19 @@ interface TensorPlace {
 
 let makeTensor: (place: TensorPlace) => TorchTensor;
 
-/** A tensor of a checkpoint; its numbers stay in the file until they are read. */
+/**
+ * A tensor of a checkpoint; its numbers stay in the file until they are read.
+ *
+ * @example
+ * ```ts ignore
+ * import { TorchFile, type TorchTensor } from "@gmem/gmem";
+ *
+ * using file = TorchFile.open("memory_bank.pth");
+ * const bank = file.root as TorchTensor; // [N, d]
+ * const [size = 0, dim = 0] = bank.shape;
+ * console.log(size, dim, bank.dtype, bank.readRows(0, 1)); // the last is the first snippet [d]
+ * ```
+ */
 export class TorchTensor {
   static {
     makeTensor = (place) => new TorchTensor(place);

@@ -29,9 +29,17 @@ export interface OpenWeightsOptions {
  * does not have the selected part.
  *
  * @example
- * ```ts ignore
- * using weights = openWeights("SiT-XL-2-256x256.pt");
- * loadStateDict(model.parameters, weights);
+ * ```ts
+ * import { openWeights, writeSafetensors } from "@gmem/gmem";
+ *
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;
+ * writeSafetensors(path, [["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]);
+ * {
+ *   using weights = openWeights(path);
+ *   console.log([...weights.keys()], weights.readFloat32("bias"));
+ *   // [ "bias" ] Float32Array(2) [ 1, 2 ]
+ * }
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export function openWeights(path: string, options: OpenWeightsOptions = {}): WeightsFile {
@@ -83,6 +91,20 @@ const OUTPUT_LAYER = /^final_layer\.linear\.(?:weight|bias)$/;
  *
  * The network itself is changed: cos((1 − t) f) and sin((1 − t) f) are sums of cos(t f) and sin(t f),
  * which the first layer of the time embedding takes up, and the last layer changes its sign.
+ *
+ * @example
+ * ```ts
+ * import { reverseTime } from "@gmem/gmem";
+ *
+ * const source = {
+ *   path: "memory",
+ *   keys: () => ["final_layer.linear.bias"],
+ *   shape: () => [2],
+ *   readFloat32: () => Float32Array.of(1, -2),
+ * };
+ * const reversed = reverseTime(source);
+ * console.log(reversed.readFloat32("final_layer.linear.bias")); // Float32Array(2) [ -1, 2 ]
+ * ```
  */
 export function reverseTime(source: TensorSource): TensorSource {
   return {
