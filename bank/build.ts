@@ -49,11 +49,21 @@ export interface BuildOptions extends EncodeOptions {
  * refuses, or if an image has changed since the build that was killed.
  *
  * @example
- * ```ts ignore
- * const images = await loadEmoji({ imageSize: 16 });
- * using encoder = await PixelPca.fit({ device, images, dim: 64, resolution: 16 });
- * await buildBank({ images, encoder, path: "bank.safetensors" });
- * using bank = loadBank(device, "bank.safetensors");
+ * ```ts
+ * import { BankFile, buildBank, Device, ImageSet, PixelPca } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const images = new ImageSet({
+ *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
+ * });
+ * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/bank.safetensors`;
+ * await buildBank({ images, encoder, path });
+ * {
+ *   using file = BankFile.open(path);
+ *   console.log(file.names, file.rows(0, 3)); // [ "a", "b", "c" ] Float32Array(3) [ -1, -1, 1 ]
+ * }
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export async function buildBank(options: BuildOptions): Promise<void> {
@@ -88,9 +98,22 @@ export async function buildBank(options: BuildOptions): Promise<void> {
 }
 
 /**
- * Encodes all images of a source to snippets in memory: snippet i is that of image i.
+ * Encodes all images of a source to snippets [N, d] in memory: snippet i is that of image i.
  *
  * Throws what the encoder throws, as {@linkcode buildBank} does.
+ *
+ * @example
+ * ```ts
+ * import { Device, encodeImages, ImageSet, PixelPca } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const images = new ImageSet({
+ *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
+ * });
+ * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+ * const { snippets } = await encodeImages({ images, encoder });
+ * console.log(snippets); // Float32Array(3) [ -1, -1, 1 ]
+ * ```
  */
 export async function encodeImages(options: EncodeOptions): Promise<SnippetSet> {
   const records = describe(options);

@@ -57,9 +57,19 @@ export function compressionReads(size: number, storage: CoefficientStorage = "f3
  * CheckpointError if the bank cannot be read or the disk refuses.
  *
  * @example
- * ```ts ignore
- * using file = BankFile.open("bank.safetensors");
- * const made = await compressBank(file, { energy: 0.9, path: "low.safetensors", device });
+ * ```ts
+ * import { BankFile, compressBank, writeFeatureBank } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0.8, 0.6);
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const folder = Deno.makeTempDirSync(), out = `${folder}/bank.safetensors`;
+ * await writeFeatureBank({ size: 4, dim: 2, rows }, { out });
+ * {
+ *   using file = BankFile.open(out);
+ *   const made = await compressBank(file, { energy: 0.9, path: `${folder}/low.safetensors` });
+ *   console.log(made.rank, made.energy.toFixed(3), made.leastCosine.toFixed(3)); // 1 0.929 0.996
+ * }
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export async function compressBank(

@@ -76,8 +76,20 @@ export function openFeatures(path: string, options: FeatureOptions = {}): Featur
  * not finite.
  *
  * @example
- * ```ts ignore
- * await importFeatures("clip_features.npy", { out: "bank.safetensors" });
+ * ```ts
+ * import { BankFile, importFeatures, writeSafetensors } from "@gmem/gmem";
+ *
+ * const folder = Deno.makeTempDirSync(), features = `${folder}/clip.safetensors`;
+ * writeSafetensors(features, [
+ *   ["features", { dtype: "F32", shape: [2, 2], data: Float32Array.of(3, 4, 0, 5) }],
+ * ]);
+ * await importFeatures(features, { out: `${folder}/bank.safetensors` });
+ * {
+ *   using bank = BankFile.open(`${folder}/bank.safetensors`);
+ *   console.log(Array.from(bank.rows(0, 2), (x) => x.toFixed(1)));
+ *   // [ "0.6", "0.8", "0.0", "1.0" ]
+ * }
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export async function importFeatures(path: string, options: FeatureImportOptions): Promise<void> {
@@ -90,6 +102,23 @@ export async function importFeatures(path: string, options: FeatureImportOptions
  * with what is known of their images. They are read twice: their hash stands before them in the bank.
  *
  * Throws what reading them throws, and a {@linkcode CheckpointError} if the disk refuses.
+ *
+ * @example
+ * ```ts
+ * import { BankFile, writeFeatureBank } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1); // [2, 2], each of norm 1
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const folder = Deno.makeTempDirSync(), out = `${folder}/bank.safetensors`;
+ * const records = { names: ["east", "north"] };
+ * await writeFeatureBank({ size: 2, dim: 2, rows }, { out, records });
+ * {
+ *   using bank = BankFile.open(out);
+ *   console.log(bank.names, bank.rows(1, 1), bank.encoder?.kind);
+ *   // [ "east", "north" ] Float32Array(2) [ 0, 1 ] features
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export async function writeFeatureBank(
   features: SnippetSource,

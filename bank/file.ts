@@ -83,10 +83,19 @@ export interface CompressionLoss {
  * when they are asked for.
  *
  * @example
- * ```ts ignore
- * using file = BankFile.open("bank.safetensors");
- * console.log(file.size, file.dim, file.encoder?.kind);
- * const first = file.rows(0, 10); // Float32Array [10 d]
+ * ```ts
+ * import { BankFile, Device, FullBank } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/bank.safetensors`;
+ * await bank.save(path);
+ * {
+ *   using file = BankFile.open(path);
+ *   console.log(file.size, file.dim, file.rank, file.rows(1, 1));
+ *   // 2 2 undefined Float32Array(2) [ 0, 1 ]
+ * }
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export class BankFile implements SnippetSource, Disposable {

@@ -26,10 +26,14 @@ import { rowsInMemory, TableBank } from "./table_bank.ts";
  * A full bank: snippets [N, d] on the GPU, 4·N·d bytes.
  *
  * @example
- * ```ts ignore
- * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0.6, 0.8) });
+ * ```ts
+ * import { Device, FullBank } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, -1) });
  * using snippets = bank.gather([1, 1, 0]);
- * await snippets.read(); // Float32Array [0.6, 0.8, 0.6, 0.8, 1, 0]
+ * console.log(snippets.shape, await snippets.read());
+ * // [ 3, 2 ] Float32Array(6) [ 0, -1, 0, -1, 1, 0 ]
  * ```
  */
 export class FullBank extends TableBank {

@@ -68,11 +68,20 @@ export function lerpSnippets(
 
 /**
  * Goes from one snippet [d] to another on the great circle, at even speed: with the angle ω between
- * them, (sin((1 − alpha) ω) first + sin(alpha ω) second) / sin ω, normalised. Parallel snippets, whose
- * circle is not defined, go on the straight line.
+ * them, (sin((1 − alpha) ω) first + sin(alpha ω) second) / sin ω, normalised (Shoemake 1985; GMem,
+ * appendix C). Parallel snippets, whose circle is not defined, go on the straight line.
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or alpha is not a
  * number from 0 to 1.
+ *
+ * @example
+ * ```ts
+ * import { slerpSnippets } from "@gmem/gmem";
+ *
+ * // A third of the way along the quarter of a circle: 30 degrees.
+ * const third = slerpSnippets(Float32Array.of(1, 0), Float32Array.of(0, 1), { alpha: 1 / 3 });
+ * console.log(third[0]?.toFixed(3), third[1]?.toFixed(3)); // 0.866 0.500
+ * ```
  */
 export function slerpSnippets(
   first: Float32Array,
@@ -92,9 +101,18 @@ export function slerpSnippets(
 }
 
 /**
- * Takes the first half of the dimensions from one snippet [d] and the rest from another, normalised.
+ * Takes the first half of the dimensions, rounded down, from one snippet [d] and the rest from another,
+ * normalised (GMem, appendix C).
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero.
+ *
+ * @example
+ * ```ts
+ * import { concatSnippets } from "@gmem/gmem";
+ *
+ * const first = Float32Array.of(0.5, 0.5, 0.5, 0.5), second = first.map((value) => -value);
+ * console.log(concatSnippets(first, second)); // Float32Array(4) [ 0.5, 0.5, -0.5, -0.5 ]
+ * ```
  */
 export function concatSnippets(first: Float32Array, second: Float32Array): Float32Array {
   checkPair(first, second);
@@ -104,10 +122,20 @@ export function concatSnippets(first: Float32Array, second: Float32Array): Float
 
 /**
  * Takes a random part of the dimensions from the second snippet [d] and the rest from the first,
- * normalised; the official code calls it `mask`. The same seed gives the same dimensions.
+ * normalised (GMem, appendix C); the official code calls it `mask`. The same seed gives the same
+ * dimensions.
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or the ratio is
  * not a number from 0 to 1.
+ *
+ * @example
+ * ```ts
+ * import { mixSnippets } from "@gmem/gmem";
+ *
+ * const first = Float32Array.of(0.5, 0.5, 0.5, 0.5), second = first.map((value) => -value);
+ * console.log(mixSnippets(first, second, { seed: 0, ratio: 0.25 }));
+ * // Float32Array(4) [ 0.5, 0.5, 0.5, -0.5 ]
+ * ```
  */
 export function mixSnippets(
   first: Float32Array,

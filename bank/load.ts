@@ -14,6 +14,19 @@ import { LowRankBank } from "./low_rank_bank.ts";
  * Loads the bank of a safetensors file, full or low-rank.
  *
  * Throws a CheckpointError that says what is wrong with the file.
+ *
+ * @example
+ * ```ts
+ * import { Device, FullBank, loadBank } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using made = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/bank.safetensors`;
+ * await made.save(path);
+ * using bank = loadBank(device, path);
+ * Deno.removeSync(folder, { recursive: true }); // the snippets are on the GPU
+ * console.log(bank.size, bank.rank, await bank.snippet(1)); // 2 undefined Float32Array(2) [ 0, 1 ]
+ * ```
  */
 export function loadBank(device: Device, path: string): ExtensibleBank {
   return isLowRank(path) ? LowRankBank.load(device, path) : FullBank.load(device, path);

@@ -38,11 +38,16 @@ const MOST_FUSED = 768;
  * memory, 8·r·d.
  *
  * @example
- * ```ts ignore
- * using file = BankFile.open("bank.safetensors");
- * const factors = await factorize(file, { rank: 32 });
- * using bank = LowRankBank.from(device, { ...file.records, ...factors });
- * using snippets = bank.gather([0, 1]);
+ * ```ts
+ * import { Device, factorize, LowRankBank } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0.8, 0.6);
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const factors = await factorize({ size: 4, dim: 2, rows }, { rank: 1 });
+ * using device = await Device.open({ allowFallback: true });
+ * using bank = LowRankBank.from(device, factors);
+ * using gathered = bank.gather([2]); // [0.6, 0.8], as far as one number tells it
+ * console.log(Array.from(await gathered.read(), (x) => x.toFixed(2))); // [ "0.58", "0.81" ]
  * ```
  */
 export class LowRankBank extends TableBank {

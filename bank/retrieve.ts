@@ -32,8 +32,12 @@ export interface ChoiceOptions {
  * Throws a RangeError unless the size is a whole number of at least 1.
  *
  * @example
- * ```ts ignore
- * using snippets = bank.gather(drawUniform(bank.size, { count: 16, seed: 0 }));
+ * ```ts
+ * import { drawUniform } from "@gmem/gmem";
+ *
+ * const indices = drawUniform(10, { count: 4, seed: 0 });
+ * console.log(indices, drawUniform(10, { count: 2, seed: 0 }));
+ * // Uint32Array(4) [ 8, 1, 5, 9 ] Uint32Array(2) [ 8, 1 ]
  * ```
  */
 export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
@@ -51,6 +55,14 @@ export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
  * Returns the indices of all snippets of a class, in order.
  *
  * Throws a RangeError that lists the classes if there is none of that name.
+ *
+ * @example
+ * ```ts
+ * import { indicesOfClass } from "@gmem/gmem";
+ *
+ * const bank = { classes: ["cat", "dog"], labels: [0, 1, 0, -1] };
+ * console.log(indicesOfClass(bank, "cat")); // Uint32Array(2) [ 0, 2 ]
+ * ```
  */
 export function indicesOfClass(records: ImageRecords, name: string): Uint32Array {
   const { classes = [], labels } = records;
@@ -72,6 +84,13 @@ export function indicesOfClass(records: ImageRecords, name: string): Uint32Array
  * Returns the index of the snippet of an image's name; of several, the first.
  *
  * Throws a RangeError, which says what name is near, if no image has that name.
+ *
+ * @example
+ * ```ts
+ * import { indexOfName } from "@gmem/gmem";
+ *
+ * console.log(indexOfName({ names: ["cat", "dog", "dog"] }, "dog")); // 1
+ * ```
  */
 export function indexOfName(records: ImageRecords, name: string): number {
   const { names } = records;
@@ -92,6 +111,14 @@ export function indexOfName(records: ImageRecords, name: string): number {
  * Returns the indices of all snippets whose text has every given word, in any case, in order.
  *
  * Throws a RangeError if the bank has no texts.
+ *
+ * @example
+ * ```ts
+ * import { indicesOfText } from "@gmem/gmem";
+ *
+ * const bank = { texts: ["red heart", "black heart", "a heart in Red"] };
+ * console.log(indicesOfText(bank, "heart red")); // Uint32Array(2) [ 0, 2 ]
+ * ```
  */
 export function indicesOfText(records: ImageRecords, words: string): Uint32Array {
   const { texts } = records;
@@ -114,9 +141,12 @@ export function indicesOfText(records: ImageRecords, words: string): Uint32Array
  * Throws a RangeError if that finds none.
  *
  * @example
- * ```ts ignore
- * indicesNamed(bank, "grin"); // the emoji of that name
- * indicesNamed(bank, "grinning face"); // all with both words in their text
+ * ```ts
+ * import { indicesNamed } from "@gmem/gmem";
+ *
+ * const bank = { names: ["grin", "joy"], texts: ["grinning face", "face with tears of joy"] };
+ * console.log(indicesNamed(bank, "grin"), indicesNamed(bank, "face"));
+ * // Uint32Array(1) [ 0 ] Uint32Array(2) [ 0, 1 ]
  * ```
  */
 export function indicesNamed(records: ImageRecords, name: string): Uint32Array {
@@ -179,9 +209,15 @@ const CHUNK_ROWS = 2 ** 18;
  * is zero or not finite or the count is not a whole number from 1 to 100.
  *
  * @example
- * ```ts ignore
- * const query = await encoder.encode(image, shape);
- * const [neighbours] = await nearestSnippets(device, { bank, queries: query, count: 8 });
+ * ```ts
+ * import { Device, FullBank, nearestSnippets } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1, 0, -1) });
+ * const queries = Float32Array.of(0.1, 3); // one, of any norm
+ * const [neighbours = []] = await nearestSnippets(device, { bank, queries, count: 2 });
+ * console.log(neighbours.map(({ index, cosine }) => `${index}: ${cosine.toFixed(3)}`));
+ * // [ "1: 0.999", "0: 0.033" ]
  * ```
  */
 export async function nearestSnippets(

@@ -118,6 +118,16 @@ const LEAST_DEVICE_SINGULAR_VALUE = 1e-3;
  *
  * Throws a RangeError if the rank is not from 1 to the number of singular values above 1e-6 of the
  * largest, 1e-3 with a device, if the energy is not above 0 and at most 1, or if all snippets are equal.
+ *
+ * @example
+ * ```ts
+ * import { factorize } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0.8, 0.6);
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const { coefficients, energy } = await factorize({ size: 4, dim: 2, rows }, { rank: 1 });
+ * console.log(coefficients.length, energy.toFixed(3)); // 4 0.929
+ * ```
  */
 export async function factorize(
   source: SnippetSource,
@@ -148,6 +158,18 @@ export async function factorize(
  * device, are left out.
  *
  * Throws what {@linkcode factorize} throws.
+ *
+ * @example
+ * ```ts
+ * import { fitFactors } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0.8, 0.6);
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const fitted = await fitFactors({ size: 4, dim: 2, rows }, { rank: 1 });
+ * const { basis } = fitted.shared; // [2, 1]
+ * console.log(basis.length, fitted.project(rows(0, 3)).length, fitted.energy.toFixed(3));
+ * // 2 3 0.929
+ * ```
  */
 export async function fitFactors(
   source: SnippetSource,

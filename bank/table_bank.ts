@@ -21,7 +21,20 @@ export interface TableBankOptions {
   readonly records: BankRecords;
 }
 
-/** Rows on the GPU, records in memory; the kinds of banks say what a row means. */
+/**
+ * Rows on the GPU, records in memory; the kinds of banks say what a row means.
+ *
+ * @example
+ * ```ts
+ * import { Device, FullBank, type TableBank } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const set = { dim: 2, snippets: Float32Array.of(1, 0), names: ["east"] };
+ * using bank: TableBank = FullBank.from(device, set); // or a LowRankBank
+ * bank.addExternal(Float32Array.of(0, 1), { name: "north" });
+ * console.log(bank.size, bank.names); // 2 [ "east", "north" ]
+ * ```
+ */
 export abstract class TableBank implements ExtensibleBank {
   /** Length d of a snippet. */
   readonly dim: number;

@@ -37,7 +37,11 @@ export interface ImportOptions {
  *
  * @example
  * ```ts ignore
+ * import { BankFile, importTorchBank } from "@gmem/gmem";
+ *
  * importTorchBank("memory_bank.pth", { out: "bank.safetensors" });
+ * using bank = BankFile.open("bank.safetensors");
+ * console.log(bank.size, bank.dim, bank.rank);
  * ```
  */
 export function importTorchBank(path: string, options: ImportOptions): void {

@@ -55,6 +55,21 @@ interface FittedState {
  * scaled by √λ / (λ + ρ), where ρ is the variance that rounding to 8 bits leaves in every direction
  * (5e-6): this is 1/√λ for all that can be seen in an image, and goes to 0 instead of to infinity
  * for directions that the images do not vary in, which a new image may.
+ *
+ * @example
+ * ```ts
+ * import { Device, ImageSet, PixelPca } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const images = new ImageSet({
+ *   imageSize: 2, channels: 1, names: ["black", "top", "white"],
+ *   pixels: Uint8Array.of(0, 0, 0, 0, 255, 255, 0, 0, 255, 255, 255, 255),
+ * });
+ * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 2 });
+ * const shape = { count: 1, channels: 1, height: 2, width: 2 };
+ * const snippet = await encoder.encode(Float32Array.of(1, 1, 1, 1), shape);
+ * console.log(snippet, encoder.description.settings.varianceKept); // Float32Array(1) [ 1 ] 0.75
+ * ```
  */
 export class PixelPca implements Encoder {
   /** Length d of a snippet. */

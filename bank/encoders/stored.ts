@@ -14,6 +14,22 @@ import { PixelPca } from "./pixel_pca.ts";
  * bank does not name it, or if it is a file of its own.
  *
  * Throws a TypeError if what the bank has stored of it does not fit its description.
+ *
+ * @example
+ * ```ts
+ * import { Device, encodeImages, ImageSet, PixelPca, storedEncoder } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const images = new ImageSet({
+ *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
+ * });
+ * using fitted = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+ * const bank = await encodeImages({ images, encoder: fitted });
+ * using encoder = storedEncoder(device, bank); // undefined for a file such as DINOv2's
+ * const shape = { count: 1, channels: 1, height: 1, width: 1 };
+ * console.log(encoder && await encoder.encode(Float32Array.of(0.5), shape));
+ * // Float32Array(1) [ 1 ]
+ * ```
  */
 export function storedEncoder(device: Device, bank: EncoderRecords): Encoder | undefined {
   return bank.encoder?.kind === "pixel_pca" ? PixelPca.fromBank(device, bank) : undefined;
