@@ -51,10 +51,21 @@ export function chooseAmong(
  * from (GMem, figure 3): snippet i with the probability of its frequency, all with the same one if the
  * bank has none. Waits for the GPU.
  *
+ * Throws a RangeError where the GPU cannot bind the tensors of one image.
+ *
  * @example
- * ```ts ignore
- * using condition = bank.gather(await chooseByNoise(model, { bank, count: 16, seed: config.seed }));
- * const { images } = draw({ model, condition, config });
+ * ```ts
+ * import { chooseByNoise, Device, FullBank, ParameterStore, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { snippetDim: 2 },
+ * });
+ * const indices = await chooseByNoise(model, { bank, count: 6, seed: 1 });
+ * console.log(indices); // Uint32Array(6) [ 1, 1, 1, 0, 0, 1 ]
  * ```
  */
 export async function chooseByNoise(

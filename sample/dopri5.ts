@@ -104,11 +104,16 @@ interface Tolerances {
  * error stays too large however short the step.
  *
  * @example
- * ```ts ignore
- * using embedded = model.embed(snippets);
- * const network = countEvaluations(conditionedNetwork(model, embedded));
- * const images = await sampleDopri5(network, noise, { relativeTolerance: 1e-4 });
- * console.log(network.evaluations);
+ * ```ts
+ * import { countEvaluations, Device, sampleDopri5 } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // dx/dt = −x from x(0) = 1: x(1) = 1/e = 0.36788.
+ * const network = countEvaluations((x) => combine([[x, -1]]));
+ * using sample = await sampleDopri5(network, noise, { relativeTolerance: 1e-4 });
+ * console.log((await sample.read())[0]?.toFixed(5), network.evaluations); // 0.36790 20
  * ```
  */
 export async function sampleDopri5(

@@ -72,6 +72,21 @@ export interface Drawn {
 /**
  * The noise [B, C, H, W] that samples of a model start from: {@linkcode draw} by the same seed starts
  * image `firstSample` + i from row i. Known beforehand, it can choose the snippets (`chooseByNoise`).
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SiT, startingNoise } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const model = new SiT(store, {
+ *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * using three = startingNoise(model, { count: 3, seed: 0 }); // [3, 1, 4, 4]
+ * using third = startingNoise(model, { count: 1, seed: 0, firstSample: 2 });
+ * console.log((await three.read())[32] === (await third.read())[0]); // true
+ * ```
  */
 export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor {
   const { channels, inputSize } = model.options, { count, seed, firstSample = 0 } = options;
@@ -84,8 +99,29 @@ export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor
 }
 
 /**
- * A model at a fixed condition as a {@linkcode Network}. The condition comes as the vectors [B, D] of
- * `model.embed`, so that it is embedded once for all evaluations; the caller owns them.
+ * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as the
+ * vectors [B, D] of `model.embed`, so that it is embedded once for all evaluations; the caller owns them.
+ *
+ * The network throws what {@linkcode SiT.forwardEmbedded} throws.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   conditionedNetwork, Device, ParameterStore, sampleEuler, SiT, startingNoise,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * using labels = device.tensor(Uint32Array.of(3, 7), [2]);
+ * using embedded = model.embed(labels); // [2, 32], once for all steps
+ * using noise = startingNoise(model, { count: 2, seed: 0 });
+ * using images = sampleEuler(conditionedNetwork(model, embedded), noise, { steps: 4 });
+ * console.log(embedded.shape, images.shape); // [ 2, 32 ] [ 2, 3, 8, 8 ]
+ * ```
  */
 export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
   return (x, t) =>
@@ -99,6 +135,23 @@ export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
 /**
  * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
  * half under the first condition. `embedded` holds the vectors of both, [2 B, D].
+ *
+ * @example
+ * ```ts
+ * import { Device, pairedNetwork, ParameterStore, SiT, startingNoise } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * using labels = device.tensor(Uint32Array.of(3, 10), [2]); // class 3, and then the null class
+ * using embedded = model.embed(labels);
+ * using noise = startingNoise(model, { count: 1, seed: 0 });
+ * using both = pairedNetwork(model, embedded)(noise, 0.5);
+ * console.log(noise.shape, both.shape); // [ 1, 3, 8, 8 ] [ 2, 3, 8, 8 ]
+ * ```
  */
 export function pairedNetwork(model: SiT, embedded: Tensor): Network {
   const network = conditionedNetwork(model, embedded);
@@ -141,6 +194,21 @@ export function draw(options: DrawOptions): Drawn {
 /**
  * Throws what drawing with these settings throws for any network and condition: a `RangeError` where
  * the path is singular at a time of the sampler, or its steps are too few.
+ *
+ * @example
+ * ```ts
+ * import { checkSampling, Device, resolveConfig } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const sampler = "euler-maruyama", diffusion = { form: "sbdm" };
+ * const { sample: config } = resolveConfig({ sample: { sampler, diffusion, epsilon: 0.01 } });
+ * checkSampling(device, { config });
+ * try {
+ *   checkSampling(device, { config: { ...config, epsilon: null } }); // w(0) of sbdm is infinite
+ * } catch (error) {
+ *   console.log(error instanceof RangeError); // true
+ * }
+ * ```
  */
 export function checkSampling(device: Device, options: SamplerSettings): void {
   if (SAMPLERS[options.config.sampler].kind === "adaptive") {
@@ -157,6 +225,23 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
 /**
  * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps` and
  * `timestepShift` do not change.
+ *
+ * @example
+ * ```ts
+ * import { Device, drawAdaptive, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * using condition = device.tensor(Uint32Array.of(3, 7), [2]);
+ * const { sample: config } = resolveConfig({ sample: { sampler: "dopri5" } });
+ * const { images, evaluations } = await drawAdaptive({ model, condition, config });
+ * console.log(images.shape, evaluations); // [ 2, 3, 8, 8 ] 44
+ * images.dispose();
+ * ```
  */
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
   const sampler = SAMPLERS[options.config.sampler];

@@ -60,13 +60,21 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  * @throws {RangeError} If the scale is not finite, or the interval ends before it starts.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { concatenate, Device, guided } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using x = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // The conditional prediction is 2 x, the unconditional one x: 1 + 1.5 (2 − 1) = 2.5.
  * const network = guided(
- *   conditionedNetwork(model, model.embed(snippets)),
- *   pairedNetwork(model, concatenate(model.embed(snippets), model.embed(nothing))),
+ *   (x) => combine([[x, 2]]),
+ *   (x) => concatenate(combine([[x, 2]]), x),
  *   { scale: 1.5, interval: [0.11, 1] },
  * );
- * const images = sampleHeun(network, noise, { steps: 25 });
+ * using early = network(x, 0), late = network(x, 0.5);
+ * console.log(await early.read(), await late.read());
+ * // Float32Array(1) [ 2 ] Float32Array(1) [ 2.5 ]
  * ```
  */
 export function guided(conditional: Network, both: Network, options: GuidedOptions): Network {

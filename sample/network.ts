@@ -61,7 +61,21 @@ export function affine(x: Tensor, output: Tensor, coefficients: StateCoefficient
   return combine([[x, coefficients.x], [output, coefficients.output]]);
 }
 
-/** A network that counts its evaluations (NFE). */
+/**
+ * A network that counts its evaluations (NFE): `evaluations` is the number of calls so far, each of a
+ * whole batch. It throws what the network throws.
+ *
+ * @example
+ * ```ts
+ * import { countEvaluations, Device, sampleHeun } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * const network = countEvaluations((x) => x);
+ * using _sample = sampleHeun(network, noise, { steps: 4 });
+ * console.log(network.evaluations); // 8 two a step
+ * ```
+ */
 export function countEvaluations(network: Network): Network & { readonly evaluations: number } {
   let evaluations = 0;
   const counted = (x: Tensor, t: number) => {

@@ -29,7 +29,24 @@ function grid(options: OdeOptions): readonly number[] {
   return times ?? odeTimes({ steps }, sampleInterval(interpolant, prediction));
 }
 
-/** Euler: x += h v(x, t). Order 1, one evaluation a step. */
+/**
+ * Euler: x += h v(x, t), of noise [B, C, H, W]. Order 1, one evaluation a step.
+ *
+ * Throws a RangeError where the path is singular at a time of the grid, or `steps` is not a positive
+ * integer.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleEuler } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // dx/dt = −x in two steps: (1 − 1/2)².
+ * using sample = sampleEuler((x) => combine([[x, -1]]), noise, { steps: 2 });
+ * console.log(await sample.read()); // Float32Array(1) [ 0.25 ]
+ * ```
+ */
 export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
   const v = velocity(network, options);
   return integrate(
@@ -40,8 +57,10 @@ export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {
 }
 
 /**
- * Heun: k₁ = v(x, t), k₂ = v(x + h k₁, t + h), x += h (k₁ + k₂) / 2. Order 2, two evaluations a
- * step.
+ * Heun: k₁ = v(x, t), k₂ = v(x + h k₁, t + h), x += h (k₁ + k₂) / 2, of noise [B, C, H, W]. Order 2, two
+ * evaluations a step.
+ *
+ * Throws what {@linkcode sampleEuler} throws.
  *
  * @example
  * ```ts
@@ -50,9 +69,9 @@ export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {
  *
  * using device = await Device.open({ allowFallback: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
- * // dx/dt = −x from x(0) = 1: x(1) = 1/e.
+ * // dx/dt = −x from x(0) = 1: x(1) = 1/e = 0.3679.
  * using sample = sampleHeun((x) => combine([[x, -1]]), noise, { steps: 20 });
- * console.log(await sample.read()); // Float32Array [ 0.368… ]
+ * console.log((await sample.read())[0]?.toFixed(4)); // 0.3680
  * ```
  */
 export function sampleHeun(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
@@ -65,7 +84,23 @@ export function sampleHeun(network: Network, x: Tensor, options: OdeOptions = {}
   });
 }
 
-/** Midpoint: x += h v(x + h/2 v(x, t), t + h/2). Order 2, two evaluations a step. */
+/**
+ * Midpoint: x += h v(x + h/2 v(x, t), t + h/2), of noise [B, C, H, W]. Order 2, two evaluations a step.
+ *
+ * Throws what {@linkcode sampleEuler} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleMidpoint } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // dx/dt = −x in one step: 1 − 1 + 1/2.
+ * using sample = sampleMidpoint((x) => combine([[x, -1]]), noise, { steps: 1 });
+ * console.log(await sample.read()); // Float32Array(1) [ 0.5 ]
+ * ```
+ */
 export function sampleMidpoint(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
   const v = velocity(network, options);
   return integrate(x, { times: grid(options), onStep: options.onStep }, (x, { t, next }) => {
@@ -76,8 +111,22 @@ export function sampleMidpoint(network: Network, x: Tensor, options: OdeOptions 
 }
 
 /**
- * Heun's third-order method: k₂ at a third, k₃ at two thirds, x += h (k₁ + 3 k₃) / 4. Order 3,
- * three evaluations a step.
+ * Heun's third-order method: k₂ at a third, k₃ at two thirds, x += h (k₁ + 3 k₃) / 4, of noise
+ * [B, C, H, W]. Order 3, three evaluations a step.
+ *
+ * Throws what {@linkcode sampleEuler} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleHeun3 } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // dx/dt = −x in one step: 1 − 1 + 1/2 − 1/6.
+ * using sample = sampleHeun3((x) => combine([[x, -1]]), noise, { steps: 1 });
+ * console.log((await sample.read())[0]?.toFixed(4)); // 0.3333
+ * ```
  */
 export function sampleHeun3(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
   const v = velocity(network, options);
@@ -93,7 +142,21 @@ export function sampleHeun3(network: Network, x: Tensor, options: OdeOptions = {
 /**
  * The fourth-order method of Kutta's 3/8 rule, which the official code means by "rk4":
  * k₂ = v(x + h k₁/3), k₃ = v(x + h (k₂ − k₁/3)), k₄ = v(x + h (k₁ − k₂ + k₃)),
- * x += h (k₁ + 3 k₂ + 3 k₃ + k₄) / 8. Four evaluations a step.
+ * x += h (k₁ + 3 k₂ + 3 k₃ + k₄) / 8, of noise [B, C, H, W]. Four evaluations a step.
+ *
+ * Throws what {@linkcode sampleEuler} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleRk4 } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * // dx/dt = −x in one step: 1 − 1 + 1/2 − 1/6 + 1/24.
+ * using sample = sampleRk4((x) => combine([[x, -1]]), noise, { steps: 1 });
+ * console.log((await sample.read())[0]?.toFixed(4)); // 0.3750
+ * ```
  */
 export function sampleRk4(network: Network, x: Tensor, options: OdeOptions = {}): Tensor {
   const v = velocity(network, options);

@@ -84,6 +84,23 @@ export interface DrawnBatch extends DrawnImages {
  *
  * Throws what the samplers throw, a TypeError where `conditionOf` gives another number of conditions, and a
  * RangeError where the GPU cannot bind the tensors of one image.
+ *
+ * @example
+ * ```ts
+ * import { Device, drawAll, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * const { sample: config } = resolveConfig({ sample: { sampler: "euler", steps: 2 } });
+ * const conditionOf = (first: number, count: number) =>
+ *   device.tensor(Uint32Array.from({ length: count }, (_, i) => (first + i) % 10), [count]);
+ * const { images, evaluations } = await drawAll({ model, config, count: 3, conditionOf });
+ * console.log(images.length, evaluations); // 48 2
+ * ```
  */
 export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
   const { onProgress, ...drawing } = options;
@@ -103,6 +120,22 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
  * Draws what {@linkcode drawAll} draws, with one batch in memory at a time.
  *
  * Throws what {@linkcode drawAll} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, drawBatches, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 10 },
+ * });
+ * const { sample: config } = resolveConfig({ sample: { sampler: "euler", steps: 1 } });
+ * const conditionOf = (_: number, count: number) => device.tensor(new Uint32Array(count), [count]);
+ * const batches = drawBatches({ model, config, count: 65, conditionOf });
+ * for await (const { first, count } of batches) console.log(first + count); // 64 and then 65
+ * ```
  */
 export async function* drawBatches(
   options: Omit<DrawAllOptions, "onProgress">,
@@ -138,6 +171,22 @@ async function drawBatch(
  *
  * Throws a TypeError if the snippets are not whole rows of the model's length, and what
  * {@linkcode drawAll} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, drawRows, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { snippetDim: 2 },
+ * });
+ * const { sample: config } = resolveConfig({ sample: { sampler: "euler", steps: 2 } });
+ * const snippets = Float32Array.of(1, 0, 0, 1);
+ * const { images } = await drawRows({ model, config, snippets, noises: 3 });
+ * console.log(images.length); // 96 of [2, 3, 1, 4, 4]
+ * ```
  */
 export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
   const { model, snippets, noises, onProgress, ...path } = options;

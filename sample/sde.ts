@@ -52,7 +52,30 @@ export interface SdeOptions extends SamplerOptions {
 /** An SDE sampler: noise [B, C, H, W] at t = 0 to a sample. */
 export type SdeSampler = (network: Network, x: Tensor, options?: SdeOptions) => Tensor;
 
-/** Euler–Maruyama: x += h a(x, t) + √(2 w h) n. One evaluation a step. */
+/**
+ * Euler–Maruyama: x += h a(x, t) + √(2 w h) n, of noise [B, C, H, W], with the drift a = v + w s (SiT,
+ * equation 5). One evaluation a step.
+ *
+ * Throws a RangeError where path or diffusion is singular at a time of the grid, or `steps` is not an
+ * integer of at least 2 (1 without a last step), or the last step has no length.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleEulerMaruyama } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(-1), [1, 1, 1, 1]);
+ * using data = device.tensor(Float32Array.of(2), [1, 1, 1, 1]);
+ * // All data are 2: v = (2 − x) / (1 − t), and whatever the noise of the steps, they end there.
+ * using sample = sampleEulerMaruyama(
+ *   (x, t) => combine([[data, 1 / (1 - t)], [x, -1 / (1 - t)]]),
+ *   noise,
+ *   { steps: 10, seed: 1, lastStep: "tweedie" },
+ * );
+ * console.log((await sample.read())[0]?.toFixed(4)); // 2.0000
+ * ```
+ */
 export function sampleEulerMaruyama(
   network: Network,
   x: Tensor,
@@ -71,7 +94,24 @@ export function sampleEulerMaruyama(
 
 /**
  * Stochastic Heun: y = x + √(2 w h) n, k₁ = a(y, t), k₂ = a(y + h k₁, t + h),
- * x = y + h (k₁ + k₂) / 2. Two evaluations a step.
+ * x = y + h (k₁ + k₂) / 2, of noise [B, C, H, W], with the drift a = v + w s. Two evaluations a step.
+ *
+ * Throws what {@linkcode sampleEulerMaruyama} throws.
+ *
+ * @example
+ * ```ts
+ * import { Device, sampleSdeHeun } from "@gmem/gmem";
+ * import { combine } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+ * const network = (x: typeof noise) => combine([[x, -1]]);
+ * using first = sampleSdeHeun(network, noise, { steps: 4, seed: 0 });
+ * using again = sampleSdeHeun(network, noise, { steps: 4, seed: 0 });
+ * using other = sampleSdeHeun(network, noise, { steps: 4, seed: 1 });
+ * const [a, b, c] = await Promise.all([first, again, other].map((sample) => sample.read()));
+ * console.log(a![0] === b![0], a![0] === c![0]); // true false
+ * ```
  */
 export function sampleSdeHeun(network: Network, x: Tensor, options: SdeOptions = {}): Tensor {
   const process = makeProcess(network, options);
