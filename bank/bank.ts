@@ -58,9 +58,13 @@ export interface SnippetRange {
  * A memory bank M of N snippets (GMem, section 4.1), on the GPU.
  *
  * @example
- * ```ts ignore
- * using bank = loadBank(device, "bank.safetensors");
- * const velocity = model.forward(x, t, bank.gather([3, 17, 42, 99]));
+ * ```ts
+ * import { type Bank, Device, FullBank } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using bank: Bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
+ * using condition = bank.gather([1, 1, 0]); // for SiT.forward
+ * console.log(condition.shape, await bank.snippet(1)); // [ 3, 2 ] Float32Array(2) [ 0, 1 ]
  * ```
  */
 export interface Bank extends Disposable {

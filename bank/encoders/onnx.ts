@@ -76,12 +76,18 @@ interface Network {
  *
  * @example
  * ```ts ignore
+ * import { Device } from "@gmem/gmem";
+ * import { IMAGENET_STATISTICS, OnnxEncoder } from "@gmem/gmem/onnx";
+ *
+ * using device = await Device.open();
  * using encoder = await OnnxEncoder.open({
  *   device,
  *   path: "dinov2_base.onnx",
  *   preprocessing: { size: 224, ...IMAGENET_STATISTICS, pooling: "cls" },
  * });
- * await buildBank({ images, encoder, path: "bank.safetensors" });
+ * const shape = { count: 2, channels: 3, height: 256, width: 256 };
+ * const snippets = await encoder.encode(new Float32Array(2 * 3 * 256 * 256), shape);
+ * console.log(encoder.dim, snippets.length); // 768 1536
  * ```
  */
 export class OnnxEncoder implements Encoder {

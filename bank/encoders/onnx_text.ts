@@ -46,8 +46,11 @@ const INPUTS: Readonly<Record<string, (id: number) => number>> = {
  *
  * @example
  * ```ts ignore
+ * import { OnnxTextEncoder } from "@gmem/gmem/onnx-text";
+ *
  * using encoder = await OnnxTextEncoder.open("bert/model.onnx", { pooling: "cls" });
- * const vectors = await encoder.encode(["red heart"]); // [1, 768]
+ * const vectors = await encoder.encode(["red heart", "black heart"]); // [2, 768]
+ * console.log(encoder.dim, vectors.length); // 768 1536
  * ```
  */
 export class OnnxTextEncoder implements TextVectorEncoder {
