@@ -38,6 +38,24 @@ const BATCH = 64;
  * their place in the file; compressed ones are unpacked in memory.
  *
  * Throws a CheckpointError that names the array if the file or one of the arrays cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { AdmBatchWriter, openAdmBatch } from "@gmem/gmem";
+ *
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/samples.npz`;
+ * {
+ *   using writer = new AdmBatchWriter(path, { size: 1, imageSize: 1, channels: 3 });
+ *   writer.append({ first: 0, count: 1, pixels: Uint8Array.of(255, 128, 0) });
+ *   writer.commit();
+ * }
+ * {
+ *   using batch = openAdmBatch(path);
+ *   for await (const { pixels } of batch.images!.batches()) console.log(pixels, batch.pool);
+ *   // Uint8Array(3) [ 255, 128, 0 ] undefined
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function openAdmBatch(path: string): AdmBatch {
   const opened = new DisposableStack();
@@ -71,7 +89,28 @@ export function openAdmBatch(path: string): AdmBatch {
   }
 }
 
-/** Writes images as `arr_0` of a `.npz` file that ADM's evaluator reads, batch by batch. */
+/**
+ * Writes images as `arr_0` [N, H, H, C] of a `.npz` file that ADM's evaluator reads, batch by batch. The
+ * file takes its name when it is complete.
+ *
+ * Throws a CheckpointError if the disk refuses, and a TypeError for more or fewer images than were
+ * announced.
+ *
+ * @example
+ * ```ts
+ * import { AdmBatchWriter } from "@gmem/gmem";
+ *
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/samples.npz`;
+ * {
+ *   using writer = new AdmBatchWriter(path, { size: 2, imageSize: 8, channels: 3 });
+ *   writer.append({ first: 0, count: 1, pixels: new Uint8Array(3 * 8 * 8) });
+ *   writer.append({ first: 1, count: 1, pixels: new Uint8Array(3 * 8 * 8).fill(255) });
+ *   writer.commit();
+ * }
+ * console.log(Deno.statSync(path).size > 2 * 3 * 8 * 8); // true
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class AdmBatchWriter implements Disposable {
   readonly #writer: ByteArchiveWriter;
   readonly #channels: number;

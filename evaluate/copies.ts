@@ -89,6 +89,17 @@ const TWINS = 1e-6;
  *
  * Throws a RangeError if there are fewer training images than neighbours, if those are all alike, or
  * if there are no samples.
+ *
+ * @example
+ * ```ts
+ * import { checkCopies } from "@gmem/gmem";
+ *
+ * const training = Float32Array.of(0, 1, 2, 4, 8, 16); // six images of one pixel
+ * const samples = Float32Array.of(4, 11);
+ * const check = await checkCopies({ samples, training, dim: 1, neighbours: 2, seed: 0 });
+ * console.log(check.neighbours, check.samples.distances);
+ * // Uint32Array(4) [ 3, 2, 4, 5 ] Float64Array(2) [ 0, 3 ]
+ * ```
  */
 export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck> {
   const { samples, training, dim, scale = 1, neighbours: count = 5, seed, onProgress } = options;
@@ -168,6 +179,17 @@ function meanSquareDistance(vectors: Float32Array, dim: number): number {
 /**
  * Says in one line whether samples lie near a training image more often than by chance: `nearer` is
  * above `mostByChance` in any of the spaces.
+ *
+ * @example
+ * ```ts
+ * import { checkCopies, copyVerdict } from "@gmem/gmem";
+ *
+ * const training = Float32Array.from({ length: 100 }, (_, i) => i * i);
+ * const pixel = await checkCopies({ samples: training, training, dim: 1, seed: 0 });
+ * const verdict = copyVerdict({ pixel }, { picture: "copies.png" });
+ * console.log(verdict.split(":")[0]);
+ * // samples lie near a training image more often than by chance
+ * ```
  */
 export function copyVerdict(
   checks: Readonly<Record<string, CopyCheck>>,
@@ -218,6 +240,20 @@ const BLOCKS = 2;
  * a red frame.
  *
  * `samples` [n, C, H, W] and `read(index)` [C, H, W] are bytes of one or three channels.
+ *
+ * @example
+ * ```ts
+ * import { checkCopies, drawCopies } from "@gmem/gmem";
+ *
+ * const pixels = Uint8Array.of(0, 64, 128, 192, 255); // five grey images of one pixel
+ * const samples = Uint8Array.of(120), dim = 1, seed = 0, neighbours = 2;
+ * const vectors = { samples: Float32Array.from(samples), training: Float32Array.from(pixels) };
+ * const check = await checkCopies({ ...vectors, dim, neighbours, seed });
+ * const picture = drawCopies({ pixel: check, encoder: check }, {
+ *   samples, imageSize: 1, channels: 1, read: (index) => pixels.subarray(index, index + 1),
+ * });
+ * console.log(picture.width, picture.height); // 296 158
+ * ```
  */
 export function drawCopies(
   checks: { readonly pixel: CopyCheck; readonly encoder: CopyCheck },

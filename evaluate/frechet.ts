@@ -86,6 +86,16 @@ export class GaussianStatistics implements Gaussian {
  *
  * Throws a TypeError if they do not fit each other, and a RangeError if a value is not finite or the
  * covariance is not symmetric to a millionth of its largest value.
+ *
+ * @example
+ * ```ts
+ * import { frechetDistance, knownGaussian } from "@gmem/gmem";
+ *
+ * const mean = Float64Array.of(0, 0), covariance = Float64Array.of(1, 0, 0, 4);
+ * const a = knownGaussian({ mean, covariance });
+ * const b = knownGaussian({ mean: Float64Array.of(3, 0), covariance });
+ * console.log(frechetDistance(a, b), a.count); // 9 undefined
+ * ```
  */
 export function knownGaussian(
   known: { readonly mean: Float64Array; readonly covariance: Float64Array },
@@ -142,7 +152,21 @@ export function frechetDistance(a: Gaussian, b: Gaussian): number {
   return new FrechetReference(a).distanceTo(b);
 }
 
-/** A Gaussian that several others are measured against: its root is taken once. */
+/**
+ * A Gaussian that several others are measured against by {@linkcode frechetDistance}: its root is taken
+ * once. Memory: d² numbers.
+ *
+ * @example
+ * ```ts
+ * import { FrechetReference, GaussianStatistics } from "@gmem/gmem";
+ *
+ * const reference = new FrechetReference(new GaussianStatistics(1).add(Float32Array.of(0, 1, 2)));
+ * for (const shift of [0, 4]) {
+ *   const moved = new GaussianStatistics(1).add(Float32Array.of(shift, 1 + shift, 2 + shift));
+ *   console.log(reference.distanceTo(moved)); // 0 16
+ * }
+ * ```
+ */
 export class FrechetReference {
   /** Components d of a vector. */
   readonly dim: number;

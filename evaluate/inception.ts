@@ -77,6 +77,15 @@ const SHAPES: Readonly<Record<InceptionOutput, (sizes: readonly (number | string
  * ([n, 2048]; [n, …] of three sizes; [n, 1000] or [n, 1008]).
  *
  * Throws a TypeError that lists the outputs if one that is named is not there, or none is pooled.
+ *
+ * @example
+ * ```ts
+ * import { identifyOutputs } from "@gmem/gmem/onnx-inception";
+ *
+ * const ports = [{ name: "features", shape: ["n", 2048] }, { name: "y", shape: ["n", 1008] }];
+ * console.log(identifyOutputs(ports, { path: "inception.onnx" }));
+ * // { pool: "features", logits: "y" }
+ * ```
  */
 export function identifyOutputs(
   ports: readonly NamedShape[],
@@ -123,6 +132,15 @@ export function identifyOutputs(
  * Resizes images [n, C, H, H] to [n, C, size, size] as TensorFlow 1 does by default: linear between
  * the pixels at ⌊x H / size⌋ and the next, without half pixels and without antialiasing. This is what
  * the graph of FID does to its images.
+ *
+ * @example
+ * ```ts
+ * import { resizeAsTensorFlow } from "@gmem/gmem/onnx-inception";
+ *
+ * const image = Float32Array.of(0, 2, 4, 6); // [1, 1, 2, 2]
+ * console.log(resizeAsTensorFlow(image, { from: 2, to: 4 }).subarray(0, 8));
+ * // Float32Array(8) [ 0, 1, 2, 2, 2, 3, 4, 4 ]
+ * ```
  */
 export function resizeAsTensorFlow(
   values: Float32Array,
@@ -160,9 +178,12 @@ export function resizeAsTensorFlow(
  *
  * @example
  * ```ts ignore
+ * import { Inception } from "@gmem/gmem/onnx-inception";
+ *
  * using inception = await Inception.open("inception.onnx");
- * const batch = { first: 0, count: 16, pixels }; // bytes of [16, 3, 32, 32]
- * const { pool } = await inception.run(batch, { imageSize: 32, channels: 3 }); // [16, 2048]
+ * const batch = { first: 0, count: 16, pixels: new Uint8Array(16 * 3 * 32 * 32) };
+ * const { pool } = await inception.run(batch, { imageSize: 32, channels: 3 });
+ * console.log(pool.length / 2048); // 16
  * ```
  */
 export class Inception implements Disposable {

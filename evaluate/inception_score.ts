@@ -108,7 +108,17 @@ export class InceptionScore {
   }
 }
 
-/** Softmax of logits [n, C], row by row. */
+/**
+ * Softmax of logits [n, C], row by row: probabilities [n, C] for {@linkcode InceptionScore}.
+ *
+ * @example
+ * ```ts
+ * import { softmaxRows } from "@gmem/gmem";
+ *
+ * console.log(softmaxRows(Float32Array.of(0, 0, 0, Math.log(3)), 2));
+ * // Float32Array(4) [ 0.5, 0.5, 0.25, 0.75 ]
+ * ```
+ */
 export function softmaxRows(logits: Float32Array, classes: number): Float32Array {
   const out = new Float32Array(logits.length);
   for (let first = 0; first < logits.length; first += classes) {

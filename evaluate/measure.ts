@@ -161,6 +161,15 @@ export async function compareFeatures(
  * the means and more for the covariances (Chong and Forsyth 2020: the bias goes as 1/n).
  *
  * Throws a RangeError for a set of fewer than four.
+ *
+ * @example
+ * ```ts
+ * import { chanceDistance } from "@gmem/gmem";
+ *
+ * const vectors = Float32Array.from({ length: 200 }, (_, i) => Math.sin(i * i));
+ * const { value, count } = chanceDistance(vectors, { dim: 1, count: 500, seed: 0 });
+ * console.log(value.toFixed(4), count); // 0.0071 100 are half of them
+ * ```
  */
 export function chanceDistance(
   vectors: Float32Array,
