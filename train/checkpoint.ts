@@ -67,6 +67,20 @@ export function listCheckpoints(runDirectory: string): { step: number; path: str
 /**
  * The checkpoint that a path means: itself, or the newest one in a run's folder. Throws
  * `CheckpointError` when there is none.
+ *
+ * @example
+ * ```ts
+ * import { findCheckpoint } from "@gmem/gmem";
+ *
+ * const run = Deno.makeTempDirSync();
+ * for (const name of ["step_0000500", "step_0001000"]) {
+ *   Deno.mkdirSync(`${run}/${name}`);
+ *   Deno.writeTextFileSync(`${run}/${name}/state.json`, "{}");
+ * }
+ * console.log(findCheckpoint(run).slice(-12), findCheckpoint(`${run}/step_0000500`).slice(-12));
+ * // step_0001000 step_0000500
+ * Deno.removeSync(run, { recursive: true });
+ * ```
  */
 export function findCheckpoint(path: string): string {
   const state = join(path, "state.json");
@@ -83,7 +97,19 @@ export function findCheckpoint(path: string): string {
   return newest.path;
 }
 
-/** Reads `state.json` of a checkpoint; `CheckpointError` when it is not there or of another format. */
+/**
+ * Reads `state.json` of a checkpoint; `CheckpointError` when it is not there or of another format.
+ *
+ * @example
+ * ```ts
+ * import { readCheckpointState } from "@gmem/gmem";
+ *
+ * const path = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(`${path}/state.json`, '{ "format": 1, "step": 500, "config": {} }');
+ * console.log(readCheckpointState(path).step); // 500
+ * Deno.removeSync(path, { recursive: true });
+ * ```
+ */
 export function readCheckpointState(path: string): CheckpointState {
   const file = join(path, "state.json");
   let state: CheckpointState;
@@ -109,15 +135,25 @@ export function readCheckpointState(path: string): CheckpointState {
  * kept until the new one is in its place; on failure nothing is left behind. The trainer must wait
  * meanwhile.
  *
- * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile, and
- * what {@linkcode Trainer.requireSound} throws.
+ * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile,
+ * and what {@linkcode Trainer.requireSound} throws.
  *
  * @example
- * ```ts ignore
- * await saveCheckpoint("runs/mine", { trainer, model, config: {} });
- * // In another process, with a trainer and a model of the same sizes:
- * loadCheckpoint(findCheckpoint("runs/mine"), { trainer, model });
- * for await (const { step, loss } of trainer.run({ steps: 2000 })) console.log(step, loss);
+ * ```ts
+ * import { Device, loadEmoji, ParameterStore, saveCheckpoint, SiT, Trainer } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 9 },
+ * });
+ * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
+ * for await (const _ of trainer.run({ steps: 1 }));
+ * const run = Deno.makeTempDirSync();
+ * const path = await saveCheckpoint(run, { trainer, model, config: {} });
+ * console.log(path.slice(run.length)); // /step_0000001
+ * Deno.removeSync(run, { recursive: true });
  * ```
  */
 export async function saveCheckpoint(
@@ -260,9 +296,30 @@ export function requireSpace(
 }
 
 /**
- * Restores a trainer from a checkpoint, exactly: weights, average, moments, step. Throws
- * `CheckpointError` when it does not fit, or when its images are known and not `images`, or its bank's
- * snippets and not those of `bankFingerprint`.
+ * Restores a trainer from a checkpoint, exactly: weights, average, moments, step.
+ *
+ * Throws a {@linkcode CheckpointError} when it cannot be read or does not fit, or when its images are known
+ * and not `images`, or its bank's snippets and not those of `bankFingerprint`.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   Device, loadCheckpoint, loadEmoji, ParameterStore, saveCheckpoint, SiT, Trainer,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 9 },
+ * });
+ * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
+ * const run = Deno.makeTempDirSync();
+ * const path = await saveCheckpoint(run, { trainer, model, config: {} });
+ * for await (const _ of trainer.run({ steps: 1 }));
+ * console.log(trainer.step, loadCheckpoint(path, { trainer, model }).step, trainer.step); // 1 0 0
+ * Deno.removeSync(run, { recursive: true });
+ * ```
  */
 export function loadCheckpoint(
   path: string,
@@ -313,7 +370,20 @@ export function requireTrainingImages(path: string, images: string): void {
   );
 }
 
-/** What tells a set of images to train on from others: their names and labels, or their number. */
+/**
+ * What tells a set of N images to train on from others: the SHA-256, in hexadecimal digits, of N, their
+ * names where they have some, and their labels [N]. Pixels are not in it.
+ *
+ * @example
+ * ```ts
+ * import { fingerprintOf } from "@gmem/gmem";
+ *
+ * const images = { size: 2, names: ["cat.png", "dog.png"], labels: Uint32Array.of(0, 1) };
+ * const other = { ...images, labels: Uint32Array.of(0, 0) };
+ * console.log(fingerprintOf(images).length, fingerprintOf(images) === fingerprintOf(other));
+ * // 64 false
+ * ```
+ */
 export function fingerprintOf(
   images: {
     readonly size: number;
@@ -334,8 +404,29 @@ export interface LoadWeightsOptions extends OpenWeightsOptions {
 }
 
 /**
- * Loads the weights in a `.safetensors`, `.pt` or `.pth` file into a model; `CheckpointError` when
- * they do not fit.
+ * Loads the weights in a `.safetensors`, `.pt` or `.pth` file into a model.
+ *
+ * Throws a `CheckpointError` when the file cannot be read, or when they do not fit, which leaves the model
+ * as it was.
+ *
+ * @example
+ * ```ts
+ * import { Device, loadWeights, ParameterStore, saveStateDict, SiT } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 9 },
+ * });
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;
+ * await saveStateDict(path, store);
+ * const bias = store.get("final_layer.linear.bias"); // [48], zeros
+ * bias.write(new Float32Array(48).fill(1));
+ * loadWeights(path, model);
+ * console.log((await bias.read())[0]); // 0
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function loadWeights(path: string, model: SiT, options: LoadWeightsOptions = {}): void {
   const { reversed = false, withoutProjector = false } = options;
@@ -345,7 +436,34 @@ export function loadWeights(path: string, model: SiT, options: LoadWeightsOption
   });
 }
 
-/** Starts a trainer from the weights in a file, as {@linkcode loadWeights} reads it. */
+/**
+ * Starts a trainer from the weights in a file, as {@linkcode loadWeights} reads it. The moving average
+ * begins at them; moments and step stay what they are.
+ *
+ * Throws what {@linkcode loadWeights} throws.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   Device, initializeFrom, loadEmoji, ParameterStore, saveStateDict, SiT, Trainer,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 9 },
+ * });
+ * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
+ * store.get("final_layer.linear.bias").write(new Float32Array(48).fill(1));
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;
+ * await saveStateDict(path, store);
+ * initializeFrom(path, { trainer, model });
+ * const averages = new Map(trainer.optimizer.averageEntries());
+ * console.log((await averages.get("final_layer.linear.bias")!.read())[0]); // 1 it was 0
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export function initializeFrom(
   path: string,
   run: { trainer: Trainer; model: SiT },

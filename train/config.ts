@@ -368,6 +368,8 @@ export function configSchema(name: string): z.ZodType<Config> {
  *
  * @example
  * ```ts
+ * import { parseConfig } from "@gmem/gmem";
+ *
  * const config = parseConfig("train: { steps: 500 }", { overrides: ["train.batchSize=32"] });
  * console.log(config.train.steps, config.train.batchSize); // 500 32
  * ```
@@ -385,6 +387,8 @@ export function parseConfig(text: string, options: ConfigOptions = {}): Config {
  *
  * @example
  * ```ts
+ * import { resolveConfig } from "@gmem/gmem";
+ *
  * console.log(resolveConfig({ model: { name: "SiT-S/2" } }).model.width); // 384
  * ```
  */
@@ -409,6 +413,8 @@ export function resolveConfig(value: unknown, options: ConfigOptions = {}): Conf
  *
  * @example
  * ```ts
+ * import { parseConfig, stringifyConfig } from "@gmem/gmem";
+ *
  * const text = stringifyConfig(parseConfig("train: { steps: 500 }"));
  * console.log(text.includes("learningRate: 0.0001")); // true
  * ```

@@ -22,7 +22,18 @@ export interface TrainRecord {
   readonly imagesPerSecond: number;
 }
 
-/** Training cannot go on: the loss is not a finite number. */
+/**
+ * Training cannot go on: the loss is not a finite number. {@linkcode Trainer.run} throws it when it
+ * reads the losses, so after the step, at its next wait for the GPU.
+ *
+ * @example
+ * ```ts
+ * import { NonFiniteLossError } from "@gmem/gmem";
+ *
+ * const error = new NonFiniteLossError(7, NaN);
+ * console.log(error.name, error.step); // NonFiniteLossError 7
+ * ```
+ */
 export class NonFiniteLossError extends Error {
   /** The class, by which errors from other realms can be told. */
   override readonly name = "NonFiniteLossError";

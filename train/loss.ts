@@ -18,9 +18,23 @@ export interface TrainingLoss {
 }
 
 /**
- * mean((scale_b · output − target)²) over a batch [B, C, H, W], with the scales [B] and the target
- * that `lossCoefficients` gives for path, prediction and weighting; on request plus the mean over
- * pixels of 1 − cosine over the channels (LightningDiT). Returns one element.
+ * mean((scale_b · output − target)²) over a batch [B, C, H, W] (SiT, Ma et al. 2024), with the scales [B]
+ * and the target that `lossCoefficients` gives for path, prediction and weighting; on request plus the
+ * mean over pixels of 1 − cosine over the channels (LightningDiT, Yao and Wang 2025). Returns one element.
+ *
+ * Throws `TypeError` when the shapes do not fit.
+ *
+ * @example
+ * ```ts
+ * import { denoisingLoss, Device } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using output = device.tensor(Float32Array.of(1, 2), [2, 1, 1, 1]);
+ * using target = device.tensor(Float32Array.of(0, 5), [2, 1, 1, 1]);
+ * using scales = device.tensor(Float32Array.of(1, 2), [2]);
+ * using loss = device.scope(() => denoisingLoss(output, target, { scales }));
+ * console.log(await loss.read()); // Float32Array(1) [ 1 ]
+ * ```
  */
 export function denoisingLoss(
   output: Tensor,
@@ -38,6 +52,21 @@ export function denoisingLoss(
  * `denoising` loss [1], `tokens` z of an encoder and the network's `projection` h, both [B, T, Z].
  *
  * Throws `TypeError` when their shapes differ.
+ *
+ * @example
+ * ```ts
+ * import { alignedLoss, Device } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using denoising = device.tensor(Float32Array.of(1), [1]);
+ * using tokens = device.tensor(Float32Array.of(1, 0), [1, 1, 2]);
+ * using projection = device.tensor(Float32Array.of(3, 4), [1, 1, 2]); // a cosine of 0.6
+ * const { total, alignment } = alignedLoss(denoising, { tokens, projection, weight: 0.5 });
+ * console.log((await total.read())[0]?.toFixed(3), (await alignment.read())[0]?.toFixed(3));
+ * // 0.700 -0.600
+ * total.dispose();
+ * alignment.dispose();
+ * ```
  */
 export function alignedLoss(
   denoising: Tensor,

@@ -29,10 +29,14 @@ export interface LossScaleGrowth {
  * It lives on the GPU, so no step waits for it.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { Device, LossScale } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
  * using lossScale = new LossScale(device);
- * tape.backwardFrom(loss, lossScale.seed(1));
- * optimizer.step({ learningRate: 1e-4, lossScale });
+ * using overflow = device.tensor(Float32Array.of(Infinity, 0), [2]); // norm and factor
+ * using _gone = lossScale.update(overflow);
+ * console.log((await lossScale.scale.read())[0]); // 32768 half of the first one, 65536
  * ```
  */
 export class LossScale implements Disposable {

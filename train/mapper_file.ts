@@ -34,6 +34,23 @@ export interface MapperEnds {
  * Writes a mapper, all or nothing. Waits for the GPU.
  *
  * Throws a CheckpointError if the disk refuses.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   Device, HashedNgrams, ParameterStore, readMapperEnds, saveMapper, SnippetMapper,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mapper = new SnippetMapper(store, { inputs: 1024, width: 4, snippetDim: 2 });
+ * const source = new HashedNgrams().description; // of the texts
+ * const target = { kind: "features", dim: 2, fingerprint: "", preprocessing: {}, settings: {} };
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/mapper.safetensors`;
+ * await saveMapper(path, mapper, { source, target });
+ * console.log(readMapperEnds(path).target.dim); // 2
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export async function saveMapper(
   path: string,
@@ -54,6 +71,23 @@ export async function saveMapper(
  * Reads what a mapper file goes between.
  *
  * Throws a CheckpointError if the file cannot be read or is no mapper.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   Device, HashedNgrams, ParameterStore, readMapperEnds, saveMapper, SnippetMapper,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mapper = new SnippetMapper(store, { inputs: 1024, width: 4, snippetDim: 2 });
+ * const target = { kind: "features", dim: 2, fingerprint: "", preprocessing: {}, settings: {} };
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/mapper.safetensors`;
+ * await saveMapper(path, mapper, { source: new HashedNgrams().description, target });
+ * const ends = readMapperEnds(path);
+ * console.log(ends.source.kind, ends.source.dim, ends.target.kind); // hashed_ngrams 1024 features
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function readMapperEnds(path: string): MapperEnds {
   using file = SafetensorsFile.open(path);
@@ -66,6 +100,25 @@ export function readMapperEnds(path: string): MapperEnds {
  *
  * Throws a CheckpointError if the file cannot be read or is no mapper, and a TypeError with the first
  * difference if it was learned for other encoders.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   Device, HashedNgrams, loadMapper, mapVectors, ParameterStore, saveMapper, SnippetMapper,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const made = new SnippetMapper(store, { inputs: 1024, width: 4, snippetDim: 2 });
+ * using texts = new HashedNgrams();
+ * const source = texts.description;
+ * const target = { kind: "features", dim: 2, fingerprint: "", preprocessing: {}, settings: {} };
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/mapper.safetensors`;
+ * await saveMapper(path, made, { source, target });
+ * using owned = loadMapper(device, path, { source }); // TypeError for another encoder of texts
+ * Deno.removeSync(folder, { recursive: true });
+ * console.log((await mapVectors(owned.mapper, await texts.encode(["red heart"]))).length); // 2
+ * ```
  */
 export function loadMapper(
   device: Device,

@@ -78,12 +78,19 @@ const ROWS = 1024;
  * epoch is not finite.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { Device, mapVectors, trainMapper } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const inputs = Float32Array.of(1, 0, 0, 0, 1, 0), snippets = Float32Array.of(1, 0, 0, 1);
+ * const losses: number[] = [];
  * using owned = await trainMapper(device, {
- *   pairs: { inputs, snippets, snippetDim: bank.dim },
- *   loss: "contrastive", width: 512, epochs: 60, batchSize: 256, learningRate: 1e-3, seed: 0,
+ *   pairs: { inputs, snippets, snippetDim: 2 },
+ *   loss: "cosine", width: 8, epochs: 5, batchSize: 2, learningRate: 1e-2, seed: 0,
+ *   onEpoch: (_, loss) => losses.push(loss),
  * });
  * const mapped = await mapVectors(owned.mapper, inputs);
+ * console.log(losses[4]! < losses[0]!, mapped.length); // true 4
  * ```
  */
 export async function trainMapper(
@@ -159,7 +166,22 @@ async function limitScale(logScale: Parameter): Promise<void> {
   if (value! > Math.log(LARGEST_SCALE)) logScale.write(Float32Array.of(Math.log(LARGEST_SCALE)));
 }
 
-/** Snippets [n, d] of vectors [n, e]; `TypeError` for vectors of another length. Waits for the GPU. */
+/**
+ * Snippets [n, d] of norm 1 of vectors [n, e], 1,024 at a time. Waits for the GPU.
+ *
+ * Throws a TypeError if the vectors are not whole rows of the mapper's length.
+ *
+ * @example
+ * ```ts
+ * import { Device, mapVectors, ParameterStore, SnippetMapper } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mapper = new SnippetMapper(store, { inputs: 3, width: 8, snippetDim: 2 });
+ * const snippets = await mapVectors(mapper, Float32Array.of(1, 2, 3, 4, 5, 6)); // two vectors
+ * console.log(snippets.length, Math.hypot(snippets[0]!, snippets[1]!).toFixed(3)); // 4 1.000
+ * ```
+ */
 export async function mapVectors(
   mapper: SnippetMapper,
   vectors: Float32Array,
@@ -202,6 +224,15 @@ export interface RetrievalAccuracy {
  * own among all n. 2·n²·d operations on the CPU.
  *
  * Throws a TypeError that names the row if a value is not finite.
+ *
+ * @example
+ * ```ts
+ * import { retrievalAccuracy } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1), mapped = Float32Array.of(1, 0, 1, 0);
+ * console.log(retrievalAccuracy(mapped, snippets, { snippetDim: 2 }));
+ * // { images: 2, top1: 0.5, top5: 1, cosine: 0.5 }
+ * ```
  */
 export function retrievalAccuracy(
   mapped: Float32Array,

@@ -27,8 +27,11 @@ export interface LatentSize {
  *
  * @example
  * ```ts ignore
+ * import { OnnxDecoder } from "@gmem/gmem/onnx-latents";
+ *
  * using decoder = await OnnxDecoder.open("sd_vae_decoder.onnx", { channels: 4, imageSize: 32 });
- * const images = await decoder.decode(latents); // [n, 3, 256, 256]
+ * const images = await decoder.decode(new Float32Array(2 * 4 * 32 * 32)); // [2, 3, 256, 256]
+ * console.log(decoder.channels, decoder.imageSize, images.length); // 3 256 393216
  * ```
  */
 export class OnnxDecoder implements Disposable {

@@ -28,8 +28,12 @@ const LOG_VARIANCE = { least: -30, most: 20 };
  *
  * @example
  * ```ts ignore
- * using encoder = await OnnxLatentEncoder.open("sd_vae_encoder.onnx", { channels: 4, imageSize: 32 });
- * const { mean, std } = await encoder.encode(images); // of [n, 3, 256, 256], both [n, 4, 32, 32]
+ * import { OnnxLatentEncoder } from "@gmem/gmem/onnx-latents";
+ *
+ * const latent = { channels: 4, imageSize: 32 };
+ * using encoder = await OnnxLatentEncoder.open("sd_vae_encoder.onnx", latent);
+ * const { mean, std } = await encoder.encode(new Float32Array(2 * 3 * 256 * 256));
+ * console.log(encoder.imageSize, mean.length, std?.length); // 256 8192 8192
  * ```
  */
 export class OnnxLatentEncoder implements LatentEncoder, Disposable {

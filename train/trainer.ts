@@ -118,9 +118,20 @@ const MAX_QUEUED_MILLISECONDS = 1500;
  * `loadCheckpoint`.
  *
  * @example
- * ```ts ignore
- * const trainer = new Trainer({ model, bank, dataset, batchSize: 64, learningRate: 1e-3 });
- * for await (const { step, loss } of trainer.run({ steps: 1000 })) console.log(step, loss);
+ * ```ts
+ * import { Device, loadEmoji, ParameterStore, SiT, Trainer } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const model = new SiT(store, {
+ *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
+ *   condition: { classes: 9 },
+ * });
+ * const dataset = await loadEmoji({ imageSize: 8 });
+ * using trainer = new Trainer({ model, dataset, batchSize: 4, learningRate: 1e-3 });
+ * for await (const { step, loss } of trainer.run({ steps: 2, logEvery: 2 })) {
+ *   console.log(step, loss.toFixed(1)); // 2 1.5
+ * }
  * ```
  */
 export class Trainer implements Disposable {

@@ -41,6 +41,19 @@ const RECORD_BYTES = 1 + IMAGE_BYTES;
  *
  * Throws an Error if there is no such file, and a SyntaxError if a file is not a whole number of
  * records of 3073 bytes or has a label above 9.
+ *
+ * @example
+ * ```ts
+ * import { loadCifar10 } from "@gmem/gmem";
+ *
+ * const directory = Deno.makeTempDirSync();
+ * const record = new Uint8Array(3073); // a label and a black image, where the file has 10,000
+ * record[0] = 3;
+ * Deno.writeFileSync(`${directory}/data_batch_1.bin`, record);
+ * const images = await loadCifar10(directory);
+ * Deno.removeSync(directory, { recursive: true });
+ * console.log(images.names[0], images.classes[images.labels[0]!]); // data_batch_1/0 cat
+ * ```
  */
 export async function loadCifar10(
   directory: string | URL,

@@ -124,11 +124,23 @@ const DIGITS = 3;
  * killed, or if the disk has too little room or refuses, and what encoder and images throw.
  *
  * @example
- * ```ts ignore
- * using encoder = await OnnxLatentEncoder.open("vae_encoder.onnx", { channels: 32, imageSize: 16 });
- * const { images } = await openImageFolder("photos", { imageSize: encoder.imageSize });
- * await encodeLatents({ images, encoder, directory: "data/photos_latents", flip: true });
- * using latents = await LatentShards.open("data/photos_latents");
+ * ```ts
+ * import { encodeLatents, ImageSet, type LatentEncoder, LatentShards } from "@gmem/gmem";
+ *
+ * const encoder: LatentEncoder = { // in place of an OnnxLatentEncoder: the images themselves
+ *   imageSize: 1, latent: { channels: 3, imageSize: 1 }, fingerprint: "identity",
+ *   encode: (images) => Promise.resolve({ mean: images, std: undefined }),
+ * };
+ * const pixels = Uint8Array.of(255, 0, 0);
+ * const images = new ImageSet({ imageSize: 1, channels: 3, pixels, names: ["red"] });
+ * const directory = Deno.makeTempDirSync();
+ * await encodeLatents({ images, encoder, directory });
+ * {
+ *   using latents = await LatentShards.open(directory);
+ *   console.log(latents.names, latents.read(Uint32Array.of(0)));
+ *   // [ "red" ] Float32Array(3) [ 1, -1, -1 ]
+ * }
+ * Deno.removeSync(directory, { recursive: true });
  * ```
  */
 export async function encodeLatents(options: EncodeLatentsOptions): Promise<void> {

@@ -89,6 +89,20 @@ const EXPECTED = `a folder of ${IMAGE_FORMATS}, with or without one subfolder pe
  * Throws a RangeError if imageSize is not a positive integer, and an Error if the folder is missing
  * or holds no images, if images lie beside class folders, if links make a circle, or if more than
  * 5 % of the files cannot be decoded.
+ *
+ * @example
+ * ```ts
+ * import { encodePng } from "@gmem/gmem";
+ * import { loadImageFolder } from "@gmem/gmem/image";
+ *
+ * const folder = Deno.makeTempDirSync(), red = Uint8Array.of(255, 0, 0);
+ * Deno.mkdirSync(`${folder}/warm`);
+ * const png = encodePng({ width: 1, height: 1, channels: 3, data: red });
+ * Deno.writeFileSync(`${folder}/warm/red.png`, png);
+ * const { images, skipped } = await loadImageFolder(folder, { imageSize: 8 });
+ * Deno.removeSync(folder, { recursive: true });
+ * console.log(images.names, images.classes, skipped.length); // [ "warm/red.png" ] [ "warm" ] 0
+ * ```
  */
 export async function loadImageFolder(
   directory: string | URL,
@@ -111,9 +125,16 @@ export async function loadImageFolder(
  * number, and an Error that names the file for one that can no longer be decoded.
  *
  * @example
- * ```ts ignore
- * const { images } = await openImageFolder("photos", { imageSize: 256 });
- * await images.read(Uint32Array.of(0, 1)); // [2, 3, 256, 256], from −1 to 1
+ * ```ts
+ * import { encodePng } from "@gmem/gmem";
+ * import { openImageFolder } from "@gmem/gmem/image";
+ *
+ * const folder = Deno.makeTempDirSync(), red = Uint8Array.of(255, 0, 0);
+ * const png = encodePng({ width: 1, height: 1, channels: 3, data: red });
+ * Deno.writeFileSync(`${folder}/red.png`, png);
+ * const { images } = await openImageFolder(folder, { imageSize: 1 });
+ * console.log(await images.read(Uint32Array.of(0))); // Float32Array(3) [ 1, -1, -1 ]
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export async function openImageFolder(
@@ -277,6 +298,19 @@ function firstLine(error: unknown): string {
  *
  * Throws a RangeError if imageSize is not a positive integer or there are no paths, and an Error that
  * names the first file that cannot be read or decoded.
+ *
+ * @example
+ * ```ts
+ * import { encodePng } from "@gmem/gmem";
+ * import { loadImageFiles } from "@gmem/gmem/image";
+ *
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/grey.png`;
+ * const png = encodePng({ width: 1, height: 1, channels: 1, data: Uint8Array.of(51) });
+ * Deno.writeFileSync(path, png);
+ * const images = await loadImageFiles([path], { imageSize: 1 });
+ * Deno.removeSync(folder, { recursive: true });
+ * console.log(images.channels, images.pixels); // 3 Uint8Array(3) [ 51, 51, 51 ]
+ * ```
  */
 export async function loadImageFiles(
   paths: readonly string[],

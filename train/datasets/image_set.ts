@@ -53,6 +53,14 @@ const SPLIT_EPOCH = 2 ** 32 - 1;
  *
  * Throws a RangeError unless both parts have at least one image, and what
  * {@linkcode permutation} throws for the seed.
+ *
+ * @example
+ * ```ts
+ * import { splitIndices } from "@gmem/gmem";
+ *
+ * const { train, heldOut } = splitIndices(6, { heldOut: 2, seed: 0 });
+ * console.log(train, heldOut); // Uint32Array(4) [ 1, 3, 4, 5 ] Uint32Array(2) [ 0, 2 ]
+ * ```
  */
 export function splitIndices(
   size: number,

@@ -54,7 +54,17 @@ export interface StoredLatents {
 
 /**
  * Brings stored latents [n, C, H, W] to the scale of training, in place: (x − mean) / std · multiplier;
- * `plane` is H · W.
+ * `plane` is H · W. Without statistics x · multiplier.
+ *
+ * @example
+ * ```ts
+ * import { scaleLatents } from "@gmem/gmem";
+ *
+ * const statistics = { mean: Float32Array.of(1, 10), std: Float32Array.of(2, 5) };
+ * const latents = Float32Array.of(3, 0); // [1, 2, 1, 1]
+ * scaleLatents(latents, { statistics, multiplier: 0.5 }, 1);
+ * console.log(latents); // Float32Array(2) [ 0.5, -1 ]
+ * ```
  */
 export function scaleLatents(
   latents: Float32Array,
@@ -69,7 +79,17 @@ export function scaleLatents(
 
 /**
  * Brings samples [n, C, H, W] back to the scale of the tokenizer, in place: x · std / multiplier + mean;
- * `plane` is H · W.
+ * `plane` is H · W. Without statistics x / multiplier.
+ *
+ * @example
+ * ```ts
+ * import { unscaleLatents } from "@gmem/gmem";
+ *
+ * const statistics = { mean: Float32Array.of(1, 10), std: Float32Array.of(2, 5) };
+ * const latents = Float32Array.of(0.5, -1); // [1, 2, 1, 1]
+ * unscaleLatents(latents, { statistics, multiplier: 0.5 }, 1);
+ * console.log(latents); // Float32Array(2) [ 3, 0 ]
+ * ```
  */
 export function unscaleLatents(
   latents: Float32Array,
@@ -87,6 +107,18 @@ export function unscaleLatents(
  * 10,000 latents, spread evenly.
  *
  * Throws a RangeError if a channel has no finite positive deviation.
+ *
+ * @example
+ * ```ts
+ * import { measureStatistics } from "@gmem/gmem";
+ *
+ * const latents = {
+ *   size: 3, channels: 1, imageSize: 1, // the latents 1, 2 and 3
+ *   read: (indices: Uint32Array) => Float32Array.from(indices, (index) => index + 1),
+ * };
+ * const { mean, std } = measureStatistics(latents);
+ * console.log(mean, std); // Float32Array(1) [ 2 ] Float32Array(1) [ 1 ]
+ * ```
  */
 export function measureStatistics(latents: StoredLatents): ChannelStatistics {
   const { size, channels, imageSize } = latents;
@@ -125,6 +157,19 @@ export function measureStatistics(latents: StoredLatents): ChannelStatistics {
  * where there is neither.
  *
  * Throws what {@linkcode readStatistics} throws.
+ *
+ * @example
+ * ```ts
+ * import { findStatistics, writeStatistics } from "@gmem/gmem";
+ *
+ * const directory = Deno.makeTempDirSync();
+ * const statistics = { mean: Float32Array.of(0.5), std: Float32Array.of(2) };
+ * writeStatistics(`${directory}/latents_stats.safetensors`, statistics);
+ * const found = findStatistics(directory, 1);
+ * console.log(found?.path.slice(directory.length + 1), found?.statistics.std);
+ * // latents_stats.safetensors Float32Array(1) [ 2 ]
+ * Deno.removeSync(directory, { recursive: true });
+ * ```
  */
 export function findStatistics(
   directory: string,
@@ -143,6 +188,19 @@ export function findStatistics(
  *
  * Throws a {@linkcode CheckpointError} that names the file if it cannot be read, if it lacks one, or if
  * they do not hold C finite numbers each, those of `std` positive.
+ *
+ * @example
+ * ```ts
+ * import { readStatistics, writeSafetensors } from "@gmem/gmem";
+ *
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/vae.safetensors`;
+ * writeSafetensors(path, [
+ *   ["mean", { dtype: "F32", shape: [1, 2, 1, 1], data: Float32Array.of(0, 1) }],
+ *   ["std", { dtype: "F32", shape: [1, 2, 1, 1], data: Float32Array.of(2, 3) }],
+ * ]);
+ * console.log(readStatistics(path, 2).std); // Float32Array(2) [ 2, 3 ]
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function readStatistics(path: string, channels: number): ChannelStatistics {
   const statistics = path.endsWith(".safetensors") ? readSafetensors(path) : readTorch(path);
@@ -151,7 +209,25 @@ export function readStatistics(path: string, channels: number): ChannelStatistic
   return statistics;
 }
 
-/** Writes statistics as tensors `mean` and `std` [1, C, 1, 1]; throws a `CheckpointError` if the disk refuses. */
+/**
+ * Writes statistics as tensors `mean` and `std` [1, C, 1, 1], which {@linkcode readStatistics} reads.
+ *
+ * Throws a {@linkcode CheckpointError} if the disk refuses.
+ *
+ * @example
+ * ```ts
+ * import { SafetensorsFile, writeStatistics } from "@gmem/gmem";
+ *
+ * const folder = Deno.makeTempDirSync(), path = `${folder}/latents_stats.safetensors`;
+ * writeStatistics(path, { mean: Float32Array.of(0.5), std: Float32Array.of(2) });
+ * {
+ *   using file = SafetensorsFile.open(path);
+ *   console.log(file.entry("mean").shape, file.readFloat32("std"));
+ *   // [ 1, 1, 1, 1 ] Float32Array(1) [ 2 ]
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export function writeStatistics(path: string, statistics: ChannelStatistics): void {
   const shape = [1, statistics.mean.length, 1, 1];
   writeSafetensors(path, [

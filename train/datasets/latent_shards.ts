@@ -99,11 +99,19 @@ interface View {
  * Shards follow each other in the order of their names. `latents_stats.safetensors` is none of them.
  *
  * @example
- * ```ts ignore
- * using all = await LatentShards.open("data/imagenet_latents");
- * const statistics = findStatistics(all.directory, all.channels)?.statistics;
- * const latents = all.scaled({ statistics, multiplier: 1 });
- * latents.read(Uint32Array.of(0, 1)); // [2, C, H, W], on the scale of noise
+ * ```ts
+ * import { LatentShards, writeSafetensors } from "@gmem/gmem";
+ *
+ * const directory = Deno.makeTempDirSync(), data = Float32Array.of(1, 3, 5);
+ * const latents = { dtype: "F32", shape: [3, 1, 1, 1], data } as const;
+ * writeSafetensors(`${directory}/latents_rank00_shard000.safetensors`, [["latents", latents]]);
+ * {
+ *   using all = await LatentShards.open(directory);
+ *   const statistics = { mean: Float32Array.of(3), std: Float32Array.of(2) };
+ *   const scaled = all.scaled({ statistics, multiplier: 1 });
+ *   console.log(all.size, scaled.read(Uint32Array.of(2, 0))); // 3 Float32Array(2) [ 1, -1 ]
+ * }
+ * Deno.removeSync(directory, { recursive: true });
  * ```
  */
 export class LatentShards implements TrainingData, Disposable {

@@ -45,6 +45,21 @@ const MAX_UNPACKED_BYTES = 2 ** 30;
  *
  * Throws an Error if a file is missing, a SyntaxError if one is damaged or does not hold what its
  * name says, and a RangeError if imageSize is not 28 or 32.
+ *
+ * @example
+ * ```ts
+ * import { loadMnist } from "@gmem/gmem";
+ *
+ * const directory = Deno.makeTempDirSync(); // of a black image that is a 7, where MNIST has 60,000
+ * const header = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28];
+ * const images = Uint8Array.from([...header, ...new Uint8Array(28 * 28)]);
+ * Deno.writeFileSync(`${directory}/train-images-idx3-ubyte`, images);
+ * const labels = Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 1, 7);
+ * Deno.writeFileSync(`${directory}/train-labels-idx1-ubyte`, labels);
+ * const mnist = await loadMnist(directory);
+ * Deno.removeSync(directory, { recursive: true });
+ * console.log(mnist.imageSize, mnist.classes[mnist.labels[0]!]); // 32 7
+ * ```
  */
 export async function loadMnist(
   directory: string | URL,

@@ -34,6 +34,15 @@ const COMPRESSION_LEVEL = 6;
  *
  * Throws a SyntaxError if the bytes are not a whole PNG, a RangeError if it has more than 2^28
  * pixels, and a TypeError if it is grey or RGB with other than 8 bits or with one transparent colour.
+ *
+ * @example
+ * ```ts
+ * import { decodePng, encodePng } from "@gmem/gmem";
+ *
+ * const bytes = encodePng({ width: 2, height: 1, channels: 1, data: Uint8Array.of(0, 255) });
+ * const { width, height, channels, data } = decodePng(bytes);
+ * console.log(width, height, channels, data); // 2 1 1 Uint8Array(2) [ 0, 255 ]
+ * ```
  */
 export function decodePng(bytes: Uint8Array): RawImage {
   if (bytes.length > HEIGHT_OFFSET + 4) {

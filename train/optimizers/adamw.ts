@@ -47,10 +47,20 @@ export interface AdamWStep {
  * steps so far, to be read when training is saved and set when it is resumed.
  *
  * @example
- * ```ts ignore
- * using optimizer = new AdamW(store, { clip: 1, emaDecay: 0.9999 });
+ * ```ts
+ * import { AdamW, Device, ParameterStore, Tape } from "@gmem/gmem";
+ * import { meanSquare } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const weight = store.parameter("weight", [1, 1], (values) => values.fill(3));
+ * using target = device.tensor(Float32Array.of(1), [1, 1]);
+ * using optimizer = new AdamW(store);
+ * using tape = new Tape(device);
+ * using loss = tape.record(() => meanSquare(weight, target));
  * tape.backward(loss);
- * using normAndFactor = optimizer.step({ learningRate: 1e-4 });
+ * using normAndFactor = optimizer.step({ learningRate: 0.5 }); // the first step is ± the rate
+ * console.log((await normAndFactor.read())[0], (await weight.read())[0]?.toFixed(3)); // 4 2.500
  * ```
  */
 export class AdamW implements Disposable {
