@@ -44,7 +44,7 @@ const LEAST_SINE = 1e-6;
 
 /**
  * Goes from one snippet [d] to another on the straight line: (1 − alpha) first + alpha second,
- * normalised.
+ * normalised (GMem, appendix C).
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or alpha is not a
  * number from 0 to 1.
@@ -53,7 +53,8 @@ const LEAST_SINE = 1e-6;
  * ```ts
  * import { lerpSnippets } from "@gmem/gmem";
  *
- * lerpSnippets(Float32Array.of(1, 0), Float32Array.of(0, 1), { alpha: 0.5 }); // [0.7071, 0.7071]
+ * const third = lerpSnippets(Float32Array.of(1, 0), Float32Array.of(0, 1), { alpha: 1 / 3 });
+ * console.log(third[0]?.toFixed(3), third[1]?.toFixed(3)); // 0.894 0.447
  * ```
  */
 export function lerpSnippets(

@@ -28,8 +28,9 @@ export interface NoiseIndexOptions {
  * ```ts
  * import { indexByNoise } from "@gmem/gmem";
  *
- * const noise = Float32Array.of(0.5, 0.3, -0.5, -0.3);
- * indexByNoise(noise, { batch: 2, frequencies: [1, 1, 1] }); // Uint32Array [2, 0]
+ * const noise = Float32Array.of(0.5, 0.3, -0.5, -0.3); // two images [1, 1, 2]
+ * console.log(indexByNoise(noise, { batch: 2, frequencies: [1, 1, 1] }));
+ * // Uint32Array(2) [ 2, 0 ]
  * ```
  */
 export function indexByNoise(noise: Float32Array, options: NoiseIndexOptions): Uint32Array {

@@ -31,7 +31,8 @@ export interface NormalizeOptions {
  * ```ts
  * import { normalizeSnippets } from "@gmem/gmem";
  *
- * normalizeSnippets(Float32Array.of(3, 4, 0, 2), { dim: 2 }); // Float32Array [0.6, 0.8, 0, 1]
+ * const snippets = normalizeSnippets(Float32Array.of(3, 4, 0, 2), { dim: 2 });
+ * console.log(Array.from(snippets, (x) => x.toFixed(1))); // [ "0.6", "0.8", "0.0", "1.0" ]
  * ```
  */
 export function normalizeSnippets(

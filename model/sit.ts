@@ -220,7 +220,10 @@ export class SiT {
     return embedded;
   }
 
-  /** As {@linkcode SiT.forward}, with the condition as the vectors [B, D] of {@linkcode SiT.embed}. */
+  /**
+   * As {@linkcode SiT.forward}, with the condition as the vectors [B, D] of {@linkcode SiT.embed}. Throws
+   * `TypeError` for other shapes.
+   */
   forwardEmbedded(x: Tensor, t: Tensor, embedded: Tensor): Tensor {
     return this.device.scope(() => this.#run({ x, t, embedded }).output);
   }

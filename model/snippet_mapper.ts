@@ -43,7 +43,10 @@ export class SnippetMapper {
   readonly parameters: ParameterStore;
   readonly #layers: readonly Linear[];
 
-  /** Declares `net.0` [h, e], `net.2` [h, h] and `net.4` [d, h]. */
+  /**
+   * Declares `net.0` [h, e], `net.2` [h, h] and `net.4` [d, h], each a weight with its bias. Throws
+   * `TypeError` where the store is in use already or has parameters of these names.
+   */
   constructor(store: ParameterStore, options: SnippetMapperOptions) {
     const { inputs, width, snippetDim } = options;
     this.options = options;
@@ -51,7 +54,7 @@ export class SnippetMapper {
     this.#layers = siluMlp(store.at("net"), [inputs, width, width, snippetDim]);
   }
 
-  /** x [n, e] to snippets [n, d] of norm 1. */
+  /** x [n, e] to snippets [n, d] of norm 1, in the caller's scope; `TypeError` for another shape. */
   forward(x: Tensor): Tensor {
     return l2Normalize(forwardSiluMlp(this.#layers, x));
   }

@@ -90,7 +90,8 @@ const OUTPUT_LAYER = /^final_layer\.linear\.(?:weight|bias)$/;
  * first GMem release count from data to noise, so that their velocity is v(x, t) = −v′(x, 1 − t).
  *
  * The network itself is changed: cos((1 − t) f) and sin((1 − t) f) are sums of cos(t f) and sin(t f),
- * which the first layer of the time embedding takes up, and the last layer changes its sign.
+ * which the first layer of the time embedding takes up, and the last layer changes its sign. Reading
+ * throws what reading `source` throws.
  *
  * @example
  * ```ts

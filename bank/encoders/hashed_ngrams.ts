@@ -36,7 +36,10 @@ const SIGN_BIT = 2 ** 31;
  * import { HashedNgrams } from "@gmem/gmem";
  *
  * using encoder = new HashedNgrams();
- * const vectors = await encoder.encode(["red heart", "black heart"]); // [2, 1024]
+ * const vectors = await encoder.encode(["cats", "cat", "car"]); // [3, 1024]
+ * const [cats, cat, car] = [0, 1, 2].map((i) => vectors.subarray(1024 * i, 1024 * (i + 1)));
+ * const cosine = (to: Float32Array) => cats!.reduce((sum, x, k) => sum + x * to[k]!, 0).toFixed(2);
+ * console.log(cosine(cat!), cosine(car!)); // 0.28 0.05
  * ```
  */
 export class HashedNgrams implements TextVectorEncoder {
