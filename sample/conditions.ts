@@ -24,7 +24,8 @@ import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
  * ```ts
  * import { chooseAmong } from "@gmem/gmem";
  *
- * chooseAmong([[3], [17]], { count: 4, seed: 0 }); // Uint32Array [3, 17, 3, 17]
+ * console.log(chooseAmong([[3], [17, 18]], { count: 4, seed: 0 }));
+ * // Uint32Array(4) [ 3, 17, 3, 18 ]
  * ```
  */
 export function chooseAmong(

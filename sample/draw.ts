@@ -73,6 +73,8 @@ export interface Drawn {
  * The noise [B, C, H, W] that samples of a model start from: {@linkcode draw} by the same seed starts
  * image `firstSample` + i from row i. Known beforehand, it can choose the snippets (`chooseByNoise`).
  *
+ * Throws what {@linkcode Random} throws for seeds and samples that do not fit.
+ *
  * @example
  * ```ts
  * import { Device, ParameterStore, SiT, startingNoise } from "@gmem/gmem";
@@ -134,7 +136,10 @@ export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
 
 /**
  * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
- * half under the first condition. `embedded` holds the vectors of both, [2 B, D].
+ * half under the first condition, as {@linkcode guided} takes them. `embedded` holds the vectors of both,
+ * [2 B, D]; the caller owns them.
+ *
+ * The network throws what {@linkcode SiT.forwardEmbedded} throws.
  *
  * @example
  * ```ts
@@ -224,7 +229,9 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
 
 /**
  * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps` and
- * `timestepShift` do not change.
+ * `timestepShift` do not change. Waits for the GPU with `dopri5`.
+ *
+ * Throws what {@linkcode draw} throws, but for that sampler, and what {@linkcode sampleDopri5} throws.
  *
  * @example
  * ```ts

@@ -57,7 +57,7 @@ export type SdeSampler = (network: Network, x: Tensor, options?: SdeOptions) => 
  * equation 5). One evaluation a step.
  *
  * Throws a RangeError where path or diffusion is singular at a time of the grid, or `steps` is not an
- * integer of at least 2 (1 without a last step), or the last step has no length.
+ * integer of at least 2 (1 without a last step), or time leaves no room for the last step.
  *
  * @example
  * ```ts
