@@ -93,8 +93,7 @@ export function openAdmBatch(path: string): AdmBatch {
  * Writes images as `arr_0` [N, H, H, C] of a `.npz` file that ADM's evaluator reads, batch by batch. The
  * file takes its name when it is complete.
  *
- * Throws a CheckpointError if the disk refuses, and a TypeError for more or fewer images than were
- * announced.
+ * Throws what the disk throws.
  *
  * @example
  * ```ts
@@ -129,7 +128,10 @@ export class AdmBatchWriter implements Disposable {
     });
   }
 
-  /** Writes the next images; `RangeError` where their `first` is not the number of those before. */
+  /**
+   * Writes the next images [n, C, H, H] of bytes; `RangeError` where their `first` is not the number of
+   * those before.
+   */
   append(batch: ByteBatch): void {
     const { pixels, first, count } = batch;
     if (first !== this.#written) {
@@ -148,7 +150,7 @@ export class AdmBatchWriter implements Disposable {
     this.#written += count;
   }
 
-  /** Completes the file. */
+  /** Completes the file; `TypeError` where more or fewer images were appended than it was begun for. */
   commit(): void {
     this.#writer.commit();
   }

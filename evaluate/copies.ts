@@ -239,7 +239,8 @@ const BLOCKS = 2;
  * with a blue bar, by the encoder below, with an orange one. One that is nearer than the threshold has
  * a red frame.
  *
- * `samples` [n, C, H, W] and `read(index)` [C, H, W] are bytes of one or three channels.
+ * `samples` [n, C, H, W] and `read(index)` [C, H, W] are bytes of one or three channels; n is the number
+ * of samples that both checks show.
  *
  * @example
  * ```ts

@@ -28,8 +28,8 @@ export interface Gaussian {
  * import { GaussianStatistics } from "@gmem/gmem";
  *
  * const statistics = new GaussianStatistics(2).add(Float32Array.of(0, 1, 2, 1));
- * statistics.mean(); // Float64Array [1, 1]
- * statistics.covariance(); // Float64Array [2, 0, 0, 0]
+ * console.log(statistics.mean(), statistics.covariance());
+ * // Float64Array(2) [ 1, 1 ] Float64Array(4) [ 2, 0, 0, 0 ]
  * ```
  */
 export class GaussianStatistics implements Gaussian {
@@ -178,7 +178,10 @@ export class FrechetReference {
    */
   readonly #root: Float64Array;
 
-  /** Decomposes the covariance; 2·d³ operations or so, half a minute for d = 2,048. */
+  /**
+   * Decomposes the covariance; 2·d³ operations or so, half a minute for d = 2,048. Throws what `covariance`
+   * of the reference throws.
+   */
   constructor(reference: Gaussian) {
     const { dim } = reference;
     this.dim = dim;

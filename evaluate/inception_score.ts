@@ -27,7 +27,7 @@ export interface InceptionScoreResult {
  *
  * const score = new InceptionScore(2);
  * score.add(Float32Array.of(1, 0, 0, 1)); // two samples, sure of different classes
- * score.result().mean; // 2
+ * console.log(score.result().mean); // 2
  * ```
  */
 export class InceptionScore {

@@ -23,8 +23,8 @@ export interface TrainRecord {
 }
 
 /**
- * Training cannot go on: the loss is not a finite number. {@linkcode Trainer.run} throws it when it
- * reads the losses, so after the step, at its next wait for the GPU.
+ * Training cannot go on: the loss is not a finite number. {@linkcode Trainer.run} throws it in place
+ * of the next record, so some steps later.
  *
  * @example
  * ```ts

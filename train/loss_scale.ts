@@ -68,7 +68,7 @@ export class LossScale implements Disposable {
 
   /**
    * From the unclipped (norm, factor) [2] of scaled gradients to those of the loss itself, clipped;
-   * then the scale changes as the factor says. See `updateLossScale`.
+   * then the scale changes as the factor says. See `updateLossScale`. Throws `TypeError` for another shape.
    */
   update(normAndFactor: Tensor, options: { maxNorm?: number | undefined } = {}): Tensor {
     return updateLossScale(normAndFactor, this, {

@@ -100,6 +100,8 @@ export class OnnxDecoder implements Disposable {
   /**
    * Decodes `latents` [n, C, H, W] on the scale of their tokenizer to images [n, c, S, S] in about
    * [−1, 1], 4 at a time.
+   *
+   * Throws a TypeError if the network does not take them.
    */
   async decode(latents: Float32Array): Promise<Float32Array> {
     const length = this.#latent.channels * this.#latent.imageSize ** 2;

@@ -210,7 +210,7 @@ export class Trainer implements Disposable {
     return this.#options.gradientAccumulation;
   }
 
-  /** Steps done so far; set when a run is resumed. */
+  /** Steps done so far; set when a run is resumed, to a whole number from 0 (else `RangeError`). */
   get step(): number {
     return this.#step;
   }

@@ -49,8 +49,8 @@ const CHANNELS = 3;
  * import { loadEmoji } from "@gmem/gmem";
  *
  * const emoji = await loadEmoji({ imageSize: 16 });
- * emoji.size; // 1906
- * emoji.texts?.[0]; // "grinning face"
+ * console.log(emoji.size, emoji.channels, emoji.names[0], emoji.texts?.[0]);
+ * // 1906 3 grinning grinning face
  * ```
  */
 export async function loadEmoji(options: EmojiOptions): Promise<ImageSet> {

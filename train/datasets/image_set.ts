@@ -90,7 +90,7 @@ export function splitIndices(
  *   pixels: Uint8Array.of(0, 255),
  *   names: ["black", "white"],
  * });
- * images.read(Uint32Array.of(1, 0)); // Float32Array [1, -1]
+ * console.log(images.read(Uint32Array.of(1, 0))); // Float32Array(2) [ 1, -1 ]
  * ```
  */
 export class ImageSet {

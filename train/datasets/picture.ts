@@ -42,11 +42,12 @@ export function pictureScale(
  *
  * @example
  * ```ts
- * import { encodePng, tileImages } from "@gmem/gmem";
+ * import { tileImages } from "@gmem/gmem";
  *
  * const blackAndWhite = Float32Array.of(-1, 1);
- * const picture = tileImages(blackAndWhite, { columns: 2, imageSize: 1, channels: 1, scale: 8 });
- * encodePng(picture); // 18 x 8 pixels: 8 black, 2 of gap and 8 white in each row
+ * const options = { columns: 2, imageSize: 1, channels: 1, scale: 8 };
+ * const { width, height, data } = tileImages(blackAndWhite, options); // 8 black, 2 of gap, 8 white
+ * console.log(width, height, data.subarray(6, 10)); // 18 8 Uint8Array(4) [ 0, 0, 255, 255 ]
  * ```
  */
 export function tileImages(pixels: Float32Array, options: TileOptions): RawImage {

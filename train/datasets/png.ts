@@ -95,7 +95,8 @@ export function decodePng(bytes: Uint8Array): RawImage {
  * ```ts
  * import { encodePng } from "@gmem/gmem";
  *
- * encodePng({ width: 2, height: 1, channels: 1, data: Uint8Array.of(0, 255) });
+ * const png = encodePng({ width: 2, height: 1, channels: 1, data: Uint8Array.of(0, 255) });
+ * console.log(String.fromCharCode(...png.subarray(1, 4))); // PNG
  * ```
  */
 export function encodePng(image: RawImage): Uint8Array {

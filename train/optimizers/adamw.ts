@@ -109,7 +109,10 @@ export class AdamW implements Disposable {
     ]);
   }
 
-  /** Steps so far, which decide bias correction and EMA warm-up; set when a run is resumed. */
+  /**
+   * Steps so far, which decide bias correction and EMA warm-up; set when a run is resumed. Setting it
+   * throws `RangeError` unless it is a whole number from 0.
+   */
   get stepCount(): number {
     return this.#stepCount;
   }
@@ -126,7 +129,7 @@ export class AdamW implements Disposable {
   /**
    * Records one step on the accumulated gradients and zeroes them. Returns (norm before clipping,
    * factor) [2] in the caller's scope; the factor is 0 where the gradient is not finite and the step
-   * is skipped.
+   * is skipped. Throws `RangeError` for a constant, a learning rate or a scale outside its range.
    */
   step(options: AdamWStep): Tensor {
     const { learningRate } = options;
