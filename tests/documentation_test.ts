@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 
 /** Entry points whose functions and classes all have an example, which `deno test --doc` runs. */
-const ENTRIES = ["kernels/mod.ts"];
+const ENTRIES = ["kernels/mod.ts", "mod.ts"];
+
+/** Their examples are not run: they take a file of PyTorch that a reader brings. */
+const NOT_RUN = new Set(["TorchFile", "TorchTensor", "TorchOpaque", "importTorchBank"]);
 
 /** Of what `deno doc --json` prints, what is read here. */
 interface Documentation {
@@ -42,7 +45,9 @@ for (const entry of ENTRIES) {
         const runs = jsDoc?.tags?.some((tag) =>
           tag.kind === "example" && /^```ts$/m.test(tag.doc!)
         );
-        if (!runs) without.push(`${name} (${location.filename}:${location.line})`);
+        if (!runs && !NOT_RUN.has(name)) {
+          without.push(`${name} (${location.filename}:${location.line})`);
+        }
       }
     }
     assert.ok(documented > 0, `deno doc tells of no function or class of ${entry}`);

@@ -217,8 +217,9 @@ export class Trainer implements Disposable {
 
   /** Goes on from a step whose parameters and optimiser state were loaded. */
   set step(step: number) {
-    this.#step = step;
+    // First, since it refuses what is no step.
     this.optimizer.stepCount = step;
+    this.#step = step;
     if (this.#spoilt) this.#zeroGradients();
     [this.#unsure, this.#spoilt] = [undefined, false];
   }

@@ -599,6 +599,8 @@ gpuTest("Trainer.run() stops after the step in which it is aborted", async (devi
   });
   for await (const { step } of records) assert.equal(step, 4);
   assert.equal(parts.trainer.step, 4);
+  assert.throws(() => parts.trainer.step = 1.5, RangeError);
+  assert.equal(parts.trainer.step, 4);
 });
 
 gpuTest("Trainer.run() loses no record to an end that comes while it waits", async (device) => {
