@@ -13,7 +13,7 @@ export default /* wgsl */ `
 //    multiply-adds;
 // 2. each lane owns 4 SLOTS columns and adds the coefficients, handed on lane by lane, times the
 //    queries' rows: 4 SLOTS loads for 256 SLOTS multiply-adds, once for dk and once for dv.
-// For each head 32 T^2 head_vectors flops; 112 T head_vectors bytes of rows and 4 T^2 of dST. No barrier.
+// For each head 32 T^2 head_vectors flops; 96 T head_vectors bytes of rows and 4 T^2 of dST. No barrier.
 // Times are in bench/RESULTS.md.
 // Error: that of P and dS, 2^-24 (2 |s| + 4 head_vectors scale sum |q k|) relative, plus T 2^-24 of
 // the sum of magnitudes.

@@ -62,7 +62,10 @@ const PARTS: Readonly<Record<Exclude<AttentionVariant, "rows">, readonly number[
  */
 const SCORE_BYTES = 1 << 22;
 
-/** Elements of keys that one invocation of `naive` goes over in one dispatch. */
+/**
+ * Elements of keys that one invocation of `naive` goes over in one dispatch, so that its loops stay below
+ * `MAX_LOOP_ROUNDS`: 8 rounds for each at most, with heads of width 1.
+ */
 const NAIVE_ELEMENTS = 4096;
 
 /** How attention is computed. */

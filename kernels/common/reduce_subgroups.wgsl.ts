@@ -6,8 +6,8 @@
  * - Work: one write and, for subgroups of s lanes, 64 / s reads of workgroup memory. Barriers: 2.
  *   Memory: 512 bytes. The lanes of a subgroup are taken to follow each other, as they do in
  *   workgroups of one dimension.
- * - Error: at most 6 roundings on the way of each value with subgroups of 8 to 64. The order is
- *   fixed.
+ * - Error: at most 10 roundings on the way of each value with subgroups of 8 lanes, 7 with 16 and 6
+ *   with 32 or 64, where the device adds lanes by halves. The order is fixed.
  *
  * @module
  */

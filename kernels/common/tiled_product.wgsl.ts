@@ -15,7 +15,8 @@
  *   apart, so that neighbours store neighbouring vec4. One step takes TILE / 8 of K. Each invocation
  *   stages one block of 4 × 4, half of them of A and half of B: it is loaded into registers, the
  *   step before is multiplied, then the block is written, K first, to the other half of workgroup
- *   memory (8 KiB for 64, 32 KiB for 128; half of that for f16). Barriers: one in each step.
+ *   memory (8 KiB for 64, 32 KiB for 128; half of that for f16). Barriers: one before the
+ *   first step and one in each.
  * - Error: |error| ≤ K 2^-24 Σ |a b| with f32, summed in order; with f16 as the shader says.
  *
  * What the machine code of RDNA 2 showed, by which the axes of `tile` are chosen (bench/gpu_code.md).

@@ -6,8 +6,8 @@ export default /* wgsl */ `
 //
 // products: [batch, batch]; log_scale: [1]; normalizers, losses, slopes: [2 batch].
 // One invocation per line, which reads it twice; neighbours read neighbouring columns. No barrier.
-// Error of losses: that of the largest |s x|, (4 |log_scale| + 8) 2^-24 of it, and (batch + 8) 2^-24 of
-// the loss; of slopes: s times the largest |x| times that of the losses.
+// Error of losses: (4 |log_scale| + 8) 2^-24 of the largest |s x| and (batch + 8) 2^-24 of the loss; of
+// slopes: s times the largest |x| times that of the losses.
 
 struct Params { batch: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

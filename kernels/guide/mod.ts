@@ -15,7 +15,7 @@ const GUIDE = new Kernel({ source });
 export interface GuideOptions {
   /** How far to go: 0 is the unconditional prediction, 1 the conditional one, above 1 past it. */
   readonly scale: number;
-  /** Channels that are guided, all or the first few; the others are the conditional ones. */
+  /** Channels that are guided, all or the first few; the others are the conditional ones. Default all. */
   readonly channels?: "all" | number;
 }
 

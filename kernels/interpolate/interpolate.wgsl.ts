@@ -3,7 +3,7 @@ export default /* wgsl */ `
 //
 // data, noise, x_out, target_out: [batch, elements]; coefficients: [batch] of (alpha, sigma, c_data,
 // c_noise). One invocation per four elements of a sample. No barrier.
-// Error: |error| <= 2 2^-24 (|a data| + |b noise|).
+// Error: |error| <= 2 2^-24 (|a data| + |b noise|) with the two coefficients a and b of a result.
 
 struct Params { batch: u32, elements: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,8 +1,8 @@
 export default /* wgsl */ `
 // out[c][j] (+)= sum over the rows i of chunk c of x[i][j]
 //
-// x: [rows, columns]; out: [ceil(rows / chunk), columns]. The gradient of a bias: run once over
-// chunks of rows, then once over the partial sums.
+// x: [rows, columns]; out: [ceil(rows / chunk), columns]. The gradient of a bias: run over
+// chunks of rows, then over the partial sums until one row is left.
 // One invocation per column and chunk, one chunk for a workgroup; neighbouring invocations read
 // neighbouring addresses.
 // No barrier. Error: |error| <= chunk 2^-24 sum |x|, summed in order.

@@ -108,7 +108,8 @@ function asIs(x: Tensor): Tensor {
 /**
  * Records the sum of the rows of `x` [..., columns] in `out` [columns], or added to it where
  * `accumulate` is 1, not by default: the gradient of a bias. A row has as many columns as `out` has
- * elements. In stages where the rows are many. Not differentiated.
+ * elements. Each stage leaves a row for every chunk of rows; one is enough up to 16,384 rows on CPU
+ * drivers and 128 on GPUs. Not differentiated.
  *
  * Throws `RangeError` when `x` is not whole rows.
  *

@@ -1,7 +1,8 @@
 export default /* wgsl */ `
 // tokens[b][t][e] (+)= images[b][c][y][x], or 0 for a channel that the images lack
 //
-// images: [B, channels, height, width]; tokens: [B, T, token_channels side^2], T patches of side x side pixels, row-major.
+// images: [B, channels, height, width]; tokens: [B, T, token_channels side^2], T patches of side x
+// side pixels, row-major.
 // e is (c, py, px) with the last fastest, or (py, px, c) when channel_last is 1.
 // One invocation per element of tokens. No barrier.
 // Error: none, or one rounding of the sum, 2^-24 relative, when it accumulates.

@@ -1,8 +1,8 @@
 export default /* wgsl */ `
 // images[b][c][y][x] (+)= tokens[b][t][e]
 //
-// tokens: [B, T, token_channels side^2], T patches of side x side pixels, row-major; images: [B, channels, height, width]
-// with channels <= token_channels: the rest of the token is not read.
+// tokens: [B, T, token_channels side^2], T patches of side x side pixels, row-major; images: [B,
+// channels, height, width] with channels <= token_channels: the rest of the token is not read.
 // e is (c, py, px) with the last fastest, or (py, px, c) when channel_last is 1.
 // One invocation per pixel and channel. No barrier.
 // Error: none, or one rounding of the sum, 2^-24 relative, when it accumulates.

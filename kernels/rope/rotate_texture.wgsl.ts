@@ -20,7 +20,6 @@ struct Params {
 @group(0) @binding(3) var sines: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-
 @compute @workgroup_size(64)
 fn rotate_texture(
   @builtin(workgroup_id) group: vec3u,
