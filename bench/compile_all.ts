@@ -86,7 +86,7 @@ const CONSTANTS: Readonly<Record<string, Readonly<Record<string, Constants>>>> =
   attention_backward_naive: { dq: { PART: 0 }, dk: { PART: 1 }, dv: { PART: 2 } },
   attention_backward_tiled: tiledAttention({ dq_: { PART: 0 }, dkv_: { PART: 1 } }),
   attention_forward_tiled: tiledAttention({ "": {} }),
-  combine: { "": {}, "kept": { keeps: 1 } },
+  combine: { "": {}, "kept": { KEEPS: 1 } },
   layer_norm_backward_naive: NORM_SLOPES,
   layer_norm_backward_register: NORM_SLOPES,
   layer_norm_backward_workgroup: NORM_SLOPES,

@@ -1,12 +1,12 @@
 export default /* wgsl */ `
-// out[i] = c0 x0[i] + ... + c3 x3[i], as many as there are terms; plus keep out[i] when keeps is 1
+// out[i] = c0 x0[i] + ... + c3 x3[i], TERMS of them; plus keep out[i] with KEEPS
 //
-// x0 ... x3, out: [elements], as vec4 (buffers are whole 256-byte blocks). Bindings past the terms
+// x0 ... x3, out: [elements], as vec4 (buffers are whole 256-byte blocks). Bindings past TERMS
 // are not read. One invocation per vec4. No barrier.
 // Error: |error| <= 5 2^-24 (|keep out| + sum |c x|).
 
-override terms: u32 = 4u;
-override keeps: u32 = 0u;
+override TERMS: u32 = 4u;
+override KEEPS: bool = false;
 
 struct Params { vectors: u32, keep: f32, c0: f32, c1: f32, c2: f32, c3: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -25,10 +25,10 @@ fn combine(
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= params.vectors) { return; }
   var sum = params.c0 * x0[i];
-  if (terms > 1u) { sum += params.c1 * x1[i]; }
-  if (terms > 2u) { sum += params.c2 * x2[i]; }
-  if (terms > 3u) { sum += params.c3 * x3[i]; }
-  if (keeps == 1u) { sum += params.keep * out[i]; }
+  if (TERMS > 1u) { sum += params.c1 * x1[i]; }
+  if (TERMS > 2u) { sum += params.c2 * x2[i]; }
+  if (TERMS > 3u) { sum += params.c3 * x3[i]; }
+  if (KEEPS) { sum += params.keep * out[i]; }
   out[i] = sum;
 }
 `;

@@ -1,13 +1,13 @@
 export default /* wgsl */ `
-// out[i] = c0 x0[i] + ... + c3 x3[i], as many as there are terms; plus keep before[i] when keeps is
-// 1; for CPU drivers
+// out[i] = c0 x0[i] + ... + c3 x3[i], TERMS of them; plus keep before[i] with KEEPS; for CPU
+// drivers
 //
 // x0 ... x3: [elements], bound as textures of vec4, and so is before: out as it was; out:
-// [elements], as vec4. Bindings past the terms are not read. One invocation per vec4. No barrier.
+// [elements], as vec4. Bindings past TERMS are not read. One invocation per vec4. No barrier.
 // Error: |error| <= 5 2^-24 (|keep out| + sum |c x|).
 
-override terms: u32 = 4u;
-override keeps: u32 = 0u;
+override TERMS: u32 = 4u;
+override KEEPS: bool = false;
 
 struct Params { vectors: u32, keep: f32, c0: f32, c1: f32, c2: f32, c3: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -28,10 +28,10 @@ fn combine_texture(
   if (i >= params.vectors) { return; }
   let place = texel_of(i);
   var sum = params.c0 * textureLoad(x0, place);
-  if (terms > 1u) { sum += params.c1 * textureLoad(x1, place); }
-  if (terms > 2u) { sum += params.c2 * textureLoad(x2, place); }
-  if (terms > 3u) { sum += params.c3 * textureLoad(x3, place); }
-  if (keeps == 1u) { sum += params.keep * textureLoad(before, place); }
+  if (TERMS > 1u) { sum += params.c1 * textureLoad(x1, place); }
+  if (TERMS > 2u) { sum += params.c2 * textureLoad(x2, place); }
+  if (TERMS > 3u) { sum += params.c3 * textureLoad(x3, place); }
+  if (KEEPS) { sum += params.keep * textureLoad(before, place); }
   out[i] = sum;
 }
 `;

@@ -110,7 +110,7 @@ function dispatchTerms(
       ? { ...inputs, before: keeps ? out : x0, out }
       : { ...inputs, out },
     params: { vectors, keep, c0, c1, c2, c3 },
-    constants: { terms: terms.length, keeps },
+    constants: { TERMS: terms.length, KEEPS: keeps },
     workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
   });
 }

@@ -55,13 +55,13 @@ function kernelsOf(include: string): { forward: Kernels; backward: Kernels } {
 
 const BY_MEMORY = kernelsOf(reduce);
 const BY_SUBGROUPS = kernelsOf(reduceSubgroups);
+const GROUP_SUMS_VECTOR = [new Kernel({ source: groupSumsVector }), 64] as const;
 /** The kernel of {@linkcode GroupSums} and the columns that one workgroup sums. */
-const GROUP_SUMS_BY_MEMORY = [new Kernel({ source: groupSumsVector }), 64] as const;
 const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: number]>> = {
   naive: [new Kernel({ source: groupSumsSource }), 64],
   subgroup: [new Kernel({ source: groupSumsSubgroup, includes: [texelOf] }), 32],
-  workgroup: GROUP_SUMS_BY_MEMORY,
-  register: GROUP_SUMS_BY_MEMORY,
+  workgroup: GROUP_SUMS_VECTOR,
+  register: GROUP_SUMS_VECTOR,
 };
 
 /** Rows that one workgroup normalises. */

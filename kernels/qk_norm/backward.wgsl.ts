@@ -42,19 +42,19 @@ fn qk_norm_backward(
     return;
   }
   let token = row / (3u * params.heads);
-  let mean_and_scale = statistics[(token * 2u + part) * params.heads + row % params.heads];
+  let moments = statistics[(token * 2u + part) * params.heads + row % params.heads];
   var sums = vec2f();
   for (var i = 0u; i < width; i++) {
     let g = dy[first + i] * weight_of(part, i);
-    let y = (qkv[first + i] - mean_and_scale.x) * mean_and_scale.y;
+    let y = (qkv[first + i] - moments.x) * moments.y;
     sums += vec2f(g, g * y);
   }
   sums /= f32(width);
   if (!LAYER) { sums.x = 0.0; }
   for (var i = 0u; i < width; i++) {
     let g = dy[first + i] * weight_of(part, i);
-    let y = (qkv[first + i] - mean_and_scale.x) * mean_and_scale.y;
-    store(first + i, mean_and_scale.y * (g - sums.x - y * sums.y));
+    let y = (qkv[first + i] - moments.x) * moments.y;
+    store(first + i, moments.y * (g - sums.x - y * sums.y));
   }
 }
 `;

@@ -28,8 +28,8 @@ fn qk_norm_parameter_sum(@builtin(global_invocation_id) id: vec3u) {
     if (BIAS) {
       sum += dy[i];
     } else {
-      let mean_and_scale = statistics[(token * 2u + params.part) * params.heads + head];
-      sum += dy[i] * (qkv[i] - mean_and_scale.x) * mean_and_scale.y;
+      let moments = statistics[(token * 2u + params.part) * params.heads + head];
+      sum += dy[i] * (qkv[i] - moments.x) * moments.y;
     }
   }
   partial[id.y * params.head_width + channel] = sum;
