@@ -48,9 +48,6 @@ const WHOLE_ROWS = tiledOf(wholeRows);
 const ODD_ROWS = tiledOf(oddRows);
 const SUM_PARTS = new Kernel({ source: sumPartsSource });
 
-/** Variants that read operands of f16 as well as f32; the others get a copy in f32. */
-const READS_F16: ReadonlySet<MatmulVariant> = new Set(["split", "tiled", "tiled_128"]);
-
 /** How two matrices are multiplied. */
 export interface MatmulOptions {
   /** `a` is [..., K, M] instead of [..., M, K]. Default `false`. */
@@ -62,7 +59,7 @@ export interface MatmulOptions {
 /** A product into a given tensor. */
 export interface MatmulInto extends MatmulOptions {
   /** Sizes, for matrices whose tensors have other shapes; by default those of the last two axes. */
-  size?: MatmulSize;
+  size?: Omit<MatmulSize, "batch">;
   /** Number of products; a matrix with fewer elements than that is shared by all. Default 1. */
   batch?: number;
   /** A row [N] added to every row of the result. */
@@ -128,11 +125,12 @@ export function matmulInto(
     },
     supports: (name) => supportsMatmul(name, { profile, size }),
   });
-  if (a.dtype === "f16" && !READS_F16.has(variant)) {
-    return device.scope(() => matmulInto(out, { ...operands, a: inF32(a), b: inF32(b), size }));
-  }
   if (variant === "split" || variant === "tiled" || variant === "tiled_128") {
     return tiledInto(out, { ...operands, size, variant });
+  }
+  if (a.dtype === "f16") {
+    // The other kernels read f32 alone.
+    return device.scope(() => matmulInto(out, { ...operands, a: inF32(a), b: inF32(b), size }));
   }
   const [rows, columns] = TILES[variant];
   device.dispatch(KERNELS[variant], {
@@ -304,7 +302,6 @@ function tiledInto(
 }
 
 function inF32(x: Tensor): Tensor {
-  if (x.dtype === "f32") return x;
   const out = x.device.empty(x.shape);
   castInto(out, x);
   return out;
