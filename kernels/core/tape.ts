@@ -37,10 +37,6 @@ export interface TapeNode {
   backward(dy: Tensor, gradients: Gradients): void;
 }
 
-interface Slot {
-  readonly gradient: Tensor;
-}
-
 /**
  * A node with the inputs that need a gradient, found while all of them are alive. Storages stand for
  * tensors, whose elements nobody may need any more: only what ops save is kept.
@@ -84,7 +80,7 @@ interface Held {
  * console.log(await weight.gradient.read()); // Float32Array(2) [ 2, 4 ]
  * ```
  */
-export class Tape implements Disposable {
+export class Tape implements Gradients, Disposable {
   readonly #device: Device;
   readonly #nodes: RecordedNode[] = [];
   readonly #tracked = new Set<Storage>();
@@ -92,7 +88,8 @@ export class Tape implements Disposable {
   readonly #everTracked: WeakSet<Storage>;
   readonly #nested: boolean;
   readonly #watched = new Map<Storage, Shape>();
-  readonly #slots: Map<Storage, Slot>;
+  /** Gradients so far, by the buffers of the tensors that they are of. */
+  readonly #gradients: Map<Storage, Tensor>;
   #current: RecordedNode | undefined;
   #ranBackward = false;
   #disposed = false;
@@ -105,7 +102,7 @@ export class Tape implements Disposable {
     const { parent, inputs = [] } = options;
     this.#device = device;
     this.#nested = parent !== undefined;
-    this.#slots = parent ? parent.#slots : new Map();
+    this.#gradients = parent ? parent.#gradients : new Map();
     this.#everTracked = parent ? parent.#everTracked : new WeakSet();
     for (const input of inputs) {
       if (!(input instanceof Parameter) && parent?.tracks(input)) this.#track(input.storage);
@@ -146,13 +143,11 @@ export class Tape implements Disposable {
    * Throws `ReferenceError` where there is none.
    */
   gradient(tensor: Tensor): Tensor {
-    const slot = this.#slots.get(tensor.storage);
-    if (!slot) {
-      throw new ReferenceError(
-        `Cannot give the gradient of ${formatShape(tensor.shape)}: it was not watched or not used`,
-      );
-    }
-    return slot.gradient;
+    const gradient = this.#gradients.get(tensor.storage);
+    if (gradient) return gradient;
+    throw new ReferenceError(
+      `Cannot give the gradient of ${formatShape(tensor.shape)}: it was not watched or not used`,
+    );
   }
 
   /**
@@ -216,6 +211,7 @@ export class Tape implements Disposable {
       inputs,
       output,
       saved: inputs,
+      // The nested tape finds what needs a gradient, and adds to the gradients of this one.
       needed: new Map(),
       backward: (dy) => {
         using inner = new Tape(device, { parent: this, inputs });
@@ -301,36 +297,34 @@ export class Tape implements Disposable {
       );
     }
     this.#ranBackward = true;
-    this.#slots.set(output.storage, { gradient: cotangent.reshape(output.shape) });
+    this.#gradients.set(output.storage, cotangent.reshape(output.shape));
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
       const { produced, held } = node;
-      const slot = this.#slots.get(produced);
-      if (slot) {
-        const watched = this.#watched.has(produced);
-        // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
-        const dy = watched ? this.#clone(slot.gradient) : slot.gradient;
-        this.#current = node;
-        try {
+      const gradient = this.#gradients.get(produced), watched = this.#watched.has(produced);
+      try {
+        if (gradient) {
           requireUnchanged(node);
+          // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
+          const dy = watched ? this.#clone(gradient) : gradient;
+          this.#current = node;
           this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
-        } catch (error) {
-          letGo(held);
-          throw error;
+          dy.dispose();
         }
-        dy.dispose();
-        if (!watched) this.#slots.delete(produced);
+      } finally {
+        letGo(held);
       }
-      if (!this.#watched.has(produced)) this.#tracked.delete(produced);
-      letGo(held);
+      if (watched) continue;
+      this.#gradients.delete(produced);
+      this.#tracked.delete(produced);
     }
-    for (const [storage, shape] of this.#watched) this.#reshapeSlot(storage, shape);
+    for (const [storage, shape] of this.#watched) this.#reshapeGradient(storage, shape);
   }
 
   /** The first writer made a watched gradient in the shape that its op saw. */
-  #reshapeSlot(storage: Storage, shape: Shape): void {
-    const gradient = this.#slots.get(storage)?.gradient;
+  #reshapeGradient(storage: Storage, shape: Shape): void {
+    const gradient = this.#gradients.get(storage);
     if (!gradient || formatShape(gradient.shape) === formatShape(shape)) return;
-    this.#slots.set(storage, { gradient: gradient.reshape(shape) });
+    this.#gradients.set(storage, gradient.reshape(shape));
     gradient.dispose();
   }
 
@@ -339,9 +333,9 @@ export class Tape implements Disposable {
     const storage = this.#needed(tensor);
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
-    const slot = this.#slots.get(storage);
-    if (slot) write(slot.gradient, 1);
-    else write(this.#makeSlot(storage, tensor.shape), 0);
+    const gradient = this.#gradients.get(storage);
+    if (gradient) write(gradient, 1);
+    else write(this.#makeGradient(storage, tensor.shape), 0);
   }
 
   /** See {@linkcode Gradients.region}. */
@@ -349,8 +343,8 @@ export class Tape implements Disposable {
     const storage = this.#needed(tensor);
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
-    let gradient = this.#slots.get(storage)?.gradient;
-    if (!gradient) fill(gradient = this.#makeSlot(storage, tensor.shape), 0);
+    let gradient = this.#gradients.get(storage);
+    if (!gradient) fill(gradient = this.#makeGradient(storage, tensor.shape), 0);
     write(gradient, 1);
   }
 
@@ -358,11 +352,11 @@ export class Tape implements Disposable {
   pass(tensor: Tensor, dy: Tensor): void {
     const storage = this.#needed(tensor);
     if (!storage) return;
-    if (tensor instanceof Parameter || this.#slots.has(storage)) {
+    if (tensor instanceof Parameter || this.#gradients.has(storage)) {
       return this.into(tensor, (gradient) => addTo(gradient, dy));
     }
     // The stream's gradient goes on in the same buffer: later writers add to it in place.
-    this.#slots.set(storage, { gradient: dy.reshape(tensor.shape) });
+    this.#gradients.set(storage, dy.reshape(tensor.shape));
   }
 
   #clone(tensor: Tensor): Tensor {
@@ -404,9 +398,9 @@ export class Tape implements Disposable {
     return needed.get(tensor);
   }
 
-  #makeSlot(storage: Storage, shape: Shape): Tensor {
+  #makeGradient(storage: Storage, shape: Shape): Tensor {
     const gradient = this.#device.empty(shape);
-    this.#slots.set(storage, { gradient });
+    this.#gradients.set(storage, gradient);
     return gradient;
   }
 }
