@@ -527,8 +527,8 @@ export class Device implements Disposable {
     if (first !== undefined && (!Number.isInteger(first) || first < 0)) {
       throw new RangeError(`Cannot copy to element ${first} on: expected a whole number`);
     }
-    const last = (first ?? 0) + source.elements;
-    const fits = first === undefined ? last === target.elements : last <= target.elements;
+    const end = (first ?? 0) + source.elements;
+    const fits = first === undefined ? end === target.elements : end <= target.elements;
     if (!fits || source.dtype !== target.dtype) {
       const [from, to] = [source, target].map(({ shape, dtype }) =>
         `${formatShape(shape)} ${dtype}`

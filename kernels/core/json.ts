@@ -1,5 +1,5 @@
 /**
- * Text that may be JSON.
+ * JSON of unknown content.
  *
  * @module
  */
@@ -11,4 +11,9 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Whether a value is an object and no array. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

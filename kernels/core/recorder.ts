@@ -106,8 +106,8 @@ export class Recorder {
   #busy: { readonly since: number; readonly submitted: number } | undefined;
 
   /**
-   * Makes an empty recorder on a device. Unless it is `paced` it submits when it is told to alone: on
-   * CPU drivers, which no system resets, and where a submission waits for the one before it.
+   * Makes an empty recorder on a device. With `paced` it also submits early by the time that the GPU takes.
+   * CPU drivers do without: no system resets them, and there a submission waits for the one before it.
    */
   constructor(gpu: GPUDevice, { paced }: { paced: boolean }) {
     this.#gpu = gpu;

@@ -9,12 +9,12 @@
 
 import { type ByteSource, fileError, memoryByteSource, openByteSource } from "./byte_source.ts";
 import { CheckpointError } from "./errors.ts";
+import { isRecord } from "./json.ts";
 import {
   byteLength,
   checkMetadata,
   DTYPES,
   isDType,
-  isRecord,
   isSize,
   MAX_HEADER_BYTES,
   quote,
@@ -125,18 +125,14 @@ function readEntry(
     throw tensorError(path, key, `its offsets are ${show(offsets)}, expected a first and an end`);
   }
   const [first, end] = offsets as [number, number];
-  if (first <= end && end > dataBytes) {
+  if (first > end) {
+    throw tensorError(path, key, `its offsets are ${show(offsets)}, expected them in order`);
+  }
+  if (end > dataBytes) {
     throw tensorError(
       path,
       key,
       `it ends at byte ${end} of ${dataBytes} bytes of data: the file is cut short, expected all of it`,
-    );
-  }
-  if (first > end) {
-    throw tensorError(
-      path,
-      key,
-      `its offsets are ${show(offsets)}, expected them in order`,
     );
   }
   const bytes = byteLength(dtype, shape);

@@ -5,6 +5,7 @@
  */
 
 import { CheckpointError } from "./errors.ts";
+import { isRecord } from "./json.ts";
 import { STORED_BYTES, type StoredType } from "./stored_numbers.ts";
 
 /** Type of a tensor's elements in a safetensors file. */
@@ -47,11 +48,6 @@ export function isDType(value: unknown): value is SafetensorsDType {
 /** Whether a value is a whole number of at least 0. */
 export function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-/** Whether a value is an object and no array. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A name or a path as an error message shows it. */

@@ -7,6 +7,8 @@
  * @module
  */
 
+import { isRecord } from "./json.ts";
+
 /** The ops that have several kernels to choose from, by the names under which one can be forced. */
 export const OPS_WITH_VARIANTS = [
   "adamw",
@@ -138,8 +140,4 @@ function readTable(label: string, table: unknown): TuningTable {
     );
   }
   return table as TuningTable;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
