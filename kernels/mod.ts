@@ -25,6 +25,7 @@
  * @module
  */
 
+export type { BufferPool, Life, Pooled } from "./core/buffer_pool.ts";
 export { concatenate } from "./core/concatenate.ts";
 export {
   Device,
@@ -52,6 +53,7 @@ export {
 } from "./core/parameter_store.ts";
 export type { Profile } from "./core/profile.ts";
 export { type FillOptions, permutation, philox, Random, Stream } from "./core/random.ts";
+export type { Dispatch, Recorder, TimeDispatch, WriteParams } from "./core/recorder.ts";
 export { SafetensorsFile } from "./core/safetensors.ts";
 export type { SafetensorsDType, SafetensorsEntry } from "./core/safetensors_format.ts";
 export {
@@ -61,6 +63,7 @@ export {
   SafetensorsWriter,
   writeSafetensors,
 } from "./core/safetensors_writer.ts";
+export type { StoredType } from "./core/stored_numbers.ts";
 export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/tape.ts";
 export { type DType, type Shape, type Storage, Tensor } from "./core/tensor.ts";
 export {
@@ -106,11 +109,13 @@ export {
   type SnippetMaskKind,
 } from "./mask_snippets/mod.ts";
 export { matmul, type MatmulInto, matmulInto, type MatmulOptions } from "./matmul/mod.ts";
+export type { MatmulSize } from "./matmul/variants.ts";
 export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
 export { gate, type GateOptions, modulate, type ModulateOptions } from "./modulate/mod.ts";
 export { multiply } from "./multiply/mod.ts";
 export { patchify, unpatchify, type UnpatchifyOptions } from "./patchify/mod.ts";
 export { qkNorm, type QkNormOptions } from "./qk_norm/mod.ts";
+export type { CounterOptions } from "./random_normal/counters.ts";
 export { randomNormal } from "./random_normal/mod.ts";
 export { padBasis, reconstruct, type ReconstructOptions } from "./reconstruct/mod.ts";
 export { resample, type ResampleOptions } from "./resample/mod.ts";
@@ -127,8 +132,3 @@ export { silu } from "./silu/mod.ts";
 export { swiglu } from "./swiglu/mod.ts";
 export { type TopK, topK, type TopKOptions } from "./top_k/mod.ts";
 export { weightedSum } from "./weighted_sum/mod.ts";
-export type { BufferPool, Life, Pooled } from "./core/buffer_pool.ts";
-export type { Dispatch, Recorder, TimeDispatch, WriteParams } from "./core/recorder.ts";
-export type { StoredType } from "./core/stored_numbers.ts";
-export type { MatmulSize } from "./matmul/variants.ts";
-export type { CounterOptions } from "./random_normal/counters.ts";
