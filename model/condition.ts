@@ -7,9 +7,9 @@
 import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { gatherRows } from "../kernels/embed_rows/mod.ts";
-import { silu } from "../kernels/silu/mod.ts";
 import { normal } from "./initializers.ts";
 import { Linear } from "./linear.ts";
+import { SiluMlp } from "./silu_mlp.ts";
 
 /** Turns a batch of conditions into vectors [B, D]. */
 export interface ConditionEmbedder {
@@ -62,30 +62,16 @@ export class LinearSnippetEmbedder implements ConditionEmbedder {
 
 /** Three affine layers with SiLU between them, as the GMem paper says (App. B.1). */
 export class MlpSnippetEmbedder implements ConditionEmbedder {
-  readonly #layers: readonly Linear[];
+  readonly #net: SiluMlp;
 
   /** Declares `net.0`, `net.2` and `net.4`. */
   constructor(p: ParameterScope, options: { snippetDim: number; width: number }) {
-    this.#layers = siluMlp(p.at("net"), [options.snippetDim, ...Array(3).fill(options.width)]);
+    const { snippetDim, width } = options;
+    this.#net = new SiluMlp(p.at("net"), [snippetDim, width, width, width]);
   }
 
   /** Snippets [B, d] to [B, D]. */
   forward(snippets: Tensor): Tensor {
-    return forwardSiluMlp(this.#layers, snippets);
+    return this.#net.forward(snippets);
   }
-}
-
-/** Affine layers `0`, `2`, `4`, … between the given widths, with SiLU between them. */
-export function siluMlp(p: ParameterScope, widths: readonly number[]): Linear[] {
-  return widths.slice(1).map((outputs, i) =>
-    new Linear(p.at(`${2 * i}`), { inputs: widths[i]!, outputs })
-  );
-}
-
-/** Runs the layers of {@linkcode siluMlp}. */
-export function forwardSiluMlp(layers: readonly Linear[], x: Tensor): Tensor {
-  return layers.slice(1).reduce(
-    (hidden, layer) => layer.forward(silu(hidden)),
-    layers[0]!.forward(x),
-  );
 }

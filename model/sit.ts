@@ -13,17 +13,15 @@ import { unpatchify } from "../kernels/patchify/mod.ts";
 import { silu } from "../kernels/silu/mod.ts";
 import {
   type ConditionEmbedder,
-  forwardSiluMlp,
   LabelEmbedder,
   LinearSnippetEmbedder,
   MlpSnippetEmbedder,
-  siluMlp,
 } from "./condition.ts";
 import { FinalLayer } from "./final_layer.ts";
 import { constant } from "./initializers.ts";
-import type { Linear } from "./linear.ts";
 import { PatchEmbed } from "./patch_embed.ts";
 import { rotaryAngles, sinCosPositions } from "./positions.ts";
+import { SiluMlp } from "./silu_mlp.ts";
 import { type Observe, SiTBlock } from "./sit_block.ts";
 import { TimestepEmbedder } from "./timestep_embedder.ts";
 
@@ -130,7 +128,7 @@ export class SiT {
   readonly #condition: ConditionEmbedder;
   readonly #blocks: readonly SiTBlock[];
   readonly #final: FinalLayer;
-  readonly #projector: readonly Linear[];
+  readonly #projector: SiluMlp | undefined;
 
   /** Declares all parameters in `store`; `RangeError` when the sizes do not fit together. */
   constructor(store: ParameterStore, options: SiTOptions) {
@@ -173,14 +171,12 @@ export class SiT {
     const outputs = patch * patch * channels * (options.learnSigma ? 2 : 1);
     this.#final = new FinalLayer(store.at("final_layer"), { width, outputs, rmsNorm, zeroInit });
     const { projector } = options;
-    this.#projector = projector
-      ? siluMlp(store.at("projectors.0"), [
-        width,
-        projector.width,
-        projector.width,
-        projector.targetWidth,
-      ])
-      : [];
+    this.#projector = projector && new SiluMlp(store.at("projectors.0"), [
+      width,
+      projector.width,
+      projector.width,
+      projector.targetWidth,
+    ]);
   }
 
   /** The device of its parameters. */
@@ -238,13 +234,12 @@ export class SiT {
     condition: Tensor,
     options: { observe?: Observe; recompute?: boolean } = {},
   ): SiTOutput {
-    if (this.#projector.length === 0) {
-      throw new TypeError("Cannot project tokens: the model has no projector");
-    }
+    const projector = this.#projector;
+    if (!projector) throw new TypeError("Cannot project tokens: the model has no projector");
     return this.device.scope(() => {
       const embedded = this.embed(condition, options);
       const { output, tapped } = this.#run({ x, t, embedded, ...options });
-      return { output, projection: forwardSiluMlp(this.#projector, tapped!) };
+      return { output, projection: projector.forward(tapped!) };
     });
   }
 

@@ -7,8 +7,7 @@
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
-import { forwardSiluMlp, siluMlp } from "./condition.ts";
-import type { Linear } from "./linear.ts";
+import { SiluMlp } from "./silu_mlp.ts";
 
 /** The sizes of a {@linkcode SnippetMapper}. */
 export interface SnippetMapperOptions {
@@ -41,7 +40,7 @@ export class SnippetMapper {
   readonly options: SnippetMapperOptions;
   /** The parameters. */
   readonly parameters: ParameterStore;
-  readonly #layers: readonly Linear[];
+  readonly #net: SiluMlp;
 
   /**
    * Declares `net.0` [h, e], `net.2` [h, h] and `net.4` [d, h], each a weight with its bias. Throws
@@ -51,11 +50,11 @@ export class SnippetMapper {
     const { inputs, width, snippetDim } = options;
     this.options = options;
     this.parameters = store;
-    this.#layers = siluMlp(store.at("net"), [inputs, width, width, snippetDim]);
+    this.#net = new SiluMlp(store.at("net"), [inputs, width, width, snippetDim]);
   }
 
   /** x [n, e] to snippets [n, d] of norm 1, in the caller's scope; `TypeError` for another shape. */
   forward(x: Tensor): Tensor {
-    return l2Normalize(forwardSiluMlp(this.#layers, x));
+    return l2Normalize(this.#net.forward(x));
   }
 }

@@ -1,0 +1,29 @@
+/**
+ * Affine layers with SiLU between them: the snippet embedding of the paper, the projector of REPA and the
+ * mapper of other vectors to snippets.
+ *
+ * @module
+ */
+
+import type { ParameterScope } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+import { silu } from "../kernels/silu/mod.ts";
+import { Linear } from "./linear.ts";
+
+/** Affine layers between given widths, with SiLU between them. */
+export class SiluMlp {
+  readonly #layers: readonly Linear[];
+
+  /** Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`. */
+  constructor(p: ParameterScope, widths: readonly number[]) {
+    this.#layers = widths.slice(1).map((outputs, i) =>
+      new Linear(p.at(`${2 * i}`), { inputs: widths[i]!, outputs })
+    );
+  }
+
+  /** x [..., first width] to [..., last width]. */
+  forward(x: Tensor): Tensor {
+    const [first, ...others] = this.#layers;
+    return others.reduce((hidden, layer) => layer.forward(silu(hidden)), first!.forward(x));
+  }
+}
