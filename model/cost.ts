@@ -190,11 +190,11 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
     else ops.push(...again);
   }
   ops.push(
-    { output: "shifts", elements: 2 * vector, inputs: ["activated"] },
+    { output: "modulation", elements: 2 * vector, inputs: ["activated"] },
     {
       output: "normed",
       elements: stream,
-      inputs: [`stream.${depth}`, "shifts"],
+      inputs: [`stream.${depth}`, "modulation"],
       kept: 2 * batch * tokens,
     },
     { output: "values", elements: batch * tokens * outputs, inputs: ["normed"], passing: true },
@@ -250,7 +250,10 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
   };
   const start = `stream.${index}`;
   const chunks = options.noShift ? 4 : 6;
-  const modulation = push("shifts", { elements: batch * chunks * width, inputs: ["activated"] });
+  const modulation = push("modulation", {
+    elements: batch * chunks * width,
+    inputs: ["activated"],
+  });
   const first = push("norm1", { elements: stream, inputs: [start, modulation], kept: 2 * rows });
   const { qkNorm = false, rope = false } = options;
   let qkv = push("qkv", { elements: 3 * stream, inputs: [first], passing: rope && !qkNorm });
@@ -259,8 +262,8 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
     qkv = push("qk_norm", { elements: 3 * stream, inputs: [qkv], passing: rope, kept });
   }
   if (rope) qkv = push("rope", { elements: 3 * stream, inputs: [qkv] });
-  const heard = push("attention", { elements: stream, inputs: [qkv], kept: rows * heads });
-  const attended = push("proj", { elements: stream, inputs: [heard] });
+  const mixed = push("attention", { elements: stream, inputs: [qkv], kept: rows * heads });
+  const attended = push("proj", { elements: stream, inputs: [mixed] });
   const middle = push("middle", {
     elements: stream,
     inputs: [attended, modulation, start],
@@ -268,9 +271,9 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
   });
   const second = push("norm2", { elements: stream, inputs: [middle, modulation], kept: 2 * rows });
   const inner = rows * hidden;
-  const raised = push("raised", { elements: (options.swiglu ? 2 : 1) * inner, inputs: [second] });
-  const bent = push("bent", { elements: inner, inputs: [raised] });
-  const mapped = push("mapped", { elements: stream, inputs: [bent] });
+  const expanded = push("fc1", { elements: (options.swiglu ? 2 : 1) * inner, inputs: [second] });
+  const activated = push("activation", { elements: inner, inputs: [expanded] });
+  const mapped = push("fc2", { elements: stream, inputs: [activated] });
   ops.push({
     output: `stream.${index + 1}`,
     elements: stream,
