@@ -75,6 +75,7 @@ interface TensorPlace {
   strides: readonly number[];
 }
 
+/** The constructor of {@linkcode TorchTensor}, which is private: only this module makes one. */
 let makeTensor: (place: TensorPlace) => TorchTensor;
 
 /**
