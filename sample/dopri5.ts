@@ -259,14 +259,14 @@ function interpolate(
   { point, attempt, h }: { point: Point; attempt: Attempt; h: number },
 ): Tensor {
   const middle = 16 * s ** 2 * (1 - s) ** 2;
-  const bend = MIDDLE.map((weight) => weight * middle);
-  bend[0]! += s * (1 - s) ** 2 * (1 - 2 * s);
-  bend[6]! += s ** 2 * (1 - s) * (1 - 2 * s);
-  const end = s ** 2 * (5 - 14 * s + 8 * s ** 2) * -1;
+  const weights = MIDDLE.map((weight) => weight * middle);
+  weights[0]! += s * (1 - s) ** 2 * (1 - 2 * s);
+  weights[6]! += s ** 2 * (1 - s) * (1 - 2 * s);
+  const end = -(s ** 2) * (5 - 14 * s + 8 * s ** 2);
   return combine([
     [point.x, 1 - end],
     [attempt.x, end],
-    ...weighted(attempt.stages, { weights: bend, h }),
+    ...weighted(attempt.stages, { weights, h }),
   ]);
 }
 

@@ -331,11 +331,10 @@ function integrateFixed(
   options: SamplerSettings & Pick<DrawOptions, "firstSample" | "onStep">,
 ): Tensor {
   const { config, firstSample = 0, onStep } = options;
-  const path = resolvePath(options);
-  const step = onStep ? { onStep } : {};
+  const shared = { ...resolvePath(options), ...(onStep && { onStep }) };
   const sampler = SAMPLERS[config.sampler];
   if (sampler.kind === "ode") {
-    return sampler.sample(network, noise, { ...path, ...step, times: times(options) });
+    return sampler.sample(network, noise, { ...shared, times: times(options) });
   }
   if (sampler.kind === "adaptive") {
     throw new RangeError(
@@ -344,8 +343,7 @@ function integrateFixed(
   }
   const { steps, diffusion, lastStep, lastStepSize, seed, epsilon } = config;
   return sampler.sample(network, noise, {
-    ...path,
-    ...step,
+    ...shared,
     ...(epsilon !== null && { epsilon }),
     steps,
     diffusion,

@@ -189,7 +189,8 @@ async function drawBatch(
  * ```
  */
 export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
-  const { model, snippets, noises, onProgress, ...path } = options;
+  const { snippets, noises, onProgress, ...drawing } = options;
+  const { model } = options;
   const { condition, channels, inputSize } = model.options;
   const dim = "snippetDim" in condition ? condition.snippetDim : 0;
   if (dim === 0 || snippets.length === 0 || snippets.length % dim !== 0) {
@@ -204,8 +205,7 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
   for (let row = 0; row < rows; row++) {
     const snippet = snippets.subarray(row * dim, (row + 1) * dim);
     const drawn = await drawAll({
-      ...path,
-      model,
+      ...drawing,
       count: noises,
       conditionOf: (_, count) => model.device.tensor(repeatRow(snippet, count), [count, dim]),
       onProgress: (done) => onProgress?.(row * noises + done),
