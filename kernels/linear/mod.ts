@@ -108,10 +108,10 @@ function asIs(x: Tensor): Tensor {
 /**
  * Records the sum of the rows of `x` [..., columns] in `out` [columns], or added to it where
  * `accumulate` is 1, not by default: the gradient of a bias. A row has as many columns as `out` has
- * elements. Each stage leaves a row for every chunk of rows; one is enough up to 16,384 rows on CPU
- * drivers and 128 on GPUs. Not differentiated.
+ * elements. Each stage leaves a row for every chunk of rows; one stage is enough up to 16,384 rows on
+ * CPU drivers and 128 on GPUs. Not differentiated.
  *
- * Throws `RangeError` when `x` is not whole rows.
+ * Throws `TypeError` when `x` is not one or more whole rows.
  *
  * @example
  * ```ts
@@ -128,6 +128,12 @@ export function columnSum(out: Tensor, options: { x: Tensor; accumulate?: 0 | 1 
   const { x, accumulate = 0 } = options;
   const { device } = out;
   const columns = out.elements, rows = x.elements / columns;
+  if (!Number.isInteger(rows) || rows === 0) {
+    throw new TypeError(
+      `Cannot sum the rows of ${formatShape(x.shape)} into ${formatShape(out.shape)}: ` +
+        "expected [..., columns] and [columns]",
+    );
+  }
   const chunk = CHUNK[device.profile.driver], chunks = Math.ceil(rows / chunk);
   if (chunks <= 1) return sumChunks(out, { x, rows, chunk, accumulate });
   device.scope(() => {

@@ -222,3 +222,15 @@ gpuTest("linear() names the shapes that do not fit", (device) => {
     );
   });
 });
+
+gpuTest("columnSum() refuses what is no rows of the sum's length", (device) => {
+  device.scope(() => {
+    const out = device.empty([3]), x = device.empty([2, 4]);
+    assert.throws(() => columnSum(out, { x }), {
+      name: "TypeError",
+      message: /rows of \[2, 4\] into \[3\]: expected \[\.\.\., columns\]/,
+    });
+    assert.throws(() => columnSum(out, { x: device.empty([0, 3]) }), TypeError);
+    assert.throws(() => columnSum(device.empty([0]), { x }), TypeError);
+  });
+});
