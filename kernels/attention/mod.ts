@@ -116,12 +116,12 @@ interface Recording {
  * ```
  */
 export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
-  const heads = headsOf(qkv, options.heads);
-  const { device, batch, tokens, headWidth } = heads;
+  const size = headsOf(qkv, options.heads);
+  const { device, variant, batch, tokens, heads, headWidth } = size;
   return device.scope(() => {
-    const out = device.empty([batch, tokens, heads.heads * headWidth]);
-    const lse = device.empty([batch, heads.heads, tokens]);
-    record(FORWARD[heads.variant], heads, { tensors: { qkv, out, lse } });
+    const out = device.empty([batch, tokens, heads * headWidth]);
+    const lse = device.empty([batch, heads, tokens]);
+    record(FORWARD[variant], size, { tensors: { qkv, out, lse } });
     device.tape?.push({
       name: "attention",
       inputs: [qkv],
@@ -130,16 +130,15 @@ export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
       backward(dy, gradients) {
         gradients.into(qkv, (dQkv, accumulate) =>
           device.scope(() => {
-            const delta = deltaOf(heads, { dy, out });
-            const { variant } = heads;
+            const delta = deltaOf(size, { dy, out });
             if (variant === "rows") {
-              return backwardRows(heads, { qkv, dy, lse, delta, d_qkv: dQkv }, accumulate);
+              return backwardRows(size, { qkv, dy, lse, delta, d_qkv: dQkv }, accumulate);
             }
             // `naive` sums in memory: what is there must not take part in its roundings.
             const apart = variant === "naive" && accumulate === 1;
             const written = apart ? device.empty(qkv.shape) : dQkv;
             for (const PART of PARTS[variant]) {
-              record(BACKWARD[variant], heads, {
+              record(BACKWARD[variant], size, {
                 tensors: { qkv, dy, lse, delta, d_qkv: written },
                 constants: { PART },
                 params: variant === "naive" ? {} : { accumulate },
@@ -147,7 +146,7 @@ export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
             }
             if (apart) {
               inBatches(
-                heads,
+                size,
                 { dQkv, written },
                 (_, part) => addTo(part["dQkv"]!, part["written"]!),
               );
