@@ -48,9 +48,9 @@ export function chooseAmong(
 }
 
 /**
- * Indices [N] of the snippets that the noises choose which the images of `drawAll` by the same seed start
- * from (GMem, figure 3): snippet i with the probability of its frequency, all with the same one if the
- * bank has none. Waits for the GPU.
+ * Indices [N] of snippets that noise chooses (GMem, figure 3): the noise that each image of `drawAll` by the
+ * same seed starts from. Snippet i is chosen with the probability of its frequency, all with the same one if
+ * the bank has none. Waits for the GPU.
  *
  * Throws a RangeError where the GPU cannot bind the tensors of one image.
  *

@@ -45,8 +45,8 @@ export interface DrawOptions extends SamplerSettings {
   /** Identity of the first image; image i draws the same noise whatever the batch. Default 0. */
   readonly firstSample?: number;
   /**
-   * Called after each step. The steps of `dopri5` follow from the error: with it, called with the state at
-   * each time that `steps` and `timestepShift` would give the others, to which it interpolates.
+   * Called after each step. `dopri5`, whose steps follow from the error, calls it with the state interpolated
+   * to each time that `steps` and `timestepShift` give to other samplers.
    */
   readonly onStep?: (step: SamplerStep) => void;
 }

@@ -19,7 +19,7 @@ export const STAGING_TEXEL_BYTES = 16;
 /** Bytes of a row without its padding: 16 KiB. */
 export const STAGING_ROW_BYTES = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
 
-/** Of a tensor, and of what is taken for it: made in a scope, or outside of every scope. */
+/** Whether a tensor is made in a scope, `passing`, or outside of every scope, `lasting`. */
 export type Life = "passing" | "lasting";
 
 /** A GPU resource with an identity by which bind groups are cached. */
@@ -30,7 +30,7 @@ export interface Pooled<T> {
   readonly resource: T;
   /** Size class in bytes. */
   readonly bytes: number;
-  /** Of the tensors that it is handed out for, always. */
+  /** The life of every tensor that it is handed out for. */
   readonly life: Life;
 }
 

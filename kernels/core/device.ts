@@ -638,7 +638,7 @@ export class Device implements Disposable {
     }
   }
 
-  /** As `#guarded`, for validation alone; `describe` makes the error in place of the names of now. */
+  /** As `#guarded`, for validation alone; `describe` makes an error without the names. */
   #validated<T>(make: () => T, describe?: (error: GPUError) => Error): T {
     this.gpu.pushErrorScope("validation");
     try {
@@ -649,7 +649,7 @@ export class Device implements Disposable {
     }
   }
 
-  /** Pops an error scope; what it caught is thrown at the next wait, with the names of now. */
+  /** Pops an error scope; what it caught is thrown at the next wait, with the names that stand now. */
   #checkScope(
     { failed, ...options }: { requestedBytes?: number; failed?: () => void } = {},
   ): void {

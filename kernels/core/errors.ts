@@ -1,5 +1,5 @@
 /**
- * The errors of gmem that carry data, and what is said of any. Everything else throws a built-in
+ * The errors of gmem that carry data, and the message of any. Everything else throws a built-in
  * class by meaning: `TypeError` for a wrong type or shape, `RangeError` for a value out of range,
  * `ReferenceError` for a tensor used after its release, `SyntaxError` for text that cannot be parsed.
  *
@@ -187,7 +187,7 @@ export class CheckpointError extends Error {
   }
 }
 
-/** What is said of whatever was thrown. */
+/** The message of whatever was thrown. */
 export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }

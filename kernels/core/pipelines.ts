@@ -24,7 +24,7 @@ export interface CompiledKernel {
 
 /**
  * Runs `make`. A validation error that it causes is thrown at the next wait: as what `describe` makes of it,
- * or else with the names of now.
+ * or else with the names under which it was recorded.
  */
 export type Validated = <T>(make: () => T, describe?: (error: GPUError) => Error) => T;
 
@@ -39,7 +39,7 @@ export class Pipelines {
   readonly #compiled = new Map<Kernel, Map<string, CompiledKernel>>();
   #cachedGroups = 0;
 
-  /** Nothing compiled yet. By the recorder, the device's own, tensors of other devices are told apart. */
+  /** Starts with nothing compiled. A tensor of another device is known by its recorder. */
   constructor(
     gpu: GPUDevice,
     options: { profile: Profile; recorder: Recorder; validated: Validated },
@@ -51,8 +51,8 @@ export class Pipelines {
   }
 
   /**
-   * The pipeline of a kernel with values of its overrides, compiled once. Throws `TypeError` for a value of
-   * an override that it has not.
+   * The pipeline of a kernel with values of its overrides, compiled once. Throws `TypeError` for an
+   * override that it does not have.
    */
   compile(kernel: Kernel, constants: Readonly<Record<string, number>> = {}): CompiledKernel {
     let variants = this.#compiled.get(kernel);

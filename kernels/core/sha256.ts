@@ -1,5 +1,5 @@
 /**
- * What tells contents from others.
+ * Digests by which contents are told apart.
  *
  * @module
  */

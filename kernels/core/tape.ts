@@ -389,7 +389,7 @@ export class Tape implements Gradients, Disposable {
     this.#nodes.push({ ...node, produced, held });
   }
 
-  /** What stands for an input of the current node, where it needs a gradient. */
+  /** The storage of an input of the current node, where that needs a gradient. */
   #needed(tensor: Tensor): Storage | undefined {
     const { name, inputs, needed } = this.#current!;
     if (!inputs.includes(tensor)) {

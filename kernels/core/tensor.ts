@@ -32,15 +32,16 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
-/** The error for a tensor, named or by its shape, of another device than that of what is done with it. */
+/** The error for a tensor, told by its name or its shape, that lies on another device. */
 export function onAnother(verb: string, tensor: string): TypeError {
   return new TypeError(
     `Cannot ${verb}: ${tensor} lies on another device, expected tensors of one`,
   );
 }
 
-/** What a copy of a range of a storage is current by, while it is that of the storage and the device. */
+/** A copy of a range of a storage is current while both numbers are those of the storage and the device. */
 interface Current {
+  /** Version of the storage that was copied. */
   version: number;
   /** Failures of the device: commands that failed may have been those of the copy. */
   readonly failures: number;
@@ -78,7 +79,7 @@ export class Storage {
   readonly device: Device;
   /** The pooled buffer. */
   readonly pooled: Pooled<GPUBuffer>;
-  /** Raised by every dispatch that may write. */
+  /** Raised by every dispatch, copy and upload that may write. */
   version = 0;
   readonly #staged = new Map<string, StagedCopy>();
   readonly #rounded = new Map<string, RoundedCopy>();
