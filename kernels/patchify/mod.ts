@@ -53,7 +53,8 @@ interface Layout {
 export function patchify(images: Tensor, options: { patch: number }): Tensor {
   const { patch } = options;
   const [batch = 0, channels = 0, height = 0, width = 0] = images.shape;
-  if (images.shape.length !== 4 || !(patch >= 1) || height % patch || width % patch) {
+  const cuts = Number.isInteger(patch) && patch >= 1 && height % patch === 0 && width % patch === 0;
+  if (images.shape.length !== 4 || !cuts) {
     throw new TypeError(
       `Cannot cut images ${formatShape(images.shape)} into patches of ${patch}: ` +
         "expected [B, C, H, W] with H and W multiples of the patch",
@@ -114,7 +115,7 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
   if (
     tokens.shape.length !== 3 || !Number.isInteger(tokenChannels) ||
     !Number.isInteger(gridWidth) || !Number.isInteger(gridHeight) ||
-    !(channels >= 1 && channels <= tokenChannels)
+    !Number.isInteger(channels) || channels < 1 || channels > tokenChannels
   ) {
     throw new TypeError(
       `Cannot put tokens ${formatShape(tokens.shape)} together as patches of ${patch} with ` +

@@ -101,11 +101,13 @@ gpuTest("patchify() and unpatchify() name the shapes that do not fit", (device) 
       /images \[1, 3, 6, 9\] into patches of 2: expected/,
     );
     assert.throws(() => patchify(device.empty([3, 6, 6]), { patch: 2 }), TypeError);
+    assert.throws(() => patchify(device.empty([1, 3, 6, 9]), { patch: 1.5 }), TypeError);
     const tokens = device.empty([1, 6, 12]);
     assert.throws(() => unpatchify(tokens, { patch: 2 }), /tokens \[1, 6, 12\]/);
     assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 4 }), TypeError);
     assert.throws(() => unpatchify(tokens, { patch: 5, gridWidth: 3 }), TypeError);
     assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 3, channels: 4 }), TypeError);
+    assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 3, channels: 1.5 }), TypeError);
     assert.deepEqual(unpatchify(tokens, { patch: 2, gridWidth: 3 }).shape, [1, 3, 4, 6]);
   });
 });
