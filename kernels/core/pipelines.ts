@@ -64,9 +64,7 @@ export class Pipelines {
     for (const name of names) {
       if (!kernel.overrides.has(name)) {
         throw new TypeError(
-          `Cannot compile ${kernel.name}: no override ${name}, expected one of ${
-            [...kernel.overrides].join(", ")
-          }`,
+          `Cannot compile ${kernel.name}: override ${name}, expected ${listed(kernel.overrides)}`,
         );
       }
     }
@@ -246,16 +244,18 @@ function bufferRange(tensor: Tensor): GPUBufferBinding {
 
 function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {
   return new TypeError(
-    `Cannot dispatch ${kernel.name}: tensors ${Object.keys(tensors).join(", ")}, expected ${
-      kernel.bindings.map(({ name }) => name).join(", ")
-    }`,
+    `Cannot dispatch ${kernel.name}: tensors ${listed(Object.keys(tensors))}, expected ` +
+      listed(kernel.bindings.map(({ name }) => name)),
   );
 }
 
 function paramsMismatch(kernel: Kernel, values: Readonly<Record<string, number>>): TypeError {
   return new TypeError(
-    `Cannot dispatch ${kernel.name}: params ${Object.keys(values).join(", ")}, expected ${
-      kernel.params.map(({ name }) => name).join(", ")
-    }`,
+    `Cannot dispatch ${kernel.name}: params ${listed(Object.keys(values))}, expected ` +
+      listed(kernel.params.map(({ name }) => name)),
   );
+}
+
+function listed(names: Iterable<string>): string {
+  return [...names].join(", ") || "none";
 }

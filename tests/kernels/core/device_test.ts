@@ -273,8 +273,8 @@ gpuTest("Device.dispatch() takes exactly the kernel's tensors, params and consta
         ],
         [{ params: { elements: 64, faktor: 1 } }, /params elements, faktor, expected/],
         [{ params: { elements: 64, factor: 1, more: 1 } }, /params elements, factor, more/],
-        [{ params: undefined }, /params , expected elements, factor/],
-        [{ constants: { TILE: 8 } }, /compile scale: no override TILE, expected one of BIAS/],
+        [{ params: undefined }, /params none, expected elements, factor/],
+        [{ constants: { TILE: 8 } }, /compile scale: override TILE, expected BIAS/],
       ] as const
     ) {
       assert.throws(() => device.dispatch(SCALE, { ...right, ...wrong } as never), {
