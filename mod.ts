@@ -110,10 +110,10 @@ export {
 export {
   type StateDictOptions,
   TorchFile,
+  type TorchOpaque,
   type TorchTensor,
   type TorchValue,
 } from "./model/torch_file.ts";
-export type { TorchOpaque } from "./model/torch_pickle.ts";
 export {
   openWeights,
   type OpenWeightsOptions,

@@ -72,7 +72,7 @@ export function shiftTime(t: number, shift: number): number {
 
 /**
  * Returns the time grid of an ODE sampler: `steps + 1` times from the start to the end of the
- * interval.
+ * interval. A shift moves the ends too, where they are not 0 and 1.
  *
  * The official SiT, LightningDiT and GMem code counts points, so its `num_steps = n` is `steps: n -
  * 1` here. REPA counts steps, from its time 1 (noise) down to 0: its grid is exactly this one read
