@@ -1,6 +1,6 @@
 /**
- * The compute toolkit of gmem: a WebGPU device, tensors, a tape, and hand-written WGSL ops. It
- * knows nothing of diffusion.
+ * The compute toolkit of gmem: a WebGPU device, tensors, a tape, and hand-written WGSL ops, some of them
+ * made for diffusion (`interpolate`, `guide`) and for snippets (`maskSnippets`, `reconstruct`).
  *
  * Shapes are said with one set of letters: `B` batch, `T` tokens, `D` width, `H` heads, `N` rows of
  * a table, `R` rank, `C` channels. A gradient of `x` is `dx`. Where nothing else is said, tensors

@@ -310,7 +310,7 @@ class Unpickler {
     return root;
   }
 
-  /** Runs one instruction; its letter in Python's pickletools is in the comment. */
+  /** Runs one instruction; its name in Python's pickletools is in the comment. */
   #step(instruction: number): void {
     switch (instruction) {
       case 0x28: // MARK

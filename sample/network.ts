@@ -102,6 +102,7 @@ export function integrate(
     if (state !== x) state.dispose();
     state = moved;
     onStep?.({ step, t: next, x: state });
+    // The GPU works on this step while the next is recorded.
     device.flush();
   }
   return state;

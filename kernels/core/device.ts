@@ -268,9 +268,9 @@ export class Device implements Disposable {
   }
 
   /**
-   * The variant of an op: the one forced at {@linkcode Device.open}, else the one measured for the
-   * question's sizes, else `picked`, which also stands in, with a note, for one that cannot compute
-   * them; or the only one that can.
+   * The variant of an op: the one forced at {@linkcode Device.open}, else the only one that can compute the
+   * question's sizes, else the one measured for them, else `picked`. For a forced or a measured one that
+   * cannot compute them another stands in, with a note.
    *
    * Throws `RangeError` when the op has no variant of the forced name.
    */

@@ -175,8 +175,8 @@ export class Tape implements Gradients, Disposable {
   }
 
   /**
-   * Runs `fn` without keeping its intermediate tensors and runs it again in the backward pass:
-   * memory for one extra forward. `inputs`, which `fn` receives, are all tensors that it reads besides
+   * Runs `fn` without keeping its intermediate tensors and runs it again in the backward pass: less
+   * memory for one more forward pass. `inputs`, which `fn` receives, are all tensors that it reads besides
    * parameters and constants; the backward pass throws a `TypeError` where it reads others that need a
    * gradient. Within `fn` of another checkpoint this is a part of that; where nothing records it runs `fn`
    * and no more.

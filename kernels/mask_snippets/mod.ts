@@ -38,6 +38,7 @@ export interface MaskSnippetsOptions {
   readonly firstSample: number;
 }
 
+/** Which numbers are masked and what with: the parameters of the kernel. */
 interface Draw {
   readonly batch: number;
   readonly width: number;
