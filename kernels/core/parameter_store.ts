@@ -9,6 +9,7 @@ import { fill } from "./in_place.ts";
 import { requireRecorded } from "./recorder.ts";
 import { formatShape, requireWholeSizes, type Shape, type Storage, Tensor } from "./tensor.ts";
 
+/** A binding begins at a whole block of 256 bytes, and each parameter is bound by itself. */
 const ALIGNMENT_ELEMENTS = 64;
 
 /**

@@ -28,6 +28,7 @@ export interface CompiledKernel {
  */
 export type Validated = <T>(make: () => T, describe?: (error: GPUError) => Error) => T;
 
+/** Bind groups kept at most, after which all are made anew: those of tensors long gone hold their buffers. */
 const MAX_CACHED_GROUPS = 8192;
 
 /** The compiled kernels of a device and their bind groups. */

@@ -6,7 +6,9 @@
 
 import { STAGING_ROW_BYTES, STAGING_ROW_TEXELS, STAGING_TEXEL_BYTES } from "./buffer_pool.ts";
 
+/** Dynamic offsets are multiples of it on every adapter. */
 const SLOT_BYTES = 256;
+/** Dispatches with parameters in a submission at most; their buffer has 1 MiB. */
 const SLOTS = 4096;
 /**
  * What one submission is to keep the GPU busy for. Many systems reset a GPU that has not come to the end
