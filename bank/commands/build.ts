@@ -72,6 +72,7 @@ export async function build(args: readonly string[]): Promise<void> {
     config: config.bank,
     providers: config.device.onnxProviders,
     like: options.like,
+    onnx: options.onnx,
     json,
   };
   if (rank === undefined) {
@@ -115,10 +116,21 @@ function buildOverrides(
     readonly statistics: keyof typeof STATISTICS | undefined;
     readonly pooling: string | undefined;
     readonly output: string | undefined;
+    readonly like: string | undefined;
     readonly set: readonly string[];
   },
 ): string[] {
-  const { data, dim, resolution, onnx, statistics, pooling, output, set } = options;
+  const { data, dim, resolution, onnx, statistics, pooling, output, like, set } = options;
+  if (like !== undefined) {
+    const encoding = { dim, resolution, statistics, pooling, output };
+    for (const [name, value] of Object.entries(encoding)) {
+      if (value === undefined) continue;
+      throw new UsageError(
+        `Cannot take --${name} with --like: that bank says how it was encoded, expected it left out`,
+      );
+    }
+    return [...folderOverrides(data), ...set];
+  }
   if (onnx === undefined) {
     for (const [name, value] of Object.entries({ statistics, pooling, output })) {
       if (value !== undefined) {
@@ -153,17 +165,20 @@ interface Encoding {
   readonly config: Config["bank"];
   readonly providers: readonly string[];
   readonly like: string | undefined;
+  /** Where the network of that bank is; where it says by default. */
+  readonly onnx: string | undefined;
   readonly json: boolean;
 }
 
 /** Writes the bank of the images by the encoder that the configuration or another bank names. */
 async function encode(encoding: Encoding, path: string): Promise<void> {
-  const { device, like, json, ...making } = encoding;
+  const { device, like, onnx, json, ...making } = encoding;
   using opened = new DisposableStack();
   let encoder: Encoder | undefined;
   if (like !== undefined) {
     using bank = BankFile.open(like);
-    encoder = opened.use(await encoderOfBank(bank, { device, providers: making.providers }));
+    const { providers } = making;
+    encoder = opened.use(await encoderOfBank(bank, { device, onnx, providers }));
   }
   let progress: Progress | undefined;
   const made = await makeBank({

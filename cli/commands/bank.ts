@@ -101,7 +101,8 @@ export const BANK_BUILD_COMMAND = {
       type: "string",
       value: "FILE",
       description: "Encode by this ONNX network; short for --set bank.encoder=onnx and " +
-        "--set bank.onnx.path, beside which bank.onnx says what is done to images",
+        "--set bank.onnx.path, beside which bank.onnx says what is done to images. With --like: " +
+        "where the network of that bank is; where the bank says by default",
     },
     statistics: {
       type: "string",
@@ -186,7 +187,7 @@ export const BANK_INSPECT_COMMAND = {
   ],
 } as const satisfies CommandDefinition;
 
-/** `deno task bank import`: turns a bank of the official code into a bank file. */
+/** `deno task bank import`: turns vectors of another program into a bank file. */
 export const BANK_IMPORT_COMMAND = {
   name: "deno task bank import",
   summary: "Turns vectors that another program made into a bank file, with snippets of norm 1.",

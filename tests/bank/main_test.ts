@@ -242,6 +242,12 @@ deviceTest("bank build --onnx encodes by a network, which bank add finds by the 
       ...[image, "--bank", bank, "--onnx", elsewhere, "--out", `${directory}/more.safetensors`],
     );
     assert.equal(found.code, 0, found.stderr);
+    const like = ["build", "--like", bank, "-s", "data.imageSize=8", "-s", "data.heldOut=1880"];
+    const alike = `${directory}/alike.safetensors`;
+    const astray = await runBank(...like, "--out", alike);
+    assert.match(astray.stderr, /which is not there, expected .* --onnx/);
+    const again = await runBank(...like, "--onnx", elsewhere, "--out", alike);
+    assert.equal(again.code, 0, again.stderr);
     // The network with a name of its producer, "x", behind it: field 2 of the model.
     Deno.writeFileSync(onnx, Uint8Array.of(...Deno.readFileSync(elsewhere), 0x12, 1, 0x78));
     const other = await runBank("add", image, "--bank", bank);
@@ -314,6 +320,9 @@ deviceTest(
       const [one, other] = [at("one.safetensors"), at("other.safetensors")];
       await run("build", "--dim", "8", "--resolution", "8", ...data(1800), "--out", one);
       await run("build", "--like", one, ...data(1856), "--out", other);
+      const longer = await runBank("build", "--like", one, "--dim", "9", "--out", at("no"));
+      assert.equal(longer.code, 2);
+      assert.match(longer.stderr, /Cannot take --dim with --like: /);
       using first = BankFile.open(one), second = BankFile.open(other);
       assert.deepEqual([second.size, second.encoder], [50, first.encoder]);
       const shared = second.names!.findIndex((name) => first.names!.includes(name));
