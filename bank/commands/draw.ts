@@ -79,7 +79,8 @@ export async function add(args: readonly string[]): Promise<void> {
     await preparePicture(picture, { inputs: [...inputs, path, out], option: "--picture" });
   }
   using device = await openDevice(found?.config.device, say);
-  using trained = found && openTrained(device, { ...found, bank: path });
+  using trained = found && openTrained(device, { ...found, bank: options.bank });
+  if (trained) checkNamedBank(trained, options);
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained ? bankOf(trained) : loaded!;
   using encoder = await encoderOfBank(bank, {
@@ -176,6 +177,7 @@ async function drawBetween(
     readonly seed: number | undefined;
     readonly data: string | undefined;
     readonly out: string | undefined;
+    readonly "any-encoder": boolean;
     readonly set: readonly string[];
     readonly json: boolean;
   },
@@ -185,6 +187,7 @@ async function drawBetween(
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: options.bank });
+  checkNamedBank(trained, options);
   const bank = bankOf(trained);
   const pair = pairOf(bank, positionals);
   const [first, second] = await Promise.all(pair.map((index) => bank.snippet(index)));
@@ -225,15 +228,8 @@ export async function transfer(args: readonly string[]): Promise<void> {
     : await dataOf(options.config, { data, set: [] });
   using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: path });
+  checkNamedBank(trained, options);
   const bank = bankOf(trained);
-  checkRunEncoder({
-    bank,
-    path,
-    ownPath: bankPathOf(found),
-    checkpoint: found.checkpoint,
-    anyEncoder: options["any-encoder"],
-    note: (line) => say(`note      ${line}`),
-  });
   const shown = Math.min(count, bank.size);
   const indices = spreadIndices(shown, bank.size);
   const sources = source && await placedImages(trained, {
@@ -274,6 +270,22 @@ function readRun(
   });
   requireImages(found);
   return found;
+}
+
+/** Throws where a bank that was named in place of a run's own means something else to its model. */
+function checkNamedBank(
+  trained: TrainedModel,
+  options: { readonly bank: string | undefined; readonly "any-encoder": boolean },
+): void {
+  if (options.bank === undefined) return;
+  checkRunEncoder({
+    bank: bankOf(trained),
+    path: options.bank,
+    ownPath: bankPathOf(trained),
+    checkpoint: trained.checkpoint,
+    anyEncoder: options["any-encoder"],
+    note: (line) => say(`note      ${line}`),
+  });
 }
 
 function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {

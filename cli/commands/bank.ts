@@ -312,6 +312,11 @@ export const BANK_ADD_COMMAND = {
     },
     size: IMAGE_SIZE,
     onnx: ONNX_FILE,
+    "any-encoder": {
+      ...ANY_ENCODER,
+      description:
+        "With --sample: take a --bank whose encoder differs from the run's or is not known",
+    },
     out: {
       type: "string",
       value: "FILE",
@@ -388,6 +393,11 @@ export const BANK_INTERPOLATE_COMMAND = {
       ...MODEL,
       description:
         "Draw from the snippets with this checkpoint, or the newest one of a run directory",
+    },
+    "any-encoder": {
+      ...ANY_ENCODER,
+      description:
+        "With --checkpoint: take a --bank whose encoder differs from the run's or is not known",
     },
     noises: {
       type: "integer",

@@ -240,6 +240,23 @@ deviceTest("bank transfer draws from other images by the same encoder alone", as
       /another encoder made its snippets, settings\.pooling is "mean", expected "cls"\. Encode .*--like/,
       ...[...drawing, "--bank", differs],
     ),
+    refused(
+      1,
+      /another encoder made its snippets, .*--any-encoder/,
+      ...["add", await writeImage(), "--sample", "--checkpoint", directory, "--bank", differs],
+      ...["--out", at("no.safetensors"), "--picture", at("no.png")],
+    ),
+    refused(
+      1,
+      /another encoder made its snippets, .*--any-encoder/,
+      ...["interpolate", "0", "1", "--checkpoint", directory, "--bank", differs],
+      ...["--out", at("no.png")],
+    ),
+    run(
+      "interpolate",
+      ...["0", "1", "--checkpoint", directory, "--bank", differs, "--any-encoder"],
+      ...["--noises", "1", "--steps", "2", "--out", at("between.png")],
+    ).then(({ stderr }) => assert.match(stderr, /^note {6}another encoder made its snippets, /m)),
     run(...drawing as [string], "--bank", differs, "--any-encoder", "--out", at("plain.png")).then(
       ({ stderr }) => {
         assert.match(stderr, /^note {6}another encoder made its snippets, /m);
