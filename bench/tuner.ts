@@ -66,9 +66,9 @@ export type TimeWork = (record: () => void, giveUpAfter: number) => Promise<numb
 export interface TunedModel {
   /** Sizes of the network. */
   readonly model: SiTOptions;
-  /** Images in a step, and the parts that run one after the other. */
+  /** Images in a step. */
   readonly batchSize: number;
-  /** Parts of a step. */
+  /** Parts of a step that run one after the other. */
   readonly gradientAccumulation: number;
   /** Type that operands of products are rounded to. */
   readonly precision: "f32" | "f16";
@@ -138,6 +138,8 @@ export async function questionsOf(tuned: TunedModel, profile: Profile): Promise<
     batchSize,
     gradientAccumulation,
     precision,
+    // Sizes do not depend on it, and a model without a null class takes no other.
+    classDropout: 0,
   });
   for await (const _ of trainer.run({ steps: 1 })) { /* one step */ }
   device.scope(() => {

@@ -119,6 +119,12 @@ Deno.test("questionsOf() has each size of training and drawing once", async () =
   // The qkv layer of 16 tokens: forward, and the gradients of its input and weight.
   assert.ok(product(16, 48, 16, 0, 1) && product(16, 16, 48, 0, 0) && product(48, 16, 16, 1, 0));
   assert.ok(product(12, 48, 16, 0, 1));
+
+  const labelled = await questionsOf({
+    ...MODEL,
+    model: { ...MODEL.model, condition: { classes: 3, nullClass: false } },
+  }, profile);
+  assert.ok(labelled.some(({ op }) => op === "attention"));
 });
 
 Deno.test("every variant that is offered for tuning runs on the adapter at hand", {
