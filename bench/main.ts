@@ -7,6 +7,7 @@
 import process from "node:process";
 import { parseArguments } from "../cli/arguments.ts";
 import { BENCH_COMMAND } from "../cli/commands/bench.ts";
+import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { plotRoofline, type RooflinePoint } from "../cli/plot_roofline.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
@@ -44,13 +45,15 @@ await runCommand(main);
 async function main(): Promise<void> {
   const { options } = parseArguments(BENCH_COMMAND, Deno.args);
   const { compare, out, markdown, json } = options;
+  // Files come before the measurements: minutes later would be late to learn that one cannot be used.
   const older = compare === undefined
     ? undefined
     : parseResult(await readOlder(compare), { path: compare });
+  if (out !== undefined) await prepareOutput(out, { inputs: [compare] });
   const parts: readonly Part[] = options.only.length > 0 ? options.only : ALL_PARTS;
   const result = await measureAll(parts);
   if (out !== undefined) {
-    await Deno.writeTextFile(out, await plotRoofline(rooflinePoints(result), result.ceilings));
+    await writeOutput(out, await plotRoofline(rooflinePoints(result), result.ceilings));
     console.error(`wrote ${out}`);
   }
   if (json) return console.log(JSON.stringify(result));
@@ -59,7 +62,7 @@ async function main(): Promise<void> {
   print(tables, { markdown, result });
 }
 
-/** Before anything is measured: minutes later would be late to learn that there is no such file. */
+/** The text of an earlier run's results. */
 async function readOlder(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);

@@ -171,12 +171,17 @@ deviceTest("truncated files are refused by name and key, and nothing is written"
 });
 
 deviceTest(
-  "commands refuse files to write before they draw, and name those they cannot",
+  "commands refuse files to write before they draw or measure, and name those they cannot",
   async () => {
     const { directory } = await trainedRun();
     const bank = join(directory, "bank.safetensors"), folder = inTemporary("a_folder");
     Deno.mkdirSync(folder);
-    const refused = async (task: "sample" | "bank", code: number, said: string, args: string[]) => {
+    const refused = async (
+      task: "sample" | "bank" | "bench",
+      code: number,
+      said: string,
+      args: string[],
+    ) => {
       const run = await runTask(task, args);
       assertRefusal(run, code, said);
       assert.doesNotMatch(run.stderr, /^device/m);
@@ -186,6 +191,7 @@ deviceTest(
       refused("sample", 2, "s.jpg: expected a name in .png for --out", [...sample, "s.jpg"]),
       refused("sample", 2, "expected a name in .png for --out", [...sample, "s.safetensors"]),
       refused("sample", 1, `Cannot write ${folder}: it is a folder`, [...sample, folder]),
+      refused("bench", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
       refused("bank", 1, `Cannot write ${bank}/x.npy: `, [
         "export",
         bank,
