@@ -1,8 +1,8 @@
 export default /* wgsl */ `
 // Multiply-adds in registers: the adapter's arithmetic ceiling
 //
-// out: [invocations]. Each invocation runs 5 independent chains of 4 x 4 x 256 multiply-adds on
-// vec4 values, 2 x 81,920 flops, with one load and one store. No barrier.
+// out: [invocations]. Each invocation runs 5 independent chains of 1,024 x 4 multiply-adds on vec4
+// values, 2 x 81,920 flops, with one load and one store. No barrier.
 // Error: not looked at, nobody reads the numbers.
 
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;

@@ -120,7 +120,6 @@ async function train(precision: Precision, given: Config): Promise<Measured> {
       last = now;
       skipped += record.skipped;
       lossScale = record.lossScale;
-      progress.advance(record.step);
       progress.record({ step: record.step, loss: record.loss });
     }
     const { peakBytes } = device.pool;

@@ -68,12 +68,12 @@ export function largeWorkload(driver: "cpu" | "gpu"): Workload {
   };
 }
 
-/** A trainer on made-up images of the workload's sizes; the caller disposes it. */
+/** A trainer on made-up images of the workload's sizes. Its bank and weights live as long as the device. */
 export function makeTrainer(
   device: Device,
   workload: Workload,
   options: { recompute?: boolean } = {},
-): Trainer & Disposable {
+): Trainer {
   const { batch, model: sizes } = workload;
   const size = workload.bankSize ?? 4 * batch;
   const length = sizes.channels * sizes.inputSize ** 2;

@@ -9,6 +9,7 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { median } from "../measure.ts";
 import { MATMUL_SIZES, NOT_INSTALLED, type PeerResult, STEP_FLOPS } from "./workload.ts";
 
 interface Peer {
@@ -132,12 +133,8 @@ function disagreements(own: PeerResult | undefined): string[] {
   const apart = results.filter(({ result }) =>
     result?.losses.some((loss, i) => !(Math.abs(loss / own.losses[i]! - 1) < LOSS_TOLERANCE))
   );
+  const percent = 100 * LOSS_TOLERANCE;
   return apart.length === 0
-    ? [`All losses agree within ${100 * LOSS_TOLERANCE} %.`]
-    : apart.map(({ peer }) => `The losses of ${peer.name} differ by more than 1 %.`);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b), middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+    ? [`All losses agree within ${percent} %.`]
+    : apart.map(({ peer }) => `The losses of ${peer.name} differ by more than ${percent} %.`);
 }
