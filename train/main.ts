@@ -26,6 +26,7 @@ import { CheckpointError } from "../kernels/core/errors.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
 import { openWeights } from "../model/weights.ts";
 import type { Viewer } from "../sample/viewer.ts";
+import { attempt } from "./attempt.ts";
 import {
   checkpointsAfter,
   findCheckpoint,
@@ -45,7 +46,6 @@ import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
-import { attempt } from "./attempt.ts";
 import type { TrainRecord } from "./history.ts";
 import { folderOverrides } from "./overrides.ts";
 import { Preview } from "./preview.ts";
@@ -132,7 +132,7 @@ async function main(): Promise<void> {
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");
   }
-  const decoding = watchWork({ what: "data    decoding the images", json, say });
+  const decoding = watchWork({ what: "data    decoding the images", json });
   using data = await loadData(config.data, {
     seed: config.train.seed,
     note: say,
@@ -149,7 +149,7 @@ async function main(): Promise<void> {
         : "        no report: nothing encodes images as the snippets; distances are by pixel_pca",
     );
   }
-  const encoding = watchWork({ what: "bank    encoding the images", json, say });
+  const encoding = watchWork({ what: "bank    encoding the images", json });
   using run = await buildRun({
     device,
     config,
@@ -179,7 +179,7 @@ async function main(): Promise<void> {
     coming: checkpointsAfter(run.trainer.step, config.train),
     keep: config.train.keepCheckpoints,
   });
-  const result = await trainRun({ run, config, heldOut, directory, resumed, json, say });
+  const result = await trainRun({ run, config, heldOut, directory, resumed, json });
   if (!result) throw new Interrupted();
 
   const report = await attempt("the report", { tell: say }, async () => {
@@ -187,7 +187,7 @@ async function main(): Promise<void> {
     // Distances take two images.
     if (!bank || !encoder || !trainingFeatures || train.size < 2) return undefined;
     const unseen = heldOut instanceof LatentShards ? undefined : heldOut;
-    const drawing = watchWork({ what: "report  drawing samples", json, say });
+    const drawing = watchWork({ what: "report  drawing samples", json });
     return await reportConditioning({
       ...run,
       bank,
@@ -209,7 +209,7 @@ async function main(): Promise<void> {
 
 /** Shows how far work before the first step is, once it takes longer than one waits without a word. */
 function watchWork(
-  { what, json, say }: { what: string; json: boolean; say: (line: string) => void },
+  { what, json }: { what: string; json: boolean },
 ): { advance(done: number, total: number): void; stop(): void } {
   const started = performance.now();
   let progress: Progress | undefined;
@@ -277,7 +277,7 @@ function requireData(checkpoint: string, { path }: Config["data"]): void {
 function fixedKeys({ bank, interpolant, model, train }: Config): Record<string, unknown> {
   const { name: _name, classDropout: _share, zeroInit: _start, repa: _loss, ...network } = model;
   const { path: interpolation, prediction } = interpolant;
-  const { path: _, mask: __, onnx, features, ...built } = bank;
+  const { path: _path, mask: _mask, onnx, features, ...built } = bank;
   const read = {
     ...built,
     onnx: onnx && { ...onnx, path: undefined },
@@ -332,22 +332,21 @@ function adviseAfter(error: Error): string | undefined {
 function adviseOnDamage(error: Error): string | undefined {
   if (resumedCheckpoint === undefined || !(error instanceof CheckpointError)) return undefined;
   if (dirname(error.path) !== resumedCheckpoint) return undefined;
-  const { path: earlier } = listCheckpoints(dirname(resumedCheckpoint))
-    .findLast(({ path }) => path < resumedCheckpoint!) ?? {};
+  const paths = listCheckpoints(dirname(resumedCheckpoint)).map(({ path }) => path);
+  const earlier = paths[paths.indexOf(resumedCheckpoint) - 1];
   return earlier &&
     `If it is damaged, move ${resumedCheckpoint} out of the folder, and --resume goes on from ${earlier}`;
 }
 
 /** What measures in the course of training; undefined where nothing can be, or no step is due for it. */
 async function prepareEvaluation(
-  { run, config, heldOut, viewer, directory, json, say }: {
+  { run, config, heldOut, viewer, directory, json }: {
     run: Run;
     config: Config;
     heldOut: LoadedData["heldOut"];
     viewer: Viewer | undefined;
     directory: string;
     json: boolean;
-    say: (line: string) => void;
   },
 ): Promise<Evaluation | undefined> {
   const { train: { steps, evaluateEvery }, data } = config;
@@ -358,7 +357,6 @@ async function prepareEvaluation(
       ? "measure decoding latents"
       : "measure encoding training images",
     json,
-    say,
   });
   return await Evaluation.prepare({
     run,
@@ -400,7 +398,7 @@ async function* orSaved(
 
 /** Trains to the end and returns what was written, or undefined when it was stopped early. */
 async function trainRun(
-  { run, config, heldOut, directory, resumed, json, say }: {
+  { run, config, heldOut, directory, resumed, json }: {
     run: Run;
     config: Config;
     heldOut: LoadedData["heldOut"];
@@ -408,7 +406,6 @@ async function trainRun(
     /** The checkpoint that the run goes on from. */
     resumed: string | undefined;
     json: boolean;
-    say: (line: string) => void;
   },
 ): Promise<
   | { step: number; checkpoint: string; picture: string | undefined; plot: string | undefined }
@@ -434,7 +431,6 @@ async function trainRun(
     viewer,
     directory,
     json,
-    say,
   });
   using progress = openProgress(steps, { start: trainer.step, json });
   const tell = (line: string) => json ? say(line) : progress.note(line);
