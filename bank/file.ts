@@ -33,7 +33,7 @@ import {
   type EncoderWeight,
   parseEncoderDescription,
 } from "./encoders/encoder.ts";
-import type { Shard } from "./image_source.ts";
+import { parseShard, type Shard } from "./image_source.ts";
 import { findSnippetProblem, normalizeSnippets } from "./normalize.ts";
 import { findRecordProblem, recordsOf } from "./records.ts";
 import {
@@ -422,14 +422,12 @@ function isLoss(value: unknown): value is CompressionLoss {
 function readShard(file: SafetensorsFile): Shard | undefined {
   const text = file.metadata["shard"];
   if (text === undefined) return undefined;
-  const [number = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).slice(1).map(Number);
-  if (number < 1 || number > count) {
-    throw bankError(file.path, {
-      key: "shard",
-      state: `its shard is ${JSON.stringify(text)}, expected a part and their number, as "3/8"`,
-    });
-  }
-  return { number, count };
+  const shard = parseShard(text);
+  if (shard !== undefined) return shard;
+  throw bankError(file.path, {
+    key: "shard",
+    state: `its shard is ${JSON.stringify(text)}, expected a part and their number, as "3/8"`,
+  });
 }
 
 function readText(file: SafetensorsFile, key: string): string | undefined {

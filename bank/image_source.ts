@@ -38,6 +38,12 @@ export interface Shard {
   readonly count: number;
 }
 
+/** The shard that a text such as `3/8` names; undefined where it names none. */
+export function parseShard(text: string): Shard | undefined {
+  const [number = 0, count = 0] = /^(\d+)\/(\d+)$/.exec(text)?.slice(1).map(Number) ?? [];
+  return number >= 1 && number <= count ? { number, count } : undefined;
+}
+
 /**
  * The images of one shard, in order; all shards one after the other are the whole source. Classes
  * keep their numbers.

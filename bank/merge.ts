@@ -21,8 +21,8 @@ export interface MergeOptions {
 /**
  * Writes a full bank of the snippets of several banks, 4,096 at a time: the shards of a build in the
  * order of their numbers, other banks in the order given. Low-rank banks are reconstructed. Classes of
- * equal names become one; a snippet whose bank has no labels gets none, and names and texts are kept
- * where every bank has them.
+ * equal names become one; a snippet whose bank has no labels gets none, and names, texts and frequencies
+ * are kept where every bank has them.
  *
  * Throws a TypeError if there are no banks, if shards are missing, come twice or stand among other
  * banks, or if the lengths or the encoders differ, and a CheckpointError if one cannot be read or the

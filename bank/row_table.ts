@@ -106,8 +106,8 @@ export class RowTable implements Disposable {
   }
 
   /**
-   * Views all rows in order, `most` of them at a time or fewer, without a copy. The caller disposes
-   * each view.
+   * Views all rows in order without a copy, `most` of them at a time, rounded down to a multiple of 64, of
+   * which one is the least. The caller disposes each view.
    */
   *ranges(most: number): Generator<RowRange> {
     const { width } = this;

@@ -132,7 +132,7 @@ export abstract class TableBank implements ExtensibleBank {
     return this.#table.gather(indices);
   }
 
-  /** Yields views of all rows in order, at most `most` of them at a time. */
+  /** Yields views of all rows in order; see {@linkcode RowTable.ranges}. */
   protected rowRanges(most: number): Generator<RowRange> {
     return this.#table.ranges(most);
   }

@@ -31,7 +31,7 @@ import {
 } from "../encoders/preprocessing.ts";
 import { importFeatures, openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
-import type { ImageSource, Shard } from "../image_source.ts";
+import { type ImageSource, parseShard, type Shard } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
 import { readRows } from "../svd.ts";
@@ -49,7 +49,7 @@ const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics
 export async function build(args: readonly string[]): Promise<void> {
   const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configHelp });
   const { out, rank, json } = options;
-  const shard = options.shard === undefined ? undefined : parseShard(options.shard);
+  const shard = options.shard === undefined ? undefined : readShard(options.shard);
   const overrides = buildOverrides(options);
   await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
   const config = await configOf(options.config, { overrides, like: options.like });
@@ -92,9 +92,9 @@ export async function build(args: readonly string[]): Promise<void> {
   show(inspectBank(file), json);
 }
 
-function parseShard(text: string): Shard {
-  const [number = 0, count = 0] = /^(\d+)\/(\d+)$/.exec(text)?.slice(1).map(Number) ?? [];
-  if (number >= 1 && number <= count) return { number, count };
+function readShard(text: string): Shard {
+  const shard = parseShard(text);
+  if (shard !== undefined) return shard;
   throw new UsageError(`Cannot read --shard ${text}: expected a part and their number, as 3/8`);
 }
 

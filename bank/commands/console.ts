@@ -67,7 +67,7 @@ export function print(json: boolean, value: unknown, lines: readonly string[]): 
 
 /** Prints what is in a bank. */
 export function show(summary: BankSummary, json: boolean): void {
-  console.log(json ? JSON.stringify(summary) : describeBank(summary).join("\n"));
+  print(json, summary, describeBank(summary));
 }
 
 /** Checks that a picture may be written, and makes the folders on the way to it. */

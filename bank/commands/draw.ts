@@ -122,11 +122,18 @@ export async function add(args: readonly string[]): Promise<void> {
     ...(out !== undefined && { path: out, size: bank.size }),
     ...(drawn && { picture, evaluations: drawn.evaluations }),
   };
-  const columns = `${counted(options.noises, "sample")} of ${drawn?.evaluations} network ` +
-    `evaluations each${near ? `, the ${counted(near.columns, "image")} nearest to it` : ""}`;
+  const neighbours = near ? `, the ${counted(near.columns, "image")} nearest to it` : "";
   print(json, result, [
     ...(out === undefined ? [] : added.map(({ index, name }) => `snippet   ${index} is ${name}`)),
-    ...(drawn ? [`rows      the image, ${columns}`, `wrote     ${picture}`] : []),
+    ...(drawn
+      ? [
+        `rows      the image, ${
+          counted(options.noises, "sample")
+        } of ${drawn.evaluations} network ` +
+        `evaluations each${neighbours}`,
+        `wrote     ${picture}`,
+      ]
+      : []),
     out === undefined
       ? `bank      ${path} keeps ${counted(first, "snippet")}; --out FILE writes the new ones too`
       : `bank      ${out}, ${counted(bank.size, "snippet")}`,
