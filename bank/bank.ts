@@ -219,7 +219,7 @@ export function checkMix(mix: SnippetMix, size: number): void {
 export function checkAddedSnippet(snippet: Float32Array, dim: number): void {
   if (snippet.length !== dim) {
     throw new RangeError(
-      `Cannot add a snippet of length ${snippet.length}: the bank holds snippets of ${dim}`,
+      `Cannot add a snippet of length ${snippet.length}: expected ${dim}, as the bank's have`,
     );
   }
   const problem = findSnippetProblem(snippet, { dim });

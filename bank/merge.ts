@@ -33,7 +33,9 @@ export async function mergeBanks(
   options: MergeOptions,
 ): Promise<void> {
   const [first, ...others] = inOrder(banks);
-  if (first === undefined) throw new TypeError("Cannot merge banks: there are none");
+  if (first === undefined) {
+    throw new TypeError("Cannot merge banks: there are none, expected one or more");
+  }
   for (const bank of others) checkPair(bank, first);
   await writeAll([first, ...others], options);
 }

@@ -470,12 +470,13 @@ function checkParts(
   }
   if (batchSize % gradientAccumulation !== 0) {
     throw new RangeError(
-      `Cannot train: batch size ${batchSize} is no multiple of ${gradientAccumulation} parts`,
+      `Cannot train: gradientAccumulation is ${gradientAccumulation}, expected a divisor of ` +
+        `batchSize ${batchSize}`,
     );
   }
   if (given.alignmentWeight !== undefined) checkTokens(given);
   if ("classes" in condition) {
-    if (given.bank) throw new TypeError("Cannot train: a bank was given to a model with labels");
+    if (given.bank) throw new TypeError("Cannot train: labels guide the model, expected no bank");
     if (condition.nullClass === false && classDropout > 0) {
       throw new RangeError(
         `Cannot train: the model has no null class for labels to be dropped to, expected ` +
@@ -487,7 +488,8 @@ function checkParts(
   if (!given.bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
   if (given.bank.dim !== condition.snippetDim) {
     throw new TypeError(
-      `Cannot train: snippets have ${given.bank.dim} components, the model expects ${condition.snippetDim}`,
+      `Cannot train: the bank's snippets have ${given.bank.dim} components, expected ` +
+        `${condition.snippetDim} as the model takes`,
     );
   }
   if (given.bank.size !== dataset.size) {
@@ -513,7 +515,9 @@ function checkLabels({ labels, size }: TrainingData, classes: number): void {
 /** Throws unless the data have the tokens that the alignment loss compares with the model's. */
 function checkTokens({ model, dataset: { tokens } }: TrainerOptions): void {
   const { inputSize, patchSize, projector } = model.options;
-  if (!projector) throw new TypeError("Cannot align tokens: the model has no projector");
+  if (!projector) {
+    throw new TypeError("Cannot align tokens: the model has no projector, expected one");
+  }
   const wanted = formatShape([(inputSize / patchSize) ** 2, projector.targetWidth]);
   const found = tokens && formatShape([tokens.count, tokens.width]);
   if (found === wanted) return;

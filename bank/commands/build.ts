@@ -138,7 +138,9 @@ function buildOverrides(
       }
     }
   } else if (dim !== undefined) {
-    throw new UsageError("Cannot take --dim with --onnx: the network says how long a snippet is");
+    throw new UsageError(
+      "Cannot take --dim with --onnx: the network says how long a snippet is, expected it left out",
+    );
   }
   const { mean, std } = STATISTICS[statistics ?? "imagenet"];
   const size = onnx === undefined ? "bank.resolution" : "bank.onnx.size";

@@ -126,7 +126,7 @@ gpuTest("FullBank.addExternal() refuses what is no snippet and leaves the bank",
   using bank = FullBank.from(device, BANK);
   assert.throws(() => bank.addExternal(new Float32Array(4)), {
     name: "RangeError",
-    message: "Cannot add a snippet of length 4: the bank holds snippets of 5",
+    message: "Cannot add a snippet of length 4: expected 5, as the bank's have",
   });
   assert.throws(() => bank.addExternal(new Float32Array(5)), {
     name: "RangeError",

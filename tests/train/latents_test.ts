@@ -427,7 +427,7 @@ gpuTest("Trainer refuses to align without a projector or without tokens", async 
   const bare = new SiT(store, plain);
   assert.throws(() => new Trainer({ model: bare, bank, dataset, alignmentWeight: 1 }), {
     name: "TypeError",
-    message: "Cannot align tokens: the model has no projector",
+    message: "Cannot align tokens: the model has no projector, expected one",
   });
 });
 

@@ -1016,7 +1016,7 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
   using bank = makeBank(device);
   assert.throws(
     () => new Trainer({ model, dataset, bank, batchSize: 8, gradientAccumulation: 3 }),
-    /no multiple of 3/,
+    /gradientAccumulation is 3, expected a divisor of batchSize 8/,
   );
   const settings = [
     ...[{ batchSize: 0 }, { batchSize: 2.5 }, { gradientAccumulation: 0 }],

@@ -186,7 +186,11 @@ export class LatentShards implements TrainingData, Disposable {
       shards.push({ file, first: size, size: count });
       size += count;
     }
-    if (size === 0) throw new Error(`Cannot load latents: the shards of ${path} are empty`);
+    if (size === 0) {
+      throw new Error(
+        `Cannot load latents: the shards of ${path} are empty, expected latents in one`,
+      );
+    }
     const labels = readLabels(files, size);
     const most = labels.reduce((most, label) => Math.max(most, label), 0);
     const folder = {
