@@ -64,10 +64,7 @@ export function openAdmBatch(path: string): AdmBatch {
     opened.defer(() => source.close());
     const directory = new ZipDirectory(source, path);
     const names = new Set(directory.names().map((name) => name.replace(/\.npy$/, "")));
-    const open = (key: string) => {
-      const file = openArray(key, { path, source, directory });
-      return opened.use(file);
-    };
+    const open = (key: string) => opened.use(openArray(key, { path, source, directory }));
     const batch = {
       images: names.has("arr_0") ? imagesOf(open("arr_0"), path) : undefined,
       pool: readStatistics(["mu", "sigma"], { names, open, path }),

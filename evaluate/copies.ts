@@ -288,9 +288,9 @@ export function drawCopies(
     }
   };
   const paint = (pixels: Uint8Array, place: { x: number; y: number; size: number }) => {
-    const plane = imageSize ** 2, shrink = place.size / imageSize;
+    const plane = imageSize ** 2, enlargement = place.size / imageSize;
     fill({ ...place, width: place.size, height: place.size }, (x, y) => {
-      const pixel = Math.floor(y / shrink) * imageSize + Math.floor(x / shrink);
+      const pixel = Math.floor(y / enlargement) * imageSize + Math.floor(x / enlargement);
       const at = (channel: number) => pixels[Math.min(channel, channels - 1) * plane + pixel]!;
       return [at(0), at(1), at(2)];
     });

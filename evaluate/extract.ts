@@ -64,19 +64,21 @@ export async function extract(stream: ImageStream, options: ExtractOptions): Pro
   const pixels = new Uint8Array(kept * length);
   const networkParts = inception && new InceptionParts(size);
   reporter.note(`${label.padEnd(10)} ${size} images of ${imageSize} × ${imageSize} pixels`);
-  using progress = reporter.begin(size);
-  for await (const batch of stream.batches()) {
-    const { first, count } = batch;
-    if (first < kept) {
-      const few = Math.min(count, kept - first);
-      pixels.set(batch.pixels.subarray(0, few * length), first * length);
+  {
+    using progress = reporter.begin(size);
+    for await (const batch of stream.batches()) {
+      const { first, count } = batch;
+      if (first < kept) {
+        const few = Math.min(count, kept - first);
+        pixels.set(batch.pixels.subarray(0, few * length), first * length);
+      }
+      writer?.append(batch);
+      if (encoder && features) {
+        features.set(await encodeBatch(batch, { encoder, stream }), first * encoder.dim);
+      }
+      if (inception) networkParts!.add(batch, await inception.run(batch, { imageSize, channels }));
+      progress.advance(first + count);
     }
-    writer?.append(batch);
-    if (encoder && features) {
-      features.set(await encodeBatch(batch, { encoder, stream }), first * encoder.dim);
-    }
-    if (inception) networkParts!.add(batch, await inception.run(batch, { imageSize, channels }));
-    progress.advance(first + count);
   }
   writer?.commit();
   if (out !== undefined) reporter.note(`wrote      ${out}`);

@@ -27,7 +27,7 @@ export async function inPercent<T>(
 ): Promise<T> {
   const { label, reporter } = options;
   const total = 100;
-  using progress = reporter.begin(total);
   reporter.note(label);
+  using progress = reporter.begin(total);
   return await work((done) => progress.advance(Math.floor(done * total)));
 }

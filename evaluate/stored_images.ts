@@ -100,6 +100,7 @@ function isPng(path: string): boolean {
 function pngSize(path: string): readonly [number, number] | undefined {
   if (!isPng(path)) return undefined;
   using file = Deno.openSync(path, { read: true });
+  // A byte and the letters PNG come first; width and height are the last 8 of these bytes.
   const head = new Uint8Array(24);
   if (file.readSync(head) !== head.length || head[1] !== 0x50) return undefined;
   const view = new DataView(head.buffer);
