@@ -600,8 +600,8 @@ export class Laboratory implements AsyncDisposable {
   }
 
   #modelDirectory(arm: ModelArm): string {
-    const { device: _, sample: __, ...trained } = this.#modelConfig(arm);
-    const { runDirectory: ___, keepCheckpoints: ____, ...train } = trained.train;
+    const { device: _device, sample: _sample, ...trained } = this.#modelConfig(arm);
+    const { runDirectory: _run, keepCheckpoints: _kept, ...train } = trained.train;
     const bank = { ...trained.bank, path: basename(this.#bankPath) };
     const key = keyOf([
       { ...trained, train, bank },
@@ -612,9 +612,15 @@ export class Laboratory implements AsyncDisposable {
   }
 
   #samplesPath(arm: Arm): string {
-    // Sampler, steps, seed and count are the arm's.
-    const { sampler: _, steps: __, seed: ___, count: ____, columns: _____, ...drawing } =
-      this.config.sample;
+    // Sampler, steps, seed and count are the arm's; columns bear on no sample.
+    const {
+      sampler: _sampler,
+      steps: _steps,
+      seed: _seed,
+      count: _count,
+      columns: _columns,
+      ...drawing
+    } = this.config.sample;
     const key = keyOf([arm, drawing]);
     return join(
       this.#modelDirectory(arm.model),
