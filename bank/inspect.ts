@@ -157,9 +157,8 @@ function describeLoss({ storage, loss }: BankSummary): string[] {
   if (storage === null) return [];
   if (loss === null) return [`stored    ${storage}`];
   return [
-    `stored    ${storage}; cosine to the snippets before ${
-      loss.meanCosine.toFixed(6)
-    } in the mean, ` +
+    `stored    ${storage}; cosine to the snippets before ` +
+    `${loss.meanCosine.toFixed(6)} in the mean, ` +
     `${loss.leastCosine.toFixed(6)} at least; error ${loss.rmsError.toPrecision(3)} rms, ` +
     `${loss.largestError.toPrecision(3)} at most, by ${storage} ` +
     `${loss.storageLoss.rmsError.toPrecision(3)} and ` +

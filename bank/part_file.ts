@@ -201,12 +201,11 @@ export async function requireUnchanged(part: PartFile, options: PartImages): Pro
     const [mark] = hashImages(await images.read(Uint32Array.of(index)), 1);
     if (mark === part.mark(row)) continue;
     const name = images.names?.[index];
+    const called = name === undefined ? "" : ` ${JSON.stringify(name)}`;
     throw new CheckpointError(
-      `Cannot go on with the build of ${JSON.stringify(path)}: image ${index}` +
-        `${
-          name === undefined ? "" : ` ${JSON.stringify(name)}`
-        } has changed since it was encoded, ` +
-        `expected the same pixels; remove ${JSON.stringify(part.path)} to begin anew`,
+      `Cannot go on with the build of ${JSON.stringify(path)}: image ${index}${called} has ` +
+        "changed since it was encoded, expected the same pixels; remove " +
+        `${JSON.stringify(part.path)} to begin anew`,
       { path: part.path },
     );
   }

@@ -65,10 +65,8 @@ export class RowTable implements Disposable {
     this.width = width;
     if (!Number.isInteger(size) || size < 1) {
       throw new TypeError(
-        `Cannot make a table of ${
-          size * width
-        } values: expected a positive multiple of the width ` +
-          `${width}`,
+        `Cannot make a table of ${size * width} values: expected a positive multiple of the ` +
+          `width ${width}`,
       );
     }
     const atOnce = Math.max(1, Math.floor(UPLOAD_BYTES / (4 * width)));

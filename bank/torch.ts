@@ -87,13 +87,12 @@ function readFrequencies(
   if (counts === undefined || counts === null) return undefined;
   const elements = counts instanceof TorchTensor ? elementsOf(counts.shape) : 0;
   if (!(counts instanceof TorchTensor) || elements !== size) {
+    const found = counts instanceof TorchTensor
+      ? `a tensor [${counts.shape.join(", ")}]`
+      : "no tensor";
     throw bankError(
       path,
-      `its ${FREQUENCIES_OF_CHECKPOINT} is ` +
-        `${
-          counts instanceof TorchTensor ? `a tensor [${counts.shape.join(", ")}]` : "no tensor"
-        }, ` +
-        `expected [${size}], one number for each snippet`,
+      `its ${FREQUENCIES_OF_CHECKPOINT} is ${found}, expected [${size}], one number for each snippet`,
     );
   }
   const frequencies = counts.readFloat32();

@@ -134,9 +134,8 @@ function planLines(plan: Plan, secondsPerUnit: number): string[] {
     ...(trainings.length === 0 ? [] : [
       `plan    train ${trainings.join("; ")}: ${about(trainingUnits)}`,
     ]),
-    `plan    draw ${drawings.length} sets of samples, ${images.toLocaleString("en")} images: ${
-      about(drawingUnits)
-    }`,
+    `plan    draw ${drawings.length} sets of samples, ${images.toLocaleString("en")} images: ` +
+    about(drawingUnits),
     `plan    ${about(trainingUnits + drawingUnits)} in all, and some minutes to measure`,
     "        (progress counts evaluations of the network for 32 images)",
   ];

@@ -146,9 +146,8 @@ export function verdictOf(
   if (saving.least.value === 0) {
     return {
       outcome,
-      text: `GMem does not reach the label model's best distance with ${
-        budgets.at(-1)
-      } evaluations`,
+      text: "GMem does not reach the label model's best distance with " +
+        `${budgets.at(-1)} evaluations`,
     };
   }
   return {

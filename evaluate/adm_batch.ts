@@ -71,13 +71,8 @@ export function openAdmBatch(path: string): AdmBatch {
       spatial: readStatistics(["mu_s", "sigma_s"], { names, open, path }),
     };
     if (Object.values(batch).every((part) => part === undefined)) {
-      throw batchError(
-        path,
-        `it has the arrays ${
-          [...names].slice(0, 10).join(", ") || "none"
-        }, expected arr_0, or mu ` +
-          "and sigma",
-      );
+      const listed = [...names].slice(0, 10).join(", ") || "none";
+      throw batchError(path, `it has the arrays ${listed}, expected arr_0, or mu and sigma`);
     }
     return { ...batch, [Symbol.dispose]: () => opened.dispose() };
   } catch (error) {
@@ -188,9 +183,8 @@ function imagesOf(file: NpyFile, path: string): ImageStream {
   if (!right) {
     throw batchError(
       path,
-      `arr_0 has shape [${
-        shape.join(", ")
-      }], expected square images [N, H, H, 3], or of one channel`,
+      `arr_0 has shape [${shape.join(", ")}], expected square images [N, H, H, 3], or of one ` +
+        "channel",
     );
   }
   return {

@@ -132,10 +132,9 @@ export class ByteArchiveWriter implements Disposable {
   /** Completes the file. */
   commit(): void {
     if (this.#left !== 0) {
+      const path = JSON.stringify(this.#file.path);
       throw new TypeError(
-        `Cannot write ${
-          JSON.stringify(this.#file.path)
-        }: the pieces differ by ${this.#left} bytes from ` +
+        `Cannot write ${path}: the pieces differ by ${this.#left} bytes from ` +
           `[${this.#shape.join(", ")}]`,
       );
     }

@@ -199,10 +199,9 @@ export function copyVerdict(
   const shares = Object.entries(checks)
     .map(([space, { nearer }]) => `${(100 * nearer).toFixed(1)} % by ${space}`)
     .join(" and ");
-  return `samples lie near a training image ${
-    suspicious ? "more" : "no more"
-  } often than by chance: ` +
-    `${shares}, against ${100 * NEAR} % of the training images` +
+  const often = suspicious ? "more often" : "no more often";
+  return `samples lie near a training image ${often} than by chance: ${shares}, ` +
+    `against ${100 * NEAR} % of the training images` +
     (suspicious ? `: look at ${options.picture}` : "");
 }
 

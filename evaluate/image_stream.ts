@@ -167,10 +167,8 @@ export function withChannels(
     for (let i = plane; i < colours.length; i++) {
       if (colours[i] !== colours[i % plane]) {
         throw new RangeError(
-          `Cannot take image ${
-            first + image
-          } for a grey one: its channels differ, expected images ` +
-            "of one channel",
+          `Cannot take image ${first + image} for a grey one: its channels differ, expected ` +
+            "images of one channel",
         );
       }
     }

@@ -197,9 +197,8 @@ function warningsOf(
   return [["samples", n] as const, ["reference images", size] as const]
     .filter(([, count]) => count !== undefined && count <= dim)
     .map(([name, count]) =>
-      `${count} ${name} for ${dim} components: their covariance has rank ${
-        count! - 1
-      } at most, and ` +
-      `the Fréchet distance comes out too large, by about a constant over their number${bias}`
+      `${count} ${name} for ${dim} components: their covariance has rank ` +
+      `${count! - 1} at most, and the Fréchet distance comes out too large, by about a constant ` +
+      `over their number${bias}`
     );
 }

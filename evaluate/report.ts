@@ -153,11 +153,10 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
 
 /** What was measured against what, as lines; `how` says how the samples were drawn. */
 export function headingLines({ samples, reference, encoder }: Evaluation, how: string): string[] {
+  const count = reference.count === undefined ? "" : `${reference.count} of `;
   const lines = [
     `samples    ${samples.count} of ${samples.source}${how}`,
-    `reference  ${
-      reference.count === undefined ? "" : `${reference.count} of `
-    }${reference.source}`,
+    `reference  ${count}${reference.source}`,
   ];
   if (encoder.source !== reference.source) {
     lines.push(`           for ${encoder.kind}: ${encoder.reference} of ${encoder.source}`);

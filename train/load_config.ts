@@ -29,11 +29,10 @@ export async function loadConfig(
         { cause },
       );
     }
-    const others = [...configsIn(dirname(path)), ...configsIn("configs")];
+    const others = new Set([...configsIn(dirname(path)), ...configsIn("configs")]);
     throw new Deno.errors.NotFound(
-      `Cannot read configuration ${path}: there is no such file, expected one such as ${
-        [...new Set(others)].join(", ")
-      }`,
+      `Cannot read configuration ${path}: there is no such file, expected one such as ` +
+        [...others].join(", "),
       { cause },
     );
   }

@@ -147,11 +147,9 @@ async function readImages(
         onProgress: ({ done, total }) => onProgress?.(done, total),
       });
       if (!(images instanceof ImageSet)) {
-        const bytes = images.size * images.channels * imageSize ** 2;
+        const gibibytes = images.size * images.channels * imageSize ** 2 / GIBIBYTE;
         note(
-          `images of ${
-            (bytes / GIBIBYTE).toFixed(1)
-          } GiB stay in their files, for data.memoryLimit is ` +
+          `images of ${gibibytes.toFixed(1)} GiB stay in their files, for data.memoryLimit is ` +
             `${memoryLimit}: each is decoded whenever it is read`,
         );
       }

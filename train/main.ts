@@ -80,9 +80,8 @@ async function main(): Promise<void> {
   }
   if (resume !== undefined && positionals.length > 0) {
     throw new UsageError(
-      `Cannot resume with ${
-        positionals[0]
-      }: a run keeps its configuration, expected --set for keys to change`,
+      `Cannot resume with ${positionals[0]}: a run keeps its configuration, expected --set for ` +
+        "keys to change",
     );
   }
   const overrides = [
@@ -297,12 +296,10 @@ function fixedKeys({ bank, interpolant, model, train }: Config): Record<string, 
 /** Two ways on from an earlier step would end up in one folder, and the older one be taken for newest. */
 function requireNewest(checkpoint: string): void {
   const directory = dirname(checkpoint), { step } = readCheckpointState(checkpoint);
-  const later = listCheckpoints(directory).filter((each) => each.step > step);
-  if (later.length === 0) return;
+  const newest = listCheckpoints(directory).at(-1);
+  if (newest === undefined || newest.step <= step) return;
   throw new UsageError(
-    `Cannot go on from ${checkpoint}: its folder has later checkpoints, up to ${
-      later.at(-1)!.path
-    }. ` +
+    `Cannot go on from ${checkpoint}: its folder has later checkpoints, up to ${newest.path}. ` +
       `Go on from that one by --resume ${shellWord(directory)}, or move the later ones away first`,
   );
 }

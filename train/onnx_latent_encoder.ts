@@ -89,10 +89,8 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
     if (!whole || (made !== channels && made !== 2 * channels)) {
       fail(
         `its output for images of ${side} × ${side} is [${probe.shape.join(", ")}] of float32, ` +
-          `expected [${TRIAL}, ${channels}, H, H] for latents or [${TRIAL}, ${
-            2 * channels
-          }, H, H] ` +
-          "for mean and log variance",
+          `expected [${TRIAL}, ${channels}, H, H] for latents or ` +
+          `[${TRIAL}, ${2 * channels}, H, H] for mean and log variance`,
       );
     }
     if (side === fixed && height !== rows) {

@@ -106,20 +106,14 @@ export async function reportConditioning(
 
 /** The report as lines for a person. */
 export function describeReport(report: ConditioningReport): string[] {
-  const { cosine, shuffledCosine, frechet } = report;
+  const { cosine, shuffledCosine, frechet: { samples, noise, heldOut, halves } } = report;
+  const unseen = heldOut === undefined ? "" : `, held-out images ${heldOut.toFixed(4)}`;
+  const chance = halves === undefined ? "" : `; one half of them to the other ${halves.toFixed(4)}`;
   return [
-    `samples follow their snippets: cosine ${cosine.toFixed(3)}, shuffled ${
-      shuffledCosine.toFixed(3)
-    }`,
-    `distance to the training images (encoder space): samples ${
-      frechet.samples.toFixed(4)
-    }, noise ${frechet.noise.toFixed(4)}${
-      frechet.heldOut === undefined ? "" : `, held-out images ${frechet.heldOut.toFixed(4)}`
-    }${
-      frechet.halves === undefined
-        ? ""
-        : `; one half of them to the other ${frechet.halves.toFixed(4)}`
-    }`,
+    `samples follow their snippets: cosine ${cosine.toFixed(3)}, ` +
+    `shuffled ${shuffledCosine.toFixed(3)}`,
+    `distance to the training images (encoder space): samples ${samples.toFixed(4)}, ` +
+    `noise ${noise.toFixed(4)}${unseen}${chance}`,
   ];
 }
 

@@ -208,11 +208,9 @@ function requirePairs(
   const wrong = names.findIndex((name, i) => bank.names![i] !== name);
   if (wrong < 0) return;
   throw new TypeError(
-    `Cannot train with the bank: its snippet ${wrong} is of ${
-      bank.names[wrong]
-    }, the image there is ` +
-      `${names[wrong]}, expected the bank of these images in their order: the same files, ` +
-      "data.heldOut and train.seed, or no bank.path for a new one",
+    `Cannot train with the bank: its snippet ${wrong} is of ${bank.names[wrong]}, the image ` +
+      `there is ${names[wrong]}, expected the bank of these images in their order: the same ` +
+      "files, data.heldOut and train.seed, or no bank.path for a new one",
   );
 }
 

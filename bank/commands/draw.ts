@@ -122,15 +122,14 @@ export async function add(args: readonly string[]): Promise<void> {
     ...(out !== undefined && { path: out, size: bank.size }),
     ...(drawn && { picture, evaluations: drawn.evaluations }),
   };
+  const samples = counted(options.noises, "sample");
   const neighbours = near ? `, the ${counted(near.columns, "image")} nearest to it` : "";
   print(json, result, [
     ...(out === undefined ? [] : added.map(({ index, name }) => `snippet   ${index} is ${name}`)),
     ...(drawn
       ? [
-        `rows      the image, ${
-          counted(options.noises, "sample")
-        } of ${drawn.evaluations} network ` +
-        `evaluations each${neighbours}`,
+        `rows      the image, ${samples} of ${drawn.evaluations} network evaluations each` +
+        neighbours,
         `wrote     ${picture}`,
       ]
       : []),

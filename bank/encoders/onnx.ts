@@ -306,10 +306,9 @@ function pool(
 function inputChannels({ inputs }: OnnxNetwork, path: string): number {
   const [{ shape = [] } = {}, ...others] = inputs, channels = shape[1];
   if (others.length > 0 || shape.length !== 4 || typeof channels !== "number") {
+    const names = inputs.map(({ name }) => name).join(", ");
     throw new TypeError(
-      `Cannot encode with ${path}: its inputs are ${
-        inputs.map(({ name }) => name).join(", ")
-      }, the first of ` +
+      `Cannot encode with ${path}: its inputs are ${names}, the first of ` +
         `shape [${shape.join(", ")}], expected one [n, C, H, W]`,
     );
   }

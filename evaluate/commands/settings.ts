@@ -139,21 +139,20 @@ function checkUsage(options: Options): void {
   }
   const severalSteps = stepsOf(options).length > 1, everyCheckpoint = options["every-checkpoint"];
   if (everyCheckpoint && (checkpoint === undefined || severalSteps)) {
+    const problem = severalSteps ? "by several --steps" : "without --checkpoint";
     throw new UsageError(
-      `Cannot measure every checkpoint ${
-        severalSteps ? "by several --steps" : "without --checkpoint"
-      }: expected the directory of a run, and one number of steps`,
+      `Cannot measure every checkpoint ${problem}: expected the directory of a run, and one number ` +
+        "of steps",
     );
   }
   if (severalSteps || everyCheckpoint) {
-    const other = Object.entries({ samples, out, copies }).find(([, path]) => path !== undefined);
-    if (other !== undefined) {
+    const [several, one] = severalSteps
+      ? ["several --steps", "one number"]
+      : ["every checkpoint", "one checkpoint"];
+    for (const [name, path] of Object.entries({ samples, out, copies })) {
+      if (path === undefined) continue;
       throw new UsageError(
-        `Cannot measure ${severalSteps ? "several --steps" : "every checkpoint"} with --${
-          other[0]
-        }: expected one ${
-          severalSteps ? "number" : "checkpoint"
-        }, or none of --samples, --out and ` +
+        `Cannot measure ${several} with --${name}: expected ${one}, or none of --samples, --out and ` +
           "--copies",
       );
     }

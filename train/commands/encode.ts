@@ -53,11 +53,8 @@ async function main(): Promise<void> {
   if (tokenEncoder) {
     const { patches, dim } = tokenEncoder;
     if (patchTokens) requirePatches({ patches, dim }, { data, model });
-    say(
-      `tokens  ${bank.onnx!.path}: the first of ${dim} numbers${
-        patchTokens ? `, and ${patches} more` : ""
-      }`,
-    );
+    const more = patchTokens ? `, and ${patches} more` : "";
+    say(`tokens  ${bank.onnx!.path}: the first of ${dim} numbers${more}`);
   }
   const images = await readImages(options.data, { side, json });
   say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);

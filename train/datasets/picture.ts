@@ -68,9 +68,8 @@ export function tileImages(pixels: Float32Array, options: TileOptions): RawImage
   if (!Number.isInteger(count) || count === 0) {
     throw new TypeError(
       `Cannot tile images: pixels has ${pixels.length} elements, ` +
-        `expected a multiple of ${
-          channels * plane
-        } for [N, ${channels}, ${imageSize}, ${imageSize}]`,
+        `expected a multiple of ${channels * plane} ` +
+        `for [N, ${channels}, ${imageSize}, ${imageSize}]`,
     );
   }
   const rows = Math.ceil(count / columns);
