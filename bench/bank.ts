@@ -9,7 +9,6 @@
  */
 
 import { parseArgs } from "node:util";
-import { runCommand } from "../cli/run_command.ts";
 import type { Bank } from "../bank/bank.ts";
 import { BankWriter } from "../bank/bank_writer.ts";
 import { buildBank } from "../bank/build.ts";
@@ -20,6 +19,8 @@ import type { ImageSource } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { normalizeSnippets } from "../bank/normalize.ts";
 import { drawUniform, nearestSnippets } from "../bank/retrieve.ts";
+import { runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import { Device } from "../kernels/core/device.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { measure, median, waitMilliseconds } from "./measure.ts";
@@ -65,7 +66,7 @@ async function main(): Promise<void> {
     ...(values.directory === undefined ? {} : { dir: values.directory }),
   });
   try {
-    using bench = await BankBench.open(directory, (line) => console.error(line));
+    using bench = await BankBench.open(directory);
     await bench.build();
     for (const size of numbers(values.rows)) {
       await bench.run(size, { dim: Number(values.dim), ranks: numbers(values.ranks) });
@@ -86,7 +87,6 @@ class BankBench implements Disposable {
   readonly rows: Row[] = [];
   readonly #device: Device;
   readonly #directory: string;
-  readonly #say: (line: string) => void;
   readonly #wait: number;
   /** Copied bytes a millisecond. */
   readonly #rates: Readonly<Record<Row["copiedBy"], number>>;
@@ -95,19 +95,17 @@ class BankBench implements Disposable {
     device: Device,
     options: {
       directory: string;
-      say: (line: string) => void;
       wait: number;
       rates: Record<Row["copiedBy"], number>;
     },
   ) {
     this.#device = device;
     this.#directory = options.directory;
-    this.#say = options.say;
     this.#wait = options.wait;
     this.#rates = options.rates;
   }
 
-  static async open(directory: string, say: (line: string) => void): Promise<BankBench> {
+  static async open(directory: string): Promise<BankBench> {
     const device = await Device.open({ allowFallback: true });
     const wait = await waitMilliseconds(device);
     const rates = { host: hostCopyRate(), GPU: await gpuCopyRate(device, wait) };
@@ -116,7 +114,7 @@ class BankBench implements Disposable {
         (rates.GPU / 1e6).toFixed(1)
       } GB/s`,
     );
-    return new BankBench(device, { directory, say, wait, rates });
+    return new BankBench(device, { directory, wait, rates });
   }
 
   /** The adapter. */
@@ -247,7 +245,7 @@ class BankBench implements Disposable {
     const row = { name, snippets, milliseconds, bytes, copies, copiedBy, peakBytes: peakBytes() };
     this.rows.push(row);
     const peak = `peak ${((row.peakBytes ?? NaN) / 1e9).toFixed(2)} GB`;
-    this.#say(`${String(snippets).padStart(9)}  ${name}: ${milliseconds.toFixed(1)} ms, ${peak}`);
+    say(`${String(snippets).padStart(9)}  ${name}: ${milliseconds.toFixed(1)} ms, ${peak}`);
   }
 
   [Symbol.dispose](): void {

@@ -4,11 +4,11 @@
  * @module
  */
 
-import process from "node:process";
 import { parseArguments } from "../cli/arguments.ts";
 import { GROWTH_COMMAND } from "../cli/commands/bench.ts";
-import { Progress } from "../cli/progress.ts";
+import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import { Device } from "../kernels/core/device.ts";
 import { benchGrowth, GROWTH, type GrowthRow, MANY_DISPATCHES } from "./growth.ts";
 import { waitMilliseconds } from "./measure.ts";
@@ -25,11 +25,11 @@ async function main(): Promise<void> {
   const { only, markdown, json } = options;
   const chosen = (name: string) => only.length === 0 || (only as readonly string[]).includes(name);
   const { adapter, wait } = await lookAtAdapter();
-  console.error(`device  ${adapter}`);
+  say(`device  ${adapter}`);
   const growing = GROWTH.filter(({ name }) => chosen(name));
   const total = growing.reduce((sum, { sizes }) => sum + sizes.length, 0) +
     Number(chosen("dispatches"));
-  using progress = new Progress({ total, stream: process.stderr });
+  using progress = openProgress(total);
   let done = 0;
   const rows: GrowthRow[] = [];
   for (const each of growing) {

@@ -4,13 +4,13 @@
  * @module
  */
 
-import process from "node:process";
 import { parseArguments } from "../cli/arguments.ts";
 import { BENCH_COMMAND } from "../cli/commands/bench.ts";
 import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { plotRoofline, type RooflinePoint } from "../cli/plot_roofline.ts";
-import { Progress } from "../cli/progress.ts";
+import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import { VERSION } from "../cli/version.ts";
 import { Device } from "../kernels/core/device.ts";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
@@ -54,7 +54,7 @@ async function main(): Promise<void> {
   const result = await measureAll(parts);
   if (out !== undefined) {
     await writeOutput(out, await plotRoofline(rooflinePoints(result), result.ceilings));
-    console.error(`wrote ${out}`);
+    say(`wrote ${out}`);
   }
   if (json) return console.log(JSON.stringify(result));
   const tables = resultTables(result);
@@ -78,7 +78,7 @@ async function readOlder(path: string): Promise<string> {
 async function measureAll(parts: readonly Part[]): Promise<BenchResult> {
   using device = await Device.open({ allowFallback: true });
   const { driver, label } = device.profile;
-  console.error(`device  ${label}`);
+  say(`device  ${label}`);
   const small = WORKLOADS.find(({ name }) => name === "small")!, large = largeWorkload(driver);
   const cases = parts.includes("ops")
     ? [small, large].flatMap((workload) =>
@@ -91,7 +91,7 @@ async function measureAll(parts: readonly Part[]): Promise<BenchResult> {
     : [];
   const counted = parts.includes("memory") ? [...WORKLOADS, { ...large, batch: 32 }] : [];
   const total = 1 + products.length + cases.length + 2 * stepped.length + 2 * counted.length;
-  using progress = new Progress({ total, stream: process.stderr });
+  using progress = openProgress(total);
   let done = 0;
   const finished = <T>(value: T): T => {
     progress.advance(++done);

@@ -9,8 +9,7 @@
  */
 
 import { parseArgs } from "node:util";
-import process from "node:process";
-import { Progress } from "../cli/progress.ts";
+import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { Device, type Precision } from "../kernels/core/device.ts";
 import type { Config } from "../train/config.ts";
@@ -97,7 +96,7 @@ async function train(precision: Precision, given: Config): Promise<Measured> {
   // A device of its own, whose pool knows the peak of this run alone.
   using device = await Device.open({ allowFallback: true, variants: given.device.variants });
   const directory = await Deno.makeTempDir();
-  using progress = new Progress({ total: steps, stream: process.stderr });
+  using progress = openProgress(steps);
   try {
     const data = await loadData(config.data, {
       seed: config.train.seed,

@@ -4,12 +4,12 @@
  * @module
  */
 
-import process from "node:process";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TUNE_COMMAND } from "../cli/commands/bench.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { Progress } from "../cli/progress.ts";
+import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
+import { say } from "../cli/say.ts";
 import { tuningPath, writeTuning } from "../cli/tuning_file.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { type AskedVariant, shapeKey } from "../kernels/core/tuning.ts";
@@ -33,7 +33,7 @@ async function main(): Promise<void> {
   const config = await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides: options.set });
   // A forced variant would leave nothing to choose; writeTuning tells of a file that cannot be used.
   using device = await openDevice({ ...config.device, variants: {} }, () => {});
-  console.error(`device  ${device.profile.label}`);
+  say(`device  ${device.profile.label}`);
   const { data, train, bank, sample } = config;
   const questions = await questionsOf({
     model: modelOptions(config.model, {
@@ -48,12 +48,12 @@ async function main(): Promise<void> {
     // Guided samples run with and without their condition in one batch.
     sampleCount: sample.count * (sample.guidance.scale === 1 ? 1 : 2),
   }, device.profile);
-  const { label } = device.profile, note = (line: string) => console.error(line);
+  const { label } = device.profile;
   // What was timed before a kill is kept.
   const results = await timeAll(
     device,
     questions,
-    (result) => writeTuning(tuningTable([result]), { path, label, note }),
+    (result) => writeTuning(tuningTable([result]), { path, label, note: say }),
   );
   if (options.json) console.log(JSON.stringify({ path, results }));
   else for (const line of [...describe(results), `wrote ${path}`]) console.log(line);
@@ -65,7 +65,7 @@ async function timeAll(
   keep: (result: TunedTimes) => void,
 ): Promise<TunedTimes[]> {
   const wait = await waitMilliseconds(device);
-  using progress = new Progress({ total: questions.length, stream: process.stderr });
+  using progress = openProgress(questions.length);
   let done = 0;
   return await tune(device, questions, {
     time: async (record, giveUpAfter) => {
