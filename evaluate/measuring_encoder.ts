@@ -7,7 +7,7 @@
 
 import type { BankConfig } from "../bank/config.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
-import { encoderOfBank, openEncoder } from "../bank/encoders/open.ts";
+import { encoderOfBank, openOnnx } from "../bank/encoders/open.ts";
 import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { BankFile } from "../bank/file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
@@ -26,17 +26,17 @@ export interface MeasuringEncoderOptions {
   readonly providers: readonly string[];
   /** The `bank` section, for an encoder that no bank has. */
   readonly config: BankConfig;
-  /** Loads the images that such an encoder is fitted to. */
+  /** Loads the images that `pixel_pca` is fitted to. */
   readonly images: () => Promise<ImageSource>;
   /** Is told what is fitted, and warned of a bank whose encoder encodes no images. */
   readonly reporter: Reporter;
 }
 
 /**
- * Opens the encoder of the bank; where there is none that encodes images, makes the one that is
- * configured, or fits `pixel_pca` in its place: with no more components than the images have.
+ * Opens the encoder of the bank; where there is none that encodes images, the configured network, or else
+ * fits `pixel_pca`, with no more components than the images have.
  *
- * Throws what `encoderOfBank` and `openEncoder` throw.
+ * Throws what `encoderOfBank`, `openOnnx` and `PixelPca.fit` throw.
  */
 export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Promise<Encoder> {
   const { device, bank, onnx, providers, config, reporter } = options;
@@ -49,11 +49,10 @@ export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Pr
         "measured by pixel_pca in its place",
     );
   }
+  if (config.encoder === "onnx") return await openOnnx(config.onnx, { device, providers });
   const images = await options.images();
   reporter.note(`encoder    fitted to ${images.size} images`);
   const { resolution, whiten } = config;
   const dim = Math.min(config.dim, largestDim(images, resolution));
-  const fitted = await openEncoder({ device, config: { ...config, dim }, images, providers });
-  if (fitted !== undefined) return fitted;
   return await PixelPca.fit({ device, images, dim, resolution, whiten });
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { bankSchema } from "../../bank/config.ts";
 import { openMeasuringEncoder } from "../../evaluate/measuring_encoder.ts";
 import { randomImages, sourceOf } from "../bank/_images.ts";
@@ -30,4 +31,18 @@ gpuTest("openMeasuringEncoder() fits no more components than the images have", a
     name: "RangeError",
     message: "Cannot fit pixel_pca to 1 images: expected at least 2",
   });
+});
+
+gpuTest("openMeasuringEncoder() reads no images for a network", async (device) => {
+  const path = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
+  using encoder = await openMeasuringEncoder({
+    device,
+    bank: undefined,
+    onnx: undefined,
+    providers: ["cpu"],
+    config: bankSchema.parse({ encoder: "onnx", onnx: { path, size: 8 } }),
+    images: () => assert.fail(),
+    reporter: { note: () => assert.fail(), warn() {}, begin: () => assert.fail() },
+  });
+  assert.deepEqual([encoder.description.kind, encoder.dim], ["onnx", 6]);
 });
