@@ -10,6 +10,7 @@ import { formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts"
 import { lossCoefficients } from "../model/interpolants/prediction.ts";
 import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolants/time.ts";
 import { DataOrder } from "./data_order.ts";
+import { mirrorRows } from "./mirror.ts";
 import type { TrainerOptions } from "./trainer.ts";
 
 /** Images or latents to train on; {@linkcode ImageSet} and {@linkcode LatentShards} are such. */
@@ -146,7 +147,9 @@ export class BatchInputs implements Disposable {
       );
     }
     requireFinite(read, { indices, what: "values" });
-    const images = mirrored && !dataset.readMirrored ? turnRows(read, { mirrored, shape }) : read;
+    const images = mirrored && !dataset.readMirrored
+      ? mirrorSome(read, { mirrored, width: shape.at(-1)! })
+      : read;
     return { indices, images, tokens };
   }
 
@@ -236,20 +239,15 @@ function drawMirrored(
   );
 }
 
-/** A copy of images with the rows of pixels turned round of those that are to be mirrored. */
-function turnRows(
+/** A copy of images [n, C, H, W], mirrored where `mirrored` [n] holds 1. */
+function mirrorSome(
   images: Float32Array,
-  { mirrored, shape }: { mirrored: Uint8Array; shape: Shape },
+  { mirrored, width }: { mirrored: Uint8Array; width: number },
 ): Float32Array {
-  const [count = 0, channels = 0, height = 0, width = 0] = shape;
   // What was read may be the data's own.
-  const turned = images.slice();
-  for (let i = 0; i < count; i++) {
-    if (!mirrored[i]) continue;
-    for (let row = 0; row < channels * height; row++) {
-      const first = (i * channels * height + row) * width;
-      turned.subarray(first, first + width).reverse();
-    }
+  const turned = images.slice(), length = images.length / mirrored.length;
+  for (let i = 0; i < mirrored.length; i++) {
+    if (mirrored[i]) mirrorRows(turned.subarray(i * length, (i + 1) * length), width);
   }
   return turned;
 }

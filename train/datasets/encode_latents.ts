@@ -21,6 +21,7 @@ import { SafetensorsWriter } from "../../kernels/core/safetensors_writer.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { elementsOf } from "../../kernels/core/tensor.ts";
 import { requireDiskSpace } from "../disk_space.ts";
+import { mirrorRows } from "../mirror.ts";
 import { STATISTICS_FILE } from "./latent_scaling.ts";
 import { NAMES_KEY } from "./latent_shards.ts";
 
@@ -338,7 +339,8 @@ async function encodeBatch(
   const { imageSize: height, channels } = images;
   const shape = { count, channels, height, width: height };
   for (const mirrored of flip ? [0, 1] : [0]) {
-    const seen = mirrored ? mirror(pixels, height) : pixels, ending = mirrored ? "_flip" : "";
+    const seen = mirrored ? mirrorRows(pixels.slice(), height) : pixels,
+      ending = mirrored ? "_flip" : "";
     keep(`latents${ending}`, await encodeLatent(seen, indices, { ...options, mirrored }));
     if (!tokenEncoder || (mirrored && !patchTokens)) continue;
     const { cls, patches } = await tokenEncoder.tokens(seen, shape);
@@ -367,15 +369,6 @@ async function encodeLatent(
     for (let k = 0; k < length; k++) latents[i * length + k]! += std[i * length + k]! * noise[k]!;
   }
   return latents;
-}
-
-/** Images [n, C, H, W] with their columns in reverse. */
-function mirror(pixels: Float32Array, side: number): Float32Array {
-  const mirrored = pixels.slice();
-  for (let start = 0; start < mirrored.length; start += side) {
-    mirrored.subarray(start, start + side).reverse();
-  }
-  return mirrored;
 }
 
 /** Throws where an encoder gave more or fewer numbers than its description says. */
