@@ -34,12 +34,6 @@ const MODEL = {
   description: "Checkpoint, or run directory of which the newest one is taken",
 } as const;
 
-const SOURCE_FOLDER = {
-  type: "string",
-  value: "DIR",
-  description: "Folder of the bank's images; the data of the run when left out",
-} as const;
-
 const NOISE_SEED = { type: "integer", minimum: 0, description: "Seed of the noises" } as const;
 
 const IMAGE_SIZE = {
@@ -337,8 +331,12 @@ export const BANK_ADD_COMMAND = {
       default: 6,
       description: "With --sample: samples of each image, from noises of their own",
     },
-    seed: NOISE_SEED,
-    data: SOURCE_FOLDER,
+    seed: { ...NOISE_SEED, description: "With --sample: seed of the noises" },
+    data: {
+      type: "string",
+      value: "DIR",
+      description: "With --sample: folder of the bank's images; the data of the run when left out",
+    },
     picture: {
       type: "string",
       value: "FILE",
@@ -410,7 +408,12 @@ export const BANK_INTERPOLATE_COMMAND = {
       minimum: 0,
       description: "Seed of the parts, for mask, and of the noises",
     },
-    data: SOURCE_FOLDER,
+    data: {
+      type: "string",
+      value: "DIR",
+      description:
+        "With --checkpoint: folder of the bank's images; the data of the run when left out",
+    },
     out: {
       type: "string",
       value: "FILE",
