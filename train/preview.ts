@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { checkSampling } from "../sample/draw.ts";
-import { drawAll } from "../sample/rows.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { pictureScale, tileImages } from "./datasets/picture.ts";
 import { encodePng } from "./datasets/png.ts";
+import { drawSpread } from "./report.ts";
 import { pathOf, type Run } from "./run.ts";
 import { stepName } from "./run_files.ts";
 
@@ -45,40 +45,21 @@ export class Preview {
   /** Draws the picture with the averaged weights and returns its path. */
   async write(): Promise<string> {
     const { trainer, dataset } = this.#run;
-    const config = this.#config.sample;
-    const samples = await this.#draw();
+    const config = this.#config, { columns } = config.sample, count = this.#indices.length;
+    const { images } = await drawSpread(this.#run, { count, config, sample: config.sample });
     const { channels, imageSize } = this.#viewer;
     const picture = tileImages(
       interleaveRows(
         await this.#viewer.view(await dataset.read(this.#indices)),
-        await this.#viewer.view(samples),
-        { count: this.#indices.length, columns: config.columns },
+        await this.#viewer.view(images),
+        { count, columns },
       ),
-      {
-        columns: config.columns,
-        imageSize,
-        channels,
-        scale: pictureScale({ columns: config.columns, imageSize }),
-      },
+      { columns, imageSize, channels, scale: pictureScale({ columns, imageSize }) },
     );
     await Deno.mkdir(this.#directory, { recursive: true });
     const path = join(this.#directory, `${stepName(trainer.step)}.png`);
     writeAtomically(path, encodePng(picture));
     return path;
-  }
-
-  /** The samples [n, C, H, W]. */
-  async #draw(): Promise<Float32Array> {
-    const { trainer, model, conditionOf } = this.#run;
-    const { images } = await drawAll({
-      model,
-      weights: trainer.optimizer.averages,
-      count: this.#indices.length,
-      conditionOf: (first, count) => conditionOf(this.#indices.subarray(first, first + count)),
-      config: this.#config.sample,
-      ...pathOf(this.#config),
-    });
-    return images;
   }
 }
 
