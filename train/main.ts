@@ -274,23 +274,32 @@ function requireData(checkpoint: string, { path }: Config["data"]): void {
  * Weights would fit another network as well where shapes are the same, as with another number of heads.
  */
 function fixedKeys({ bank, interpolant, model, train }: Config): Record<string, unknown> {
-  const { name: _name, classDropout: _share, zeroInit: _start, repa: _loss, ...network } = model;
-  const { path: interpolation, prediction } = interpolant;
-  const { path: _path, mask: _mask, onnx, features, ...built } = bank;
-  const read = {
-    ...built,
-    onnx: onnx && { ...onnx, path: undefined },
-    features: features && { ...features, path: undefined },
-  };
-  const named = (section: string, keys: Record<string, unknown>) =>
-    Object.fromEntries(Object.entries(keys).map(([key, value]) => [`${section}.${key}`, value]));
-  return {
-    ...named("model", network),
-    ...named("interpolant", { path: interpolation, prediction }),
-    ...named("bank", read),
+  const { path, prediction } = interpolant;
+  const sections = {
+    // What is undefined may change.
+    model: {
+      ...model,
+      name: undefined,
+      classDropout: undefined,
+      zeroInit: undefined,
+      repa: undefined,
+    },
+    interpolant: { path, prediction },
+    bank: {
+      ...bank,
+      path: undefined,
+      mask: undefined,
+      onnx: bank.onnx && { ...bank.onnx, path: undefined },
+      features: bank.features && { ...bank.features, path: undefined },
+    },
     // As a whole: it may have been typed in another folder.
-    "train.runDirectory": resolve(train.runDirectory),
+    train: { runDirectory: resolve(train.runDirectory) },
   };
+  return Object.fromEntries(
+    Object.entries(sections).flatMap(([section, keys]) =>
+      Object.entries(keys).map(([key, value]) => [`${section}.${key}`, value])
+    ),
+  );
 }
 
 /** Two ways on from an earlier step would end up in one folder, and the older one be taken for newest. */
