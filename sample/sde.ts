@@ -157,10 +157,8 @@ function makeProcess(network: Network, options: SdeOptions): Process {
     const coefficients = driftCoefficients(interpolant, prediction, { t, diffusion: diffusion(t) });
     return affine(x, network(x, t), coefficients);
   }
-  function finish(x: Tensor): Tensor {
+  function finish(x: Tensor, lastStep: Exclude<LastStep, "none">): Tensor {
     switch (lastStep) {
-      case "none":
-        return x;
       case "mean":
         return combine([[x, 1], [drift(x, end), lastStepSize]]);
       case "euler": {
@@ -185,7 +183,11 @@ function makeProcess(network: Network, options: SdeOptions): Process {
     run(x, advance) {
       const state = integrate(x, { times, onStep }, advance);
       if (lastStep === "none") return state;
-      const last = integrate(state, { times: [end, 1], onStep: undefined }, finish);
+      const last = integrate(
+        state,
+        { times: [end, 1], onStep: undefined },
+        (x) => finish(x, lastStep),
+      );
       state.dispose();
       onStep?.({ step: steps - 1, t: 1, x: last });
       return last;
