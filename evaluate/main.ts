@@ -6,6 +6,7 @@
 
 import { dirname, extname, join } from "node:path";
 import { drawUniform } from "../bank/retrieve.ts";
+import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
@@ -64,7 +65,7 @@ async function main(): Promise<void> {
   const openImages: OpenImages = (path) =>
     openStoredImages(path, { imageSize, loadDecoder, reporter });
 
-  const samples = await openSamples(settings, { device, viewer, openImages, opened });
+  const samples = await openSamples(settings, { device, viewer, openImages, opened, reporter });
   const reference = opened.use(
     await openReferenceSet(options.reference, { training, heldOut, openImages }),
   );
@@ -172,10 +173,11 @@ async function openSamples(
     viewer: DataImages["viewer"];
     openImages: OpenImages;
     opened: DisposableStack;
+    reporter: Reporter;
   },
 ): Promise<readonly SampleSet[]> {
   const { samples: path, count, bank } = options;
-  const { device, openImages, opened } = parts;
+  const { device, openImages, opened, reporter } = parts;
   if (path !== undefined) {
     const { images } = opened.use(await openImages(path));
     return [storedSamples(images, { source: path, count })];
@@ -183,6 +185,17 @@ async function openSamples(
   const viewer = await parts.viewer();
   const trained = opened.use(openTrained(device, { ...found!, bank }));
   const { model, bank: guiding } = trained, drawn = count ?? COUNT;
+  if (guiding && bank !== undefined && options.weights === undefined) {
+    // What it finds is what is to be measured: a warning beside the numbers.
+    checkRunEncoder({
+      bank: guiding,
+      path: bank,
+      ownPath: bankPathOf(trained),
+      checkpoint: trained.checkpoint,
+      anyEncoder: true,
+      note: reporter.warn,
+    });
+  }
   return drawings.map(({ found, sampling }) => {
     const choice = { count: drawn, seed: sampling.seed };
     const indices = guiding ? drawUniform(guiding.size, choice) : drawLabels(trained, choice);

@@ -303,6 +303,24 @@ deviceTest("evaluate knows images that a run was not trained on", async () => {
   assert.deepEqual(same.warnings.filter((line) => line.includes(message)), []);
 });
 
+deviceTest("evaluate warns where a bank of another encoder guides the model", async () => {
+  const run = await trainedRun(), bank = inTemporary("foreign.safetensors");
+  const built = await runTask("bank", [
+    ...["build", ...DATA, "--dim", "12", "--resolution", "4", "--out", bank],
+  ]);
+  assert.equal(built.code, 0, built.stderr);
+  const measure = (...options: string[]) =>
+    evaluate(
+      ...["--checkpoint", run, "--count", "20", "--json", "--report", inTemporary("warned.json")],
+      ...options,
+    );
+  const said = /^another encoder made its snippets, .*; the samples may follow nothing$/;
+  const { warnings } = resultOf(await measure("--bank", bank));
+  assert.equal(warnings.filter((line) => said.test(line)).length, 1, warnings.join("\n"));
+  const own = resultOf(await measure("--bank", join(run, "bank.safetensors")));
+  assert.deepEqual(own.warnings.filter((line) => said.test(line)), []);
+});
+
 deviceTest("evaluate says what is wrong with samples, reference and options", async () => {
   const run = await trainedRun();
   const folder = (name: string, ...sizes: number[]) => {
