@@ -21,6 +21,7 @@ import {
 } from "../cli/model_options.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { prepareOutput, writeOutput } from "../cli/output_file.ts";
+import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -201,17 +202,21 @@ function indicesIn(lists: readonly string[]): number[] {
 
 /** Draws from snippets or labels of one's choice, or of the seed's. */
 async function drawChosen(trained: TrainedModel, task: Task): Promise<Samples> {
-  const { model, bank, config } = trained, { device, way } = task;
+  const { model, bank, config } = trained, { device, options, way } = task;
   const indices = bank
     ? await chosenSnippets(trained, { ...task, bank })
     : chosenLabels(trained, task);
+  using progress = openProgress(indices.length, { json: options.json });
+  progress.advance(0);
   const drawn = await drawAll({
     model,
     config: config.sample,
     count: indices.length,
     conditionOf: conditionsAt(indices, { device, bank }),
     ...pathOf(config),
+    onProgress: (done) => progress.advance(done),
   });
+  progress.stop();
   const above = bank && way === "like"
     ? await imagesBehind(trained, { device, bank, indices })
     : undefined;
@@ -296,12 +301,15 @@ async function drawTexts(trained: TrainedModel, { device, options }: Task): Prom
     say(`text    ${text}: nearest to ${captionOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
   }
   const front = await imagesBehind(trained, { device, bank, indices });
+  using progress = openProgress(texts.length * noises, { json: options.json });
+  progress.advance(0);
   const drawn = await drawRows({
     model,
     config: config.sample,
     snippets,
     noises,
     ...pathOf(config),
+    onProgress: (done) => progress.advance(done),
   });
   return { ...drawn, rows: { columns: noises, front } };
 }

@@ -47,6 +47,12 @@ deviceTest("sample draws a picture with any sampler, guidance and condition", as
     assert.equal(result.evaluations, evaluations);
     assert.deepEqual(decodePng(await Deno.readFile(out)).width, 4 * 160 + 3 * 2);
   }
+  // More than are drawn at once; without --json it tells how far it is.
+  const { code, stderr } = await runTask("sample", [
+    ...["--checkpoint", directory, "--count", "70", "--out", inTemporary("many.png")],
+  ]);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^64\/70 \(91 %\).*\n70\/70 \(100 %\)\nwrote /m);
 });
 
 deviceTest("sample draws from the snippets that it is asked for", async () => {
