@@ -39,6 +39,8 @@ const LEGEND = {
 } as const;
 /** Colours of the first, second, … curve of {@linkcode plotCurves}: Tableau's ten. */
 const CURVE_COLOURS: readonly string[] = scheme("tableau10");
+/** Training steps that an axis names one by one, at most. */
+const MOST_NAMED = 10;
 /** Dashes of the first, second, … style of {@linkcode plotCurves}. */
 const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
 
@@ -84,10 +86,7 @@ export async function plotEvaluation(
   const measured = records.filter(({ frechet }) => Number.isFinite(frechet));
   const heldOut = measured.at(-1)?.["frechetHeldOut"];
   return await plotCurves([{
-    xTitle: stepsPerEpoch === undefined ? "optimiser steps" : "optimiser steps, and epochs below",
-    ...(stepsPerEpoch !== undefined && { xDivisor: stepsPerEpoch }),
-    // Of few measurements each step is named.
-    ...(measured.length <= 10 && { xValues: measured.map(({ step }) => step) }),
+    trainingSteps: { perEpoch: stepsPerEpoch },
     yTitle: [
       "Fréchet distance to the",
       "training images (encoder space)",
@@ -207,16 +206,19 @@ export interface Curve {
 
 /** Curves over one pair of axes. */
 export interface CurvePanel {
-  /** Title of the horizontal axis. */
-  readonly xTitle: string;
+  /** Title of the horizontal axis. Default `optimiser steps`. */
+  readonly xTitle?: string;
+  /**
+   * The horizontal axis is that of training steps, each named where they are few, with epochs below where
+   * it is known how many steps make one.
+   */
+  readonly trainingSteps?: { readonly perEpoch: number | undefined };
   /** Title of the vertical axis; one line each. */
   readonly yTitle: string | readonly string[];
   /** Logarithmic horizontal axis. */
   readonly logX?: boolean;
   /** Values that the horizontal axis names; chosen by the library when left out. */
   readonly xValues?: readonly number[];
-  /** Name a value divided by this below each value of the horizontal axis. */
-  readonly xDivisor?: number;
   /** Begin the vertical axis at zero. Default `true`. */
   readonly zero?: boolean;
   /** Mark the points; for few of them. Default `true`. */
@@ -241,8 +243,8 @@ export async function plotCurves(panels: readonly CurvePanel[]): Promise<string>
 }
 
 function curvePanel(panel: CurvePanel): Panel {
-  const { curves, levels = [], logX = false, xValues, xDivisor, zero = true, marked = true } =
-    panel;
+  const { curves, levels = [], logX = false, trainingSteps, zero = true, marked = true } = panel;
+  const { xTitle = "optimiser steps" } = panel;
   const values = curves.flatMap(({ name, style = "", points }) =>
     points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y))
       .map((point) => ({ ...point, name, style }))
@@ -254,15 +256,18 @@ function curvePanel(panel: CurvePanel): Panel {
   const names = [...new Set(curves.map(({ name }) => name))];
   const levelNames = levels.map(({ name }) => name);
   const colours = names.map((_, i) => CURVE_COLOURS[i % CURVE_COLOURS.length]!);
+  const steps = trainingSteps && [...new Set(values.map(({ x }) => x))];
+  const perEpoch = trainingSteps?.perEpoch;
+  const xValues = steps && steps.length <= MOST_NAMED ? steps : panel.xValues;
   const x = {
     field: "x",
     type: "quantitative" as const,
-    title: panel.xTitle,
+    title: perEpoch === undefined ? xTitle : `${xTitle}, and epochs below`,
     axis: {
       grid: true,
       ...(xValues && { values: [...xValues] }),
-      ...(xDivisor !== undefined && {
-        labelExpr: `[datum.label, format(datum.value / ${xDivisor}, ".3~r")]`,
+      ...(perEpoch !== undefined && {
+        labelExpr: `[datum.label, format(datum.value / ${perEpoch}, ".3~r")]`,
       }),
     },
     scale: { type: logX ? "log" as const : "linear" as const, nice: false },

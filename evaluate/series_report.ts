@@ -30,9 +30,6 @@ export interface EvaluationSeries {
   readonly evaluations: readonly Evaluation[];
 }
 
-/** Steps of training that the axis names one by one, at most. */
-const MOST_NAMED = 10;
-
 /** A column of the table: its title, and its cell for an evaluation that has one. */
 type Column = readonly [title: string, cell: (evaluation: Evaluation) => string | undefined];
 
@@ -104,16 +101,16 @@ function chanceLine({ value, count }: ChanceDistance, space: string): string {
 
 /** A distance over what the evaluations differ in. */
 export interface SeriesPanel {
-  /** Title of the horizontal axis. */
-  readonly xTitle: string;
+  /** Title of the horizontal axis, where that is none of training steps. */
+  readonly xTitle?: string;
+  /** The horizontal axis is that of training steps; so many are an epoch where that is known. */
+  readonly trainingSteps?: { readonly perEpoch: number | undefined };
   /** The distance, in lines. */
   readonly yTitle: readonly string[];
   /** Whether the horizontal axis is logarithmic. */
   readonly logX: boolean;
   /** The values on it that are named; the plot chooses them when left out. */
   readonly xValues?: readonly number[];
-  /** Training steps of an epoch, to name epochs below them. */
-  readonly xDivisor?: number;
   /** The one curve. */
   readonly curves: readonly {
     /** Name of the sampler. */
@@ -163,21 +160,14 @@ export function seriesPanels(series: EvaluationSeries): SeriesPanel[] {
 /** The horizontal axis, and where on it each evaluation lies. */
 function axisOf(
   { over, stepsPerEpoch, evaluations }: EvaluationSeries,
-): Pick<SeriesPanel, "xTitle" | "logX" | "xValues" | "xDivisor"> & { xs: readonly number[] } {
+): Pick<SeriesPanel, "xTitle" | "trainingSteps" | "logX" | "xValues"> & { xs: readonly number[] } {
   if (over === "network evaluations") {
     const xs = evaluations.map(({ samples }) => samples.evaluations!);
     const xTitle = "evaluations of the network for a sample (NFE)";
     return { xs, xTitle, logX: true, xValues: [...new Set(xs)] };
   }
   const xs = evaluations.map(({ samples }) => samples.step!);
-  return {
-    xs,
-    xTitle: stepsPerEpoch === undefined ? "optimiser steps" : "optimiser steps, and epochs below",
-    logX: false,
-    // Of few checkpoints each step is named.
-    ...(xs.length <= MOST_NAMED && { xValues: xs }),
-    ...(stepsPerEpoch !== undefined && { xDivisor: stepsPerEpoch }),
-  };
+  return { xs, trainingSteps: { perEpoch: stepsPerEpoch }, logX: false };
 }
 
 function levelsOf(chance: ChanceDistance | undefined): SeriesPanel["levels"] {

@@ -220,6 +220,21 @@ function checkGradient(check: {
   });
 }
 
+/** The gradients of an elementwise op at `values`, one each. */
+export async function slopesOf(
+  device: Device,
+  { op, values }: { op: (x: Tensor) => Tensor; values: readonly number[] },
+): Promise<Float32Array> {
+  using x = device.tensor(Float32Array.from(values), [values.length]);
+  using dy = device.tensor(new Float32Array(values.length).fill(1), [values.length]);
+  const tape = new Tape(device);
+  tape.watch(x);
+  using out = tape.record(() => op(x));
+  tape.backwardFrom(out, dy);
+  using gradient = tape.gradient(x);
+  return await gradient.read();
+}
+
 /**
  * Checks that the gradient of a parameter of three elements, to which `op` is applied element by element,
  * is not zero, and that what the pool hands out full of NaN does not get into the padding behind it, which

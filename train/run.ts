@@ -125,7 +125,7 @@ export async function buildRun(options: {
   const bank = snippets?.bank;
   if (snippets?.encoder) opened.use(snippets.encoder);
   if (bank) opened.use(bank);
-  if (bank) requirePairs(bank, train);
+  if (snippets) requirePairs(snippets, train);
   const store = opened.use(new ParameterStore(device, { seed: config.train.seed }));
   const model = new SiT(
     store,
@@ -198,13 +198,19 @@ function fingerprintOfFile(path: string): BankFingerprint {
   return bankFingerprint(file);
 }
 
-/** Throws where the snippets of a bank have other names than the images in their places. */
+/** Throws where a bank has not one snippet for each image, or of another name. */
 function requirePairs(
-  bank: Bank,
+  { path, bank }: { readonly path: string; readonly bank: Bank },
   images: { readonly size: number; readonly names?: readonly string[] },
 ): void {
   const { names = [] } = images;
-  if (bank.names === undefined || bank.size !== images.size) return;
+  if (bank.size !== images.size) {
+    throw new TypeError(
+      `Cannot train with ${path}: it has ${bank.size} snippets for ${images.size} images, expected ` +
+        "one each: a bank of these images, built with the same data.heldOut",
+    );
+  }
+  if (bank.names === undefined) return;
   const wrong = names.findIndex((name, i) => bank.names![i] !== name);
   if (wrong < 0) return;
   throw new TypeError(
@@ -271,15 +277,8 @@ async function prepareBank(
   const built = join(runDirectory, RUN_BANK);
   const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
   if (file) {
-    const bank = loadBank(device, file), { size } = bank;
-    note(`bank    ${file}: ${size} snippets of ${bank.dim}`);
-    if (size !== train.size) {
-      bank[Symbol.dispose]();
-      throw new TypeError(
-        `Cannot train with ${file}: it has ${size} snippets for ${train.size} images, expected one ` +
-          "each: a bank of these images, built with the same data.heldOut",
-      );
-    }
+    const bank = loadBank(device, file);
+    note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
     if (train instanceof LatentShards) return { path: file, bank, encoder: undefined };
     // The network of a bank may have moved since; one that is told must be the same.
     const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path : undefined;

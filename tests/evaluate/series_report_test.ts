@@ -93,12 +93,11 @@ Deno.test("describeSeries() names the steps of checkpoints, and epochs where the
 
 Deno.test("seriesPanels() draws distances over the steps of checkpoints", () => {
   const [panel] = seriesPanels(byTraining(20));
-  const { logX, xValues, xDivisor, xTitle, curves: [curve] } = panel!;
-  assert.deepEqual([logX, xValues, xDivisor], [false, [5, 10, 40], 20]);
-  assert.equal(xTitle, "optimiser steps, and epochs below");
+  const { logX, trainingSteps, curves: [curve] } = panel!;
+  assert.deepEqual([logX, trainingSteps], [false, { perEpoch: 20 }]);
   assert.deepEqual(curve!.points.map(({ x }) => x), [5, 10, 40]);
   const [unknown] = seriesPanels(byTraining());
-  assert.deepEqual([unknown!.xTitle, unknown!.xDivisor], ["optimiser steps", undefined]);
+  assert.deepEqual(unknown!.trainingSteps, { perEpoch: undefined });
 });
 
 Deno.test("seriesPanels() draws distances over evaluations of the network, with their intervals", () => {
