@@ -7,7 +7,7 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
-import { nearestName } from "../kernels/core/nearest_name.ts";
+import { didYouMean, nearestName } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
@@ -68,11 +68,10 @@ export function indicesOfClass(records: ImageRecords, name: string): Uint32Array
   const { classes = [], labels } = records;
   const label = classes.indexOf(name);
   if (label < 0 || labels === undefined) {
-    const near = nearestName(name, classes);
     throw new RangeError(
       `Cannot retrieve class ${JSON.stringify(name)}: the bank has ` +
         (classes.length === 0 ? "no classes" : `the classes ${listed(classes)}`) +
-        (near === undefined ? "" : `; did you mean ${near}?`),
+        didYouMean(name, classes),
     );
   }
   const found: number[] = [];

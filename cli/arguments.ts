@@ -6,7 +6,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
+import { didYouMean, expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
 import { typedPath } from "./typed_path.ts";
 
 /** One option of a command, such as `--steps NUMBER`. */
@@ -341,8 +341,7 @@ function readSingle(
   if (option.type === "string") {
     if (option.choices === undefined) return readText(option, value);
     if (option.choices.includes(value)) return value;
-    const near = nearestName(value, option.choices);
-    throw new UsageError(near === undefined ? refusal : `${refusal}; did you mean ${near}?`);
+    throw new UsageError(refusal + didYouMean(value, option.choices));
   }
   const number = value.trim() === "" ? NaN : Number(value);
   const whole = option.type === "number" || Number.isSafeInteger(number);

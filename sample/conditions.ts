@@ -8,7 +8,7 @@ import type { Bank } from "../bank/bank.ts";
 import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
 import { type ChoiceOptions, drawUniform } from "../bank/retrieve.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { nearestName } from "../kernels/core/nearest_name.ts";
+import { didYouMean } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
@@ -112,11 +112,10 @@ export function labelOfClass(
   if (/^\d+$/.test(word) && Number(word) < classes) return Number(word);
   const rest = classNames.length - MOST_LISTED;
   const listed = classNames.slice(0, MOST_LISTED).join(", ") + (rest > 0 ? ` or ${rest} more` : "");
-  const near = /^\d+$/.test(word) ? undefined : nearestName(word, classNames);
   throw new RangeError(
     `Cannot draw class ${JSON.stringify(word)}: the model knows no such class, expected ` +
       `${listed === "" ? "" : `${listed}, or `}a number from 0 to ${classes - 1}` +
-      (near === undefined ? "" : `; did you mean ${near}?`),
+      (/^\d+$/.test(word) ? "" : didYouMean(word, classNames)),
   );
 }
 

@@ -42,6 +42,19 @@ export function expectedOneOf(names: readonly string[], near: string | undefined
   return `${expected} one of ${names.join(", ")}`;
 }
 
+/**
+ * The end of another error about a name: the question whether the candidate near to it was meant, or nothing.
+ *
+ * @example
+ * ```ts
+ * console.log(`no class dgo${didYouMean("dgo", ["cat", "dog"])}`); // no class dgo; did you mean dog?
+ * ```
+ */
+export function didYouMean(name: string, candidates: Iterable<string>): string {
+  const near = nearestName(name, candidates);
+  return near === undefined ? "" : `; did you mean ${near}?`;
+}
+
 function plainLetters(name: string): string {
   return name.replace(/[-_]/g, "").toLowerCase();
 }
