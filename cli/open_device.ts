@@ -15,6 +15,8 @@ export interface DeviceSettings {
   readonly allowCpuDriver: boolean;
   /** Kernel variants to use whatever was measured, by op name. */
   readonly variants: ForcedVariants;
+  /** Name the kernel that first went wrong. */
+  readonly debug: boolean;
 }
 
 /**
@@ -34,10 +36,11 @@ export async function openDevice(
   settings: DeviceSettings | undefined,
   note: (line: string) => void,
 ): Promise<Device> {
-  const { allowCpuDriver = true, variants = {} } = settings ?? {};
+  const { allowCpuDriver = true, variants = {}, debug = false } = settings ?? {};
   const device = await Device.open({
     allowFallback: true,
     variants,
+    debug,
     tuning: readTuning({ note }),
     note,
   });

@@ -38,6 +38,7 @@ export {
   CheckpointError,
   DeviceLostError,
   GpuValidationError,
+  NonFiniteResultError,
   OutOfMemoryError,
   ShaderCompilationError,
   UnsupportedDeviceError,

@@ -34,6 +34,11 @@ export interface DeviceConfig {
   /** Force the variant of an op, by name; the first thing to try when a number looks wrong. */
   readonly variants: ForcedVariants;
   /**
+   * Name the kernel that first wrote a number which is not finite, or that the GPU refused; several times as
+   * slow.
+   */
+  readonly debug: boolean;
+  /**
    * What runs ONNX networks, the first choice first: cpu, or another execution provider of onnxruntime, such
    * as webgpu.
    */
@@ -165,6 +170,11 @@ const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
   variants: z.partialRecord(z.enum(OPS_WITH_VARIANTS), z.string()).default({})
     .describe(
       "Force the variant of an op, by name; the first thing to try when a number looks wrong",
+    ),
+  debug: z.boolean().default(false)
+    .describe(
+      "Name the kernel that first wrote a number which is not finite, or that the GPU refused; several " +
+        "times as slow",
     ),
   onnxProviders: z.array(z.string().min(1)).min(1).default(["cpu"])
     .describe(

@@ -14,6 +14,7 @@ import {
 } from "./errors.ts";
 import type { Kernel } from "./kernel.ts";
 import { isWhole, MAX_WORKGROUPS } from "./limits.ts";
+import { NonFiniteSearch } from "./non_finite.ts";
 import { paramsWriter, Pipelines } from "./pipelines.ts";
 import { type Profile, requestDevice } from "./profile.ts";
 import { Recorder, requireRecorded } from "./recorder.ts";
@@ -48,6 +49,12 @@ export interface DeviceOptions {
   variants?: ForcedVariants;
   /** Variants that were measured; those of this adapter are used where none is forced. */
   tuning?: Tuning | undefined;
+  /**
+   * Submits each kernel by itself, so that an error of the GPU names it, and searches what it writes for
+   * numbers that are not finite: a wait throws a `NonFiniteResultError` that names the first kernel which
+   * wrote one. Several times as slow. Mixed precision overflows on purpose while it looks for its scale.
+   */
+  debug?: boolean;
   /** Told, once each, which forced and measured variants cannot be used. */
   note?: (line: string) => void;
 }
@@ -135,8 +142,10 @@ export class Device implements Disposable {
   readonly #note: ((line: string) => void) | undefined;
   readonly #refused = new Set<string>();
   readonly #pipelines: Pipelines;
+  /** There is one on a device that was opened to debug. */
+  readonly #search: NonFiniteSearch | undefined;
   #scopes: Tensor[][] = [];
-  readonly #path: string[] = [];
+  #path = "";
   #tape: Tape | undefined;
   #precision: Precision = "f32";
   #lost: DeviceLostError | undefined;
@@ -172,6 +181,7 @@ export class Device implements Disposable {
       recorder: this.recorder,
       validated: (make, describe) => this.#validated(make, describe),
     });
+    this.#search = options.debug ? new NonFiniteSearch(this) : undefined;
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#check(
@@ -257,13 +267,22 @@ export class Device implements Disposable {
     );
   }
 
-  /** Runs `fn` under a name that errors which the GPU reports show: `blocks.3 > attention`. */
-  named<T>(name: string, fn: () => T): T {
-    this.#path.push(name);
+  /** The names that stand now, `blocks.3 > attention`; empty outside of {@linkcode Device.named}. */
+  get path(): string {
+    return this.#path;
+  }
+
+  /**
+   * Runs `fn` under a name that errors which the GPU reports show: `blocks.3 > attention`. It stands after
+   * those of `within`, by default the ones that stand now.
+   */
+  named<T>(name: string, fn: () => T, options: { within?: string } = {}): T {
+    const outer = this.#path, { within = outer } = options;
+    this.#path = within === "" ? name : `${within} > ${name}`;
     try {
       return requireRecorded(fn());
     } finally {
-      this.#path.pop();
+      this.#path = outer;
     }
   }
 
@@ -401,27 +420,15 @@ export class Device implements Disposable {
    * parameters of whole numbers that are none.
    */
   dispatch(kernel: Kernel, options: DispatchOptions): void {
-    this.#assertUsable();
-    const compiled = this.#pipelines.compile(kernel, options.constants);
-    const group = this.#pipelines.bindGroup(kernel, compiled, options.tensors);
-    const [x, y = 1, z = 1] = options.workgroups;
-    if (!isWhole(x, MAX_WORKGROUPS) || !isWhole(y, MAX_WORKGROUPS) || !isWhole(z, MAX_WORKGROUPS)) {
-      throw new RangeError(
-        `Cannot dispatch ${kernel.name} over [${x}, ${y}, ${z}] workgroups: expected whole numbers, ` +
-          `at most ${MAX_WORKGROUPS} each`,
-      );
-    }
-    this.recorder.dispatch({
-      name: kernel.name,
-      pipeline: compiled.pipeline,
-      group,
-      params: paramsWriter(kernel, options.params ?? {}),
-      workgroups: [x, y, z],
+    const search = this.#search;
+    if (!search || search.isOwn(kernel)) return this.#record(kernel, options);
+    this.named(kernel.name, () => {
+      this.#record(kernel, options);
+      this.flush();
+      for (const { access, name } of kernel.bindings) {
+        if (access === "write") search.record(options.tensors[name]!, `${this.#path} > ${name}`);
+      }
     });
-    this.#commands++;
-    for (const binding of kernel.bindings) {
-      if (binding.access === "write") options.tensors[binding.name]!.storage.version++;
-    }
   }
 
   /** Submits everything recorded, without waiting. */
@@ -469,27 +476,8 @@ export class Device implements Disposable {
     this.#assertUsable();
     if (tensor.device !== this) throw onAnother("read", formatShape(tensor.shape));
     this.flush();
-    const { bytes } = tensor;
-    if (bytes === 0) return new ArrayBuffer(0);
-    const size = Math.ceil(bytes / 4) * 4;
-    const staging = this.#guarded(
-      () =>
-        this.gpu.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
-      { requestedBytes: size },
-    );
-    try {
-      this.#guarded(() => {
-        this.recorder.copyToBuffer(
-          { buffer: tensor.buffer, offset: tensor.offset, bytes },
-          { buffer: staging, offset: 0 },
-        );
-        this.recorder.submit();
-      });
-      await this.#arrival(staging.mapAsync(GPUMapMode.READ));
-      return staging.getMappedRange().slice(0);
-    } finally {
-      staging.destroy();
-    }
+    if (tensor.bytes === 0) return new ArrayBuffer(0);
+    return await this.#copyOut(tensor, (mapped) => this.#arrival(mapped));
   }
 
   /**
@@ -585,6 +573,30 @@ export class Device implements Disposable {
     if (this.#lost) throw this.#lost;
   }
 
+  #record(kernel: Kernel, options: DispatchOptions): void {
+    this.#assertUsable();
+    const compiled = this.#pipelines.compile(kernel, options.constants);
+    const group = this.#pipelines.bindGroup(kernel, compiled, options.tensors);
+    const [x, y = 1, z = 1] = options.workgroups;
+    if (!isWhole(x, MAX_WORKGROUPS) || !isWhole(y, MAX_WORKGROUPS) || !isWhole(z, MAX_WORKGROUPS)) {
+      throw new RangeError(
+        `Cannot dispatch ${kernel.name} over [${x}, ${y}, ${z}] workgroups: expected whole numbers, ` +
+          `at most ${MAX_WORKGROUPS} each`,
+      );
+    }
+    this.recorder.dispatch({
+      name: kernel.name,
+      pipeline: compiled.pipeline,
+      group,
+      params: paramsWriter(kernel, options.params ?? {}),
+      workgroups: [x, y, z],
+    });
+    this.#commands++;
+    for (const binding of kernel.bindings) {
+      if (binding.access === "write") options.tensors[binding.name]!.storage.version++;
+    }
+  }
+
   #submitUploads(): void {
     this.gpu.queue.submit([]);
     this.#waitingUploadBytes = 0;
@@ -609,6 +621,29 @@ export class Device implements Disposable {
       : new GpuValidationError(error.message, { path: path || "the last commands" });
   }
 
+  /** The bytes of a tensor, when `wait` has come to the end of what it is given. */
+  async #copyOut(
+    { buffer, offset, bytes }: Tensor,
+    wait: (mapped: Promise<unknown>) => Promise<unknown>,
+  ): Promise<ArrayBuffer> {
+    const size = Math.ceil(bytes / 4) * 4;
+    const staging = this.#guarded(
+      () =>
+        this.gpu.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+      { requestedBytes: size },
+    );
+    try {
+      this.#guarded(() => {
+        this.recorder.copyToBuffer({ buffer, offset, bytes }, { buffer: staging, offset: 0 });
+        this.recorder.submit();
+      });
+      await wait(staging.mapAsync(GPUMapMode.READ));
+      return staging.getMappedRange().slice(0);
+    } finally {
+      staging.destroy();
+    }
+  }
+
   /** Waits for what the GPU does; errors that it reported come before the wait's own. */
   async #arrival(work: Promise<unknown>): Promise<void> {
     const checks = [...this.#checks], commands = this.#commands;
@@ -625,6 +660,7 @@ export class Device implements Disposable {
     } finally {
       await this.#throwFailure({ checks, commands });
     }
+    await this.#search?.throwFound((tensor) => this.#copyOut(tensor, (mapped) => mapped));
   }
 
   /** What `fn` gives; errors of the GPU that it causes are thrown at the next wait. */
@@ -653,7 +689,7 @@ export class Device implements Disposable {
   #checkScope(
     { failed, ...options }: { requestedBytes?: number; failed?: () => void } = {},
   ): void {
-    const path = this.#path.join(" > ");
+    const path = this.#path;
     this.#check(this.gpu.popErrorScope(), (error) => {
       failed?.();
       return this.#gpuError(error, { ...options, path });

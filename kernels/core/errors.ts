@@ -157,6 +157,38 @@ export class GpuValidationError extends Error {
 }
 
 /**
+ * A kernel wrote a number that is infinite or NaN: the first to do so since the last wait, on a device that
+ * was opened with `debug`.
+ *
+ * @example
+ * ```ts
+ * import { Device, multiply, NonFiniteResultError } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true, debug: true });
+ * using x = device.tensor(Float32Array.of(1e30), [1]);
+ * using square = device.named("blocks.3", () => multiply(x, x));
+ * using more = multiply(square, x);
+ * try {
+ *   await more.read();
+ * } catch (error) {
+ *   if (error instanceof NonFiniteResultError) console.log(error.path); // blocks.3 > multiply > out
+ * }
+ * ```
+ */
+export class NonFiniteResultError extends Error {
+  /** The class, by which errors from other realms can be told. */
+  override readonly name = "NonFiniteResultError";
+  /** Names of the modules, the kernel and its binding. */
+  readonly path: string;
+
+  /** Makes the error from the path of names. */
+  constructor(path: string) {
+    super(`Cannot go on: ${path} holds a number that is not finite, the first since the last wait`);
+    this.path = path;
+  }
+}
+
+/**
  * A checkpoint, bank or tensor file that cannot be read or written.
  *
  * @example

@@ -43,6 +43,8 @@ export interface TapeNode {
  */
 interface RecordedNode extends TapeNode {
   readonly needed: ReadonlyMap<Tensor, Storage>;
+  /** The names under which it was recorded. */
+  readonly path: string;
   readonly produced: Storage;
   /** What it holds until its backward pass: a tensor may view another storage by then. */
   readonly held: readonly Held[];
@@ -307,7 +309,9 @@ export class Tape implements Gradients, Disposable {
           // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
           const dy = watched ? this.#clone(gradient) : gradient;
           this.#current = node;
-          this.#device.named(`${node.name} backward`, () => node.backward(dy, this));
+          this.#device.named(`${node.name} backward`, () => node.backward(dy, this), {
+            within: node.path,
+          });
           dy.dispose();
         }
       } finally {
@@ -378,7 +382,7 @@ export class Tape implements Gradients, Disposable {
     }
   }
 
-  #append(node: Omit<RecordedNode, "produced" | "held">): void {
+  #append(node: Omit<RecordedNode, "path" | "produced" | "held">): void {
     const produced = node.output.storage;
     this.#track(produced);
     const held = node.saved.map((tensor): Held => {
@@ -386,7 +390,7 @@ export class Tape implements Gradients, Disposable {
       storage.retain();
       return { storage, shape, version: tensor instanceof Parameter ? undefined : storage.version };
     });
-    this.#nodes.push({ ...node, produced, held });
+    this.#nodes.push({ ...node, path: this.#device.path, produced, held });
   }
 
   /** The storage of an input of the current node, where that needs a gradient. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { openDevice } from "../../cli/open_device.ts";
 import { tuningPath, writeTuning } from "../../cli/tuning_file.ts";
 import type { Device } from "../../kernels/core/device.ts";
+import { addTo } from "../../kernels/core/in_place.ts";
 import { NO_ADAPTER, sharedDevice } from "../_gpu.ts";
 
 /** A test with a cache folder of its own, where no tuning is but what the test puts there. */
@@ -41,9 +42,12 @@ cacheTest(
       assert.deepEqual(device.tuning, table);
       assert.equal(pick(device), "naive");
     }
-    const settings = { allowCpuDriver: true, variants: { matmul: "forced" } };
+    const settings = { allowCpuDriver: true, variants: { matmul: "forced" }, debug: true };
     using device = await openDevice(settings, assert.fail);
     assert.equal(pick(device), "forced");
+    using x = device.tensor(Float32Array.of(NaN), [1]), out = device.empty([1]);
+    addTo(out, x);
+    await assert.rejects(device.settle(), { name: "NonFiniteResultError" });
 
     Deno.writeTextFileSync(tuningPath()!, "{");
     const notes: string[] = [];
@@ -55,7 +59,7 @@ cacheTest(
 cacheTest(
   "openDevice() refuses a CPU driver that is not allowed, and names the key",
   async ({ profile }) => {
-    const opening = openDevice({ allowCpuDriver: false, variants: {} }, assert.fail);
+    const opening = openDevice({ allowCpuDriver: false, variants: {}, debug: false }, assert.fail);
     if (profile.driver === "gpu") return (await opening).dispose();
     await assert.rejects(opening, {
       name: "UnsupportedDeviceError",

@@ -525,5 +525,14 @@ deviceTest(
       run.stderr.includes(`deno task train --resume ${directory} --set optimizer.learningRate`),
     );
     assert(existsSync(join(last, "state.json")) && !existsSync(join(directory, "step_0000002")));
+    assert(run.stderr.includes("--set device.debug=true tells the kernel"));
+
+    const searched = await runTask("train", ["--resume", directory, "-s", "device.debug=true"]);
+    assertRefusal(
+      searched,
+      1,
+      /^error: Cannot go on: \w.* > \w+ holds a number that is not/m,
+      last,
+    );
   },
 );
