@@ -334,6 +334,8 @@ Deno.test("pickMatmul() compiles nothing long for small products on CPU drivers"
   assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 4 }, size), "naive");
   assert.equal(pickMatmul(PROFILE, { ...size, K: 20 }), "subgroup");
   assert.equal(pickMatmul(PROFILE, { ...size, batch: 2 }), "subgroup");
+  assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 16 }, { ...size, K: 20 }), "subgroup");
+  assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 4 }, { ...size, K: 20 }), "register");
   const gpu = testProfile({ driver: "gpu" });
   assert.equal(pickMatmul(gpu, size), "tiled");
 });

@@ -1,0 +1,38 @@
+/**
+ * Kernels with subgroups of other sizes than 8: Mesa's CPU driver has as many lanes as its vectors have
+ * numbers, and takes their width from the environment.
+ */
+
+import assert from "node:assert/strict";
+import { NO_ADAPTER, sharedDevice } from "./_gpu.ts";
+import { finish, start } from "./_tasks.ts";
+
+/** Tests of the ops that have kernels with subgroups; each names its variant. */
+const OPS = ["matmul", "attention", "layer_norm", "modulate", "reconstruct"];
+const VARIANTS = /\((subgroup|rows|workgroup|register)\)/;
+
+const SUBGROUP_SIZE = `
+  import { Device } from "./kernels/core/device.ts";
+  using device = await Device.open({ allowFallback: true });
+  console.log(device.profile.subgroupSize);
+`;
+
+for (const lanes of [4, 16]) {
+  Deno.test({
+    name: `kernels with subgroups match their references with ${lanes} lanes`,
+    ignore: NO_ADAPTER,
+    async fn() {
+      const { driver } = (await sharedDevice()).profile;
+      if (driver === "gpu") return console.log("skipped: a GPU has subgroups of its own size");
+      const env = { LP_NATIVE_VECTOR_WIDTH: String(32 * lanes) };
+      const size = await finish(start([Deno.execPath(), "eval", SUBGROUP_SIZE], env));
+      if (size.stdout !== `${lanes}\n`) return console.log("skipped: not a driver of Mesa");
+      const files = OPS.map((op) => `tests/kernels/${op}_test.ts`);
+      const args = ["test", "-A", "--no-check", "--filter", `${VARIANTS}`, ...files];
+      const { code, stdout, stderr } = await finish(start([Deno.execPath(), ...args], env));
+      assert.equal(code, 0, stdout + stderr);
+      const [, passed] = /(\d+) passed \| 0 failed/.exec(stdout) ?? [];
+      assert(Number(passed) > 12, stdout);
+    },
+  });
+}
