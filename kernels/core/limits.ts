@@ -8,9 +8,9 @@
 export const MAX_WORKGROUPS = 65_535;
 
 /**
- * Rounds of all loops of one invocation together, nested ones included: Mesa's CPU driver ends them
- * after so many, without an error. A loop of n rounds takes one more where others follow it, or another
- * round of the loop around it: leaving it counts.
+ * Rounds of all loops of one invocation together, nested ones included: the CPU driver of Mesa 22.3 ends
+ * them after so many, without an error (that of 25.0 does not). A loop of n rounds takes one more where
+ * others follow it, or another round of the loop around it: leaving it counts.
  */
 export const MAX_LOOP_ROUNDS = 65_535;
 
