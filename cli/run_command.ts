@@ -5,6 +5,7 @@
  */
 
 import { DeviceLostError, UnsupportedDeviceError } from "../kernels/core/errors.ts";
+import { SettingError } from "../train/setting_error.ts";
 import { HelpRequest, UsageError } from "./arguments.ts";
 
 /** Exit codes of all commands. */
@@ -89,7 +90,7 @@ export async function runCommand(
 }
 
 function exitCode(error: unknown): number {
-  if (error instanceof UsageError) return EXIT_CODES.usage;
+  if (error instanceof UsageError || error instanceof SettingError) return EXIT_CODES.usage;
   if (error instanceof DeviceLostError || error instanceof UnsupportedDeviceError) {
     return EXIT_CODES.device;
   }

@@ -25,6 +25,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "kernels/core/tuning.ts",
     "sample/samplers.ts",
     "train/run_files.ts",
+    "train/setting_error.ts",
   ],
   "claims/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/", "train/", "cli/plot.ts"],
   "tests/": [""],

@@ -13,6 +13,7 @@
  */
 
 import { z } from "zod";
+import { messageOf } from "../kernels/core/errors.ts";
 import { type ForcedVariants, OPS_WITH_VARIANTS } from "../kernels/core/tuning.ts";
 import { type BankConfig, bankSchema } from "../bank/config.ts";
 import {
@@ -24,6 +25,7 @@ import {
 import { readWithSchema, requireKnownKey, takesText } from "../model/schema.ts";
 import { type SampleConfig, sampleSchema } from "../sample/config.ts";
 import { overrideValue, splitOverride, withValue } from "./overrides.ts";
+import { SettingError } from "./setting_error.ts";
 import { type TokenizerName, TOKENIZERS } from "./tokenizers.ts";
 import { parseYaml, stringifyYaml } from "./yaml.ts";
 
@@ -374,7 +376,8 @@ export function configSchema(name: string): z.ZodType<Config> {
  * Each override is `key=value` with the full name of a key and a YAML value, or for a key that takes text
  * the text itself, and stands above the text.
  *
- * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value.
+ * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value; one named
+ * `SettingError` where it is the overrides alone that are wrong.
  *
  * @example
  * ```ts
@@ -393,7 +396,8 @@ export function parseConfig(text: string, options: ConfigOptions = {}): Config {
  * Checks a plain object (a configuration read from YAML, or from the `state.json` of a checkpoint),
  * fills in the defaults and freezes the result. The object itself is left as it is.
  *
- * @throws {SyntaxError} with every unknown key and wrong value.
+ * @throws {SyntaxError} with every unknown key and wrong value; one named `SettingError` where it is the
+ * overrides alone that are wrong.
  *
  * @example
  * ```ts
@@ -404,8 +408,21 @@ export function parseConfig(text: string, options: ConfigOptions = {}): Config {
  */
 export function resolveConfig(value: unknown, options: ConfigOptions = {}): Config {
   const { name = "configuration", overrides = [] } = options;
-  const schema = configSchema(name);
-  let given: unknown = withoutEmptySections(value);
+  const schema = configSchema(name), own = withoutEmptySections(value);
+  try {
+    return readOverridden(schema, own, { name, overrides });
+  } catch (error) {
+    if (!schema.safeParse(own).success) throw error;
+    throw new SettingError(messageOf(error), { cause: error });
+  }
+}
+
+function readOverridden(
+  schema: z.ZodType<Config>,
+  own: unknown,
+  { name, overrides }: Required<ConfigOptions>,
+): Config {
+  let given = own;
   const overridden = new Set<string>();
   for (const override of overrides) {
     const { path, text } = splitOverride(override), name = `--set ${override}`;

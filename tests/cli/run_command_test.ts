@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { HelpRequest, UsageError } from "../../cli/arguments.ts";
 import { Interrupted, runCommand, type RunCommandOptions } from "../../cli/run_command.ts";
 import { DeviceLostError, UnsupportedDeviceError } from "../../kernels/core/errors.ts";
+import { SettingError } from "../../train/setting_error.ts";
 
 async function run(
   main: () => Promise<void>,
@@ -32,6 +33,8 @@ Deno.test("runCommand() maps errors to exit codes and one line each", async () =
   const cases: [error: unknown, code: number, line: string][] = [
     [new TypeError("Cannot do it"), 1, "error: Cannot do it"],
     [new UsageError("Cannot read it"), 2, "error: Cannot read it"],
+    [new SettingError("Cannot read --set x"), 2, "error: Cannot read --set x"],
+    [new SyntaxError("Cannot read x.yaml"), 1, "error: Cannot read x.yaml"],
     [new DeviceLostError("Device lost: reset"), 3, "error: Device lost: reset"],
     [new UnsupportedDeviceError("No device", { missing: ["adapter"] }), 3, "error: No device"],
     ["a thrown text", 1, "error: a thrown text"],

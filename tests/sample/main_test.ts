@@ -115,7 +115,7 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
   }
   assertRefusal(
     await sample("--sampler", "dopri5", "--set", "sample.timestepShift=0.3"),
-    1,
+    2,
     /sample\.timestepShift.* is 0\.3, expected 1 with dopri5, whose steps follow from the error/,
   );
   const plain = inTemporary("nameless.safetensors"), vectors = inTemporary("nameless.npy");

@@ -342,6 +342,26 @@ Deno.test("parseConfig() refuses overrides that do not fit and names the overrid
   );
 });
 
+Deno.test("parseConfig() tells what overrides make wrong from what the text does", () => {
+  const classOf = (text: string, overrides: readonly string[]) => {
+    try {
+      parseConfig(text, { overrides });
+      return undefined;
+    } catch (error) {
+      return (error as Error).name;
+    }
+  };
+  const wrong = ["train.stpes=1", "train.steps=0", "train.steps", "data.kind=folder"];
+  for (const override of wrong) assert.equal(classOf("", [override]), "SettingError", override);
+  // The key that it names is the text's.
+  const text = "train: { batchSize: 8, gradientAccumulation: 4 }";
+  assert.equal(classOf(text, ["train.batchSize=6"]), "SettingError");
+  for (const own of ["train: { stpes: 1 }", "train: [", "data: { kind: folder }"]) {
+    assert.equal(classOf(own, ["train.steps=5"]), "SyntaxError", own);
+    assert.equal(classOf(own, []), "SyntaxError", own);
+  }
+});
+
 Deno.test("resolveConfig() leaves the object it reads as it is", () => {
   const given = { train: { steps: 5 } };
   const config = resolveConfig(given, { overrides: ["train.steps=7", "train.batchSize=2"] });

@@ -182,12 +182,12 @@ deviceTest("train refuses a sampler that cannot draw before it trains", async ()
   assert.doesNotMatch(run.stderr, /^1\//m);
   assertRefusal(
     await trainSmall(directory, ...settings("sample.sampler=sde-heun", "sample.steps=1")),
-    1,
+    2,
     /sample\.steps.* is 1, expected at least 2 with sde-heun/,
   );
   assertRefusal(
     await trainSmall(directory, ...settings("sample.sampler=sde-heun", "sample.timestepShift=0.3")),
-    1,
+    2,
     /sample\.timestepShift.* is 0\.3, expected 1 with sde-heun, whose steps are even/,
   );
 });
