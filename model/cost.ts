@@ -8,6 +8,7 @@ import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Shape } from "../kernels/core/tensor.ts";
 import { swigluHidden } from "./mlp.ts";
 import { SiT, type SiTOptions } from "./sit.ts";
+import { canonicalName } from "./state_dict.ts";
 import { FREQUENCIES } from "./timestep_embedder.ts";
 
 /** A parameter of a network. */
@@ -47,12 +48,21 @@ export function parameterSizes(options: SiTOptions): ParameterSize[] {
   }));
 }
 
+/** What the names of tables of rotary angles begin with. */
+const ROTARY = "feat_rope.";
+
+/** Whether a tensor of this name in a file of weights is a table that is computed from the sizes, not learned. */
+export function isFixedTable(name: string): boolean {
+  const canonical = canonicalName(name);
+  return canonical === "pos_embed" || canonical.startsWith(ROTARY);
+}
+
 /**
  * The count that PyTorch gives for the official network, the sum of `parameters()`: with the fixed
  * table of positions, without the rotary angles, which are buffers there.
  */
 export function officialCount(sizes: readonly ParameterSize[]): number {
-  const counted = sizes.filter(({ name }) => !name.startsWith("feat_rope."));
+  const counted = sizes.filter(({ name }) => !name.startsWith(ROTARY));
   return counted.reduce((sum, { count }) => sum + count, 0);
 }
 

@@ -47,8 +47,7 @@ export interface ModelCost {
 
 /** Counts what a network and its training with AdamW and a moving average cost. */
 export function modelCost(options: SiTOptions, { batch }: { batch: number }): ModelCost {
-  const sizes = parameterSizes(options);
-  const trainedCount = totalCount(sizes.filter(({ frozen }) => !frozen));
+  const sizes = parameterSizes(options), trainedCount = learnedCount(sizes);
   return {
     officialCount: officialCount(sizes),
     trainedCount,
@@ -72,38 +71,46 @@ export function totalBytes(bytes: TrainingBytes, { recompute }: { recompute: boo
     (recompute ? bytes.activationsWithRecomputation : bytes.activations);
 }
 
-/** A tensor of a model, or of a file of weights. */
-export type NamedSize = Omit<ParameterSize, "frozen">;
-
 /** The numbers in all of the tensors. */
-export function totalCount(sizes: readonly NamedSize[]): number {
+export function totalCount(sizes: readonly ParameterSize[]): number {
   return sizes.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** The numbers in those that are learned. */
+export function learnedCount(sizes: readonly ParameterSize[]): number {
+  return totalCount(sizes.filter(({ frozen }) => !frozen));
 }
 
 interface Row {
   readonly name: string;
   readonly shape: Shape;
   readonly count: number;
+  readonly frozen: boolean;
   blocks: number;
 }
 
-/** A table of names, shapes and counts; tensors that all blocks have alike take one line. */
-export function describeSizes(sizes: readonly NamedSize[]): string[] {
+/**
+ * A table of names, shapes and counts; tensors that all blocks have alike take one line. Where some are
+ * fixed, as the table of positions is, the learned ones are counted as well.
+ */
+export function describeSizes(sizes: readonly ParameterSize[]): string[] {
   const rows = new Map<string, Row>();
-  for (const { name, shape, count } of sizes) {
+  for (const { name, shape, count, frozen } of sizes) {
     const folded = name.replace(/^blocks\.\d+\./, "blocks.*.");
     const key = `${folded} ${formatShape(shape)}`;
     const row = rows.get(key);
     if (row) row.blocks++;
-    else rows.set(key, { name: folded, shape, count, blocks: 1 });
+    else rows.set(key, { name: folded, shape, count, frozen, blocks: 1 });
   }
-  const cells = [...rows.values()].map(({ name, shape, count, blocks }) => [
+  const cells = [...rows.values()].map(({ name, shape, count, frozen, blocks }) => [
     name,
     formatShape(shape),
     (count * blocks).toLocaleString("en"),
-    blocks === 1 ? "" : `${blocks} × ${count.toLocaleString("en")}`,
+    frozen ? "fixed" : blocks === 1 ? "" : `${blocks} × ${count.toLocaleString("en")}`,
   ]);
-  cells.push(["in all", "", totalCount(sizes).toLocaleString("en"), ""]);
+  const sums = [["in all", totalCount(sizes)], ["learned", learnedCount(sizes)]] as const;
+  const shown = sizes.some(({ frozen }) => frozen) ? sums : sums.slice(0, 1);
+  for (const [name, count] of shown) cells.push([name, "", count.toLocaleString("en"), ""]);
   const widths = [0, 1, 2].map((i) => Math.max(...cells.map((row) => row[i]!.length)));
   return cells.map(([name, shape, count, blocks]) =>
     [name!.padEnd(widths[0]!), shape!.padEnd(widths[1]!), count!.padStart(widths[2]!), blocks]
@@ -119,7 +126,6 @@ export function describeCost(cost: ModelCost): string[] {
     `${formatGiga(count)} GFLOP an image, ${formatGiga(batch * count)} at batch ${batch}`;
   return [
     `official count   ${cost.officialCount.toLocaleString("en")} parameters`,
-    `learned          ${cost.trainedCount.toLocaleString("en")} parameters`,
     `evaluation       ${gigaflops(flops.forward)}`,
     ...(flops.projector > 0 ? [`projector        ${gigaflops(flops.projector)}`] : []),
     `training step    ${gigaflops(flops.training)}`,

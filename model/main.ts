@@ -12,8 +12,8 @@ import { typedPath } from "../cli/typed_path.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
 import { alignmentSchema, projectorOf } from "./config.ts";
-import { parameterSizes } from "./cost.ts";
-import { describeCost, describeSizes, modelCost, type NamedSize, totalCount } from "./inspect.ts";
+import { isFixedTable, type ParameterSize, parameterSizes } from "./cost.ts";
+import { describeCost, describeSizes, learnedCount, modelCost, totalCount } from "./inspect.ts";
 import { namedModel } from "./named_models.ts";
 import { openWeights } from "./weights.ts";
 
@@ -33,21 +33,20 @@ function main(): void {
   else console.log([...describeSizes(sizes), "", ...describeCost(cost)].join("\n"));
 }
 
-function show(sizes: readonly NamedSize[], json: boolean): void {
+function show(sizes: readonly ParameterSize[], json: boolean): void {
+  const counts = { count: totalCount(sizes), trainedCount: learnedCount(sizes) };
   console.log(
-    json
-      ? JSON.stringify({ count: totalCount(sizes), parameters: sizes })
-      : describeSizes(sizes).join("\n"),
+    json ? JSON.stringify({ ...counts, parameters: sizes }) : describeSizes(sizes).join("\n"),
   );
 }
 
 /** The tensors in a file of weights, or in that of a checkpoint. */
-function fileSizes(path: string): NamedSize[] {
+function fileSizes(path: string): ParameterSize[] {
   const isFile = /\.(?:safetensors|pth?)$/i.test(path);
   const file = isFile ? path : join(findCheckpoint(path), "model.safetensors");
   using weights = openWeights(file);
   return Array.from(weights.keys(), (name) => {
     const shape = weights.shape(name);
-    return { name, shape, count: elementsOf(shape) };
+    return { name, shape, count: elementsOf(shape), frozen: isFixedTable(name) };
   });
 }

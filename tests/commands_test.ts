@@ -120,6 +120,15 @@ deviceTest(
   },
 );
 
+deviceTest("train and inspect count the same learned parameters", async () => {
+  const { directory, stderr } = await trainedRun();
+  const [, count] = /^model {3}(\S+) learned parameters$/m.exec(stderr) ?? [];
+  const { code, stdout } = await runTask("inspect", [directory]);
+  assert.equal(code, 0);
+  assert.deepEqual(/^learned +(\S+)$/m.exec(stdout)?.[1], count);
+  assert.match(stdout, /^pos_embed .* fixed$/m);
+});
+
 deviceTest("a run takes the snippets that it was trained with, and more behind them", async () => {
   const directory = await copyOfRun("other_snippets"), path = join(directory, "bank.safetensors");
   using file = BankFile.open(join((await trainedRun()).directory, "bank.safetensors"));

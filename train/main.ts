@@ -163,7 +163,7 @@ async function main(): Promise<void> {
     note: say,
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
-  say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} parameters`);
+  say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} learned parameters`);
   const { batchSize, gradientAccumulation, recompute } = config.train;
   const cost = modelCost(run.model.options, { batch: Math.ceil(batchSize / run.trainer.parts) });
   say(`memory  about ${formatMebibytes(totalBytes(cost.bytes, { recompute }))} on a GPU`);

@@ -5,6 +5,7 @@ import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import {
   activationBytes,
   countFlops,
+  isFixedTable,
   largestActivationBytes,
   officialCount,
   parameterSizes,
@@ -45,6 +46,16 @@ function countLightning(size: Size, patch: number): number {
   return affine(32 * patch ** 2, D) + (16 / patch) ** 2 * D + affine(256, D) + affine(D, D) +
     1001 * D + depth * block + D + affine(D, 2 * D) + affine(D, patch ** 2 * 32);
 }
+
+Deno.test("isFixedTable() knows the frozen parameters by their names, also in official files", () => {
+  for (const name of ["SiT-S/2", "LightningDiT-S/2"]) {
+    const sizes = parameterSizes(namedModel(name));
+    for (const { name, frozen } of sizes) {
+      assert.equal(isFixedTable(`module.${name}`), frozen, name);
+    }
+    assert(sizes.some(({ frozen }) => frozen));
+  }
+});
 
 Deno.test("officialCount() of every published network is the official integer", () => {
   const count = (name: string) => officialCount(parameterSizes(namedModel(name)));

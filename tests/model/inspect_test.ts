@@ -31,10 +31,18 @@ Deno.test("describeSizes() folds what all blocks have alike and keeps the count"
   // Shapes begin below each other, and counts end there.
   const shapes = lines.map((line) => line.indexOf("[")).filter((place) => place >= 0);
   assert.equal(new Set(shapes).size, 1);
-  assert.equal(new Set(lines.map((line) => line.replace(/ {2}\d+ × .*/, "").length)).size, 1);
+  assert.equal(
+    new Set(lines.map((line) => line.replace(/ {2}(?:\d+ × .*|fixed)$/, "").length)).size,
+    1,
+  );
   const counts = lines.map((line) =>
     Number(/\]? +([\d,]+)(?: {2}|$)/.exec(line)![1]!.replaceAll(",", ""))
   );
+  assert.equal(counts.pop(), totalCount(sizes) - 16 * 384);
+  assert.deepEqual(lines.filter((line) => line.endsWith("fixed")), [
+    lines.find((line) => line.startsWith("pos_embed ")),
+  ]);
+  assert.match(lines.at(-1)!, /^learned /);
   assert.equal(counts.pop(), totalCount(sizes));
   assert.equal(counts.reduce((sum, count) => sum + count), totalCount(sizes));
   assert.ok(describeCost(modelCost(OPTIONS, { batch: 8 })).some((line) => /33,148,160/.test(line)));
@@ -63,7 +71,6 @@ Deno.test("describeCost() says each cost, of a batch and with recomputation", ()
   };
   assert.deepEqual(describeCost(cost), [
     "official count   1,234,567 parameters",
-    "learned          1,234 parameters",
     "evaluation       0.1235 GFLOP an image, 1.23 at batch 10",
     "projector        2 GFLOP an image, 20 at batch 10",
     "training step    12.35 GFLOP an image, 123 at batch 10",
