@@ -115,8 +115,14 @@ async function bankOfFeatures(
     else await importFeatures(features.path, { out: all, key: features.key ?? undefined });
     using file = BankFile.open(all);
     const places = placesIn(file, { ...options, from: features.path });
-    const { dim, encoder } = file, { size } = images;
-    using writer = new BankWriter(path, { ...recordsOfImages(images), encoder, dim, size });
+    const { dim, encoder, frequencies } = file, { size } = images;
+    using writer = new BankWriter(path, {
+      ...recordsOfImages(images),
+      encoder,
+      dim,
+      size,
+      frequencies: frequencies && Array.from(places, (place) => frequencies[place]!),
+    });
     let written = 0;
     for await (const { first, rows } of readRows(file)) {
       const end = first + rows.length / dim;

@@ -6,6 +6,7 @@ import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { parseConfig } from "../../train/config.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
+import { code, makeTorchFile } from "../model/_write_torch_file.ts";
 import { inDirectory, pixelEncoder, randomImages, sourceOf } from "./_images.ts";
 
 const SIZES = { channels: 3, imageSize: 8 };
@@ -119,5 +120,28 @@ gpuTest("makeBank() takes of vectors for all images those of its own", async (de
       "a.safetensors",
       "bank.safetensors",
     ]);
+  });
+});
+
+gpuTest("makeBank() keeps the frequencies of the snippets that it takes", async (device) => {
+  await inDirectory(async (directory) => {
+    const from = `${directory}/checkpoint.pt`, path = `${directory}/bank.safetensors`;
+    const memorybank = code.tensor("FloatStorage", [3, 2], { key: "0" });
+    const memoryfreq = code.tensor("FloatStorage", [3], { key: "1" });
+    const storages = { 0: Float32Array.of(1, 0, 0, 1, -1, 0), 1: Float32Array.of(2, 0, 5) };
+    const file = makeTorchFile(code.record({ memorybank, memoryfreq }), { storages });
+    Deno.writeFileSync(from, file);
+    const { bank: config } = parseConfig(
+      `bank: { encoder: features, features: { path: ${from} } }`,
+    );
+    const made = async (...indices: number[]) => {
+      const images = sourceOf(new Float32Array(indices.length), { channels: 1, imageSize: 1 });
+      const places = { of: 3, indices: Uint32Array.from(indices) };
+      await makeBank({ device, config, images, places, path });
+      using file = BankFile.open(path);
+      return file.frequencies;
+    };
+    assert.deepEqual(await made(1, 2), Float32Array.of(0, 5));
+    assert.deepEqual(await made(0, 1, 2), Float32Array.of(2, 0, 5));
   });
 });
