@@ -110,6 +110,21 @@ export function loadStateDict(
   source: TensorSource,
   options: LoadOptions = {},
 ): void {
+  const found = matchStateDict(store, source, options);
+  store.fill(({ name }) => source.readFloat32(found.get(name)!));
+}
+
+/**
+ * The file's name for each parameter, by the names in this project.
+ *
+ * Throws a `CheckpointError` where not all fit, as {@linkcode loadStateDict} says. A store without a device
+ * will do.
+ */
+export function matchStateDict(
+  store: ParameterStore,
+  source: TensorSource,
+  options: LoadOptions = {},
+): ReadonlyMap<string, string> {
   const { strict = true, select = () => true } = options;
   const found = new Map<string, string>();
   const problems: string[] = [];
@@ -137,7 +152,7 @@ export function loadStateDict(
       { path: source.path },
     );
   }
-  store.fill(({ name }) => source.readFloat32(found.get(name)!));
+  return found;
 }
 
 /**

@@ -23,7 +23,11 @@ import { shellWord } from "../cli/shell_word.ts";
 import { clonePath } from "../cli/typed_path.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
+import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
+import { readModelOptions } from "../model/read_model_options.ts";
+import { SiT } from "../model/sit.ts";
+import { matchStateDict } from "../model/state_dict.ts";
 import { openWeights } from "../model/weights.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { attempt } from "./attempt.ts";
@@ -50,7 +54,7 @@ import type { TrainRecord } from "./history.ts";
 import { folderOverrides } from "./overrides.ts";
 import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
-import { buildRun, latentScaling, type Run } from "./run.ts";
+import { buildRun, latentScaling, modelOptions, type Run } from "./run.ts";
 import { AVERAGED_WEIGHTS } from "./run_files.ts";
 import type { Trainer } from "./trainer.ts";
 import { openViewer } from "./viewer.ts";
@@ -115,8 +119,8 @@ async function main(): Promise<void> {
   });
   if (init !== undefined) {
     refuseFolder(init);
-    // Before the images are read and the bank is made: a file that is damaged or of another kind is refused.
-    openWeights(init)[Symbol.dispose]();
+    // Before the images are read and the bank is made.
+    requireNetwork(init, config);
   }
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
@@ -247,6 +251,24 @@ function refuseFolder(weights: string): void {
     `Cannot take weights from ${weights}: it is a folder, expected a file such as ` +
       join(findCheckpoint(weights), AVERAGED_WEIGHTS),
   );
+}
+
+/**
+ * Throws where the weights in a file are not those of a configuration's network, whatever the number of its
+ * classes or the length of its snippets: those only data and bank tell.
+ */
+function requireNetwork(path: string, { model, data }: Config): void {
+  using weights = openWeights(path);
+  const { condition } = readModelOptions(weights, {
+    heads: model.heads,
+    nullClass: model.classDropout > 0,
+  });
+  const ends = { classes: 1, snippetDim: 1, ...condition };
+  const { parameters } = new SiT(
+    new ParameterStore(undefined),
+    modelOptions(model, { ...data, ...ends }),
+  );
+  matchStateDict(parameters, weights);
 }
 
 /** Throws where a key is to change that a run took once, at its start. */

@@ -333,15 +333,39 @@ deviceTest("train --init names the file of weights in a run's folder", async () 
   assertRefusal(run, 2, `from ${directory}: it is a folder, expected a file such as ${file}\n`);
 });
 
-deviceTest("train --init refuses a file that holds no weights before it reads images", async () => {
-  const directory = inTemporary("from_no_weights"), short = inTemporary("short.safetensors");
-  Deno.writeFileSync(short, new Uint8Array(5));
-  for (const [file, said] of [[short, "it has 5 bytes"], ["deno.json", "its kind is not known"]]) {
-    const run = await trainSmall(directory, "--init", file!);
-    assertRefusal(run, 1, said!);
-    assert.doesNotMatch(run.stderr, /^(?:data|bank) /m);
-  }
-});
+deviceTest(
+  "train --init refuses weights of no or another network before it reads images",
+  async () => {
+    const { directory } = await trainedRun(), checkpoint = join(directory, "step_0000003");
+    const averaged = join(checkpoint, "ema.safetensors"), short = inTemporary("short.safetensors");
+    Deno.writeFileSync(short, new Uint8Array(5));
+    const cases: [file: string, said: string, ...settings: string[]][] = [
+      [short, "it has 5 bytes"],
+      ["deno.json", "its kind is not known"],
+      [join(directory, "bank.safetensors"), "it has no x_embedder.proj.weight"],
+      [
+        averaged,
+        "x_embedder.proj.weight is [16, 3, 4, 4], expected [32, 3, 4, 4]",
+        "model.width=32",
+      ],
+      [averaged, "missing blocks.1.attn.qkv.weight", "model.depth=2"],
+      [averaged, "missing y_embedder.embedding_table.weight", "model.conditioning=label"],
+    ];
+    await Promise.all(cases.map(async ([file, said, ...settings], i) => {
+      const set = settings.flatMap((each) => ["--set", each]);
+      const run = await trainSmall(inTemporary(`from_others_${i}`), "--init", file, ...set);
+      assertRefusal(run, 1, said);
+      assert.doesNotMatch(run.stderr, /^(?:data|bank) /m);
+    }));
+    // Other images and snippets of another length are no other network.
+    const run = await trainSmall(
+      inTemporary("from_own"),
+      ...["--init", averaged, "--steps", "1", "--set", "data.heldOut=1600"],
+    );
+    assert.equal(run.code, 0, run.stderr);
+    assert.match(run.stderr, /^weights .*ema\.safetensors$/m);
+  },
+);
 
 deviceTest("train starts no run among the checkpoints of another", async () => {
   const { directory } = await trainedRun();
