@@ -9,6 +9,7 @@ import { dirname, join, resolve } from "node:path";
 import { bankFiles } from "../bank/config.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
+import { counted } from "../cli/counted.ts";
 import { lockFolder } from "../cli/folder_lock.ts";
 import { requireFiles } from "../cli/input_files.ts";
 import { Interruption } from "../cli/interruption.ts";
@@ -148,7 +149,15 @@ async function main(): Promise<void> {
   const { train, heldOut, places } = data;
   // Before the bank, which would miss the same images in other words.
   if (resumed) requireTrainingImages(resumed, fingerprintOf(train));
-  say(`data    ${train.size} images to train on, ${heldOut?.size ?? 0} held out`);
+  const { batchSize, gradientAccumulation, recompute } = config.train;
+  say(`data    ${counted(train.size, "image")} to train on, ${heldOut?.size ?? 0} held out`);
+  if (batchSize > train.size) {
+    const times = Number((batchSize / train.size).toFixed(1));
+    say(
+      `        a batch holds each of them ${times} times on average, with noise of its own: ` +
+        `train.batchSize is ${batchSize}`,
+    );
+  }
   if (config.data.kind === "latents") {
     say(
       config.data.decoder === null
@@ -168,7 +177,6 @@ async function main(): Promise<void> {
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} learned parameters`);
-  const { batchSize, gradientAccumulation, recompute } = config.train;
   const cost = modelCost(run.model.options, { batch: Math.ceil(batchSize / run.trainer.parts) });
   say(`memory  about ${formatMebibytes(totalBytes(cost.bytes, { recompute }))} on a GPU`);
   if (run.trainer.parts > gradientAccumulation) {

@@ -33,7 +33,7 @@ export interface TrainerOptions {
   readonly dataset: TrainingData;
   /** Snippet i belongs to image i; needed with snippet conditioning. */
   readonly bank?: Bank | undefined;
-  /** Images in a step. Default 256. */
+  /** Images in a step, which holds each several times where there are fewer. Default 256. */
   readonly batchSize?: number;
   /**
    * Parts of a batch that run one after the other; divides the batch size. More are taken where a

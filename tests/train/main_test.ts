@@ -200,6 +200,14 @@ deviceTest("train comes to its end on three images", async () => {
     ...["--data", images, "--set", "data.heldOut=0", "--set", "bank.dim=2", "--json"],
   );
   assert.equal(run.code, 0, run.stderr);
+  const batch = "a batch holds each of them 2.7 times on average, with noise of its own";
+  assert(
+    run.stderr.includes(
+      `data    3 images to train on, 0 held out\n        ${batch}: train.batchSize is 8\n`,
+    ),
+    run.stderr,
+  );
+  assert.doesNotMatch((await trainedRun()).stderr, /a batch holds/);
   const { report } = JSON.parse(run.stdout.trimEnd().split("\n").at(-1)!);
   assert(Number.isFinite(report.frechet.samples) && report.frechet.halves === undefined);
 });
