@@ -46,7 +46,8 @@ export interface BuildOptions extends EncodeOptions {
  * Throws what the encoder throws: a TypeError for images that it does not take, a RangeError that
  * names the image for one that has no direction. Throws a TypeError or a RangeError where the encoder
  * gives something else than a snippet of norm 1 for each image; and a CheckpointError if the disk
- * refuses, or if an image has changed since the build that was killed.
+ * refuses, if another build of that file is under way, or if an image has changed since the build that
+ * was killed.
  *
  * @example
  * ```ts

@@ -46,15 +46,20 @@ export class PartFile implements Disposable {
   }
 
   /**
-   * Opens the file at `path` to append to it; makes it where there is none of this key.
+   * Opens the file at `path` to append to it; makes it where there is none of this key. It is locked as long
+   * as it is open, where the disk has locks.
    *
-   * Throws a {@linkcode CheckpointError} if the disk refuses.
+   * Throws a {@linkcode CheckpointError} if another has it open, or if the disk refuses.
    */
   static open(path: string, options: PartOptions): PartFile {
     const { key, dim } = options, rowBytes = 4 * (dim + MARK_NUMBERS);
     const wanted = Uint8Array.fromHex(sha256Hex(key));
     return attempt(path, () => {
       const file = Deno.openSync(path, { read: true, write: true, create: true });
+      if (isTaken(file)) {
+        file.close();
+        throw new Error("another build appends to it, expected that it ends first");
+      }
       const found = new Uint8Array(KEY_BYTES);
       const known = file.readSync(found) === KEY_BYTES &&
         wanted.every((byte, i) => byte === found[i]);
@@ -142,6 +147,15 @@ export class PartFile implements Disposable {
   get #open(): Deno.FsFile {
     if (this.#file === undefined) throw new Error("it is closed");
     return this.#file;
+  }
+}
+
+/** Whether another has the file; if none has, it is locked. */
+function isTaken(file: Deno.FsFile): boolean {
+  try {
+    return !file.tryLockSync(true);
+  } catch {
+    return false; // Some network file systems have no locks.
   }
 }
 

@@ -121,6 +121,22 @@ Deno.test("buildBank() goes on where a killed build ended", async () => {
   });
 });
 
+Deno.test("buildBank() leaves a bank alone that another build makes", async () => {
+  const images = sourceOf(randomImages(300, SIZES), SIZES), encoder = pixelEncoder(4);
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`;
+    const builds = await Promise.allSettled([1, 2].map(() => buildBank({ images, encoder, path })));
+    const [, refused] = builds.sort((a, b) => a.status < b.status ? -1 : 1);
+    assert.equal(refused?.status, "rejected");
+    assert.equal(refused.reason.name, "CheckpointError");
+    assert.match(refused.reason.message, /bank\.safetensors\.part": another build appends to it/);
+    using file = BankFile.open(path);
+    assert.deepEqual(file.rows(0, 300), (await encodeImages({ images, encoder })).snippets);
+    // The lock goes with the build.
+    await buildBank({ images, encoder, path });
+  });
+});
+
 Deno.test("buildBank() does not go on with images that have changed", async () => {
   const pixels = randomImages(700, SIZES);
   const names = Array.from({ length: 700 }, (_, i) => `${i}.png`);
