@@ -158,6 +158,8 @@ class BarView implements View {
   readonly #bar: Bar;
   readonly #stream: ProgressStream;
   readonly #clock: () => number;
+  /** Where the process ends at once, as by a second Ctrl-C, the shell goes on below the bar. */
+  readonly #onExit = () => this.stop();
   #measured = "";
   #lastDrawn = -Infinity;
   #stopped = false;
@@ -178,6 +180,7 @@ class BarView implements View {
       linewrap: true,
     }) as BarGroup;
     this.#bar = this.#group.create(options.total, options.start, { measured: "", left: "" });
+    addEventListener("unload", this.#onExit);
   }
 
   show(step: number, left: string): void {
@@ -207,6 +210,7 @@ class BarView implements View {
 
   stop(): void {
     this.#stopped = true;
+    removeEventListener("unload", this.#onExit);
     this.#group.stop();
   }
 }

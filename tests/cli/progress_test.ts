@@ -111,6 +111,22 @@ Deno.test("Progress draws a bar on a terminal and ends on a new line", () => {
   assert(!stream.text.includes("\x1b[?7l") && !stream.text.includes("\x1b[?25l"));
 });
 
+Deno.test("Progress leaves its bar's line where the process ends at once", async () => {
+  const module = JSON.stringify(import.meta.resolve("../../cli/progress.ts"));
+  const program = `
+    import { Progress } from ${module};
+    const write = (text) => Deno.stdout.writeSync(new TextEncoder().encode(text));
+    const progress = new Progress({ total: 4, stream: { isTTY: true, columns: 80, write } });
+    progress.advance(1);
+    Deno.exit(130);
+  `;
+  const command = new Deno.Command(Deno.execPath(), { args: ["eval", "--ext=ts", program] });
+  const { code, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder(), text = decoder.decode(stdout);
+  assert.equal(code, 130, decoder.decode(stderr));
+  assert(text.includes(" 1/4") && text.endsWith("\n"), text);
+});
+
 Deno.test("Progress draws its bar ten times a second at most", () => {
   const stream = new Recording(true);
   let now = 0;
