@@ -93,7 +93,7 @@ export interface LaboratoryOptions {
   readonly directory: string;
   /** Seed of the held-out images, of the weights, noises and resamplings. Default 0. */
   readonly seed?: number;
-  /** Stops at the next step or batch. */
+  /** Stops at the next step or batch, and before a laboratory is open. */
   readonly signal?: AbortSignal;
   /** What is told. */
   readonly reporter: Reporter;
@@ -175,9 +175,9 @@ export class Laboratory implements AsyncDisposable {
     this.#signal = options.signal;
   }
 
-  /** Loads the images and builds the bank, or takes the one that is kept. */
+  /** Loads the images and builds the bank, or takes the one that is kept; throws where it is stopped. */
   static async open(options: LaboratoryOptions): Promise<Laboratory> {
-    const { device, scale, directory, seed = 0, reporter } = options;
+    const { device, scale, directory, seed = 0, reporter, signal } = options;
     const config = await loadConfig(scale.config, {
       overrides: [...scale.overrides, `train.seed=${seed}`],
     });
@@ -209,6 +209,7 @@ export class Laboratory implements AsyncDisposable {
       });
       writeBank(bankPath, await encodeImages({ images: train, encoder }));
     }
+    signal?.throwIfAborted();
     const bank = FullBank.load(device, bankPath);
     const encoder = storedEncoder(device, bank)!;
     using file = BankFile.open(bankPath);

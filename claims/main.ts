@@ -9,27 +9,50 @@ import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
+import { prepareOutput } from "../cli/output_file.ts";
 import { formatDuration, openProgress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
-import { Laboratory, type Work } from "./laboratory.ts";
+import { Laboratory, type Reporter, type Work } from "./laboratory.ts";
 import { type Result, resultLines, verdictWord } from "./pages.ts";
-import { CLAIMS, laboratoriesOf, testClaim } from "./run.ts";
+import { CLAIMS, laboratoriesOf, pagesOf, testClaim } from "./run.ts";
 import { SCALES } from "./scales.ts";
 
 /** Seconds between two lines of progress where there is no terminal. */
 const INTERVAL = 30;
+
+/** The options of the command. */
+type Options = ReturnType<typeof parseArguments<typeof CLAIMS_COMMAND>>["options"];
 
 await runCommand(main);
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(CLAIMS_COMMAND, Deno.args);
   const letters = lettersOf(positionals);
-  const scale = SCALES[options.scale];
   const shown = { note: say, advance: (_units: number) => {} };
   using interruption = new Interruption((line) => shown.note(line));
+  try {
+    await testClaims(letters, { options, shown, signal: interruption.signal });
+  } catch (error) {
+    if (!interruption.signal.aborted) throw error;
+    say("stopped; the same command goes on from what is kept");
+    throw new Interrupted();
+  }
+}
+
+/** Throws what the signal says when it fires. */
+async function testClaims(
+  letters: readonly Letter[],
+  { options, shown, signal }: { options: Options; shown: Reporter; signal: AbortSignal },
+): Promise<void> {
+  const scale = SCALES[options.scale];
+  // Before the long work, which a folder that cannot be written to would waste.
+  if (!options.plan) {
+    const pages = pagesOf(letters, { scale, directory: options.out });
+    for (const page of pages) await prepareOutput(page);
+  }
   using device = await openDevice(undefined, say);
   say(`device  ${device.profile.label}`);
   say(`scale   ${scale.name}: ${scale.description}`);
@@ -38,7 +61,7 @@ async function main(): Promise<void> {
     scale,
     seed: options.seed,
     directory: join(options.runs, scale.name),
-    signal: interruption.signal,
+    signal,
     reporter: { note: (line) => shown.note(line), advance: (units) => shown.advance(units) },
   });
   const { train, heldOut, bank } = laboratory;
@@ -48,6 +71,7 @@ async function main(): Promise<void> {
   const plan = await planFor(letters, laboratory);
   const units = plan.trainingUnits + plan.drawingUnits;
   const secondsPerUnit = units === 0 ? 0 : await laboratory.secondsPerUnit();
+  signal.throwIfAborted();
   for (const line of planLines(plan, secondsPerUnit)) say(line);
   if (options.plan) return;
 
@@ -56,22 +80,15 @@ async function main(): Promise<void> {
   const results: Result[] = [];
   shown.note = (line) => progress.note(line);
   shown.advance = (more) => progress.advance(Math.round(done += more));
-  try {
-    for (const letter of letters) {
-      const { name, result } = await testClaim(CLAIMS[letter], {
-        laboratory,
-        directory: options.out,
-      });
-      const { verdict } = result;
-      progress.note(`(${letter})     ${verdictWord(verdict)}: ${verdict.text}`);
-      results.push(result);
-      if (options.json) console.log(JSON.stringify({ name, ...result }));
-    }
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    progress.stop();
-    say("stopped; the same command goes on from what is kept");
-    throw new Interrupted();
+  for (const letter of letters) {
+    const { name, result } = await testClaim(CLAIMS[letter], {
+      laboratory,
+      directory: options.out,
+    });
+    const { verdict } = result;
+    progress.note(`(${letter})     ${verdictWord(verdict)}: ${verdict.text}`);
+    results.push(result);
+    if (options.json) console.log(JSON.stringify({ name, ...result }));
   }
   progress.stop();
   if (!options.json) {

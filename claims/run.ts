@@ -16,7 +16,7 @@ import { MASKING } from "./masking.ts";
 import { NOVEL_IMAGES } from "./novel_images.ts";
 import { claimPage, fileNameOf, type NamedResult, overviewPage, resultOf } from "./pages.ts";
 import { SAMPLING_SPEED } from "./sampling_speed.ts";
-import { SCALES } from "./scales.ts";
+import { type Scale, SCALES } from "./scales.ts";
 import { SOLVERS } from "./solvers.ts";
 import { TRAINING_SPEED } from "./training_speed.ts";
 
@@ -31,8 +31,22 @@ export const CLAIMS: Readonly<Record<Letter, Claim>> = {
   g: INTERPOLATION,
 };
 
+/** The page of all claims. */
+const OVERVIEW = "README.md";
 /** Folder of the pages of single claims. */
 const RESULTS = "results";
+
+/** The pages that testing claims writes in `directory`. */
+export function pagesOf(
+  letters: readonly Letter[],
+  { scale, directory }: { scale: Scale; directory: string },
+): string[] {
+  const pages = letters.map((letter) => `${fileNameOf(CLAIMS[letter])}.md`);
+  return [
+    ...pages.map((page) => join(directory, RESULTS, scale.name, page)),
+    join(directory, OVERVIEW),
+  ];
+}
 
 /** The laboratories that a claim is tested in. */
 export async function laboratoriesOf(claim: Claim, laboratory: Laboratory): Promise<Laboratory[]> {
@@ -98,7 +112,7 @@ async function writeOverview(directory: string): Promise<void> {
     }
     if (results.length > 0) scales.push({ folder, results });
   }
-  await Deno.writeTextFile(join(directory, "README.md"), overviewPage(scales));
+  await Deno.writeTextFile(join(directory, OVERVIEW), overviewPage(scales));
 }
 
 function foldersIn(directory: string): string[] {

@@ -1,0 +1,31 @@
+/** The command as a user meets it, up to where its long work begins. */
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { canSignal } from "../_system.ts";
+import { assertRefusal, deviceTest, finish, inTemporary, runTask, startTask } from "../_tasks.ts";
+
+Deno.test("claims refuses a folder that cannot be written to before it opens a device", async () => {
+  const file = inTemporary("a_file"), taken = inTemporary("taken");
+  Deno.writeTextFileSync(file, "");
+  Deno.mkdirSync(join(taken, "results"), { recursive: true });
+  Deno.writeTextFileSync(join(taken, "results/tiny"), "");
+  for (const [out, problem] of [[file, file], [taken, join(taken, "results/tiny")]] as const) {
+    const run = await runTask("claims", ["d", "--out", out, "--runs", inTemporary("no_runs")]);
+    assertRefusal(run, 1, `Cannot write ${out}`, `${problem} is a file, expected a folder`);
+    assert.doesNotMatch(run.stderr, /^device/m);
+  }
+});
+
+deviceTest("claims ends at Ctrl-C before it has told what there is to do", async () => {
+  if (!canSignal()) return;
+  const runs = inTemporary("stopped_runs");
+  const child = startTask("claims", ["d", "--plan", "--runs", runs]);
+  while (!existsSync(join(runs, "tiny"))) await new Promise((done) => setTimeout(done, 20));
+  child.kill("SIGINT");
+  const { code, stderr } = await finish(child);
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /^stopped; the same command goes on from what is kept$/m);
+  assert.doesNotMatch(stderr, /^plan /m);
+});
