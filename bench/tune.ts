@@ -7,17 +7,17 @@
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TUNE_COMMAND } from "../cli/commands/bench.ts";
 import { openDevice } from "../cli/open_device.ts";
+import { prepareOutput } from "../cli/output_file.ts";
 import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { tuningPath, writeTuning } from "../cli/tuning_file.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { type AskedVariant, shapeKey } from "../kernels/core/tuning.ts";
+import type { AskedVariant } from "../kernels/core/tuning.ts";
 import { loadConfig } from "../train/load_config.ts";
 import { modelOptions } from "../train/run.ts";
 import { measure, waitMilliseconds } from "./measure.ts";
-import { textTable } from "./report.ts";
-import { questionsOf, tune, type TunedTimes, tuningTable } from "./tuner.ts";
+import { describeTuning, questionsOf, tune, type TunedTimes, tuningTable } from "./tuner.ts";
 
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 const MINIMUM_MILLISECONDS = 200;
@@ -31,6 +31,7 @@ async function main(): Promise<void> {
     throw new UsageError("Cannot find the user's cache folder: expected --out FILE");
   }
   const config = await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides: options.set });
+  await prepareOutput(path, { inputs: positionals });
   // A forced variant would leave nothing to choose; writeTuning tells of a file that cannot be used.
   using device = await openDevice({ ...config.device, variants: {} }, () => {});
   say(`device  ${device.profile.label}`);
@@ -56,7 +57,7 @@ async function main(): Promise<void> {
     (result) => writeTuning(tuningTable([result]), { path, label, note: say }),
   );
   if (options.json) console.log(JSON.stringify({ path, results }));
-  else for (const line of [...describe(results), `wrote ${path}`]) console.log(line);
+  else for (const line of [...describeTuning(results), `wrote ${path}`]) console.log(line);
 }
 
 async function timeAll(
@@ -77,25 +78,4 @@ async function timeAll(
       progress.advance(++done);
     },
   });
-}
-
-function describe(results: readonly TunedTimes[]): string[] {
-  const changed = results.filter(({ picked, chosen }) => chosen !== picked);
-  const table = textTable({
-    title: "Fastest variants",
-    columns: ["op", "sizes", "built-in choice", "fastest", "times in ms"],
-    rows: results.filter(({ times }) => Object.keys(times).length > 1)
-      .map(({ op, shape, picked, chosen, times }) => [
-        op,
-        shapeKey(shape),
-        picked,
-        chosen,
-        Object.entries(times).map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(", "),
-      ]),
-  });
-  return [
-    ...table,
-    `${changed.length} of ${results.length} sizes run faster with another variant than the ` +
-    "built-in choice",
-  ];
 }

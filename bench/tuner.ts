@@ -30,6 +30,7 @@ import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { Trainer } from "../train/trainer.ts";
 import { FullBank } from "../bank/full_bank.ts";
 import { openDryDevice } from "./dry_gpu.ts";
+import { digits, textTable } from "./report.ts";
 
 /** Work that is recorded again and again, on tensors that are released at the end. */
 export interface TunedWork extends Disposable {
@@ -80,6 +81,8 @@ export interface TunedModel {
 const LEAST_GAIN = 0.03;
 /** Variants of products that share tiles through workgroup memory. */
 const TILES: ReadonlySet<MatmulVariant> = new Set(["split", "tiled", "tiled_128"]);
+/** What is no size but on, 1, or off, 0. */
+const SWITCHES: ReadonlySet<string> = new Set(["transposeA", "transposeB", "f16"]);
 /** A variant this many times slower than the best so far is not timed exactly. */
 const HOPELESS = 3;
 
@@ -195,6 +198,34 @@ export function tuningTable(results: readonly TunedTimes[]): TuningTable {
   const table: Record<string, Record<string, string>> = {};
   for (const { op, shape, chosen } of results) (table[op] ??= {})[shapeKey(shape)] = chosen;
   return table;
+}
+
+/** What was chosen, with its time beside that of the built-in choice, as lines for a person. */
+export function describeTuning(results: readonly TunedTimes[]): string[] {
+  const changed = results.filter(({ picked, chosen }) => chosen !== picked);
+  const table = textTable({
+    title: "Fastest variants, times in ms",
+    columns: ["op", "sizes", "built-in", "time", "fastest", "time"],
+    rows: results.filter(({ times }) => Object.keys(times).length > 1)
+      .map(({ op, shape, picked, chosen, times }) => [
+        op,
+        sizesInShort(shape),
+        ...[picked, chosen].flatMap((variant) => [variant, digits(times[variant]!)]),
+      ]),
+  });
+  return [
+    ...table,
+    `${changed.length} of ${results.length} sizes run faster with another variant than the ` +
+    "built-in choice",
+  ];
+}
+
+/** The sizes, and the names of the switches that are on. */
+function sizesInShort(shape: VariantShape): string {
+  return Object.entries(shape).flatMap(([name, value]) => {
+    if (!SWITCHES.has(name)) return [`${name}=${value}`];
+    return value === 0 ? [] : [name];
+  }).join(" ");
 }
 
 function fastest(picked: string, times: Readonly<Record<string, number>>): string {

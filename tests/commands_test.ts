@@ -186,7 +186,7 @@ deviceTest(
     const bank = join(directory, "bank.safetensors"), folder = inTemporary("a_folder");
     Deno.mkdirSync(folder);
     const refused = async (
-      task: "sample" | "bank" | "bench",
+      task: "sample" | "bank" | "bench" | "tune",
       code: number,
       said: string,
       args: string[],
@@ -201,6 +201,7 @@ deviceTest(
       refused("sample", 2, "expected a name in .png for --out", [...sample, "s.safetensors"]),
       refused("sample", 1, `Cannot write ${folder}: it is a folder`, [...sample, folder]),
       refused("bench", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
+      refused("tune", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
       refused("bank", 1, `Cannot write ${bank}/x.npy: `, [
         "export",
         bank,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { openDryDevice } from "../../bench/dry_gpu.ts";
 import {
+  describeTuning,
   questionsOf,
   TUNABLE_OPS,
   type TunableOp,
@@ -99,6 +100,27 @@ Deno.test("tuningTable() holds every size by op", () => {
     ]),
     { matmul: { "M=1": "a", "M=2": "b" }, attention: { "T=1": "c" } },
   );
+});
+
+Deno.test("describeTuning() sets what was chosen beside the built-in choice, in 100 columns", () => {
+  const sizes = { M: 16384, N: 4608, K: 16384, batch: 1 };
+  const shape = { ...sizes, transposeA: 1, transposeB: 0, f16: 1 };
+  const times = { subgroup: 0.1374, naive: 2.051, tiled_128: 1104.2, register: 0.1311 };
+  const lines = describeTuning([
+    { op: "matmul", shape, picked: "tiled_128", chosen: "register", times },
+    { op: "layerNorm", shape: { rows: 64 }, picked: "subgroup", chosen: "subgroup", times },
+    // There was nothing to choose.
+    { op: "attention", shape: { tokens: 1 }, picked: "rows", chosen: "rows", times: { rows: 1 } },
+  ]);
+  const cells = lines.map((line) => line.trim().split(/ {2,}/));
+  assert.deepEqual(cells.slice(2, 5), [
+    ["matmul", "M=16384 N=4608 K=16384 batch=1 transposeA f16", "tiled_128", "1104", "register"]
+      .concat("0.131"),
+    ["layerNorm", "rows=64", "subgroup", "0.137", "subgroup", "0.137"],
+    [""],
+  ]);
+  assert.match(lines.at(-1)!, /^1 of 3 sizes run faster with another variant than the built-in/);
+  for (const line of lines) assert(line.length <= 100, line);
 });
 
 Deno.test("questionsOf() has each size of training and drawing once", async () => {
