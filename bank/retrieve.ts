@@ -107,7 +107,8 @@ export function indexOfName(records: ImageRecords, name: string): number {
 }
 
 /**
- * Returns the indices of all snippets whose text has every given word, in any case, in order.
+ * Returns the indices of all snippets whose text has every given word, in any case, in order; without a
+ * word none.
  *
  * Throws a RangeError if the bank has no texts.
  *
@@ -128,7 +129,7 @@ export function indicesOfText(records: ImageRecords, words: string): Uint32Array
   const found: number[] = [];
   for (const [index, text] of texts.entries()) {
     const lower = text.toLowerCase();
-    if (wanted.every((word) => lower.includes(word))) found.push(index);
+    if (wanted.length > 0 && wanted.every((word) => lower.includes(word))) found.push(index);
   }
   return Uint32Array.from(found);
 }

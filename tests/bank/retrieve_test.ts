@@ -196,6 +196,7 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
   assert.deepEqual([...indicesOfText(RECORDS, "RED dog")], [0, 2]);
   assert.deepEqual([...indicesOfText(RECORDS, "running")], [2]);
   assert.deepEqual([...indicesOfText(RECORDS, "red cat")], []);
+  assert.deepEqual([...indicesOfText(RECORDS, " ")], []);
   assert.throws(() => indicesOfClass(RECORDS, "cow"), {
     name: "RangeError",
     message: 'Cannot retrieve class "cow": the bank has the classes cat, dog',
