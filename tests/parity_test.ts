@@ -229,7 +229,7 @@ gpuTest("deno task verify ends with the count and exits by it", async () => {
   const bad = await runCommand("--summary", bank, "mystery.safetensors");
   assert.equal(bad.code, 1, bad.errors);
   assert.equal(bad.lines.at(-1), `${count} passed, 1 failed`);
-  assert.equal(bad.lines.at(-2), "  mystery file: FAIL not covered");
+  assert.equal(bad.lines.at(-2), "  mystery file: FAIL there is no such file");
 
   assert.equal((await runCommand()).code, 2);
 });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { DeviceLostError } from "../../kernels/core/errors.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { verifyMemoryBank, verifyNoiseIndex } from "./bank_case.ts";
@@ -37,7 +38,7 @@ export async function verifyFile(device: Device, path: string): Promise<Report> 
   const report = new Report(path);
   const known = CASES.find(([name]) => name.test(report.name));
   if (!known) {
-    report.fail("file", "not covered");
+    report.fail("file", existsSync(path) ? "not covered" : "there is no such file");
     return report;
   }
   try {
