@@ -86,18 +86,19 @@ export class OnnxNetwork implements Disposable {
   /**
    * Opens a file.
    *
-   * Throws a NotFound error if there is none, and a TypeError if it is no network or a provider does not
-   * work here; all say the purpose and what was expected.
+   * Throws a NotFound error if there is none, an Error if it cannot be read, and a TypeError if it is no
+   * network or a provider does not work here; all say the purpose and what was expected.
    */
   static async open(path: string, options: OpenNetworkOptions): Promise<OnnxNetwork> {
     const { purpose, expected = "an ONNX file", providers = ["cpu"] } = options;
     requireProviders(providers, `${purpose} ${path}`);
     const bytes = await Deno.readFile(path).catch((cause) => {
-      if (!(cause instanceof Deno.errors.NotFound)) throw cause;
-      throw new Deno.errors.NotFound(
-        `Cannot ${purpose} ${path}: there is no such file, expected ${expected}`,
-        { cause },
-      );
+      const refusal = (state: string) =>
+        `Cannot ${purpose} ${path}: ${state}, expected ${expected}`;
+      if (!(cause instanceof Deno.errors.NotFound)) {
+        throw new Error(refusal(messageOf(cause)), { cause });
+      }
+      throw new Deno.errors.NotFound(refusal("there is no such file"), { cause });
     });
     const create = (executionProviders: readonly string[]) =>
       InferenceSession.create(bytes, { executionProviders });

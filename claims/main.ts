@@ -9,7 +9,7 @@ import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { prepareOutput } from "../cli/output_file.ts";
+import { prepareOutput, writing } from "../cli/output_file.ts";
 import { formatDuration, openProgress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -53,6 +53,8 @@ async function testClaims(
     const pages = pagesOf(letters, { scale, directory: options.out });
     for (const page of pages) await prepareOutput(page);
   }
+  const runs = join(options.runs, scale.name);
+  await writing(runs, () => Deno.mkdir(runs, { recursive: true }));
   using device = await openDevice(undefined, say);
   say(`device  ${device.profile.label}`);
   say(`scale   ${scale.name}: ${scale.description}`);
@@ -60,7 +62,7 @@ async function testClaims(
     device,
     scale,
     seed: options.seed,
-    directory: join(options.runs, scale.name),
+    directory: runs,
     signal,
     reporter: { note: (line) => shown.note(line), advance: (units) => shown.advance(units) },
   });

@@ -502,7 +502,11 @@ function readDirectory(path: string): Deno.DirEntry[] {
   try {
     return [...Deno.readDirSync(path)];
   } catch (cause) {
-    const problem = cause instanceof Deno.errors.NotFound ? "there is none" : messageOf(cause);
+    const problem = cause instanceof Deno.errors.NotFound
+      ? "there is none"
+      : cause instanceof Deno.errors.NotADirectory
+      ? "it is a file"
+      : messageOf(cause);
     throw new CheckpointError(
       `Cannot read folder ${path}: ${problem}, expected a run's folder such as runs/emoji_tiny, or a ` +
         "checkpoint in one",

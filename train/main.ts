@@ -7,6 +7,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { bankFiles } from "../bank/config.ts";
+import { BankFile } from "../bank/file.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
 import { counted } from "../cli/counted.ts";
@@ -112,17 +113,16 @@ async function main(): Promise<void> {
   }
   const makesBank = !resumed && config.bank.path === null &&
     config.model.conditioning === "snippet";
+  if (init !== undefined) refuseFolder(init);
   requireFiles({
     "--init": init,
     "bank.path": config.bank.path,
     ...(makesBank && bankFiles(config.bank)),
     "data.decoder": config.data.decoder,
   });
-  if (init !== undefined) {
-    refuseFolder(init);
-    // Before the images are read and the bank is made.
-    requireNetwork(init, config);
-  }
+  // Before the images are read and the bank is made.
+  if (init !== undefined) requireNetwork(init, config);
+  if (config.bank.path !== null) BankFile.open(config.bank.path)[Symbol.dispose]();
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
       (resumed ? "" : ", or another folder by --set train.runDirectory=DIR"),
@@ -254,7 +254,7 @@ function requireNoCheckpoint(directory: string): void {
 
 /** Throws where weights are to come from a folder, and names those of the checkpoint there. */
 function refuseFolder(weights: string): void {
-  if (!Deno.statSync(weights).isDirectory) return;
+  if (!existsSync(weights) || !Deno.statSync(weights).isDirectory) return;
   throw new UsageError(
     `Cannot take weights from ${weights}: it is a folder, expected a file such as ` +
       join(findCheckpoint(weights), AVERAGED_WEIGHTS),

@@ -37,7 +37,10 @@ export function openByteSource(path: string): ByteSource {
   let size: number;
   try {
     const info = file.statSync();
-    if (!info.isFile) throw fileError(path, "it is not a regular file, expected one");
+    if (!info.isFile) {
+      const kind = info.isDirectory ? "it is a folder" : "it is not a regular file";
+      throw fileError(path, `${kind}, expected a regular file`);
+    }
     size = info.size;
   } catch (error) {
     file.close();

@@ -16,6 +16,9 @@ Deno.test("claims refuses a folder that cannot be written to before it opens a d
     assertRefusal(run, 1, `Cannot write ${out}`, `${problem} is a file, expected a folder`);
     assert.doesNotMatch(run.stderr, /^device/m);
   }
+  const run = await runTask("claims", ["d", "--plan", "--runs", file]);
+  assertRefusal(run, 1, `${file} is a file, expected a folder`);
+  assert.doesNotMatch(run.stderr, /^device/m);
 });
 
 deviceTest("claims ends at Ctrl-C before it has told what there is to do", async () => {

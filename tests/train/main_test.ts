@@ -170,6 +170,14 @@ Deno.test("train looks for the files that it will read before it reads images", 
   assert(!existsSync(directory));
 });
 
+deviceTest("train looks at the bank that it is given before it reads images", async () => {
+  const { directory } = await trainedRun();
+  const weights = join(directory, "step_0000003", "ema.safetensors");
+  const run = await trainSmall(inTemporary("no_bank"), "--set", `bank.path=${weights}`);
+  assertRefusal(run, 1, `Cannot read bank "${weights}": its format is "pt"`);
+  assert.doesNotMatch(run.stderr, /^(?:device|data) /m);
+});
+
 deviceTest("train refuses a sampler that cannot draw before it trains", async () => {
   const directory = inTemporary("cannot_draw");
   const settings = (...set: string[]) => set.flatMap((each) => ["--set", each]);
@@ -514,7 +522,9 @@ deviceTest("train refuses a checkpoint of other shapes, both named", async () =>
 deviceTest("train refuses to resume where there is no checkpoint", async () => {
   const directory = inTemporary("not_a_run");
   const missing = await runTask("train", ["--resume", directory]);
-  assertRefusal(missing, 1, `Cannot read folder ${directory}`);
+  assertRefusal(missing, 1, `Cannot read folder ${directory}: there is none`);
+  const file = await runTask("train", ["--resume", "deno.json"]);
+  assertRefusal(file, 1, "Cannot read folder", "deno.json: it is a file, expected a run's folder");
   Deno.mkdirSync(directory);
   const empty = await runTask("train", ["--resume", directory]);
   assertRefusal(empty, 1, `Cannot find a checkpoint in ${directory}`);

@@ -11,6 +11,7 @@ import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
+import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, type Progress } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
 import { say } from "../../cli/say.ts";
@@ -37,7 +38,7 @@ async function main(): Promise<void> {
   const { posterior, dtype, "shard-size": shardSize, json } = options;
   const config = await readConfig(positionals[0], options);
   const { data, train, bank, model, device: { onnxProviders: providers } } = config;
-  const { path: directory, channels, imageSize, flip } = data;
+  const { channels, imageSize, flip } = data, directory = data.path!;
   const started = performance.now();
   using encoder = await OnnxLatentEncoder.open(data.encoder!, { channels, imageSize }, {
     providers,
@@ -56,6 +57,8 @@ async function main(): Promise<void> {
     const more = patchTokens ? `, and ${patches} more` : "";
     say(`tokens  ${bank.onnx!.path}: the first of ${dim} numbers${more}`);
   }
+  // Before every image is looked at.
+  await prepareOutput(join(directory, STATISTICS_FILE));
   const images = await readImages(options.data, { side, json });
   say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);
   {
@@ -65,7 +68,7 @@ async function main(): Promise<void> {
       encoder,
       tokenEncoder,
       patchTokens,
-      directory: directory!,
+      directory,
       flip,
       posterior,
       seed: train.seed,
@@ -74,7 +77,7 @@ async function main(): Promise<void> {
       onProgress: (done) => bar.advance(done, images.size),
     });
   }
-  using latents = await LatentShards.open(directory!);
+  using latents = await LatentShards.open(directory);
   const statistics = data.latentNorm ? keepStatistics(latents) : undefined;
   const seconds = (performance.now() - started) / 1000;
   const shards = Math.ceil(images.size / shardSize);

@@ -174,6 +174,10 @@ gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
     name: "NotFound",
     message: "Cannot encode with nowhere.onnx: there is no such file, expected an ONNX file",
   });
+  await assert.rejects(
+    open("tests", SIZE),
+    /^Error: Cannot encode with tests: .*, expected an ONNX file$/,
+  );
   await assert.rejects(open(fileURLToPath(import.meta.url), SIZE), {
     name: "TypeError",
     message: /^Cannot encode with .*onnx_test\.ts: .*, expected an ONNX file$/,

@@ -123,6 +123,10 @@ Deno.test("encode says what a command line lacks", async () => {
     assert.equal(run.code, code, run.stderr);
     assert.match(run.stderr, said);
   }
+  const taken = await runTask("encode", [CONFIG, "--data", IMAGES, "--out", "deno.json"]);
+  assert.equal(taken.code, 1, taken.stderr);
+  assert.match(taken.stderr, /^error: Cannot write .*deno\.json is a file, expected a folder$/m);
+  assert.doesNotMatch(taken.stderr, /looking at every image/);
 });
 
 gpuTest(
