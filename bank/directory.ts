@@ -5,6 +5,7 @@
  */
 
 import { fileURLToPath } from "node:url";
+import { messageOf } from "../kernels/core/errors.ts";
 
 /** How {@linkcode readDirectory} reports a directory that is not there. */
 export interface ReadDirectoryOptions {
@@ -23,7 +24,7 @@ export function directoryPath(directory: string | URL): string {
 /**
  * Reads the entries of a directory.
  *
- * Throws an Error that says what is expected if there is no such directory.
+ * Throws an Error that says what is expected if there is no such directory, or it cannot be read.
  */
 export async function readDirectory(
   path: string,
@@ -32,16 +33,11 @@ export async function readDirectory(
   try {
     return await Array.fromAsync(Deno.readDir(path));
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) {
-      throw new Error(`${options.problem}: ${path} does not exist, expected ${options.expected}`, {
-        cause,
-      });
-    }
-    if (cause instanceof Deno.errors.NotADirectory) {
-      throw new Error(`${options.problem}: ${path} is a file, expected ${options.expected}`, {
-        cause,
-      });
-    }
-    throw cause;
+    const state = cause instanceof Deno.errors.NotFound
+      ? `${path} does not exist`
+      : cause instanceof Deno.errors.NotADirectory
+      ? `${path} is a file`
+      : messageOf(cause);
+    throw new Error(`${options.problem}: ${state}, expected ${options.expected}`, { cause });
   }
 }

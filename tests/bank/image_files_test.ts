@@ -51,6 +51,11 @@ Deno.test("listImageFiles() says what a folder without readable images holds", a
     listImageFiles(`${folder.root}/0.bmp`, { expected: "a folder of images" }),
     /0\.bmp is a file, expected a folder of images/,
   );
+  // No system takes such a name.
+  await assert.rejects(
+    listImageFiles(`${folder.root}/${"x".repeat(300)}`, { expected: "a folder of images" }),
+    /^Error: Cannot load images: .*, expected a folder of images$/,
+  );
   if (!canLink()) return;
   await Deno.mkdir(`${folder.root}/in`);
   await Deno.symlink(folder.root, `${folder.root}/in/circle`);
