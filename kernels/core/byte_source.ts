@@ -38,8 +38,8 @@ export function openByteSource(path: string): ByteSource {
   try {
     const info = file.statSync();
     if (!info.isFile) {
-      const kind = info.isDirectory ? "it is a folder" : "it is not a regular file";
-      throw fileError(path, `${kind}, expected a regular file`);
+      const kind = info.isDirectory ? "a folder" : "no regular file";
+      throw fileError(path, `it is ${kind}, expected a file`);
     }
     size = info.size;
   } catch (error) {
