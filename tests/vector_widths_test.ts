@@ -1,6 +1,6 @@
 /**
- * Kernels with subgroups of other sizes than 8: Mesa's CPU driver has as many lanes as its vectors have
- * numbers, and takes their width from the environment.
+ * Kernels with subgroups of other sizes than 8, as GPUs have them: Mesa's CPU driver has as many lanes as its
+ * vectors have numbers, and takes their width from the environment.
  */
 
 import assert from "node:assert/strict";

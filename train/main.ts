@@ -135,10 +135,6 @@ async function main(): Promise<void> {
   say(`device  ${device.profile.label}`);
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");
-    // Mesa's vectors have the 256 bits that it takes without being told more.
-    if (device.profile.subgroupSize === 8) {
-      say("        if the CPU has AVX-512, set LP_NATIVE_VECTOR_WIDTH=512 to make it faster");
-    }
   }
   const decoding = watchWork({ what: "data    decoding the images", json });
   using data = await loadData(config.data, {

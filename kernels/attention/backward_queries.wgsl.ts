@@ -1,17 +1,16 @@
 export default /* wgsl */ `
-// The gradient of queries on a CPU driver with subgroups of 8 or 16 LANES, from what backward_keys wrote:
+// The gradient of queries on a CPU driver with subgroups of 8, from what backward_keys wrote:
 //   dq = dS k
 //
 // scores: dST of some heads from the head first on, [heads, T, T], T rounded up to a multiple of 4;
 // qkv, d_qkv: [B, T, 3, H, 4 head_vectors]. scores and qkv are bound as textures of vec4.
-// One subgroup computes 32 queries by 4 LANES columns of the head first + z, as matmul/subgroup does:
-// for 4 keys a lane loads 4 vec4 of dST, or 2 with 16 lanes (each lane other queries or keys, then handed
-// round), and 4 of keys for 512 multiply-adds.
+// One subgroup of 8 computes 32 queries by 32 columns of the head first + z, as matmul/subgroup does:
+// for 4 keys a lane loads 4 vec4 of dST (each lane other queries, then handed round) and 4 of keys for
+// 512 multiply-adds.
 // For each head 8 T^2 head_vectors flops; 4 T^2 bytes of dST and 32 T head_vectors of rows. No barrier.
 // Times are in bench/RESULTS.md.
 // Error: |error| <= T 2^-24 sum |dS k|, that of dS apart.
 
-override LANES: u32 = 8u;
 override ACCUMULATE: bool = false;
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, first: u32 }
@@ -36,19 +35,13 @@ fn store_rows(x: mat4x4f, i: u32, end: u32) {
   if (i + 3u * stride < end) { store(i + 3u * stride, x[3]); }
 }
 
-// The block of four keys that the lanes i and 8 + i hold, two each.
-fn of_halves(w: mat2x4f, i: u32) -> mat4x4f {
-  return transpose(mat4x4f(subgroupShuffle(w[0], i), subgroupShuffle(w[1], i),
-    subgroupShuffle(w[0], 8u + i), subgroupShuffle(w[1], 8u + i)));
-}
-
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(8)
 fn attention_backward_queries(
   @builtin(workgroup_id) group: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let row = group.y * 32u;
-  let column = group.x * LANES + lane;
+  let column = group.x * 8u + lane;
   let index = params.first + group.z;
   let batch = index / params.heads;
   let width = params.heads * params.head_vectors;
@@ -58,7 +51,7 @@ fn attention_backward_queries(
   let base_k = base_q + width + min(column, params.head_vectors - 1u);
   let score_vectors = (params.tokens + 3u) / 4u;
   let base_scores = group.z * score_vectors * 4u * score_vectors +
-    min(row / 4u + lane % 8u, score_vectors - 1u);
+    min(row / 4u + lane, score_vectors - 1u);
 
   var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
   var c4 = mat4x4f(); var c5 = mat4x4f(); var c6 = mat4x4f(); var c7 = mat4x4f();
@@ -70,35 +63,19 @@ fn attention_backward_queries(
     // Keys past the last one count nothing.
     let valid = keys < vec4u(params.tokens);
     let none = vec4f();
-    if (LANES == 8u) {
-      let w = transpose(mat4x4f(
-        at_scores(rows.x),
-        select(none, at_scores(rows.y), valid.y),
-        select(none, at_scores(rows.z), valid.z),
-        select(none, at_scores(rows.w), valid.w)));
-      c0 += block * of_lane(w, 0u);
-      c1 += block * of_lane(w, 1u);
-      c2 += block * of_lane(w, 2u);
-      c3 += block * of_lane(w, 3u);
-      c4 += block * of_lane(w, 4u);
-      c5 += block * of_lane(w, 5u);
-      c6 += block * of_lane(w, 6u);
-      c7 += block * of_lane(w, 7u);
-    } else {
-      // The first 8 lanes load the first two keys, the others the next two.
-      let later = lane >= 8u;
-      let w = mat2x4f(
-        select(none, at_scores(select(rows.x, rows.z, later)), select(valid.x, valid.z, later)),
-        select(none, at_scores(select(rows.y, rows.w, later)), select(valid.y, valid.w, later)));
-      c0 += block * of_halves(w, 0u);
-      c1 += block * of_halves(w, 1u);
-      c2 += block * of_halves(w, 2u);
-      c3 += block * of_halves(w, 3u);
-      c4 += block * of_halves(w, 4u);
-      c5 += block * of_halves(w, 5u);
-      c6 += block * of_halves(w, 6u);
-      c7 += block * of_halves(w, 7u);
-    }
+    let w = transpose(mat4x4f(
+      at_scores(rows.x),
+      select(none, at_scores(rows.y), valid.y),
+      select(none, at_scores(rows.z), valid.z),
+      select(none, at_scores(rows.w), valid.w)));
+    c0 += block * of_lane(w, 0u);
+    c1 += block * of_lane(w, 1u);
+    c2 += block * of_lane(w, 2u);
+    c3 += block * of_lane(w, 3u);
+    c4 += block * of_lane(w, 4u);
+    c5 += block * of_lane(w, 5u);
+    c6 += block * of_lane(w, 6u);
+    c7 += block * of_lane(w, 7u);
   }
 
   if (column >= params.head_vectors) { return; }

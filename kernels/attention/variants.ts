@@ -5,7 +5,7 @@
  */
 
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
-import { hasLanes, type Profile } from "../core/profile.ts";
+import type { Profile } from "../core/profile.ts";
 
 const VARIANTS = ["rows", "tiled", "naive"] as const;
 
@@ -77,9 +77,9 @@ export function supportsAttention(
   switch (variant) {
     case "rows": {
       // Each tile of 32 tokens loops twice over a head's vec4 and twice over 8 lanes; leaving a loop
-      // counts, too. With 16 lanes there are fewer. The gradient holds the scores of a head at least.
+      // counts, too. The gradient holds the scores of a head at least.
       const rounds = Math.ceil(tokens / 32) * (headWidth / 2 + 21);
-      return aligned && hasLanes(profile) &&
+      return aligned && profile.subgroups && profile.subgroupSize === 8 &&
         rounds <= TILE_ROUNDS &&
         (!gradient || scoreBytes(tokens) <= profile.maxBindingBytes);
     }

@@ -26,14 +26,6 @@ export interface Profile {
   readonly label: string;
 }
 
-/**
- * Whether subgroups have the 8 or 16 lanes that kernels for CPU drivers are written for: Mesa's has as many
- * as its vectors have numbers, of 256 bits by default.
- */
-export function hasLanes({ subgroups, subgroupSize }: Profile): boolean {
-  return subgroups && (subgroupSize === 8 || subgroupSize === 16);
-}
-
 const LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",

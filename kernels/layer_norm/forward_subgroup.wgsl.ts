@@ -6,14 +6,13 @@ export default /* wgsl */ `
 // of 4; x, weight and modulation are bound as textures, which a CPU driver loads faster.
 // modulation: any, read at b stride + scale and b stride + shift, where b = row / tokens (a stride
 // of 0 gives all rows the same); stats: [rows] of (mean, rstd).
-// For CPU drivers with subgroups of 8 or 16: one subgroup takes LANES rows of one b. First each lane finds
+// For CPU drivers with subgroups of 8: one subgroup takes 8 rows of one b. First each lane finds
 // the moments of one row (Welford's recurrence on 4 columns side by side: one pass), then the lanes
 // lie along the columns of two rows at a time, so that memory is read in order and gain and offset are
 // loaded once for two rows. No barrier. Moves 8 bytes for each element, and loads x twice.
 // Error of n: about 2^-24 (|mean| rstd + 4 + sqrt(width)). Sums run over x - x[0], so that a large
 // common part costs no digits but those of the rounded mean.
 
-override LANES: u32 = 8u;
 override RMS: bool = false;
 override HAS_WEIGHT: bool = false;
 override HAS_SCALE: bool = false;
@@ -62,35 +61,33 @@ fn moments_of(row: u32, vectors: u32) -> vec2f {
   return vec2f(origin + middle, inverseSqrt(variance + params.epsilon));
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(8)
 fn layer_norm_forward_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let tiles = (params.tokens + LANES - 1u) / LANES;
+  let tiles = (params.tokens + 7u) / 8u;
   let tile = group.y * groups.x + group.x;
   let b = tile / tiles;
-  let token = tile % tiles * LANES;
+  let token = tile % tiles * 8u;
   let row = b * params.tokens + token;
   if (row >= params.rows) { return; }
-  let count = min(LANES, params.tokens - token);
+  let count = min(8u, params.tokens - token);
   let vectors = params.width / 4u;
 
-  var own = moments_of(row + min(lane, count - 1u), vectors);
+  let own = moments_of(row + min(lane, count - 1u), vectors);
   if (lane < count) { stats[row + lane] = own; }
 
   let base = b * params.stride;
   // Rows past the last of b repeat it: the same values for the same place.
   let last = row + count - 1u;
-  for (var r = 0u; r < LANES; r += 2u) {
-    // Shuffles by a computed lane are slow with 16 of them: the moments go round instead.
-    let m0 = subgroupBroadcast(own, 0u);
-    let m1 = subgroupBroadcast(own, 1u);
-    own = subgroupShuffle(own, (lane + 2u) % LANES);
+  for (var r = 0u; r < 8u; r += 2u) {
+    let m0 = subgroupShuffle(own, r);
+    let m1 = subgroupShuffle(own, r + 1u);
     let i0 = min(row + r, last) * vectors;
     let i1 = min(row + r + 1u, last) * vectors;
-    for (var j = lane; j < vectors; j += LANES) {
+    for (var j = lane; j < vectors; j += 8u) {
       var gain = vec4f(1.0);
       var offset = vec4f();
       if (HAS_WEIGHT) { gain = textureLoad(weight, texel_of(j)); }

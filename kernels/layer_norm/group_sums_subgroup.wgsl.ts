@@ -5,11 +5,10 @@ export default /* wgsl */ `
 // x, dy: [batches, tokens, width], bound as textures of vec4; stats: [batches tokens] of (mean,
 // rstd); group g = b chunks + c is chunk c of the tokens of b; sums, products: [groups, width];
 // width a multiple of 4.
-// For CPU drivers with subgroups of 8 or 16: one invocation per 4 columns and group; of 8 lanes each loads
-// the moments of another row for all. No barrier. Moves 8 bytes for each element.
+// For CPU drivers with subgroups of 8: one invocation per 4 columns and group; each lane loads the
+// moments of another row for all 8. No barrier. Moves 8 bytes for each element.
 // Error: about 2^-24 (4 + sqrt(chunk)) of the sum of magnitudes, summed in order.
 
-override LANES: u32 = 8u;
 override PLAIN: bool = false;
 
 struct Params { tokens: u32, width: u32, chunk: u32 }
@@ -20,14 +19,14 @@ struct Params { tokens: u32, width: u32, chunk: u32 }
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> products: array<vec4f>;
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(8)
 fn group_sums_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let vectors = params.width / 4u;
-  let column = group.x * LANES + lane;
+  let column = group.x * 8u + lane;
   // Lanes past the width work along, for their share of the moments.
   let j = min(column, vectors - 1u);
   let first = group.z * params.tokens;

@@ -56,18 +56,18 @@ function kernelsOf(include: string): { forward: Kernels; backward: Kernels } {
 const BY_MEMORY = kernelsOf(reduce);
 const BY_SUBGROUPS = kernelsOf(reduceSubgroups);
 const GROUP_SUMS_VECTOR = [new Kernel({ source: groupSumsVector }), 64] as const;
-/** The kernel of {@linkcode GroupSums} and the columns that one workgroup sums, of `subgroup` one lane. */
+/** The kernel of {@linkcode GroupSums} and the columns that one workgroup sums. */
 const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: number]>> = {
   naive: [new Kernel({ source: groupSumsSource }), 64],
-  subgroup: [new Kernel({ source: groupSumsSubgroup, includes: [texelOf] }), 4],
+  subgroup: [new Kernel({ source: groupSumsSubgroup, includes: [texelOf] }), 32],
   workgroup: GROUP_SUMS_VECTOR,
   register: GROUP_SUMS_VECTOR,
 };
 
-/** Rows that one workgroup normalises, of `subgroup` one lane. */
+/** Rows that one workgroup normalises. */
 export const ROWS: Readonly<Record<LayerNormVariant, number>> = {
   naive: 64,
-  subgroup: 1,
+  subgroup: 8,
   workgroup: 1,
   register: 1,
 };
@@ -262,13 +262,12 @@ function normalizeInto(
   options: { x: Tensor; stats: Tensor } & Normalization,
 ): void {
   const { x, stats, norm, epsilon, weight, modulation, tokens, stride, scale, shift } = options;
-  const { width, rows, variant, workgroups, kernels, lanes } = planOf(x, tokens);
+  const { width, rows, variant, workgroups, kernels } = planOf(x, tokens);
   out.device.dispatch(kernels.forward[variant], {
     tensors: { x, weight: weight ?? x, modulation: modulation ?? x, stats, out },
     params: { rows, width, tokens, stride, scale: scale ?? 0, shift: shift ?? 0, epsilon },
     workgroups,
     constants: {
-      ...lanes,
       RMS: Number(norm === "rms"),
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
@@ -286,7 +285,7 @@ function normalizeGradientInto(
     & Omit<Normalization, "epsilon" | "shift">,
 ): void {
   const { x, dy, stats, accumulate, norm, weight, modulation, tokens, stride, scale } = options;
-  const { width, rows, variant, workgroups, kernels, lanes } = planOf(x, tokens);
+  const { width, rows, variant, workgroups, kernels } = planOf(x, tokens);
   const tensors = { x, dy, weight: weight ?? x, modulation: modulation ?? x, stats, dx };
   dx.device.dispatch(kernels.backward[variant], {
     // The texture of the old dx is not read when the kernel assigns; x has one already.
@@ -294,7 +293,6 @@ function normalizeGradientInto(
     params: { rows, width, tokens, stride, scale: scale ?? 0, accumulate },
     workgroups,
     constants: {
-      ...lanes,
       RMS: Number(norm === "rms"),
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
@@ -345,7 +343,7 @@ export class GroupSums implements Disposable {
   #make(): { readonly sums: Tensor; readonly products: Tensor } {
     const dy = this.#dy, { x, stats, tokens } = this.#options, { chunks } = this;
     const { device } = x;
-    const { width, rows, variant, lanes } = planOf(x, tokens);
+    const { width, rows, variant } = planOf(x, tokens);
     const batches = rows / tokens;
     // The caller's scope may be one of several that use the sums: they are released by hand.
     const made = device.unscoped(() => ({
@@ -356,8 +354,8 @@ export class GroupSums implements Disposable {
     device.dispatch(kernel, {
       tensors: { x, dy, stats: stats ?? x, ...made },
       params: { tokens, width, chunk: CHUNK[device.profile.driver] },
-      workgroups: [Math.ceil(width / (columns * (lanes.LANES ?? 1))), chunks, batches],
-      constants: { ...lanes, PLAIN: Number(stats === undefined) },
+      workgroups: [Math.ceil(width / columns), chunks, batches],
+      constants: { PLAIN: Number(stats === undefined) },
     });
     return made;
   }
@@ -369,8 +367,6 @@ function planOf(x: Tensor, tokens: number): {
   variant: LayerNormVariant;
   workgroups: [number, number];
   kernels: { forward: Kernels; backward: Kernels };
-  /** The override of the kernels of `subgroup`. */
-  lanes: { LANES?: number };
 } {
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;
@@ -382,18 +378,11 @@ function planOf(x: Tensor, tokens: number): {
   const rows = x.elements / width;
   const variant = variantOf(device, { rows, width, tokens });
   // Groups of rows never span two batch entries where they share loads of the modulation.
-  const { subgroups, subgroupSize } = device.profile;
   const groups = variant === "subgroup"
-    ? rows / tokens * Math.ceil(tokens / subgroupSize)
+    ? rows / tokens * Math.ceil(tokens / ROWS.subgroup)
     : Math.ceil(rows / ROWS[variant]);
-  return {
-    width,
-    rows,
-    variant,
-    workgroups: spreadWorkgroups(groups),
-    kernels: subgroups ? BY_SUBGROUPS : BY_MEMORY,
-    lanes: variant === "subgroup" ? { LANES: subgroupSize } : {},
-  };
+  const kernels = device.profile.subgroups ? BY_SUBGROUPS : BY_MEMORY;
+  return { width, rows, variant, workgroups: spreadWorkgroups(groups), kernels };
 }
 
 function variantOf(

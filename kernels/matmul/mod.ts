@@ -25,7 +25,6 @@ import {
   pickMatmul,
   splitSum,
   supportsMatmul,
-  tileOf,
   TILES,
 } from "./variants.ts";
 
@@ -133,7 +132,7 @@ export function matmulInto(
     // The other kernels read f32 alone.
     return device.scope(() => matmulInto(out, { ...operands, a: inF32(a), b: inF32(b), size }));
   }
-  const [rows, columns] = tileOf(variant, profile);
+  const [rows, columns] = TILES[variant];
   device.dispatch(KERNELS[variant], {
     tensors: { a, b, bias: bias ?? b, out },
     params: {
@@ -149,7 +148,6 @@ export function matmulInto(
       TRANSPOSE_A: Number(transposeA),
       TRANSPOSE_B: Number(transposeB),
       HAS_BIAS: Number(bias !== undefined),
-      ...(variant === "subgroup" && { LANES: profile.subgroupSize }),
     },
   });
 }
@@ -252,7 +250,7 @@ function tiledInto(
   const kernels = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0)
     ? WHOLE_ROWS
     : ODD_ROWS;
-  const [rows, columns] = tileOf(variant, device.profile);
+  const [rows, columns] = TILES[variant];
   const record = (
     into: Tensor,
     sum: {

@@ -1,12 +1,11 @@
 export default /* wgsl */ `
-// out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]) on a CPU driver with subgroups of 8 or 16 LANES
+// out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]) on a CPU driver with subgroups of 8
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
 // out: [batch, M, N]; M, N, K multiples of 4; a, b and bias are bound as textures of vec4, which this
 // driver loads several times faster than storage buffers.
-// One subgroup computes 32 rows by 4 LANES columns, each lane 32 by 4 in registers: for 4 steps of K it
-// loads 4 vec4 of A, or 2 with 16 lanes (each lane others, then broadcast), and 4 of B for 512
-// multiply-adds.
+// One subgroup of 8 computes 32 rows by 32 columns, each lane 32 by 4 in registers: for 4 steps of
+// K it loads 4 vec4 of A (each lane other rows, then broadcast) and 4 of B for 512 multiply-adds.
 // A wider tile loads less, but the code of its loop no longer fits the caches of a CPU core's decoder.
 // A 4 by 4 block is a matrix whose columns are rows of out, so one product of two blocks is 64
 // multiply-adds. No workgroup memory, no barrier.
@@ -14,7 +13,6 @@ export default /* wgsl */ `
 // columns are read from memory for every fourth tile alone: up to 1.3 times as fast (RESULTS.md).
 // Error: |error| <= K 2^-24 sum |a_k b_k|, summed in order.
 
-override LANES: u32 = 8u;
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 override HAS_BIAS: bool = false;
@@ -39,7 +37,7 @@ fn tile_of(group: vec2u, groups: vec2u) -> vec2u {
   return vec2u(place / rows, first + place % rows);
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(8)
 fn matmul_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -47,7 +45,7 @@ fn matmul_subgroup(
 ) {
   let tile = tile_of(group.xy, groups.xy);
   let row = tile.y * 32u;
-  let column4 = tile.x * LANES + lane;
+  let column4 = tile.x * 8u + lane;
   let batch = group.z;
   let base_a = batch * params.stride_a / 4u;
   let base_b = batch * params.stride_b / 4u;
@@ -55,28 +53,24 @@ fn matmul_subgroup(
   var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
   var c4 = mat4x4f(); var c5 = mat4x4f(); var c6 = mat4x4f(); var c7 = mat4x4f();
 
-  // Where this lane reads A: transposed, its vec4 are steps of K of 4 rows, all four of them or, with 16
-  // lanes, two; else they are rows LANES apart of one step.
+  // Where this lane reads A: transposed, its four vec4 are four steps of K of its 4 rows; else they
+  // are rows 8 apart of one step.
   let stride_a = select(params.K / 4u, params.M / 4u, TRANSPOSE_A);
-  let lane_a = select(
-    (row + lane) * stride_a, row / 4u + lane % 8u + lane / 8u * 2u * stride_a, TRANSPOSE_A);
-  let apart = select(LANES * stride_a, stride_a, TRANSPOSE_A);
+  let lane_a = select((row + lane) * stride_a, row / 4u + lane, TRANSPOSE_A);
+  let apart = select(8u * stride_a, stride_a, TRANSPOSE_A);
   let advance = select(1u, 4u * stride_a, TRANSPOSE_A);
   var offset_a = base_a + lane_a;
 
   for (var k4 = 0u; k4 < params.K / 4u; k4++) {
     let v0 = operand_a(offset_a);
     let v1 = operand_a(offset_a + apart);
-    var v2: vec4f; var v3: vec4f;
-    if (LANES == 8u) {
-      v2 = operand_a(offset_a + 2u * apart);
-      v3 = operand_a(offset_a + 3u * apart);
-    }
+    let v2 = operand_a(offset_a + 2u * apart);
+    let v3 = operand_a(offset_a + 3u * apart);
     offset_a += advance;
     let block = operand_block_b(base_b, k4, column4);
     var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
     var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
-    if (TRANSPOSE_A && LANES == 8u) {
+    if (TRANSPOSE_A) {
       a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v2, 0u), subgroupBroadcast(v3, 0u)));
       a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v3, 1u)));
       a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v3, 2u)));
@@ -85,16 +79,7 @@ fn matmul_subgroup(
       a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v3, 5u)));
       a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v3, 6u)));
       a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v2, 7u), subgroupBroadcast(v3, 7u)));
-    } else if (TRANSPOSE_A) {
-      a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v0, 8u), subgroupBroadcast(v1, 8u)));
-      a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v1, 9u)));
-      a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v1, 10u)));
-      a3 = transpose(mat4x4f(subgroupBroadcast(v0, 3u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v0, 11u), subgroupBroadcast(v1, 11u)));
-      a4 = transpose(mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v0, 12u), subgroupBroadcast(v1, 12u)));
-      a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v1, 13u)));
-      a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v1, 14u)));
-      a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v0, 15u), subgroupBroadcast(v1, 15u)));
-    } else if (LANES == 8u) {
+    } else {
       a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
       a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
       a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
@@ -103,15 +88,6 @@ fn matmul_subgroup(
       a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
       a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
       a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
-    } else {
-      a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-      a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-      a2 = mat4x4f(subgroupBroadcast(v0, 8u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v0, 11u));
-      a3 = mat4x4f(subgroupBroadcast(v0, 12u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v0, 15u));
-      a4 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-      a5 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-      a6 = mat4x4f(subgroupBroadcast(v1, 8u), subgroupBroadcast(v1, 9u), subgroupBroadcast(v1, 10u), subgroupBroadcast(v1, 11u));
-      a7 = mat4x4f(subgroupBroadcast(v1, 12u), subgroupBroadcast(v1, 13u), subgroupBroadcast(v1, 14u), subgroupBroadcast(v1, 15u));
     }
     c0 += block * a0;
     c1 += block * a1;

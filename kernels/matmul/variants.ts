@@ -5,7 +5,7 @@
  */
 
 import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
-import { hasLanes, type Profile } from "../core/profile.ts";
+import type { Profile } from "../core/profile.ts";
 
 const VARIANTS = ["naive", "register", "subgroup", "split", "tiled", "tiled_128"] as const;
 
@@ -40,7 +40,7 @@ const PART_TERMS = 256;
 /** K that the tile of 64 takes in one step, of which a part has whole ones. */
 const STEP = 8;
 
-/** Rows and columns of the result that one workgroup computes, of `subgroup` with 8 lanes. */
+/** Rows and columns of the result that one workgroup computes. */
 export const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
   naive: [8, 8],
   register: [16, 128],
@@ -49,15 +49,6 @@ export const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, colum
   tiled: [64, 64],
   tiled_128: [128, 128],
 };
-
-/** Rows and columns of the result that one workgroup computes on an adapter. */
-export function tileOf(
-  variant: MatmulVariant,
-  { subgroupSize }: Profile,
-): readonly [rows: number, columns: number] {
-  const [rows, columns] = TILES[variant];
-  return [rows, variant === "subgroup" ? 4 * subgroupSize : columns];
-}
 
 /**
  * Multiply-adds up to which `naive` is as fast on a CPU driver as the others, which take it a quarter
@@ -106,7 +97,7 @@ export function supportsMatmul(
   options: { profile: Profile; size: MatmulSize },
 ): boolean {
   const { profile, size } = options;
-  const { M, N, batch = 1 } = size, [rows, columns] = tileOf(variant, profile);
+  const { M, N, batch = 1 } = size, [rows, columns] = TILES[variant];
   // Each product of a batch has workgroups of its own along z.
   if (Math.max(Math.ceil(N / columns), Math.ceil(M / rows), batch) > MAX_WORKGROUPS) return false;
   const terms = variant === "split" ? splitSum(size).terms : size.K;
@@ -114,7 +105,7 @@ export function supportsMatmul(
   const aligned = M % 4 === 0 && N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":
-      return aligned && hasLanes(profile);
+      return aligned && profile.subgroups && profile.subgroupSize === 8;
     case "register":
       return aligned;
     case "split":

@@ -114,7 +114,6 @@ export function reconstruct(coefficients: Tensor, options: ReconstructOptions): 
       tensors: { coefficients: chosen, basis, mean, out },
       params: shared,
       workgroups,
-      constants: { LANES: profile.subgroupSize },
     });
   });
   return out;

@@ -101,7 +101,7 @@ forcedTest("attention()'s gradient holds the scores of a few heads at a time on 
   variants: { attention: "rows" },
   async run(rows) {
     if (!supportsAttention("rows", { profile: rows.profile, size: { tokens: 1, headWidth: 4 } })) {
-      return console.log("skipped: needs a CPU driver with subgroups of 8 or 16");
+      return console.log("skipped: needs a CPU driver with subgroups of 8");
     }
     const naive = new Device(rows.gpu, {
       profile: rows.profile,
@@ -212,8 +212,6 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   // As many steps as its tiles may take, 65,000, and a tile of 32 tokens more.
   assert.equal(pickAttention(profile, { tokens: 39_232, headWidth: 64 }), "rows");
   assert.notEqual(pickAttention(profile, { tokens: 39_233, headWidth: 64 }), "rows");
-  assert.equal(pickAttention({ ...profile, subgroupSize: 16 }, size), "rows");
-  assert.notEqual(pickAttention({ ...profile, subgroupSize: 4 }, size), "rows");
   const without = { ...profile, subgroups: false };
   assert.equal(pickAttention(without, { tokens: 24_736, headWidth: 64 }), "tiled");
   assert.equal(pickAttention(without, { tokens: 24_737, headWidth: 64 }), "naive");
