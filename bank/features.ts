@@ -163,20 +163,16 @@ function openArray(path: string, options: FeatureOptions): OpenArray {
 }
 
 function openSafetensors(path: string, options: FeatureOptions): OpenArray {
-  const file = SafetensorsFile.open(path);
-  try {
-    const key = chooseKey(path, { keys: file.keys(), wanted: options.key });
-    const { shape } = file.entry(key);
-    const width = elementsOf(shape.slice(1));
-    return {
-      shape,
-      rows: (first, count) => file.readRange(key, first * width, count * width),
-      [Symbol.dispose]: () => file[Symbol.dispose](),
-    };
-  } catch (error) {
-    file[Symbol.dispose]();
-    throw error;
-  }
+  using opened = new DisposableStack();
+  const file = opened.use(SafetensorsFile.open(path));
+  const key = chooseKey(path, { keys: file.keys(), wanted: options.key });
+  const { shape } = file.entry(key), width = elementsOf(shape.slice(1));
+  opened.move();
+  return {
+    shape,
+    rows: (first, count) => file.readRange(key, first * width, count * width),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  };
 }
 
 /**

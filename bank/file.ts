@@ -169,13 +169,10 @@ export class BankFile implements SnippetSource, Disposable {
    * parts do not fit each other.
    */
   static open(path: string): BankFile {
-    const file = SafetensorsFile.open(path);
-    try {
-      return new BankFile(file);
-    } catch (error) {
-      file[Symbol.dispose]();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    const file = new BankFile(opened.use(SafetensorsFile.open(path)));
+    opened.move();
+    return file;
   }
 
   /**

@@ -82,19 +82,17 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
   const fitted = options.encoder === undefined ? fittingReads(config, images) : 0;
   const advance = (done: number) => onProgress?.(done, fitted + encoded.size);
   // Every shard fits the same encoder, to all images.
-  const encoder = options.encoder ??
-    (await openEncoder({ device, config, images, providers, onProgress: advance }))!;
-  try {
-    await buildBank({
-      images: encoded,
-      encoder,
-      path,
-      onProgress: (done) => advance(fitted + done),
-    });
-  } catch (error) {
-    if (encoder !== options.encoder) encoder[Symbol.dispose]();
-    throw error;
-  }
+  using opened = new DisposableStack();
+  const encoder = options.encoder ?? opened.use(
+    (await openEncoder({ device, config, images, providers, onProgress: advance }))!,
+  );
+  await buildBank({
+    images: encoded,
+    encoder,
+    path,
+    onProgress: (done) => advance(fitted + done),
+  });
+  opened.move();
   return encoder;
 }
 

@@ -89,13 +89,10 @@ export class NpyFile implements Disposable {
    * Throws a {@linkcode CheckpointError} if it is not an array of plain numbers, row-major and whole.
    */
   static open(path: string): NpyFile {
-    const source = openByteSource(path);
-    try {
-      return new NpyFile(source, path);
-    } catch (error) {
-      source.close();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    const file = new NpyFile(opened.use(openByteSource(path)), path);
+    opened.move();
+    return file;
   }
 
   /**
@@ -162,7 +159,7 @@ export class NpyFile implements Disposable {
 
   /** Closes the file. */
   [Symbol.dispose](): void {
-    this.#source?.close();
+    this.#source?.[Symbol.dispose]();
     this.#source = undefined;
   }
 }

@@ -58,27 +58,22 @@ const BATCH = 64;
  * ```
  */
 export function openAdmBatch(path: string): AdmBatch {
-  const opened = new DisposableStack();
-  try {
-    const source = openByteSource(path);
-    opened.defer(() => source.close());
-    const directory = new ZipDirectory(source, path);
-    const names = new Set(directory.names().map((name) => name.replace(/\.npy$/, "")));
-    const open = (key: string) => opened.use(openArray(key, { path, source, directory }));
-    const batch = {
-      images: names.has("arr_0") ? imagesOf(open("arr_0"), path) : undefined,
-      pool: readStatistics(["mu", "sigma"], { names, open, path }),
-      spatial: readStatistics(["mu_s", "sigma_s"], { names, open, path }),
-    };
-    if (Object.values(batch).every((part) => part === undefined)) {
-      const listed = [...names].slice(0, 10).join(", ") || "none";
-      throw batchError(path, `it has the arrays ${listed}, expected arr_0, or mu and sigma`);
-    }
-    return { ...batch, [Symbol.dispose]: () => opened.dispose() };
-  } catch (error) {
-    opened.dispose();
-    throw error;
+  using opened = new DisposableStack();
+  const source = opened.use(openByteSource(path));
+  const directory = new ZipDirectory(source, path);
+  const names = new Set(directory.names().map((name) => name.replace(/\.npy$/, "")));
+  const open = (key: string) => opened.use(openArray(key, { path, source, directory }));
+  const batch = {
+    images: names.has("arr_0") ? imagesOf(open("arr_0"), path) : undefined,
+    pool: readStatistics(["mu", "sigma"], { names, open, path }),
+    spatial: readStatistics(["mu_s", "sigma_s"], { names, open, path }),
+  };
+  if (Object.values(batch).every((part) => part === undefined)) {
+    const listed = [...names].slice(0, 10).join(", ") || "none";
+    throw batchError(path, `it has the arrays ${listed}, expected arr_0, or mu and sigma`);
   }
+  const kept = opened.move();
+  return { ...batch, [Symbol.dispose]: () => kept.dispose() };
 }
 
 /**
@@ -171,7 +166,7 @@ function openArray(
     size: bytes,
     read: (target, position) =>
       source.read(target.subarray(0, Math.max(0, bytes - position)), offset + position),
-    close: () => {},
+    [Symbol.dispose]: () => {},
   }, `${path}, ${key}`);
 }
 

@@ -138,13 +138,10 @@ export class TorchFile implements Disposable {
    * names anything but tensors and plain data; the message says what was found.
    */
   static open(path: string): TorchFile {
-    const source = openByteSource(path);
-    try {
-      return new TorchFile(source, path);
-    } catch (error) {
-      source.close();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    const file = new TorchFile(opened.use(openByteSource(path)), path);
+    opened.move();
+    return file;
   }
 
   /**
@@ -189,7 +186,7 @@ export class TorchFile implements Disposable {
 
   /** Closes the file; tensors cannot be read afterwards. */
   [Symbol.dispose](): void {
-    this.#source?.close();
+    this.#source?.[Symbol.dispose]();
     this.#source = undefined;
   }
 

@@ -66,20 +66,17 @@ export function openWeights(path: string, options: OpenWeightsOptions = {}): Wei
 }
 
 function openTorchWeights(path: string, select: string | undefined): WeightsFile {
-  const file = TorchFile.open(path);
-  try {
-    const tensors = file.stateDict(select === undefined ? {} : { select });
-    return {
-      path,
-      keys: () => tensors.keys(),
-      shape: (key) => tensors.get(key)!.shape,
-      readFloat32: (key) => tensors.get(key)!.readFloat32(),
-      [Symbol.dispose]: () => file[Symbol.dispose](),
-    };
-  } catch (error) {
-    file[Symbol.dispose]();
-    throw error;
-  }
+  using opened = new DisposableStack();
+  const file = opened.use(TorchFile.open(path));
+  const tensors = file.stateDict(select === undefined ? {} : { select });
+  opened.move();
+  return {
+    path,
+    keys: () => tensors.keys(),
+    shape: (key) => tensors.get(key)!.shape,
+    readFloat32: (key) => tensors.get(key)!.readFloat32(),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  };
 }
 
 const TIME_LAYER = "t_embedder.mlp.0.weight";

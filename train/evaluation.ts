@@ -98,17 +98,16 @@ export class Evaluation implements Disposable {
     const { run: { dataset }, viewer } = options;
     if (!viewer || dataset.size < 2) return undefined;
     const measuring = await measuringOf({ ...options, viewer });
-    try {
-      const count = Math.min(measuring.heldOut?.size ?? 0, SAMPLES, dataset.size);
-      // A covariance takes two images.
-      const heldOut = measuring.heldOut && count > 1
-        ? await encodeSpread(measuring.encoder, measuring.heldOut, count)
-        : undefined;
-      return new Evaluation({ ...options, viewer }, { measuring, heldOut });
-    } catch (error) {
-      if (measuring.owned) measuring.encoder[Symbol.dispose]();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    if (measuring.owned) opened.use(measuring.encoder);
+    const count = Math.min(measuring.heldOut?.size ?? 0, SAMPLES, dataset.size);
+    // A covariance takes two images.
+    const heldOut = measuring.heldOut && count > 1
+      ? await encodeSpread(measuring.encoder, measuring.heldOut, count)
+      : undefined;
+    const evaluation = new Evaluation({ ...options, viewer }, { measuring, heldOut });
+    opened.move();
+    return evaluation;
   }
 
   /**

@@ -188,13 +188,12 @@ export class OnnxEncoder implements Encoder {
           `${description?.kind ?? "not known"}, expected a whole description of ${KIND}`,
       );
     }
-    const encoder = await OnnxEncoder.open({ ...options, preprocessing: stored.data });
-    try {
-      requireEncoder(encoder.description, { encoder: description });
-    } catch (error) {
-      encoder[Symbol.dispose]();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    const encoder = opened.use(
+      await OnnxEncoder.open({ ...options, preprocessing: stored.data }),
+    );
+    requireEncoder(encoder.description, { encoder: description });
+    opened.move();
     return encoder;
   }
 

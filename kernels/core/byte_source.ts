@@ -6,14 +6,12 @@
 
 import { CheckpointError, messageOf } from "./errors.ts";
 
-/** Bytes that can be read from any position. */
-export interface ByteSource {
+/** Bytes that can be read from any position; the file, if there is one, is closed with them. */
+export interface ByteSource extends Disposable {
   /** Count of bytes when the source was opened. */
   readonly size: number;
   /** Fills as much of `target` as there is from `position` on and returns the count of bytes. */
   read(target: Uint8Array, position: number): number;
-  /** Lets go of the file, if there is one. */
-  close(): void;
 }
 
 /** The error for a file that cannot be read as a whole. */
@@ -34,18 +32,13 @@ export function openByteSource(path: string): ByteSource {
     const isMissing = error instanceof Deno.errors.NotFound;
     throw fileError(path, isMissing ? "there is no such file" : messageOf(error), error);
   }
-  let size: number;
-  try {
-    const info = file.statSync();
-    if (!info.isFile) {
-      const kind = info.isDirectory ? "a folder" : "no regular file";
-      throw fileError(path, `it is ${kind}, expected a file`);
-    }
-    size = info.size;
-  } catch (error) {
-    file.close();
-    throw error;
+  using opened = new DisposableStack();
+  const { isFile, isDirectory, size } = opened.use(file).statSync();
+  if (!isFile) {
+    const kind = isDirectory ? "a folder" : "no regular file";
+    throw fileError(path, `it is ${kind}, expected a file`);
   }
+  opened.move();
   return {
     size,
     read(target: Uint8Array, position: number): number {
@@ -58,9 +51,7 @@ export function openByteSource(path: string): ByteSource {
       }
       return filled;
     },
-    close(): void {
-      file.close();
-    },
+    [Symbol.dispose]: () => file.close(),
   };
 }
 
@@ -73,6 +64,6 @@ export function memoryByteSource(bytes: Uint8Array): ByteSource {
       target.set(part);
       return part.length;
     },
-    close(): void {},
+    [Symbol.dispose]: () => {},
   };
 }

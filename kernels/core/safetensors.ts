@@ -224,13 +224,10 @@ export class SafetensorsFile implements Disposable {
    * Throws a {@linkcode CheckpointError} when it cannot be opened or its header is not sound.
    */
   static open(path: string): SafetensorsFile {
-    const source = openByteSource(path);
-    try {
-      return new SafetensorsFile(source, path);
-    } catch (error) {
-      source.close();
-      throw error;
-    }
+    using opened = new DisposableStack();
+    const file = new SafetensorsFile(opened.use(openByteSource(path)), path);
+    opened.move();
+    return file;
   }
 
   /**
@@ -342,7 +339,7 @@ export class SafetensorsFile implements Disposable {
 
   /** Closes the file; reading afterwards throws an Error. */
   [Symbol.dispose](): void {
-    this.#source?.close();
+    this.#source?.[Symbol.dispose]();
     this.#source = undefined;
   }
 

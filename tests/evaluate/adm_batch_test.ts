@@ -153,7 +153,8 @@ Deno.test("archives of more than 4 GiB are read where they were written", () => 
     }
     return target.length;
   };
-  const directory = new ZipDirectory({ size: end + tail.length, read, close: () => {} }, "large");
+  const source = { size: end + tail.length, read, [Symbol.dispose]: () => {} };
+  const directory = new ZipDirectory(source, "large");
   assert.deepEqual(directory.names(), ["arr_0.npy"]);
   assert.deepEqual(directory.find("arr_0.npy"), { offset: head.length, bytes: entry.bytes });
 });
