@@ -8,6 +8,7 @@
 import { InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
 import { messageOf } from "../kernels/core/errors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
+import { elementsOf } from "../kernels/core/tensor.ts";
 
 /** What is known of an input or output of a network. */
 export interface NetworkPort {
@@ -44,7 +45,7 @@ export interface ProviderOptions {
   readonly providers?: readonly string[] | undefined;
 }
 
-/** What runs a network, and how errors of {@linkcode OnnxNetwork.open} begin and end. */
+/** What runs a network, and how its errors begin and end. */
 export interface OpenNetworkOptions extends ProviderOptions {
   /** What is to be done by the network, such as "encode with". */
   readonly purpose: string;
@@ -70,14 +71,20 @@ export class OnnxNetwork implements Disposable {
   /** What can come out. */
   readonly outputs: readonly NetworkPort[];
   readonly #session: InferenceSession;
+  /** What is to be done, and the file. */
+  readonly #purpose: string;
 
-  private constructor(session: InferenceSession, fingerprint: string) {
+  private constructor(
+    session: InferenceSession,
+    { fingerprint, purpose }: { fingerprint: string; purpose: string },
+  ) {
     const ports = (metadata: InferenceSession["inputMetadata"]) =>
       metadata.map((port) => ({
         name: port.name,
         ...(port.isTensor ? { shape: port.shape, type: port.type } : { shape: [], type: "" }),
       }));
     this.#session = session;
+    this.#purpose = purpose;
     this.fingerprint = fingerprint;
     this.inputs = ports(session.inputMetadata);
     this.outputs = ports(session.outputMetadata);
@@ -90,11 +97,11 @@ export class OnnxNetwork implements Disposable {
    * network or a provider does not work here; all say the purpose and what was expected.
    */
   static async open(path: string, options: OpenNetworkOptions): Promise<OnnxNetwork> {
-    const { purpose, expected = "an ONNX file", providers = ["cpu"] } = options;
-    requireProviders(providers, `${purpose} ${path}`);
+    const { expected = "an ONNX file", providers = ["cpu"] } = options;
+    const purpose = `${options.purpose} ${path}`;
+    requireProviders(providers, purpose);
     const bytes = await Deno.readFile(path).catch((cause) => {
-      const refusal = (state: string) =>
-        `Cannot ${purpose} ${path}: ${state}, expected ${expected}`;
+      const refusal = (state: string) => `Cannot ${purpose}: ${state}, expected ${expected}`;
       if (!(cause instanceof Deno.errors.NotFound)) {
         throw new Error(refusal(messageOf(cause)), { cause });
       }
@@ -104,7 +111,7 @@ export class OnnxNetwork implements Disposable {
       InferenceSession.create(bytes, { executionProviders });
     const session = await create(providers).catch(async (cause) => {
       const fail = (state: string, error: unknown): never => {
-        throw new TypeError(`Cannot ${purpose} ${path}${state}`, { cause: error });
+        throw new TypeError(`Cannot ${purpose}${state}`, { cause: error });
       };
       // The CPU tells whether the file is at fault.
       const onCpu = await create(["cpu"])
@@ -116,7 +123,19 @@ export class OnnxNetwork implements Disposable {
         cause,
       );
     });
-    return new OnnxNetwork(session, sha256Hex(bytes));
+    return new OnnxNetwork(session, { fingerprint: sha256Hex(bytes), purpose });
+  }
+
+  /** The error for a network that is not what it should be: "Cannot encode with a.onnx: `state`". */
+  error(state: string, cause?: unknown): TypeError {
+    return new TypeError(`Cannot ${this.#purpose}: ${state}`, { cause });
+  }
+
+  /** Throws the error for a network that has not one input, which is to be such as `[n, 3, S, S]`. */
+  requireOneInput(expected: string): void {
+    if (this.inputs.length === 1) return;
+    const names = this.inputs.map(({ name }) => name).join(", ");
+    throw this.error(`its inputs are ${names}, expected one ${expected}`);
   }
 
   /**
@@ -140,6 +159,31 @@ export class OnnxNetwork implements Disposable {
       throw new TypeError(
         `its output ${name} is [${dims.join(", ")}] of ${type}, expected float32`,
       );
+    });
+  }
+
+  /**
+   * Gives an output, the first by default, for the one input.
+   *
+   * Throws what {@linkcode OnnxNetwork.run} throws.
+   */
+  async apply(input: NetworkInput, output: string = this.outputs[0]!.name): Promise<NetworkOutput> {
+    const [found] = await this.run({ [this.inputs[0]!.name]: input }, [output]);
+    return found!;
+  }
+
+  /**
+   * Gives what {@linkcode OnnxNetwork.apply} gives for zeros.
+   *
+   * Throws the error for a network that does not take them; `what` they stand for.
+   */
+  async tryWith(
+    shape: readonly number[],
+    { what, output }: { readonly what: string; readonly output?: string },
+  ): Promise<NetworkOutput> {
+    const values = new Float32Array(elementsOf(shape));
+    return await this.apply({ values, shape }, output).catch((cause) => {
+      throw this.error(`it does not take ${what}, ${cause.message}`, cause);
     });
   }
 

@@ -5,12 +5,7 @@
  * @module
  */
 
-import {
-  type NetworkOutput,
-  type NetworkPort,
-  OnnxNetwork,
-  type ProviderOptions,
-} from "../bank/onnx_network.ts";
+import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 import { joinRows } from "../bank/select_rows.ts";
 import { softmaxRows } from "./inception_score.ts";
 import { type ByteBatch, withChannels } from "./image_stream.ts";
@@ -192,21 +187,18 @@ export class Inception implements Disposable {
   /** Names of the outputs that are taken. */
   readonly outputs: ReturnType<typeof identifyOutputs>;
   readonly #network: OnnxNetwork;
-  readonly #path: string;
   readonly #pixels: PixelRange;
   readonly #input: Input;
 
   private constructor(
     network: OnnxNetwork,
     made: {
-      path: string;
       outputs: ReturnType<typeof identifyOutputs>;
       pixels: PixelRange;
       input: Input;
     },
   ) {
     this.#network = network;
-    this.#path = made.path;
     this.#pixels = made.pixels;
     this.#input = made.input;
     this.fingerprint = network.fingerprint;
@@ -230,9 +222,9 @@ export class Inception implements Disposable {
       }),
     );
     const outputs = identifyOutputs(network.outputs, { path, outputs: options.outputs });
-    const input = describeInput(network.inputs, { path, pixels });
+    const input = describeInput(network, pixels);
     opened.move();
-    return new Inception(network, { path, outputs, pixels, input });
+    return new Inception(network, { outputs, pixels, input });
   }
 
   /**
@@ -303,9 +295,8 @@ export class Inception implements Disposable {
     return Object.fromEntries(wanted.map(([kind, output], i) => {
       const { values: data, shape: dims } = results[i]!;
       if (dims[0] !== batch) {
-        throw new TypeError(
-          `Cannot use output ${output} of ${this.#path}: it is [${dims.join(", ")}], ` +
-            `expected [${batch}, …]`,
+        throw this.#network.error(
+          `its output ${output} is [${dims.join(", ")}], expected [${batch}, …]`,
         );
       }
       const part = { values: data.subarray(0, data.length / batch * count), shape: dims };
@@ -327,12 +318,8 @@ interface Input {
   readonly bytes: boolean;
 }
 
-function describeInput(
-  ports: readonly NetworkPort[],
-  options: { path: string; pixels: PixelRange },
-): Input {
-  const { path, pixels } = options;
-  const [port, ...others] = ports;
+function describeInput(network: OnnxNetwork, pixels: PixelRange): Input {
+  const [port, ...others] = network.inputs;
   const shape = port?.shape ?? [];
   const nhwc = shape[3] === 3 && shape[1] !== 3;
   const [height, width] = nhwc ? [shape[1], shape[2]] : [shape[2], shape[3]];
@@ -340,11 +327,8 @@ function describeInput(
     port === undefined || others.length > 0 || shape.length !== 4 || !(nhwc || shape[1] === 3) ||
     fixed(height) !== fixed(width)
   ) {
-    throw new TypeError(
-      `Cannot use ${path}: its inputs are ` +
-        `${ports.map(({ name, shape }) => `${name} [${shape.join(", ")}]`).join(", ")}, expected ` +
-        "one of square RGB images",
-    );
+    const inputs = network.inputs.map(({ name, shape }) => `${name} [${shape.join(", ")}]`);
+    throw network.error(`its inputs are ${inputs.join(", ")}, expected one of square RGB images`);
   }
   const size = fixed(height) ?? (pixels === "bytes" ? undefined : SIDE);
   return { name: port.name, nhwc, size, batch: fixed(shape[0]), bytes: port.type === "uint8" };

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
+import { OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 
 /** Latents that go through the network at once: images are large, and so are their activations. */
 const BATCH = 4;
@@ -63,33 +63,21 @@ export class OnnxDecoder implements Disposable {
     latent: LatentSize,
     options: ProviderOptions = {},
   ): Promise<OnnxDecoder> {
-    const fail = (state: string, cause?: unknown) => {
-      throw new TypeError(`Cannot decode with ${path}: ${state}`, { cause });
-    };
     using opened = new DisposableStack();
     const network = opened.use(
       await OnnxNetwork.open(path, { ...options, purpose: "decode with" }),
     );
-    const { channels, imageSize } = latent, { inputs } = network;
-    if (inputs.length !== 1) {
-      fail(
-        `its inputs are ${inputs.map(({ name }) => name).join(", ")}, expected one [n, C, H, W]`,
-      );
-    }
-    const zeros = new Float32Array(TRIAL * channels * imageSize ** 2);
-    const probe = await run(network, zeros, latent).catch((cause) =>
-      fail(
-        `it does not take ${TRIAL} latents of ${channels} × ${imageSize} × ${imageSize}, ` +
-          cause.message,
-        cause,
-      )
-    );
-    const [count, colours, height, width, ...others] = probe.shape;
+    network.requireOneInput("[n, C, H, W]");
+    const { channels, imageSize } = latent;
+    const { shape } = await network.tryWith([TRIAL, channels, imageSize, imageSize], {
+      what: `${TRIAL} latents of ${channels} × ${imageSize} × ${imageSize}`,
+    });
+    const [count, colours, height, width, ...others] = shape;
     const whole = count === TRIAL && height !== undefined && height === width &&
       others.length === 0;
     if (!whole || (colours !== 1 && colours !== 3)) {
-      return fail(
-        `its output is [${probe.shape.join(", ")}] of float32, expected ` +
+      throw network.error(
+        `its output is [${shape.join(", ")}] of float32, expected ` +
           `[${TRIAL}, 3, S, S] or [${TRIAL}, 1, S, S] of float32`,
       );
     }
@@ -104,12 +92,13 @@ export class OnnxDecoder implements Disposable {
    * Throws a TypeError if the network does not take them.
    */
   async decode(latents: Float32Array): Promise<Float32Array> {
-    const length = this.#latent.channels * this.#latent.imageSize ** 2;
+    const { channels, imageSize } = this.#latent, length = channels * imageSize ** 2;
     const pixels = this.channels * this.imageSize ** 2, count = latents.length / length;
     const images = new Float32Array(count * pixels);
     for (let first = 0; first < count; first += BATCH) {
       const batch = latents.slice(first * length, (first + BATCH) * length);
-      const { values } = await run(this.#network, batch, this.#latent);
+      const shape = [batch.length / length, channels, imageSize, imageSize];
+      const { values } = await this.#network.apply({ values: batch, shape });
       images.set(values, first * pixels);
     }
     return images;
@@ -119,15 +108,4 @@ export class OnnxDecoder implements Disposable {
   [Symbol.dispose](): void {
     this.#network[Symbol.dispose]();
   }
-}
-
-async function run(
-  network: OnnxNetwork,
-  latents: Float32Array,
-  { channels, imageSize }: LatentSize,
-): Promise<NetworkOutput> {
-  const shape = [latents.length / (channels * imageSize ** 2), channels, imageSize, imageSize];
-  const { inputs: [input], outputs: [output] } = network;
-  const [images] = await network.run({ [input!.name]: { values: latents, shape } }, [output!.name]);
-  return images!;
 }

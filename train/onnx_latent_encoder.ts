@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
+import { OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 import type { LatentDistribution, LatentEncoder } from "./datasets/encode_latents.ts";
 import type { LatentSize } from "./onnx_decoder.ts";
 
@@ -64,37 +64,29 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
     latent: LatentSize,
     options: ProviderOptions = {},
   ): Promise<OnnxLatentEncoder> {
-    const fail = (state: string, cause?: unknown): never => {
-      throw new TypeError(`Cannot encode with ${path}: ${state}`, { cause });
-    };
     using opened = new DisposableStack();
     const network = opened.use(
       await OnnxNetwork.open(path, { ...options, purpose: "encode with" }),
     );
-    const { channels, imageSize: rows } = latent, { inputs } = network;
-    if (inputs.length !== 1) {
-      fail(
-        `its inputs are ${inputs.map(({ name }) => name).join(", ")}, expected one [n, 3, S, S]`,
-      );
-    }
-    const fixed = inputs[0]!.shape[2];
+    network.requireOneInput("[n, 3, S, S]");
+    const { channels, imageSize: rows } = latent;
+    const fixed = network.inputs[0]!.shape[2];
     const side = typeof fixed === "number" && fixed > 0 ? fixed : TRIAL_SIDE;
-    const probe = await run(network, new Float32Array(TRIAL * COLOURS * side ** 2), side)
-      .catch((cause) =>
-        fail(`it does not take ${TRIAL} images of 3 × ${side} × ${side}, ${cause.message}`, cause)
-      );
-    const [count, made = 0, height = 0, width, ...others] = probe.shape;
+    const { shape } = await network.tryWith([TRIAL, COLOURS, side, side], {
+      what: `${TRIAL} images of 3 × ${side} × ${side}`,
+    });
+    const [count, made = 0, height = 0, width, ...others] = shape;
     const whole = count === TRIAL && height === width && others.length === 0 &&
       side % height === 0;
     if (!whole || (made !== channels && made !== 2 * channels)) {
-      fail(
-        `its output for images of ${side} × ${side} is [${probe.shape.join(", ")}] of float32, ` +
+      throw network.error(
+        `its output for images of ${side} × ${side} is [${shape.join(", ")}] of float32, ` +
           `expected [${TRIAL}, ${channels}, H, H] for latents or ` +
           `[${TRIAL}, ${2 * channels}, H, H] for mean and log variance`,
       );
     }
     if (side === fixed && height !== rows) {
-      fail(
+      throw network.error(
         `it makes latents of ${height} × ${height} of its images of ${side} × ${side}, ` +
           `expected ${rows} × ${rows}`,
       );
@@ -109,12 +101,14 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
    * Throws a TypeError if the network does not take them.
    */
   async encode(images: Float32Array): Promise<LatentDistribution> {
-    const { values, shape: [count] } = await run(this.#network, images, this.imageSize);
+    const side = this.imageSize, count = images.length / (COLOURS * side ** 2);
+    const input = { values: images, shape: [count, COLOURS, side, side] };
+    const { values } = await this.#network.apply(input);
     const { channels, imageSize } = this.latent;
     const length = channels * imageSize ** 2;
-    if (values.length === count! * length) return { mean: values, std: undefined };
-    const mean = new Float32Array(count! * length), std = new Float32Array(count! * length);
-    for (let image = 0; image < count!; image++) {
+    if (values.length === count * length) return { mean: values, std: undefined };
+    const mean = new Float32Array(count * length), std = new Float32Array(count * length);
+    for (let image = 0; image < count; image++) {
       const middle = (2 * image + 1) * length;
       mean.set(values.subarray(middle - length, middle), image * length);
       for (let i = 0; i < length; i++) {
@@ -132,15 +126,4 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
   [Symbol.dispose](): void {
     this.#network[Symbol.dispose]();
   }
-}
-
-async function run(
-  network: OnnxNetwork,
-  images: Float32Array,
-  side: number,
-): Promise<NetworkOutput> {
-  const shape = [images.length / (COLOURS * side ** 2), COLOURS, side, side];
-  const { inputs: [input], outputs: [output] } = network;
-  const [latents] = await network.run({ [input!.name]: { values: images, shape } }, [output!.name]);
-  return latents!;
 }

@@ -130,7 +130,7 @@ export class OnnxEncoder implements Encoder {
     const { device, path, providers } = options;
     using opened = new DisposableStack();
     const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with", providers }));
-    const channels = inputChannels(file, path);
+    const channels = inputChannels(file);
     const {
       size,
       crop = 1,
@@ -144,15 +144,11 @@ export class OnnxEncoder implements Encoder {
     const network = { file, channels, output };
     const preprocessing = { size, crop, interpolation, range, mean, std, pooling };
     checkPreprocessing(preprocessing, { network, path });
-    const probe = await run(network, new Float32Array(channels * size ** 2), size)
-      .catch((cause) => {
-        throw new TypeError(
-          `Cannot encode with ${path}: it does not take an image of ${size} × ${size} pixels, ` +
-            `${cause.message}`,
-          { cause },
-        );
-      });
-    const dim = pool(probe, { pooling, path }).length;
+    const probe = await file.tryWith([1, channels, size, size], {
+      what: `an image of ${size} × ${size} pixels`,
+      output,
+    });
+    const dim = pool(probe, { pooling, file }).length;
     opened.move();
     return new OnnxEncoder(device, {
       network,
@@ -204,10 +200,10 @@ export class OnnxEncoder implements Encoder {
    * RangeError that names the image if its features are zero or not finite.
    */
   async encode(images: Float32Array, shape: ImageBatchShape): Promise<Float32Array> {
-    const { pooling } = this.#preprocessing;
+    const { pooling } = this.#preprocessing, { file } = this.#network;
     const features = new Float32Array(shape.count * this.dim);
     for await (const { first, output } of this.#outputs(images, shape)) {
-      features.set(pool(output, { pooling, path: "the network" }), first * this.dim);
+      features.set(pool(output, { pooling, file }), first * this.dim);
     }
     return normalizeSnippets(features, { dim: this.dim, firstIndex: shape.firstIndex ?? 0 });
   }
@@ -239,7 +235,7 @@ export class OnnxEncoder implements Encoder {
     images: Float32Array,
     shape: ImageBatchShape,
   ): AsyncGenerator<{ first: number; output: NetworkOutput }> {
-    const { channels } = this.#network;
+    const { file, channels, output } = this.#network;
     const { size, crop, interpolation, range: [low, high], mean, std } = this.#preprocessing;
     if (shape.channels !== channels) {
       throw new TypeError(
@@ -255,8 +251,9 @@ export class OnnxEncoder implements Encoder {
     });
     for (let first = 0; first < shape.count; first += BATCH_SIZE) {
       const end = Math.min(first + BATCH_SIZE, shape.count);
-      const batch = prepared.slice(first * length, end * length);
-      yield { first, output: await run(this.#network, batch, size) };
+      const values = prepared.slice(first * length, end * length);
+      const input = { values, shape: [end - first, channels, size, size] };
+      yield { first, output: await file.apply(input, output) };
     }
   }
 
@@ -266,27 +263,19 @@ export class OnnxEncoder implements Encoder {
   }
 }
 
-async function run(network: Network, images: Float32Array, size: number): Promise<NetworkOutput> {
-  const { file, channels, output } = network;
-  const shape = [images.length / (channels * size * size), channels, size, size];
-  const [found] = await file.run({ [file.inputs[0]!.name]: { values: images, shape } }, [output]);
-  return found!;
-}
-
 /** Features [n, d] of an output [n, d] or [n, T, d]. */
 function pool(
   output: NetworkOutput,
-  options: { pooling: Pooling; path: string },
+  options: { pooling: Pooling; file: OnnxNetwork },
 ): Float32Array {
   const { values, shape } = output;
   if (shape.length === 2) return values;
-  const { pooling, path } = options;
+  const { pooling, file } = options;
   const [count = 0, tokens = 0, dim = 0] = shape;
   const first = pooling === "patch-mean" ? 1 : 0, end = pooling === "cls" ? 1 : tokens;
   if (shape.length !== 3 || first >= end) {
-    throw new TypeError(
-      `Cannot encode with ${path}: its output has shape [${shape.join(", ")}], expected [n, d] ` +
-        "or [n, T, d]",
+    throw file.error(
+      `its output has shape [${shape.join(", ")}], expected [n, d] or [n, T, d]`,
     );
   }
   const out = new Float32Array(count * dim);
@@ -302,13 +291,13 @@ function pool(
   return out;
 }
 
-function inputChannels({ inputs }: OnnxNetwork, path: string): number {
-  const [{ shape = [] } = {}, ...others] = inputs, channels = shape[1];
+function inputChannels(file: OnnxNetwork): number {
+  const [{ shape = [] } = {}, ...others] = file.inputs, channels = shape[1];
   if (others.length > 0 || shape.length !== 4 || typeof channels !== "number") {
-    const names = inputs.map(({ name }) => name).join(", ");
-    throw new TypeError(
-      `Cannot encode with ${path}: its inputs are ${names}, the first of ` +
-        `shape [${shape.join(", ")}], expected one [n, C, H, W]`,
+    const names = file.inputs.map(({ name }) => name).join(", ");
+    throw file.error(
+      `its inputs are ${names}, the first of shape [${shape.join(", ")}], ` +
+        "expected one [n, C, H, W]",
     );
   }
   return channels;

@@ -91,9 +91,9 @@ export class OnnxTextEncoder implements TextVectorEncoder {
     );
     const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
-    checkNetwork(network, { path, output });
+    checkNetwork(network, output);
     const probe = await run(network, { ids: tokenizer("a"), taken }).catch((cause) => {
-      throw new TypeError(`Cannot encode texts with ${path}: ${cause.message}`, { cause });
+      throw network.error(cause.message, cause);
     });
     const description = {
       kind: KIND,
@@ -172,11 +172,7 @@ function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
   }
 }
 
-function checkNetwork(
-  network: OnnxNetwork,
-  options: { readonly path: string; readonly output: string },
-): void {
-  const { path, output } = options;
+function checkNetwork(network: OnnxNetwork, output: string): void {
   const [inputs, outputs] = [network.inputs, network.outputs]
     .map((ports) => ports.map(({ name }) => name)) as [string[], string[]];
   const problem = !inputs.includes("input_ids") || inputs.some((name) => !(name in INPUTS))
@@ -185,7 +181,7 @@ function checkNetwork(
     : !outputs.includes(output)
     ? `output is ${output}, expected one of ${outputs.join(", ")}`
     : undefined;
-  if (problem !== undefined) throw new TypeError(`Cannot encode texts with ${path}: ${problem}`);
+  if (problem !== undefined) throw network.error(problem);
 }
 
 /** The vector [e] of one text. */
