@@ -50,6 +50,25 @@ export function openProgress(
   });
 }
 
+/** Progress that is opened in the course of the work. */
+export interface LaterProgress {
+  /** This many of so many steps are done. */
+  advance(done: number, total: number): void;
+  /** Ends the bar, if there is one. */
+  stop(): void;
+}
+
+/** Shows work that tells its steps with each, from the first one on for which `open` gives a progress. */
+export function openProgressLater(
+  open: (done: number, total: number) => Progress | undefined,
+): LaterProgress {
+  let progress: Progress | undefined;
+  return {
+    advance: (done, total) => (progress ??= open(done, total))?.advance(done),
+    stop: () => progress?.stop(),
+  };
+}
+
 /** The part of the bar library that is used here. */
 interface BarGroup {
   create(total: number, start: number, payload: Readonly<Record<string, string>>): Bar;

@@ -17,7 +17,12 @@ import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { writing } from "../cli/output_file.ts";
 import { plotEvaluation, plotLoss } from "../cli/plot.ts";
-import { formatDuration, openProgress, type Progress } from "../cli/progress.ts";
+import {
+  formatDuration,
+  type LaterProgress,
+  openProgress,
+  openProgressLater,
+} from "../cli/progress.ts";
 import { readRunLog, RunLog } from "../cli/run_log.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -219,22 +224,13 @@ async function main(): Promise<void> {
 }
 
 /** Shows how far work before the first step is, once it takes longer than one waits without a word. */
-function watchWork(
-  { what, json }: { what: string; json: boolean },
-): { advance(done: number, total: number): void; stop(): void } {
+function watchWork({ what, json }: { what: string; json: boolean }): LaterProgress {
   const started = performance.now();
-  let progress: Progress | undefined;
-  return {
-    advance(done, total) {
-      if (json || performance.now() - started < PATIENCE) return;
-      if (progress === undefined) {
-        say(`${what}, ${done} of ${total} are done`);
-        progress = openProgress(total, { start: done });
-      }
-      progress.advance(done);
-    },
-    stop: () => progress?.stop(),
-  };
+  return openProgressLater((done, total) => {
+    if (json || performance.now() - started < PATIENCE) return undefined;
+    say(`${what}, ${done} of ${total} are done`);
+    return openProgress(total, { start: done });
+  });
 }
 
 /** A fresh run among the checkpoints of another would later be resumed from the wrong one. */

@@ -10,7 +10,7 @@ import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank
 import { requireFiles } from "../../cli/input_files.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
-import { openProgress, type Progress } from "../../cli/progress.ts";
+import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Config } from "../../train/config.ts";
@@ -182,18 +182,15 @@ async function encode(encoding: Encoding, path: string): Promise<void> {
     const { providers } = making;
     encoder = opened.use(await encoderOfBank(bank, { device, onnx, providers }));
   }
-  let progress: Progress | undefined;
+  const progress = openProgressLater((_, total) => openProgress(total, { json }));
   const made = await makeBank({
     ...making,
     device,
     encoder,
     path,
     note: (line) => say(`note      ${line}`),
-    onProgress: (done, total) => {
-      progress ??= opened.use(openProgress(total, { json }));
-      progress.advance(done);
-    },
-  });
+    onProgress: progress.advance,
+  }).finally(progress.stop);
   if (made !== encoder) made?.[Symbol.dispose]();
 }
 

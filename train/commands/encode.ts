@@ -12,7 +12,7 @@ import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
 import { counted } from "../../cli/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
-import { openProgress, type Progress } from "../../cli/progress.ts";
+import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
 import { say } from "../../cli/say.ts";
 import { type Config, parseConfig } from "../config.ts";
@@ -61,22 +61,20 @@ async function main(): Promise<void> {
   await prepareOutput(join(directory, STATISTICS_FILE));
   const images = await readImages(options.data, { side, json });
   say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);
-  {
-    using bar = barOf(json);
-    await encodeLatents({
-      images,
-      encoder,
-      tokenEncoder,
-      patchTokens,
-      directory,
-      flip,
-      posterior,
-      seed: train.seed,
-      dtype,
-      shardSize,
-      onProgress: (done) => bar.advance(done, images.size),
-    });
-  }
+  const progress = openProgressLater((_, total) => openProgress(total, { json }));
+  await encodeLatents({
+    images,
+    encoder,
+    tokenEncoder,
+    patchTokens,
+    directory,
+    flip,
+    posterior,
+    seed: train.seed,
+    dtype,
+    shardSize,
+    onProgress: (done) => progress.advance(done, images.size),
+  }).finally(progress.stop);
   using latents = await LatentShards.open(directory);
   const statistics = data.latentNorm ? keepStatistics(latents) : undefined;
   const seconds = (performance.now() - started) / 1000;
@@ -151,12 +149,15 @@ async function readImages(
   { side, json }: { side: number; json: boolean },
 ): Promise<ImageSource> {
   say(`data    ${folder}: looking at every image`);
-  using bar = barOf(json);
+  const progress = openProgressLater((_, total) => openProgress(total, { json }));
   return await openFolder(folder, {
     imageSize: side,
-    note: (line) => bar.note(line),
-    onProgress: ({ done, total }) => bar.advance(done, total),
-  });
+    note(line) {
+      progress.stop();
+      say(line);
+    },
+    onProgress: ({ done, total }) => progress.advance(done, total),
+  }).finally(progress.stop);
 }
 
 /** Sees to it that there are statistics beside the shards, and returns their path. */
@@ -171,25 +172,4 @@ function keepStatistics(latents: LatentShards): string {
   writeStatistics(path, measureStatistics(latents));
   say(`        statistics measured, in ${path}`);
   return path;
-}
-
-/** A bar that begins with the first step; what is noted ends it. */
-function barOf(json: boolean): Bar {
-  let progress: Progress | undefined;
-  return {
-    advance(done, total) {
-      progress ??= openProgress(total, { json });
-      progress.advance(done);
-    },
-    note(line) {
-      progress?.stop();
-      say(line);
-    },
-    [Symbol.dispose]: () => progress?.stop(),
-  };
-}
-
-interface Bar extends Disposable {
-  advance(done: number, total: number): void;
-  note(line: string): void;
 }
