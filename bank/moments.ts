@@ -8,7 +8,7 @@
 import type { Device } from "../kernels/core/device.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
-import { addRow, centreRows, paddedWidth } from "./projection.ts";
+import { addRow, centreRows, meanRow, paddedWidth } from "./projection.ts";
 
 /** Rows that are added to the sums at once: as many as the inner loop holds in registers. */
 const BLOCK = 4;
@@ -177,7 +177,7 @@ export class DeviceMoments implements Disposable {
 
   /** Shifts rows [n, d], n at most {@linkcode pieceRows}, uploads them and submits their products. */
   begin(rows: Float32Array): void {
-    const centre = this.#centre ??= meanOf(rows, this.dim);
+    const centre = this.#centre ??= meanRow(rows, this.dim);
     centreRows(rows, { centre, out: this.#centred, sums: this.#sum });
     this.#count += rows.length / this.dim;
     this.#rows.write(this.#centred);
@@ -239,13 +239,4 @@ function covarianceOf(
     }
   }
   return out;
-}
-
-/** Mean row [d] of rows [n, d], in float64. */
-function meanOf(rows: Float32Array, dim: number): Float64Array {
-  const mean = new Float64Array(dim), count = rows.length / dim;
-  for (let row = 0; row < count; row++) {
-    addRow(mean, rows.subarray(row * dim, row * dim + dim));
-  }
-  return mean.map((sum) => sum / count);
 }

@@ -149,6 +149,15 @@ export function addRow(sums: Float64Array, row: Float32Array): void {
   for (let i = 0; i < row.length; i++) sums[i]! += row[i]!;
 }
 
+/** Mean row [d] of rows [n, d], in float64. */
+export function meanRow(rows: Float32Array, dim: number): Float64Array {
+  const mean = new Float64Array(dim), count = rows.length / dim;
+  for (let row = 0; row < count; row++) {
+    addRow(mean, rows.subarray(row * dim, row * dim + dim));
+  }
+  return mean.map((sum) => sum / count);
+}
+
 /**
  * The product a · b of two vectors [n], in float64. A function of its own, which the compiler gets to
  * see often enough to make it fast.

@@ -52,24 +52,6 @@ export function rowsOf(
   return out;
 }
 
-/** Images [n, C, size, size] averaged to [n, C, side, side]. */
-export function coarseImages(
-  images: Float32Array,
-  { size, side }: { size: number; side: number },
-): Float32Array {
-  const factor = size / side, planes = images.length / size ** 2;
-  const out = new Float32Array(planes * side ** 2);
-  for (let plane = 0; plane < planes; plane++) {
-    for (let y = 0; y < size; y++) {
-      for (let x = 0; x < size; x++) {
-        const square = Math.floor(y / factor) * side + Math.floor(x / factor);
-        out[plane * side ** 2 + square]! += images[(plane * size + y) * size + x]! / factor ** 2;
-      }
-    }
-  }
-  return out;
-}
-
 /** Points of the share of values that lie at or below each of them. */
 export function cumulative(values: Float64Array): { x: number; y: number }[] {
   const sorted = values.toSorted();

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { averageBlocks } from "../evaluate/image_stream.ts";
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
 import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
-import { coarseImages, pointsOf, rowsOf } from "./figures.ts";
+import { pointsOf, rowsOf } from "./figures.ts";
 import { type Laboratory, referenceTo } from "./laboratory.ts";
 import { difference, type Estimate, intervalOf } from "./statistics.ts";
 
@@ -43,9 +44,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const { scale, gmem, trainReference, train } = laboratory;
   const steps = scale.checkpoints;
   const bootstrap = laboratory.bootstrap(scale.samples);
-  const coarse = { size: train.imageSize, side: COARSE };
+  const { imageSize } = train, coarse = { imageSize, factor: imageSize / COARSE };
   const coarseReference = referenceTo(
-    coarseImages(train.read(laboratory.spread(train.size)), coarse),
+    averageBlocks(train.read(laboratory.spread(train.size)), coarse),
     COARSE ** 2 * train.channels,
   );
   const measure = async (model: ModelArm) => {
@@ -57,7 +58,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       curve.push(bootstrap.frechet(samples.encodings, trainReference));
       pixels.push(
         bootstrap.frechet(
-          coarseImages(samples.images, coarse),
+          averageBlocks(samples.images, coarse),
           coarseReference,
         ),
       );

@@ -18,7 +18,7 @@ import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { ZipDirectory } from "../kernels/core/zip_directory.ts";
 import { ByteArchiveWriter } from "./byte_archive.ts";
 import { type Gaussian, knownGaussian } from "./frechet.ts";
-import type { ByteBatch, ImageStream } from "./image_stream.ts";
+import { type ByteBatch, type ImageStream, transposeEach } from "./image_stream.ts";
 
 /** What a reference batch holds. */
 export interface AdmBatch extends Disposable {
@@ -126,14 +126,8 @@ export class AdmBatchWriter implements Disposable {
         `Cannot append images from ${first} on: ${this.#written} are written, expected the next ones`,
       );
     }
-    const plane = pixels.length / (count * this.#channels);
-    const out = new Uint8Array(pixels.length);
-    for (let i = 0; i < pixels.length; i++) {
-      const image = Math.floor(i / (this.#channels * plane));
-      const channel = Math.floor(i / plane) % this.#channels;
-      out[(image * plane + i % plane) * this.#channels + channel] = pixels[i]!;
-    }
-    this.#writer.append(out);
+    const rows = this.#channels, columns = pixels.length / (count * rows);
+    this.#writer.append(transposeEach(pixels, { rows, columns }));
     this.#written += count;
   }
 
@@ -202,18 +196,11 @@ function toPlanes(
   options: { count: number; channels: number; path: string },
 ): Uint8Array {
   const { count, channels, path } = options;
-  const plane = values.length / (count * channels);
-  const out = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    if (!(value >= 0 && value <= 255 && Number.isInteger(value))) {
-      throw batchError(path, `arr_0 holds ${value}, expected whole numbers from 0 to 255`);
-    }
-    const pixel = Math.floor(i / channels);
-    const image = Math.floor(pixel / plane);
-    out[(image * channels + i % channels) * plane + pixel % plane] = value;
+  const bytes = Uint8Array.from(values), wrong = values.findIndex((value, i) => value !== bytes[i]);
+  if (wrong >= 0) {
+    throw batchError(path, `arr_0 holds ${values[wrong]}, expected whole numbers from 0 to 255`);
   }
-  return out;
+  return transposeEach(bytes, { rows: values.length / (count * channels), columns: channels });
 }
 
 function readStatistics(

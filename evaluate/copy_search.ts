@@ -8,7 +8,7 @@ import type { ImageSource } from "../bank/image_source.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
 import { checkCopies, type CopyCheck, type CopyPicture, drawCopies } from "./copies.ts";
-import { streamOf, toBytes, withChannels } from "./image_stream.ts";
+import { averageBlocks, streamOf, toBytes, withChannels } from "./image_stream.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 
 /** Samples whose nearest training images are drawn. */
@@ -84,10 +84,11 @@ export async function searchCopies(
     to: channels,
   });
   const common = { seed, device, shown: SHOWN };
-  const own = shrink(pixels, imageSize), dim = own.length / count;
+  const blocks = { imageSize, factor: Math.ceil(imageSize / COMPARED_SIDE) };
+  const own = averageBlocks(pixels, blocks), dim = own.length / count;
   const other = new Float32Array(images.size * dim);
   for await (const batch of streamOf(images).batches()) {
-    other.set(shrink(batch.pixels, imageSize), batch.first * dim);
+    other.set(averageBlocks(batch.pixels, blocks), batch.first * dim);
   }
   const checks = await inPercent(async (onProgress) => ({
     pixel: await checkCopies({
@@ -117,23 +118,6 @@ export async function searchCopies(
     read: (index) => nearPixels.subarray(near.indexOf(index) * length).subarray(0, length),
   });
   return { checks, picture };
-}
-
-/** Bytes as vectors, with the mean of each block of pixels where images are larger than 32 × 32. */
-function shrink(pixels: Uint8Array, imageSize: number): Float32Array {
-  const factor = Math.ceil(imageSize / COMPARED_SIDE);
-  if (factor === 1) return Float32Array.from(pixels);
-  const side = Math.floor(imageSize / factor), planes = pixels.length / imageSize ** 2;
-  const out = new Float32Array(planes * side ** 2);
-  for (let plane = 0; plane < planes; plane++) {
-    for (let y = 0; y < side * factor; y++) {
-      for (let x = 0; x < side * factor; x++) {
-        const place = (plane * side + Math.floor(y / factor)) * side + Math.floor(x / factor);
-        out[place]! += pixels[(plane * imageSize + y) * imageSize + x]! / factor ** 2;
-      }
-    }
-  }
-  return out;
 }
 
 /** The share of images within a distance of a training image, over the distance. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { paddedWidth } from "../bank/projection.ts";
+import { meanRow, paddedWidth } from "../bank/projection.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
 
@@ -93,7 +93,7 @@ export async function* distanceTiles(
     );
   }
   const [n, m] = sizes as [number, number];
-  const centre = device ? meanOf(b, dim) : undefined;
+  const centre = device ? meanRow(b, dim) : undefined;
   const tiles = Math.ceil(n / TILE) * Math.ceil(m / TILE);
   let done = 0;
   for (let firstRow = 0; firstRow < n; firstRow += TILE) {
@@ -181,12 +181,6 @@ function vectorOf(
   { dim, index }: { readonly dim: number; readonly index: number },
 ): Float32Array {
   return vectors.subarray(index * dim, (index + 1) * dim);
-}
-
-function meanOf(vectors: Float32Array, dim: number): Float64Array {
-  const mean = new Float64Array(dim), count = vectors.length / dim;
-  for (let i = 0; i < vectors.length; i++) mean[i % dim]! += vectors[i]! / count;
-  return mean;
 }
 
 async function productsOnDevice(

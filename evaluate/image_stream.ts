@@ -138,6 +138,46 @@ export function throughBytes(values: Float32Array, images: NumberedImages): Floa
 }
 
 /**
+ * Turns each of n matrices [n, rows, columns] round, to [n, columns, rows]: planes of pixels into pixels of
+ * channels, or back.
+ */
+export function transposeEach<T extends Float32Array | Uint8Array>(
+  values: T,
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+): T {
+  const out = values.slice() as T;
+  for (let first = 0; first < values.length; first += rows * columns) {
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        out[first + column * rows + row] = values[first + row * columns + column]!;
+      }
+    }
+  }
+  return out;
+}
+
+/**
+ * Means of blocks of `factor` × `factor` pixels: of planes [n, H, H] [n, h, h] with h the whole part of
+ * H / factor, beyond which pixels do not count.
+ */
+export function averageBlocks(
+  pixels: ArrayLike<number>,
+  { imageSize, factor }: { readonly imageSize: number; readonly factor: number },
+): Float32Array {
+  const side = Math.floor(imageSize / factor), planes = pixels.length / imageSize ** 2;
+  const out = new Float32Array(planes * side ** 2);
+  for (let plane = 0; plane < planes; plane++) {
+    for (let y = 0; y < side * factor; y++) {
+      for (let x = 0; x < side * factor; x++) {
+        const place = (plane * side + Math.floor(y / factor)) * side + Math.floor(x / factor);
+        out[place]! += pixels[(plane * imageSize + y) * imageSize + x]! / factor ** 2;
+      }
+    }
+  }
+  return out;
+}
+
+/**
  * Images [n, C, H, W] with the channels that are wanted: grey becomes RGB with equal channels, and RGB
  * with equal channels becomes grey.
  *

@@ -8,7 +8,7 @@
 import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 import { joinRows } from "../bank/select_rows.ts";
 import { softmaxRows } from "./inception_score.ts";
-import { type ByteBatch, withChannels } from "./image_stream.ts";
+import { type ByteBatch, transposeEach, withChannels } from "./image_stream.ts";
 
 /** The outputs that evaluation takes. */
 export type InceptionOutput = "pool" | "spatial" | "logits";
@@ -283,7 +283,7 @@ export class Inception implements Disposable {
     const batch = this.#input.batch ?? count;
     const values = new Float32Array(batch * 3 * to ** 2);
     values.set(resizeAsTensorFlow(Float32Array.from(pixels), { from, to }));
-    const ordered = nhwc ? channelsLast(values, to) : values;
+    const ordered = nhwc ? transposeEach(values, { rows: 3, columns: to ** 2 }) : values;
     const ranged = ordered.map((value) => inRange(value, this.#pixels));
     const data = bytes ? Uint8Array.from(ranged, Math.round) : ranged;
     const shape = nhwc ? [batch, to, to, 3] : [batch, 3, to, to];
@@ -346,15 +346,6 @@ function widthOf(sizes: readonly (number | string)[]): number | undefined {
 function inRange(value: number, range: PixelRange): number {
   if (range === "bytes") return value;
   return range === "unit" ? value / 255 : value / 127.5 - 1;
-}
-
-function channelsLast(values: Float32Array, size: number): Float32Array {
-  const plane = size ** 2, out = new Float32Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    const image = Math.floor(i / (3 * plane)), channel = Math.floor(i / plane) % 3;
-    out[(image * plane + i % plane) * 3 + channel] = values[i]!;
-  }
-  return out;
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { averageBlocks, transposeEach } from "../../evaluate/image_stream.ts";
 import { ImageSet } from "./image_set.ts";
 import { decodePng, type RawImage } from "./png.ts";
 
@@ -106,19 +107,14 @@ function averageCell(
   options: { left: number; top: number; imageSize: number; out: Uint8Array },
 ): void {
   const { left, top, imageSize, out } = options;
-  const factor = CELL_SIZE / imageSize;
-  for (let channel = 0; channel < CHANNELS; channel++) {
-    for (let y = 0; y < imageSize; y++) {
-      for (let x = 0; x < imageSize; x++) {
-        let sum = 0;
-        for (let dy = 0; dy < factor; dy++) {
-          const row = (top + y * factor + dy) * sheet.width + left + x * factor;
-          for (let dx = 0; dx < factor; dx++) sum += sheet.data[(row + dx) * CHANNELS + channel]!;
-        }
-        out[(channel * imageSize + y) * imageSize + x] = Math.round(sum / (factor * factor));
-      }
-    }
+  const row = CELL_SIZE * CHANNELS, cell = new Uint8Array(CELL_SIZE * row);
+  for (let y = 0; y < CELL_SIZE; y++) {
+    const start = ((top + y) * sheet.width + left) * CHANNELS;
+    cell.set(sheet.data.subarray(start, start + row), y * row);
   }
+  const planes = transposeEach(cell, { rows: CELL_SIZE ** 2, columns: CHANNELS });
+  const blocks = { imageSize: CELL_SIZE, factor: CELL_SIZE / imageSize };
+  out.set(averageBlocks(planes, blocks).map(Math.round));
 }
 
 async function readBytes(url: URL): Promise<Uint8Array> {

@@ -13,6 +13,7 @@ import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
 import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
+import { transposeEach } from "../../evaluate/image_stream.ts";
 import { messageOf } from "../../kernels/core/errors.ts";
 import { ImageSet, type ImageSetData } from "./image_set.ts";
 
@@ -375,12 +376,5 @@ async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Ar
     })
     .raw({ depth: "uchar" })
     .toBuffer();
-  const plane = imageSize * imageSize;
-  const pixels = new Uint8Array(CHANNELS * plane);
-  for (let channel = 0; channel < CHANNELS; channel++) {
-    for (let pixel = 0; pixel < plane; pixel++) {
-      pixels[channel * plane + pixel] = data[pixel * CHANNELS + channel]!;
-    }
-  }
-  return pixels;
+  return transposeEach(new Uint8Array(data), { rows: imageSize ** 2, columns: CHANNELS });
 }

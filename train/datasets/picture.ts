@@ -4,6 +4,7 @@
  * @module
  */
 
+import { toBytes } from "../../evaluate/image_stream.ts";
 import type { RawImage } from "./png.ts";
 
 /** How {@linkcode tileImages} lays the images out. */
@@ -72,6 +73,7 @@ export function tileImages(pixels: Float32Array, options: TileOptions): RawImage
         `for [N, ${channels}, ${imageSize}, ${imageSize}]`,
     );
   }
+  const bytes = toBytes(pixels);
   const rows = Math.ceil(count / columns);
   const tile = imageSize * scale;
   const width = columns * tile + (columns - 1) * gap;
@@ -86,8 +88,7 @@ export function tileImages(pixels: Float32Array, options: TileOptions): RawImage
         const source = sourceRow + Math.floor(x / scale);
         const target = ((top + y) * width + left + x) * channels;
         for (let channel = 0; channel < channels; channel++) {
-          const value = pixels[(image * channels + channel) * plane + source]!;
-          data[target + channel] = Math.min(255, Math.max(0, 127.5 * value + 128));
+          data[target + channel] = bytes[(image * channels + channel) * plane + source]!;
         }
       }
     }
