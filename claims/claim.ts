@@ -138,6 +138,11 @@ export function formatInterval(interval: Interval): string {
   return `${value} [${low}, ${high}]`;
 }
 
+/** As {@linkcode formatInterval}, of shares in percent. */
+export function formatPercent({ value, low, high }: Interval): string {
+  return formatInterval({ value: 100 * value, low: 100 * low, high: 100 * high });
+}
+
 /** The three numbers of an interval, to the same digit. */
 export function formatAlike(
   { value, low, high }: Interval,

@@ -8,7 +8,7 @@ import type { Arm } from "./arm.ts";
 import {
   type Claim,
   type Findings,
-  formatInterval,
+  formatPercent,
   ifFollowing,
   outcomeBelow,
   type Table,
@@ -174,14 +174,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
 export function verdictOf(
   { cost, rank, dim }: { cost: Interval; rank: number; dim: number },
 ): Verdict {
-  const percent = formatInterval({
-    value: 100 * cost.value,
-    low: 100 * cost.low,
-    high: 100 * cost.high,
-  });
   return {
     outcome: outcomeBelow(cost, ALMOST_NOTHING),
-    text: `rank ${rank} of ${dim} costs ${percent} % of the distance ` +
+    text: `rank ${rank} of ${dim} costs ${formatPercent(cost)} % of the distance ` +
       `(asked: less than ${100 * ALMOST_NOTHING} %)`,
   };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { joinRows } from "../bank/select_rows.ts";
 import type { Arm } from "./arm.ts";
 import {
   type Claim,
@@ -102,6 +103,8 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     };
   });
   const steps = Array.from({ length: STEPS }, (_, step) => step + 1);
+  const shown = Math.min(SHOWN, pairs);
+  const shownOf = (images: Float32Array) => images.subarray(0, images.length / pairs * shown);
   return {
     verdict: ifFollowing(
       verdictOf({
@@ -144,10 +147,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       caption: "For each pair a row from interpolated snippets, all from one noise, and under it " +
         "the cross-fade of its two ends.",
       columns: STEPS,
-      images: alternating(between.images, faded.images, {
-        pairs,
-        shown: Math.min(SHOWN, pairs),
-      }),
+      images: inTurn([between.images, faded.images].map(shownOf), shown),
     }],
     notes: [
       `${pairs} random pairs of training snippets, ${STEPS} images each along the great circle between them, by the ODE from one noise for a pair. The straight way is the distance between the encodings of the first and the last image.`,
@@ -161,26 +161,23 @@ async function waysOf(
   laboratory: Laboratory,
   arms: readonly Arm[],
 ): Promise<Ways> {
-  const { scale: { pairs }, bank: { dim } } = laboratory;
-  const sets = [];
+  const { scale: { pairs } } = laboratory, sets = [];
   for (const arm of arms) sets.push(await laboratory.samples(arm));
-  const length = sets[0]!.images.length / pairs;
-  const images = new Float32Array(pairs * STEPS * length);
-  const encodings = new Float32Array(pairs * STEPS * dim);
-  for (const [step, set] of sets.entries()) {
-    for (let pair = 0; pair < pairs; pair++) {
-      const row = pair * STEPS + step;
-      images.set(
-        set.images.subarray(pair * length, (pair + 1) * length),
-        row * length,
-      );
-      encodings.set(
-        set.encodings.subarray(pair * dim, (pair + 1) * dim),
-        row * dim,
-      );
-    }
-  }
-  return { images, encodings };
+  return {
+    images: inTurn(sets.map(({ images }) => images), pairs),
+    encodings: inTurn(sets.map(({ encodings }) => encodings), pairs),
+  };
+}
+
+/** The first of `count` rows of each table, then the second of each, and so on. */
+function inTurn(tables: readonly Float32Array[], count: number): Float32Array {
+  const width = tables[0]!.length / count;
+  return joinRows(
+    Array.from(
+      { length: count },
+      (_, row) => tables.map((table) => table.subarray(row * width, (row + 1) * width)),
+    ).flat(),
+  );
 }
 
 /** Rows that go from the first image of each to its last by mixing pixels. */
@@ -235,33 +232,13 @@ function middleOf(
   encodings: Float32Array,
   { pairs, dim }: { pairs: number; dim: number },
 ): Float32Array {
-  const middle = (STEPS - 2) * dim;
-  const out = new Float32Array(pairs * middle);
-  for (let pair = 0; pair < pairs; pair++) {
-    const first = pair * STEPS * dim + dim;
-    out.set(encodings.subarray(first, first + middle), pair * middle);
-  }
-  return out;
-}
-
-function alternating(
-  above: Float32Array,
-  below: Float32Array,
-  { pairs, shown }: { pairs: number; shown: number },
-): Float32Array {
-  const length = above.length / pairs;
-  const out = new Float32Array(2 * shown * length);
-  for (let pair = 0; pair < shown; pair++) {
-    out.set(
-      above.subarray(pair * length, (pair + 1) * length),
-      2 * pair * length,
-    );
-    out.set(
-      below.subarray(pair * length, (pair + 1) * length),
-      (2 * pair + 1) * length,
-    );
-  }
-  return out;
+  const way = STEPS * dim;
+  return joinRows(
+    Array.from(
+      { length: pairs },
+      (_, pair) => encodings.subarray(pair * way + dim, (pair + 1) * way - dim),
+    ),
+  );
 }
 
 /** What length and jumps of the ways say; both have to be small. */

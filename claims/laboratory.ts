@@ -75,14 +75,6 @@ export interface Work {
   readonly drawingUnits: number;
 }
 
-/** What a laboratory tells of what it does. */
-export interface Reporter {
-  /** A line for people. */
-  note(line: string): void;
-  /** Units of work were done. */
-  advance(units: number): void;
-}
-
 /** How a {@linkcode Laboratory} is opened. */
 export interface LaboratoryOptions {
   /** What trains and draws. */
@@ -95,8 +87,10 @@ export interface LaboratoryOptions {
   readonly seed?: number;
   /** Stops at the next step or batch, and before a laboratory is open. */
   readonly signal?: AbortSignal;
-  /** What is told. */
-  readonly reporter: Reporter;
+  /** Called with lines for people. */
+  readonly note: (line: string) => void;
+  /** Called with the units of work that were done since the last call. */
+  readonly onProgress: (units: number) => void;
 }
 
 /** Images, bank, models and samples of one scale. */
@@ -129,8 +123,8 @@ export class Laboratory implements AsyncDisposable {
   readonly #others = new Map<string, Promise<Laboratory>>();
   readonly #directory: string;
   readonly #bankPath: string;
-  /** What is told of the work. */
-  readonly reporter: Reporter;
+  /** Tells people a line. */
+  readonly note: (line: string) => void;
   readonly #signal: AbortSignal | undefined;
   readonly #samples = new Map<string, Promise<Samples>>();
   readonly #lowRank = new Map<
@@ -171,13 +165,13 @@ export class Laboratory implements AsyncDisposable {
     this.#options = options;
     this.#directory = options.directory;
     this.#bankPath = parts.bankPath;
-    this.reporter = options.reporter;
+    this.note = options.note;
     this.#signal = options.signal;
   }
 
   /** Loads the images and builds the bank, or takes the one that is kept; throws where it is stopped. */
   static async open(options: LaboratoryOptions): Promise<Laboratory> {
-    const { device, scale, directory, seed = 0, reporter, signal } = options;
+    const { device, scale, directory, seed = 0, note, signal } = options;
     const config = await loadConfig(scale.config, {
       overrides: [...scale.overrides, `train.seed=${seed}`],
     });
@@ -198,7 +192,7 @@ export class Laboratory implements AsyncDisposable {
     ]);
     const bankPath = join(directory, `bank_${key}.safetensors`);
     if (!existsSync(bankPath)) {
-      reporter.note(`bank    of ${train.size} images, ${dim} numbers each`);
+      note(`bank    of ${train.size} images, ${dim} numbers each`);
       await Deno.mkdir(directory, { recursive: true });
       using encoder = await PixelPca.fit({
         device,
@@ -484,7 +478,7 @@ export class Laboratory implements AsyncDisposable {
       images.set(await drawn.images.read(), first * length);
       drawn.images.dispose();
       evaluations = drawn.evaluations;
-      this.reporter.advance((end - first) / arm.count * unitsOf(arm));
+      this.#options.onProgress((end - first) / arm.count * unitsOf(arm));
     }
     await Deno.mkdir(dirname(path), { recursive: true });
     using writer = new SafetensorsWriter(path, [["images", {
@@ -519,7 +513,7 @@ export class Laboratory implements AsyncDisposable {
   }
 
   async #trainModel(arm: ModelArm, directory: string): Promise<void> {
-    const { scale } = this, { note, advance } = this.reporter;
+    const { scale, note } = this;
     const config = this.#modelConfig(arm), { steps } = config.train;
     await Deno.mkdir(directory, { recursive: true });
     using run = await buildRun({
@@ -545,7 +539,7 @@ export class Laboratory implements AsyncDisposable {
         logEvery: stop - trainer.step,
         syncEvery: config.train.syncEvery,
         ...(this.#signal && { signal: this.#signal }),
-        onStep: () => advance(this.#stepUnits),
+        onStep: () => this.#options.onProgress(this.#stepUnits),
       });
       for await (const { step, loss } of records) {
         note(

@@ -64,7 +64,8 @@ async function testClaims(
     seed: options.seed,
     directory: runs,
     signal,
-    reporter: { note: (line) => shown.note(line), advance: (units) => shown.advance(units) },
+    note: (line) => shown.note(line),
+    onProgress: (units) => shown.advance(units),
   });
   const { train, heldOut, bank } = laboratory;
   say(

@@ -7,7 +7,14 @@
 import { nearestSnippets } from "../bank/retrieve.ts";
 import { joinRows, selectRows } from "../bank/select_rows.ts";
 import type { Arm } from "./arm.ts";
-import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
+import {
+  type Claim,
+  type Findings,
+  formatInterval,
+  formatPercent,
+  outcomeAbove,
+  type Verdict,
+} from "./claim.ts";
 import { cumulative, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { heldOutArm } from "./masking.ts";
@@ -190,16 +197,11 @@ export function ranksFirst(
 export function verdictOf(
   { gap, kept }: { gap: Interval; kept: Interval },
 ): Verdict {
-  const percent = formatInterval({
-    value: 100 * kept.value,
-    low: 100 * kept.low,
-    high: 100 * kept.high,
-  });
   const likeness = outcomeAbove(gap, 0);
   return {
     outcome: likeness === "shown" ? outcomeAbove(kept, KEPT_LIKENESS) : likeness,
     text: `samples are nearer to their own held-out image than to another by a cosine of ` +
-      `${formatInterval(gap)}, ${percent} % of what training images give ` +
+      `${formatInterval(gap)}, ${formatPercent(kept)} % of what training images give ` +
       `(asked: more than ${100 * KEPT_LIKENESS} %)`,
   };
 }

@@ -64,7 +64,7 @@ export async function testClaim(
   for (const each of await laboratoriesOf(claim, laboratory)) {
     for (const arm of claim.arms(each)) await each.samples(arm);
   }
-  laboratory.reporter.note(`measure (${claim.letter}) ${claim.title}`);
+  laboratory.note(`measure (${claim.letter}) ${claim.title}`);
   const findings = await claim.conclude(laboratory);
   const { scale, seed, device } = laboratory;
   const date = new Date().toISOString().slice(0, 10);

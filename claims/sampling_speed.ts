@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Curve } from "../cli/plot.ts";
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
 import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
@@ -52,21 +53,35 @@ export function samplerArms(
   );
 }
 
-/** The distances of a sampler's samples, one for each number of evaluations, and what they cost. */
-export async function samplerCurve(
+/** A sampler's samples, for each number of evaluations. */
+interface SamplerCurve {
+  readonly sampler: Sampler;
+  /** Their distances. */
+  readonly distances: readonly Estimate[];
+  /** The same over the evaluations that they cost. */
+  readonly points: Curve["points"];
+}
+
+/** What samplers give with a model, and the least distance of all for each number of evaluations. */
+export async function measureSamplers(
   laboratory: Laboratory,
-  options: { model: ModelArm; sampler: Sampler },
-): Promise<{ distances: Estimate[]; evaluations: number[] }> {
-  const bootstrap = laboratory.bootstrap(laboratory.scale.samples);
-  const distances: Estimate[] = [], evaluations: number[] = [];
-  for (const arm of samplerArms(laboratory, options)) {
-    const samples = await laboratory.samples(arm);
-    distances.push(
-      bootstrap.frechet(samples.encodings, laboratory.trainReference),
-    );
-    evaluations.push(samples.evaluations);
+  { model, samplers }: { model: ModelArm; samplers: readonly Sampler[] },
+): Promise<{ curves: SamplerCurve[]; best: Estimate[] }> {
+  const { scale: { samples: count, budgets }, trainReference } = laboratory;
+  const bootstrap = laboratory.bootstrap(count), curves: SamplerCurve[] = [];
+  for (const sampler of samplers) {
+    const distances: Estimate[] = [], evaluations: number[] = [];
+    for (const arm of samplerArms(laboratory, { model, sampler })) {
+      const samples = await laboratory.samples(arm);
+      distances.push(bootstrap.frechet(samples.encodings, trainReference));
+      evaluations.push(samples.evaluations);
+    }
+    curves.push({ sampler, distances, points: pointsOf(evaluations, distances) });
   }
-  return { distances, evaluations };
+  const best = budgets.map((_, i) =>
+    derive(curves.map(({ distances }) => distances[i]!), Math.min)
+  );
+  return { curves, best };
 }
 
 async function conclude(laboratory: Laboratory): Promise<Findings> {
@@ -75,24 +90,13 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const rows: (string | number | Interval)[][] = [], curves = [];
   const best: Estimate[][] = [];
   for (const [name, model] of models) {
-    const measured: Estimate[][] = [];
-    for (const sampler of NAMES) {
-      const { distances, evaluations } = await samplerCurve(laboratory, {
-        model,
-        sampler,
-      });
-      measured.push(distances);
+    const measured = await measureSamplers(laboratory, { model, samplers: NAMES });
+    for (const { sampler, distances, points } of measured.curves) {
       rows.push([name, SAMPLERS[sampler], ...distances.map(intervalOf)]);
-      curves.push({
-        name: SAMPLERS[sampler],
-        style: name,
-        points: pointsOf(evaluations, distances),
-      });
+      curves.push({ name: SAMPLERS[sampler], style: name, points });
     }
-    best.push(
-      budgets.map((_, i) => derive(measured.map((distances) => distances[i]!), Math.min)),
-    );
-    rows.push([name, "**best**", ...best.at(-1)!.map(intervalOf)]);
+    best.push(measured.best);
+    rows.push([name, "**best**", ...measured.best.map(intervalOf)]);
   }
   const saving = savingOf({ budgets, label: best[0]!, memory: best[1]! });
   return {

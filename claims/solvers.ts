@@ -5,9 +5,9 @@
  */
 
 import { type Claim, type Findings, formatInterval, outcomeAbove, type Verdict } from "./claim.ts";
-import { evaluationsPanel, pointsOf } from "./figures.ts";
-import { samplerArms, samplerCurve, SAMPLERS } from "./sampling_speed.ts";
-import { derive, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+import { evaluationsPanel } from "./figures.ts";
+import { measureSamplers, samplerArms, SAMPLERS } from "./sampling_speed.ts";
+import { difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 import type { Laboratory } from "./laboratory.ts";
 
 const ODE = ["euler", "heun"] as const,
@@ -32,25 +32,13 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const rows: (string | Interval)[][] = [], curves = [];
   const best: Estimate[][] = [];
   for (const [kind, samplers] of [["ODE", ODE], ["SDE", SDE]] as const) {
-    const measured: Estimate[][] = [];
-    for (const sampler of samplers) {
-      const { distances, evaluations } = await samplerCurve(laboratory, {
-        model,
-        sampler,
-      });
-      measured.push(distances);
-      rows.push([
-        `${kind}: ${SAMPLERS[sampler]}`,
-        ...distances.map(intervalOf),
-      ]);
-      curves.push({
-        name: `${kind}: ${SAMPLERS[sampler]}`,
-        points: pointsOf(evaluations, distances),
-      });
+    const measured = await measureSamplers(laboratory, { model, samplers });
+    for (const { sampler, distances, points } of measured.curves) {
+      const name = `${kind}: ${SAMPLERS[sampler]}`;
+      rows.push([name, ...distances.map(intervalOf)]);
+      curves.push({ name, points });
     }
-    best.push(
-      budgets.map((_, i) => derive(measured.map((each) => each[i]!), Math.min)),
-    );
+    best.push(measured.best);
   }
   const gains = budgets.map((_, i) => intervalOf(difference(best[0]![i]!, best[1]![i]!)));
   rows.push(["best ODE − best SDE", ...gains]);

@@ -53,11 +53,9 @@ async function open(
     scale: { ...SMOKE, overrides: [...SMOKE.overrides, ...settings] },
     directory: join(TEMPORARY, runs),
     signal: stop.signal,
-    reporter: {
-      note: (line) => lines.push(line),
-      advance: () => {
-        if (++advances === most) stop.abort(new Error("stopped"));
-      },
+    note: (line) => lines.push(line),
+    onProgress: () => {
+      if (++advances === most) stop.abort(new Error("stopped"));
     },
   });
   return { laboratory, lines };
