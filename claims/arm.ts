@@ -47,9 +47,7 @@ export function nameOf(arm: ModelArm): string {
 }
 
 /** Steps of a sampler that cost at most the evaluations of an arm. */
-export function stepsFor(
-  { sampler, evaluations }: Pick<Arm, "sampler" | "evaluations">,
-): number {
+export function stepsFor({ sampler, evaluations }: Pick<Arm, "sampler" | "evaluations">): number {
   switch (sampler) {
     case "euler":
     case "euler-maruyama":

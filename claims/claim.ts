@@ -86,27 +86,19 @@ export interface Claim {
 }
 
 /** Whether an interval lies above a threshold (`shown`), below it (`refuted`), or around it. */
-export function outcomeAbove(
-  interval: Interval,
-  threshold: number,
-): Verdict["outcome"] {
+export function outcomeAbove(interval: Interval, threshold: number): Verdict["outcome"] {
   if (interval.low > threshold) return "shown";
   return interval.high < threshold ? "refuted" : "undecided";
 }
 
 /** Whether an interval lies below a threshold (`shown`), above it (`refuted`), or around it. */
-export function outcomeBelow(
-  interval: Interval,
-  threshold: number,
-): Verdict["outcome"] {
+export function outcomeBelow(interval: Interval, threshold: number): Verdict["outcome"] {
   if (interval.high < threshold) return "shown";
   return interval.low > threshold ? "refuted" : "undecided";
 }
 
 /** `shown` where all parts are; `refuted` where one is. */
-export function outcomeOfAll(
-  parts: readonly Verdict["outcome"][],
-): Verdict["outcome"] {
+export function outcomeOfAll(parts: readonly Verdict["outcome"][]): Verdict["outcome"] {
   if (parts.includes("refuted")) return "refuted";
   return parts.every((part) => part === "shown") ? "shown" : "undecided";
 }

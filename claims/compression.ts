@@ -44,9 +44,7 @@ function ranksOf({ scale, bank }: Laboratory): number[] {
 }
 
 function armOf(laboratory: Laboratory, rank: number | undefined): Arm {
-  return laboratory.arm({
-    condition: { of: "train", ...(rank !== undefined && { rank }) },
-  });
+  return laboratory.arm({ condition: { of: "train", ...(rank !== undefined && { rank }) } });
 }
 
 interface Measured {
@@ -156,10 +154,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         `row for each rank of the bank: ${ranks.join(", ")}.`,
       columns: SHOWN,
       images: rowsOf(
-        [
-          train.read(laboratory.spread(scale.samples)),
-          ...measured.map(({ images }) => images),
-        ],
+        [train.read(laboratory.spread(scale.samples)), ...measured.map(({ images }) => images)],
         { count: SHOWN, samples: scale.samples },
       ),
     }],

@@ -31,10 +31,7 @@ export function evaluationsPanel(
     logX: true,
     xValues: budgets,
     curves,
-    levels: [{
-      name: `${laboratory.heldOut.size} held-out images`,
-      y: laboratory.heldOutDistance,
-    }],
+    levels: [{ name: `${laboratory.heldOut.size} held-out images`, y: laboratory.heldOutDistance }],
   };
 }
 

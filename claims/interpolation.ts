@@ -72,10 +72,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const [firstArm] = betweenArms(laboratory) as [Arm];
   const first = await laboratory.samples(firstArm), given = await laboratory.snippetsOf(firstArm);
   const fadedImages = crossFade(between.images, pairs);
-  const faded = {
-    images: fadedImages,
-    encodings: await laboratory.encode(fadedImages),
-  };
+  const faded = { images: fadedImages, encodings: await laboratory.encode(fadedImages) };
   const kinds = [
     ["interpolated snippets", between],
     ["cross-fade of the two ends", faded],
@@ -132,15 +129,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     }],
     panels: [{
       xTitle: "image of the row",
-      yTitle: [
-        "distance from the first image,",
-        "in straight ways (encoder space)",
-      ],
+      yTitle: ["distance from the first image,", "in straight ways (encoder space)"],
       xValues: steps,
-      curves: measured.map(({ name, away }) => ({
-        name,
-        points: pointsOf(steps, away),
-      })),
+      curves: measured.map(({ name, away }) => ({ name, points: pointsOf(steps, away) })),
     }],
     pictures: [{
       name: "rows",
@@ -157,10 +148,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
 }
 
 /** The images of arms that draw a step each for all pairs, put together pair by pair. */
-async function waysOf(
-  laboratory: Laboratory,
-  arms: readonly Arm[],
-): Promise<Ways> {
+async function waysOf(laboratory: Laboratory, arms: readonly Arm[]): Promise<Ways> {
   const { scale: { pairs } } = laboratory, sets = [];
   for (const arm of arms) sets.push(await laboratory.samples(arm));
   return {
@@ -206,10 +194,7 @@ export interface Way {
 }
 
 /** Measures the way of a pair in encodings [pairs, 9, dim]. */
-export function wayOf(
-  encodings: Float32Array,
-  { pair, dim }: { pair: number; dim: number },
-): Way {
+export function wayOf(encodings: Float32Array, { pair, dim }: { pair: number; dim: number }): Way {
   const row = (step: number) => {
     const first = (pair * STEPS + step) * dim;
     return encodings.subarray(first, first + dim);
@@ -246,10 +231,7 @@ export function verdictOf(
   { path, jump, random }: { path: Interval; jump: Interval; random: Interval },
 ): Verdict {
   return {
-    outcome: outcomeOfAll([
-      outcomeBelow(path, LONGEST_PATH),
-      outcomeBelow(jump, LARGEST_JUMP),
-    ]),
+    outcome: outcomeOfAll([outcomeBelow(path, LONGEST_PATH), outcomeBelow(jump, LARGEST_JUMP)]),
     text: `the way is ${formatInterval(path)} times the straight one (asked: less than ` +
       `${LONGEST_PATH}; random snippets: ${formatInterval(random)}), its largest jump ` +
       `${formatInterval(jump)} mean jumps (asked: less than ${LARGEST_JUMP})`,

@@ -182,25 +182,12 @@ export class Laboratory implements AsyncDisposable {
       seed,
     });
     const { dim, resolution, whiten } = config.bank;
-    const key = keyOf([
-      imageSize,
-      train.size,
-      seed,
-      dim,
-      resolution,
-      whiten,
-    ]);
+    const key = keyOf([imageSize, train.size, seed, dim, resolution, whiten]);
     const bankPath = join(directory, `bank_${key}.safetensors`);
     if (!existsSync(bankPath)) {
       note(`bank    of ${train.size} images, ${dim} numbers each`);
       await Deno.mkdir(directory, { recursive: true });
-      using encoder = await PixelPca.fit({
-        device,
-        images: train,
-        dim,
-        resolution,
-        whiten,
-      });
+      using encoder = await PixelPca.fit({ device, images: train, dim, resolution, whiten });
       writeBank(bankPath, await encodeImages({ images: train, encoder }));
     }
     signal?.throwIfAborted();
@@ -241,9 +228,7 @@ export class Laboratory implements AsyncDisposable {
   /** Distance of the held-out images to the training images: as near as samples need to come. */
   get heldOutDistance(): number {
     const { dim } = this.bank;
-    return this.trainReference.distanceTo(
-      new GaussianStatistics(dim).add(this.heldOutSnippets),
-    );
+    return this.trainReference.distanceTo(new GaussianStatistics(dim).add(this.heldOutSnippets));
   }
 
   /** An arm of this scale: GMem at its last step on training snippets, where nothing else is said. */
@@ -262,11 +247,7 @@ export class Laboratory implements AsyncDisposable {
 
   /** The resamplings of sets of `units` samples. */
   bootstrap(units: number): Bootstrap {
-    return new Bootstrap({
-      units,
-      replicates: this.scale.replicates,
-      seed: this.seed,
-    });
+    return new Bootstrap({ units, replicates: this.scale.replicates, seed: this.seed });
   }
 
   /** What is not kept yet of the arms and of the models that draw them. */
@@ -299,18 +280,12 @@ export class Laboratory implements AsyncDisposable {
     const { config } = this;
     using store = new ParameterStore(this.device, { seed: 0 });
     const model = new SiT(store, this.#modelOptions({ maskRatio: 0 }));
-    const condition = this.trainSnippets.subarray(
-      0,
-      UNIT_IMAGES * this.bank.dim,
-    );
+    const condition = this.trainSnippets.subarray(0, UNIT_IMAGES * this.bank.dim);
     const evaluate = async (steps: number) => {
       const { images } = this.device.scope(() =>
         draw({
           model,
-          condition: this.device.tensor(condition, [
-            UNIT_IMAGES,
-            this.bank.dim,
-          ]),
+          condition: this.device.tensor(condition, [UNIT_IMAGES, this.bank.dim]),
           config: { ...config.sample, sampler: "euler", steps },
           ...pathOf(config),
         })
@@ -334,9 +309,7 @@ export class Laboratory implements AsyncDisposable {
   }
 
   /** The snippets [n, d] that the samples of an arm were given; for labels those of their images. */
-  async snippetsOf(
-    { condition, count }: Pick<Arm, "condition" | "count">,
-  ): Promise<Float32Array> {
+  async snippetsOf({ condition, count }: Pick<Arm, "condition" | "count">): Promise<Float32Array> {
     const { train, heldOut, bank: { dim }, trainSnippets, heldOutSnippets } = this;
     switch (condition.of) {
       case "train": {
@@ -359,10 +332,7 @@ export class Laboratory implements AsyncDisposable {
           const [from, to] = [first, second].map((i) =>
             trainSnippets.subarray(i * dim, (i + 1) * dim)
           );
-          out.set(
-            slerpSnippets(from!, to!, { alpha: condition.share }),
-            row * dim,
-          );
+          out.set(slerpSnippets(from!, to!, { alpha: condition.share }), row * dim);
         }
         return out;
       }
@@ -394,12 +364,7 @@ export class Laboratory implements AsyncDisposable {
   async encode(images: Float32Array): Promise<Float32Array> {
     const { channels, imageSize: size } = this.train;
     const length = channels * size * size, count = images.length / length;
-    return await this.encoder.encode(images, {
-      count,
-      channels,
-      height: size,
-      width: size,
-    });
+    return await this.encoder.encode(images, { count, channels, height: size, width: size });
   }
 
   /** Releases banks, encoders and the models that were loaded last, here and `with` other settings. */
@@ -420,15 +385,11 @@ export class Laboratory implements AsyncDisposable {
     return STEP_EVALUATIONS * this.config.train.batchSize / UNIT_IMAGES;
   }
 
-  async #compress(
-    rank: number,
-  ): Promise<{ snippets: Float32Array; energy: number }> {
+  async #compress(rank: number): Promise<{ snippets: Float32Array; energy: number }> {
     using file = BankFile.open(this.#bankPath);
     const { energy, ...factors } = await factorize(file, { rank });
     using bank = LowRankBank.from(this.device, { ...file.records, ...factors });
-    using rows = bank.gather(
-      Uint32Array.from({ length: bank.size }, (_, i) => i),
-    );
+    using rows = bank.gather(Uint32Array.from({ length: bank.size }, (_, i) => i));
     return { snippets: await rows.read(), energy };
   }
 
@@ -461,16 +422,8 @@ export class Laboratory implements AsyncDisposable {
           model,
           condition: arm.model === "label"
             ? this.device.tensor(labels.slice(first, end), [end - first])
-            : this.device.tensor(snippets.slice(first * dim, end * dim), [
-              end - first,
-              dim,
-            ]),
-          config: {
-            ...config.sample,
-            sampler: arm.sampler,
-            steps: stepsFor(arm),
-            seed: arm.seed,
-          },
+            : this.device.tensor(snippets.slice(first * dim, end * dim), [end - first, dim]),
+          config: { ...config.sample, sampler: arm.sampler, steps: stepsFor(arm), seed: arm.seed },
           firstSample: first,
           ...pathOf(config),
         })
@@ -481,10 +434,7 @@ export class Laboratory implements AsyncDisposable {
       this.#options.onProgress((end - first) / arm.count * unitsOf(arm));
     }
     await Deno.mkdir(dirname(path), { recursive: true });
-    using writer = new SafetensorsWriter(path, [["images", {
-      dtype: "F32",
-      shape,
-    }]], {
+    using writer = new SafetensorsWriter(path, [["images", { dtype: "F32", shape }]], {
       metadata: { evaluations: String(evaluations), arm: JSON.stringify(arm) },
     });
     writer.append("images", images);
@@ -500,12 +450,7 @@ export class Laboratory implements AsyncDisposable {
     if (this.#loaded?.kind !== kind) {
       this.#loaded?.store.dispose();
       const store = new ParameterStore(this.device, { seed: 0 });
-      this.#loaded = {
-        key: "",
-        kind,
-        store,
-        model: new SiT(store, this.#modelOptions(arm)),
-      };
+      this.#loaded = { key: "", kind, store, model: new SiT(store, this.#modelOptions(arm)) };
     }
     if (this.#loaded.key !== key) loadWeights(key, this.#loaded.model);
     this.#loaded.key = key;
@@ -528,10 +473,7 @@ export class Laboratory implements AsyncDisposable {
     const last = listCheckpoints(directory).at(-1);
     if (last) loadCheckpoint(last.path, run);
     note(`train   ${nameOf(arm)}: step ${trainer.step} of ${steps}`);
-    const stops = [
-      ...scale.checkpoints,
-      ...multiples(scale.checkpointEvery, steps),
-    ]
+    const stops = [...scale.checkpoints, ...multiples(scale.checkpointEvery, steps)]
       .filter((step) => step > trainer.step).toSorted((a, b) => a - b);
     for (const stop of new Set(stops)) {
       const records = trainer.run({
@@ -542,9 +484,7 @@ export class Laboratory implements AsyncDisposable {
         onStep: () => this.#options.onProgress(this.#stepUnits),
       });
       for await (const { step, loss } of records) {
-        note(
-          `train   ${nameOf(arm)}: step ${step} of ${steps}, loss ${loss.toFixed(4)}`,
-        );
+        note(`train   ${nameOf(arm)}: step ${step} of ${steps}, loss ${loss.toFixed(4)}`);
       }
       if (scale.checkpoints.includes(trainer.step)) {
         await saveStateDict(
@@ -571,10 +511,7 @@ export class Laboratory implements AsyncDisposable {
     const { config } = this;
     return resolveConfig({
       ...config,
-      model: {
-        ...config.model,
-        conditioning: arm === "label" ? "label" : "snippet",
-      },
+      model: { ...config.model, conditioning: arm === "label" ? "label" : "snippet" },
       bank: {
         ...config.bank,
         path: this.#bankPath,
@@ -598,10 +535,7 @@ export class Laboratory implements AsyncDisposable {
     const { device: _device, sample: _sample, ...trained } = this.#modelConfig(arm);
     const { runDirectory: _run, keepCheckpoints: _kept, ...train } = trained.train;
     const bank = { ...trained.bank, path: basename(this.#bankPath) };
-    const key = keyOf([
-      { ...trained, train, bank },
-      this.scale.checkpoints,
-    ]);
+    const key = keyOf([{ ...trained, train, bank }, this.scale.checkpoints]);
     const name = arm === "label" ? "label" : `gmem_mask${Math.round(100 * arm.maskRatio)}`;
     return join(this.#directory, `${name}_${key}`);
   }
@@ -617,19 +551,12 @@ export class Laboratory implements AsyncDisposable {
       ...drawing
     } = this.config.sample;
     const key = keyOf([arm, drawing]);
-    return join(
-      this.#modelDirectory(arm.model),
-      "samples",
-      `${key}.safetensors`,
-    );
+    return join(this.#modelDirectory(arm.model), "samples", `${key}.safetensors`);
   }
 }
 
 /** Vectors [n, dim] as what distances are measured to. */
-export function referenceTo(
-  vectors: Float32Array,
-  dim: number,
-): FrechetReference {
+export function referenceTo(vectors: Float32Array, dim: number): FrechetReference {
   return new FrechetReference(new GaussianStatistics(dim).add(vectors));
 }
 
@@ -638,10 +565,7 @@ function averagesPath(directory: string, step: number): string {
 }
 
 function multiples(every: number, most: number): number[] {
-  return Array.from(
-    { length: Math.floor(most / every) },
-    (_, i) => (i + 1) * every,
-  );
+  return Array.from({ length: Math.floor(most / every) }, (_, i) => (i + 1) * every);
 }
 
 function keyOf(value: unknown): string {

@@ -35,30 +35,17 @@ function armOf(laboratory: Laboratory, maskRatio: number): Arm {
 
 /** One sample of a model for each held-out image. */
 export function heldOutArm(laboratory: Laboratory, model: ModelArm): Arm {
-  return laboratory.arm({
-    model,
-    condition: { of: "heldOut" },
-    count: laboratory.heldOut.size,
-  });
+  return laboratory.arm({ model, condition: { of: "heldOut" }, count: laboratory.heldOut.size });
 }
 
 async function conclude(laboratory: Laboratory): Promise<Findings> {
-  const {
-    scale: { maskRatios: ratios },
-    heldOut,
-    heldOutSnippets,
-    bank: { dim },
-  } = laboratory;
+  const { scale: { maskRatios: ratios }, heldOut, heldOutSnippets, bank: { dim } } = laboratory;
   const bootstrap = laboratory.bootstrap(heldOut.size);
   const distances: Estimate[] = [], follows: Estimate[] = [], images: Float32Array[] = [];
   for (const ratio of ratios) {
     const samples = await laboratory.samples(armOf(laboratory, ratio));
-    distances.push(
-      bootstrap.frechet(samples.encodings, laboratory.heldOutReference),
-    );
-    follows.push(
-      bootstrap.mean(cosines(samples.encodings, heldOutSnippets, { dim })),
-    );
+    distances.push(bootstrap.frechet(samples.encodings, laboratory.heldOutReference));
+    follows.push(bootstrap.mean(cosines(samples.encodings, heldOutSnippets, { dim })));
     images.push(samples.images);
   }
   const none = ratios.indexOf(NONE), claimed = ratios.indexOf(CLAIMED);
@@ -103,10 +90,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         `for each mask ratio: ${ratios.join(", ")}.`,
       columns: SHOWN,
       images: rowsOf(
-        [
-          heldOut.read(Uint32Array.from({ length: heldOut.size }, (_, i) => i)),
-          ...images,
-        ],
+        [heldOut.read(Uint32Array.from({ length: heldOut.size }, (_, i) => i)), ...images],
         { count: SHOWN, samples: heldOut.size },
       ),
     }],
@@ -118,9 +102,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
 }
 
 /** What changes from ratio 0 to 0.4 says: that of the distance alone, which the paper reports. */
-export function verdictOf(
-  { distance, cosine }: { distance: Interval; cosine: Interval },
-): Verdict {
+export function verdictOf({ distance, cosine }: { distance: Interval; cosine: Interval }): Verdict {
   return {
     outcome: outcomeBelow(distance, 0),
     text: `from ratio ${NONE} to ${CLAIMED} the distance changes by ${formatInterval(distance)} ` +

@@ -89,12 +89,8 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   );
   const gap = intervalOf(difference(novelOwn, novelOther));
   const toNeighbour = cosines(novel.encodings, neighbourSnippets, { dim });
-  const nearerOwn = ofNovel.mean(
-    novelCosines.own.map((own, i) => own > toNeighbour[i]! ? 1 : 0),
-  );
-  const found = ofNovel.mean(
-    ranksFirst(novel.encodings, { candidates: heldOutSnippets, dim }),
-  );
+  const nearerOwn = ofNovel.mean(novelCosines.own.map((own, i) => own > toNeighbour[i]! ? 1 : 0));
+  const found = ofNovel.mean(ranksFirst(novel.encodings, { candidates: heldOutSnippets, dim }));
   const shown = { count: Math.min(SHOWN, heldOut.size), samples: heldOut.size };
   const rows = rowsOf([
     heldOut.read(Uint32Array.from({ length: heldOut.size }, (_, i) => i)),
@@ -106,25 +102,10 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   return {
     verdict: verdictOf({ gap, kept }),
     tables: [{
-      columns: [
-        "samples from snippets of",
-        "cosine to the own snippet",
-        "to another's",
-        "samples",
-      ],
+      columns: ["samples from snippets of", "cosine to the own snippet", "to another's", "samples"],
       rows: [
-        [
-          "held-out images",
-          intervalOf(novelOwn),
-          intervalOf(novelOther),
-          heldOut.size,
-        ],
-        [
-          "training images",
-          intervalOf(knownOwn),
-          intervalOf(knownOther),
-          scale.samples,
-        ],
+        ["held-out images", intervalOf(novelOwn), intervalOf(novelOther), heldOut.size],
+        ["training images", intervalOf(knownOwn), intervalOf(knownOther), scale.samples],
       ],
     }, {
       title: "Held-out images",
@@ -133,10 +114,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         ["likeness kept of what training images give", kept],
         [`own image found first among all ${heldOut.size}`, intervalOf(found)],
         ["the same by chance", 1 / heldOut.size],
-        [
-          "nearer to the own snippet than to its nearest training snippet",
-          intervalOf(nearerOwn),
-        ],
+        ["nearer to the own snippet than to its nearest training snippet", intervalOf(nearerOwn)],
         [
           "cosine of a held-out snippet to its nearest training snippet",
           intervalOf(ofNovel.mean(neighbourCosines)),
@@ -183,9 +161,7 @@ export function ranksFirst(
   const best = new Float64Array(count).fill(-Infinity),
     own = new Float64Array(count);
   for (let offset = 0; offset < count; offset++) {
-    for (
-      const [i, cosine] of cosines(rows, candidates, { dim, offset }).entries()
-    ) {
+    for (const [i, cosine] of cosines(rows, candidates, { dim, offset }).entries()) {
       if (offset === 0) own[i] = cosine;
       best[i] = Math.max(best[i]!, cosine);
     }
@@ -194,9 +170,7 @@ export function ranksFirst(
 }
 
 /** What the likeness of samples to held-out images says. */
-export function verdictOf(
-  { gap, kept }: { gap: Interval; kept: Interval },
-): Verdict {
+export function verdictOf({ gap, kept }: { gap: Interval; kept: Interval }): Verdict {
   const likeness = outcomeAbove(gap, 0);
   return {
     outcome: likeness === "shown" ? outcomeAbove(kept, KEPT_LIKENESS) : likeness,

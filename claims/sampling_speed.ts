@@ -101,14 +101,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const saving = savingOf({ budgets, label: best[0]!, memory: best[1]! });
   return {
     verdict: verdictOf(saving, budgets),
-    tables: [{
-      columns: [
-        "model",
-        "sampler",
-        ...budgets.map((budget) => `NFE ${budget}`),
-      ],
-      rows,
-    }],
+    tables: [{ columns: ["model", "sampler", ...budgets.map((budget) => `NFE ${budget}`)], rows }],
     panels: [evaluationsPanel(laboratory, { budgets, curves })],
     pictures: [],
     notes: [
@@ -141,10 +134,7 @@ export function savingOf(
 }
 
 /** What a factor of evaluations says: fewer where all of its interval is at {@linkcode FEWER}. */
-export function verdictOf(
-  saving: Factor,
-  budgets: readonly number[],
-): Verdict {
+export function verdictOf(saving: Factor, budgets: readonly number[]): Verdict {
   // The factor takes few values, 2 among them: at the threshold is enough.
   const outcome = outcomeAbove(rangeOf(saving), FEWER * (1 - 1e-9));
   if (saving.least.value === 0) {

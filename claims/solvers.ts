@@ -44,10 +44,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   rows.push(["best ODE − best SDE", ...gains]);
   return {
     verdict: verdictOf({ gain: gains.at(-1)!, evaluations: budgets.at(-1)! }),
-    tables: [{
-      columns: ["sampler", ...budgets.map((budget) => `NFE ${budget}`)],
-      rows,
-    }],
+    tables: [{ columns: ["sampler", ...budgets.map((budget) => `NFE ${budget}`)], rows }],
     panels: [evaluationsPanel(laboratory, { budgets, curves })],
     pictures: [],
     notes: [
@@ -58,9 +55,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
 }
 
 /** What the best ODE's distance less the best SDE's says. */
-export function verdictOf(
-  { gain, evaluations }: { gain: Interval; evaluations: number },
-): Verdict {
+export function verdictOf({ gain, evaluations }: { gain: Interval; evaluations: number }): Verdict {
   return {
     outcome: outcomeAbove(gain, 0),
     text: `with ${evaluations} evaluations the best SDE sampler is nearer than the best ODE ` +

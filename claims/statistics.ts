@@ -40,9 +40,7 @@ export function derive(
   estimates: readonly Estimate[],
   compute: (...values: number[]) => number,
 ): Estimate {
-  const count = Math.min(
-    ...estimates.map(({ replicates }) => replicates.length),
-  );
+  const count = Math.min(...estimates.map(({ replicates }) => replicates.length));
   return {
     value: compute(...estimates.map(({ value }) => value)),
     replicates: Float64Array.from(
@@ -80,9 +78,7 @@ export class Bootstrap {
   /** The mean of one value for each unit. */
   mean(values: ArrayLike<number>): Estimate {
     if (values.length !== this.#units) {
-      throw new TypeError(
-        `Cannot resample ${values.length} values: expected ${this.#units}`,
-      );
+      throw new TypeError(`Cannot resample ${values.length} values: expected ${this.#units}`);
     }
     const meanOf = (rows: Iterable<number>) => {
       let sum = 0;

@@ -30,9 +30,7 @@ export const TRAINING_SPEED: Claim = {
     "With the bank, the distance that the label-conditioned SiT of the same size reaches " +
     "is reached in far fewer steps.",
   source: "section 5.2, table 2",
-  arms: (
-    laboratory,
-  ) => [...armsOf(laboratory, "label"), ...armsOf(laboratory, laboratory.gmem)],
+  arms: (laboratory) => [...armsOf(laboratory, "label"), ...armsOf(laboratory, laboratory.gmem)],
   conclude,
 };
 
@@ -56,27 +54,14 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     for (const arm of armsOf(laboratory, model)) {
       const samples = await laboratory.samples(arm);
       curve.push(bootstrap.frechet(samples.encodings, trainReference));
-      pixels.push(
-        bootstrap.frechet(
-          averageBlocks(samples.images, coarse),
-          coarseReference,
-        ),
-      );
+      pixels.push(bootstrap.frechet(averageBlocks(samples.images, coarse), coarseReference));
       images.push(samples.images);
     }
     return { curve, pixels, images };
   };
   const label = await measure("label"), memory = await measure(gmem);
-  const speedUp = speedUpOf({
-    steps,
-    label: label.curve,
-    memory: memory.curve,
-  });
-  const pixelSpeedUp = speedUpOf({
-    steps,
-    label: label.pixels,
-    memory: memory.pixels,
-  });
+  const speedUp = speedUpOf({ steps, label: label.curve, memory: memory.curve });
+  const pixelSpeedUp = speedUpOf({ steps, label: label.pixels, memory: memory.pixels });
   const row = (i: number) => [
     steps[i]!,
     intervalOf(label.curve[i]!),
@@ -173,10 +158,7 @@ export function crossing(
 }
 
 /** What a factor of steps says: far fewer where all of its interval is above {@linkcode FAR_FEWER}. */
-export function verdictOf(
-  speedUp: Factor,
-  steps: readonly number[],
-): Verdict {
+export function verdictOf(speedUp: Factor, steps: readonly number[]): Verdict {
   const outcome = outcomeAbove(rangeOf(speedUp), FAR_FEWER);
   if (speedUp.least.value === 0) {
     return {
