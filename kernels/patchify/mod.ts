@@ -10,8 +10,11 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import imageToTokensSource from "./image_to_tokens.wgsl.ts";
 import tokensToImageSource from "./tokens_to_image.wgsl.ts";
 
-const IMAGE_TO_TOKENS = new Kernel({ source: imageToTokensSource });
-const TOKENS_TO_IMAGE = new Kernel({ source: tokensToImageSource });
+/** The kernels by what they write. */
+const KERNELS = {
+  tokens: new Kernel({ source: imageToTokensSource }),
+  images: new Kernel({ source: tokensToImageSource }),
+} as const;
 
 /** Options of {@linkcode unpatchify}. */
 export interface UnpatchifyOptions {
@@ -71,7 +74,7 @@ export function patchify(images: Tensor, options: { patch: number }): Tensor {
   };
   const tokens = (height / patch) * (width / patch);
   const out = device.empty([batch, tokens, channels * patch * patch]);
-  imageToTokens(out, { images, layout, accumulate: 0 });
+  moveTo("tokens", { images, tokens: out, layout, accumulate: 0 });
   device.tape?.push({
     name: "patchify",
     inputs: [images],
@@ -80,7 +83,8 @@ export function patchify(images: Tensor, options: { patch: number }): Tensor {
     backward(dy, gradients) {
       gradients.into(
         images,
-        (dImages, accumulate) => tokensToImage(dImages, { tokens: dy, layout, accumulate }),
+        (dImages, accumulate) =>
+          moveTo("images", { images: dImages, tokens: dy, layout, accumulate }),
       );
     },
   });
@@ -133,7 +137,7 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
     channel_last: 1,
   };
   const out = device.empty([batch, channels, layout.height, layout.width]);
-  tokensToImage(out, { tokens, layout, accumulate: 0 });
+  moveTo("images", { images: out, tokens, layout, accumulate: 0 });
   device.tape?.push({
     name: "unpatchify",
     inputs: [tokens],
@@ -142,34 +146,23 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
     backward(dy, gradients) {
       gradients.into(
         tokens,
-        (dTokens, accumulate) => imageToTokens(dTokens, { images: dy, layout, accumulate }),
+        (dTokens, accumulate) =>
+          moveTo("tokens", { images: dy, tokens: dTokens, layout, accumulate }),
       );
     },
   });
   return out;
 }
 
-function imageToTokens(
-  tokens: Tensor,
-  options: { images: Tensor; layout: Layout; accumulate: 0 | 1 },
+/** Moves pixels from images to tokens, or back. */
+function moveTo(
+  target: keyof typeof KERNELS,
+  options: { images: Tensor; tokens: Tensor; layout: Layout; accumulate: 0 | 1 },
 ): void {
-  const { images, layout, accumulate } = options;
-  const { device, elements } = tokens;
-  device.dispatch(IMAGE_TO_TOKENS, {
+  const { images, tokens, layout, accumulate } = options;
+  const { device, elements } = options[target];
+  device.dispatch(KERNELS[target], {
     tensors: { images, tokens },
-    params: { elements, ...layout, accumulate },
-    workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
-  });
-}
-
-function tokensToImage(
-  images: Tensor,
-  options: { tokens: Tensor; layout: Layout; accumulate: 0 | 1 },
-): void {
-  const { tokens, layout, accumulate } = options;
-  const { device, elements } = images;
-  device.dispatch(TOKENS_TO_IMAGE, {
-    tensors: { tokens, images },
     params: { elements, ...layout, accumulate },
     workgroups: spreadWorkgroups(Math.ceil(elements / 64)),
   });
