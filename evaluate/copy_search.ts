@@ -120,25 +120,11 @@ export async function searchCopies(
   return { checks, picture };
 }
 
-/** The share of images within a distance of a training image, over the distance. */
-export interface CopyPanel {
-  /** The distance, in words. */
-  readonly xTitle: string;
-  /** The share, in words. */
-  readonly yTitle: string;
-  /** Points are too many to be marked. */
-  readonly marked: false;
-  /** Of the samples, and of the training images. */
-  readonly curves: readonly {
-    /** Whose curve it is. */
-    readonly name: string;
-    /** Distances and shares. */
-    readonly points: readonly { readonly x: number; readonly y: number }[];
-  }[];
-}
-
-/** The panels of the plot that goes with the picture: one for each space. */
-export function copyPanels(checks: CopyChecks): CopyPanel[] {
+/**
+ * The panels of the plot that goes with the picture, one for each space: the share of images within a
+ * distance of a training image, over the distance.
+ */
+export function copyPanels(checks: CopyChecks) {
   const titles = {
     pixel: "distance to the nearest training image (pixels, levels of 256)",
     encoder: "distance to the nearest training image (encoder)",
@@ -146,6 +132,7 @@ export function copyPanels(checks: CopyChecks): CopyPanel[] {
   return (["pixel", "encoder"] as const).map((space) => ({
     xTitle: titles[space],
     yTitle: "share of images at most that far",
+    // Points are too many.
     marked: false,
     curves: [
       curveOf("samples", checks[space].samples.distances),
@@ -154,7 +141,7 @@ export function copyPanels(checks: CopyChecks): CopyPanel[] {
   }));
 }
 
-function curveOf(name: string, distances: Float64Array): CopyPanel["curves"][number] {
+function curveOf(name: string, distances: Float64Array) {
   return {
     name,
     points: Array.from({ length: CURVE_POINTS + 1 }, (_, i) => ({

@@ -99,36 +99,11 @@ function chanceLine({ value, count }: ChanceDistance, space: string): string {
   return `the same of ${count} reference images to the others (${space}): ${formatNumber(value)}`;
 }
 
-/** A distance over what the evaluations differ in. */
-export interface SeriesPanel {
-  /** Title of the horizontal axis, where that is none of training steps. */
-  readonly xTitle?: string;
-  /** The horizontal axis is that of training steps; so many are an epoch where that is known. */
-  readonly trainingSteps?: { readonly perEpoch: number | undefined };
-  /** The distance, in lines. */
-  readonly yTitle: readonly string[];
-  /** Whether the horizontal axis is logarithmic. */
-  readonly logX: boolean;
-  /** The values on it that are named; the plot chooses them when left out. */
-  readonly xValues?: readonly number[];
-  /** The one curve. */
-  readonly curves: readonly {
-    /** Name of the sampler. */
-    readonly name: string;
-    /** Values, distances and their intervals. */
-    readonly points: readonly {
-      readonly x: number;
-      readonly y: number;
-      readonly low?: number;
-      readonly high?: number;
-    }[];
-  }[];
-  /** What chance gives, where it was measured. */
-  readonly levels: readonly { readonly name: string; readonly y: number }[];
-}
-
-/** The panels of the plot: the distance in the encoder's space, and FID if there is one. */
-export function seriesPanels(series: EvaluationSeries): SeriesPanel[] {
+/**
+ * The panels of the plot, over what the evaluations differ in: the distance in the encoder's space, and FID
+ * if there is one.
+ */
+export function seriesPanels(series: EvaluationSeries) {
   const { sampler, evaluations } = series;
   const [{ encoder, inception, samples: { count }, reference }] = evaluations as [Evaluation];
   const { xs, ...axis } = axisOf(series);
@@ -158,9 +133,7 @@ export function seriesPanels(series: EvaluationSeries): SeriesPanel[] {
 }
 
 /** The horizontal axis, and where on it each evaluation lies. */
-function axisOf(
-  { over, stepsPerEpoch, evaluations }: EvaluationSeries,
-): Pick<SeriesPanel, "xTitle" | "trainingSteps" | "logX" | "xValues"> & { xs: readonly number[] } {
+function axisOf({ over, stepsPerEpoch, evaluations }: EvaluationSeries) {
   if (over === "network evaluations") {
     const xs = evaluations.map(({ samples }) => samples.evaluations!);
     const xTitle = "evaluations of the network for a sample (NFE)";
@@ -170,7 +143,7 @@ function axisOf(
   return { xs, trainingSteps: { perEpoch: stepsPerEpoch }, logX: false };
 }
 
-function levelsOf(chance: ChanceDistance | undefined): SeriesPanel["levels"] {
+function levelsOf(chance: ChanceDistance | undefined) {
   if (chance === undefined) return [];
   return [{ name: `${chance.count} reference images`, y: chance.value }];
 }
