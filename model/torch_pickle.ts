@@ -285,6 +285,35 @@ class Unpickler {
   #memo: Map<number, TorchValue> = new Map();
   /** Tuples are arrays too, but must not grow. */
   #lists: WeakSet<readonly TorchValue[]> = new WeakSet();
+  /** What instructions push, and their names in Python's pickletools. */
+  readonly #values: Readonly<Record<number, () => TorchValue>> = {
+    0x32: () => this.#top(), // DUP
+    0x4e: () => null, // NONE
+    0x88: () => true, // NEWTRUE
+    0x89: () => false, // NEWFALSE
+    0x4a: () => this.#view.getInt32(this.#take(4), true), // BININT
+    0x4b: () => this.#view.getUint8(this.#take(1)), // BININT1
+    0x4d: () => this.#view.getUint16(this.#take(2), true), // BININT2
+    0x8a: () => this.#integer(this.#view.getUint8(this.#take(1))), // LONG1
+    0x47: () => this.#view.getFloat64(this.#take(8), false), // BINFLOAT
+    0x8c: () => this.#text(this.#view.getUint8(this.#take(1))), // SHORT_BINUNICODE
+    0x58: () => this.#text(this.#view.getUint32(this.#take(4), true)), // BINUNICODE
+    0x8d: () => this.#text(this.#length64()), // BINUNICODE8
+    0x5d: () => this.#emptyList(), // EMPTY_LIST
+    0x29: () => [], // EMPTY_TUPLE
+    0x85: () => this.#tuple(1), // TUPLE1
+    0x86: () => this.#tuple(2), // TUPLE2
+    0x87: () => this.#tuple(3), // TUPLE3
+    0x74: () => this.#popToMark(), // TUPLE
+    0x7d: () => new Map(), // EMPTY_DICT
+    0x68: () => this.#recall(this.#view.getUint8(this.#take(1))), // BINGET
+    0x6a: () => this.#recall(this.#view.getUint32(this.#take(4), true)), // LONG_BINGET
+    0x63: () => this.#global([this.#line(), this.#line()]), // GLOBAL
+    0x93: () => this.#global(this.#tuple(2)), // STACK_GLOBAL
+    0x51: () => this.#storage(this.#pop()), // BINPERSID
+    0x52: () => this.#call(this.#tuple(2)), // REDUCE
+    0x81: () => this.#create(this.#tuple(2)), // NEWOBJ
+  };
 
   constructor(bytes: Uint8Array, options: UnpickleOptions) {
     this.#bytes = bytes;
@@ -312,6 +341,11 @@ class Unpickler {
 
   /** Runs one instruction; its name in Python's pickletools is in the comment. */
   #step(instruction: number): void {
+    const value = this.#values[instruction];
+    if (value !== undefined) {
+      this.#stack.push(value());
+      return;
+    }
     switch (instruction) {
       case 0x28: // MARK
         this.#marks.push(this.#stack.length);
@@ -321,45 +355,6 @@ class Unpickler {
         return;
       case 0x31: // POP_MARK
         this.#popToMark();
-        return;
-      case 0x32: // DUP
-        this.#stack.push(this.#top());
-        return;
-      case 0x4e: // NONE
-        this.#stack.push(null);
-        return;
-      case 0x88: // NEWTRUE
-        this.#stack.push(true);
-        return;
-      case 0x89: // NEWFALSE
-        this.#stack.push(false);
-        return;
-      case 0x4a: // BININT
-        this.#stack.push(this.#view.getInt32(this.#take(4), true));
-        return;
-      case 0x4b: // BININT1
-        this.#stack.push(this.#view.getUint8(this.#take(1)));
-        return;
-      case 0x4d: // BININT2
-        this.#stack.push(this.#view.getUint16(this.#take(2), true));
-        return;
-      case 0x8a: // LONG1
-        this.#stack.push(this.#integer(this.#view.getUint8(this.#take(1))));
-        return;
-      case 0x47: // BINFLOAT
-        this.#stack.push(this.#view.getFloat64(this.#take(8), false));
-        return;
-      case 0x8c: // SHORT_BINUNICODE
-        this.#stack.push(this.#text(this.#view.getUint8(this.#take(1))));
-        return;
-      case 0x58: // BINUNICODE
-        this.#stack.push(this.#text(this.#view.getUint32(this.#take(4), true)));
-        return;
-      case 0x8d: // BINUNICODE8
-        this.#stack.push(this.#text(this.#length64()));
-        return;
-      case 0x5d: // EMPTY_LIST
-        this.#pushList();
         return;
       case 0x61: { // APPEND
         const value = this.#pop();
@@ -372,20 +367,6 @@ class Unpickler {
         for (const value of values) list.push(value);
         return;
       }
-      case 0x29: // EMPTY_TUPLE
-        this.#stack.push([]);
-        return;
-      case 0x85: // TUPLE1
-      case 0x86: // TUPLE2
-      case 0x87: // TUPLE3
-        this.#pushTuple(instruction - 0x84);
-        return;
-      case 0x74: // TUPLE
-        this.#stack.push(this.#popToMark());
-        return;
-      case 0x7d: // EMPTY_DICT
-        this.#stack.push(new Map());
-        return;
       case 0x73: { // SETITEM
         const value = this.#pop();
         const key = this.#pop();
@@ -410,41 +391,11 @@ class Unpickler {
       case 0x94: // MEMOIZE
         this.#memo.set(this.#memo.size, this.#top());
         return;
-      case 0x68: // BINGET
-        this.#recall(this.#view.getUint8(this.#take(1)));
-        return;
-      case 0x6a: // LONG_BINGET
-        this.#recall(this.#view.getUint32(this.#take(4), true));
-        return;
       case 0x95: // FRAME
         if (this.#length64() > this.#bytes.length - this.#position) {
           throw this.#error("has a frame beyond its end");
         }
         return;
-      case 0x63: { // GLOBAL
-        const module = this.#line();
-        this.#pushGlobal(module, this.#line());
-        return;
-      }
-      case 0x93: { // STACK_GLOBAL
-        const name = this.#pop();
-        const module = this.#pop();
-        this.#pushGlobal(module, name);
-        return;
-      }
-      case 0x51: // BINPERSID
-        this.#pushStorage(this.#pop());
-        return;
-      case 0x52: { // REDUCE
-        const values = this.#pop();
-        this.#stack.push(this.#call(this.#pop(), values));
-        return;
-      }
-      case 0x81: { // NEWOBJ
-        const values = this.#pop();
-        this.#stack.push(this.#create(this.#pop(), values));
-        return;
-      }
       case 0x62: { // BUILD
         // Attributes of a state dict (its versions) or of the arguments: neither is weights.
         this.#pop();
@@ -529,22 +480,22 @@ class Unpickler {
     return this.#stack.splice(start);
   }
 
-  #recall(slot: number): void {
+  #recall(slot: number): TorchValue {
     const value = this.#memo.get(slot);
     if (value === undefined) throw this.#error(`recalls the value ${slot}, which it never kept`);
-    this.#stack.push(value);
+    return value;
   }
 
-  #pushList(): void {
+  #emptyList(): TorchValue[] {
     const list: TorchValue[] = [];
     this.#lists.add(list);
-    this.#stack.push(list);
+    return list;
   }
 
-  #pushTuple(length: number): void {
+  #tuple(length: number): TorchValue[] {
     const values: TorchValue[] = [];
     for (let index = 0; index < length; index++) values.unshift(this.#pop());
-    this.#stack.push(values);
+    return values;
   }
 
   #list(): TorchValue[] {
@@ -561,7 +512,7 @@ class Unpickler {
     return dict;
   }
 
-  #pushGlobal(module: TorchValue, name: TorchValue): void {
+  #global([module, name]: readonly TorchValue[]): TorchValue {
     if (typeof module !== "string" || typeof name !== "string") {
       throw this.#error("asks for an object without a name");
     }
@@ -574,21 +525,21 @@ class Unpickler {
           "object would have to run code that the file chooses",
       );
     }
-    this.#stack.push(new PickleGlobal(path));
+    return new PickleGlobal(path);
   }
 
   /** Handles the persistent id ("storage", class, key, device, count). */
-  #pushStorage(id: TorchValue): void {
+  #storage(id: TorchValue): TorchValue {
     const [kind, type, key, , count] = Array.isArray(id) ? id as TorchValue[] : [];
     const stored = type instanceof PickleGlobal ? STORAGE_TYPES.get(type.name) : undefined;
     if (kind !== "storage" || typeof key !== "string" || !isSize(count)) {
       throw this.#error("refers to something that is no storage of PyTorch");
     }
     if (stored === undefined) throw this.#error(`has a storage of an unknown type`);
-    this.#stack.push(new PickleStorage(this.#options.storage(key, stored, count)));
+    return new PickleStorage(this.#options.storage(key, stored, count));
   }
 
-  #call(target: TorchValue, values: TorchValue): TorchValue {
+  #call([target, values]: readonly TorchValue[]): TorchValue {
     if (target instanceof PickleGlobal && Array.isArray(values)) {
       if (target.name === ORDERED_DICT && values.length === 0) return new Map();
       if (target.name === REBUILD_TENSOR) return this.#rebuildTensor(values);
@@ -598,7 +549,7 @@ class Unpickler {
     throw this.#error("calls something that is no function");
   }
 
-  #create(target: TorchValue, values: TorchValue): TorchValue {
+  #create([target, values]: readonly TorchValue[]): TorchValue {
     if (
       target instanceof PickleGlobal && target.name === NAMESPACE && Array.isArray(values) &&
       values.length === 0
