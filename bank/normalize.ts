@@ -87,6 +87,21 @@ export function snippetNorms(values: Float32Array, dim: number): Float64Array {
   );
 }
 
+/** Cosine x_i · y_(i + offset) of each row [n, dim] of unit norm, around the end. */
+export function cosines(
+  x: Float32Array,
+  y: Float32Array,
+  { dim, offset = 0 }: { dim: number; offset?: number },
+): Float64Array {
+  const rows = x.length / dim;
+  return Float64Array.from({ length: rows }, (_, i) => {
+    const other = (i + offset) % rows;
+    let sum = 0;
+    for (let k = 0; k < dim; k++) sum += x[i * dim + k]! * y[other * dim + k]!;
+    return sum;
+  });
+}
+
 function countRows(values: Float32Array | Float64Array, dim: number): number {
   const rows = values.length / dim;
   if (!Number.isInteger(rows)) {

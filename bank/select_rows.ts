@@ -1,5 +1,6 @@
 /**
- * Some of many rows: which ones, and the rows themselves; and rows of several tables as one.
+ * Some of many rows: which ones, and the rows themselves; rows of several tables as one; and rows made
+ * columns.
  *
  * @module
  */
@@ -32,4 +33,25 @@ export function joinRows(tables: readonly Float32Array[]): Float32Array {
     place += table.length;
   }
   return rows;
+}
+
+/**
+ * Swaps rows and columns: values [n, rows, columns, length] become [n, columns, rows, length], such as
+ * planes of pixels pixels of channels. A length is 1 by default.
+ */
+export function swapAxes<T extends Float32Array | Float64Array | Uint8Array>(
+  values: T,
+  size: { readonly rows: number; readonly columns: number; readonly length?: number },
+): T {
+  const { rows, columns, length = 1 } = size, out = values.slice() as T;
+  for (let first = 0; first < values.length; first += rows * columns * length) {
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const from = first + (row * columns + column) * length;
+        const to = first + (column * rows + row) * length;
+        for (let i = 0; i < length; i++) out[to + i] = values[from + i]!;
+      }
+    }
+  }
+  return out;
 }

@@ -5,6 +5,7 @@
  */
 
 import { dotProduct, paddedWidth, projectRows } from "./projection.ts";
+import { swapAxes } from "./select_rows.ts";
 import type { SharedFactors } from "./svd.ts";
 
 /** What {@linkcode spanOf} returns. */
@@ -29,20 +30,19 @@ export function spanOf(factors: Pick<SharedFactors, "basis" | "mean">): Span {
   const { basis, mean } = factors;
   const dim = mean.length, rank = basis.length / dim;
   const columns = new Float32Array((rank + 1) * dim);
-  for (let k = 0; k < rank; k++) {
-    for (let i = 0; i < dim; i++) columns[k * dim + i] = basis[i * rank + k]!;
-  }
+  columns.set(swapAxes(basis, { rows: dim, columns: rank }));
   columns.set(mean, rank * dim);
   const found = rank < dim - 1 ? orthonormalAxes(columns, dim) : unitAxes(dim);
   const width = paddedWidth(Math.max(1, found.length));
   const axes = new Float64Array(width * dim);
   for (const [row, axis] of found.entries()) axes.set(axis, row * dim);
   const placed = projectRows(columns, { mean: new Float64Array(dim), directions: axes });
-  const onAxes = new Float32Array(width * rank);
-  for (let k = 0; k < rank; k++) {
-    for (let i = 0; i < width; i++) onAxes[i * rank + k] = placed[k * width + i]!;
-  }
-  return { axes, basis: onAxes, mean: new Float32Array(placed.subarray(rank * width)) };
+  const onAxes = swapAxes(placed.subarray(0, rank * width), { rows: rank, columns: width });
+  return {
+    axes,
+    basis: new Float32Array(onAxes),
+    mean: new Float32Array(placed.subarray(rank * width)),
+  };
 }
 
 /**

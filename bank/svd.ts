@@ -8,6 +8,7 @@ import type { Device } from "../kernels/core/device.ts";
 import { symmetricEigen } from "./eigen.ts";
 import { DeviceMoments, Moments } from "./moments.ts";
 import { DeviceProjection, type Projection, projectRows } from "./projection.ts";
+import { swapAxes } from "./select_rows.ts";
 
 /** N snippets of length d that can be read from front to back; `BankFile` is one. */
 export interface SnippetSource {
@@ -317,12 +318,8 @@ export function reconstructRows(coefficients: Float32Array, factors: SharedFacto
 export function externalCoefficients(snippets: Float32Array, factors: SharedFactors): Float32Array {
   const { mean, basis, singularValues } = factors;
   const dim = mean.length, rank = singularValues.length;
-  const directions = new Float64Array(rank * dim);
-  for (let k = 0; k < rank; k++) {
-    for (let i = 0; i < dim; i++) {
-      directions[k * dim + i] = basis[i * rank + k]! / singularValues[k]!;
-    }
-  }
+  const directions = new Float64Array(swapAxes(basis, { rows: dim, columns: rank }))
+    .map((value, i) => value / singularValues[Math.floor(i / dim)]!);
   return new Float32Array(projectRows(snippets, { mean: new Float64Array(mean), directions }));
 }
 

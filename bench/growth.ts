@@ -5,9 +5,8 @@
  * @module
  */
 
-import { countFlops } from "../model/cost.ts";
 import { benchTraining, type StepOptions } from "./steps.ts";
-import { SNIPPET_DIM, type Workload } from "./workload.ts";
+import { SNIPPET_DIM, stepFlops, type Workload } from "./workload.ts";
 
 /** One size of what is varied. */
 export interface GrowthPoint {
@@ -77,7 +76,7 @@ export async function benchGrowth(
   for (const size of sizes) {
     const each = workload(size);
     const { milliseconds, javascriptMilliseconds } = await benchTraining(each, options);
-    const flops = each.batch * countFlops(each.model).training;
+    const flops = stepFlops(each);
     points.push({ size, flops, milliseconds, javascriptMilliseconds });
     options.onPoint?.();
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { cosines } from "../bank/normalize.ts";
 import type { Arm } from "./arm.ts";
 import {
   type Claim,
@@ -16,7 +17,7 @@ import {
 } from "./claim.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
-import { cosines, derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** What counts as almost nothing: this share of the full bank's distance. */
 const ALMOST_NOTHING = 0.1;

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { joinRows } from "../bank/select_rows.ts";
+import { cosines } from "../bank/normalize.ts";
+import { joinRows, swapAxes } from "../bank/select_rows.ts";
 import type { Arm } from "./arm.ts";
 import {
   type Claim,
@@ -17,7 +18,7 @@ import {
 } from "./claim.ts";
 import { pointsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
-import { cosines, derive, type Interval, intervalOf } from "./statistics.ts";
+import { derive, type Interval, intervalOf } from "./statistics.ts";
 
 /** Images from the first snippet to the second, both counted. */
 const STEPS = 9;
@@ -159,13 +160,8 @@ async function waysOf(laboratory: Laboratory, arms: readonly Arm[]): Promise<Way
 
 /** The first of `count` rows of each table, then the second of each, and so on. */
 function inTurn(tables: readonly Float32Array[], count: number): Float32Array {
-  const width = tables[0]!.length / count;
-  return joinRows(
-    Array.from(
-      { length: count },
-      (_, row) => tables.map((table) => table.subarray(row * width, (row + 1) * width)),
-    ).flat(),
-  );
+  const length = tables[0]!.length / count;
+  return swapAxes(joinRows(tables), { rows: tables.length, columns: count, length });
 }
 
 /** Rows that go from the first image of each to its last by mixing pixels. */

@@ -4,11 +4,12 @@
  * @module
  */
 
+import { cosines } from "../bank/normalize.ts";
 import type { Arm, ModelArm } from "./arm.ts";
 import { type Claim, type Findings, formatInterval, outcomeBelow, type Verdict } from "./claim.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
-import { cosines, difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
+import { difference, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
 /** The ratio that the paper takes, and the one without a mask. */
 const CLAIMED = 0.4, NONE = 0;

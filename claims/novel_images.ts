@@ -4,6 +4,7 @@
  * @module
  */
 
+import { cosines } from "../bank/normalize.ts";
 import { nearestSnippets } from "../bank/retrieve.ts";
 import { joinRows, selectRows } from "../bank/select_rows.ts";
 import type { Arm } from "./arm.ts";
@@ -18,7 +19,7 @@ import {
 import { cumulative, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { heldOutArm } from "./masking.ts";
-import { cosines, derive, difference, type Interval, intervalOf } from "./statistics.ts";
+import { derive, difference, type Interval, intervalOf } from "./statistics.ts";
 
 /** What held-out snippets must keep of the likeness that snippets from training give. */
 const KEPT_LIKENESS = 0.8;

@@ -13,12 +13,13 @@
 
 import { openArchive } from "../bank/features.ts";
 import { NpyFile } from "../bank/npy.ts";
+import { swapAxes } from "../bank/select_rows.ts";
 import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { ZipDirectory } from "../kernels/core/zip_directory.ts";
 import { ByteArchiveWriter } from "./byte_archive.ts";
 import { type Gaussian, knownGaussian } from "./frechet.ts";
-import { type ByteBatch, type ImageStream, transposeEach } from "./image_stream.ts";
+import type { ByteBatch, ImageStream } from "./image_stream.ts";
 
 /** What a reference batch holds. */
 export interface AdmBatch extends Disposable {
@@ -127,7 +128,7 @@ export class AdmBatchWriter implements Disposable {
       );
     }
     const rows = this.#channels, columns = pixels.length / (count * rows);
-    this.#writer.append(transposeEach(pixels, { rows, columns }));
+    this.#writer.append(swapAxes(pixels, { rows, columns }));
     this.#written += count;
   }
 
@@ -200,7 +201,7 @@ function toPlanes(
   if (wrong >= 0) {
     throw batchError(path, `arr_0 holds ${values[wrong]}, expected whole numbers from 0 to 255`);
   }
-  return transposeEach(bytes, { rows: values.length / (count * channels), columns: channels });
+  return swapAxes(bytes, { rows: values.length / (count * channels), columns: channels });
 }
 
 function readStatistics(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { meanRow } from "../bank/projection.ts";
 import { selectRows } from "../bank/select_rows.ts";
 import { permutation } from "../kernels/core/random.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -168,8 +169,7 @@ async function nearestOthers(
 /** The mean of |a − b|² over all pairs of vectors: twice the sum of the variances. */
 function meanSquareDistance(vectors: Float32Array, dim: number): number {
   const count = vectors.length / dim;
-  const means = new Float64Array(dim), variances = new Float64Array(dim);
-  for (let i = 0; i < vectors.length; i++) means[i % dim]! += vectors[i]! / count;
+  const means = meanRow(vectors, dim), variances = new Float64Array(dim);
   for (let i = 0; i < vectors.length; i++) {
     variances[i % dim]! += (vectors[i]! - means[i % dim]!) ** 2 / count;
   }

@@ -6,6 +6,7 @@
 
 import { symmetricEigen } from "../bank/eigen.ts";
 import { Moments } from "../bank/moments.ts";
+import { swapAxes } from "../bank/select_rows.ts";
 
 /** Mean and covariance of a set of vectors, however they are known. */
 export interface Gaussian {
@@ -210,7 +211,7 @@ export class FrechetReference {
     let distance = this.#trace + trace(covariance, dim);
     for (let i = 0; i < dim; i++) distance += (this.#mean[i]! - mean[i]!) ** 2;
     const scaled = product(this.#root, covariance, { rows: rank, inner: dim, columns: dim });
-    const middle = product(scaled, transposed(this.#root, rank), {
+    const middle = product(scaled, swapAxes(this.#root, { rows: rank, columns: dim }), {
       rows: rank,
       inner: dim,
       columns: rank,
@@ -261,15 +262,6 @@ function trace(matrix: Float64Array, size: number): number {
   let sum = 0;
   for (let i = 0; i < size; i++) sum += matrix[i * size + i]!;
   return sum;
-}
-
-function transposed(matrix: Float64Array, rows: number): Float64Array {
-  const columns = matrix.length / rows;
-  const out = new Float64Array(matrix.length);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) out[j * rows + i] = matrix[i * columns + j]!;
-  }
-  return out;
 }
 
 function product(

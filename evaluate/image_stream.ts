@@ -138,25 +138,6 @@ export function throughBytes(values: Float32Array, images: NumberedImages): Floa
 }
 
 /**
- * Turns each of n matrices [n, rows, columns] round, to [n, columns, rows]: planes of pixels into pixels of
- * channels, or back.
- */
-export function transposeEach<T extends Float32Array | Uint8Array>(
-  values: T,
-  { rows, columns }: { readonly rows: number; readonly columns: number },
-): T {
-  const out = values.slice() as T;
-  for (let first = 0; first < values.length; first += rows * columns) {
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++) {
-        out[first + column * rows + row] = values[first + row * columns + column]!;
-      }
-    }
-  }
-  return out;
-}
-
-/**
  * Means of blocks of `factor` × `factor` pixels: of planes [n, H, H] [n, h, h] with h the whole part of
  * H / factor, beyond which pixels do not count.
  */

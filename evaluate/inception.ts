@@ -6,9 +6,9 @@
  */
 
 import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
-import { joinRows } from "../bank/select_rows.ts";
+import { joinRows, swapAxes } from "../bank/select_rows.ts";
 import { softmaxRows } from "./inception_score.ts";
-import { type ByteBatch, transposeEach, withChannels } from "./image_stream.ts";
+import { type ByteBatch, withChannels } from "./image_stream.ts";
 
 /** The outputs that evaluation takes. */
 export type InceptionOutput = "pool" | "spatial" | "logits";
@@ -283,7 +283,7 @@ export class Inception implements Disposable {
     const batch = this.#input.batch ?? count;
     const values = new Float32Array(batch * 3 * to ** 2);
     values.set(resizeAsTensorFlow(Float32Array.from(pixels), { from, to }));
-    const ordered = nhwc ? transposeEach(values, { rows: 3, columns: to ** 2 }) : values;
+    const ordered = nhwc ? swapAxes(values, { rows: 3, columns: to ** 2 }) : values;
     const ranged = ordered.map((value) => inRange(value, this.#pixels));
     const data = bytes ? Uint8Array.from(ranged, Math.round) : ranged;
     const shape = nhwc ? [batch, to, to, 3] : [batch, 3, to, to];

@@ -216,23 +216,6 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
   return { images, evaluations };
 }
 
-/** Turns images [rows, columns, …] into [columns, rows, …]. */
-export function transposeImages(
-  images: Float32Array,
-  options: { readonly rows: number; readonly columns: number },
-): Float32Array {
-  const { rows, columns } = options;
-  const length = images.length / (rows * columns);
-  const turned = new Float32Array(images.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const image = (row * columns + column) * length;
-      turned.set(images.subarray(image, image + length), (column * rows + row) * length);
-    }
-  }
-  return turned;
-}
-
 /** `count` times the same row [length], one after the other. */
 export function repeatRow(row: Float32Array, count: number): Float32Array {
   const rows = new Float32Array(count * row.length);

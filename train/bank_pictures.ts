@@ -6,8 +6,9 @@
 
 import { resizeImages } from "../bank/encoders/resize.ts";
 import type { ImageSource } from "../bank/image_source.ts";
+import { swapAxes } from "../bank/select_rows.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { drawAll, drawRows, repeatRow, transposeImages } from "../sample/rows.ts";
+import { drawAll, drawRows, repeatRow } from "../sample/rows.ts";
 import { tileImages } from "./datasets/picture.ts";
 import {
   pictureOfPairs,
@@ -54,11 +55,8 @@ export async function pictureInterpolation(
     noises,
     onProgress,
   });
-  const columns = images.length / (noises * pixelsOf(trained));
-  const samples = {
-    images: transposeImages(images, { rows: columns, columns: noises }),
-    columns,
-  };
+  const length = pixelsOf(trained), columns = images.length / (noises * length);
+  const samples = { images: swapAxes(images, { rows: columns, columns: noises, length }), columns };
   const end = (image: Float32Array) => ({ images: repeatRow(image, noises), columns: 1 });
   const parts = ends === undefined ? [samples] : [end(ends[0]), samples, end(ends[1])];
   return { picture: pictureOfRows(parts, tileOf(trained)), evaluations };

@@ -11,6 +11,7 @@ import { checkSampling } from "../sample/draw.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { pictureScale, tileImages } from "./datasets/picture.ts";
+import { pairRows } from "./datasets/picture_rows.ts";
 import { encodePng } from "./datasets/png.ts";
 import { drawSpread } from "./report.ts";
 import { pathOf, type Run } from "./run.ts";
@@ -48,36 +49,16 @@ export class Preview {
     const config = this.#config, { columns } = config.sample, count = this.#indices.length;
     const { images } = await drawSpread(this.#run, { count, config, sample: config.sample });
     const { channels, imageSize } = this.#viewer;
-    const picture = tileImages(
-      interleaveRows(
-        await this.#viewer.view(await dataset.read(this.#indices)),
-        await this.#viewer.view(images),
-        { count, columns },
-      ),
-      { columns, imageSize, channels, scale: pictureScale({ columns, imageSize }) },
+    const pairs = pairRows(
+      await this.#viewer.view(await dataset.read(this.#indices)),
+      await this.#viewer.view(images),
+      columns * channels * imageSize ** 2,
     );
+    const scale = pictureScale({ columns, imageSize });
+    const picture = tileImages(pairs, { columns, imageSize, channels, scale });
     await Deno.mkdir(this.#directory, { recursive: true });
     const path = join(this.#directory, `${stepName(trainer.step)}.png`);
     writeAtomically(path, encodePng(picture));
     return path;
   }
-}
-
-/** Puts a row of `above` over each row of `below`, both [count, …], `columns` images in a row. */
-function interleaveRows(
-  above: Float32Array,
-  below: Float32Array,
-  options: { count: number; columns: number },
-): Float32Array {
-  const { count, columns } = options;
-  const length = above.length / count, rows = Math.ceil(count / columns);
-  // A last row that is not full keeps its place by blank (white) images.
-  const out = new Float32Array(2 * rows * columns * length).fill(1);
-  for (let i = 0; i < count; i++) {
-    const row = Math.floor(i / columns), column = i % columns;
-    const image = i * length;
-    out.set(above.subarray(image, image + length), (2 * row * columns + column) * length);
-    out.set(below.subarray(image, image + length), ((2 * row + 1) * columns + column) * length);
-  }
-  return out;
 }

@@ -7,6 +7,7 @@
 import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
+import { cosines } from "../bank/normalize.ts";
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import { throughBytes } from "../evaluate/image_stream.ts";
@@ -86,12 +87,14 @@ export async function reportConditioning(
   const statistics = (vectors: Float32Array) => new GaussianStatistics(bank.dim).add(vectors);
   const reference = new FrechetReference(statistics(real));
   const distance = (vectors: Float32Array) => reference.distanceTo(statistics(vectors));
+  const meanCosine = (offset: number) =>
+    cosines(encoded, snippets, { dim: bank.dim, offset }).reduce((sum, each) => sum + each) / count;
   return {
     step: trainer.step,
     samples: count,
     evaluations,
-    cosine: meanCosine(encoded, snippets, { dim: bank.dim, offset: 0 }),
-    shuffledCosine: meanCosine(encoded, snippets, { dim: bank.dim, offset: Math.floor(count / 2) }),
+    cosine: meanCosine(0),
+    shuffledCosine: meanCosine(Math.floor(count / 2)),
     frechet: {
       samples: distance(encoded),
       noise: distance(await encode(noise, "noise image")),
@@ -151,19 +154,4 @@ function everySecond(
   const rows = Math.ceil((vectors.length / dim - first) / 2);
   const indices = Uint32Array.from({ length: rows }, (_, i) => 2 * i + first);
   return selectRows(vectors, { indices, width: dim });
-}
-
-/** Mean of x_i · y_(i + offset) over rows of unit norm. */
-function meanCosine(
-  x: Float32Array,
-  y: Float32Array,
-  { dim, offset }: { dim: number; offset: number },
-): number {
-  const rows = x.length / dim;
-  let sum = 0;
-  for (let i = 0; i < rows; i++) {
-    const other = (i + offset) % rows;
-    for (let k = 0; k < dim; k++) sum += x[i * dim + k]! * y[other * dim + k]!;
-  }
-  return sum / rows;
 }

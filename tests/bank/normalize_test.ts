@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { findSnippetProblem, normalizeSnippets, snippetNorms } from "../../bank/normalize.ts";
+import {
+  cosines,
+  findSnippetProblem,
+  normalizeSnippets,
+  snippetNorms,
+} from "../../bank/normalize.ts";
 
 Deno.test("normalizeSnippets() divides each row by its norm and leaves its argument", () => {
   const values = Float32Array.of(3, 4, 0, 2);
@@ -42,4 +47,11 @@ Deno.test("findSnippetProblem() finds norms beyond the tolerance and values that
     const problem = findSnippetProblem(Float32Array.of(1, 0, ...row), { dim: 2, firstIndex: 7 });
     assert.match(problem ?? "none", /^snippet 8 has norm .*, expected 1 within 0.001$/);
   }
+});
+
+Deno.test("cosines() pairs rows at an offset around the end", () => {
+  const x = Float32Array.of(1, 0, 0, 1, 0.6, 0.8), y = x;
+  assert.deepEqual(Array.from(cosines(x, y, { dim: 2 }), (c) => Number(c.toFixed(6))), [1, 1, 1]);
+  const next = cosines(x, y, { dim: 2, offset: 1 });
+  assert.deepEqual(Array.from(next, (c) => Number(c.toFixed(6))), [0, 0.8, 0.6]);
 });

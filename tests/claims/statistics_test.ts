@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import {
   Bootstrap,
-  cosines,
   derive,
   difference,
   type Interval,
@@ -104,11 +103,4 @@ Deno.test("derive() and intervalOf() keep infinities and single values", () => {
   assert.deepEqual(intervalOf(inverse), { value: Infinity, low: Infinity, high: Infinity });
   const one = { value: 3, replicates: Float64Array.of(3) };
   assert.deepEqual(intervalOf(one), { value: 3, low: 3, high: 3 });
-});
-
-Deno.test("cosines() pairs rows at an offset around the end", () => {
-  const x = Float32Array.of(1, 0, 0, 1, 0.6, 0.8), y = x;
-  assert.deepEqual(Array.from(cosines(x, y, { dim: 2 }), (c) => Number(c.toFixed(6))), [1, 1, 1]);
-  const next = cosines(x, y, { dim: 2, offset: 1 });
-  assert.deepEqual(Array.from(next, (c) => Number(c.toFixed(6))), [0, 0.8, 0.6]);
 });

@@ -4,7 +4,7 @@ import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import { sampleSchema } from "../../sample/config.ts";
 import { startingNoise } from "../../sample/draw.ts";
-import { drawAll, drawRows, transposeImages } from "../../sample/rows.ts";
+import { drawAll, drawRows } from "../../sample/rows.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -157,12 +157,4 @@ gpuTest("drawRows() refuses what is no row of snippets and a model of labels", a
   await assert.rejects(drawRows({ model: labels, config, snippets: snippetRows(1), noises: 1 }), {
     message: "Cannot draw from 6 values: expected a model that takes snippets",
   });
-});
-
-Deno.test("transposeImages() turns rows into columns", () => {
-  const images = Float32Array.of(0, 1, 10, 11, 20, 21, 30, 31, 40, 41, 50, 51);
-  assert.deepEqual(
-    [...transposeImages(images, { rows: 2, columns: 3 })],
-    [0, 1, 30, 31, 10, 11, 40, 41, 20, 21, 50, 51],
-  );
 });

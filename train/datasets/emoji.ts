@@ -4,7 +4,8 @@
  * @module
  */
 
-import { averageBlocks, transposeEach } from "../../evaluate/image_stream.ts";
+import { swapAxes } from "../../bank/select_rows.ts";
+import { averageBlocks } from "../../evaluate/image_stream.ts";
 import { ImageSet } from "./image_set.ts";
 import { decodePng, type RawImage } from "./png.ts";
 
@@ -112,7 +113,7 @@ function averageCell(
     const start = ((top + y) * sheet.width + left) * CHANNELS;
     cell.set(sheet.data.subarray(start, start + row), y * row);
   }
-  const planes = transposeEach(cell, { rows: CELL_SIZE ** 2, columns: CHANNELS });
+  const planes = swapAxes(cell, { rows: CELL_SIZE ** 2, columns: CHANNELS });
   const blocks = { imageSize: CELL_SIZE, factor: CELL_SIZE / imageSize };
   out.set(averageBlocks(planes, blocks).map(Math.round));
 }

@@ -13,7 +13,7 @@ import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
 import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
-import { transposeEach } from "../../evaluate/image_stream.ts";
+import { swapAxes } from "../../bank/select_rows.ts";
 import { messageOf } from "../../kernels/core/errors.ts";
 import { ImageSet, type ImageSetData } from "./image_set.ts";
 
@@ -376,5 +376,5 @@ async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Ar
     })
     .raw({ depth: "uchar" })
     .toBuffer();
-  return transposeEach(new Uint8Array(data), { rows: imageSize ** 2, columns: CHANNELS });
+  return swapAxes(new Uint8Array(data), { rows: imageSize ** 2, columns: CHANNELS });
 }

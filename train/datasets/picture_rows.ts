@@ -87,13 +87,10 @@ export function pictureOfPairs(
         "expected as many images above as below",
     );
   }
-  const stride = columns * channels * imageSize ** 2;
-  const rows = Math.ceil(above.length / stride);
+  const length = columns * channels * imageSize ** 2, pairs = pairRows(above, below, length);
+  const rows = pairs.length / (2 * length);
   const pictures = Array.from({ length: rows }, (_, row) => {
-    // A last row that is not full keeps its place by white images.
-    const images = new Float32Array(2 * stride).fill(1);
-    images.set(above.subarray(row * stride, (row + 1) * stride));
-    images.set(below.subarray(row * stride, (row + 1) * stride), stride);
+    const images = pairs.subarray(2 * row * length, 2 * (row + 1) * length);
     return tileImages(images, { ...options, scale: viewingScale(imageSize) });
   });
   const { width = 0, height = 0 } = pictures[0] ?? {};
@@ -102,6 +99,17 @@ export function pictureOfPairs(
     paste(part, joined, { left: 0, top: row * (height + PART_GAP) });
   }
   return joined;
+}
+
+/** Each row of some `length` values of `above` over its one of `below`; what a last row lacks is white. */
+export function pairRows(above: Float32Array, below: Float32Array, length: number): Float32Array {
+  const rows = Math.ceil(above.length / length),
+    pairs = new Float32Array(2 * rows * length).fill(1);
+  for (let row = 0; row < rows; row++) {
+    pairs.set(above.subarray(row * length, (row + 1) * length), 2 * row * length);
+    pairs.set(below.subarray(row * length, (row + 1) * length), (2 * row + 1) * length);
+  }
+  return pairs;
 }
 
 function blank(options: RowOptions, size: { width: number; height: number }): RawImage {
