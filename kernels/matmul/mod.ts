@@ -206,31 +206,20 @@ export function matmul(
     saved: [a, b],
     backward(dy, gradients) {
       // dA = dY op(B)ᵀ and dB = op(A)ᵀ dY, each written the way its operand lies.
+      const { M, N, K } = size;
       gradients.into(a, (da, accumulate) =>
-        productGradient(da, {
-          left: transposeA
-            ? { tensor: b, transpose: transposeB }
-            : { tensor: dy, transpose: false },
-          right: transposeA
-            ? { tensor: dy, transpose: true }
-            : { tensor: b, transpose: !transposeB },
-          size: transposeA
-            ? { M: size.K, N: size.M, K: size.N }
-            : { M: size.M, N: size.K, K: size.N },
+        matmulInto(da, {
+          ...(transposeA
+            ? { a: b, b: dy, transposeA: transposeB, transposeB: true, size: { M: K, N: M, K: N } }
+            : { a: dy, b, transposeB: !transposeB, size: { M, N: K, K: N } }),
           batch,
           accumulate,
         }));
       gradients.into(b, (db, accumulate) =>
-        productGradient(db, {
-          left: transposeB
-            ? { tensor: dy, transpose: true }
-            : { tensor: a, transpose: !transposeA },
-          right: transposeB
-            ? { tensor: a, transpose: transposeA }
-            : { tensor: dy, transpose: false },
-          size: transposeB
-            ? { M: size.N, N: size.K, K: size.M }
-            : { M: size.K, N: size.N, K: size.M },
+        matmulInto(db, {
+          ...(transposeB
+            ? { a: dy, b: a, transposeA: true, transposeB: transposeA, size: { M: N, N: K, K: M } }
+            : { a, b: dy, transposeA: !transposeA, size: { M: K, N, K: M } }),
           batch,
           accumulate,
         }));
@@ -305,27 +294,6 @@ function inF32(x: Tensor): Tensor {
   const out = x.device.empty(x.shape);
   castInto(out, x);
   return out;
-}
-
-interface GradientProduct {
-  readonly left: { tensor: Tensor; transpose: boolean };
-  readonly right: { tensor: Tensor; transpose: boolean };
-  readonly size: MatmulSize;
-  readonly batch: number;
-  readonly accumulate: 0 | 1;
-}
-
-function productGradient(out: Tensor, product: GradientProduct): void {
-  const { left, right, size, batch, accumulate } = product;
-  matmulInto(out, {
-    a: left.tensor,
-    b: right.tensor,
-    transposeA: left.transpose,
-    transposeB: right.transpose,
-    size,
-    batch,
-    accumulate,
-  });
 }
 
 function sizeOf(a: Shape, b: Shape, options: Required<MatmulOptions>): MatmulSize {
