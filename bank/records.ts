@@ -77,10 +77,14 @@ export class RecordStore {
   readonly imageSize: number | undefined;
   /** Names of the classes. */
   readonly classes: readonly string[];
-  readonly #names: string[] | undefined;
-  readonly #texts: string[] | undefined;
-  #labels: Int32Array | undefined;
-  #frequencies: Float32Array | undefined;
+  /** Names of the images. */
+  readonly names: string[] | undefined;
+  /** A text for each image. */
+  readonly texts: string[] | undefined;
+  /** Class of each image, −1 for one without. */
+  labels: Int32Array | undefined;
+  /** How often retrieval by noise chooses each snippet. */
+  frequencies: Float32Array | undefined;
 
   /**
    * Copies the records of N snippets of length d.
@@ -94,30 +98,10 @@ export class RecordStore {
     this.encoderWeights = records.encoderWeights ?? new Map();
     this.imageSize = records.imageSize;
     this.classes = records.classes ?? [];
-    this.#names = records.names?.slice();
-    this.#texts = records.texts?.slice();
-    this.#labels = records.labels && Int32Array.from(records.labels);
-    this.#frequencies = records.frequencies && Float32Array.from(records.frequencies);
-  }
-
-  /** Names of the images. */
-  get names(): readonly string[] | undefined {
-    return this.#names;
-  }
-
-  /** Class of each image, −1 for one without. */
-  get labels(): Int32Array | undefined {
-    return this.#labels;
-  }
-
-  /** How often retrieval by noise chooses each snippet. */
-  get frequencies(): Float32Array | undefined {
-    return this.#frequencies;
-  }
-
-  /** A text for each image. */
-  get texts(): readonly string[] | undefined {
-    return this.#texts;
+    this.names = records.names?.slice();
+    this.texts = records.texts?.slice();
+    this.labels = records.labels && Int32Array.from(records.labels);
+    this.frequencies = records.frequencies && Float32Array.from(records.frequencies);
   }
 
   /**
@@ -140,18 +124,18 @@ export class RecordStore {
    */
   add(index: number, record: AddedRecord): void {
     const { name = `added ${index}`, label = -1, text = "" } = record;
-    this.#names?.push(name);
-    this.#texts?.push(text);
-    if (this.#frequencies !== undefined) {
+    this.names?.push(name);
+    this.texts?.push(text);
+    if (this.frequencies !== undefined) {
       const frequencies = new Float32Array(index + 1).fill(1);
-      frequencies.set(this.#frequencies);
-      this.#frequencies = frequencies;
+      frequencies.set(this.frequencies);
+      this.frequencies = frequencies;
     }
-    if (this.#labels === undefined && label === -1) return;
+    if (this.labels === undefined && label === -1) return;
     const grown = new Int32Array(index + 1).fill(-1);
-    grown.set(this.#labels ?? []);
+    grown.set(this.labels ?? []);
     grown[index] = label;
-    this.#labels = grown;
+    this.labels = grown;
   }
 }
 

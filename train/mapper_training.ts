@@ -121,17 +121,9 @@ export async function trainMapper(
       // No pair stands twice in a batch: an epoch starts with a batch of its own.
       const chosen = order.take(epoch * size + step * batchSize, batchSize);
       device.scope(() => {
-        const x = device.tensor(selectRows(pairs.inputs, { indices: chosen, width: inputs }), [
-          batchSize,
-          inputs,
-        ]);
-        const target = device.tensor(
-          selectRows(pairs.snippets, { indices: chosen, width: snippetDim }),
-          [
-            batchSize,
-            snippetDim,
-          ],
-        );
+        const batchOf = (table: Float32Array, width: number) =>
+          device.tensor(selectRows(table, { indices: chosen, width }), [batchSize, width]);
+        const x = batchOf(pairs.inputs, inputs), target = batchOf(pairs.snippets, snippetDim);
         using tape = new Tape(device);
         const value = tape.record(() => lossOf(mapper.forward(x), target, logScale));
         tape.backward(value);
