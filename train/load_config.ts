@@ -9,16 +9,17 @@ import { messageOf } from "../kernels/core/errors.ts";
 import { type Config, parseConfig } from "./config.ts";
 
 /**
- * Reads the configuration in a file.
+ * Reads the configuration in a file, or that of settings alone where none is named.
  *
  * @throws {Deno.errors.NotFound} that lists the configurations there when the file does not exist.
  * @throws {Error} when there is something that cannot be read, such as a folder.
  * @throws {SyntaxError} when the text is not YAML, or with every unknown key and wrong value.
  */
 export async function loadConfig(
-  path: string,
+  path: string | undefined,
   options: { overrides: readonly string[] },
 ): Promise<Config> {
+  if (path === undefined) return parseConfig("", options);
   let text: string;
   try {
     text = await Deno.readTextFile(path);

@@ -5,7 +5,7 @@
  */
 
 import { type OutputOptions, prepareOutput, writeOutput } from "../../cli/output_file.ts";
-import { type Config, parseConfig, resolveConfig } from "../../train/config.ts";
+import { type Config, resolveConfig } from "../../train/config.ts";
 import { encodePng, type RawImage } from "../../train/datasets/png.ts";
 import { sideOf } from "../../train/encode_files.ts";
 import { loadConfig } from "../../train/load_config.ts";
@@ -43,9 +43,8 @@ export async function configOf(
   options: { readonly overrides: readonly string[]; readonly like: string | undefined },
 ): Promise<Config> {
   const { overrides, like } = options;
-  if (path !== undefined) return await loadConfig(path, { overrides });
-  const config = parseConfig("", { overrides });
-  const imageSize = sideFor(config, like);
+  const config = await loadConfig(path, { overrides });
+  const imageSize = path === undefined ? sideFor(config, like) : undefined;
   if (imageSize === undefined) return config;
   // No model trains on these images, so that no patch has to divide their side.
   return resolveConfig({ data: { imageSize }, model: { patchSize: 1 } }, { overrides });

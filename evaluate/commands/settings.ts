@@ -10,7 +10,7 @@ import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
 import { checkDrawing, checkModelOptions, sampleOverrides } from "../../cli/model_options.ts";
 import type { SampleConfig } from "../../sample/config.ts";
 import { listCheckpoints } from "../../train/checkpoint.ts";
-import { type Config, parseConfig } from "../../train/config.ts";
+import type { Config } from "../../train/config.ts";
 import { loadConfig } from "../../train/load_config.ts";
 import { folderOverrides } from "../../train/overrides.ts";
 import {
@@ -89,10 +89,7 @@ export async function readSettings(options: Options): Promise<Settings> {
       drawings: [config.sample, ...more].map((sampling) => ({ found, sampling })),
     };
   }
-  const overrides = overridesOf(steps[0]);
-  const config = options.config === undefined
-    ? parseConfig("", { overrides })
-    : await loadConfig(options.config, { overrides });
+  const config = await loadConfig(options.config, { overrides: overridesOf(steps[0]) });
   return { options, config, found: undefined, over: undefined, drawings: [] };
 }
 

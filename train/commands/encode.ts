@@ -15,7 +15,7 @@ import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { runCommand } from "../../cli/run_command.ts";
 import { say } from "../../cli/say.ts";
-import { type Config, parseConfig } from "../config.ts";
+import type { Config } from "../config.ts";
 import { configHelp } from "../config_help.ts";
 import { encodeLatents } from "../datasets/encode_latents.ts";
 import {
@@ -112,9 +112,7 @@ async function readConfig(
     ...(out === undefined ? [] : [`data.path=${JSON.stringify(out)}`]),
     ...set,
   ];
-  const config = file === undefined
-    ? parseConfig("", { overrides })
-    : await loadConfig(file, { overrides });
+  const config = await loadConfig(file, { overrides });
   const { kind, encoder: network } = config.data;
   if (kind !== "latents") {
     throw new UsageError(
