@@ -24,7 +24,7 @@
  */
 
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
-import { parseJson } from "../kernels/core/json.ts";
+import { parseJson, parseTexts } from "../kernels/core/json.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import type { BankRecords } from "./bank.ts";
 import type { CoefficientStorage } from "./coefficient_format.ts";
@@ -437,9 +437,7 @@ function readStrings(
   text: string | undefined,
 ): string[] | undefined {
   if (text === undefined) return undefined;
-  const values = parseJson(text);
-  if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) {
-    throw bankError(file.path, { key, state: `${key} is not a JSON array of strings` });
-  }
-  return values;
+  const values = parseTexts(text);
+  if (values !== undefined) return values;
+  throw bankError(file.path, { key, state: `${key} is not a JSON array of strings` });
 }

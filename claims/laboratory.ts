@@ -368,17 +368,12 @@ export class Laboratory implements AsyncDisposable {
   }
 
   /** Releases banks, encoders and the models that were loaded last, here and `with` other settings. */
-  async dispose(): Promise<void> {
-    for (const other of this.#others.values()) await (await other).dispose();
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const other of this.#others.values()) await (await other)[Symbol.asyncDispose]();
     this.#loaded?.store.dispose();
     this.#loaded = undefined;
     this.encoder[Symbol.dispose]();
     this.bank[Symbol.dispose]();
-  }
-
-  /** As {@linkcode Laboratory.dispose}, for `await using`. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.dispose();
   }
 
   get #stepUnits(): number {

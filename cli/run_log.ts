@@ -70,13 +70,8 @@ export class RunLog {
   }
 
   /** Closes the file. */
-  close(): void {
-    this.#file.close();
-  }
-
-  /** Closes the file. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#file.close();
   }
 }
 

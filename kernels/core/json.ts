@@ -13,6 +13,15 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** The texts that a JSON list holds; undefined where it is no list of texts. */
+export function parseTexts(text: string): string[] | undefined {
+  const values = parseJson(text);
+  if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) {
+    return undefined;
+  }
+  return values;
+}
+
 /** Whether a value is an object and no array. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -65,7 +65,7 @@ Deno.test("RunLog.open() leaves an unharmed log untouched", async () => {
   await withLog(async (path) => {
     const text = '{ "step": 1,  "loss": 1 }\n';
     await Deno.writeTextFile(path, text);
-    (await RunLog.open(path)).close();
+    (await RunLog.open(path))[Symbol.dispose]();
     assert.equal(await Deno.readTextFile(path), text);
   });
 });

@@ -20,7 +20,7 @@
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import type { SnippetSource } from "../../bank/svd.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
-import { parseJson } from "../../kernels/core/json.ts";
+import { parseTexts } from "../../kernels/core/json.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { elementsOf, formatShape, type Shape } from "../../kernels/core/tensor.ts";
 import type { TokenData, TrainingData } from "../batch.ts";
@@ -399,7 +399,7 @@ function readNames(shards: readonly Shard[]): string[] | undefined {
   for (const { file, size } of shards) {
     const text = file.metadata[NAMES_KEY];
     if (text === undefined) return undefined;
-    const own = parseNames(text);
+    const own = parseTexts(text);
     if (own?.length !== size) {
       const { path } = file;
       throw new CheckpointError(
@@ -411,13 +411,6 @@ function readNames(shards: readonly Shard[]): string[] | undefined {
     for (const name of own) names.push(name);
   }
   return names;
-}
-
-function parseNames(text: string): string[] | undefined {
-  const names = parseJson(text);
-  return Array.isArray(names) && names.every((name) => typeof name === "string")
-    ? names
-    : undefined;
 }
 
 function shardError(path: string, key: string, state: string): CheckpointError {
