@@ -15,7 +15,7 @@ import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
-import { Laboratory, type Reporter, type Work } from "./laboratory.ts";
+import { Laboratory, type LaboratoryOptions, type Work } from "./laboratory.ts";
 import { type Result, resultLines, verdictWord } from "./pages.ts";
 import { CLAIMS, laboratoriesOf, pagesOf, testClaim } from "./run.ts";
 import { SCALES } from "./scales.ts";
@@ -31,7 +31,7 @@ await runCommand(main);
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(CLAIMS_COMMAND, Deno.args);
   const letters = lettersOf(positionals);
-  const shown = { note: say, advance: (_units: number) => {} };
+  const shown: Shown = { note: say, onProgress: () => {} };
   using interruption = new Interruption((line) => shown.note(line));
   try {
     await testClaims(letters, { options, shown, signal: interruption.signal });
@@ -42,10 +42,13 @@ async function main(): Promise<void> {
   }
 }
 
+/** Where a laboratory tells what it does: once work has begun, a bar. */
+type Shown = { -readonly [Key in "note" | "onProgress"]: LaboratoryOptions[Key] };
+
 /** Throws what the signal says when it fires. */
 async function testClaims(
   letters: readonly Letter[],
-  { options, shown, signal }: { options: Options; shown: Reporter; signal: AbortSignal },
+  { options, shown, signal }: { options: Options; shown: Shown; signal: AbortSignal },
 ): Promise<void> {
   const scale = SCALES[options.scale];
   // Before the long work, which a folder that cannot be written to would waste.
@@ -65,7 +68,7 @@ async function testClaims(
     directory: runs,
     signal,
     note: (line) => shown.note(line),
-    onProgress: (units) => shown.advance(units),
+    onProgress: (units) => shown.onProgress(units),
   });
   const { train, heldOut, bank } = laboratory;
   say(
@@ -82,7 +85,7 @@ async function testClaims(
   let done = 0;
   const results: Result[] = [];
   shown.note = (line) => progress.note(line);
-  shown.advance = (more) => progress.advance(Math.round(done += more));
+  shown.onProgress = (more) => progress.advance(Math.round(done += more));
   for (const letter of letters) {
     const { name, result } = await testClaim(CLAIMS[letter], {
       laboratory,

@@ -99,6 +99,17 @@ export function gpuTest(name: string, run: (device: Device) => void | Promise<vo
   });
 }
 
+/** As {@linkcode gpuTest}, for what needs f16: skipped where the adapter has none. */
+export function halvesTest(name: string, run: (device: Device) => void | Promise<void>): void {
+  gpuTest(name, (device) => lacksHalves(device) ? undefined : run(device));
+}
+
+/** Whether an adapter has no f16, which is told as the reason to skip. */
+export function lacksHalves({ profile }: Device): boolean {
+  if (!profile.f16) console.log("skipped: the adapter has no f16");
+  return !profile.f16;
+}
+
 /** As {@linkcode gpuTest}, with variants of ops forced or a profile changed on the shared GPU. */
 export function forcedTest(
   name: string,

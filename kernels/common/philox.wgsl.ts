@@ -5,9 +5,9 @@
  * - Formula: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, ten rounds.
  *   WGSL has no 64-bit product, so the high word is built from 16-bit halves.
  * - Bindings: none. Work: four u32, or four f32, for each call. Barriers: none.
+ * - Functions of `cos_sin` stand before it.
  * - Error: `philox` is exact. `uniform_open` is (x + ½) / 2^32 within 2^-23, and below 1.
- *   `normal4` inherits the device's `log`, `cos` and `sin`; angles lie in (−π, π), where WGSL bounds
- *   the error of the last two.
+ *   `normal4` inherits the device's `log` and `sqrt`.
  *
  * @module
  */
@@ -42,15 +42,17 @@ fn uniform_open(x: vec4u) -> vec4f {
   return min(scaled, vec4f(0.99999994));
 }
 
-// Box and Muller on the pairs (x, y) and (z, w). The angle 2 pi u is taken as 2 pi (u - 1/2), half
-// a turn away, which negates both the cosine and the sine. Next to one, log may come out positive
-// within its tolerance: the maximum keeps the root real.
+// (cos, sin) of 2 pi u. What is left of u beyond whole quarter turns is exact.
+fn turned(u: f32) -> vec2f {
+  let quarters = round(4.0 * u);
+  return cos_sin(6.283185307179586 * (u - 0.25 * quarters), i32(quarters));
+}
+
+// Box and Muller on the pairs (x, y) and (z, w). Next to one, log may come out positive within its
+// tolerance: the maximum keeps the root real.
 fn normal4(bits: vec4u) -> vec4f {
   let u = uniform_open(bits);
-  let radius = -sqrt(max(-2.0 * log(u.xz), vec2f(0.0)));
-  let angle = 6.283185307179586 * (u.yw - vec2f(0.5));
-  let cosine = radius * cos(angle);
-  let sine = radius * sin(angle);
-  return vec4f(cosine.x, sine.x, cosine.y, sine.y);
+  let radius = sqrt(max(-2.0 * log(u.xz), vec2f(0.0)));
+  return vec4f(radius.x * turned(u.y), radius.y * turned(u.w));
 }
 `;

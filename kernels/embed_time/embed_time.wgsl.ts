@@ -5,8 +5,7 @@ export default /* wgsl */ `
 // t: [batch]; out: [batch, width]. One invocation per pair of a cosine and a sine. No barrier.
 // rate_high + rate_low = log2(max_period) / half, the first of 12 bits so that k rate_high is exact.
 // Error: |error| <= 2^-22 (1 + |t f_k|) for |t f_k| <= 3000: the angle itself is rounded to f32, its
-// cosine and sine are within 2 units in the last place. Drivers' own sin and cos promise nothing
-// outside of (-pi, pi).
+// cosine and sine are within 2 units in the last place.
 
 struct Params { batch: u32, width: u32, rate_high: f32, rate_low: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -25,20 +24,12 @@ fn frequency(k: f32) -> f32 {
 
 // (cos, sin). The rest beyond whole quarter turns is taken with pi / 2 in three parts, of which the
 // first two have 13 bits, so that their products with up to 2^11 quarters are exact.
-fn cos_sin(angle: f32) -> vec2f {
+fn cos_sin_of(angle: f32) -> vec2f {
   let quarters = round(angle * 0.6366197723675814);
   var r = angle - quarters * 1.57080078125;
   r = r + quarters * 4.454515874385834e-6;
   r = r - quarters * 6.077094383272197e-11;
-  let s = r * r;
-  let cosine = 1.0 + s * (-0.5 + s * (1.0 / 24.0 + s * (-1.0 / 720.0 + s * (1.0 / 40320.0))));
-  let sine = r +
-    r * s * (-1.0 / 6.0 + s * (1.0 / 120.0 + s * (-1.0 / 5040.0 + s * (1.0 / 362880.0))));
-  let quadrant = u32(i32(quarters)) & 3u;
-  var pair = vec2f(cosine, sine);
-  if ((quadrant & 1u) == 1u) { pair = vec2f(-sine, cosine); }
-  if (quadrant >= 2u) { pair = -pair; }
-  return pair;
+  return cos_sin(r, i32(quarters));
 }
 
 @compute @workgroup_size(64)
@@ -52,7 +43,7 @@ fn embed_time(
   if (i >= params.batch * half) { return; }
   let b = i / half;
   let k = i % half;
-  let pair = cos_sin(t[b] * frequency(f32(k)));
+  let pair = cos_sin_of(t[b] * frequency(f32(k)));
   let row = b * params.width;
   out[row + k] = pair.x;
   out[row + half + k] = pair.y;

@@ -4,12 +4,13 @@
  * @module
  */
 
+import cosSin from "../common/cos_sin.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./embed_time.wgsl.ts";
 
-const EMBED_TIME = new Kernel({ source });
+const EMBED_TIME = new Kernel({ source, includes: [cosSin] });
 
 /** Options of {@linkcode embedTime}. */
 export interface EmbedTimeOptions {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import cosSin from "../common/cos_sin.wgsl.ts";
 import philox from "../common/philox.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -12,7 +13,7 @@ import { formatShape, type Tensor } from "../core/tensor.ts";
 import { counterParams } from "../random_normal/counters.ts";
 import source from "./mask_snippets.wgsl.ts";
 
-const MASK_SNIPPETS = new Kernel({ source, includes: [philox] });
+const MASK_SNIPPETS = new Kernel({ source, includes: [cosSin, philox] });
 
 /**
  * How snippets are masked:

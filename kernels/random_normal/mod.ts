@@ -4,6 +4,7 @@
  * @module
  */
 
+import cosSin from "../common/cos_sin.wgsl.ts";
 import philox from "../common/philox.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -11,7 +12,7 @@ import { elementsOf, type Shape, type Tensor } from "../core/tensor.ts";
 import { type CounterOptions, counterParams } from "./counters.ts";
 import source from "./random_normal.wgsl.ts";
 
-const RANDOM_NORMAL = new Kernel({ source, includes: [philox] });
+const RANDOM_NORMAL = new Kernel({ source, includes: [cosSin, philox] });
 
 /**
  * Draws N(0, 1) on the GPU: result of `shape` [B, ...]. Element i of sample b is

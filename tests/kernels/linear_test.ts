@@ -15,7 +15,14 @@ import {
   runsOfEightTolerance,
   sumTolerance,
 } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
+import {
+  dispatchesOf,
+  gpuTest,
+  halvesTest,
+  inRowsOfTwo,
+  lacksHalves,
+  variantTest,
+} from "../_gpu.ts";
 
 gpuTest("linear() and its gradients match the reference", async (device) => {
   for (
@@ -114,13 +121,14 @@ variantTest("linear() in f16 sums products of rounded operands", {
   op: "matmul",
   among: F16_TOLERANCES,
   async run(device, variant) {
+    if (lacksHalves(device)) return;
     const tolerance = F16_TOLERANCES[variant];
     await checkRounded(device, { rows: 7, inputs: 5, outputs: 3, tolerance });
     await checkRounded(device, { rows: 36, inputs: 48, outputs: 20, tolerance });
   },
 });
 
-gpuTest("linear() in f16 keeps its input rounded, and not in f32 as well", (device) => {
+halvesTest("linear() in f16 keeps its input rounded, and not in f32 as well", (device) => {
   using x = device.tensor(new Float32Array(1 << 16), [1024, 64]);
   using weight = device.tensor(new Float32Array(256), [4, 64]);
   const kept = (["f32", "f16"] as const).map((precision) =>
@@ -142,7 +150,7 @@ gpuTest("linear() in f16 keeps its input rounded, and not in f32 as well", (devi
   assert.ok(kept[1]! > 0 && kept[1]! <= kept[0]! / 2, `${kept} bytes`);
 });
 
-gpuTest(
+halvesTest(
   "linear() in f16 rounds a weight once until it changes, and says what it lacks",
   (device) => {
     using x = device.tensor(new Float32Array(16), [4, 4]);

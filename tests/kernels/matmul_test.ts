@@ -26,6 +26,7 @@ import {
   forcedTest,
   gpuTest,
   inRowsOfTwo,
+  lacksHalves,
   testProfile,
   variantTest,
 } from "../_gpu.ts";
@@ -153,6 +154,7 @@ variantTest("matmulInto() sums products of f16 operands by eights", {
   op: "matmul",
   among: F16_CASES,
   async run(device, variant) {
+    if (lacksHalves(device)) return;
     for (const each of F16_CASES[variant]) {
       if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
       await checkCase(device, { ...each, dtype: "f16" });

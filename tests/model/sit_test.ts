@@ -7,7 +7,7 @@ import type { Shape, Tensor } from "../../kernels/core/tensor.ts";
 import { MODEL_SIZES } from "../../model/config.ts";
 import { SiT, type SiTOptions } from "../../model/sit.ts";
 import { assertClose, randomValues, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, gpuTest } from "../_gpu.ts";
+import { dispatchesOf, gpuTest, halvesTest } from "../_gpu.ts";
 import officialKeys from "../fixtures/sit_b_2_keys.json" with { type: "json" };
 import {
   type NdArray,
@@ -307,35 +307,37 @@ gpuTest(
   },
 );
 
-gpuTest("SiT rounds the operands of its blocks and its projector alone in f16", async (device) => {
-  if (!device.profile.f16) return console.log("skipped: needs shader-f16");
-  const options: SiTOptions = {
-    ...SIZES,
-    condition: { snippetDim: 12, embedding: "mlp3" },
-    projector: { depth: 1, width: 16, targetWidth: 8 },
-  };
-  const { projector: _, ...ends } = { ...options, depth: 0 };
-  {
-    // Without blocks nothing is rounded.
-    using subject = await makeSubject(device, ends);
+halvesTest(
+  "SiT rounds the operands of its blocks and its projector alone in f16",
+  async (device) => {
+    const options: SiTOptions = {
+      ...SIZES,
+      condition: { snippetDim: 12, embedding: "mlp3" },
+      projector: { depth: 1, width: 16, targetWidth: 8 },
+    };
+    const { projector: _, ...ends } = { ...options, depth: 0 };
+    {
+      // Without blocks nothing is rounded.
+      using subject = await makeSubject(device, ends);
+      const { model, x, t, condition } = subject;
+      const [plain, rounded] = await Promise.all((["f32", "f16"] as const).map((precision) => {
+        const run = () => model.forward(x, t, condition);
+        using output = device.withPrecision(precision, run);
+        return output.read();
+      }));
+      assert.deepEqual(rounded, plain);
+    }
+    using subject = await makeSubject(device, { ...options, depth: 1 });
     const { model, x, t, condition } = subject;
-    const [plain, rounded] = await Promise.all((["f32", "f16"] as const).map((precision) => {
-      const run = () => model.forward(x, t, condition);
-      using output = device.withPrecision(precision, run);
-      return output.read();
-    }));
-    assert.deepEqual(rounded, plain);
-  }
-  using subject = await makeSubject(device, { ...options, depth: 1 });
-  const { model, x, t, condition } = subject;
-  const names = dispatchesOf(device, () =>
-    device.withPrecision("f16", () =>
-      device.scope(() => {
-        model.forwardWithProjection(x, t, condition);
-      })));
-  // Input and weight of qkv, proj, two layers behind them and three of the projector.
-  assert.equal(names.filter((name) => name.startsWith("cast_to_f16")).length, 2 * 7);
-});
+    const names = dispatchesOf(device, () =>
+      device.withPrecision("f16", () =>
+        device.scope(() => {
+          model.forwardWithProjection(x, t, condition);
+        })));
+    // Input and weight of qkv, proj, two layers behind them and three of the projector.
+    assert.equal(names.filter((name) => name.startsWith("cast_to_f16")).length, 2 * 7);
+  },
+);
 
 gpuTest("SiT starts as zero, and not without zeroInit", async (device) => {
   for (const zeroInit of [true, false]) {

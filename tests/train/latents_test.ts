@@ -27,7 +27,7 @@ import { OnnxDecoder } from "../../train/onnx_decoder.ts";
 import { buildRun, latentScaling, type Run } from "../../train/run.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { openViewer } from "../../train/viewer.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, halvesTest } from "../_gpu.ts";
 import { runTask } from "../_tasks.ts";
 import { CHANNELS, DIM, rowsOf, SIDE, TOKEN_WIDTH, TOKENS, writeShards } from "./_shards.ts";
 
@@ -227,7 +227,7 @@ gpuTest("a run on latents allocates nothing after the first step", async (device
   }
 });
 
-gpuTest(
+halvesTest(
   "the alignment loss is the same in parts and recomputed, and near in f16",
   async (device) => {
     let dispatches = 0;

@@ -22,7 +22,7 @@ import { ImageSet } from "../../train/datasets/image_set.ts";
 import { NonFiniteLossError, type TrainRecord } from "../../train/history.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { sumTolerance, testNumbers } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, halvesTest } from "../_gpu.ts";
 
 const SIZE = 24, DIM = 8;
 
@@ -848,26 +848,29 @@ async function enlargeOutput({ parameters }: SiT): Promise<void> {
   weight.write((await weight.read()).map((value) => 30 * value));
 }
 
-gpuTest("Trainer in f16 follows f32 over thirty steps, and repeats bit for bit", async (device) => {
-  const runs: number[][] = [];
-  for (const precision of ["f32", "f16", "f16"] as const) {
-    // Blocks that start at work: zero gates would hide them from the first steps.
-    using parts = makeTrainer(device, { precision, zeroInit: false });
-    runs.push(await losses(parts.trainer, 30));
-  }
-  const [single, half, again] = runs as [number[], number[], number[]];
-  assert.deepEqual(half, again);
-  assert.notDeepEqual(half, single);
-  const mean = (values: number[]) => values.reduce((sum, value) => sum + value) / values.length;
-  assert.ok(mean(half.slice(20)) < 0.7 * half[0]!, `${half}`);
-  // An operand is rounded by 2^-11 at most. Sums over roundings of random sign change the loss by
-  // far less, and small weight changes from the same start do not run away: 1e-5 was measured.
-  for (const [i, loss] of half.entries()) {
-    assert.ok(Math.abs(loss / single[i]! - 1) < 2 ** -11, `step ${i + 1}: ${loss}, ${single[i]}`);
-  }
-});
+halvesTest(
+  "Trainer in f16 follows f32 over thirty steps, and repeats bit for bit",
+  async (device) => {
+    const runs: number[][] = [];
+    for (const precision of ["f32", "f16", "f16"] as const) {
+      // Blocks that start at work: zero gates would hide them from the first steps.
+      using parts = makeTrainer(device, { precision, zeroInit: false });
+      runs.push(await losses(parts.trainer, 30));
+    }
+    const [single, half, again] = runs as [number[], number[], number[]];
+    assert.deepEqual(half, again);
+    assert.notDeepEqual(half, single);
+    const mean = (values: number[]) => values.reduce((sum, value) => sum + value) / values.length;
+    assert.ok(mean(half.slice(20)) < 0.7 * half[0]!, `${half}`);
+    // An operand is rounded by 2^-11 at most. Sums over roundings of random sign change the loss by
+    // far less, and small weight changes from the same start do not run away: 1e-5 was measured.
+    for (const [i, loss] of half.entries()) {
+      assert.ok(Math.abs(loss / single[i]! - 1) < 2 ** -11, `step ${i + 1}: ${loss}, ${single[i]}`);
+    }
+  },
+);
 
-gpuTest(
+halvesTest(
   "Trainer in f16 allocates nothing after the first step",
   async (device) => {
     using parts = makeTrainer(device, { precision: "f16", gradientAccumulation: 2 });
@@ -878,13 +881,13 @@ gpuTest(
   },
 );
 
-gpuTest("Trainer in f16 gives the same step with and without recomputation", async (device) => {
+halvesTest("Trainer in f16 gives the same step with and without recomputation", async (device) => {
   using plain = makeTrainer(device, { precision: "f16", zeroInit: false });
   using recomputed = makeTrainer(device, { precision: "f16", zeroInit: false, recompute: true });
   assert.deepEqual(await losses(plain.trainer, 3), await losses(recomputed.trainer, 3));
 });
 
-gpuTest(
+halvesTest(
   "Trainer in f16 skips a step that overflows and halves the scale, then goes on",
   async (device) => {
     using parts = makeTrainer(device, { precision: "f16", zeroInit: false, lossScaleInterval: 3 });
@@ -917,7 +920,7 @@ gpuTest(
   },
 );
 
-gpuTest("Trainer.run() means over the steps since the last record", async (device) => {
+halvesTest("Trainer.run() means over the steps since the last record", async (device) => {
   const options = { precision: "f16", zeroInit: false, lossScaleInterval: 1 } as const;
   const recordsOf = async (logEvery: number) => {
     using parts = makeTrainer(device, options);
@@ -942,7 +945,7 @@ gpuTest("Trainer.run() means over the steps since the last record", async (devic
   assert.notEqual(records[0]!.lossScale, single[0]!.lossScale);
 });
 
-gpuTest(
+halvesTest(
   "Trainer in f16 goes on from a checkpoint bit for bit, loss scale included",
   async (device) => {
     const options = { precision: "f16", zeroInit: false, lossScaleInterval: 2 } as const;
