@@ -40,6 +40,19 @@ export interface Ceilings {
   readonly waitMilliseconds: number;
 }
 
+/** The higher rates and the lower costs of two measurements: what else runs on a machine lowers ceilings. */
+export function bestCeilings(a: Ceilings, b: Ceilings): Ceilings {
+  return {
+    gigaflops: Math.max(a.gigaflops, b.gigaflops),
+    gigabytes: Math.max(a.gigabytes, b.gigabytes),
+    storageGigabytes: Math.max(a.storageGigabytes, b.storageGigabytes),
+    textureGigabytes: Math.max(a.textureGigabytes, b.textureGigabytes),
+    dispatchMicroseconds: Math.min(a.dispatchMicroseconds, b.dispatchMicroseconds),
+    submitMicroseconds: Math.min(a.submitMicroseconds, b.submitMicroseconds),
+    waitMilliseconds: Math.min(a.waitMilliseconds, b.waitMilliseconds),
+  };
+}
+
 /** Measures the ceilings. */
 export async function measureCeilings(device: Device): Promise<Ceilings> {
   const cpu = device.profile.driver === "cpu";

@@ -13,10 +13,10 @@ import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { VERSION } from "../cli/version.ts";
 import { Device } from "../kernels/core/device.ts";
-import { type Ceilings, measureCeilings } from "./ceilings.ts";
+import { bestCeilings, measureCeilings } from "./ceilings.ts";
 import { benchMatmul, MATMULS } from "./matmuls.ts";
 import { countMemory, type MemoryRow } from "./memory.ts";
-import { benchOp, opCases, type OpRow } from "./ops.ts";
+import { benchOp, bounded, type MeasuredOp, opCases, type OpRow } from "./ops.ts";
 import {
   type BenchResult,
   compareResults,
@@ -90,34 +90,38 @@ async function measureAll(parts: readonly Part[]): Promise<BenchResult> {
     ? [...WORKLOADS, ...(driver === "gpu" ? [large] : [])]
     : [];
   const counted = parts.includes("memory") ? [...WORKLOADS, { ...large, batch: 32 }] : [];
-  const total = 1 + products.length + cases.length + 2 * stepped.length + 2 * counted.length;
+  const total = 2 + products.length + cases.length + 2 * stepped.length + 2 * counted.length;
   using progress = openProgress(total);
   let done = 0;
   const finished = <T>(value: T): T => {
     progress.advance(++done);
     return value;
   };
-  const ceilings = finished(await measureCeilings(device));
-  const matmuls: OpRow[] = [], ops: OpRow[] = [], steps: StepRow[] = [], memory: MemoryRow[] = [];
+  const before = finished(await measureCeilings(device)), wait = before.waitMilliseconds;
+  const matmuls: MeasuredOp[] = [],
+    ops: MeasuredOp[] = [],
+    steps: StepRow[] = [],
+    memory: MemoryRow[] = [];
   for (const product of products) {
-    matmuls.push(finished(await benchMatmul(device, { product, ceilings })));
+    matmuls.push(finished(await benchMatmul(device, { product, wait })));
   }
-  for (const each of cases) ops.push(...finished(await benchOp(device, { ...each, ceilings })));
+  for (const each of cases) ops.push(...finished(await benchOp(device, { ...each, wait })));
   for (const workload of stepped) {
-    for (const row of await benchSteps(workload, { ceilings, driver })) steps.push(finished(row));
+    for (const row of await benchSteps(workload, { wait, driver })) steps.push(finished(row));
   }
   for (const workload of counted) {
     for (const recompute of [false, true]) {
       memory.push(finished(await countMemory(workload, { recompute })));
     }
   }
+  const ceilings = bestCeilings(before, finished(await measureCeilings(device)));
   return {
     adapter: label,
     version: VERSION,
     date: new Date().toISOString(),
     ceilings,
-    matmuls,
-    ops,
+    matmuls: matmuls.map((product) => bounded(product, ceilings)),
+    ops: ops.map((op) => bounded(op, ceilings)),
     steps,
     memory,
   };
@@ -125,9 +129,9 @@ async function measureAll(parts: readonly Part[]): Promise<BenchResult> {
 
 async function benchSteps(
   workload: Workload,
-  { ceilings, driver }: { ceilings: Ceilings; driver: "cpu" | "gpu" },
+  { wait, driver }: { wait: number; driver: "cpu" | "gpu" },
 ): Promise<StepRow[]> {
-  const options = { steps: STEPS[driver], wait: ceilings.waitMilliseconds };
+  const options = { steps: STEPS[driver], wait };
   return [
     await benchTraining(workload, { ...options, kernels: true }),
     await benchSampling(workload, options),

@@ -6,9 +6,8 @@
 
 import type { Device } from "../kernels/core/device.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
-import type { Ceilings } from "./ceilings.ts";
 import { measure } from "./measure.ts";
-import { type OpRow, row } from "./ops.ts";
+import type { MeasuredOp } from "./ops.ts";
 
 /** A product of two matrices. */
 export interface Product {
@@ -60,8 +59,8 @@ export const MATMULS: readonly Product[] = [
 /** Measures a product; its first matrix counts as new each time, as in a step. */
 export async function benchMatmul(
   device: Device,
-  { product, ceilings }: { product: Product; ceilings: Ceilings },
-): Promise<OpRow> {
+  { product, wait }: { product: Product; wait: number },
+): Promise<MeasuredOp> {
   const { name, M, N, K, transposeA, transposeB } = product;
   using a = device.tensor(new Float32Array(M * K).fill(0.1), [M * K]);
   using b = device.tensor(new Float32Array(K * N).fill(0.1), [K * N]);
@@ -69,11 +68,10 @@ export async function benchMatmul(
   const timing = await measure(device, () => {
     a.storage.version++;
     matmulInto(out, { a, b, size: { M, N, K }, transposeA, transposeB });
-  }, { wait: ceilings.waitMilliseconds });
-  return row({ group: "products", name, count: 1 }, {
+  }, { wait });
+  return {
+    ...{ group: "products", name, count: 1 },
+    ...{ flops: 2 * M * N * K, bytes: 4 * (M * K + K * N + M * N), dispatches: 1 },
     ...timing,
-    work: { flops: 2 * M * N * K, bytes: 4 * (M * K + K * N + M * N) },
-    ceilings,
-    dispatches: 1,
-  });
+  };
 }

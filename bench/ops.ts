@@ -55,7 +55,7 @@ export interface OpCase {
 export type Bound = "arithmetic" | "memory" | "dispatch";
 
 /** A measured op or product. */
-export interface OpRow {
+export interface MeasuredOp {
   /** The workload. */
   readonly group: string;
   /** The op, and which pass. */
@@ -66,14 +66,20 @@ export interface OpRow {
   readonly flops: number;
   /** Bytes that have to be moved. */
   readonly bytes: number;
-  /** What of the adapter's ceilings bounds it. */
-  readonly bound: Bound;
-  /** The time of that bound. */
-  readonly predictedMilliseconds: number;
+  /** Dispatches that it takes. */
+  readonly dispatches: number;
   /** Median time. */
   readonly milliseconds: number;
   /** Slowest over fastest round. */
   readonly spread: number;
+}
+
+/** One with what bounds it on the adapter. */
+export interface OpRow extends MeasuredOp {
+  /** What of the adapter's ceilings bounds it. */
+  readonly bound: Bound;
+  /** The time of that bound. */
+  readonly predictedMilliseconds: number;
 }
 
 /** Elements of a slab on which the optimiser's kernels are timed. */
@@ -317,9 +323,9 @@ function elementwise(
 /** Measures an op's passes. A pass's input counts as new each time, as it is in a step. */
 export async function benchOp(
   device: Device,
-  { group, op, ceilings }: { group: string; op: OpCase; ceilings: Ceilings },
-): Promise<OpRow[]> {
-  const { name, count } = op, wait = ceilings.waitMilliseconds;
+  { group, op, wait }: { group: string; op: OpCase; wait: number },
+): Promise<MeasuredOp[]> {
+  const { name, count } = op;
   const inputs = makeInputs(device, op.inputs);
   const first = Object.values(inputs)[0]!;
   const forward = () =>
@@ -329,19 +335,10 @@ export async function benchOp(
     });
   const dispatches = countDispatches(device, forward);
   const timing = await measure(device, forward, { wait });
-  const rows = [row({ group, name: `${name} forward`, count }, {
-    ...timing,
-    dispatches,
-    ceilings,
-    work: op.forward,
-  })];
+  const rows = [{ group, name: `${name} forward`, count, ...op.forward, dispatches, ...timing }];
   if (op.backward) {
     const backward = await measureBackward(device, { op, inputs, wait });
-    rows.push(row({ group, name: `${name} backward`, count }, {
-      ...backward,
-      ceilings,
-      work: op.backward,
-    }));
+    rows.push({ group, name: `${name} backward`, count, ...op.backward, ...backward });
   }
   for (const tensor of Object.values(inputs)) tensor.dispose();
   await device.settle();
@@ -402,25 +399,16 @@ async function measureBackward(
   return { milliseconds: median(times), spread, dispatches: Math.max(1, dispatches - 1) };
 }
 
-/** A row with the bound that the work and the ceilings give. */
-export function row(
-  { group, name, count }: { group: string; name: string; count: number },
-  { work, ceilings, dispatches, milliseconds, spread }: {
-    work: Work;
-    ceilings: Ceilings;
-    dispatches: number;
-    milliseconds: number;
-    spread: number;
-  },
-): OpRow {
+/** What of the ceilings bounds an op. */
+export function bounded(op: MeasuredOp, ceilings: Ceilings): OpRow {
   const times: Record<Bound, number> = {
-    arithmetic: work.flops / ceilings.gigaflops / 1e6,
-    memory: work.bytes / ceilings.gigabytes / 1e6,
-    dispatch: dispatches * ceilings.dispatchMicroseconds / 1000,
+    arithmetic: op.flops / ceilings.gigaflops / 1e6,
+    memory: op.bytes / ceilings.gigabytes / 1e6,
+    dispatch: op.dispatches * ceilings.dispatchMicroseconds / 1000,
   };
   const [bound, predictedMilliseconds] = (Object.entries(times) as [Bound, number][])
     .reduce((most, each) => each[1] > most[1] ? each : most);
-  return { group, name, count, ...work, bound, predictedMilliseconds, milliseconds, spread };
+  return { ...op, bound, predictedMilliseconds };
 }
 
 function countDispatches(device: Device, record: () => void): number {

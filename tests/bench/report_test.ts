@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { bestCeilings } from "../../bench/ceilings.ts";
 import { exponents, GROWTH, slope } from "../../bench/growth.ts";
-import { opCases, type OpRow, row } from "../../bench/ops.ts";
+import { bounded, type MeasuredOp, opCases, type OpRow } from "../../bench/ops.ts";
 import {
   type BenchResult,
   compareResults,
@@ -22,14 +23,13 @@ const CEILINGS = {
   waitMilliseconds: 12,
 };
 
+const MEASURED: MeasuredOp = {
+  ...{ group: "small", name: "n", count: 2 },
+  ...{ flops: 1e9, bytes: 1e6, dispatches: 1, milliseconds: 20, spread: 1 },
+};
+
 function opRow(name: string, milliseconds: number): OpRow {
-  return row({ group: "small", name, count: 2 }, {
-    work: { flops: 1e9, bytes: 1e6 },
-    ceilings: CEILINGS,
-    dispatches: 1,
-    milliseconds,
-    spread: 1,
-  });
+  return bounded({ ...MEASURED, name, milliseconds }, CEILINGS);
 }
 
 function result(ops: readonly OpRow[]): BenchResult {
@@ -45,19 +45,28 @@ function result(ops: readonly OpRow[]): BenchResult {
   };
 }
 
-Deno.test("row() names the ceiling that bounds an op longest", () => {
-  const timing = { ceilings: CEILINGS, milliseconds: 20, spread: 1 };
+Deno.test("bounded() names the ceiling that bounds an op longest", () => {
   const bound = (flops: number, bytes: number, dispatches: number) => {
-    const { bound, predictedMilliseconds } = row({ group: "g", name: "n", count: 1 }, {
-      ...timing,
-      work: { flops, bytes },
-      dispatches,
-    });
-    return [bound, predictedMilliseconds];
+    const row = bounded({ ...MEASURED, flops, bytes, dispatches }, CEILINGS);
+    return [row.bound, row.predictedMilliseconds];
   };
   assert.deepEqual(bound(1e9, 1e6, 1), ["arithmetic", 10]);
   assert.deepEqual(bound(1e6, 1e8, 1), ["memory", 10]);
   assert.deepEqual(bound(1e3, 1e3, 4), ["dispatch", 0.2]);
+});
+
+Deno.test("bestCeilings() takes the higher rates and the lower costs", () => {
+  const [rates, costs] = [
+    ["gigaflops", "gigabytes", "storageGigabytes", "textureGigabytes"],
+    ["dispatchMicroseconds", "submitMicroseconds", "waitMilliseconds"],
+  ] as const;
+  for (const [keys, factor] of [[rates, 2], [costs, 0.5]] as const) {
+    for (const key of keys) {
+      const better = { ...CEILINGS, [key]: factor * CEILINGS[key] };
+      assert.deepEqual(bestCeilings(CEILINGS, better), better);
+      assert.deepEqual(bestCeilings(better, CEILINGS), better);
+    }
+  }
 });
 
 Deno.test("opCases() together do the flops that the cost model counts for a step", () => {
