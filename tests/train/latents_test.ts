@@ -217,7 +217,7 @@ gpuTest("a run on latents goes on from its checkpoint bit for bit", async (devic
 });
 
 gpuTest("a run on latents allocates nothing after the first step", async (device) => {
-  for (const precision of ["f32", "f16"] as const) {
+  for (const precision of device.profile.f16 ? ["f32", "f16"] as const : ["f32"] as const) {
     const config = configOf({ train: { precision, gradientAccumulation: 2 } });
     using run = await openRun(device, { directory: `pool_${precision}`, config });
     await train(run, 2);
