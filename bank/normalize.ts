@@ -87,7 +87,10 @@ export function snippetNorms(values: Float32Array, dim: number): Float64Array {
   );
 }
 
-/** Cosine x_i · y_(i + offset) of each row [n, dim] of unit norm, around the end. */
+/**
+ * Cosines [n] of rows of `x` and `y` [n, dim], all of norm 1: x_i · y_(i + offset), where the first row comes
+ * after the last.
+ */
 export function cosines(
   x: Float32Array,
   y: Float32Array,

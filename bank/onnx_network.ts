@@ -173,9 +173,9 @@ export class OnnxNetwork implements Disposable {
   }
 
   /**
-   * Gives what {@linkcode OnnxNetwork.apply} gives for zeros.
+   * Gives what {@linkcode OnnxNetwork.apply} gives for zeros [`shape`].
    *
-   * Throws the error for a network that does not take them; `what` they stand for.
+   * Throws a TypeError that says that the network does not take `what`, which they stand for.
    */
   async tryWith(
     shape: readonly number[],

@@ -1,6 +1,7 @@
 /** Runs the commands as a user does: each in a process of its own, with the permissions of its task. */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import configuration from "../deno.json" with { type: "json" };
@@ -73,6 +74,16 @@ export async function finish(child: Deno.ChildProcess): Promise<Finished> {
   const { code, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Waits until a process has written to a path; throws what it said where it ends without. */
+export async function untilWritten(path: string, child: Deno.ChildProcess): Promise<void> {
+  let ended = false;
+  child.status.then(() => ended = true);
+  while (!existsSync(path) || Deno.statSync(path).size === 0) {
+    if (ended) throw new Error(`Nothing was written to ${path}: ${(await finish(child)).stderr}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** A test of commands that open a device, as it does. */

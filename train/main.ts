@@ -352,17 +352,15 @@ function adviseAfter(error: Error): string | undefined {
   if (startedDirectory === undefined) return adviseOnDamage(error);
   const last = lastCheckpoint(startedDirectory);
   const diverged = error.name === "NonFiniteLossError";
-  const search = diverged
-    ? "; --set device.debug=true tells the kernel whose result was not finite first"
-    : "";
+  const search = "; --set device.debug=true tells the kernel whose result was not finite first";
   if (last === undefined) {
     return diverged
       ? `There is no checkpoint yet; start again with a lower rate${search}`
       : undefined;
   }
-  const rate = diverged ? " --set optimizer.learningRate=LOWER" : "";
+  const change = diverged ? ` --set optimizer.learningRate=LOWER${search}` : "";
   return `The last good checkpoint is ${last}; ` +
-    `go on from it with: deno task train --resume ${shellWord(startedDirectory)}${rate}${search}`;
+    `go on from it with: deno task train --resume ${shellWord(startedDirectory)}${change}`;
 }
 
 /** What to do where a file of the checkpoint that was to be gone on from cannot be read. */

@@ -1,6 +1,6 @@
 /**
- * Cosine and sine as a WGSL function without bindings, for the bits of drivers to agree: WGSL lets those of a
- * driver be wrong by 2^-11, and outside of (−π, π) by anything.
+ * Cosine and sine as a WGSL function without bindings, near to exact on every driver: WGSL lets a driver's own
+ * be wrong by 2^-11, and outside of (−π, π) by anything.
  *
  * - `cos_sin(r, quarters)`: both of the angle r + quarters π / 2, for |r| ≤ π / 4, by Taylor's series.
  * - Bindings: none. Work: some twenty multiply-adds. Barriers: none.

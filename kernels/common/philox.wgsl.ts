@@ -5,7 +5,7 @@
  * - Formula: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, ten rounds.
  *   WGSL has no 64-bit product, so the high word is built from 16-bit halves.
  * - Bindings: none. Work: four u32, or four f32, for each call. Barriers: none.
- * - Functions of `cos_sin` stand before it.
+ * - `common/cos_sin` is to stand before it.
  * - Error: `philox` is exact. `uniform_open` is (x + ½) / 2^32 within 2^-23, and below 1.
  *   `normal4` inherits the device's `log` and `sqrt`.
  *

@@ -1,10 +1,17 @@
 /** The command as a user meets it, up to where its long work begins. */
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { canSignal } from "../_system.ts";
-import { assertRefusal, deviceTest, finish, inTemporary, runTask, startTask } from "../_tasks.ts";
+import {
+  assertRefusal,
+  deviceTest,
+  finish,
+  inTemporary,
+  runTask,
+  startTask,
+  untilWritten,
+} from "../_tasks.ts";
 
 Deno.test("claims refuses a folder that cannot be written to before it opens a device", async () => {
   const file = inTemporary("a_file"), taken = inTemporary("taken");
@@ -25,7 +32,7 @@ deviceTest("claims ends at Ctrl-C before it has told what there is to do", async
   if (!canSignal()) return;
   const runs = inTemporary("stopped_runs");
   const child = startTask("claims", ["d", "--plan", "--runs", runs]);
-  while (!existsSync(join(runs, "tiny"))) await new Promise((done) => setTimeout(done, 20));
+  await untilWritten(join(runs, "tiny"), child);
   child.kill("SIGINT");
   const { code, stderr } = await finish(child);
   assert.equal(code, 130, stderr);

@@ -25,6 +25,7 @@ import {
   taskCommand,
   trainedRun,
   trainSmall,
+  untilWritten,
 } from "../_tasks.ts";
 
 /** Writes images that differ, the first `corrupt` of them cut off. */
@@ -287,9 +288,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       ...["--set", "train.checkpointEvery=null", "--set", "train.sampleEvery=null"],
     ]);
     const log = join(directory, "log.jsonl");
-    while (!existsSync(log) || Deno.statSync(log).size === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await untilWritten(log, child);
     child.kill(signal);
     const { code, stderr } = await finish(child);
     assert.equal(code, 130, stderr);
@@ -310,9 +309,7 @@ deviceTest("train saves the steps before one whose images cannot be read", async
     ...["--set", "train.sampleEvery=null"],
   ]);
   const log = join(directory, "log.jsonl");
-  while (!existsSync(log) || Deno.statSync(log).size === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await untilWritten(log, child);
   Deno.renameSync(data, `${data}_away`);
   const run = await finish(child);
   const step = (await readRunLog(log)).length;

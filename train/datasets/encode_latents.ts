@@ -339,8 +339,8 @@ async function encodeBatch(
   const { imageSize: height, channels } = images;
   const shape = { count, channels, height, width: height };
   for (const mirrored of flip ? [0, 1] : [0]) {
-    const seen = mirrored ? mirrorRows(pixels.slice(), height) : pixels,
-      ending = mirrored ? "_flip" : "";
+    const seen = mirrored ? mirrorRows(pixels.slice(), height) : pixels;
+    const ending = mirrored ? "_flip" : "";
     keep(`latents${ending}`, await encodeLatent(seen, indices, { ...options, mirrored }));
     if (!tokenEncoder || (mirrored && !patchTokens)) continue;
     const { cls, patches } = await tokenEncoder.tokens(seen, shape);
