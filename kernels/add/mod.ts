@@ -4,7 +4,7 @@
  * @module
  */
 
-import { combine, combineInto } from "../combine/mod.ts";
+import { combineInto } from "../combine/mod.ts";
 import { addTo } from "../core/in_place.ts";
 import type { Tensor } from "../core/tensor.ts";
 
@@ -26,8 +26,8 @@ import type { Tensor } from "../core/tensor.ts";
  * ```
  */
 export function add(a: Tensor, b: Tensor): Tensor {
-  const { device } = a;
-  const out = combine([[a, 1], [b, 1]]);
+  const { device, shape } = a, out = device.empty(shape);
+  combineInto(out, [[a, 1], [b, 1]]);
   device.tape?.push({
     name: "add",
     inputs: [a, b],

@@ -1,5 +1,5 @@
 /**
- * Linear combinations of tensors: every update of a sampler.
+ * Linear combinations of tensors, such as every update of a sampler.
  *
  * @module
  */
@@ -23,7 +23,8 @@ const TERMS_PER_DISPATCH = 4;
 export type Term = readonly [tensor: Tensor, coefficient: number];
 
 /**
- * Σ cᵢ xᵢ for `terms` (xᵢ, cᵢ) of one shape, one dispatch for every four. Not differentiated.
+ * Σ cᵢ xᵢ for `terms` (xᵢ, cᵢ) of one shape, one dispatch for every four: a difference, a multiple or a
+ * mean of tensors.
  *
  * Throws `TypeError` when there is no term or the shapes differ.
  *
@@ -41,14 +42,29 @@ export type Term = readonly [tensor: Tensor, coefficient: number];
 export function combine(terms: readonly Term[]): Tensor {
   const [first] = terms;
   if (!first) throw new TypeError("Cannot combine no tensors: expected at least one term");
-  const out = first[0].device.empty(first[0].shape);
+  const { device, shape } = first[0], out = device.empty(shape);
   combineInto(out, terms);
+  device.tape?.push({
+    name: "combine",
+    inputs: terms.map(([x]) => x),
+    output: out,
+    saved: [],
+    backward(dy, gradients) {
+      for (const [x, coefficient] of terms) {
+        gradients.into(x, (dx, accumulate) =>
+          device.scope(() => {
+            const term = [dy.reshape(dx.shape), coefficient] as const;
+            combineInto(dx, accumulate ? [[dx, 1], term] : [term]);
+          }));
+      }
+    },
+  });
   return out;
 }
 
 /**
  * As {@linkcode combine} into an existing tensor, which may be one of the terms:
- * `combineInto(x, [[x, 1], [velocity, dt]])` is a step of Euler's method in place.
+ * `combineInto(x, [[x, 1], [velocity, dt]])` is a step of Euler's method in place. Not differentiated.
  *
  * Throws `TypeError` when there is no term besides `out` or the shapes differ.
  *

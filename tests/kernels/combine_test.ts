@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { COMBINE, combine, combineInto } from "../../kernels/combine/mod.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
 import type { Device } from "../../kernels/core/device.ts";
-import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
+import { assertClose, checkOp, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 const COEFFICIENTS = [0.5, -1.25, 3, 1e-3, 2, -0.75, 0.1, 1, -4].map(Math.fround);
@@ -46,6 +46,25 @@ async function checkCombine(device: Device): Promise<void> {
   assert.deepEqual([...await dirty.read()], [10, 20, 30]);
   for (const tensor of [x, y, dirty]) tensor.dispose();
 }
+
+gpuTest("combine() gives its gradients, also of a tensor that is several terms", async (device) => {
+  await checkOp(device, {
+    name: "combine",
+    inputs: { a: [3, 7], b: [3, 7], c: [3, 7] },
+    op: ({ a, b, c }) =>
+      combine([[a!, 0.5], [b!, -1.25], [a!, 3], [combine([[b!, 2]]), 0.25], [c!, 1]]),
+    reference: ({ a, b, c }) =>
+      combineReference([[a!, 0.5], [b!, -1.25], [a!, 3], [b!, 0.5], [c!, 1]]),
+    tolerance: { forward: 6 * ROUNDING },
+  });
+  await checkOp(device, {
+    name: "combine views",
+    inputs: { a: [6] },
+    op: ({ a }) => combine([[combine([[a!.reshape([3, 2]), 2]]).reshape([6]), 1], [a!, -0.5]]),
+    reference: ({ a }) => a!.map((value) => 1.5 * value),
+    tolerance: { forward: 3 * ROUNDING },
+  });
+});
 
 gpuTest("combine() refuses no terms and different shapes", (device) => {
   device.scope(() => {
