@@ -122,6 +122,7 @@ export class ParameterStore implements ParameterScope, Disposable {
   #frozen: readonly Tensor[] = [];
   #gradients: readonly Tensor[] = [];
   #allocated = false;
+  #disposed = false;
 
   /**
    * Makes an empty store; `seed` decides all initial values. Without a device the store only knows
@@ -275,8 +276,13 @@ export class ParameterStore implements ParameterScope, Disposable {
     return (parameter.frozen ? this.#frozen : this.#trained)[slab]!;
   }
 
-  /** Releases all slabs. */
+  /** Releases all slabs; the parameters throw `ReferenceError` from then on. */
   dispose(): void {
+    this.#disposed = true;
+    this.#release();
+  }
+
+  #release(): void {
     for (const slab of [...this.#trained, ...this.#frozen, ...this.#gradients]) slab.dispose();
   }
 
@@ -305,10 +311,16 @@ export class ParameterStore implements ParameterScope, Disposable {
     { init, frozen }: { init: Initializer; frozen: boolean },
   ): Parameter {
     if (this.#allocated) {
-      throw new TypeError(`Cannot declare parameter ${name}: the store is in use already`);
+      throw new TypeError(
+        `Cannot declare parameter ${name}: the store is in use already, expected all to be declared ` +
+          "before the first is used",
+      );
     }
     if (this.#parameters.has(name)) {
-      throw new TypeError(`Cannot declare parameter ${name}: there is one of that name`);
+      throw new TypeError(
+        `Cannot declare parameter ${name}: there is one of that name, expected another name, or a ` +
+          "store for each model",
+      );
     }
     requireWholeSizes(shape);
     const parameter = new Parameter(this, { name, shape, frozen });
@@ -325,6 +337,11 @@ export class ParameterStore implements ParameterScope, Disposable {
   }
 
   #allocate(valuesOf = (parameter: Parameter) => this.#initialValues(parameter)): void {
+    if (this.#disposed) {
+      throw new ReferenceError(
+        "Cannot use parameters: their store was disposed of, expected it to outlive the model",
+      );
+    }
     if (this.#allocated) return;
     this.#allocated = true;
     try {
@@ -334,7 +351,7 @@ export class ParameterStore implements ParameterScope, Disposable {
       for (const parameter of all) parameter.write(valuesOf(parameter));
     } catch (error) {
       // Nobody must find parameters that were never set.
-      this.dispose();
+      this.#release();
       this.#trained = this.#frozen = [];
       this.#places.clear();
       this.#allocated = false;

@@ -8,7 +8,7 @@ import { blockBytes } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 import { addTo, fill } from "./in_place.ts";
 import { Parameter } from "./parameter_store.ts";
-import { formatShape, type Shape, type Storage, type Tensor } from "./tensor.ts";
+import { formatShape, onAnother, type Shape, type Storage, type Tensor } from "./tensor.ts";
 
 /** Writes a gradient: into `gradient`, adding to what is there when `accumulate` is 1. */
 export type WriteGradient = (gradient: Tensor, accumulate: 0 | 1) => void;
@@ -114,7 +114,7 @@ export class Tape implements Gradients, Disposable {
   /**
    * Asks for the gradient of a tensor; call before {@linkcode Tape.record}. Backward passes of one tape
    * add to it. Throws `TypeError` for a parameter, which has its own, for a part of a buffer that others
-   * share, such as `ParameterStore.view` gives, and for whole numbers.
+   * share, such as `ParameterStore.view` gives, for whole numbers, and for a tensor of another device.
    */
   watch(tensor: Tensor): void {
     if (tensor instanceof Parameter) {
@@ -123,6 +123,7 @@ export class Tape implements Gradients, Disposable {
       );
     }
     const { storage, offset, bytes, dtype, shape } = tensor;
+    if (storage.device !== this.#device) throw onAnother("watch", formatShape(shape));
     if (dtype === "u32") {
       throw new TypeError(`Cannot watch ${formatShape(shape)} of u32: expected f32 or f16`);
     }
@@ -142,9 +143,15 @@ export class Tape implements Gradients, Disposable {
   /**
    * The gradient of a watched tensor, in its shape, after {@linkcode Tape.backward}. The scope in which that
    * ran first releases it; outside of every scope it is the caller's to dispose, and outlives the tape.
-   * Throws `ReferenceError` where there is none.
+   * Throws `ReferenceError` where there is none, and `TypeError` for a parameter, which has its own.
    */
   gradient(tensor: Tensor): Tensor {
+    if (tensor instanceof Parameter) {
+      throw new TypeError(
+        `Cannot give the gradient of parameter ${tensor.name}: it is added to the parameter's own, ` +
+          "expected parameter.gradient",
+      );
+    }
     const gradient = this.#gradients.get(tensor.storage);
     if (gradient) return gradient;
     throw new ReferenceError(
@@ -234,9 +241,7 @@ export class Tape implements Gradients, Disposable {
   backward(loss: Tensor, options: { scale?: number } = {}): void {
     if (loss.elements !== 1) {
       throw new TypeError(
-        `Cannot differentiate ${
-          formatShape(loss.shape)
-        }: expected one element, use a loss or a mean`,
+        `Cannot differentiate ${formatShape(loss.shape)}: expected one element, or backwardFrom`,
       );
     }
     const { scale = 1 } = options;

@@ -8,6 +8,7 @@ import {
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
+import { Tape } from "../../../kernels/core/tape.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
 import { gpuTest, NO_ADAPTER, openDevice, testProfile } from "../../_gpu.ts";
 
@@ -610,6 +611,7 @@ ownDeviceTest("Device refuses tensors of another device, and lives on", async (d
   assert.throws(() => device.copy(theirs, x), refused("copy"));
   assert.throws(() => device.upload(theirs, Float32Array.of(3)), refused("write"));
   await assert.rejects(device.download(theirs), refused("read"));
+  assert.throws(() => new Tape(device).watch(theirs), refused("watch"));
   assert.deepEqual([...await x.read()], [1]);
 });
 

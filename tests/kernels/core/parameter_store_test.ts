@@ -211,12 +211,14 @@ gpuTest(
     });
     assert.throws(() => store.frozen("w", [1], filled(0)), {
       name: "TypeError",
-      message: "Cannot declare parameter w: there is one of that name",
+      message: "Cannot declare parameter w: there is one of that name, expected another name, or " +
+        "a store for each model",
     });
     assert.ok(parameter.storage.alive);
     assert.throws(() => store.at("late").parameter("x", [1], filled(0)), {
       name: "TypeError",
-      message: "Cannot declare parameter late.x: the store is in use already",
+      message: "Cannot declare parameter late.x: the store is in use already, expected all to be " +
+        "declared before the first is used",
     });
   },
 );
@@ -242,7 +244,15 @@ gpuTest(
     assert.equal(device.pool.liveBytes - before, 3 * 256);
     store.dispose();
     assert.equal(device.pool.liveBytes, before);
-    assert.throws(() => fill(parameter, 1), ReferenceError);
+    const refused = {
+      name: "ReferenceError",
+      message:
+        "Cannot use parameters: their store was disposed of, expected it to outlive the model",
+    };
+    assert.throws(() => fill(parameter, 1), refused);
+    const unused = new ParameterStore(device), late = unused.parameter("w", [2], filled(1));
+    unused.dispose();
+    assert.throws(() => fill(late, 1), refused);
   },
 );
 

@@ -370,6 +370,20 @@ gpuTest("Tape.backward() refuses a scale that is not finite", (device) => {
   });
 });
 
+gpuTest("Tape.gradient() refuses a parameter, and says where its gradient is", (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("w", [1], (values) => values.fill(3));
+  device.scope(() => {
+    using tape = new Tape(device);
+    tape.backward(tape.record(() => multiply(weight, weight)));
+    assert.throws(() => tape.gradient(weight), {
+      name: "TypeError",
+      message: "Cannot give the gradient of parameter w: it is added to the parameter's own, " +
+        "expected parameter.gradient",
+    });
+  });
+});
+
 gpuTest("Tape.backward() refuses more than one element", (device) => {
   device.scope(() => {
     const tape = new Tape(device), x = whole(device, 1, 2);
@@ -377,7 +391,7 @@ gpuTest("Tape.backward() refuses more than one element", (device) => {
     const out = tape.record(() => multiply(x, x));
     assert.throws(() => tape.backward(out), {
       name: "TypeError",
-      message: "Cannot differentiate [2]: expected one element, use a loss or a mean",
+      message: "Cannot differentiate [2]: expected one element, or backwardFrom",
     });
     tape.backwardFrom(out, x);
   });
