@@ -66,6 +66,7 @@ export {
   parameterSizes,
   type TrainingBatch,
 } from "./model/cost.ts";
+export { normal, xavierUniform } from "./model/initializers.ts";
 export { gvpInterpolant } from "./model/interpolants/gvp.ts";
 export {
   DIFFUSION_FORMS,
@@ -95,6 +96,7 @@ export {
   trainInterval,
 } from "./model/interpolants/time.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
+export { Linear } from "./model/linear.ts";
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
 export { type ModelOptionsHints, readModelOptions } from "./model/read_model_options.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
@@ -163,7 +165,7 @@ export {
   writeFeatureBank,
 } from "./bank/features.ts";
 export { BankFile, type CompressionLoss } from "./bank/file.ts";
-export type { BankFingerprint } from "./bank/fingerprint.ts";
+export { type BankFingerprint, bankFingerprint } from "./bank/fingerprint.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";
 export {
@@ -226,6 +228,7 @@ export {
   countEvaluations,
   type Network,
   type Path,
+  pathOf,
   type SamplerOptions,
   type SamplerStep,
 } from "./sample/network.ts";
@@ -311,10 +314,12 @@ export {
   fingerprintOf,
   initializeFrom,
   loadCheckpoint,
+  type LoadCheckpointOptions,
   loadWeights,
   type LoadWeightsOptions,
   readCheckpointState,
   saveCheckpoint,
+  type SaveCheckpointOptions,
 } from "./train/checkpoint.ts";
 export {
   type Config,
@@ -374,4 +379,10 @@ export {
 } from "./train/mapper_training.ts";
 export { AdamW, type AdamWOptions, type AdamWStep } from "./train/optimizers/adamw.ts";
 export { type Tokenizer, type TokenizerName, TOKENIZERS } from "./train/tokenizers.ts";
+export {
+  type CheckpointConfig,
+  openTrained,
+  readCheckpointConfig,
+  type TrainedModel,
+} from "./train/trained.ts";
 export { type RunOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";

@@ -22,7 +22,26 @@ export interface BankFingerprint {
   readonly sha256: string;
 }
 
-/** The fingerprint of a bank's snippets. Throws a CheckpointError if one that is looked at is no snippet. */
+/**
+ * The fingerprint of a bank's snippets, by which `saveCheckpoint` remembers them and `loadCheckpoint` knows
+ * them again. Throws a CheckpointError if one that is looked at is no snippet.
+ *
+ * @example
+ * ```ts
+ * import { BankFile, bankFingerprint, writeFeatureBank } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1);
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const folder = Deno.makeTempDirSync(), out = `${folder}/bank.safetensors`;
+ * await writeFeatureBank({ size: 2, dim: 2, rows }, { out });
+ * {
+ *   using file = BankFile.open(out);
+ *   const { size, sha256 } = bankFingerprint(file);
+ *   console.log(size, sha256.length); // 2 64
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export function bankFingerprint(file: BankFile): BankFingerprint {
   const { size } = file;
   return { size, sha256: hashOfFirst(file, size) };

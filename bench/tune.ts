@@ -14,8 +14,8 @@ import { say } from "../cli/say.ts";
 import { tuningPath, writeTuning } from "../cli/tuning_file.ts";
 import type { Device } from "../kernels/core/device.ts";
 import type { AskedVariant } from "../kernels/core/tuning.ts";
+import { modelOptions } from "../model/config.ts";
 import { loadConfig } from "../train/load_config.ts";
-import { modelOptions } from "../train/run.ts";
 import { measure, waitMilliseconds } from "./measure.ts";
 import { describeTuning, questionsOf, tune, type TunedTimes, tuningTable } from "./tuner.ts";
 

@@ -25,9 +25,11 @@ import { permutation } from "../kernels/core/random.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
+import { modelOptions } from "../model/config.ts";
 import { SiT } from "../model/sit.ts";
 import { saveStateDict } from "../model/state_dict.ts";
 import { draw } from "../sample/draw.ts";
+import { pathOf } from "../sample/network.ts";
 import {
   listCheckpoints,
   loadCheckpoint,
@@ -39,7 +41,7 @@ import { type Config, resolveConfig } from "../train/config.ts";
 import { loadEmoji } from "../train/datasets/emoji.ts";
 import type { ImageSet } from "../train/datasets/image_set.ts";
 import { loadConfig } from "../train/load_config.ts";
-import { buildRun, modelOptions, pathOf } from "../train/run.ts";
+import { buildRun } from "../train/run.ts";
 import { type Arm, type ModelArm, nameOf, stepsFor, UNIT_IMAGES, unitsOf } from "./arm.ts";
 import type { Scale } from "./scales.ts";
 import { Bootstrap } from "./statistics.ts";

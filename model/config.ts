@@ -214,6 +214,26 @@ export function projectorOf(
   return { depth, width, targetWidth };
 }
 
+/**
+ * The model options that a `model` section means for given data. As in the official code there is a null
+ * class where labels are dropped in training.
+ */
+export function modelOptions(
+  config: ModelConfig,
+  data: { imageSize: number; channels: number; classes: number; snippetDim: number },
+): SiTOptions {
+  const { name: _, conditioning, snippetEmbedding, repa, classDropout, ...sizes } = config;
+  return {
+    ...sizes,
+    inputSize: data.imageSize,
+    channels: data.channels,
+    condition: conditioning === "label"
+      ? { classes: data.classes, nullClass: classDropout > 0 }
+      : { snippetDim: data.snippetDim, embedding: snippetEmbedding },
+    ...(repa && { projector: projectorOf(repa) }),
+  };
+}
+
 /** What a published name such as SiT-B/2 stands for; undefined for any other name. */
 export function parseModelName(
   name: string,

@@ -35,7 +35,19 @@ export function constant(table: ArrayLike<number>): Initializer {
   return (values) => values.set(table);
 }
 
-/** N(0, `deviation`²). */
+/**
+ * Initial values from N(0, `deviation`²).
+ *
+ * @example
+ * ```ts
+ * import { Device, normal, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const table = store.parameter("positions", [16, 64], normal(0.02));
+ * console.log(Math.max(...await table.read()) < 0.14); // true seven deviations
+ * ```
+ */
 export function normal(deviation: number): Initializer {
   return (values, context) => {
     const { random, sample } = draw(context);
@@ -45,8 +57,18 @@ export function normal(deviation: number): Initializer {
 }
 
 /**
- * Uniform on ±√(6 / (inputs + outputs)), inputs being all axes but the first (Glorot and Bengio
+ * Initial values uniform on ±√(6 / (inputs + outputs)), inputs being all axes but the first (Glorot and Bengio
  * 2010); a convolution [O, C, p, p] counts as a matrix [O, C·p·p], as the official code does.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, xavierUniform } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const weight = store.parameter("weight", [4, 2], xavierUniform);
+ * console.log(Math.max(...await weight.read()) <= 1); // true √(6 / 6)
+ * ```
  */
 export const xavierUniform: Initializer = (values, context) => {
   const [outputs = 1, ...rest] = context.shape;

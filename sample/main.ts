@@ -34,7 +34,7 @@ import { encodePng, type RawImage } from "../train/datasets/png.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../train/encode_files.ts";
 import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
 import { mapVectors } from "../train/mapper_training.ts";
-import { latentScaling, pathOf } from "../train/run.ts";
+import { latentScaling } from "../train/run.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
@@ -51,6 +51,7 @@ import {
   drawLabels,
   labelOfClass,
 } from "./conditions.ts";
+import { pathOf } from "./network.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 import type { Viewer } from "./viewer.ts";
 

@@ -6,13 +6,22 @@
 
 import { combine } from "../kernels/combine/mod.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import type { Interpolant } from "../model/interpolants/interpolant.ts";
+import type { InterpolantConfig } from "../model/config.ts";
+import { gvpInterpolant } from "../model/interpolants/gvp.ts";
+import type { Interpolant, InterpolantName } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import {
   type Prediction,
   type StateCoefficients,
   velocityCoefficients,
 } from "../model/interpolants/prediction.ts";
+import { vpInterpolant } from "../model/interpolants/vp.ts";
+
+const INTERPOLANTS: Readonly<Record<InterpolantName, Interpolant>> = {
+  linear: linearInterpolant,
+  gvp: gvpInterpolant,
+  vp: vpInterpolant,
+};
 
 /** A network at a fixed condition: states [B, C, H, W] at one time (1 is data) to its prediction. */
 export type Network = (x: Tensor, t: number) => Tensor;
@@ -39,6 +48,22 @@ export interface SamplerStep {
 export interface SamplerOptions extends Path {
   /** Called after each step. */
   readonly onStep?: (step: SamplerStep) => void;
+}
+
+/**
+ * The path and the prediction that the `interpolant` section of a configuration means.
+ *
+ * @example
+ * ```ts
+ * import { pathOf, resolveConfig } from "@gmem/gmem";
+ *
+ * const { interpolant, prediction } = pathOf(resolveConfig({ interpolant: { path: "gvp" } }));
+ * console.log(interpolant.alpha(1 / 3).toFixed(2), prediction); // 0.50 velocity
+ * ```
+ */
+export function pathOf(config: { readonly interpolant: InterpolantConfig }): Required<Path> {
+  const { path, prediction } = config.interpolant;
+  return { interpolant: INTERPOLANTS[path], prediction };
 }
 
 /** The path with its defaults. */

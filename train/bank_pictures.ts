@@ -8,6 +8,7 @@ import { resizeImages } from "../bank/encoders/resize.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { swapAxes } from "../bank/select_rows.ts";
 import type { Device } from "../kernels/core/device.ts";
+import { pathOf } from "../sample/network.ts";
 import { drawAll, drawRows, repeatRow } from "../sample/rows.ts";
 import { tileImages } from "./datasets/picture.ts";
 import {
@@ -17,7 +18,6 @@ import {
   viewingScale,
 } from "./datasets/picture_rows.ts";
 import type { RawImage } from "./datasets/png.ts";
-import { pathOf } from "./run.ts";
 import type { TrainedModel } from "./trained.ts";
 
 /** A picture and what its samples cost. */

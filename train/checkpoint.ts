@@ -130,6 +130,30 @@ export function readCheckpointState(path: string): CheckpointState {
   return state;
 }
 
+/** What {@linkcode loadCheckpoint} restores, and what it must have been trained on. */
+export interface LoadCheckpointOptions {
+  /** The trainer. */
+  readonly trainer: Trainer;
+  /** The network that it trains. */
+  readonly model: SiT;
+  /** What tells the images from others, as {@linkcode fingerprintOf} gives it; left out, any will do. */
+  readonly images?: string;
+  /** What tells the bank's snippets from others, as `bankFingerprint` gives it; left out, any will do. */
+  readonly bankFingerprint?: BankFingerprint | undefined;
+}
+
+/** What {@linkcode saveCheckpoint} writes. */
+export interface SaveCheckpointOptions extends LoadCheckpointOptions {
+  /**
+   * The configuration of the run, as `resolveConfig` gives it, by which commands and `openTrained` make the
+   * model again: its sections `data` and `model` have to say what the model was made with. `loadCheckpoint`
+   * does not look at it, so `{}` is enough for that.
+   */
+  readonly config: unknown;
+  /** The images where labels guide the model, whose classes are remembered by name. */
+  readonly dataset?: { readonly labels: Uint32Array; readonly classes: readonly string[] };
+}
+
 /**
  * Writes a checkpoint of a trainer and returns its path. An existing checkpoint of the same step is
  * kept until the new one is in its place; on failure nothing is left behind. The trainer must wait
@@ -158,14 +182,7 @@ export function readCheckpointState(path: string): CheckpointState {
  */
 export async function saveCheckpoint(
   runDirectory: string,
-  options: {
-    trainer: Trainer;
-    model: SiT;
-    config: unknown;
-    images?: string;
-    bankFingerprint?: BankFingerprint | undefined;
-    dataset?: { readonly labels: Uint32Array; readonly classes: readonly string[] };
-  },
+  options: SaveCheckpointOptions,
 ): Promise<string> {
   const { trainer, model, config, images, bankFingerprint, dataset } = options;
   const { condition } = model.options;
@@ -323,12 +340,7 @@ export function requireSpace(
  */
 export function loadCheckpoint(
   path: string,
-  options: {
-    trainer: Trainer;
-    model: SiT;
-    images?: string;
-    bankFingerprint?: BankFingerprint | undefined;
-  },
+  options: LoadCheckpointOptions,
 ): CheckpointState {
   const { trainer, model, images, bankFingerprint: bank } = options;
   const state = readCheckpointState(path);

@@ -8,13 +8,14 @@ import { join } from "node:path";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { checkSampling } from "../sample/draw.ts";
+import { pathOf } from "../sample/network.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { pictureScale, tileImages } from "./datasets/picture.ts";
 import { pairRows } from "./datasets/picture_rows.ts";
 import { encodePng } from "./datasets/png.ts";
 import { drawSpread } from "./report.ts";
-import { pathOf, type Run } from "./run.ts";
+import type { Run } from "./run.ts";
 import { stepName } from "./run_files.ts";
 
 /**

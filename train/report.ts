@@ -13,10 +13,11 @@ import { frechetDistance, FrechetReference, GaussianStatistics } from "../evalua
 import { throughBytes } from "../evaluate/image_stream.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { SampleConfig } from "../sample/config.ts";
+import { pathOf } from "../sample/network.ts";
 import { drawAll, type DrawnImages } from "../sample/rows.ts";
 import type { Config } from "./config.ts";
 import { encodeSpread, gatherSpread, type TrainingFeatures } from "./features.ts";
-import { pathOf, type Run } from "./run.ts";
+import type { Run } from "./run.ts";
 
 const SAMPLES = 256;
 

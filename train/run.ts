@@ -19,13 +19,9 @@ import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import { type ModelConfig, projectorOf } from "../model/config.ts";
-import { gvpInterpolant } from "../model/interpolants/gvp.ts";
-import type { Interpolant } from "../model/interpolants/interpolant.ts";
-import { linearInterpolant } from "../model/interpolants/linear.ts";
-import { vpInterpolant } from "../model/interpolants/vp.ts";
-import { SiT, type SiTOptions } from "../model/sit.ts";
-import type { Path } from "../sample/network.ts";
+import { modelOptions } from "../model/config.ts";
+import { SiT } from "../model/sit.ts";
+import { pathOf } from "../sample/network.ts";
 import { fingerprintOf } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import {
@@ -40,38 +36,6 @@ import { LatentShards } from "./datasets/latent_shards.ts";
 import { type TrainingFeatures, trainingFeatures } from "./features.ts";
 import { RUN_BANK } from "./run_files.ts";
 import { Trainer } from "./trainer.ts";
-
-const INTERPOLANTS: Readonly<Record<Config["interpolant"]["path"], Interpolant>> = {
-  linear: linearInterpolant,
-  gvp: gvpInterpolant,
-  vp: vpInterpolant,
-};
-
-/** The path and prediction that an `interpolant` section means. */
-export function pathOf(config: Pick<Config, "interpolant">): Required<Path> {
-  const { path, prediction } = config.interpolant;
-  return { interpolant: INTERPOLANTS[path], prediction };
-}
-
-/**
- * The model options that a `model` section means for given data. As in the official code there is a null
- * class where labels are dropped in training.
- */
-export function modelOptions(
-  config: ModelConfig,
-  data: { imageSize: number; channels: number; classes: number; snippetDim: number },
-): SiTOptions {
-  const { name: _, conditioning, snippetEmbedding, repa, classDropout, ...sizes } = config;
-  return {
-    ...sizes,
-    inputSize: data.imageSize,
-    channels: data.channels,
-    condition: conditioning === "label"
-      ? { classes: data.classes, nullClass: classDropout > 0 }
-      : { snippetDim: data.snippetDim, embedding: snippetEmbedding },
-    ...(repa && { projector: projectorOf(repa) }),
-  };
-}
 
 /** Everything that trains together. */
 export interface Run extends Disposable {

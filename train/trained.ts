@@ -13,12 +13,12 @@ import { loadBank } from "../bank/load.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
+import { modelOptions } from "../model/config.ts";
 import { readModelOptions } from "../model/read_model_options.ts";
 import { type ConditionOptions, SiT } from "../model/sit.ts";
 import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readCheckpointState } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
-import { modelOptions } from "./run.ts";
 import { AVERAGED_WEIGHTS, RUN_BANK } from "./run_files.ts";
 import { TOKENIZERS } from "./tokenizers.ts";
 
@@ -63,6 +63,19 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
  *
  * Throws a CheckpointError if there is no checkpoint, and a SyntaxError for an unknown key
  * or a wrong value.
+ *
+ * @example
+ * ```ts
+ * import { readCheckpointConfig } from "@gmem/gmem";
+ *
+ * const run = Deno.makeTempDirSync();
+ * Deno.mkdirSync(`${run}/step_0000500`);
+ * const state = { format: 1, step: 500, config: { model: { width: 192, heads: 3 } } };
+ * Deno.writeTextFileSync(`${run}/step_0000500/state.json`, JSON.stringify(state));
+ * const { step, config } = readCheckpointConfig(run, { overrides: ["sample.steps=10"] });
+ * console.log(step, config.model.width, config.sample.steps); // 500 192 10
+ * Deno.removeSync(run, { recursive: true });
+ * ```
  */
 export function readCheckpointConfig(
   path: string,
@@ -166,9 +179,31 @@ export function requireImages({ checkpoint, config }: CheckpointConfig): void {
  * CheckpointError if a file cannot be read.
  *
  * @example
- * ```ts ignore
- * using trained = openTrained(device, readCheckpointConfig("runs/emoji"));
- * const condition = trained.bank!.gather([0, 1, 2]);
+ * ```ts
+ * import {
+ *   Device, draw, loadEmoji, openTrained, ParameterStore, pathOf, readCheckpointConfig, resolveConfig,
+ *   saveCheckpoint, SiT, Trainer,
+ * } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const run = Deno.makeTempDirSync(), sizes = { patchSize: 4, width: 32, depth: 1, heads: 2 };
+ * {
+ *   const dataset = await loadEmoji({ imageSize: 8 }), condition = { classes: dataset.classes.length };
+ *   using store = new ParameterStore(device, { seed: 0 });
+ *   const model = new SiT(store, { inputSize: 8, channels: 3, ...sizes, condition });
+ *   using trainer = new Trainer({ model, dataset, batchSize: 4 });
+ *   for await (const _ of trainer.run({ steps: 1 }));
+ *   // What "deno task train" writes; "deno task sample --checkpoint" takes it as well.
+ *   const config = resolveConfig({ data: { imageSize: 8 }, model: { ...sizes, conditioning: "label" } });
+ *   await saveCheckpoint(run, { trainer, model, config, dataset });
+ * }
+ * using trained = openTrained(device, readCheckpointConfig(run));
+ * const { model, config, classNames } = trained;
+ * using condition = device.tensor(Uint32Array.of(0, 8), [2]); // or trained.bank.gather([0, 8])
+ * const { images } = draw({ model, condition, config: config.sample, ...pathOf(config) });
+ * console.log(classNames[0], images.shape); // Activities [ 2, 3, 8, 8 ]
+ * images.dispose();
+ * Deno.removeSync(run, { recursive: true });
  * ```
  */
 export function openTrained(

@@ -13,8 +13,9 @@ import { formatShape, requireWholeSizes, type Shape, type Storage, Tensor } from
 const ALIGNMENT_ELEMENTS = 64;
 
 /**
- * Fills a new parameter's values; `seed` and `name` make the draw independent of all others. It must not
- * be async: the first use of a parameter throws `TypeError` then.
+ * Fills a new parameter's values; `seed` and `name` make the draw independent of all others, as in `normal`
+ * and `xavierUniform` of `@gmem/gmem`. It must not be async: the first use of a parameter throws `TypeError`
+ * then.
  */
 export type Initializer = (
   values: Float32Array,
