@@ -17,7 +17,10 @@ export interface OdeOptions extends SamplerOptions {
    * velocity on the linear and GVP paths. Default 50.
    */
   readonly steps?: number;
-  /** The times, first to last; see `odeTimes` for shifted grids. */
+  /**
+   * The times, first to last, two or more; see `odeTimes` for shifted grids. Falling ones go back from data to
+   * noise.
+   */
   readonly times?: readonly number[];
 }
 
@@ -26,14 +29,18 @@ export type OdeSampler = (network: Network, x: Tensor, options?: OdeOptions) => 
 
 function grid(options: OdeOptions): readonly number[] {
   const { steps = 50, times } = options, { interpolant, prediction } = resolvePath(options);
-  return times ?? odeTimes({ steps }, sampleInterval(interpolant, prediction));
+  if (!times) return odeTimes({ steps }, sampleInterval(interpolant, prediction));
+  if (times.length < 2 || !times.every(Number.isFinite)) {
+    throw new RangeError(`Cannot sample at times ${times}: expected two or more finite numbers`);
+  }
+  return times;
 }
 
 /**
  * Euler: x += h v(x, t), of noise [B, C, H, W]. Order 1, one evaluation a step.
  *
  * Throws a RangeError where the path is singular at a time of the grid, or `steps` is not a positive
- * integer.
+ * integer, or `times` are fewer than two or not finite.
  *
  * @example
  * ```ts

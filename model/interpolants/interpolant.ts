@@ -33,7 +33,10 @@ export type DiffusionForm = typeof DIFFUSION_FORMS[number];
  * accept t in [0, 1] and return an infinite value where the path itself is singular, never NaN.
  */
 export interface Interpolant {
-  /** Which path this is. */
+  /**
+   * Which path this is. By it `trainInterval` and `sampleInterval` keep away from where the path is singular, so
+   * one of your own is `"vp"` where its derivatives are infinite at data, and `"linear"` or `"gvp"` else.
+   */
   readonly name: InterpolantName;
   /** Returns the weight of the data in x_t. */
   alpha(t: number): number;

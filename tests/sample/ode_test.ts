@@ -126,6 +126,27 @@ gpuTest("samplers take fifty steps unless told", (device) => {
   ones.dispose();
 });
 
+gpuTest("samplers go back over falling times, and refuse times that are none", async (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
+  const network = gaussianNetwork(ones, { interpolant: linearInterpolant, prediction: "velocity" });
+  const times = odeTimes({ steps: 8 }), before = await states.read();
+  for (const { name, sampler, order } of METHODS) {
+    const sample = sampler(network, states, { times });
+    const back = sampler(network, sample, { times: times.toReversed() });
+    const errors = (await back.read()).map((value, i) => Math.abs(value - before[i]!));
+    // Sixteen steps of h = 1 / 8, each of which errs by h^(order + 1) times slopes of up to 4.
+    const bound = 16 * 4 * 8 ** -(order + 1);
+    assert.ok(Math.max(...errors) < bound, `${name}: ${Math.max(...errors)}`);
+    sample.dispose();
+    back.dispose();
+    for (const refused of [[], [0], [0, NaN, 1], [0, Infinity]]) {
+      assert.throws(() => sampler(network, states, { times: refused }), RangeError, name);
+    }
+  }
+  states.dispose();
+  ones.dispose();
+});
+
 gpuTest("samplers report each step and leave the noise as it was", async (device) => {
   const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
   const before = await states.read();
