@@ -17,8 +17,8 @@ import type { TrainerOptions } from "./trainer.ts";
 export interface TrainingData {
   /** Number of images. */
   readonly size: number;
-  /** Class of each image [N]; used with label conditioning. */
-  readonly labels: Uint32Array;
+  /** Class of each image [N]; needed with label conditioning. */
+  readonly labels?: Uint32Array | undefined;
   /**
    * Images [n, C, H, W] in [-1, 1]; a promise is awaited before the step is recorded. The next batch is
    * read while the GPU works on the last one.
@@ -194,7 +194,7 @@ export class BatchInputs implements Disposable {
     const nullClass = "classes" in condition ? condition.classes : 0;
     const random = new Random(seed, Stream.Label);
     return indices.map((index, i) =>
-      random.uniform(step, firstSample + i, 0) < classDropout ? nullClass : dataset.labels[index]!
+      random.uniform(step, firstSample + i, 0) < classDropout ? nullClass : dataset.labels![index]!
     );
   }
 

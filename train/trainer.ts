@@ -502,8 +502,10 @@ function checkParts(
 
 /** The GPU would take another class for a label that the model does not have. */
 function checkLabels({ labels, size }: TrainingData, classes: number): void {
-  if (labels.length !== size) {
-    throw new TypeError(`Cannot train: ${labels.length} labels, expected one for each of ${size}`);
+  if (labels?.length !== size) {
+    throw new TypeError(
+      `Cannot train: ${labels?.length ?? "no"} labels, expected one for each of ${size}`,
+    );
   }
   const wrong = labels.findIndex((label) => label >= classes);
   if (wrong < 0) return;
