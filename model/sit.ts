@@ -130,7 +130,7 @@ export class SiT {
   readonly #final: FinalLayer;
   readonly #projector: SiluMlp | undefined;
 
-  /** Declares all parameters in `store`; `RangeError` when the sizes do not fit together. */
+  /** Declares all parameters in `store`; `RangeError` when a size is no whole number or does not fit. */
   constructor(store: ParameterStore, options: SiTOptions) {
     checkOptions(options);
     this.options = options;
@@ -328,10 +328,14 @@ function conditionEmbedder(
 }
 
 function checkOptions(options: SiTOptions): void {
-  const { inputSize, patchSize, width, heads, depth, projector } = options;
+  const { inputSize, channels, patchSize, width, depth, heads, projector } = options;
   const fail = (problem: string) => {
     throw new RangeError(`Cannot make the model: ${problem}`);
   };
+  const sizes = { inputSize, channels, patchSize, width, depth, heads };
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!Number.isInteger(size) || size < 0) fail(`${name} is ${size}, expected a whole number`);
+  }
   if (inputSize % patchSize !== 0) fail(`size ${inputSize} is no multiple of patch ${patchSize}`);
   if (width % 4 !== 0) fail(`width ${width} is no multiple of 4`);
   if (width % heads !== 0) fail(`width ${width} is no multiple of ${heads} heads`);

@@ -398,6 +398,9 @@ gpuTest("SiT has as many parameters as the official sizes", (device) => {
 gpuTest("SiT names what does not fit", (device) => {
   using store = new ParameterStore(device);
   const wrong: [Partial<SiTOptions>, string][] = [
+    [{ depth: NaN }, "depth is NaN, expected a whole number"],
+    [{ depth: -1 }, "depth is -1, expected a whole number"],
+    [{ channels: 1.5 }, "channels is 1.5, expected a whole number"],
     [{ inputSize: 9 }, "size 9 is no multiple of patch 2"],
     [{ width: 30 }, "width 30 is no multiple of 4"],
     [{ heads: 5 }, "width 32 is no multiple of 5 heads"],
