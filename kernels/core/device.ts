@@ -225,7 +225,10 @@ export class Device implements Disposable {
     return this.#tape;
   }
 
-  /** Runs `fn` with another recording tape, or none. Used by {@linkcode Tape}. */
+  /**
+   * Runs `fn` with another recording tape, or none: what it makes counts as constant then. Used by
+   * {@linkcode Tape}.
+   */
   withTape<T>(tape: Tape | undefined, fn: () => T): T {
     const outer = this.#tape;
     this.#tape = tape;
@@ -553,6 +556,7 @@ export class Device implements Disposable {
     );
     this.#commands++;
     target.storage.version++;
+    this.#tape?.noteMade([target], { of: [source], by: "a copy" });
   }
 
   /** Submits and closes the device; tensors on it cannot be used afterwards. */
@@ -592,9 +596,12 @@ export class Device implements Disposable {
       workgroups: [x, y, z],
     });
     this.#commands++;
-    for (const binding of kernel.bindings) {
-      if (binding.access === "write") options.tensors[binding.name]!.storage.version++;
+    const written: Tensor[] = [];
+    for (const { access, name } of kernel.bindings) {
+      if (access === "write") written.push(options.tensors[name]!);
     }
+    for (const { storage } of written) storage.version++;
+    this.#tape?.noteMade(written, { of: Object.values(options.tensors), by: kernel.name });
   }
 
   #submitUploads(): void {

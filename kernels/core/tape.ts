@@ -88,6 +88,8 @@ export class Tape implements Gradients, Disposable {
   readonly #tracked = new Set<Storage>();
   /** All that was ever tracked; of nested tapes together with their parent. */
   readonly #everTracked: WeakSet<Storage>;
+  /** What was made of tracked tensors and is not tracked itself, with the name of what made it. */
+  readonly #cutOff = new WeakMap<Storage, string>();
   readonly #nested: boolean;
   readonly #watched = new Map<Storage, Shape>();
   /** Gradients so far, by the buffers of the tensors that they are of. */
@@ -174,9 +176,25 @@ export class Tape implements Gradients, Disposable {
     return tensor instanceof Parameter ? !tensor.frozen : this.#tracked.has(tensor.storage);
   }
 
-  /** Appends an op's node when one of its inputs needs a gradient. Called by ops. */
+  /**
+   * Notes what a kernel or a copy makes while this tape records, so that {@linkcode Tape.push} finds what no
+   * op recorded. Called by the device.
+   */
+  noteMade(written: readonly Tensor[], { of, by }: { of: readonly Tensor[]; by: string }): void {
+    if (!of.some((tensor) => this.tracks(tensor) || this.#cutOff.has(tensor.storage))) return;
+    for (const { storage } of written) this.#cutOff.set(storage, by);
+  }
+
+  /**
+   * Appends an op's node when one of its inputs needs a gradient. Called by ops. Throws `TypeError` for an
+   * input that an op which is not differentiated made of what needs a gradient: it would be lost.
+   */
   push(node: TapeNode): void {
     if (this.#nested) this.#requireInputs(node);
+    for (const input of node.inputs) {
+      const by = this.#cutOff.get(input.storage);
+      if (by !== undefined && !this.tracks(input)) throw cutOff(input, { by, name: node.name });
+    }
     const needed = new Map(
       node.inputs.filter((input) => this.tracks(input)).map((input) => [input, input.storage]),
     );
@@ -420,6 +438,16 @@ function notAnInput(name: string, tensor: Tensor): TypeError {
       formatShape(tensor.shape)
     } is no input of its checkpoint, expected ` +
       "all tensors that it reads in the list, and the function to use them as it receives them",
+  );
+}
+
+function cutOff(tensor: Tensor, { by, name }: { by: string; name: string }): TypeError {
+  return new TypeError(
+    `Cannot record ${name}: ${
+      formatShape(tensor.shape)
+    } was made by ${by} of what needs a gradient, ` +
+      "and no op recorded that, expected differentiable ops alone, or device.withTape(undefined, …) around " +
+      "what is to count as constant",
   );
 }
 

@@ -148,6 +148,41 @@ gpuTest("Tape.backward() adds the gradients of a tensor that is used twice", asy
   assert.deepEqual(dx, [3, 12, 27]);
 });
 
+gpuTest("Tape refuses to lose the gradient of what a kernel alone made", async (device) => {
+  using x = whole(device, 2, 3);
+  const square = (x: Tensor) => {
+    const out = device.empty(x.shape);
+    productInto(out, { a: x, b: x });
+    return out;
+  };
+  const copy = (x: Tensor) => {
+    const out = device.empty(x.shape);
+    device.copy(x, out);
+    return out;
+  };
+  const makers = [[square, "product"], [copy, "a copy"], [
+    (x: Tensor) => square(copy(x)),
+    "product",
+  ]];
+  for (const [make, by] of makers as [typeof square, string][]) {
+    using tape = new Tape(device);
+    tape.watch(x);
+    assert.throws(() => device.scope(() => tape.record(() => multiply(x, make(x)))), {
+      name: "TypeError",
+      message:
+        `Cannot record multiply: [2] was made by ${by} of what needs a gradient, and no op ` +
+        "recorded that, expected differentiable ops alone, or device.withTape(undefined, …) around " +
+        "what is to count as constant",
+    });
+  }
+  const [dx] = await gradientsOf(
+    device,
+    [x],
+    () => sum(multiply(x, device.withTape(undefined, () => square(x)))),
+  );
+  assert.deepEqual(dx, [4, 9]);
+});
+
 gpuTest("Tape.backward() assigns first, whatever the buffer held before", async (device) => {
   using x = whole(device, 1, 2), y = whole(device, 5, 7);
   const [dx, dy] = await gradientsOf(device, [x, y], () => sum(multiply(x, y)));
