@@ -4,10 +4,16 @@
  * @module
  */
 
+import { basename, dirname, join } from "node:path";
+
+/** What a file is called that is not complete. */
+const PARTIAL = /^(.+)\.gmem-[0-9a-f]{8}\.partial$/s;
+
 /**
  * A file that takes its name, and the place of an older one, when it is complete. Until then its bytes
  * are in a file beside it whose name ends in `.partial` and is this writer's alone, so that two processes
- * may write the same file at once. Whatever ends the writing but a kill removes that file.
+ * may write the same file at once. Whatever ends the writing but a kill removes that file; what a kill
+ * leaves, the next writer of the same file removes, where the disk has locks.
  *
  * Throws what the disk throws; a failed write or commit closes the file.
  *
@@ -32,8 +38,10 @@ export class AtomicFile implements Disposable {
   /** Makes the file beside `path`. */
   constructor(path: string) {
     this.path = path;
-    this.#partial = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
+    this.#partial = `${path}.gmem-${crypto.randomUUID().slice(0, 8)}.partial`;
+    removeAbandoned(dirname(path), basename(path));
     this.#file = Deno.openSync(this.#partial, { write: true, createNew: true });
+    takeLock(this.#file);
   }
 
   /** Writes all the bytes of `data`: from `position` on, or after those written last. */
@@ -45,9 +53,10 @@ export class AtomicFile implements Disposable {
   commit(): void {
     this.#attempt((file) => {
       file.syncSync();
+      // While it is locked: another writer must not take it for abandoned.
+      Deno.renameSync(this.#partial, this.path);
       file.close();
       this.#file = undefined;
-      Deno.renameSync(this.#partial, this.path);
     });
   }
 
@@ -80,6 +89,34 @@ export class AtomicFile implements Disposable {
     } catch {
       // What brought us here is the error to report; the name says that the file is partial.
     }
+  }
+}
+
+/**
+ * Removes what killed writers left in a folder, of one of its files or of all: partial files that nobody has
+ * locked. Where the disk has no locks they stay.
+ */
+export function removeAbandoned(folder: string, file?: string): void {
+  try {
+    for (const { name } of Deno.readDirSync(folder)) {
+      const of = PARTIAL.exec(name)?.[1];
+      if (of === undefined || of !== (file ?? of)) continue;
+      const path = join(folder, name);
+      using left = Deno.openSync(path, { write: true });
+      // Between its making and its lock a file is empty.
+      if (left.statSync().size > 0 && takeLock(left)) Deno.removeSync(path);
+    }
+  } catch {
+    // It is of use to nobody, and harms nobody.
+  }
+}
+
+/** Locks a file, and says whether that went well: another may have it, or the disk has no locks. */
+function takeLock(file: Deno.FsFile): boolean {
+  try {
+    return file.tryLockSync(true);
+  } catch {
+    return false;
   }
 }
 

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { AtomicFile, writeAll, writeAtomically } from "../../../kernels/core/atomic_file.ts";
+import { dirname } from "node:path";
+import {
+  AtomicFile,
+  removeAbandoned,
+  writeAll,
+  writeAtomically,
+} from "../../../kernels/core/atomic_file.ts";
 import { onFullDisk, withWrites } from "../../_disk.ts";
 
 /** Runs `test` with a folder that holds the file `kept`, and gives the names that are in it. */
@@ -70,6 +76,26 @@ Deno.test("two writers of one file do not disturb each other; the last to commit
     first.commit();
     assert.equal(Deno.readTextFileSync(path), "first");
     assert.deepEqual(names(), ["kept"]);
+  });
+});
+
+Deno.test("AtomicFile removes what a killed writer of the file left, and nothing of others", () => {
+  withKept((path, names) => {
+    using other = new AtomicFile(path);
+    other.write(new Uint8Array(3));
+    const [, open] = names();
+    assert.match(open!, /^kept\.gmem-[0-9a-f]{8}\.partial$/);
+    // What a kill leaves has a name of that kind and no lock; other programs have other names.
+    Deno.writeTextFileSync(`${path}.gmem-00000000.partial`, "cut off");
+    Deno.writeTextFileSync(`${path}.00000000.partial`, "of another program");
+    Deno.writeTextFileSync(`${path}_too.gmem-00000000.partial`, "cut off");
+    writeAtomically(path, "new");
+    const too = "kept_too.gmem-00000000.partial";
+    assert.deepEqual(names(), ["kept", "kept.00000000.partial", open, too]);
+    removeAbandoned(dirname(path));
+    assert.deepEqual(names(), ["kept", "kept.00000000.partial", open]);
+    other.commit();
+    assert.deepEqual(names(), ["kept", "kept.00000000.partial"]);
   });
 });
 
