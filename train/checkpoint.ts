@@ -49,6 +49,8 @@ const FILES = ["model.safetensors", AVERAGED_WEIGHTS, "optimizer.safetensors", "
 
 /** What a checkpoint is called while a new one of the same step takes its place. */
 const REPLACED = /^(step_\d{7,})\.old$/;
+/** What is no checkpoint yet, or no longer, once those are back in their places that were replaced. */
+const LEFT = /^step_\d{7,}\.(?:partial|old)$/;
 /** Tensors that are read from the GPU at a time: each wait for it takes some milliseconds. */
 const READ_TOGETHER = 16;
 
@@ -191,7 +193,7 @@ export async function saveCheckpoint(
   const path = join(runDirectory, stepName(step));
   const partial = `${path}.partial`, old = `${path}.old`;
   Deno.mkdirSync(runDirectory, { recursive: true });
-  removeDirectory(partial);
+  removeLeft(runDirectory);
   try {
     Deno.mkdirSync(partial);
     const store = model.parameters;
@@ -220,15 +222,11 @@ export async function saveCheckpoint(
       }),
     };
     writeAtomically(join(partial, "state.json"), JSON.stringify(state, null, 2));
-    if (existsSync(path)) {
-      removeDirectory(old);
-      Deno.renameSync(path, old);
-    }
+    if (existsSync(path)) Deno.renameSync(path, old);
     Deno.renameSync(partial, path);
     removeDirectory(old);
   } catch (cause) {
-    removeDirectory(partial);
-    restoreReplaced(runDirectory);
+    removeLeft(runDirectory);
     if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError(`Cannot write checkpoint ${path}: ${messageOf(cause)}`, {
       path,
@@ -252,11 +250,11 @@ function countLabels(labels: Uint32Array, classes: number): number[] {
  * Throws whatever the disk refuses with.
  */
 export function removeOldCheckpoints(runDirectory: string, keep: number): void {
+  removeLeft(runDirectory);
   const removable = removableCheckpoints(runDirectory);
   for (const path of removable.slice(0, Math.max(0, removable.length - keep))) {
     // Under its own name it must never lie there in parts.
     const partial = `${path}.partial`;
-    removeDirectory(partial);
     Deno.renameSync(path, partial);
     removeDirectory(partial);
   }
@@ -532,6 +530,14 @@ function restoreReplaced(runDirectory: string): void {
   for (const { name } of readDirectory(runDirectory)) {
     const path = join(runDirectory, REPLACED.exec(name)?.[1] ?? name);
     if (REPLACED.test(name) && !existsSync(path)) Deno.renameSync(join(runDirectory, name), path);
+  }
+}
+
+/** Removes what a failure or a kill left of checkpoints that were written, replaced or removed. */
+function removeLeft(runDirectory: string): void {
+  restoreReplaced(runDirectory);
+  for (const { name } of readDirectory(runDirectory)) {
+    if (LEFT.test(name)) removeDirectory(join(runDirectory, name));
   }
 }
 

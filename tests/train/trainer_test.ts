@@ -288,6 +288,14 @@ gpuTest(
       renameSync(path, `${path}.old`);
       assert.equal(findCheckpoint(directory), path);
       assert.deepEqual(readCheckpointState(path).config, { first: true });
+      // What one leaves after them or before them goes with the next checkpoint, whatever its step.
+      Deno.mkdirSync(`${path}.old`);
+      Deno.mkdirSync(`${directory}/step_0000007.partial`);
+      parts.trainer.step = 1;
+      await saveCheckpoint(directory, { ...parts, config: {} });
+      assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
+        ...["step_0000000", "step_0000001"],
+      ]);
     } finally {
       Deno.renameSync = renameSync;
       await Deno.remove(directory, { recursive: true });
@@ -342,9 +350,12 @@ Deno.test("removeOldCheckpoints() keeps the newest and whatever is no checkpoint
     writeCheckpoint(`${directory}`, 8);
     Deno.renameSync(`${directory}/step_0000008`, `${directory}/kept`);
     const others = ["kept", "step_0000000", "step_0000003", "step_0000007"];
-    // What a process leaves that was killed while it removed one.
-    Deno.mkdirSync(`${directory}/step_0000001.partial`);
-    Deno.writeTextFileSync(`${directory}/step_0000001.partial/model.safetensors`, "");
+    // What processes leave that were killed while they removed one.
+    for (const step of [0, 1]) {
+      const left = `${directory}/step_000000${step}.partial`;
+      Deno.mkdirSync(left);
+      Deno.writeTextFileSync(`${left}/model.safetensors`, "");
+    }
     const kept = (...steps: number[]) =>
       [...others, ...steps.map((step) => `step_000000${step}`)].sort();
     removeOldCheckpoints(directory, 2);
