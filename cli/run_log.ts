@@ -32,6 +32,8 @@ export interface RunLogOptions {
  */
 export class RunLog {
   readonly #file: Deno.FsFile;
+  /** The record that was appended last, and where it begins. */
+  #last: { readonly step: number; readonly start: number } | undefined;
 
   private constructor(file: Deno.FsFile) {
     this.#file = file;
@@ -55,18 +57,21 @@ export class RunLog {
   }
 
   /**
-   * Writes one record; numbers that are not finite are written as null. Throws what the disk throws, and
-   * leaves no part of the record there.
+   * Writes one record, in the place of the one before where that is of the same step; numbers that are
+   * not finite are written as null. Throws what the disk throws, and leaves no part of the record there.
    */
   append(record: RunRecord): void {
-    const { size } = this.#file.statSync();
+    const { step } = record, again = step === this.#last?.step;
+    const start = again ? this.#last!.start : this.#file.statSync().size;
     try {
+      if (again) this.#file.truncateSync(start);
       writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(record)}\n`));
     } catch (error) {
-      this.#file.truncateSync(size);
+      this.#file.truncateSync(start);
       throw error;
     }
     this.#file.syncDataSync();
+    this.#last = { step, start };
   }
 
   /** Closes the file. */

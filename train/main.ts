@@ -55,7 +55,7 @@ import {
 import { type Config, resolveConfig } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
-import { Evaluation, SAMPLES } from "./evaluation.ts";
+import { Evaluation, type EvaluationRecord, SAMPLES } from "./evaluation.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
 import type { TrainRecord } from "./history.ts";
@@ -504,14 +504,18 @@ async function trainRun(
     });
     for await (const record of orSaved(records, { trainer, save, tell })) {
       const { step } = record;
+      const write = (measured?: EvaluationRecord) =>
+        attempt(`step ${step} in the log`, { tell }, () => {
+          log.append({ ...record, ...measured });
+        });
+      // Before the checkpoint: a run that goes on from it has no record of the steps up to it.
+      await write();
       // Before all else, so that nothing else can cost the steps up to here.
       if (due(checkpointEvery) || step === steps || interruption.signal.aborted) await save();
       const measured = evaluation && due(evaluateEvery)
         ? await drawBetween("the measurement", () => evaluation.measure())
         : undefined;
-      await attempt(`step ${step} in the log`, { tell }, () => {
-        log.append({ ...record, ...measured });
-      });
+      if (measured) await write(measured);
       progress.record({ ...record, ...measured });
       if (due(sampleEvery) && step < steps) await writePicture();
     }

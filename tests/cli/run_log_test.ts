@@ -21,6 +21,20 @@ Deno.test("RunLog.append() writes each record at once, readable while the log is
   });
 });
 
+Deno.test("RunLog.append() puts a record in the place of that of the same step", async () => {
+  await withLog(async (path) => {
+    await Deno.writeTextFile(path, '{"step":1}\n');
+    using log = await RunLog.open(path);
+    for (
+      const record of [{ step: 2, loss: 0.5 }, { step: 2, loss: 0.5, frechet: 1 }, { step: 3 }]
+    ) {
+      log.append(record);
+    }
+    const expected = [{ step: 1 }, { step: 2, loss: 0.5, frechet: 1 }, { step: 3 }];
+    assert.deepEqual(await readRunLog(path), expected);
+  });
+});
+
 Deno.test("RunLog.append() leaves no part of a record on a full disk", async () => {
   await withLog(async (path) => {
     using log = await RunLog.open(path);
