@@ -47,8 +47,12 @@ export class Interruption implements Disposable {
     return this.#controller.signal;
   }
 
-  /** Gives the signals their usual effect again. */
+  /**
+   * Gives the signals their usual effect again. Where the process is to stop they keep the one that they
+   * have: the same Ctrl-C heard again must not cost its last words.
+   */
   [Symbol.dispose](): void {
+    if (this.signal.aborted) return;
     for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
   }
 }

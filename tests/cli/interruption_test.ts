@@ -92,3 +92,18 @@ Deno.test("Interruption gives signals back when it is disposed", async () => {
   child.kill("SIGINT");
   assert.equal((await end()).signal, "SIGINT");
 });
+
+Deno.test("Interruption that was disposed in stopping outlives the same Ctrl-C heard again", async () => {
+  if (!canSignal()) return;
+  const { child, line, ask, end } = await listen();
+  child.kill("SIGINT");
+  assert.equal(await line(), "stopping; Ctrl-C again ends at once");
+  assert.equal(await line(), "busy");
+  await ask("dispose");
+  child.kill("SIGINT");
+  await sleep(200);
+  await ask("anything");
+  await sleep(800);
+  child.kill("SIGINT");
+  assert.equal((await end()).code, 130);
+});
