@@ -10,6 +10,7 @@
 import { crc32 } from "node:zlib";
 import { npyHeader } from "../bank/npy.ts";
 import { AtomicFile } from "../kernels/core/atomic_file.ts";
+import { messageOf } from "../kernels/core/errors.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import {
   DIRECTORY_END,
@@ -100,10 +101,12 @@ function fields(...numbers: readonly Field[]): Uint8Array {
  * Writes an array of bytes as the only one of a `.npz` archive, without compression, piece by piece:
  * what `numpy.savez` makes. The file takes its name when it is complete.
  *
- * Throws a TypeError if the pieces have more or fewer bytes than the shape.
+ * Throws a TypeError if the pieces have more or fewer bytes than the shape, and an Error that names the file
+ * if the disk refuses.
  */
 export class ByteArchiveWriter implements Disposable {
   readonly #shape: readonly number[];
+  readonly #path: string;
   #entry: ArchiveEntry;
   readonly #file: AtomicFile;
   #left: number;
@@ -115,11 +118,12 @@ export class ByteArchiveWriter implements Disposable {
   ) {
     const { key, shape } = options;
     const header = npyHeader("|u1", shape);
+    this.#path = path;
     this.#shape = shape;
     this.#left = elementsOf(shape);
     this.#entry = { name: `${key}.npy`, bytes: header.length + this.#left, checksum: 0 };
-    this.#file = new AtomicFile(path);
-    this.#file.write(archiveHead(this.#entry));
+    this.#file = this.#attempt(() => new AtomicFile(path));
+    this.#attempt(() => this.#file.write(archiveHead(this.#entry)));
     this.#writeContent(header);
   }
 
@@ -132,16 +136,19 @@ export class ByteArchiveWriter implements Disposable {
   /** Completes the file. */
   commit(): void {
     if (this.#left !== 0) {
-      const path = JSON.stringify(this.#file.path);
       throw new TypeError(
-        `Cannot write ${path}: the pieces differ by ${this.#left} bytes from ` +
+        `Cannot write ${
+          JSON.stringify(this.#path)
+        }: the pieces differ by ${this.#left} bytes from ` +
           `[${this.#shape.join(", ")}]`,
       );
     }
-    this.#file.write(archiveTail(this.#entry));
-    // The same head as before, but for the checksum.
-    this.#file.write(archiveHead(this.#entry), 0);
-    this.#file.commit();
+    this.#attempt(() => {
+      this.#file.write(archiveTail(this.#entry));
+      // The same head as before, but for the checksum.
+      this.#file.write(archiveHead(this.#entry), 0);
+      this.#file.commit();
+    });
   }
 
   /** Removes a file that was not completed. */
@@ -151,6 +158,14 @@ export class ByteArchiveWriter implements Disposable {
 
   #writeContent(bytes: Uint8Array): void {
     this.#entry = { ...this.#entry, checksum: crc32(bytes, this.#entry.checksum) };
-    this.#file.write(bytes);
+    this.#attempt(() => this.#file.write(bytes));
+  }
+
+  #attempt<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (cause) {
+      throw new Error(`Cannot write ${JSON.stringify(this.#path)}: ${messageOf(cause)}`, { cause });
+    }
   }
 }
