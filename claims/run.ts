@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { plotCurves } from "../cli/plot.ts";
+import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";
 import { encodePng } from "../train/datasets/png.ts";
 import type { Claim, Letter, Picture } from "./claim.ts";
@@ -71,17 +72,15 @@ export async function testClaim(
   const result = resultOf(claim, findings, { scale, seed, device: device.profile.label, date });
   const folder = join(directory, RESULTS, scale.name), name = fileNameOf(claim);
   await Deno.mkdir(folder, { recursive: true });
-  const write = (ending: string, text: string) =>
-    Deno.writeTextFile(join(folder, `${name}${ending}`), text);
-  await write(".svg", await plotCurves(findings.panels));
+  // Whole or not at all: the page of all claims reads the numbers of the others.
+  const write = (ending: string, content: string | Uint8Array) =>
+    writeAtomically(join(folder, `${name}${ending}`), content);
+  write(".svg", await plotCurves(findings.panels));
   for (const picture of findings.pictures) {
-    await Deno.writeFile(
-      join(folder, `${name}_${picture.name}.png`),
-      encodePicture(picture, laboratory),
-    );
+    write(`_${picture.name}.png`, encodePicture(picture, laboratory));
   }
-  await write(".md", claimPage(claim, result, findings));
-  await write(".json", `${JSON.stringify(result, null, 2)}\n`);
+  write(".md", claimPage(claim, result, findings));
+  write(".json", `${JSON.stringify(result, null, 2)}\n`);
   await writeOverview(directory);
   return { name, result };
 }
@@ -112,7 +111,7 @@ async function writeOverview(directory: string): Promise<void> {
     }
     if (results.length > 0) scales.push({ folder, results });
   }
-  await Deno.writeTextFile(join(directory, OVERVIEW), overviewPage(scales));
+  writeAtomically(join(directory, OVERVIEW), overviewPage(scales));
 }
 
 function foldersIn(directory: string): string[] {

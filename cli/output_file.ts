@@ -5,6 +5,7 @@
  */
 
 import { basename, dirname } from "node:path";
+import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CHECKPOINT_NAME, RUN_BANK } from "../train/run_files.ts";
 import { UsageError } from "./arguments.ts";
 
@@ -65,18 +66,12 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
 }
 
 /**
- * Writes bytes or text to a file.
+ * Writes bytes or text to a file, whole or not at all.
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */
 export async function writeOutput(path: string, content: Uint8Array | string): Promise<void> {
-  await writing(
-    path,
-    () =>
-      typeof content === "string"
-        ? Deno.writeTextFile(path, content)
-        : Deno.writeFile(path, content),
-  );
+  await writing(path, () => writeAtomically(path, content));
 }
 
 /**
@@ -84,7 +79,7 @@ export async function writeOutput(path: string, content: Uint8Array | string): P
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */
-export async function writing<T>(path: string, write: () => Promise<T>): Promise<T> {
+export async function writing<T>(path: string, write: () => T | Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {

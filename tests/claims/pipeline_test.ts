@@ -83,9 +83,14 @@ gpuTest("testClaim() goes on where it was stopped, and finds the same", async (d
   }
   const { laboratory, lines } = await open(device, "stopped");
   await using _ = laboratory;
+  // An older page stays whole until the new one is: the same file under another name shows it.
+  const page = "results/smoke/a_training_speed", kept = join(directory, "kept");
+  Deno.mkdirSync(join(directory, "results/smoke"), { recursive: true });
+  Deno.writeTextFileSync(join(directory, `${page}.json`), "older");
+  Deno.linkSync(join(directory, `${page}.json`), kept);
   await testClaim(CLAIMS.a, { laboratory, directory });
+  assert.equal(Deno.readTextFileSync(kept), "older");
   assert(!lines.some((line) => /^train/.test(line)), lines.join("\n"));
-  const page = "results/smoke/a_training_speed";
   const withoutDate = (text: string) => text.replace(/"date": "[\d-]+"/, "");
   assert.equal(
     withoutDate(read(`pages/${page}.json`)),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { counted } from "../../cli/counted.ts";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
+import { onFullDisk } from "../_disk.ts";
 import { canLink } from "../_system.ts";
 import { stepName } from "../../train/run_files.ts";
 
@@ -87,6 +88,17 @@ Deno.test("writeOutput() writes bytes and text, and names the file that cannot b
         message: /^Cannot write .*: .*\(os error \d+\)/,
       });
     }
+  });
+});
+
+Deno.test("writeOutput() leaves the file that is there as it was on a full disk", async () => {
+  await inDirectory(async (directory) => {
+    Deno.writeTextFileSync(`${directory}/x`, "old");
+    let written: Promise<void> | undefined;
+    onFullDisk(2, () => written = writeOutput(`${directory}/x`, "newer"));
+    await assert.rejects(written!, { message: /^Cannot write .*x: No space left on device/ });
+    assert.equal(Deno.readTextFileSync(`${directory}/x`), "old");
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["x"]);
   });
 });
 
