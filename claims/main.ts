@@ -7,9 +7,10 @@
 import { join } from "node:path";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
+import { lockFolder } from "../cli/folder_lock.ts";
 import { Interruption } from "../cli/interruption.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { prepareOutput, writing } from "../cli/output_file.ts";
+import { prepareOutput } from "../cli/output_file.ts";
 import { formatDuration, openProgress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -57,7 +58,11 @@ async function testClaims(
     for (const page of pages) await prepareOutput(page);
   }
   const runs = join(options.runs, scale.name);
-  await writing(runs, () => Deno.mkdir(runs, { recursive: true }));
+  // Two processes would train one model in one folder.
+  using _lock = await lockFolder(runs, {
+    expected: "that it ends first, or another folder by --runs DIR",
+    note: say,
+  });
   using device = await openDevice(undefined, say);
   say(`device  ${device.profile.label}`);
   say(`scale   ${scale.name}: ${scale.description}`);

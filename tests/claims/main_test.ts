@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { lockFolder } from "../../cli/folder_lock.ts";
 import { canSignal } from "../_system.ts";
 import {
   assertRefusal,
@@ -26,6 +27,16 @@ Deno.test("claims refuses a folder that cannot be written to before it opens a d
   const run = await runTask("claims", ["d", "--plan", "--runs", file]);
   assertRefusal(run, 1, `${file} is a file, expected a folder`);
   assert.doesNotMatch(run.stderr, /^device/m);
+});
+
+Deno.test("claims leaves a folder alone in which another process trains", async () => {
+  const runs = inTemporary("taken_runs");
+  using _lock = await lockFolder(join(runs, "tiny"), { expected: "", note: () => {} });
+  assertRefusal(
+    await runTask("claims", ["d", "--plan", "--runs", runs]),
+    2,
+    "another process writes there, expected that it ends first, or another folder by --runs DIR",
+  );
 });
 
 deviceTest("claims ends at Ctrl-C before it has told what there is to do", async () => {
