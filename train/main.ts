@@ -300,9 +300,10 @@ function requireData(checkpoint: string, { path }: Config["data"]): void {
  * What the network, the bank and the folder of a run follow from, by key; files may lie elsewhere by now.
  * Weights would fit another network as well where shapes are the same, as with another number of heads.
  */
-function fixedKeys({ bank, interpolant, model, train }: Config): Record<string, unknown> {
-  const { path, prediction } = interpolant;
+function fixedKeys({ data, bank, interpolant, model, train }: Config): Record<string, unknown> {
+  const { path, prediction } = interpolant, { imageSize, channels } = data;
   const sections = {
+    data: { imageSize, channels },
     // What is undefined may change.
     model: {
       ...model,

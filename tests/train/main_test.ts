@@ -135,6 +135,7 @@ deviceTest(
         ["model.heads=1", "Cannot change model.heads to 1: the run was started with "],
         ["interpolant.path=gvp", 'to "gvp": the run was started with "linear", expected that\n'],
         ["bank.dim=8", "Cannot change bank.dim to 8: the run was started with 12, expected that\n"],
+        ["data.imageSize=16", "Cannot change data.imageSize to 16: the run was started with 8, "],
         ["train.runDirectory=elsewhere", "expected that; its folder may be moved\n"],
       ]
     ) {
