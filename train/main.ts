@@ -28,7 +28,7 @@ import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { shellWord } from "../cli/shell_word.ts";
 import { clonePath } from "../cli/typed_path.ts";
-import { writeAtomically } from "../kernels/core/atomic_file.ts";
+import { removeAbandoned, writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { modelOptions } from "../model/config.ts";
@@ -451,6 +451,9 @@ async function trainRun(
   const { trainer } = run;
   const { steps, logEvery, syncEvery, sampleEvery, evaluateEvery } = config.train;
   const { checkpointEvery, keepCheckpoints } = config.train;
+  const pictures = join(directory, "samples");
+  // A run that goes on need not come to the same files again.
+  for (const folder of [directory, pictures]) removeAbandoned(folder);
   const logPath = join(directory, "log.jsonl");
   using log = await writing(
     logPath,
@@ -460,7 +463,7 @@ async function trainRun(
     providers: config.device.onnxProviders,
   });
   const preview = viewer &&
-    new Preview({ run, config, viewer, directory: join(directory, "samples") });
+    new Preview({ run, config, viewer, directory: pictures });
   using evaluation = await prepareEvaluation({
     run,
     config,

@@ -279,20 +279,29 @@ deviceTest("train saves a step before it measures it", async () => {
   assert.deepEqual(saved, { 1: false, 2: true, 3: true });
 });
 
-deviceTest("train that was killed while it measured a step has it in the log", async () => {
-  const directory = inTemporary("killed");
-  const child = startTask("train", [
-    ...[...SMALL_EMOJI, "--steps", "4", "--set", `train.runDirectory=${directory}`],
-    ...["--set", "train.checkpointEvery=2", "--set", "train.evaluateEvery=2"],
-  ]);
-  await untilWritten(join(directory, "step_0000002", "state.json"), child);
-  child.kill("SIGKILL");
-  await finish(child);
-  const run = await runTask("train", ["--resume", directory]);
-  assert.equal(run.code, 0, run.stderr);
-  const log = await readRunLog(join(directory, "log.jsonl"));
-  assert.deepEqual(log.map(({ step }) => step), [1, 2, 3, 4]);
-});
+deviceTest(
+  "train that was killed while it measured a step has it in the log, and leaves nothing",
+  async () => {
+    const directory = inTemporary("killed");
+    const child = startTask("train", [
+      ...[...SMALL_EMOJI, "--steps", "4", "--set", `train.runDirectory=${directory}`],
+      ...["--set", "train.checkpointEvery=2", "--set", "train.evaluateEvery=2"],
+    ]);
+    await untilWritten(join(directory, "step_0000002", "state.json"), child);
+    child.kill("SIGKILL");
+    await finish(child);
+    const left = ["log.jsonl", "samples/step_0000001.png"].map((name) =>
+      join(directory, `${name}.gmem-00000000.partial`)
+    );
+    Deno.mkdirSync(join(directory, "samples"), { recursive: true });
+    for (const path of left) Deno.writeTextFileSync(path, "cut off");
+    const run = await runTask("train", ["--resume", directory]);
+    assert.equal(run.code, 0, run.stderr);
+    assert.deepEqual(left.map(existsSync), [false, false]);
+    const log = await readRunLog(join(directory, "log.jsonl"));
+    assert.deepEqual(log.map(({ step }) => step), [1, 2, 3, 4]);
+  },
+);
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   deviceTest(`train saves at ${signal} and says how to go on`, async () => {
