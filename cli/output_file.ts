@@ -24,7 +24,7 @@ export interface OutputOptions {
  *
  * @throws {UsageError} when the name has another ending, or when the file is one that the command
  * reads, or a run's own bank: its snippets are those of the images that the run goes on with.
- * @throws {TypeError} when it is a folder, and an Error when its folder cannot be made or takes no file.
+ * @throws {TypeError} when it is a folder, a device or a pipe, and an Error when its folder cannot be made or takes no file.
  *
  * @example
  * ```ts ignore
@@ -36,6 +36,12 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
   const found = statusOf(path);
   if (found?.isDirectory) {
     throw new TypeError(`Cannot write ${path}: it is a folder, expected a file for ${option}`);
+  }
+  // The finished file would take the place of a device or a pipe.
+  if (found !== undefined && !found.isFile) {
+    throw new TypeError(
+      `Cannot write ${path}: it is a device or a pipe, expected a file for ${option}`,
+    );
   }
   if (endings !== undefined && !endings.some((ending) => path.endsWith(ending))) {
     throw new UsageError(

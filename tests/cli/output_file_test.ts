@@ -48,6 +48,14 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
   });
 });
 
+Deno.test("prepareOutput() refuses to put a file in the place of a device", async () => {
+  if (Deno.build.os === "windows") return console.log("skipped: Windows has no file /dev/null");
+  await assert.rejects(prepareOutput("/dev/null"), {
+    name: "TypeError",
+    message: "Cannot write /dev/null: it is a device or a pipe, expected a file for --out",
+  });
+});
+
 Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes other files", async () => {
   if (!canLink()) return;
   await inDirectory(async (directory) => {
