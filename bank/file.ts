@@ -153,12 +153,14 @@ export class BankFile implements SnippetSource, Disposable {
     this.classes = readStrings(file, "classes", file.metadata["classes"]) ?? [];
     this.names = readStrings(file, "names", readText(file, "names"));
     this.texts = readStrings(file, "texts", readText(file, "texts"));
-    this.labels = file.has("labels") ? Int32Array.from(file.readIntegers("labels")) : undefined;
+    const labels = file.has("labels") ? file.readIntegers("labels") : undefined;
+    this.labels = labels && Int32Array.from(labels);
     this.frequencies = file.has("frequencies") ? file.readFloat32("frequencies") : undefined;
     this.storage = lowRank ? storageOf(file) : undefined;
     this.loss = readLoss(file);
     this.shard = readShard(file);
-    const problem = findRecordProblem(this, this);
+    // Labels as they are in the file: of 32 bits, those that need more would be others.
+    const problem = findRecordProblem({ ...recordsOf(this), labels }, this);
     if (problem !== undefined) throw bankError(file.path, problem);
   }
 
@@ -352,7 +354,8 @@ function readLowRankDim(file: SafetensorsFile, rank: number): number {
     mean: [dim],
     basis: [dim, rank],
     singular_values: [rank],
-    ...(file.has(SCALES_KEY) ? { [SCALES_KEY]: [rank] } : {}),
+    // Whole numbers mean nothing without them.
+    ...(file.has(SCALES_KEY) || storageOf(file) === "int8" ? { [SCALES_KEY]: [rank] } : {}),
   };
   for (const [key, shape] of Object.entries(expected)) {
     const found = file.has(key) ? `[${file.entry(key).shape.join(", ")}]` : "missing";
@@ -428,7 +431,13 @@ function readShard(file: SafetensorsFile): Shard | undefined {
 }
 
 function readText(file: SafetensorsFile, key: string): string | undefined {
-  return file.has(key) ? new TextDecoder().decode(file.readBytes(key)) : undefined;
+  if (!file.has(key)) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(file.readBytes(key));
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw bankError(file.path, { key, state: `${key} is not in UTF-8, expected text that is` });
+  }
 }
 
 function readStrings(

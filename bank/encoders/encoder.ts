@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { parseJson } from "../../kernels/core/json.ts";
 
 /** A value that JSON can hold. */
 export type JsonValue =
@@ -94,7 +95,7 @@ const descriptionSchema: z.ZodType<EncoderDescription> = z.strictObject({
  * Throws a SyntaxError if it is not JSON or not a description.
  */
 export function parseEncoderDescription(text: string): EncoderDescription {
-  const result = descriptionSchema.safeParse(JSON.parse(text));
+  const result = descriptionSchema.safeParse(parseJson(text));
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const place = issue.path.length === 0 ? "it" : issue.path.join(".");

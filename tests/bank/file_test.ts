@@ -176,7 +176,7 @@ Deno.test("BankFile.open() says what is wrong with a file that is no bank", asyn
     [{ snippets: floats([5, 1, 3], SNIPPETS) }, {}, /snippets has shape \[5, 1, 3\]/],
     [{ snippets }, { format: "other" }, /its format is "other", expected "gmem-bank"$/],
     [{ snippets }, { version: "2" }, /its version is "2", expected "1"$/],
-    [{ snippets }, { encoder: "{" }, /JSON/],
+    [{ snippets }, { encoder: "{" }, /Cannot read the description of an encoder: it/],
     [{ snippets }, { encoder: '{"kind":"x"}' }, /Cannot read the description of an encoder: dim/],
     [{ snippets }, { encoder }, /its encoder makes snippets of length 4, expected 3$/],
     [{ snippets }, { classes: "{}" }, /classes is not a JSON array of strings$/],
@@ -195,6 +195,29 @@ Deno.test("BankFile.open() says what is wrong with a file that is no bank", asyn
       /label 4 is 1, expected one of 1 classes, or -1 for none$/,
     ],
     [{ snippets, labels: floats([5], new Float32Array(5)) }, {}, /its dtype is F32/],
+    [
+      // Of 32 bits this one would be 1.
+      {
+        snippets,
+        labels: {
+          dtype: "I64",
+          shape: [5],
+          data: BigInt64Array.of(0n, 2n ** 32n + 1n, 0n, 0n, 0n),
+        },
+      },
+      {},
+      /label 1 is 4294967297, expected a whole number, or -1 for none$/,
+    ],
+    [
+      { snippets, names: { ...text(names), data: new TextEncoder().encode(names).with(2, 0xff) } },
+      {},
+      /names is not in UTF-8, expected text that is$/,
+    ],
+    [
+      { ...lowRank, coefficients: { dtype: "I8", shape: [5, 2], data: new Int8Array(10) } },
+      {},
+      /coefficient_scales is missing, expected \[2\]/,
+    ],
     [
       { snippets, frequencies: floats([2], Float32Array.of(1, 1)) },
       {},

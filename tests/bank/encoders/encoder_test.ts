@@ -28,7 +28,10 @@ Deno.test("parseEncoderDescription() throws on everything else", () => {
   ) {
     assert.throws(() => parseEncoderDescription(JSON.stringify(value)), SyntaxError);
   }
-  assert.throws(() => parseEncoderDescription("{"), SyntaxError);
+  assert.throws(() => parseEncoderDescription("{"), {
+    name: "SyntaxError",
+    message: /^Cannot read the description of an encoder: it: .* expected object/,
+  });
   assert.throws(() => parseEncoderDescription(JSON.stringify({ ...DESCRIPTION, dim: "64" })), {
     message: /^Cannot read the description of an encoder: dim: /,
   });
