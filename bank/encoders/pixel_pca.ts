@@ -161,7 +161,14 @@ export class PixelPca implements Encoder {
           `${description?.kind ?? "not known"}, expected ${KIND}`,
       );
     }
-    return new PixelPca(device, { description, weights: weights ?? new Map() });
+    const encoder = new PixelPca(device, { description, weights: weights ?? new Map() });
+    const valuesOf = (name: string) => encoder.weights.get(name)!.values;
+    const stored = sha256Hex(valuesOf("mean"), valuesOf("components"));
+    if (stored === description.fingerprint) return encoder;
+    throw new TypeError(
+      `Cannot make the encoder ${KIND}: mean and components have the fingerprint ${stored}, ` +
+        `expected ${description.fingerprint}, as the bank was built with`,
+    );
   }
 
   /**

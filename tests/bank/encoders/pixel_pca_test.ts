@@ -213,6 +213,15 @@ gpuTest(
         }),
       /preprocessing.size is "6", expected a positive integer/,
     );
+    const mean = weights.get("mean")!, changed = { ...mean, values: mean.values.with(7, 0.25) };
+    assert.throws(
+      () =>
+        PixelPca.fromBank(device, {
+          encoder: description,
+          encoderWeights: new Map([...weights, ["mean", changed]]),
+        }),
+      /mean and components have the fingerprint [\da-f]{64}, expected [\da-f]{64}, as the bank was/,
+    );
   },
 );
 
