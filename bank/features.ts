@@ -7,10 +7,12 @@
  */
 
 import { unzipSync } from "fflate";
+import { memoryByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
+import { ZipDirectory } from "../kernels/core/zip_directory.ts";
 import type { ImageRecords } from "./bank.ts";
 import { BankWriter } from "./bank_writer.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
@@ -178,7 +180,7 @@ function openSafetensors(path: string, options: FeatureOptions): OpenArray {
 /**
  * Unpacks one array of a `.npz` archive in memory: the one named `key`, or the only one.
  *
- * Throws a {@linkcode CheckpointError} if the archive cannot be read or has no such array.
+ * Throws a {@linkcode CheckpointError} if the archive cannot be read, has no such array, or it is damaged.
  */
 export function openArchive(path: string, options: FeatureOptions): NpyFile {
   let bytes: Uint8Array;
@@ -187,31 +189,26 @@ export function openArchive(path: string, options: FeatureOptions): NpyFile {
   } catch (cause) {
     throw featureError(path, messageOf(cause), cause);
   }
-  const keys: string[] = [];
+  const directory = new ZipDirectory(memoryByteSource(bytes), path);
+  const keys = directory.names().map((name) => name.replace(/\.npy$/, ""));
+  const key = chooseKey(path, { keys, wanted: options.key }), entry = `${key}.npy`;
   let size = 0;
   let found: Uint8Array | undefined;
   try {
-    unzipSync(bytes, {
-      filter: ({ name }) => {
-        keys.push(name.replace(/\.npy$/, ""));
-        return false;
-      },
-    });
-    const key = chooseKey(path, { keys, wanted: options.key });
     found = unzipSync(bytes, {
       filter: ({ name, originalSize }) => {
         const wanted = name.replace(/\.npy$/, "") === key;
         if (wanted) size = originalSize;
         return wanted && originalSize <= MOST_ARCHIVE_BYTES;
       },
-    })[`${key}.npy`];
+    })[entry];
   } catch (cause) {
-    if (cause instanceof CheckpointError) throw cause;
     throw featureError(path, `it cannot be unpacked, ${messageOf(cause)}`, cause);
   }
   if (found === undefined) {
     throw featureError(path, `its array has ${size} bytes, expected a .npy of at most 2 GiB`);
   }
+  directory.requireSound(entry, memoryByteSource(found));
   return NpyFile.from(found, path);
 }
 

@@ -36,7 +36,7 @@ const BATCH = 64;
 
 /**
  * Opens a `.npz` file of ADM's evaluator. Arrays that are stored, as `numpy.savez` does, are read from
- * their place in the file; compressed ones are unpacked in memory.
+ * their place in the file; compressed ones are unpacked in memory. Each is checked by its checksum.
  *
  * Throws a CheckpointError that names the array if the file or one of the arrays cannot be used.
  *
@@ -157,12 +157,14 @@ function openArray(
   }
   if (place === undefined) return openArchive(path, { key });
   const { offset, bytes } = place;
-  return NpyFile.over({
+  const content: ByteSource = {
     size: bytes,
     read: (target, position) =>
       source.read(target.subarray(0, Math.max(0, bytes - position)), offset + position),
     [Symbol.dispose]: () => {},
-  }, `${path}, ${key}`);
+  };
+  directory.requireSound(`${key}.npy`, content);
+  return NpyFile.over(content, `${path}, ${key}`);
 }
 
 function imagesOf(file: NpyFile, path: string): ImageStream {

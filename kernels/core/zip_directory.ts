@@ -7,6 +7,7 @@
  * @module
  */
 
+import { crc32 } from "node:zlib";
 import { type ByteSource, fileError } from "./byte_source.ts";
 
 /** Where the bytes of a stored entry lie. */
@@ -19,6 +20,9 @@ export interface ZipEntry {
 
 /** Against directories made to exhaust memory; a checkpoint has some thousand entries. */
 const MAX_DIRECTORY_BYTES = 1 << 26;
+
+/** Bytes of a content that are checked at a time. */
+const CHECKED_BYTES = 1 << 20;
 
 /** What a local header begins with (4.3.7). */
 export const LOCAL_HEADER = 0x04034b50;
@@ -36,9 +40,10 @@ interface Record {
   stored: boolean;
   headerOffset: number;
   bytes: number;
+  checksum: number;
 }
 
-/** Finds entries by name in a zip archive; names and places are checked, contents are not read. */
+/** Finds entries by name in a zip archive; names and places are checked, contents where that is asked for. */
 export class ZipDirectory {
   #source: ByteSource;
   #path: string;
@@ -115,6 +120,26 @@ export class ZipDirectory {
       );
     }
     return { offset, bytes: record.bytes };
+  }
+
+  /**
+   * Checks the content of the entry `name`, unpacked where it is compressed, by the CRC-32 in the directory.
+   *
+   * Throws a CheckpointError when it is damaged.
+   */
+  requireSound(name: string, content: ByteSource): void {
+    const expected = this.#records.get(name)?.checksum;
+    const piece = new Uint8Array(CHECKED_BYTES);
+    let found = 0;
+    for (let position = 0; position < content.size; position += CHECKED_BYTES) {
+      found = crc32(piece.subarray(0, content.read(piece, position)), found);
+    }
+    if (found === expected) return;
+    throw this.#error(
+      `its entry ${
+        JSON.stringify(name)
+      } is damaged: its checksum is ${found}, expected ${expected}`,
+    );
   }
 
   #error(state: string): Error {
@@ -223,6 +248,6 @@ export class ZipDirectory {
         `its entry ${JSON.stringify(name)} takes ${packedBytes} bytes, expected ${bytes}`,
       );
     }
-    return { name, stored, headerOffset, bytes };
+    return { name, stored, headerOffset, bytes, checksum: view.getUint32(16, true) };
   }
 }

@@ -56,13 +56,18 @@ Deno.test("openFeatures() says what is wrong with a file", async () => {
     const npy = Deno.readFileSync(at("a.npy"));
     Deno.writeFileSync(at("two.npz"), zipSync({ "a.npy": npy, "b.npy": npy }));
     Deno.writeFileSync(at("bad.npz"), new Uint8Array(100));
+    // An entry begins at byte 35, behind its header; one of its numbers has byte 170.
+    Deno.writeFileSync(at("kind.npz"), zipSync({ "a.npy": npy }).with(35, 0xff));
+    Deno.writeFileSync(at("bit.npz"), zipSync({ "a.npy": npy }, { level: 0 }).with(170, 1));
     const bad = [
       ["flat.npy", undefined, /its array has shape \[6\], expected \[N, d\]$/],
       ["deep.npy", undefined, /its array has shape \[2, 1, 3\], expected \[N, d\]$/],
       ["none.npy", undefined, /its array has shape \[0, 3\], expected \[N, d\]$/],
       ["two.npz", undefined, /it has the arrays a, b, expected one, or the key of one$/],
       ["two.npz", "c", /it has the arrays a, b, expected one named c$/],
-      ["bad.npz", undefined, /it cannot be unpacked, /],
+      ["bad.npz", undefined, /it has no zip directory at its end, expected a whole zip file/],
+      ["kind.npz", undefined, /it cannot be unpacked, /],
+      ["bit.npz", undefined, /its entry "a.npy" is damaged: its checksum is \d+, expected \d+$/],
       ["none.npz", undefined, /No such file/],
       ["a.csv", undefined, /expected .npy, .npz or .safetensors$/],
     ] as const;

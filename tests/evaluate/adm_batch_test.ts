@@ -35,8 +35,12 @@ function pixelsLast(): Uint8Array {
 
 /** A `.npy` file of doubles, or of anything that a header says. */
 function npy(type: "<f8" | "|u1", shape: readonly number[], bytes: Uint8Array): Uint8Array {
-  const header = String.fromCharCode(...npyHeader("|u1", shape)).replace("|u1", type);
-  return Uint8Array.of(...Uint8Array.from(header, (letter) => letter.charCodeAt(0)), ...bytes);
+  const text = String.fromCharCode(...npyHeader("|u1", shape)).replace("|u1", type);
+  const header = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  const file = new Uint8Array(header.length + bytes.length);
+  file.set(header);
+  file.set(bytes, header.length);
+  return file;
 }
 
 function doubles(...values: number[]): Uint8Array {
@@ -202,6 +206,18 @@ Deno.test("openAdmBatch() says what is wrong with a file", async () => {
     Deno.writeFileSync(path, zipSync({ "arr_0.npy": npy("<f8", [1, 1, 1], doubles(0.5)) }));
     using batch = openAdmBatch(path);
     await assert.rejects(pixelsOf(batch.images!), /arr_0 holds 0.5, expected whole numbers/);
+    // Of 3 MB, so that it is checked in pieces; the last number but one is another.
+    const many = zipSync({ "arr_0.npy": npy("|u1", [1, 1000, 1000, 3], new Uint8Array(3e6)) }, {
+      level: 0,
+    });
+    Deno.writeFileSync(path, many);
+    openAdmBatch(path)[Symbol.dispose]();
+    const last = new TextDecoder("latin1").decode(many).lastIndexOf("PK\x01\x02") - 2;
+    Deno.writeFileSync(path, many.with(last, 1));
+    assert.throws(() => openAdmBatch(path), {
+      name: "CheckpointError",
+      message: /its entry "arr_0.npy" is damaged: its checksum is \d+, expected \d+$/,
+    });
     Deno.writeTextFileSync(path, "no archive");
     assert.throws(() => openAdmBatch(path), { name: "CheckpointError" });
   });
