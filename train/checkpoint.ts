@@ -14,7 +14,9 @@ import { dirname, join } from "node:path";
 import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
+import { isRecord } from "../kernels/core/json.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
+import { isSize, show } from "../kernels/core/safetensors_format.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
@@ -46,6 +48,26 @@ export interface CheckpointState {
 
 /** Files of a checkpoint. */
 const FILES = ["model.safetensors", AVERAGED_WEIGHTS, "optimizer.safetensors", "state.json"];
+
+/** What `state.json` has beside format and step: all but the configuration may be left out. */
+const RECORDS = {
+  config: { holds: isRecord, expected: "an object" },
+  images: { holds: (value: unknown) => typeof value === "string", expected: "a text" },
+  bank: {
+    holds: (value: unknown) =>
+      isRecord(value) && isSize(value.size) && typeof value.sha256 === "string",
+    expected: "an object of size and sha256",
+  },
+  classes: {
+    holds: (value: unknown) =>
+      Array.isArray(value) && value.every((name) => typeof name === "string"),
+    expected: "a list of texts",
+  },
+  classCounts: {
+    holds: (value: unknown) => Array.isArray(value) && value.every(isSize),
+    expected: "a list of whole numbers",
+  },
+};
 
 /** What a checkpoint is called while a new one of the same step takes its place. */
 const REPLACED = /^(step_\d{7,})\.old$/;
@@ -100,7 +122,7 @@ export function findCheckpoint(path: string): string {
 }
 
 /**
- * Reads `state.json` of a checkpoint; `CheckpointError` when it is not there or of another format.
+ * Reads `state.json` of a checkpoint; `CheckpointError` when it is not there or holds anything else.
  *
  * @example
  * ```ts
@@ -126,6 +148,14 @@ export function readCheckpointState(path: string): CheckpointState {
   if (state?.format !== 1 || !Number.isSafeInteger(state.step) || state.step < 0) {
     throw new CheckpointError(
       `Cannot read ${file}: format ${state?.format} at step ${state?.step}, expected format 1`,
+      { path: file },
+    );
+  }
+  for (const [key, { holds, expected }] of Object.entries(RECORDS)) {
+    const value = state[key as keyof CheckpointState];
+    if (holds(value) || (value === undefined && key !== "config")) continue;
+    throw new CheckpointError(
+      `Cannot read ${file}: its ${key} is ${show(value)}, expected ${expected}`,
       { path: file },
     );
   }

@@ -322,6 +322,30 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
       write(JSON.stringify(wrong));
       assert.throws(() => readCheckpointState(path), /format .* at step .*, expected format 1$/);
     }
+    const all = {
+      images: "ab",
+      bank: { size: 2, sha256: "cd" },
+      classes: ["a", "b"],
+      classCounts: [1, 0],
+    };
+    write(JSON.stringify({ ...state, ...all }));
+    assert.deepEqual(readCheckpointState(path), { ...state, ...all });
+    for (
+      const [key, wrong, message] of [
+        ["config", undefined, /its config is missing, expected an object$/],
+        ["config", null, /its config is null, expected an object$/],
+        ["images", 5, /its images is 5, expected a text$/],
+        ["bank", { size: 2 }, /its bank is {"size":2}, expected an object of size and sha256$/],
+        ["bank", { size: -1, sha256: "cd" }, /its bank is /],
+        ["classes", "ab", /its classes is "ab", expected a list of texts$/],
+        ["classes", ["a", 1], /its classes is \["a",1\], /],
+        ["classCounts", { 0: 1 }, /its classCounts is {"0":1}, expected a list of whole numbers$/],
+        ["classCounts", [1, -1], /its classCounts is \[1,-1\], /],
+      ] as const
+    ) {
+      write(JSON.stringify({ ...state, [key]: wrong }));
+      assert.throws(() => readCheckpointState(path), { name: "CheckpointError", message });
+    }
   } finally {
     await Deno.remove(path, { recursive: true });
   }
