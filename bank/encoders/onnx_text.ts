@@ -9,6 +9,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../kernels/core/errors.ts";
+import { isSize } from "../../kernels/core/safetensors_format.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
 import type { EncoderDescription } from "./encoder.ts";
@@ -92,9 +93,7 @@ export class OnnxTextEncoder implements TextVectorEncoder {
     const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
     checkNetwork(network, output);
-    const probe = await run(network, { ids: tokenizer("a"), taken }).catch((cause) => {
-      throw network.error(cause.message, cause);
-    });
+    const probe = await run(network, { ids: tokenizer("a"), taken });
     const description = {
       kind: KIND,
       dim: probe.length,
@@ -110,7 +109,8 @@ export class OnnxTextEncoder implements TextVectorEncoder {
   /**
    * Encodes n texts to vectors [n, e] as the network gives them.
    *
-   * Throws a RangeError that names the text if one has no token.
+   * Throws a RangeError that names the text if one has no token, and a TypeError if its tokens are no numbers
+   * that the network takes.
    */
   async encode(texts: readonly string[]): Promise<Float32Array> {
     const vectors = new Float32Array(texts.length * this.dim);
@@ -145,7 +145,7 @@ async function readTokenizer(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await Deno.readFile(path);
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    if (!(cause instanceof Deno.errors.NotFound)) throw tokenizerError(path, cause);
     throw new Deno.errors.NotFound(
       `Cannot encode texts: there is no file ${path}, expected an ONNX file and the ${TOKENIZER} ` +
         "of its tokenizer in one folder",
@@ -155,21 +155,38 @@ async function readTokenizer(path: string): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
-  try {
+  const attempt = <T>(act: () => T): T => {
+    try {
+      return act();
+    } catch (cause) {
+      throw tokenizerError(path, cause);
+    }
+  };
+  const { tokenizer, most } = attempt(() => {
     const definition = JSON.parse(new TextDecoder().decode(bytes));
-    const most: number = definition.truncation?.max_length ?? Infinity;
-    const tokenizer = new Tokenizer(definition, {});
-    return (text) => {
+    const most: unknown = definition.truncation?.max_length ?? Infinity;
+    if (typeof most !== "number" || !(most >= 1)) {
+      throw new RangeError(`truncation.max_length is ${JSON.stringify(most)}`);
+    }
+    return { tokenizer: new Tokenizer(definition, {}), most };
+  });
+  return (text) =>
+    attempt(() => {
       const { ids } = tokenizer.encode(text);
+      // The library takes what stands in the file for the numbers of tokens.
+      if (!ids.every(isSize)) {
+        throw new TypeError(`the tokens of ${JSON.stringify(text)} are ${JSON.stringify(ids)}`);
+      }
       return ids.length <= most ? ids : [...ids.slice(0, most - 1), ids.at(-1)!];
-    };
-  } catch (cause) {
-    throw new TypeError(
-      `Cannot encode texts with ${path}: ${messageOf(cause)}, expected the tokenizer of ` +
-        "Hugging Face's library tokenizers",
-      { cause },
-    );
-  }
+    });
+}
+
+function tokenizerError(path: string, cause: unknown): TypeError {
+  return new TypeError(
+    `Cannot encode texts with ${path}: ${messageOf(cause)}, expected the tokenizer of ` +
+      "Hugging Face's library tokenizers",
+    { cause },
+  );
 }
 
 function checkNetwork(network: OnnxNetwork, output: string): void {
@@ -184,7 +201,7 @@ function checkNetwork(network: OnnxNetwork, output: string): void {
   if (problem !== undefined) throw network.error(problem);
 }
 
-/** The vector [e] of one text. */
+/** The vector [e] of one text; throws a TypeError that names the network. */
 async function run(
   network: OnnxNetwork,
   options: { readonly ids: readonly number[]; readonly taken: Taken },
@@ -194,11 +211,13 @@ async function run(
     const values = BigInt64Array.from(ids, (id) => BigInt(INPUTS[name]!(id)));
     return [name, { values, shape: [1, ids.length] }];
   }));
-  const [found] = await network.run(inputs, [output]);
+  const [found] = await network.run(inputs, [output]).catch((cause) => {
+    throw network.error(cause.message, cause);
+  });
   const { values: data, shape } = found!;
   const dim = shape.at(-1) ?? 0;
   if (shape[0] !== 1 || shape.length < 2 || shape.length > 3) {
-    throw new TypeError(
+    throw network.error(
       `output ${output} is [${shape.join(", ")}] for one text, expected [1, e] or [1, T, e]`,
     );
   }

@@ -141,6 +141,42 @@ Deno.test("OnnxTextEncoder.open() says what does not fit", async () => {
       OnnxTextEncoder.open(at("model.onnx")),
       /Cannot encode texts with .*tokenizer.json: .*, expected the tokenizer of Hugging Face/,
     );
+    const words = JSON.parse(Deno.readTextFileSync(new URL("tokenizer.json", FOLDER)));
+    for (
+      const wrong of [
+        { truncation: { max_length: "6" } },
+        { truncation: { max_length: 0 } },
+        { post_processor: { ...words.post_processor, single: [null] } },
+      ]
+    ) {
+      Deno.writeTextFileSync(at("tokenizer.json"), JSON.stringify({ ...words, ...wrong }));
+      await assert.rejects(OnnxTextEncoder.open(at("model.onnx")), {
+        name: "TypeError",
+        message:
+          /^Cannot encode texts with .*tokenizer.json: .*, expected the tokenizer of Hugging/,
+      });
+    }
+    for (
+      const [red, message] of [
+        ["4", /tokenizer.json: the tokens of "red" are \[2,"4",3\], expected the tokenizer of/],
+        [9999, /^Cannot encode texts with .*model.onnx: /],
+      ] as const
+    ) {
+      const { model } = words, vocab = { ...model.vocab, red };
+      Deno.writeTextFileSync(
+        at("tokenizer.json"),
+        JSON.stringify({ ...words, model: { ...model, vocab } }),
+      );
+      using encoder = await OnnxTextEncoder.open(at("model.onnx"));
+      await assert.rejects(encoder.encode(["red"]), { name: "TypeError", message });
+    }
+    Deno.removeSync(at("tokenizer.json"));
+    Deno.mkdirSync(at("tokenizer.json"));
+    await assert.rejects(
+      OnnxTextEncoder.open(at("model.onnx")),
+      /Cannot encode texts with .*tokenizer.json: .*, expected the tokenizer of Hugging Face/,
+    );
+    Deno.removeSync(at("tokenizer.json"));
     Deno.copyFileSync(new URL("tokenizer.json", FOLDER), at("tokenizer.json"));
     await assert.rejects(
       OnnxTextEncoder.open(at("model.onnx"), { output: "logits" }),
