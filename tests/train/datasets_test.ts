@@ -297,7 +297,7 @@ Deno.test("loadEmoji() fetches the files of a folder on a server", async () => {
   );
 });
 
-Deno.test("loadEmoji() refuses a list that is longer than the sheet", async () => {
+Deno.test("loadEmoji() refuses a list that is longer than the sheet, or none", async () => {
   await inDirectory(async (path) => {
     const folder = pathToFileURL(`${path}/`);
     const entry = { name: "a", text: "b", category: "c", subcategory: "d" };
@@ -310,6 +310,15 @@ Deno.test("loadEmoji() refuses a list that is longer than the sheet", async () =
     assert.equal((await loadEmoji({ imageSize: 8, folder })).size, 2);
     await Deno.writeTextFile(new URL("emoji.json", folder), JSON.stringify([entry, entry, entry]));
     await assert.rejects(loadEmoji({ imageSize: 8, folder }), SyntaxError);
+    const { text: _, ...short } = entry;
+    for (const wrong of ["{", "{}", "null", "[null]", JSON.stringify([entry, short])]) {
+      await Deno.writeTextFile(new URL("emoji.json", folder), wrong);
+      await assert.rejects(loadEmoji({ imageSize: 8, folder }), {
+        name: "SyntaxError",
+        message:
+          /^Cannot load emoji: emoji.json is no JSON list of objects of name, .* expected one$/,
+      });
+    }
   });
 });
 

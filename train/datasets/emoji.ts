@@ -6,6 +6,7 @@
 
 import { swapAxes } from "../../bank/select_rows.ts";
 import { averageBlocks } from "../../evaluate/image_stream.ts";
+import { isRecord, parseJson } from "../../kernels/core/json.ts";
 import { ImageSet } from "./image_set.ts";
 import { decodePng, type RawImage } from "./png.ts";
 
@@ -26,6 +27,9 @@ interface Emoji {
   readonly category: string;
   readonly subcategory: string;
 }
+
+/** What an entry has, each a text. */
+const KEYS: readonly (keyof Emoji)[] = ["name", "text", "category", "subcategory"];
 
 /** Height and width of a cell of the sheet in pixels. */
 const CELL_SIZE = 32;
@@ -68,7 +72,13 @@ export async function loadEmoji(options: EmojiOptions): Promise<ImageSet> {
     readBytes(new URL("emoji.json", folder)),
   ]);
   const sheet = decodePng(sheetBytes);
-  const list: readonly Emoji[] = JSON.parse(new TextDecoder().decode(listBytes));
+  const list = parseJson(new TextDecoder().decode(listBytes));
+  if (!Array.isArray(list) || !list.every(isEmoji)) {
+    throw new SyntaxError(
+      "Cannot load emoji: emoji.json is no JSON list of objects of name, text, category and " +
+        "subcategory, expected one",
+    );
+  }
   const columns = sheet.width / CELL_SIZE;
   const cells = columns * (sheet.height / CELL_SIZE);
   if (sheet.channels !== CHANNELS || !Number.isInteger(columns) || list.length > cells) {
@@ -116,6 +126,11 @@ function averageCell(
   const planes = swapAxes(cell, { rows: CELL_SIZE ** 2, columns: CHANNELS });
   const blocks = { imageSize: CELL_SIZE, factor: CELL_SIZE / imageSize };
   out.set(averageBlocks(planes, blocks).map(Math.round));
+}
+
+function isEmoji(value: unknown): value is Emoji {
+  return isRecord(value) &&
+    KEYS.every((key) => typeof value[key] === "string");
 }
 
 async function readBytes(url: URL): Promise<Uint8Array> {
