@@ -55,9 +55,9 @@ export class PartFile implements Disposable {
     const { key, dim } = options, rowBytes = 4 * (dim + MARK_NUMBERS);
     const wanted = Uint8Array.fromHex(sha256Hex(key));
     return attempt(path, () => {
-      const file = Deno.openSync(path, { read: true, write: true, create: true });
+      using opened = new DisposableStack();
+      const file = opened.use(Deno.openSync(path, { read: true, write: true, create: true }));
       if (isTaken(file)) {
-        file.close();
         throw new Error("another build appends to it, expected that it ends first");
       }
       const found = new Uint8Array(KEY_BYTES);
@@ -70,6 +70,7 @@ export class PartFile implements Disposable {
         writeAll(file, wanted, 0);
       }
       file.truncateSync(KEY_BYTES + rows * rowBytes);
+      opened.move();
       return new PartFile(path, { file, dim, rows });
     });
   }
