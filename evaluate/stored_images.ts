@@ -81,7 +81,7 @@ function sizeOfPngs(names: readonly string[]): number | undefined {
     const size = pngSize(name);
     if (size === undefined) continue;
     const [width, height] = size;
-    if (width === height && width === (first ??= { name, side: width }).side) continue;
+    if (width > 0 && width === height && width === (first ??= { name, side: width }).side) continue;
     const expected = first
       ? `${first.side} × ${first.side} as ${first.name}`
       : "a square (photos of --data DIR are cropped to one)";

@@ -101,6 +101,11 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
       `Cannot measure ${folder.root}/1.png: it has 16 × 20 pixels, expected a square (photos of --data DIR are cropped to one)`,
   });
   write("1.png", 16, 16);
+  const png = Deno.readFileSync(`${folder.root}/1.png`);
+  // Of the header, the bytes from 16 on are width and height.
+  Deno.writeFileSync(`${folder.root}/1.png`, png.fill(0, 16, 24));
+  await assert.rejects(open, { name: "RangeError", message: /1\.png: it has 0 × 0 pixels, / });
+  write("1.png", 16, 16);
   write("2.png", 16, 20);
   await assert.rejects(open, {
     message: `Cannot measure ${folder.root}/2.png: it has 16 × 20 pixels, expected 16 × 16 as ` +
