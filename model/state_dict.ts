@@ -87,7 +87,7 @@ const MOST_PROBLEMS = 8;
 /**
  * Copies a file's tensors into the parameters of the same names. Nothing is changed unless all fit:
  * missing, unexpected, doubled and mis-shaped names are listed in one `CheckpointError`, the first of
- * them where they are many.
+ * them where they are many. Another one, in the midst of it, names a number that is not finite.
  *
  * @example
  * ```ts
@@ -111,7 +111,23 @@ export function loadStateDict(
   options: LoadOptions = {},
 ): void {
   const found = matchStateDict(store, source, options);
-  store.fill(({ name }) => source.readFloat32(found.get(name)!));
+  store.fill(({ name }) => readFinite(source, found.get(name)!));
+}
+
+/** Elements of a tensor; throws a `CheckpointError` that names the first which is no finite number. */
+export function readFinite(
+  source: Pick<TensorSource, "path" | "readFloat32">,
+  key: string,
+): Float32Array {
+  const values = source.readFloat32(key);
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong < 0) return values;
+  throw new CheckpointError(
+    `Cannot load ${source.path}: ${key} holds ${
+      values[wrong]
+    } at ${wrong}, expected finite numbers`,
+    { path: source.path, key },
+  );
 }
 
 /**

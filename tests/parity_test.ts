@@ -97,9 +97,9 @@ gpuTest("verifyFile() blames the one number that was changed", async (device) =>
     const [key, by] of [
       ["output.loss", 1e-3],
       ["grad.blocks.0.attn.qkv.weight", 1e-3],
-      ["act.t_embedder", 1e-3],
+      ["act.t_embedder", NaN],
       ["output.timestep_freq", 1e-3],
-      ["pos_embed", NaN],
+      ["pos_embed", 0.2],
     ] as const
   ) {
     const recording = readRecording(NETWORK);

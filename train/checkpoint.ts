@@ -22,7 +22,7 @@ import { sha256Hex } from "../kernels/core/sha256.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import type { SiT } from "../model/sit.ts";
 import { isProjector } from "../model/read_model_options.ts";
-import { loadStateDict, saveStateDict } from "../model/state_dict.ts";
+import { loadStateDict, readFinite, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import { requireDiskSpace } from "./disk_space.ts";
 import { AVERAGED_WEIGHTS, CHECKPOINT_NAME, stepName } from "./run_files.ts";
@@ -383,10 +383,10 @@ export function loadCheckpoint(
   loadWeights(join(path, "model.safetensors"), model);
   const { optimizer } = trainer;
   withFile(join(path, AVERAGED_WEIGHTS), (file) => {
-    for (const [name, tensor] of optimizer.averageEntries()) tensor.write(file.readFloat32(name));
+    for (const [name, tensor] of optimizer.averageEntries()) tensor.write(readFinite(file, name));
   });
   withFile(join(path, "optimizer.safetensors"), (file) => {
-    optimizer.loadState((key) => file.readFloat32(key));
+    optimizer.loadState((key) => readFinite(file, key));
     const [first] = trainer.lossScaleEntries();
     // A run that goes on in f16 after f32 has none yet.
     if (first && file.has(first[0])) trainer.loadLossScale((key) => file.readFloat32(key));

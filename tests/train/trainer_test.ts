@@ -240,6 +240,29 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
   }
 });
 
+gpuTest("loadCheckpoint() names a file with a number that is not finite", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using parts = makeTrainer(device);
+    const path = await saveCheckpoint(directory, { ...parts, config: {} });
+    for (const name of ["model", "ema", "optimizer"]) {
+      const file = `${path}/${name}.safetensors`, whole = Deno.readFileSync(file);
+      // The last number of the file becomes NaN.
+      Deno.writeFileSync(file, whole.slice().fill(0xff, whole.length - 4));
+      assert.throws(() => loadCheckpoint(path, parts), {
+        name: "CheckpointError",
+        message: new RegExp(
+          `^Cannot load ${file}: \\S+ holds NaN at \\d+, expected finite numbers$`,
+        ),
+      });
+      Deno.writeFileSync(file, whole);
+    }
+    loadCheckpoint(path, parts);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 gpuTest("saveCheckpoint() keeps the old checkpoint when it fails", async (device) => {
   const directory = await Deno.makeTempDir();
   try {
