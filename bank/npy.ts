@@ -220,8 +220,12 @@ function readHeader(source: ByteSource, path: string): { header: string; start: 
   const [length, before] = version === 1
     ? [view.getUint16(8, true), 10]
     : [view.getUint32(8, true), 12];
-  if (length > MOST_HEADER_BYTES || before + length > source.size) {
-    throw fileError(path, `its header has ${length} bytes, expected fewer`);
+  const most = Math.min(MOST_HEADER_BYTES, source.size - before);
+  if (length > most) {
+    throw fileError(
+      path,
+      `it is cut short or no array: its header has ${length} bytes, expected at most ${most}`,
+    );
   }
   const header = new Uint8Array(length);
   source.read(header, before);
