@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isRecord } from "../kernels/core/json.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** Settings, as `--set` takes them, of a configuration whose data are the images of a folder. */
@@ -41,11 +42,15 @@ export function overrideValue(
   return isText && !/^(?:null|~)$|^["']/.test(text) ? text : parseYaml(text, { name });
 }
 
-/** A copy of `container` with `value` at `path`; what lies on the way is copied, never changed. */
+/**
+ * A copy of `container` with `value` at `path`; what lies on the way is copied, never changed. Something
+ * there that is no mapping stays, for the schema to refuse.
+ */
 export function withValue(container: unknown, path: readonly string[], value: unknown): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return value;
-  const mapping = typeof container === "object" && container !== null ? container : {};
-  const child = Object.hasOwn(mapping, key) ? Reflect.get(mapping, key) : undefined;
+  const mapping = container ?? {};
+  if (!isRecord(mapping)) return container;
+  const child = Object.hasOwn(mapping, key) ? mapping[key] : undefined;
   return { ...mapping, [key]: withValue(child, rest, value) };
 }

@@ -267,6 +267,14 @@ Deno.test("parseConfig() says where YAML is broken", () => {
   assert.match(refusal("a: b: c"), /^Cannot read configs\/x\.yaml: line 1, column 5: /);
   assert.match(refusal("- 1"), /the top level is a list of 1 values, expected a mapping of device/);
   assert.match(refusal("hello"), /the top level is "hello", expected a mapping of device/);
+  // Nor does an override take the place of what is no mapping.
+  for (const text of ["- 1", "hello", "5"]) {
+    assert.equal(refusal(text, ["train.steps=1"]), refusal(text));
+  }
+  assert.match(
+    refusal("train: 5", ["train.steps=1"]),
+    /train is 5, expected a mapping of steps/,
+  );
 });
 
 Deno.test("parseConfig() refuses keys that would reach a prototype", () => {
