@@ -65,7 +65,8 @@ export function openFeatures(path: string, options: FeatureOptions = {}): Featur
   return {
     size,
     dim,
-    rows: (first, count) => normalizeSnippets(file.rows(first, count), { dim, firstIndex: first }),
+    rows: (first, count) =>
+      normalizeSnippets(file.rows(first, count), { dim, firstIndex: first, path }),
     [Symbol.dispose]: () => file[Symbol.dispose](),
   };
 }

@@ -18,6 +18,8 @@ export interface NormalizeOptions {
   readonly dim: number;
   /** Index of the first row among all snippets, for error messages. Default 0. */
   readonly firstIndex?: number;
+  /** File or folder that the rows are from, for error messages. */
+  readonly path?: string;
 }
 
 /**
@@ -39,14 +41,15 @@ export function normalizeSnippets(
   values: Float32Array | Float64Array,
   options: NormalizeOptions,
 ): Float32Array {
-  const { dim, firstIndex = 0 } = options;
+  const { dim, firstIndex = 0, path } = options;
   const rows = countRows(values, dim);
   const out = new Float32Array(values.length);
   for (let row = 0; row < rows; row++) {
     const norm = normOf(values, { start: row * dim, dim });
     if (!(norm > 0 && norm < Infinity)) {
+      const from = path === undefined ? "" : ` of ${JSON.stringify(path)}`;
       throw new RangeError(
-        `Cannot normalise snippet ${firstIndex + row}: its norm is ${norm}, ` +
+        `Cannot normalise snippet ${firstIndex + row}${from}: its norm is ${norm}, ` +
           "expected a positive number",
       );
     }

@@ -75,7 +75,9 @@ function writeFull(
   const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / dim));
   for (let first = 0; first < size; first += chunk) {
     const count = Math.min(chunk, size - first);
-    writer.append(normalizeSnippets(features.readRows(first, count), { dim, firstIndex: first }));
+    writer.append(
+      normalizeSnippets(features.readRows(first, count), { dim, firstIndex: first, path }),
+    );
   }
   writer.commit();
 }

@@ -87,6 +87,19 @@ Deno.test("LatentShards gives CLS tokens as snippets of norm 1, in order", async
     Array.from(stored, (value, i) => Math.fround(value / norms[Math.floor(i / DIM)]!)),
   );
   assert.throws(() => latents.snippets!.rows(6, 3), /Cannot read latent 8: there are 8, expected/);
+  const zeros = shards({
+    counts: COUNTS,
+    change: (tensors) => {
+      const tokens = tensors.get("cls_tokens")!;
+      tensors.set("cls_tokens", { ...tokens, data: new Float32Array(tokens.shape[0]! * DIM) });
+    },
+  });
+  using blank = await LatentShards.open(zeros.directory);
+  assert.throws(() => blank.snippets!.rows(2, 4), {
+    name: "RangeError",
+    message: `Cannot normalise snippet 2 of ${JSON.stringify(zeros.directory)}: its norm is 0, ` +
+      "expected a positive number",
+  });
 });
 
 Deno.test("LatentShards.subset() and scaled() are views of the same files", async () => {

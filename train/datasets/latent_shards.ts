@@ -280,7 +280,11 @@ export class LatentShards implements TrainingData, Disposable {
   #snippets(first: number, count: number): Float32Array {
     const indices = Uint32Array.from({ length: count }, (_, i) => first + i);
     const dim = this.snippets!.dim;
-    return normalizeSnippets(this.#read("cls_tokens", indices), { dim, firstIndex: first });
+    return normalizeSnippets(this.#read("cls_tokens", indices), {
+      dim,
+      firstIndex: first,
+      path: this.directory,
+    });
   }
 
   /** Reads rows of a tensor, or of its mirror images. */
