@@ -147,7 +147,8 @@ export function readCheckpointState(path: string): CheckpointState {
   }
   if (state?.format !== 1 || !Number.isSafeInteger(state.step) || state.step < 0) {
     throw new CheckpointError(
-      `Cannot read ${file}: format ${state?.format} at step ${state?.step}, expected format 1`,
+      `Cannot read ${file}: format ${show(state?.format)} at step ${show(state?.step)}, ` +
+        "expected format 1",
       { path: file },
     );
   }

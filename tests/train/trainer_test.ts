@@ -339,7 +339,7 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
     for (
       const wrong of [
         ...[null, {}, { ...state, format: 2 }],
-        ...[-1, 0.5, "3", undefined].map((step) => ({ ...state, step })),
+        ...[-1, 0.5, "3", { toString: 1 }, undefined].map((step) => ({ ...state, step })),
       ]
     ) {
       write(JSON.stringify(wrong));
