@@ -447,8 +447,8 @@ export interface LoadWeightsOptions extends OpenWeightsOptions {
 /**
  * Loads the weights in a `.safetensors`, `.pt` or `.pth` file into a model.
  *
- * Throws a `CheckpointError` when the file cannot be read, or when they do not fit, which leaves the model
- * as it was.
+ * Throws a `CheckpointError` when the file cannot be read or has a number that is not finite, or when they do
+ * not fit, which leaves the model as it was.
  *
  * @example
  * ```ts
