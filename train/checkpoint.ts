@@ -20,10 +20,12 @@ import { isSize, show } from "../kernels/core/safetensors_format.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
+import { modelSettings } from "../model/config.ts";
 import type { SiT } from "../model/sit.ts";
 import { isProjector } from "../model/read_model_options.ts";
 import { loadStateDict, readFinite, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
+import { type Config, resolveConfig } from "./config.ts";
 import { requireDiskSpace } from "./disk_space.ts";
 import { AVERAGED_WEIGHTS, CHECKPOINT_NAME, stepName } from "./run_files.ts";
 import type { Trainer } from "./trainer.ts";
@@ -179,10 +181,10 @@ export interface LoadCheckpointOptions {
 export interface SaveCheckpointOptions extends LoadCheckpointOptions {
   /**
    * The configuration of the run, as `resolveConfig` gives it, by which commands and `openTrained` make the
-   * model again: its sections `data` and `model` have to say what the model was made with. `loadCheckpoint`
-   * does not look at it, so `{}` is enough for that.
+   * model again: its sections `data` and `model` have to say what the model was made with. Default: that, and
+   * the path that the trainer trains on.
    */
-  readonly config: unknown;
+  readonly config?: unknown;
   /** The images where labels guide the model, whose classes are remembered by name. */
   readonly dataset?: { readonly labels: Uint32Array; readonly classes: readonly string[] };
 }
@@ -208,7 +210,7 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
  * for await (const _ of trainer.run({ steps: 1 }));
  * const run = Deno.makeTempDirSync();
- * const path = await saveCheckpoint(run, { trainer, model, config: {} });
+ * const path = await saveCheckpoint(run, { trainer, model });
  * console.log(path.slice(run.length)); // /step_0000001
  * Deno.removeSync(run, { recursive: true });
  * ```
@@ -217,7 +219,8 @@ export async function saveCheckpoint(
   runDirectory: string,
   options: SaveCheckpointOptions,
 ): Promise<string> {
-  const { trainer, model, config, images, bankFingerprint, dataset } = options;
+  const { trainer, model, config = configOf(trainer, model), images, bankFingerprint, dataset } =
+    options;
   const { condition } = model.options;
   trainer.requireSound();
   const { step, optimizer } = trainer;
@@ -265,6 +268,15 @@ export async function saveCheckpoint(
     });
   }
   return path;
+}
+
+/** The configuration that makes a model again, with the path that it was trained on. */
+function configOf({ path }: Trainer, { options }: SiT): Config {
+  return resolveConfig({
+    data: { imageSize: options.inputSize, channels: options.channels },
+    model: modelSettings(options),
+    interpolant: { path: path.interpolant.name, prediction: path.prediction },
+  });
 }
 
 /** Number of labels of each class [classes]. */
@@ -361,7 +373,7 @@ export function requireSpace(
  * });
  * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
  * const run = Deno.makeTempDirSync();
- * const path = await saveCheckpoint(run, { trainer, model, config: {} });
+ * const path = await saveCheckpoint(run, { trainer, model });
  * for await (const _ of trainer.run({ steps: 1 }));
  * console.log(trainer.step, loadCheckpoint(path, { trainer, model }).step, trainer.step); // 1 0 0
  * Deno.removeSync(run, { recursive: true });

@@ -13,7 +13,7 @@ import { loadBank } from "../bank/load.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
-import { modelOptions } from "../model/config.ts";
+import { modelOptions, modelSettings } from "../model/config.ts";
 import { readModelOptions } from "../model/read_model_options.ts";
 import { type ConditionOptions, SiT } from "../model/sit.ts";
 import { openWeights } from "../model/weights.ts";
@@ -122,7 +122,7 @@ export function readWeightsConfig(
 ): CheckpointConfig {
   const { reversed = false, heads, overrides = [] } = options;
   using file = openWeights(path);
-  const { inputSize, channels, condition, ...sizes } = readModelOptions(file, { heads });
+  const model = readModelOptions(file, { heads }), { inputSize, channels } = model;
   const isLatent = channels !== 1 && channels !== 3;
   const tokenizer = TOKENIZERS[SD_VAE].channels === channels ? SD_VAE : null;
   const value = {
@@ -133,12 +133,7 @@ export function readWeightsConfig(
       channels,
       ...(tokenizer && { tokenizer }),
     },
-    model: {
-      ...sizes,
-      ...("classes" in condition
-        ? { conditioning: "label", ...(condition.nullClass === false && { classDropout: 0 }) }
-        : { conditioning: "snippet", snippetEmbedding: condition.embedding }),
-    },
+    model: modelSettings(model),
   };
   const config = resolveConfig(value, { name: path, overrides });
   return {
@@ -181,21 +176,22 @@ export function requireImages({ checkpoint, config }: CheckpointConfig): void {
  * @example
  * ```ts
  * import {
- *   Device, draw, loadEmoji, openTrained, ParameterStore, pathOf, readCheckpointConfig, resolveConfig,
- *   saveCheckpoint, SiT, Trainer,
+ *   Device, draw, loadEmoji, openTrained, ParameterStore, pathOf, readCheckpointConfig, saveCheckpoint, SiT,
+ *   Trainer,
  * } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
- * const run = Deno.makeTempDirSync(), sizes = { patchSize: 4, width: 32, depth: 1, heads: 2 };
+ * const run = Deno.makeTempDirSync();
  * {
  *   const dataset = await loadEmoji({ imageSize: 8 }), condition = { classes: dataset.classes.length };
  *   using store = new ParameterStore(device, { seed: 0 });
- *   const model = new SiT(store, { inputSize: 8, channels: 3, ...sizes, condition });
+ *   const model = new SiT(store, {
+ *     inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2, condition,
+ *   });
  *   using trainer = new Trainer({ model, dataset, batchSize: 4 });
  *   for await (const _ of trainer.run({ steps: 1 }));
  *   // What "deno task train" writes; "deno task sample --checkpoint" takes it as well.
- *   const config = resolveConfig({ data: { imageSize: 8 }, model: { ...sizes, conditioning: "label" } });
- *   await saveCheckpoint(run, { trainer, model, config, dataset });
+ *   await saveCheckpoint(run, { trainer, model, dataset });
  * }
  * using trained = openTrained(device, readCheckpointConfig(run));
  * const { model, config, classNames } = trained;

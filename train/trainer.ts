@@ -18,6 +18,7 @@ import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import type { LossWeighting, Prediction } from "../model/interpolants/prediction.ts";
 import type { SiT } from "../model/sit.ts";
+import type { Path } from "../sample/network.ts";
 import { BatchInputs, type BatchPart, type TrainingData } from "./batch.ts";
 import { type HistoryLayout, historyLayout, summarize, type TrainRecord } from "./history.ts";
 import { alignedLoss, denoisingLoss, type TrainingLoss } from "./loss.ts";
@@ -203,6 +204,12 @@ export class Trainer implements Disposable {
       emaWarmup,
     });
     this.#inputs = new BatchInputs(this.device, { ...this.#options, bank, alignmentWeight });
+  }
+
+  /** The path from noise to data that it trains on, and what the network puts out. */
+  get path(): Required<Path> {
+    const { interpolant, prediction } = this.#options;
+    return { interpolant, prediction };
   }
 
   /** Parts that each batch runs in. */

@@ -3,16 +3,32 @@ import { join } from "node:path";
 import { writeBank } from "../../bank/bank_writer.ts";
 import { FullBank } from "../../bank/full_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
+import { SiT, type SiTOptions } from "../../model/sit.ts";
 import { saveCheckpoint } from "../../train/checkpoint.ts";
 import { resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { buildRun } from "../../train/run.ts";
 import { RUN_BANK } from "../../train/run_files.ts";
 import { openTrained, readCheckpointConfig } from "../../train/trained.ts";
+import { Trainer } from "../../train/trainer.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
 const DIM = 4;
+
+/** What a model is made with where its options do not say. */
+const DEFAULTS = {
+  mlpRatio: 4,
+  learnSigma: false,
+  zeroInit: true,
+  qkNorm: false,
+  swiglu: false,
+  rope: false,
+  rmsNorm: false,
+  noShift: false,
+};
 
 gpuTest(
   "openTrained() takes the bank of the run, grown or not, and no other in its place",
@@ -64,6 +80,60 @@ gpuTest(
       });
     } finally {
       await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
+gpuTest(
+  "saveCheckpoint() without a configuration says what openTrained() makes the same model of",
+  async (device) => {
+    const dataset = await loadEmoji({ imageSize: 8 }), classes = dataset.classes.length;
+    const sizes = { inputSize: 8, channels: 3, patchSize: 2, width: 16, depth: 2, heads: 4 };
+    const models: SiTOptions[] = [
+      { ...sizes, condition: { snippetDim: DIM } },
+      {
+        ...sizes,
+        condition: { snippetDim: DIM, embedding: "mlp3" },
+        ...{ mlpRatio: 2, learnSigma: true, zeroInit: false, noShift: true },
+        projector: { depth: 1, width: 24, targetWidth: 12 },
+      },
+      { ...sizes, condition: { classes } },
+      {
+        ...sizes,
+        condition: { classes, nullClass: false },
+        ...{ qkNorm: true, swiglu: true, rope: true, rmsNorm: true },
+      },
+    ];
+    for (const [i, options] of models.entries()) {
+      const directory = await Deno.makeTempDir({ prefix: "gmem_trained_" });
+      try {
+        const snippets = normalizeSnippets(randomValues([dataset.size, DIM], 1), { dim: DIM });
+        using bank = FullBank.from(device, { dim: DIM, snippets });
+        using store = new ParameterStore(device, { seed: i });
+        const model = new SiT(store, options);
+        using trainer = new Trainer({
+          ...{ model, dataset, batchSize: 2, classDropout: i === 3 ? 0 : 0.1 },
+          ...("classes" in options.condition ? {} : { bank }),
+          ...{ interpolant: gvpInterpolant, prediction: "noise" },
+        });
+        await saveCheckpoint(directory, { trainer, model, dataset });
+        await bank.save(join(directory, RUN_BANK));
+        using trained = openTrained(device, readCheckpointConfig(directory));
+        const { path, prediction } = trained.config.interpolant;
+        assert.deepEqual([path, prediction], ["gvp", "noise"]);
+        assert.deepEqual(
+          { ...DEFAULTS, ...trained.model.options },
+          {
+            ...DEFAULTS,
+            ...options,
+            condition: "classes" in options.condition
+              ? { nullClass: true, ...options.condition }
+              : { embedding: "linear", ...options.condition },
+          },
+        );
+      } finally {
+        await Deno.remove(directory, { recursive: true });
+      }
     }
   },
 );
