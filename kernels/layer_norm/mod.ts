@@ -10,6 +10,7 @@ import reduceSubgroups from "../common/reduce_subgroups.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { MAX_WORKGROUPS } from "../core/limits.ts";
 import type { Gradients } from "../core/tape.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The sum over rows is one kernel for the whole project; it lives with the bias that needs it most.
@@ -309,6 +310,7 @@ function normalizeGradientInto(
 export class GroupSums implements Disposable {
   /** Groups for each `tokens` rows. */
   readonly chunks: number;
+  readonly #chunk: number;
   readonly #dy: Tensor;
   readonly #options: { readonly x: Tensor; readonly stats?: Tensor; readonly tokens: number };
   #sums: { readonly sums: Tensor; readonly products: Tensor } | undefined;
@@ -317,7 +319,10 @@ export class GroupSums implements Disposable {
   constructor(dy: Tensor, options: { x: Tensor; stats?: Tensor; tokens: number }) {
     this.#dy = dy;
     this.#options = options;
-    this.chunks = Math.ceil(options.tokens / CHUNK[dy.device.profile.driver]);
+    const { tokens } = options;
+    // Each chunk is a workgroup's.
+    this.#chunk = Math.max(CHUNK[dy.device.profile.driver], Math.ceil(tokens / MAX_WORKGROUPS));
+    this.chunks = Math.ceil(tokens / this.#chunk);
   }
 
   /** Σ dy, [groups, D]; the groups of one batch entry follow each other. */
@@ -353,7 +358,7 @@ export class GroupSums implements Disposable {
     const [kernel, columns] = GROUP_SUMS[variant];
     device.dispatch(kernel, {
       tensors: { x, dy, stats: stats ?? x, ...made },
-      params: { tokens, width, chunk: CHUNK[device.profile.driver] },
+      params: { tokens, width, chunk: this.#chunk },
       workgroups: [Math.ceil(width / columns), chunks, batches],
       constants: { PLAIN: Number(stats === undefined) },
     });

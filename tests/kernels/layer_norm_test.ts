@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { MAX_WORKGROUPS } from "../../kernels/core/limits.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { layerNorm, rmsNorm, ROWS } from "../../kernels/layer_norm/mod.ts";
+import { GroupSums, layerNorm, rmsNorm, ROWS } from "../../kernels/layer_norm/mod.ts";
 import { layerNormReference } from "../../kernels/layer_norm/reference.ts";
 import { pickLayerNorm, supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
 import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
@@ -168,6 +169,14 @@ gpuTest("layerNorm() normalises more rows than one axis of workgroups holds", as
   }
   x.dispose();
   out.dispose();
+});
+
+gpuTest("sums for parameters take no more chunks of rows than an axis has workgroups", (device) => {
+  using x = device.empty([1, 4]);
+  for (const tokens of [1, 2 ** 15, 2 ** 31]) {
+    using groups = new GroupSums(x, { x, tokens });
+    assert.ok(groups.chunks >= 1 && groups.chunks <= MAX_WORKGROUPS, `${groups.chunks} chunks`);
+  }
 });
 
 gpuTest("layerNorm() and rmsNorm() name the shapes that do not fit", (device) => {
