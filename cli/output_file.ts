@@ -72,12 +72,14 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
 }
 
 /**
- * Writes bytes or text to a file, whole or not at all.
+ * Writes bytes or text to a file, whole or not at all; where a link stands, to the file that it leads to.
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */
 export async function writeOutput(path: string, content: Uint8Array | string): Promise<void> {
-  await writing(path, () => writeAtomically(path, content));
+  await writing(path, () => {
+    writeAtomically(statusOf(path) === undefined ? path : Deno.realPathSync(path), content);
+  });
 }
 
 /**

@@ -48,6 +48,18 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
   });
 });
 
+Deno.test("writeOutput() leaves a link and writes the file that it leads to", async () => {
+  if (!canLink()) return;
+  await inDirectory(async (directory) => {
+    const file = `${directory}/file`, link = `${directory}/link`;
+    await writeOutput(file, "old");
+    Deno.symlinkSync(file, link);
+    await writeOutput(link, "new");
+    assert(Deno.lstatSync(link).isSymlink);
+    assert.equal(Deno.readTextFileSync(file), "new");
+  });
+});
+
 Deno.test("prepareOutput() refuses to put a file in the place of a device", async () => {
   if (Deno.build.os === "windows") return console.log("skipped: Windows has no file /dev/null");
   await assert.rejects(prepareOutput("/dev/null"), {
