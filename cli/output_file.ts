@@ -24,7 +24,8 @@ export interface OutputOptions {
  *
  * @throws {UsageError} when the name has another ending, or when the file is one that the command
  * reads, or a run's own bank: its snippets are those of the images that the run goes on with.
- * @throws {TypeError} when it is a folder, a device or a pipe, and an Error when its folder cannot be made or takes no file.
+ * @throws {TypeError} when it is a folder, a device or a pipe, and an Error when its folder cannot be made or
+ * takes no file.
  *
  * @example
  * ```ts ignore

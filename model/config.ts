@@ -214,12 +214,6 @@ export function projectorOf(
   return { depth, width, targetWidth };
 }
 
-function sectionOf(
-  { depth, width: projectorWidth, targetWidth }: NonNullable<SiTOptions["projector"]>,
-): Partial<AlignmentConfig> {
-  return { depth, projectorWidth, targetWidth };
-}
-
 /**
  * The model options that a `model` section means for given data. As in the official code there is a null
  * class where labels are dropped in training.
@@ -243,12 +237,13 @@ export function modelOptions(
 /** The `model` section that {@linkcode modelOptions} makes such options of; what is left out is the default. */
 export function modelSettings(options: SiTOptions): Readonly<Record<string, unknown>> {
   const { inputSize: _, channels: __, condition, projector, ...sizes } = options;
+  const { width: projectorWidth, ...others } = projector ?? {};
   return {
     ...sizes,
     ...("classes" in condition
       ? { conditioning: "label", ...(condition.nullClass === false && { classDropout: 0 }) }
       : { conditioning: "snippet", snippetEmbedding: condition.embedding }),
-    ...(projector && { repa: sectionOf(projector) }),
+    ...(projector && { repa: { ...others, projectorWidth } }),
   };
 }
 

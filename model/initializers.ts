@@ -45,7 +45,8 @@ export function constant(table: ArrayLike<number>): Initializer {
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const table = store.parameter("positions", [16, 64], normal(0.02));
- * console.log(Math.max(...await table.read()) < 0.14); // true seven deviations
+ * // Seven deviations:
+ * console.log(Math.max(...await table.read()) < 0.14); // true
  * ```
  */
 export function normal(deviation: number): Initializer {
@@ -67,7 +68,8 @@ export function normal(deviation: number): Initializer {
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const weight = store.parameter("weight", [4, 2], xavierUniform);
- * console.log(Math.max(...await weight.read()) <= 1); // true √(6 / 6)
+ * // √(6 / (2 + 4)):
+ * console.log(Math.max(...await weight.read()) <= 1); // true
  * ```
  */
 export const xavierUniform: Initializer = (values, context) => {

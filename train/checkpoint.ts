@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
-import { isRecord } from "../kernels/core/json.ts";
+import { isRecord, isTexts } from "../kernels/core/json.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { isSize, show } from "../kernels/core/safetensors_format.ts";
 import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
@@ -60,11 +60,7 @@ const RECORDS = {
       isRecord(value) && isSize(value.size) && typeof value.sha256 === "string",
     expected: "an object of size and sha256",
   },
-  classes: {
-    holds: (value: unknown) =>
-      Array.isArray(value) && value.every((name) => typeof name === "string"),
-    expected: "a list of texts",
-  },
+  classes: { holds: isTexts, expected: "a list of texts" },
   classCounts: {
     holds: (value: unknown) => Array.isArray(value) && value.every(isSize),
     expected: "a list of whole numbers",

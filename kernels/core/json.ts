@@ -16,10 +16,12 @@ export function parseJson(text: string): unknown {
 /** The texts that a JSON list holds; undefined where it is no list of texts. */
 export function parseTexts(text: string): string[] | undefined {
   const values = parseJson(text);
-  if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) {
-    return undefined;
-  }
-  return values;
+  return isTexts(values) ? values : undefined;
+}
+
+/** Whether a value is a list of texts. */
+export function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((text) => typeof text === "string");
 }
 
 /** Whether a value is an object and no array. */

@@ -160,11 +160,12 @@ gpuTest("Tape refuses to lose the gradient of what a kernel alone made", async (
     device.copy(x, out);
     return out;
   };
-  const makers = [[square, "product"], [copy, "a copy"], [
-    (x: Tensor) => square(copy(x)),
-    "product",
-  ]];
-  for (const [make, by] of makers as [typeof square, string][]) {
+  const makers: [make: typeof square, by: string][] = [
+    [square, "product"],
+    [copy, "a copy"],
+    [(x) => square(copy(x)), "product"],
+  ];
+  for (const [make, by] of makers) {
     using tape = new Tape(device);
     tape.watch(x);
     assert.throws(() => device.scope(() => tape.record(() => multiply(x, make(x)))), {
