@@ -57,6 +57,12 @@ export {
   writeSafetensors,
 } from "./kernels/mod.ts";
 
+export { Attention, type AttentionOptions } from "./model/attention.ts";
+export {
+  type ConditionEmbedder,
+  LabelEmbedder,
+  type LabelEmbedderOptions,
+} from "./model/condition.ts";
 export type { AlignmentConfig, InterpolantConfig, ModelConfig } from "./model/config.ts";
 export {
   activationBytes,
@@ -66,7 +72,9 @@ export {
   parameterSizes,
   type TrainingBatch,
 } from "./model/cost.ts";
-export { normal, xavierUniform } from "./model/initializers.ts";
+export type { DiffusionModel, LabelCondition, SnippetCondition } from "./model/diffusion_model.ts";
+export { FinalLayer, type FinalLayerOptions } from "./model/final_layer.ts";
+export { constant, normal, ones, xavierUniform, zeros } from "./model/initializers.ts";
 export { gvpInterpolant } from "./model/interpolants/gvp.ts";
 export {
   DIFFUSION_FORMS,
@@ -97,10 +105,14 @@ export {
 } from "./model/interpolants/time.ts";
 export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { Linear } from "./model/linear.ts";
+export { type FeedForward, GeluMlp, SwigluMlp } from "./model/mlp.ts";
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
+export { PatchEmbed } from "./model/patch_embed.ts";
+export { rotaryAngles, sinCosPositions } from "./model/positions.ts";
 export { type ModelOptionsHints, readModelOptions } from "./model/read_model_options.ts";
+export { SiluMlp } from "./model/silu_mlp.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
-export type { Observe } from "./model/sit_block.ts";
+export { type BlockOptions, type Observe, SiTBlock } from "./model/sit_block.ts";
 export { SnippetMapper, type SnippetMapperOptions } from "./model/snippet_mapper.ts";
 export {
   type LoadOptions,
@@ -109,6 +121,7 @@ export {
   saveStateDict,
   type TensorSource,
 } from "./model/state_dict.ts";
+export { TimestepEmbedder } from "./model/timestep_embedder.ts";
 export {
   type StateDictOptions,
   TorchFile,

@@ -18,13 +18,27 @@ export interface AttentionOptions {
   readonly width: number;
   /** H; each head has D / H channels. */
   readonly heads: number;
-  /** Normalise queries and keys in each head: with RMS, mean and variance, or not at all. */
-  readonly qkNorm: "none" | "layer" | "rms";
-  /** Cosines and sines [T, D / H] by which queries and keys turn, if they do. */
-  readonly rotary: { readonly cos: Tensor; readonly sin: Tensor } | undefined;
+  /** Normalise queries and keys in each head: with RMS, mean and variance, or not at all. Default `"none"`. */
+  readonly qkNorm?: "none" | "layer" | "rms";
+  /** Cosines and sines [T, D / H] by which queries and keys turn, if they do; see {@linkcode rotaryAngles}. */
+  readonly rotary?: { readonly cos: Tensor; readonly sin: Tensor } | undefined;
 }
 
-/** Multi-head self-attention with `qkv`, `proj` and, with QK-norm, `q_norm` and `k_norm`. */
+/**
+ * Multi-head self-attention with `qkv`, `proj` and, with QK-norm, `q_norm` and `k_norm`, by their names in
+ * official checkpoints.
+ *
+ * @example
+ * ```ts
+ * import { Attention, Device, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const attention = new Attention(store.at("attn"), { width: 32, heads: 2, qkNorm: "rms" });
+ * using y = device.scope(() => attention.forward(device.empty([2, 4, 32])));
+ * console.log(y.shape, [...store.entries()].map(([name]) => name)[0]); // [ 2, 4, 32 ] attn.qkv.weight
+ * ```
+ */
 export class Attention {
   readonly #qkv: Linear;
   readonly #proj: Linear;
@@ -38,16 +52,16 @@ export class Attention {
 
   /** Declares the parameters. */
   constructor(p: ParameterScope, options: AttentionOptions) {
-    const { width, heads } = options;
+    const { width, heads, qkNorm: norm = "none" } = options;
     this.#options = options;
     this.#qkv = new Linear(p.at("qkv"), { inputs: width, outputs: 3 * width });
     this.#proj = new Linear(p.at("proj"), { inputs: width, outputs: width });
-    if (options.qkNorm !== "none") {
+    if (norm !== "none") {
       const shape = [width / heads];
       this.#norms = {
         queryWeight: p.parameter("q_norm.weight", shape, ones),
         keyWeight: p.parameter("k_norm.weight", shape, ones),
-        ...(options.qkNorm === "layer" && {
+        ...(norm === "layer" && {
           queryBias: p.parameter("q_norm.bias", shape, zeros),
           keyBias: p.parameter("k_norm.bias", shape, zeros),
         }),

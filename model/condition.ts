@@ -27,7 +27,21 @@ export interface LabelEmbedderOptions {
   readonly nullClass?: boolean;
 }
 
-/** A table of class vectors; the extra last row, index `classes`, is the null class if there is one. */
+/**
+ * A table of class vectors; the extra last row, index `classes`, is the null class if there is one.
+ *
+ * @example
+ * ```ts
+ * import { Device, LabelEmbedder, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const embedder = new LabelEmbedder(store.at("y_embedder"), { classes: 10, width: 32 });
+ * using labels = device.tensor(Uint32Array.of(3, 10), [2]); // class 3, and then the null class
+ * using vectors = device.scope(() => embedder.forward(labels));
+ * console.log(vectors.shape); // [ 2, 32 ]
+ * ```
+ */
 export class LabelEmbedder implements ConditionEmbedder {
   readonly #table: Parameter;
 

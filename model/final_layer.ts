@@ -10,18 +10,44 @@ import { modulate } from "../kernels/modulate/mod.ts";
 import { ones, xavierUniform, zeros } from "./initializers.ts";
 import { Linear } from "./linear.ts";
 
-/** Tokens to patches: a modulated norm, then Linear to p·p·channels values a token. */
+/** Sizes and switches of a {@linkcode FinalLayer}. */
+export interface FinalLayerOptions {
+  /** Channels of a token (D). */
+  readonly width: number;
+  /** Values of a patch: p·p·channels. */
+  readonly outputs: number;
+  /** RMS norm with a weight in place of layer norm without. Default `false`. */
+  readonly rmsNorm?: boolean;
+  /** Start by putting out zeros (adaLN-zero). Default `true`. */
+  readonly zeroInit?: boolean;
+}
+
+/**
+ * Tokens to patches: a modulated norm, then Linear to p·p·channels values a token (DiT, section 3.2).
+ *
+ * @example
+ * ```ts
+ * import { Device, FinalLayer, ParameterStore } from "@gmem/gmem";
+ * import { silu, unpatchify } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const last = new FinalLayer(store.at("final_layer"), { width: 32, outputs: 4 * 4 * 3 });
+ * using images = device.scope(() => {
+ *   const condition = silu(device.empty([2, 32]));
+ *   return unpatchify(last.forward(device.empty([2, 4, 32]), condition), { patch: 4, channels: 3 });
+ * });
+ * console.log(images.shape); // [ 2, 3, 8, 8 ]
+ * ```
+ */
 export class FinalLayer {
   readonly #modulation: Linear;
   readonly #linear: Linear;
   readonly #norm: Parameter | undefined;
 
   /** Declares `norm_final.weight` (RMS only), `adaLN_modulation.1` and `linear`. */
-  constructor(
-    p: ParameterScope,
-    options: { width: number; outputs: number; rmsNorm: boolean; zeroInit: boolean },
-  ) {
-    const { width, outputs, rmsNorm, zeroInit } = options;
+  constructor(p: ParameterScope, options: FinalLayerOptions) {
+    const { width, outputs, rmsNorm, zeroInit = true } = options;
     const init = zeroInit ? zeros : xavierUniform;
     this.#norm = rmsNorm ? p.parameter("norm_final.weight", [width], ones) : undefined;
     this.#modulation = new Linear(p.at("adaLN_modulation.1"), {

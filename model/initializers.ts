@@ -20,17 +20,54 @@ function hash(name: string): number {
   return value >>> 0;
 }
 
-/** Zeros. */
+/**
+ * Zeros.
+ *
+ * @example
+ * ```ts
+ * import { Device, Linear, ParameterStore, zeros } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * // What it adds to a residual stream is nothing at first:
+ * const last = new Linear(store.at("last"), { inputs: 2, outputs: 1, init: zeros });
+ * console.log(await last.weight.read()); // Float32Array(2) [ 0, 0 ]
+ * ```
+ */
 export const zeros: Initializer = (values) => {
   values.fill(0);
 };
 
-/** Ones. */
+/**
+ * Ones.
+ *
+ * @example
+ * ```ts
+ * import { Device, ones, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const weight = store.parameter("norm.weight", [2], ones);
+ * console.log(await weight.read()); // Float32Array(2) [ 1, 1 ]
+ * ```
+ */
 export const ones: Initializer = (values) => {
   values.fill(1);
 };
 
-/** Given values, for tables that are computed. */
+/**
+ * Given values, for tables that are computed.
+ *
+ * @example
+ * ```ts
+ * import { constant, Device, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * const scale = store.parameter("scale", [2], constant([1, 10]));
+ * console.log(await scale.read()); // Float32Array(2) [ 1, 10 ]
+ * ```
+ */
 export function constant(table: ArrayLike<number>): Initializer {
   return (values) => values.set(table);
 }

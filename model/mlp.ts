@@ -16,7 +16,20 @@ export interface FeedForward {
   forward(x: Tensor): Tensor;
 }
 
-/** Linear, GELU (tanh form), Linear: `fc1` and `fc2`. */
+/**
+ * Linear, GELU (tanh form), Linear: `fc1` and `fc2`.
+ *
+ * @example
+ * ```ts
+ * import { Device, GeluMlp, ParameterStore } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mlp = new GeluMlp(store.at("mlp"), { width: 32, ratio: 4 });
+ * using y = device.scope(() => mlp.forward(device.empty([2, 4, 32])));
+ * console.log(y.shape, store.get("mlp.fc1.weight").shape); // [ 2, 4, 32 ] [ 128, 32 ]
+ * ```
+ */
 export class GeluMlp implements FeedForward {
   readonly #fc1: Linear;
   readonly #fc2: Linear;
@@ -40,7 +53,20 @@ export function swigluHidden(width: number, ratio: number): number {
   return Math.floor((2 / 3) * Math.floor(width * ratio));
 }
 
-/** SwiGLU: `w3(silu(gate) · value)` with `w12` giving gate and value side by side. */
+/**
+ * SwiGLU: `w3(silu(gate) · value)` with `w12` giving gate and value side by side (LightningDiT).
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SwigluMlp } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mlp = new SwigluMlp(store.at("mlp"), { width: 48, ratio: 4 });
+ * using y = device.scope(() => mlp.forward(device.empty([2, 4, 48])));
+ * console.log(y.shape, store.get("mlp.w12.weight").shape); // [ 2, 4, 48 ] [ 256, 48 ]
+ * ```
+ */
 export class SwigluMlp implements FeedForward {
   readonly #w12: Linear;
   readonly #w3: Linear;

@@ -10,7 +10,20 @@ import { linear } from "../kernels/linear/mod.ts";
 import { patchify } from "../kernels/patchify/mod.ts";
 import { xavierUniform, zeros } from "./initializers.ts";
 
-/** Images to tokens by a convolution whose stride is its size: one matrix product over patches. */
+/**
+ * Images to tokens by a convolution whose stride is its size: one matrix product over patches.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, PatchEmbed } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const patches = new PatchEmbed(store.at("x_embedder"), { patch: 4, channels: 3, width: 32 });
+ * using tokens = device.scope(() => patches.forward(device.empty([2, 3, 8, 8])));
+ * console.log(tokens.shape); // [ 2, 4, 32 ]
+ * ```
+ */
 export class PatchEmbed {
   readonly #weight: Parameter;
   readonly #bias: Parameter;

@@ -8,6 +8,17 @@
  * The fixed table [T, D] of a square grid of `gridSize`² tokens, row by row: the first half of the
  * channels encodes the column, the second the row, each as sines then cosines of
  * position · 10000^(−k / (D/4)) (DiT). Computed in float64.
+ *
+ * @example
+ * ```ts
+ * import { constant, Device, ParameterStore, sinCosPositions } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device);
+ * // Saved with the model and never trained, as in official checkpoints.
+ * const table = store.frozen("pos_embed", [1, 16, 32], constant(sinCosPositions(4, 32)));
+ * console.log((await table.read()).slice(8, 10)); // Float32Array(2) [ 1, 1 ] cosines of column 0
+ * ```
  */
 export function sinCosPositions(gridSize: number, width: number): Float64Array {
   const quarter = width / 4;
@@ -31,6 +42,15 @@ export function sinCosPositions(gridSize: number, width: number): Float64Array {
  * Cosines and sines [T, headWidth] of two-dimensional rotary embedding on a square grid: the first
  * half of a head turns with the row, the second with the column, by position ·
  * 10000^(−2k / (headWidth/2)) for each pair k of neighbouring channels (LightningDiT).
+ *
+ * @example
+ * ```ts
+ * import { rotaryAngles } from "@gmem/gmem";
+ *
+ * const { cos, sin } = rotaryAngles(2, 4); // tokens (0, 0), (0, 1), (1, 0) and (1, 1)
+ * console.log(cos.length, sin.slice(8, 12).map((value) => Math.round(100 * value) / 100));
+ * // 16 Float64Array(4) [ 0.84, 0.84, 0, 0 ]
+ * ```
  */
 export function rotaryAngles(
   gridSize: number,

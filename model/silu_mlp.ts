@@ -10,7 +10,20 @@ import type { Tensor } from "../kernels/core/tensor.ts";
 import { silu } from "../kernels/silu/mod.ts";
 import { Linear } from "./linear.ts";
 
-/** Affine layers between given widths, with SiLU between them. */
+/**
+ * Affine layers between given widths, with SiLU between them.
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SiluMlp } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const mlp = new SiluMlp(store.at("projector"), [32, 128, 128, 64]);
+ * using y = device.scope(() => mlp.forward(device.empty([2, 4, 32])));
+ * console.log(y.shape, [...store.entries()].length); // [ 2, 4, 64 ] 6
+ * ```
+ */
 export class SiluMlp {
   readonly #layers: readonly Linear[];
 

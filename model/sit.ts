@@ -17,28 +17,20 @@ import {
   LinearSnippetEmbedder,
   MlpSnippetEmbedder,
 } from "./condition.ts";
+import { largestActivationBytes } from "./cost.ts";
+import type { DiffusionModel, LabelCondition, SnippetCondition } from "./diffusion_model.ts";
 import { FinalLayer } from "./final_layer.ts";
 import { constant } from "./initializers.ts";
 import { PatchEmbed } from "./patch_embed.ts";
 import { rotaryAngles, sinCosPositions } from "./positions.ts";
 import { SiluMlp } from "./silu_mlp.ts";
-import { type Observe, SiTBlock } from "./sit_block.ts";
+import { type BlockOptions, type Observe, SiTBlock } from "./sit_block.ts";
 import { TimestepEmbedder } from "./timestep_embedder.ts";
 
 /** What guides a {@linkcode SiT}. */
 export type ConditionOptions =
-  | {
-    /** Number of classes. */
-    readonly classes: number;
-    /**
-     * One more row, the null class, stands for "no class"; guidance and label dropout need it. Official
-     * networks have none where they were trained with class_dropout_prob 0. Default `true`.
-     */
-    readonly nullClass?: boolean;
-  }
-  | {
-    /** Components of a snippet (d). */
-    readonly snippetDim: number;
+  | LabelCondition
+  | SnippetCondition & {
     /** One affine layer (released GMem) or three with SiLU (paper). Default `"linear"`. */
     readonly embedding?: "linear" | "mlp3";
   };
@@ -117,7 +109,7 @@ export interface SiTOutput {
  * velocity.dispose();
  * ```
  */
-export class SiT {
+export class SiT implements DiffusionModel {
   /** The sizes it was made with. */
   readonly options: SiTOptions;
   /** Its parameters. */
@@ -136,8 +128,6 @@ export class SiT {
     this.options = options;
     this.parameters = store;
     const { inputSize, channels, patchSize: patch, width, depth, heads } = options;
-    const { rmsNorm = false, zeroInit = true, mlpRatio = 4, swiglu = false, noShift = false } =
-      options;
     const gridSize = inputSize / patch, tokens = gridSize ** 2, headWidth = width / heads;
     this.#patches = new PatchEmbed(store.at("x_embedder"), { patch, channels, width });
     this.#positions = store.frozen(
@@ -152,24 +142,14 @@ export class SiT {
       cos: store.frozen("feat_rope.freqs_cos", [tokens, headWidth], constant(angles.cos)),
       sin: store.frozen("feat_rope.freqs_sin", [tokens, headWidth], constant(angles.sin)),
     };
-    const qkNorm = !options.qkNorm ? "none" : rmsNorm ? "rms" : "layer";
-    const block = {
-      width,
-      heads,
-      mlpRatio,
-      swiglu,
-      rmsNorm,
-      noShift,
-      zeroInit,
-      qkNorm,
-      rotary,
-    } as const;
+    const qkNorm = !options.qkNorm ? "none" : options.rmsNorm ? "rms" : "layer";
+    const block: BlockOptions = { ...options, qkNorm, rotary };
     this.#blocks = Array.from(
       { length: depth },
       (_, i) => new SiTBlock(store.at(`blocks.${i}`), block),
     );
     const outputs = patch * patch * channels * (options.learnSigma ? 2 : 1);
-    this.#final = new FinalLayer(store.at("final_layer"), { width, outputs, rmsNorm, zeroInit });
+    this.#final = new FinalLayer(store.at("final_layer"), { ...options, outputs });
     const { projector } = options;
     this.#projector = projector && new SiluMlp(store.at("projectors.0"), [
       width,
@@ -184,6 +164,12 @@ export class SiT {
     return this.parameters.device;
   }
 
+  /** The tokens that the projector puts out, where there is one. */
+  get projectedTokens(): { readonly count: number; readonly width: number } | undefined {
+    const { inputSize, patchSize, projector } = this.options;
+    return projector && { count: (inputSize / patchSize) ** 2, width: projector.targetWidth };
+  }
+
   /**
    * The prediction [B, C, H, W] for states `x` [B, C, H, W] at times `t` [B] (1 is data) under
    * `condition`: labels u32 [B] or snippets [B, d]. A label past the last of the table means the last: the
@@ -196,7 +182,7 @@ export class SiT {
     options: { observe?: Observe; recompute?: boolean } = {},
   ): Tensor {
     return this.device.scope(() =>
-      this.#run({ x, t, embedded: this.embed(condition, options), ...options }).output
+      this.forwardEmbedded(x, t, this.embed(condition, options), options)
     );
   }
 
@@ -220,8 +206,13 @@ export class SiT {
    * As {@linkcode SiT.forward}, with the condition as the vectors [B, D] of {@linkcode SiT.embed}. Throws
    * `TypeError` for other shapes.
    */
-  forwardEmbedded(x: Tensor, t: Tensor, embedded: Tensor): Tensor {
-    return this.device.scope(() => this.#run({ x, t, embedded }).output);
+  forwardEmbedded(
+    x: Tensor,
+    t: Tensor,
+    embedded: Tensor,
+    options: { observe?: Observe; recompute?: boolean } = {},
+  ): Tensor {
+    return this.device.scope(() => this.#run({ x, t, embedded, ...options }).output);
   }
 
   /**
@@ -241,6 +232,12 @@ export class SiT {
       const { output, tapped } = this.#run({ x, t, embedded, ...options });
       return { output, projection: projector.forward(tapped!) };
     });
+  }
+
+  /** Bytes of the largest activation of one image; the projector takes part in training alone. */
+  largestActivationBytes({ training }: { readonly training: boolean }): number {
+    const { projector: _, ...drawing } = this.options;
+    return largestActivationBytes(training ? this.options : drawing);
   }
 
   #run(

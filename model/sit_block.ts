@@ -17,16 +17,16 @@ export type Observe = (name: string, activation: Tensor) => void;
 
 /** Sizes and switches of a block. */
 export interface BlockOptions extends AttentionOptions {
-  /** Hidden channels of the feed-forward layer as a multiple of D. */
-  readonly mlpRatio: number;
-  /** SwiGLU in place of GELU. */
-  readonly swiglu: boolean;
-  /** RMS norm with a weight in place of layer norm without. */
-  readonly rmsNorm: boolean;
-  /** Four modulation chunks (scale, gate, scale, gate) in place of six with shifts. */
-  readonly noShift: boolean;
-  /** Start as the identity: modulation at zero (adaLN-zero). */
-  readonly zeroInit: boolean;
+  /** Hidden channels of the feed-forward layer as a multiple of D. Default 4. */
+  readonly mlpRatio?: number;
+  /** SwiGLU in place of GELU. Default `false`. */
+  readonly swiglu?: boolean;
+  /** RMS norm with a weight in place of layer norm without. Default `false`. */
+  readonly rmsNorm?: boolean;
+  /** Four modulation chunks (scale, gate, scale, gate) in place of six with shifts. Default `false`. */
+  readonly noShift?: boolean;
+  /** Start as the identity: modulation at zero (adaLN-zero). Default `true`. */
+  readonly zeroInit?: boolean;
 }
 
 const WITH_SHIFT = {
@@ -44,6 +44,20 @@ const WITHOUT_SHIFT = {
  * A transformer block whose norms and residual branches are modulated by the condition:
  * x += g₁·attention(norm(x)(1 + s₁) + b₁), x += g₂·mlp(norm(x)(1 + s₂) + b₂)
  * with (b₁, s₁, g₁, b₂, s₂, g₂) = Linear(SiLU(c)) (DiT, section 3.2; SiT).
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, SiTBlock } from "@gmem/gmem";
+ * import { silu } from "@gmem/gmem/kernels";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const block = new SiTBlock(store.at("blocks.0"), { width: 32, heads: 2 });
+ * using x = device.tensor(new Float32Array(2 * 4 * 32).fill(0.5), [2, 4, 32]);
+ * using condition = device.tensor(new Float32Array(2 * 32).fill(1), [2, 32]);
+ * using y = device.scope(() => block.forward(x, silu(condition)));
+ * console.log(y.shape, (await y.read())[0]); // [ 2, 4, 32 ] 0.5, for it starts as the identity
+ * ```
  */
 export class SiTBlock {
   readonly #attention: Attention;
@@ -54,7 +68,7 @@ export class SiTBlock {
 
   /** Declares the parameters. */
   constructor(p: ParameterScope, options: BlockOptions) {
-    const { width, mlpRatio: ratio, swiglu, rmsNorm, noShift, zeroInit } = options;
+    const { width, mlpRatio: ratio = 4, swiglu, rmsNorm, noShift, zeroInit = true } = options;
     this.#layout = noShift ? WITHOUT_SHIFT : WITH_SHIFT;
     if (rmsNorm) {
       this.#norms = {

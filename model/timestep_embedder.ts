@@ -14,7 +14,21 @@ import { Linear } from "./linear.ts";
 /** Cosines and sines of a time. */
 export const FREQUENCIES = 256;
 
-/** Times to vectors: 256 cosines and sines, then Linear, SiLU, Linear. */
+/**
+ * Times to vectors: 256 cosines and sines, then Linear, SiLU, Linear (DiT).
+ *
+ * @example
+ * ```ts
+ * import { Device, ParameterStore, TimestepEmbedder } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * using store = new ParameterStore(device, { seed: 0 });
+ * const embedder = new TimestepEmbedder(store.at("t_embedder"), { width: 32 });
+ * using times = device.tensor(Float32Array.of(0, 1), [2]); // noise and data
+ * using vectors = device.scope(() => embedder.forward(times));
+ * console.log(vectors.shape); // [ 2, 32 ]
+ * ```
+ */
 export class TimestepEmbedder {
   readonly #first: Linear;
   readonly #second: Linear;

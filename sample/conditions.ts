@@ -11,7 +11,7 @@ import type { Device } from "../kernels/core/device.ts";
 import { didYouMean } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import type { SiT } from "../model/sit.ts";
+import type { DiffusionModel } from "../model/diffusion_model.ts";
 import { startingNoise } from "./draw.ts";
 import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
 
@@ -70,7 +70,7 @@ export function chooseAmong(
  * ```
  */
 export async function chooseByNoise(
-  model: SiT,
+  model: DiffusionModel,
   options: ChoiceOptions & { readonly bank: Bank },
 ): Promise<Uint32Array> {
   const { bank, count, seed } = options;

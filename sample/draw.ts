@@ -10,9 +10,9 @@ import { fill } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
+import type { DiffusionModel } from "../model/diffusion_model.ts";
 import { velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
-import type { SiT } from "../model/sit.ts";
 import type { SampleConfig } from "./config.ts";
 import { guided } from "./guidance.ts";
 import {
@@ -34,7 +34,7 @@ export interface SamplerSettings extends Path {
 /** What to draw with. */
 export interface DrawOptions extends SamplerSettings {
   /** The trained network. */
-  readonly model: SiT;
+  readonly model: DiffusionModel;
   /** Labels u32 [B] or snippets [B, d]: one image each. */
   readonly condition: Tensor;
   /**
@@ -90,9 +90,9 @@ export interface Drawn {
  * console.log((await three.read())[32] === (await third.read())[0]); // true
  * ```
  */
-export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor {
+export function startingNoise(model: DiffusionModel, options: StartingNoiseOptions): Tensor {
   const { channels, inputSize } = model.options, { count, seed, firstSample = 0 } = options;
-  return randomNormal(model.device, [count, channels, inputSize, inputSize], {
+  return randomNormal(model.parameters.device, [count, channels, inputSize, inputSize], {
     seed,
     stream: Stream.Sampler,
     step: 0,
@@ -104,7 +104,7 @@ export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor
  * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as the
  * vectors [B, D] of `model.embed`, so that it is embedded once for all evaluations; the caller owns them.
  *
- * The network throws what {@linkcode SiT.forwardEmbedded} throws.
+ * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *
  * @example
  * ```ts
@@ -125,7 +125,7 @@ export function startingNoise(model: SiT, options: StartingNoiseOptions): Tensor
  * console.log(embedded.shape, images.shape); // [ 2, 32 ] [ 2, 3, 8, 8 ]
  * ```
  */
-export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
+export function conditionedNetwork(model: DiffusionModel, embedded: Tensor): Network {
   return (x, t) =>
     x.device.scope(() => {
       const times = x.device.empty([x.shape[0]!]);
@@ -139,7 +139,7 @@ export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
  * half under the first condition, as {@linkcode guided} takes them. `embedded` holds the vectors of both,
  * [2 B, D]; the caller owns them.
  *
- * The network throws what {@linkcode SiT.forwardEmbedded} throws.
+ * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *
  * @example
  * ```ts
@@ -158,7 +158,7 @@ export function conditionedNetwork(model: SiT, embedded: Tensor): Network {
  * console.log(noise.shape, both.shape); // [ 1, 3, 8, 8 ] [ 2, 3, 8, 8 ]
  * ```
  */
-export function pairedNetwork(model: SiT, embedded: Tensor): Network {
+export function pairedNetwork(model: DiffusionModel, embedded: Tensor): Network {
   const network = conditionedNetwork(model, embedded);
   return (x, t) => x.device.scope(() => network(concatenate(x, x), t));
 }
@@ -188,7 +188,7 @@ export function pairedNetwork(model: SiT, embedded: Tensor): Network {
  * ```
  */
 export function draw(options: DrawOptions): Drawn {
-  const { device } = options.model;
+  const { device } = options.model.parameters;
   return device.scope(() => {
     const { network, evaluations } = guidedNetwork(options);
     const images = integrateFixed(network, noiseOf(options), options);
@@ -263,7 +263,10 @@ export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
     });
     return { images, evaluations: evaluations() };
   } finally {
-    for (const vectors of embedded) vectors.dispose();
+    for (const each of embedded) {
+      // A model may take conditions as they are.
+      if (each !== options.condition) each.dispose();
+    }
   }
 }
 
@@ -272,19 +275,20 @@ interface GuidedNetwork {
   readonly network: Network;
   /** Evaluations for each image so far. */
   readonly evaluations: () => number;
-  /** The embedded conditions that the network reads. */
+  /** The embedded conditions that the network reads; the first may be the condition itself. */
   readonly embedded: readonly Tensor[];
 }
 
 function guidedNetwork(options: DrawOptions): GuidedNetwork {
   const { model, condition, weights, config: { guidance } } = options;
-  const { device } = model;
+  const { device } = model.parameters;
   const withWeights = <T>(fn: () => T): T =>
     weights ? model.parameters.withValues(weights, fn) : fn();
   // Around each evaluation alone: the adaptive sampler waits between them.
   const count = (network: Network) => countEvaluations((x, t) => withWeights(() => network(x, t)));
   if (guidance.scale !== 1) requireNullCondition(model);
-  const embedded = withWeights(() => model.embed(condition));
+  const embed = (of: Tensor) => device.scope(() => withWeights(() => model.embed(of)));
+  const embedded = embed(condition);
   const conditional = count(conditionedNetwork(model, embedded));
   if (guidance.scale === 1) {
     return {
@@ -293,9 +297,7 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
       embedded: [embedded],
     };
   }
-  const pair = device.scope(() =>
-    concatenate(embedded, withWeights(() => model.embed(nullCondition(model, condition))))
-  );
+  const pair = device.scope(() => concatenate(embedded, embed(nullCondition(model, condition))));
   const both = count(pairedNetwork(model, pair));
   return {
     network: guided(conditional, both, {
@@ -308,7 +310,7 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
   };
 }
 
-function requireNullCondition({ options: { condition } }: SiT): void {
+function requireNullCondition({ options: { condition } }: DiffusionModel): void {
   if (!("classes" in condition) || condition.nullClass !== false) return;
   throw new RangeError(
     "Cannot guide the samples: the model has no null class to guide them away from, " +
@@ -317,8 +319,8 @@ function requireNullCondition({ options: { condition } }: SiT): void {
 }
 
 /** The null class or the empty snippet for as many images as `condition` is for. */
-function nullCondition(model: SiT, { elements, shape }: Tensor): Tensor {
-  const { device, options: { condition } } = model;
+function nullCondition(model: DiffusionModel, { elements, shape }: Tensor): Tensor {
+  const { parameters: { device }, options: { condition } } = model;
   return "classes" in condition
     ? device.tensor(new Uint32Array(elements).fill(condition.classes), shape)
     : device.tensor(new Float32Array(elements), shape);

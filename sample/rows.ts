@@ -6,8 +6,7 @@
  */
 
 import type { Tensor } from "../kernels/core/tensor.ts";
-import { largestActivationBytes } from "../model/cost.ts";
-import type { SiT } from "../model/sit.ts";
+import type { DiffusionModel } from "../model/diffusion_model.ts";
 import type { SampleConfig } from "./config.ts";
 import { drawAdaptive, type DrawOptions } from "./draw.ts";
 import type { Path } from "./network.ts";
@@ -16,18 +15,17 @@ import type { Path } from "./network.ts";
 const MOST_AT_ONCE = 64;
 
 /**
- * How many images are drawn at once: 64, or as many of which the GPU can bind the largest activation, each
- * of them twice where they are guided.
+ * How many images are drawn at once: 64, or as many of which the GPU can bind the largest activation, where
+ * the model tells it, each of them twice where they are guided.
  *
  * Throws a RangeError where not even one fits.
  */
 export function imagesAtOnce(
-  { device, options: { projector: _, ...network } }: SiT,
+  model: DiffusionModel,
   { guided }: { readonly guided: boolean },
 ): number {
-  // The projector is left out: it takes part in training alone.
-  const bytes = (guided ? 2 : 1) * largestActivationBytes(network);
-  const most = device.profile.maxBindingBytes;
+  const each = model.largestActivationBytes?.({ training: false }) ?? 0;
+  const bytes = (guided ? 2 : 1) * each, most = model.parameters.device.profile.maxBindingBytes;
   if (bytes <= most) return Math.min(MOST_AT_ONCE, Math.floor(most / bytes));
   throw new RangeError(
     `Cannot draw: a tensor of one ${guided ? "guided " : ""}image takes ${bytes} bytes, the GPU ` +
@@ -38,7 +36,7 @@ export function imagesAtOnce(
 /** What both ways of drawing need. */
 export interface DrawManyOptions extends Path, Pick<DrawOptions, "weights"> {
   /** The trained network. */
-  readonly model: SiT;
+  readonly model: DiffusionModel;
   /** Sampler, steps, guidance and seed. */
   readonly config: SampleConfig;
   /** Called after each batch with the number of images drawn. */
@@ -207,7 +205,8 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
     const drawn = await drawAll({
       ...drawing,
       count: noises,
-      conditionOf: (_, count) => model.device.tensor(repeatRow(snippet, count), [count, dim]),
+      conditionOf: (_, count) =>
+        model.parameters.device.tensor(repeatRow(snippet, count), [count, dim]),
       onProgress: (done) => onProgress?.(row * noises + done),
     });
     images.set(drawn.images, row * noises * length);

@@ -21,8 +21,9 @@ import { SafetensorsWriter } from "../kernels/core/safetensors_writer.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import { modelSettings } from "../model/config.ts";
-import type { SiT } from "../model/sit.ts";
+import type { DiffusionModel } from "../model/diffusion_model.ts";
 import { isProjector } from "../model/read_model_options.ts";
+import { SiT } from "../model/sit.ts";
 import { loadStateDict, readFinite, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import { type Config, resolveConfig } from "./config.ts";
@@ -38,6 +39,8 @@ export interface CheckpointState {
   readonly step: number;
   /** The configuration of the run with all defaults, as JSON. */
   readonly config: unknown;
+  /** The network is no {@linkcode SiT}, which the configuration could make again, but a program's own. */
+  readonly ownModel?: true;
   /** What tells the images of the run from others, as {@linkcode fingerprintOf} gives it. */
   readonly images?: string;
   /** What tells the snippets of the run's bank from others, if snippets guide the model. */
@@ -54,6 +57,7 @@ const FILES = ["model.safetensors", AVERAGED_WEIGHTS, "optimizer.safetensors", "
 /** What `state.json` has beside format and step: all but the configuration may be left out. */
 const RECORDS = {
   config: { holds: isRecord, expected: "an object" },
+  ownModel: { holds: (value: unknown) => value === true, expected: "true" },
   images: { holds: (value: unknown) => typeof value === "string", expected: "a text" },
   bank: {
     holds: (value: unknown) =>
@@ -161,12 +165,26 @@ export function readCheckpointState(path: string): CheckpointState {
   return state;
 }
 
+/**
+ * As {@linkcode readCheckpointState}, where the configuration is to make the network again: throws
+ * `CheckpointError` also for one that only the program which saved it can make.
+ */
+export function readStateOfSiT(path: string): CheckpointState {
+  const state = readCheckpointState(path);
+  if (!state.ownModel) return state;
+  throw new CheckpointError(
+    `Cannot open ${path}: its network is a program's own, no SiT that its configuration makes again, ` +
+      "expected that program to load it by loadCheckpoint() or loadWeights()",
+    { path },
+  );
+}
+
 /** What {@linkcode loadCheckpoint} restores, and what it must have been trained on. */
 export interface LoadCheckpointOptions {
   /** The trainer. */
   readonly trainer: Trainer;
   /** The network that it trains. */
-  readonly model: SiT;
+  readonly model: DiffusionModel;
   /** What tells the images from others, as {@linkcode fingerprintOf} gives it; left out, any will do. */
   readonly images?: string;
   /** What tells the bank's snippets from others, as `bankFingerprint` gives it; left out, any will do. */
@@ -178,7 +196,8 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
   /**
    * The configuration of the run, as `resolveConfig` gives it, by which commands and `openTrained` make the
    * model again: its sections `data` and `model` have to say what the model was made with. Default: that, and
-   * the path that the trainer trains on.
+   * the path that the trainer trains on. A model that is no {@linkcode SiT} they cannot make: only
+   * {@linkcode loadCheckpoint} and {@linkcode loadWeights} take its checkpoints.
    */
   readonly config?: unknown;
   /** The images where labels guide the model, whose classes are remembered by name. */
@@ -244,6 +263,7 @@ export async function saveCheckpoint(
       format: 1,
       step,
       config,
+      ...(!(model instanceof SiT) && { ownModel: true }),
       ...(images && { images }),
       ...(bankFingerprint && { bank: bankFingerprint }),
       ...("classes" in condition && dataset && {
@@ -266,11 +286,12 @@ export async function saveCheckpoint(
   return path;
 }
 
-/** The configuration that makes a model again, with the path that it was trained on. */
-function configOf({ path }: Trainer, { options }: SiT): Config {
+/** The configuration that makes a {@linkcode SiT} again, with the path that a model was trained on. */
+function configOf({ path }: Trainer, model: DiffusionModel): Config {
+  const { inputSize: imageSize, channels } = model.options;
   return resolveConfig({
-    data: { imageSize: options.inputSize, channels: options.channels },
-    model: modelSettings(options),
+    data: { imageSize, channels },
+    ...(model instanceof SiT && { model: modelSettings(model.options) }),
     interpolant: { path: path.interpolant.name, prediction: path.prediction },
   });
 }
@@ -477,7 +498,11 @@ export interface LoadWeightsOptions extends OpenWeightsOptions {
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export function loadWeights(path: string, model: SiT, options: LoadWeightsOptions = {}): void {
+export function loadWeights(
+  path: string,
+  model: DiffusionModel,
+  options: LoadWeightsOptions = {},
+): void {
   const { reversed = false, withoutProjector = false } = options;
   using weights = openWeights(path, options);
   loadStateDict(model.parameters, reversed ? reverseTime(weights) : weights, {
@@ -515,7 +540,7 @@ export function loadWeights(path: string, model: SiT, options: LoadWeightsOption
  */
 export function initializeFrom(
   path: string,
-  run: { trainer: Trainer; model: SiT },
+  run: { trainer: Trainer; model: DiffusionModel },
   options: LoadWeightsOptions = {},
 ): void {
   loadWeights(path, run.model, options);

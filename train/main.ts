@@ -47,6 +47,7 @@ import {
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
+  readStateOfSiT,
   removeOldCheckpoints,
   requireSpace,
   requireTrainingImages,
@@ -105,7 +106,7 @@ async function main(): Promise<void> {
   const resumed = resume === undefined ? undefined : findCheckpoint(resume);
   resumedCheckpoint = resumed;
   const config = resumed
-    ? resolveConfig(readCheckpointState(resumed).config, { name: resumed, overrides })
+    ? resolveConfig(readStateOfSiT(resumed).config, { name: resumed, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : clonePath(config.train.runDirectory);
   if (resumed) {

@@ -17,7 +17,7 @@ import { modelOptions, modelSettings } from "../model/config.ts";
 import { readModelOptions } from "../model/read_model_options.ts";
 import { type ConditionOptions, SiT } from "../model/sit.ts";
 import { openWeights } from "../model/weights.ts";
-import { findCheckpoint, loadWeights, readCheckpointState } from "./checkpoint.ts";
+import { findCheckpoint, loadWeights, readStateOfSiT } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { AVERAGED_WEIGHTS, RUN_BANK } from "./run_files.ts";
 import { TOKENIZERS } from "./tokenizers.ts";
@@ -61,7 +61,7 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
  * Reads the configuration of a checkpoint, or of the newest one in a run's folder, with settings such
  * as `sample.steps=5` above it.
  *
- * Throws a CheckpointError if there is no checkpoint, and a SyntaxError for an unknown key
+ * Throws a CheckpointError if there is no checkpoint, or one of a network that is no SiT, and a SyntaxError for an unknown key
  * or a wrong value.
  *
  * @example
@@ -82,7 +82,7 @@ export function readCheckpointConfig(
   options: { readonly overrides?: readonly string[] } = {},
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
-  const state = readCheckpointState(checkpoint);
+  const state = readStateOfSiT(checkpoint);
   const { step, config, classes = [], classCounts = [], bank, images } = state;
   const { overrides = [] } = options;
   return {

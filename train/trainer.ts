@@ -13,11 +13,10 @@ import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 import { interpolate } from "../kernels/interpolate/mod.ts";
 import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
-import { largestActivationBytes } from "../model/cost.ts";
+import type { DiffusionModel } from "../model/diffusion_model.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import type { LossWeighting, Prediction } from "../model/interpolants/prediction.ts";
-import type { SiT } from "../model/sit.ts";
 import type { Path } from "../sample/network.ts";
 import { BatchInputs, type BatchPart, type TrainingData } from "./batch.ts";
 import { type HistoryLayout, historyLayout, summarize, type TrainRecord } from "./history.ts";
@@ -28,8 +27,8 @@ import { ReadAhead } from "./read_ahead.ts";
 
 /** What is trained, on what, and how. Defaults are those of SiT and the GMem paper. */
 export interface TrainerOptions {
-  /** The network; its store's seed decided the initial weights. */
-  readonly model: SiT;
+  /** The network, a `SiT` or your own; its store's seed decided the initial weights. */
+  readonly model: DiffusionModel;
   /** The images. */
   readonly dataset: TrainingData;
   /** Snippet i belongs to image i; needed with snippet conditioning. */
@@ -161,7 +160,7 @@ export class Trainer implements Disposable {
    */
   constructor(options: TrainerOptions) {
     const { model, bank, alignmentWeight } = options;
-    this.device = model.device;
+    this.device = model.parameters.device;
     this.#bank = bank;
     this.#mask = options.mask;
     this.#alignmentWeight = alignmentWeight;
@@ -420,11 +419,13 @@ export class Trainer implements Disposable {
     const loss = tape.record((): TrainingLoss => {
       const inPrecision = <T>(run: () => T) => device.withPrecision(precision, run);
       if (weight === undefined) {
-        const output = inPrecision(() => model.forward(x, times, condition, { recompute }));
+        const output = inPrecision(() =>
+          model.forwardEmbedded(x, times, model.embed(condition), { recompute })
+        );
         return { total: denoisingLoss(output, target, { scales, cosineLoss }) };
       }
       const { output, projection } = inPrecision(() =>
-        model.forwardWithProjection(x, times, condition, { recompute })
+        model.forwardWithProjection!(x, times, condition, { recompute })
       );
       const denoising = denoisingLoss(output, target, { scales, cosineLoss });
       return alignedLoss(denoising, { tokens, projection, weight });
@@ -524,11 +525,11 @@ function checkLabels({ labels, size }: TrainingData, classes: number): void {
 
 /** Throws unless the data have the tokens that the alignment loss compares with the model's. */
 function checkTokens({ model, dataset: { tokens } }: TrainerOptions): void {
-  const { inputSize, patchSize, projector } = model.options;
-  if (!projector) {
+  const { projectedTokens: projected } = model;
+  if (!projected || !model.forwardWithProjection) {
     throw new TypeError("Cannot align tokens: the model has no projector, expected one");
   }
-  const wanted = formatShape([(inputSize / patchSize) ** 2, projector.targetWidth]);
+  const wanted = formatShape([projected.count, projected.width]);
   const found = tokens && formatShape([tokens.count, tokens.width]);
   if (found === wanted) return;
   throw new TypeError(
@@ -540,10 +541,11 @@ function checkTokens({ model, dataset: { tokens } }: TrainerOptions): void {
 /** The fewest parts, from those asked for on, whose largest tensor the GPU can bind. */
 function partsThatFit(
   device: Device,
-  options: { model: SiT; batchSize: number; gradientAccumulation: number },
+  options: { model: DiffusionModel; batchSize: number; gradientAccumulation: number },
 ): number {
   const { model, batchSize, gradientAccumulation } = options;
-  const most = device.profile.maxBindingBytes, each = largestActivationBytes(model.options);
+  const most = device.profile.maxBindingBytes;
+  const each = model.largestActivationBytes?.({ training: true }) ?? 0;
   for (let parts = gradientAccumulation; parts <= batchSize; parts++) {
     if (batchSize % parts === 0 && batchSize / parts * each <= most) return parts;
   }

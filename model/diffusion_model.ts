@@ -1,0 +1,75 @@
+/**
+ * What training and drawing ask of a network.
+ *
+ * @module
+ */
+
+import type { ParameterStore } from "../kernels/core/parameter_store.ts";
+import type { Tensor } from "../kernels/core/tensor.ts";
+
+/** Labels of classes guide the network. */
+export interface LabelCondition {
+  /** Number of classes. */
+  readonly classes: number;
+  /**
+   * One more label, of number `classes`, stands for "no class"; guidance and label dropout need it. Official
+   * networks have none where they were trained with class_dropout_prob 0. Default `true`.
+   */
+  readonly nullClass?: boolean;
+}
+
+/** Snippets of a bank guide the network; zeros stand for none. */
+export interface SnippetCondition {
+  /** Components of a snippet (d). */
+  readonly snippetDim: number;
+}
+
+/**
+ * A network of noisy images, times and conditions, as `Trainer`, checkpoints and `draw` take it:
+ * {@linkcode SiT}, or a class of your own with these members (docs/library.md).
+ */
+export interface DiffusionModel {
+  /** Its parameters, and no others: all of them are trained and saved. */
+  readonly parameters: ParameterStore;
+  /** What it is given. */
+  readonly options: {
+    /** Side of the images or latents in pixels. */
+    readonly inputSize: number;
+    /** Channels of the images or latents (C). */
+    readonly channels: number;
+    /** Class labels or snippets. */
+    readonly condition: LabelCondition | SnippetCondition;
+  };
+  /**
+   * What stands for labels u32 [B] or snippets [B, d] inside the network, [B, …]: a new tensor, or the
+   * condition itself. Drawing asks for it once for all evaluations.
+   */
+  embed(condition: Tensor): Tensor;
+  /**
+   * The prediction [B, C, H, W] for states `x` [B, C, H, W] at times `t` [B] (1 is data) under what `embed`
+   * gave. With `recompute` it keeps less for the backward pass, if it can (`tape.checkpoint`).
+   */
+  forwardEmbedded(
+    x: Tensor,
+    t: Tensor,
+    embedded: Tensor,
+    options?: { readonly recompute?: boolean },
+  ): Tensor;
+  /**
+   * Tokens of an image that {@linkcode DiffusionModel.forwardWithProjection} gives for the alignment loss
+   * (REPA), and the channels of each; left out or undefined where it gives none.
+   */
+  readonly projectedTokens?: { readonly count: number; readonly width: number } | undefined;
+  /** As `forwardEmbedded` of `embed`, with projected tokens [B, count, width]. */
+  forwardWithProjection?(
+    x: Tensor,
+    t: Tensor,
+    condition: Tensor,
+    options?: { readonly recompute?: boolean },
+  ): { readonly output: Tensor; readonly projection: Tensor };
+  /**
+   * Bytes of the largest tensor of one image in training or drawing. Larger batches than the GPU can bind so
+   * are split; left out, none are.
+   */
+  largestActivationBytes?(options: { readonly training: boolean }): number;
+}

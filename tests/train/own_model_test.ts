@@ -1,0 +1,253 @@
+/** A network of one's own in the trainer, in checkpoints and in samplers. */
+
+import assert from "node:assert/strict";
+import { FullBank } from "../../bank/full_bank.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { addRows } from "../../kernels/add_rows/mod.ts";
+import { add } from "../../kernels/add/mod.ts";
+import { Device } from "../../kernels/core/device.ts";
+import { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
+import { unpatchify } from "../../kernels/patchify/mod.ts";
+import { silu } from "../../kernels/silu/mod.ts";
+import type { DiffusionModel } from "../../model/diffusion_model.ts";
+import { FinalLayer } from "../../model/final_layer.ts";
+import { constant } from "../../model/initializers.ts";
+import { Linear } from "../../model/linear.ts";
+import { PatchEmbed } from "../../model/patch_embed.ts";
+import { sinCosPositions } from "../../model/positions.ts";
+import { SiT, type SiTOptions } from "../../model/sit.ts";
+import { SiTBlock } from "../../model/sit_block.ts";
+import { SiluMlp } from "../../model/silu_mlp.ts";
+import { TimestepEmbedder } from "../../model/timestep_embedder.ts";
+import { drawAdaptive } from "../../sample/draw.ts";
+import type { TrainingData } from "../../train/batch.ts";
+import { loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
+import { resolveConfig } from "../../train/config.ts";
+import { readCheckpointConfig } from "../../train/trained.ts";
+import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import { randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+
+const SIZE = 12, DIM = 6, PATCH = 4, WIDTH = 16, SIDE = 8, TOKENS = (SIDE / PATCH) ** 2, TARGET = 5;
+const CONDITION = { snippetDim: DIM };
+const PROJECTOR = { depth: 1, width: 8, targetWidth: TARGET };
+
+/** What {@linkcode SiT} is, but that it takes snippets as they are and embeds them at every evaluation. */
+class Plain implements DiffusionModel {
+  readonly options = { inputSize: SIDE, channels: 1, condition: CONDITION };
+  readonly parameters: ParameterStore;
+  readonly #patches: PatchEmbed;
+  readonly #positions: Tensor;
+  readonly #time: TimestepEmbedder;
+  readonly #condition: Linear;
+  readonly #block: SiTBlock;
+  readonly #final: FinalLayer;
+
+  constructor(store: ParameterStore) {
+    this.parameters = store;
+    this.#patches = new PatchEmbed(store.at("x_embedder"), {
+      patch: PATCH,
+      channels: 1,
+      width: WIDTH,
+    });
+    const positions = constant(sinCosPositions(SIDE / PATCH, WIDTH));
+    this.#positions = store.frozen("pos_embed", [1, TOKENS, WIDTH], positions);
+    this.#time = new TimestepEmbedder(store.at("t_embedder"), { width: WIDTH });
+    this.#condition = new Linear(store.at("condition_projection.linear"), {
+      inputs: DIM,
+      outputs: WIDTH,
+    });
+    this.#block = new SiTBlock(store.at("blocks.0"), { width: WIDTH, heads: 2 });
+    this.#final = new FinalLayer(store.at("final_layer"), {
+      width: WIDTH,
+      outputs: PATCH * PATCH,
+    });
+  }
+
+  embed(snippets: Tensor): Tensor {
+    return snippets;
+  }
+
+  forwardEmbedded(x: Tensor, t: Tensor, snippets: Tensor): Tensor {
+    return this.run(x, t, snippets).output;
+  }
+
+  run(x: Tensor, t: Tensor, snippets: Tensor): { output: Tensor; tokens: Tensor } {
+    const condition = silu(add(this.#time.forward(t), this.#condition.forward(snippets)));
+    const tokens = this.#block.forward(
+      addRows(this.#patches.forward(x), this.#positions),
+      condition,
+    );
+    const output = unpatchify(this.#final.forward(tokens, condition), {
+      patch: PATCH,
+      channels: 1,
+    });
+    return { output, tokens };
+  }
+}
+
+class Aligned extends Plain {
+  readonly projectedTokens = { count: TOKENS, width: TARGET };
+  readonly #projector: SiluMlp;
+
+  constructor(store: ParameterStore) {
+    super(store);
+    this.#projector = new SiluMlp(store.at("projectors.0"), [WIDTH, 8, 8, TARGET]);
+  }
+
+  forwardWithProjection(x: Tensor, t: Tensor, snippets: Tensor) {
+    const { output, tokens } = this.run(x, t, snippets);
+    return { output, projection: this.#projector.forward(tokens) };
+  }
+}
+
+const sit = (store: ParameterStore, options: Partial<SiTOptions> = {}) =>
+  new SiT(store, {
+    inputSize: SIDE,
+    channels: 1,
+    patchSize: PATCH,
+    width: WIDTH,
+    depth: 1,
+    heads: 2,
+    condition: CONDITION,
+    ...options,
+  });
+
+const values = randomValues([SIZE, SIDE * SIDE], 1),
+  tokens = randomValues([SIZE, TOKENS * TARGET], 2);
+const rowsOf = (table: Float64Array, indices: Uint32Array) => {
+  const length = table.length / SIZE;
+  const rows = Array.from(indices, (i) => table.subarray(i * length, (i + 1) * length));
+  return Float32Array.from(rows.flatMap((row) => Array.from(row)));
+};
+const DATA: TrainingData = {
+  size: SIZE,
+  read: (indices) => rowsOf(values, indices),
+  tokens: {
+    count: TOKENS,
+    width: TARGET,
+    read: (indices) => Promise.resolve(rowsOf(tokens, indices)),
+  },
+};
+
+interface Training extends Disposable {
+  model: DiffusionModel;
+  trainer: Trainer;
+  bank: FullBank;
+}
+
+function prepare(
+  device: Device,
+  make: (store: ParameterStore) => DiffusionModel,
+  options: Partial<TrainerOptions> = {},
+): Training {
+  const stack = new DisposableStack();
+  const snippets = normalizeSnippets(randomValues([SIZE, DIM], 3), { dim: DIM });
+  const bank = stack.use(FullBank.from(device, { dim: DIM, snippets }));
+  const model = make(stack.use(new ParameterStore(device, { seed: 4 })));
+  const trainer = stack.use(
+    new Trainer({ model, bank, dataset: DATA, batchSize: 4, learningRate: 1e-2, ...options }),
+  );
+  return { model, trainer, bank, [Symbol.dispose]: () => stack.dispose() };
+}
+
+async function losses(trainer: Trainer, steps: number): Promise<number[]> {
+  const out: number[] = [];
+  for await (const { loss } of trainer.run({ steps, logEvery: 1 })) out.push(loss);
+  return out;
+}
+
+const PAIRS: readonly [
+  name: string,
+  own: (store: ParameterStore) => DiffusionModel,
+  like: (store: ParameterStore) => SiT,
+  options: Partial<TrainerOptions>,
+][] = [
+  ["of snippets", (store) => new Plain(store), sit, { gradientAccumulation: 2 }],
+  [
+    "with a projector",
+    (store) => new Aligned(store),
+    (store) => sit(store, { projector: PROJECTOR }),
+    { alignmentWeight: 0.5 },
+  ],
+];
+
+for (const [name, own, like, options] of PAIRS) {
+  gpuTest(
+    `Trainer trains a network of one's own ${name} as the SiT that it equals`,
+    async (device) => {
+      using mine = prepare(device, own, options);
+      using its = prepare(device, like, options);
+      const trained = await losses(mine.trainer, 4);
+      assert.deepEqual(trained, await losses(its.trainer, 4));
+      assert.notEqual(trained[3], trained[0]);
+    },
+  );
+}
+
+gpuTest(
+  "samplers draw the same with a network of one's own as with the SiT that it equals",
+  async (device) => {
+    using mine = prepare(device, (store) => new Plain(store));
+    using its = prepare(device, sit);
+    await losses(mine.trainer, 3);
+    await losses(its.trainer, 3);
+    for (
+      const sample of [
+        { sampler: "heun", steps: 3, guidance: { scale: 2 } },
+        { sampler: "dopri5" },
+        { sampler: "dopri5", guidance: { scale: 2 } },
+      ]
+    ) {
+      const { sample: config } = resolveConfig({ sample });
+      const drawn = async ({ model, bank }: Training) => {
+        using condition = bank.gather([2, 7, 11]);
+        using images = (await drawAdaptive({ model, config, condition })).images;
+        // Those that the network takes as they are stay the caller's.
+        return [await images.read(), await condition.read()];
+      };
+      const own = await drawn(mine);
+      assert.deepEqual(own, await drawn(its));
+      assert.ok(own[0]!.every(Number.isFinite));
+    }
+  },
+);
+
+gpuTest(
+  "a checkpoint of a network of one's own goes on with it, and is opened as no SiT",
+  async (device) => {
+    const directory = await Deno.makeTempDir({ prefix: "gmem_own_model_" });
+    try {
+      using whole = prepare(device, (store) => new Plain(store));
+      await losses(whole.trainer, 2);
+      const path = await saveCheckpoint(directory, whole);
+      const rest = await losses(whole.trainer, 4);
+      using resumed = prepare(device, (store) => new Plain(store));
+      assert.equal(loadCheckpoint(path, resumed).step, 2);
+      assert.deepEqual(await losses(resumed.trainer, 4), rest);
+      assert.throws(() => readCheckpointConfig(directory), {
+        name: "CheckpointError",
+        message:
+          `Cannot open ${path}: its network is a program's own, no SiT that its configuration makes ` +
+          "again, expected that program to load it by loadCheckpoint() or loadWeights()",
+      });
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
+gpuTest("Trainer splits a batch by what the network says of its largest tensor", (shared) => {
+  const device = new Device(shared.gpu, {
+    profile: { ...shared.profile, maxBindingBytes: 2 ** 16 },
+  });
+  class Large extends Plain {
+    largestActivationBytes({ training }: { training: boolean }): number {
+      return training ? 2 ** 15 : 1;
+    }
+  }
+  using silent = prepare(device, (store) => new Plain(store));
+  using large = prepare(device, (store) => new Large(store));
+  assert.deepEqual([silent.trainer.parts, large.trainer.parts], [1, 2]);
+});
