@@ -178,8 +178,11 @@ export async function fitFactors(
 ): Promise<FittedFactors> {
   const { size, dim } = source;
   const { device, onProgress } = options;
-  // Before the long work; how many dimensions there are, that alone tells.
-  if ("energy" in options && !(options.energy > 0 && options.energy <= 1)) {
+  // Before the long work, which alone tells in how many dimensions the snippets do differ.
+  if ("rank" in options) {
+    const most = Math.max(1, Math.min(dim, size - 1));
+    requireRank(options.rank, { most, why: `as many as ${size} snippets [${dim}] can differ in` });
+  } else if (!(options.energy > 0 && options.energy <= 1)) {
     throw new RangeError(
       `Cannot keep energy ${options.energy}: expected a number above 0 and at most 1`,
     );
@@ -373,13 +376,13 @@ function chooseRank(
     }
     return usable;
   }
-  if (!Number.isInteger(kept.rank) || kept.rank < 1 || kept.rank > usable) {
-    throw new RangeError(
-      `Cannot keep rank ${kept.rank}: expected an integer from 1 to ${usable}, the number of ` +
-        `dimensions in which the snippets differ`,
-    );
-  }
+  requireRank(kept.rank, { most: usable, why: "the dimensions in which the snippets differ" });
   return kept.rank;
+}
+
+function requireRank(rank: number, { most, why }: { most: number; why: string }): void {
+  if (Number.isInteger(rank) && rank >= 1 && rank <= most) return;
+  throw new RangeError(`Cannot keep rank ${rank}: expected an integer from 1 to ${most}, ${why}`);
 }
 
 function squares(values: Float64Array): number {

@@ -5,7 +5,7 @@
  */
 
 import { writeAll, writeAtomically } from "../kernels/core/atomic_file.ts";
-import { parseJson } from "../kernels/core/json.ts";
+import { isRecord, parseJson } from "../kernels/core/json.ts";
 
 /** One line of the log: the step and what was measured there. */
 export interface RunRecord {
@@ -107,14 +107,13 @@ function recordLines(text: string, path: string): { line: string; record: RunRec
 
 function parseRecord(line: string, at: { path: string; index: number }): RunRecord {
   const record = parseJson(line);
-  if (isRecord(record)) return record;
+  if (isRunRecord(record)) return record;
   throw new SyntaxError(
     `Cannot read ${at.path}: line ${at.index + 1} is ${JSON.stringify(line.slice(0, 60))}, ` +
       "expected a JSON object with a step, or the file moved away for a new one",
   );
 }
 
-function isRecord(value: unknown): value is RunRecord {
-  return typeof value === "object" && value !== null && "step" in value &&
-    Number.isFinite(value.step);
+function isRunRecord(value: unknown): value is RunRecord {
+  return isRecord(value) && Number.isFinite(value.step);
 }

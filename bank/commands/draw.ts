@@ -12,6 +12,7 @@ import {
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands/bank.ts";
 import { counted } from "../../cli/counted.ts";
+import { requireFiles } from "../../cli/input_files.ts";
 import { sampleOverrides } from "../../cli/model_options.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
@@ -59,6 +60,7 @@ export async function add(args: readonly string[]): Promise<void> {
         : "Cannot use --checkpoint alone: expected --sample beside it",
     );
   }
+  requireFiles({ "--bank": options.bank });
   const found = checkpoint === undefined ? undefined : readRun(checkpoint, options);
   const path = options.bank ?? (found && bankPathOf(found));
   if (path === undefined) {

@@ -521,6 +521,8 @@ deviceTest("no bank command writes over what it reads or over the bank of a run"
   }));
   assert.deepEqual(contents(directory), before);
   assert.deepEqual(Deno.readFileSync(other), copied);
+  const folder = await runBank("add", image, "--bank", directory);
+  assertRefusal(folder, 1, "it is a folder, expected a file for --bank");
   const added = await runBank("add", image, "--bank", other);
   assert.equal(added.code, 0, added.stderr);
   using file = BankFile.open(other);

@@ -130,15 +130,24 @@ Deno.test("factorize() chooses the least rank that keeps the energy", async () =
 
 Deno.test("factorize() refuses ranks and energies that the snippets do not have", async () => {
   // Three snippets differ in two dimensions only.
-  const source = sourceOf(Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0), 4);
-  for (const rank of [0, 3, 1.5]) {
-    await assert.rejects(factorize(source, { rank }), {
+  const differing = Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0);
+  await assert.rejects(
+    factorize(sourceOf(Float32Array.of(...differing, ...differing), 4), { rank: 3 }),
+    {
       name: "RangeError",
-      message: `Cannot keep rank ${rank}: expected an integer from 1 to 2, the number of ` +
-        "dimensions in which the snippets differ",
+      message:
+        "Cannot keep rank 3: expected an integer from 1 to 2, the dimensions in which the snippets differ",
+    },
+  );
+  const unread = { size: 3, dim: 4, rows: () => assert.fail("It was read first") };
+  for (const rank of [0, 3, 1.5]) {
+    await assert.rejects(factorize(unread, { rank }), {
+      name: "RangeError",
+      message:
+        `Cannot keep rank ${rank}: expected an integer from 1 to 2, as many as 3 snippets [4] can ` +
+        "differ in",
     });
   }
-  const unread = { ...source, size: 3, dim: 4, rows: () => assert.fail("It was read first") };
   for (const energy of [0, 1.1, NaN]) {
     await assert.rejects(factorize(unread, { energy }), RangeError);
   }
