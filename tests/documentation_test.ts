@@ -1,6 +1,8 @@
-/** What the documentation of exports has: an example for each function and class. */
+/** What the documentation of exports has: an example for each function and class, and what `--help` says. */
 
 import assert from "node:assert/strict";
+import { schemaFields } from "../model/schema.ts";
+import { configSchema } from "../train/config.ts";
 
 /** Entry points whose functions and classes all have an example, which `deno test --doc` runs. */
 const ENTRIES = ["kernels/mod.ts", "mod.ts"];
@@ -21,7 +23,21 @@ interface DocumentedSymbol {
     readonly jsDoc?: {
       readonly tags?: readonly { readonly kind: string; readonly doc?: string }[];
     };
+    readonly def?: { readonly properties?: readonly DocumentedProperty[] };
   }[];
+}
+
+interface DocumentedProperty {
+  readonly name: string;
+  readonly jsDoc?: { readonly doc?: string };
+  readonly tsType?: DocumentedType;
+}
+
+/** A type as it is printed: `repr` is its name, a union has its parts in `value`. */
+interface DocumentedType {
+  readonly kind: string;
+  readonly repr?: string;
+  readonly value?: unknown;
 }
 
 async function documentationOf(entry: string): Promise<readonly DocumentedSymbol[]> {
@@ -54,3 +70,21 @@ for (const entry of ENTRIES) {
     assert.deepEqual(without, []);
   });
 }
+
+Deno.test("the type of a configuration says of each key what --help says", async () => {
+  const symbols = await documentationOf("mod.ts");
+  const propertiesOf = (type: string) =>
+    symbols.find(({ name }) => name === type)?.declarations[0]?.def?.properties ?? [];
+  const typesOf = ({ kind, repr = "", value }: DocumentedType): string[] =>
+    kind === "union" ? (value as DocumentedType[]).flatMap(typesOf) : [repr];
+  const texts = (type: string, path: readonly string[]): [key: string, text: string][] =>
+    propertiesOf(type).flatMap(({ name, jsDoc, tsType }) => {
+      const key = [...path, name], parts = typesOf(tsType!).flatMap((part) => texts(part, key));
+      const text = jsDoc?.doc?.replaceAll(/\s+/g, " ").replace(/\.$/, "") ?? "";
+      return [[key.join("."), text], ...parts];
+    });
+  const said = new Map(texts("Config", []));
+  const fields = schemaFields(configSchema("test.yaml"));
+  assert.ok(fields.length > 50);
+  for (const { key, description } of fields) assert.equal(said.get(key), description, key);
+});
