@@ -87,6 +87,7 @@ export { adamwInto, type AdamwOptions, type AdamwSlabs } from "./adamw/mod.ts";
 export { attention, type AttentionOptions } from "./attention/mod.ts";
 export { cast, castInto, type CastOptions, rounded } from "./cast/mod.ts";
 export { combine, combineInto, type Term } from "./combine/mod.ts";
+export { concatenateTokens, sliceTokens, type SliceTokensOptions } from "./copy_tokens/mod.ts";
 export { contrastiveLoss } from "./contrastive_loss/mod.ts";
 export { alignmentLoss, cosineLoss, type CosineOptions } from "./cosine_loss/mod.ts";
 export { gatherRows, gatherRowsOfParts } from "./embed_rows/mod.ts";
