@@ -29,7 +29,6 @@ import { say } from "../cli/say.ts";
 import { shellWord } from "../cli/shell_word.ts";
 import { clonePath } from "../cli/typed_path.ts";
 import { removeAbandoned, writeAtomically } from "../kernels/core/atomic_file.ts";
-import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { modelOptions } from "../model/config.ts";
 import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
@@ -53,6 +52,7 @@ import {
   requireTrainingImages,
   saveCheckpoint,
 } from "./checkpoint.ts";
+import { adviseAfter, lastCheckpoint } from "./commands/advice.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
@@ -78,7 +78,9 @@ let startedDirectory: string | undefined;
 /** The checkpoint that is read to go on from. */
 let resumedCheckpoint: string | undefined;
 
-await runCommand(main, { hint: adviseAfter });
+await runCommand(main, {
+  hint: (error) => adviseAfter(error, { started: startedDirectory, resumed: resumedCheckpoint }),
+});
 
 async function main(): Promise<void> {
   const { options, positionals } = parseArguments(TRAIN_COMMAND, Deno.args, {
@@ -340,40 +342,6 @@ function requireNewest(checkpoint: string): void {
     `Cannot go on from ${checkpoint}: its folder has later checkpoints, up to ${newest.path}. ` +
       `Go on from that one by --resume ${shellWord(directory)}, or move the later ones away first`,
   );
-}
-
-function lastCheckpoint(directory: string): string | undefined {
-  try {
-    return listCheckpoints(directory).at(-1)?.path;
-  } catch {
-    return undefined; // There is no such folder yet.
-  }
-}
-
-/** What to do after an error that stopped a run. */
-function adviseAfter(error: Error): string | undefined {
-  if (startedDirectory === undefined) return adviseOnDamage(error);
-  const last = lastCheckpoint(startedDirectory);
-  const diverged = error.name === "NonFiniteLossError";
-  const search = "; --set device.debug=true tells the kernel whose result was not finite first";
-  if (last === undefined) {
-    return diverged
-      ? `There is no checkpoint yet; start again with a lower rate${search}`
-      : undefined;
-  }
-  const change = diverged ? ` --set optimizer.learningRate=LOWER${search}` : "";
-  return `The last good checkpoint is ${last}; ` +
-    `go on from it with: deno task train --resume ${shellWord(startedDirectory)}${change}`;
-}
-
-/** What to do where a file of the checkpoint that was to be gone on from cannot be read. */
-function adviseOnDamage(error: Error): string | undefined {
-  if (resumedCheckpoint === undefined || !(error instanceof CheckpointError)) return undefined;
-  if (dirname(error.path) !== resumedCheckpoint) return undefined;
-  const paths = listCheckpoints(dirname(resumedCheckpoint)).map(({ path }) => path);
-  const earlier = paths[paths.indexOf(resumedCheckpoint) - 1];
-  return earlier &&
-    `If it is damaged, move ${resumedCheckpoint} out of the folder, and --resume goes on from ${earlier}`;
 }
 
 /** What measures in the course of training; undefined where nothing can be, or no step is due for it. */
