@@ -63,8 +63,8 @@ export interface TrainerOptions {
   readonly classDropout?: number;
   /** Mirror half of the images. Default `false`. */
   readonly flip?: boolean;
-  /** Learning rate after warm-up. Default 1e-4. */
-  readonly learningRate?: number;
+  /** Learning rate after warm-up, or what gives that of each step, counted from 0. Default 1e-4. */
+  readonly learningRate?: number | ((step: number) => number);
   /** Steps over which the learning rate rises from zero. Default 0. */
   readonly warmupSteps?: number;
   /** AdamW's constants. Defaults 0.9, 0.999, 1e-8, 0. */
@@ -259,8 +259,8 @@ export class Trainer implements Disposable {
   /**
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end, while a
    * `for await` asks for them: without one nothing is done.
-   * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, and `TypeError` that names
-   * the image when one of the data has such a number. A step that failed, because the data could not be
+   * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, `TypeError` that names the image
+   * when one of the data has such a number, and `RangeError` for a learning rate that is none. A step that failed, because the data could not be
    * read for instance, is taken back and may be run again; a record of the steps before it comes first.
    * Throws an Error while another run of the trainer has not come to its end, and `RangeError` for numbers
    * of steps that are none.
@@ -344,8 +344,8 @@ export class Trainer implements Disposable {
     history: Tensor,
     place: HistoryLayout & { row: number; ahead: ReadAhead<BatchPart> },
   ): Promise<void> {
-    const { batchSize, gradientAccumulation: parts, learningRate, warmupSteps } = this.#options;
-    const { row, ahead } = place, part = batchSize / parts;
+    const { batchSize, gradientAccumulation: parts } = this.#options;
+    const { row, ahead } = place, part = batchSize / parts, learningRate = this.#learningRate();
     this.#unsure ??= { step: this.#step, failures: this.device.failures };
     try {
       for (let i = 0; i < parts; i++) {
@@ -368,15 +368,26 @@ export class Trainer implements Disposable {
       this.#zeroGradients();
       throw error;
     }
-    const warmup = warmupSteps > 0 ? Math.min(1, (this.#step + 1) / warmupSteps) : 1;
     this.device.scope(() => {
       const lossScale = this.#lossScale;
-      const norm = this.optimizer.step({ learningRate: learningRate * warmup, lossScale });
+      const norm = this.optimizer.step({ learningRate, lossScale });
       storeAt(history, norm, { first: row + place.norm });
       if (lossScale) storeAt(history, lossScale.scale, { first: row + place.lossScale });
     });
     this.device.flush();
     this.#step++;
+  }
+
+  /** That of the step at hand. */
+  #learningRate(): number {
+    const { learningRate: given, warmupSteps } = this.#options;
+    const rate = typeof given === "number" ? given : given(this.#step);
+    if (!(rate >= 0 && rate < Infinity)) {
+      throw new RangeError(
+        `Cannot train: the learning rate of step ${this.#step} is ${rate}, expected a number from 0`,
+      );
+    }
+    return warmupSteps > 0 ? rate * Math.min(1, (this.#step + 1) / warmupSteps) : rate;
   }
 
   /** What a wait gives that ends when all steps are done; throws where one of their commands failed. */

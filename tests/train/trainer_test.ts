@@ -173,7 +173,7 @@ gpuTest("Trainer.run() submits once a step besides its inputs", async (device) =
 });
 
 gpuTest(
-  "Trainer.run() raises the learning rate over the warm-up, then keeps it",
+  "Trainer.run() raises the learning rate over the warm-up, then keeps it or does as it is told",
   async (device) => {
     const ratesOf = async (options: Partial<TrainerOptions>) => {
       using parts = makeTrainer(device, { learningRate: 0.5 ** 6, ...options });
@@ -187,6 +187,26 @@ gpuTest(
     };
     assert.deepEqual(await ratesOf({ warmupSteps: 4 }), [0.25, 0.5, 0.75, 1, 1, 1]);
     assert.deepEqual(await ratesOf({}), Array(6).fill(1));
+    const learningRate = (step: number) => 0.5 ** 6 * (8 - step);
+    assert.deepEqual(await ratesOf({ learningRate, warmupSteps: 2 }), [4, 7, 6, 5, 4, 3]);
+  },
+);
+
+gpuTest(
+  "Trainer.run() goes on after a step whose learning rate is none as if it were not",
+  async (device) => {
+    let rate = 1e-2;
+    using parts = makeTrainer(device, { learningRate: (step) => step === 2 ? rate : 1e-2 });
+    using same = makeTrainer(device);
+    const expected = await losses(same.trainer, 4);
+    for (rate of [NaN, -1, Infinity]) {
+      await assert.rejects(losses(parts.trainer, 4), {
+        name: "RangeError",
+        message: `Cannot train: the learning rate of step 2 is ${rate}, expected a number from 0`,
+      });
+    }
+    rate = 1e-2;
+    assert.deepEqual(await losses(parts.trainer, 4), expected.slice(2));
   },
 );
 
