@@ -320,7 +320,7 @@ export {
   type FeatureSets,
 } from "./evaluate/measure.ts";
 
-export type { TokenData, TrainingData } from "./train/batch.ts";
+export type { TokenData, TrainingData, TrainingSnippets } from "./train/batch.ts";
 export {
   type CheckpointState,
   findCheckpoint,

@@ -49,6 +49,16 @@ export interface TokenData {
   read(indices: Uint32Array, mirrored?: Uint8Array): Float32Array | Promise<Float32Array>;
 }
 
+/** Vectors that guide the network, one for each image; a `Bank` of snippets is such. */
+export interface TrainingSnippets {
+  /** Number of vectors. */
+  readonly size: number;
+  /** Length of a vector (d). */
+  readonly dim: number;
+  /** The vectors [n, d] with the indices u32 [n], in the caller's scope. */
+  gather(indices: Tensor): Tensor;
+}
+
 /** What is read of the data for a part of a batch. */
 export interface BatchPart {
   /** Which images they are. */

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Bank } from "../bank/bank.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
 import { fill, storeAt } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
@@ -18,7 +17,7 @@ import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import type { LossWeighting, Prediction } from "../model/interpolants/prediction.ts";
 import type { Path } from "../sample/network.ts";
-import { BatchInputs, type BatchPart, type TrainingData } from "./batch.ts";
+import { BatchInputs, type BatchPart, type TrainingData, type TrainingSnippets } from "./batch.ts";
 import { type HistoryLayout, historyLayout, summarize, type TrainRecord } from "./history.ts";
 import { alignedLoss, denoisingLoss, type TrainingLoss } from "./loss.ts";
 import { LossScale } from "./loss_scale.ts";
@@ -31,8 +30,8 @@ export interface TrainerOptions {
   readonly model: DiffusionModel;
   /** The images. */
   readonly dataset: TrainingData;
-  /** Snippet i belongs to image i; needed with snippet conditioning. */
-  readonly bank?: Bank | undefined;
+  /** A `Bank`, or vectors of your own: the one of index i belongs to image i. Needed where snippets guide. */
+  readonly bank?: TrainingSnippets | undefined;
   /** Images in a step, which holds each several times where there are fewer. Default 256. */
   readonly batchSize?: number;
   /**
@@ -142,7 +141,7 @@ export class Trainer implements Disposable {
   readonly #options: Required<
     Omit<TrainerOptions, "bank" | "mask" | "alignmentWeight" | "optimizer">
   >;
-  readonly #bank: Bank | undefined;
+  readonly #bank: TrainingSnippets | undefined;
   readonly #mask: TrainerOptions["mask"];
   readonly #alignmentWeight: number | undefined;
   readonly #lossScale: LossScale | undefined;

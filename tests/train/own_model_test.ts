@@ -6,6 +6,7 @@ import { normalizeSnippets } from "../../bank/normalize.ts";
 import { addRows } from "../../kernels/add_rows/mod.ts";
 import { add } from "../../kernels/add/mod.ts";
 import { Device } from "../../kernels/core/device.ts";
+import { gatherRows } from "../../kernels/embed_rows/mod.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { unpatchify } from "../../kernels/patchify/mod.ts";
@@ -185,6 +186,16 @@ for (const [name, own, like, options] of PAIRS) {
     },
   );
 }
+
+gpuTest("Trainer takes vectors that are in no bank", async (device) => {
+  const snippets = normalizeSnippets(randomValues([SIZE, DIM], 3), { dim: DIM });
+  using table = device.tensor(snippets, [SIZE, DIM]);
+  const own = { size: SIZE, dim: DIM, gather: (indices: Tensor) => gatherRows(table, indices) };
+  const mask = { kind: "zero", ratio: 0.25 } as const;
+  using mine = prepare(device, sit, { bank: own, mask });
+  using its = prepare(device, sit, { mask });
+  assert.deepEqual(await losses(mine.trainer, 3), await losses(its.trainer, 3));
+});
 
 gpuTest(
   "samplers draw the same with a network of one's own as with the SiT that it equals",
