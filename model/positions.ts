@@ -9,6 +9,8 @@
  * channels encodes the column, the second the row, each as sines then cosines of
  * position · 10000^(−k / (D/4)) (DiT). Computed in float64.
  *
+ * Throws `RangeError` unless both are whole numbers and D a multiple of 4.
+ *
  * @example
  * ```ts
  * import { constant, Device, ParameterStore, sinCosPositions } from "@gmem/gmem";
@@ -21,6 +23,7 @@
  * ```
  */
 export function sinCosPositions(gridSize: number, width: number): Float64Array {
+  requireSizes(gridSize, width);
   const quarter = width / 4;
   const table = new Float64Array(gridSize * gridSize * width);
   for (let row = 0; row < gridSize; row++) {
@@ -43,6 +46,8 @@ export function sinCosPositions(gridSize: number, width: number): Float64Array {
  * half of a head turns with the row, the second with the column, by position ·
  * 10000^(−2k / (headWidth/2)) for each pair k of neighbouring channels (LightningDiT).
  *
+ * Throws `RangeError` unless both are whole numbers and `headWidth` a multiple of 4.
+ *
  * @example
  * ```ts
  * import { rotaryAngles } from "@gmem/gmem";
@@ -56,6 +61,7 @@ export function rotaryAngles(
   gridSize: number,
   headWidth: number,
 ): { cos: Float64Array; sin: Float64Array } {
+  requireSizes(gridSize, headWidth);
   const half = headWidth / 2;
   const cos = new Float64Array(gridSize * gridSize * headWidth);
   const sin = new Float64Array(cos.length);
@@ -69,4 +75,14 @@ export function rotaryAngles(
     }
   }
   return { cos, sin };
+}
+
+/** Both tables have a quarter of the channels each for two functions of two places. */
+function requireSizes(gridSize: number, width: number): void {
+  const whole = Number.isInteger(gridSize) && gridSize >= 0 && Number.isInteger(width) && width > 0;
+  if (whole && width % 4 === 0) return;
+  throw new RangeError(
+    `Cannot place tokens on a grid of side ${gridSize} and ${width} channels: expected whole ` +
+      "numbers, channels in multiples of 4",
+  );
 }

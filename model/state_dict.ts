@@ -73,6 +73,11 @@ export function canonicalName(name: string): string {
   );
 }
 
+/** The name in a store of a parameter of a file: its own before one that it has in official files. */
+function nameIn(store: ParameterStore, key: string): string {
+  return [key, withoutWrappers(key)].find((name) => store.has(name)) ?? canonicalName(key);
+}
+
 /** How strictly a file must match the model. */
 export interface LoadOptions {
   /** Also refuse names that the model has not. Default `true`. */
@@ -148,7 +153,7 @@ export function matchStateDict(
   const problems: string[] = [];
   for (const key of source.keys()) {
     if (!select(key)) continue;
-    const name = canonicalName(key), before = found.get(name);
+    const name = nameIn(store, key), before = found.get(name);
     if (before !== undefined) problems.push(`both ${before} and ${key} are ${name}`);
     found.set(name, key);
   }

@@ -130,7 +130,10 @@ export async function sampleDopri5(
   const { device } = x;
   const field = velocity(network, options);
   // A view of its own, since the network may return a tensor that is not the solver's to release.
-  const v: Network = (x, t) => field(x, t).reshape(x.shape);
+  const v: Network = (x, t) => {
+    const velocity = field(x, t);
+    return velocity.reshape(velocity.shape);
+  };
   const held = new Set<Tensor>();
   try {
     let point = await startPoint(x, { t: times[0]!, v, held });

@@ -210,7 +210,7 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * meanwhile.
  *
  * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile,
- * and what {@linkcode Trainer.requireSound} throws.
+ * and what {@linkcode Trainer.requireOwn} and {@linkcode Trainer.requireSound} throw.
  *
  * @example
  * ```ts
@@ -237,6 +237,7 @@ export async function saveCheckpoint(
   const { trainer, model, config = configOf(trainer, model), images, bankFingerprint, dataset } =
     options;
   const { condition } = model.options;
+  trainer.requireOwn(model);
   trainer.requireSound();
   const { step, optimizer } = trainer;
   const path = join(runDirectory, stepName(step));
@@ -291,7 +292,8 @@ function configOf({ path }: Trainer, model: DiffusionModel): Config {
   const { inputSize: imageSize, channels } = model.options;
   return resolveConfig({
     data: { imageSize, channels },
-    ...(model instanceof SiT && { model: modelSettings(model.options) }),
+    // The section says nothing of a program's own network, but has to fit the images.
+    model: model instanceof SiT ? modelSettings(model.options) : { patchSize: 1 },
     interpolant: { path: path.interpolant.name, prediction: path.prediction },
   });
 }
@@ -374,7 +376,8 @@ export function requireSpace(
  * Restores a trainer from a checkpoint, exactly: weights, average, moments, step.
  *
  * Throws a {@linkcode CheckpointError} when it cannot be read or does not fit, or when its images are known
- * and not `images`, or its bank's snippets and not those of `bankFingerprint`.
+ * and not `images`, or its bank's snippets and not those of `bankFingerprint`; and what
+ * {@linkcode Trainer.requireOwn} throws.
  *
  * @example
  * ```ts
@@ -401,6 +404,7 @@ export function loadCheckpoint(
   options: LoadCheckpointOptions,
 ): CheckpointState {
   const { trainer, model, images, bankFingerprint: bank } = options;
+  trainer.requireOwn(model);
   const state = readCheckpointState(path);
   if (images !== undefined) requireTrainingImages(path, images);
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
@@ -514,7 +518,7 @@ export function loadWeights(
  * Starts a trainer from the weights in a file, as {@linkcode loadWeights} reads it. The moving average
  * begins at them; moments and step stay what they are.
  *
- * Throws what {@linkcode loadWeights} throws.
+ * Throws what {@linkcode loadWeights} and {@linkcode Trainer.requireOwn} throw.
  *
  * @example
  * ```ts
@@ -543,6 +547,7 @@ export function initializeFrom(
   run: { trainer: Trainer; model: DiffusionModel },
   options: LoadWeightsOptions = {},
 ): void {
+  run.trainer.requireOwn(run.model);
   loadWeights(path, run.model, options);
   run.trainer.optimizer.resetAverages();
 }

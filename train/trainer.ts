@@ -229,6 +229,15 @@ export class Trainer implements Disposable {
     [this.#unsure, this.#spoilt] = [undefined, false];
   }
 
+  /** Throws `TypeError` for a model with other parameters than those that are trained. */
+  requireOwn(model: DiffusionModel): void {
+    if (model.parameters === this.#options.model.parameters) return;
+    throw new TypeError(
+      "Cannot use this trainer with the model: its parameters are not those that are trained, " +
+        "expected the trainer's own model",
+    );
+  }
+
   /**
    * Throws an Error where the GPU did not do what steps recorded: weights and moments are undefined then
    * until those of a checkpoint are loaded.
@@ -491,6 +500,11 @@ function checkParts(
     throw new RangeError(
       `Cannot train: gradientAccumulation is ${gradientAccumulation}, expected a divisor of ` +
         `batchSize ${batchSize}`,
+    );
+  }
+  if (!(dataset.size >= 1)) {
+    throw new RangeError(
+      `Cannot train: the data have ${dataset.size} images, expected one at least`,
     );
   }
   if (given.alignmentWeight !== undefined) checkTokens(given);

@@ -246,11 +246,12 @@ export class ParameterStore implements ParameterScope, Disposable {
 
   /**
    * Reads all parameters to the CPU, slab by slab: the trained ones from `slabs`, by default their
-   * values, and the frozen ones.
+   * values, and the frozen ones. Throws `TypeError` for slabs that are not parallel.
    */
   async *read(
     slabs: readonly Tensor[] = this.values,
   ): AsyncGenerator<[parameter: Parameter, values: Float32Array]> {
+    this.#requireParallel(slabs);
     const sources = [[slabs, false], [this.#frozen, true]] as const;
     for (const [tensors, frozen] of sources) {
       for (const [index, tensor] of tensors.entries()) {

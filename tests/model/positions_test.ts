@@ -26,3 +26,15 @@ Deno.test("rotaryAngles() turn as the reference does", () => {
     assertClose(turned, want, { tolerance: 2 * TOLERANCE, name: `${grid}, ${width}` });
   }
 });
+
+Deno.test("tables of positions refuse sizes that they cannot divide", () => {
+  for (const [grid, width] of [[2.5, 8], [-1, 8], [2, 6], [2, 0], [NaN, 8]] as const) {
+    const sizes = `a grid of side ${grid} and ${width} channels`;
+    assert.throws(() => sinCosPositions(grid, width), {
+      name: "RangeError",
+      message:
+        `Cannot place tokens on ${sizes}: expected whole numbers, channels in multiples of 4`,
+    });
+    assert.throws(() => rotaryAngles(grid, width), RangeError);
+  }
+});

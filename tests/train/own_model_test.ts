@@ -23,7 +23,7 @@ import { SiluMlp } from "../../model/silu_mlp.ts";
 import { TimestepEmbedder } from "../../model/timestep_embedder.ts";
 import { drawAdaptive } from "../../sample/draw.ts";
 import type { TrainingData } from "../../train/batch.ts";
-import { loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
+import { initializeFrom, loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
 import { resolveConfig } from "../../train/config.ts";
 import { readCheckpointConfig } from "../../train/trained.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
@@ -85,6 +85,42 @@ class Plain implements DiffusionModel {
       channels: 1,
     });
     return { output, tokens };
+  }
+}
+
+/** With parameters whose names mean something else in files of official code. */
+class Renamed extends Plain {
+  readonly #shift: Linear;
+  readonly #output: Linear;
+
+  constructor(store: ParameterStore) {
+    super(store);
+    this.#shift = new Linear(store.at("y_embedder.linear"), { inputs: DIM, outputs: DIM });
+    this.#output = new Linear(store.at("module.last"), { inputs: SIDE, outputs: SIDE });
+  }
+
+  override forwardEmbedded(x: Tensor, t: Tensor, snippets: Tensor): Tensor {
+    return this.#output.forward(super.forwardEmbedded(x, t, this.#shift.forward(snippets)));
+  }
+}
+
+/** On images whose side is no multiple of the patches of a configuration's defaults. */
+class Small implements DiffusionModel {
+  readonly options = { inputSize: 3, channels: 1, condition: CONDITION };
+  readonly parameters: ParameterStore;
+  readonly #layer: Linear;
+
+  constructor(store: ParameterStore) {
+    this.parameters = store;
+    this.#layer = new Linear(store.at("layer"), { inputs: 3, outputs: 3 });
+  }
+
+  embed(snippets: Tensor): Tensor {
+    return snippets;
+  }
+
+  forwardEmbedded(x: Tensor): Tensor {
+    return this.#layer.forward(x);
   }
 }
 
@@ -248,6 +284,79 @@ gpuTest(
     }
   },
 );
+
+const SMALL_DATA: TrainingData = {
+  size: SIZE,
+  read: (indices) => new Float32Array(indices.length * 9).fill(0.5),
+};
+
+for (
+  const [what, make, options] of [
+    ["parameters named as official ones", (store: ParameterStore) => new Renamed(store), {}],
+    [
+      "images of another size than a SiT's",
+      (store: ParameterStore) => new Small(store),
+      { dataset: SMALL_DATA },
+    ],
+  ] as const
+) {
+  gpuTest(`a checkpoint of a network of one's own with ${what} goes on`, async (device) => {
+    const directory = await Deno.makeTempDir({ prefix: "gmem_own_model_" });
+    try {
+      using whole = prepare(device, make, options);
+      await losses(whole.trainer, 2);
+      const path = await saveCheckpoint(directory, whole);
+      const rest = await losses(whole.trainer, 4);
+      using resumed = prepare(device, make, options);
+      loadCheckpoint(path, resumed);
+      assert.deepEqual(await losses(resumed.trainer, 4), rest);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  });
+}
+
+gpuTest("checkpoints refuse another model than the one that is trained", async (device) => {
+  const directory = await Deno.makeTempDir({ prefix: "gmem_own_model_" });
+  try {
+    using first = prepare(device, (store) => new Plain(store));
+    using second = prepare(device, (store) => new Plain(store));
+    const mixed = { trainer: first.trainer, model: second.model };
+    const refused = {
+      name: "TypeError",
+      message: "Cannot use this trainer with the model: its parameters are not those that are " +
+        "trained, expected the trainer's own model",
+    };
+    await assert.rejects(saveCheckpoint(directory, mixed), refused);
+    assert.deepEqual([...Deno.readDirSync(directory)], []);
+    const path = await saveCheckpoint(directory, first);
+    assert.throws(() => loadCheckpoint(path, mixed), refused);
+    assert.throws(() => initializeFrom(`${path}/model.safetensors`, mixed), refused);
+    // Another object on the same parameters will do.
+    const { trainer, model: { parameters, options } } = first;
+    const view = { ...first.model, parameters, options } as DiffusionModel;
+    assert.equal(loadCheckpoint(path, { trainer, model: view }).step, 0);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+gpuTest("samplers refuse predictions in another shape than the state's", async (device) => {
+  class Flat extends Plain {
+    override forwardEmbedded(x: Tensor, t: Tensor, snippets: Tensor): Tensor {
+      return super.forwardEmbedded(x, t, snippets).reshape([x.shape[0]!, SIDE * SIDE]);
+    }
+  }
+  using flat = prepare(device, (store) => new Flat(store));
+  using condition = flat.bank.gather([2]);
+  for (const sampler of ["heun", "dopri5"]) {
+    const { sample: config } = resolveConfig({ sample: { sampler, steps: 2 } });
+    await assert.rejects(drawAdaptive({ model: flat.model, config, condition }), {
+      name: "TypeError",
+      message: /^Cannot combine \[1, 64\] into \[1, 1, 8, 8\]: shapes differ$/,
+    });
+  }
+});
 
 gpuTest("Trainer splits a batch by what the network says of its largest tensor", (shared) => {
   const device = new Device(shared.gpu, {

@@ -1114,6 +1114,11 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
   const labels = Uint32Array.from(dataset.labels);
   labels[5] = 3;
   const withoutNull = { model: classes, classDropout: 0 };
+  const empty = { size: 0, labels: new Uint32Array(), read };
+  assert.throws(() => new Trainer({ ...withoutNull, dataset: empty }), {
+    name: "RangeError",
+    message: "Cannot train: the data have 0 images, expected one at least",
+  });
   assert.throws(() => new Trainer({ ...withoutNull, dataset: { size, labels, read } }), {
     name: "RangeError",
     message: "Cannot train: image 5 has label 3, expected one of the model's 3 classes",

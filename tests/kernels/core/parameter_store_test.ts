@@ -124,7 +124,7 @@ gpuTest("ParameterStore refuses an initializer that would fill values too late",
   assert.throws(() => late.storage, { name: "TypeError", message: /an async function/ });
 });
 
-gpuTest("ParameterStore takes slabs and parameters of its own alone", (device) => {
+gpuTest("ParameterStore takes slabs and parameters of its own alone", async (device) => {
   using store = new ParameterStore(device), other = new ParameterStore(device);
   const parameter = store.parameter("w", [100], filled(1)),
     frozen = store.frozen("f", [2], filled(5));
@@ -137,6 +137,7 @@ gpuTest("ParameterStore takes slabs and parameters of its own alone", (device) =
     };
     assert.throws(() => store.withValues(slabs, () => assert.fail("it ran")), refused);
     assert.throws(() => store.view(slabs, parameter), refused);
+    await assert.rejects(store.read(slabs).next(), refused);
   }
   assert.throws(() => store.view(store.values, foreign), {
     name: "TypeError",
