@@ -23,7 +23,10 @@ export interface LabelEmbedderOptions {
   readonly classes: number;
   /** Channels of a token (D). */
   readonly width: number;
-  /** Whether there is a null class. Default `true`. */
+  /**
+   * Whether there is a null class, as the model's `condition` has to say too: without one, its label means
+   * the last class. Default `true`.
+   */
   readonly nullClass?: boolean;
 }
 

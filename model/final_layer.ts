@@ -58,14 +58,18 @@ export class FinalLayer {
     this.#linear = new Linear(p.at("linear"), { inputs: width, outputs, init });
   }
 
-  /** x [B, T, D] and the activated condition [B, D] to [B, T, p·p·channels]. */
+  /**
+   * x [B, T, D] and the activated condition [B, D] to [B, T, p·p·channels]; in f32 whatever the device's
+   * precision.
+   */
   forward(x: Tensor, condition: Tensor): Tensor {
-    return x.device.scope(() => {
-      const modulation = this.#modulation.forward(condition);
-      const norm = this.#norm ? "rms" : "layer";
-      return this.#linear.forward(
-        modulate(x, modulation, { shift: 0, scale: 1, norm, weight: this.#norm }),
-      );
-    });
+    const { device } = x, norm = this.#norm ? "rms" : "layer";
+    return device.withPrecision("f32", () =>
+      device.scope(() => {
+        const modulation = this.#modulation.forward(condition);
+        return this.#linear.forward(
+          modulate(x, modulation, { shift: 0, scale: 1, norm, weight: this.#norm }),
+        );
+      }));
   }
 }

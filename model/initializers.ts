@@ -7,7 +7,7 @@
 
 import type { Initializer } from "../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
-import { elementsOf } from "../kernels/core/tensor.ts";
+import { elementsOf, formatShape } from "../kernels/core/tensor.ts";
 
 function draw(context: { name: string; seed: number }): { random: Random; sample: number } {
   return { random: new Random(context.seed, Stream.Init), sample: hash(context.name) };
@@ -56,7 +56,7 @@ export const ones: Initializer = (values) => {
 };
 
 /**
- * Given values, for tables that are computed.
+ * Given values, for tables that are computed. It throws `RangeError` unless there is one for each element.
  *
  * @example
  * ```ts
@@ -69,7 +69,15 @@ export const ones: Initializer = (values) => {
  * ```
  */
 export function constant(table: ArrayLike<number>): Initializer {
-  return (values) => values.set(table);
+  return (values, { name, shape }) => {
+    if (table.length !== values.length) {
+      throw new RangeError(
+        `Cannot fill parameter ${name} ${formatShape(shape)} with a table of ${table.length} ` +
+          `values: expected ${values.length}`,
+      );
+    }
+    values.set(table);
+  };
 }
 
 /**

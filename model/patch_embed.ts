@@ -37,8 +37,11 @@ export class PatchEmbed {
     this.#bias = p.parameter("proj.bias", [width], zeros);
   }
 
-  /** Images [B, C, H, W] to tokens [B, T, D], row by row. */
+  /** Images [B, C, H, W] to tokens [B, T, D], row by row; in f32 whatever the device's precision. */
   forward(images: Tensor): Tensor {
-    return linear(patchify(images, { patch: this.#patch }), this.#weight, { bias: this.#bias });
+    return images.device.withPrecision(
+      "f32",
+      () => linear(patchify(images, { patch: this.#patch }), this.#weight, { bias: this.#bias }),
+    );
   }
 }

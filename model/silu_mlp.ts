@@ -27,8 +27,15 @@ import { Linear } from "./linear.ts";
 export class SiluMlp {
   readonly #layers: readonly Linear[];
 
-  /** Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`. */
+  /**
+   * Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`; `RangeError` for fewer than two.
+   */
   constructor(p: ParameterScope, widths: readonly number[]) {
+    if (widths.length < 2) {
+      throw new RangeError(
+        `Cannot make layers between widths [${widths}]: expected two or more`,
+      );
+    }
     this.#layers = widths.slice(1).map((outputs, i) =>
       new Linear(p.at(`${2 * i}`), { inputs: widths[i]!, outputs })
     );

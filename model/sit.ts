@@ -269,13 +269,11 @@ export class SiT implements DiffusionModel {
       );
     }
     const { device } = this;
-    const { patches, activated } = device.withPrecision("f32", () => {
-      const patches = this.#patches.forward(x);
-      observe?.("x_embedder", patches);
-      const time = this.#time.forward(t);
-      observe?.("t_embedder", time);
-      return { patches, activated: silu(add(time, embedded)) };
-    });
+    const patches = this.#patches.forward(x);
+    observe?.("x_embedder", patches);
+    const time = this.#time.forward(t);
+    observe?.("t_embedder", time);
+    const activated = silu(add(time, embedded));
     let tokens = addRows(patches, this.#positions), tapped: Tensor | undefined;
     for (const [i, block] of this.#blocks.entries()) {
       const inputs = tokens;
@@ -292,7 +290,7 @@ export class SiT implements DiffusionModel {
       observe?.(`blocks.${i}`, tokens);
       if (projector?.depth === i + 1) tapped = tokens;
     }
-    const values = device.withPrecision("f32", () => this.#final.forward(tokens, activated));
+    const values = this.#final.forward(tokens, activated);
     observe?.("final_layer", values);
     return { output: unpatchify(values, { patch, channels }), tapped };
   }

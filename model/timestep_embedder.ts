@@ -41,8 +41,11 @@ export class TimestepEmbedder {
     this.#second = new Linear(p.at("mlp.2"), { inputs: width, outputs: width, init });
   }
 
-  /** Times [B] in [0, 1], unscaled, to [B, D]. */
+  /** Times [B] in [0, 1], unscaled, to [B, D]; in f32 whatever the device's precision. */
   forward(t: Tensor): Tensor {
-    return this.#second.forward(silu(this.#first.forward(embedTime(t, { width: FREQUENCIES }))));
+    return t.device.withPrecision(
+      "f32",
+      () => this.#second.forward(silu(this.#first.forward(embedTime(t, { width: FREQUENCIES })))),
+    );
   }
 }

@@ -101,8 +101,9 @@ export function startingNoise(model: DiffusionModel, options: StartingNoiseOptio
 }
 
 /**
- * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as the
- * vectors [B, D] of `model.embed`, so that it is embedded once for all evaluations; the caller owns them.
+ * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as what
+ * `model.embed` gives, vectors [B, D] of a `SiT`, so that it is embedded once for all evaluations; the caller
+ * owns them.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *
@@ -136,8 +137,8 @@ export function conditionedNetwork(model: DiffusionModel, embedded: Tensor): Net
 
 /**
  * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
- * half under the first condition, as {@linkcode guided} takes them. `embedded` holds the vectors of both,
- * [2 B, D]; the caller owns them.
+ * half under the first condition, as {@linkcode guided} takes them. `embedded` holds what `model.embed` gives
+ * for both, vectors [2 B, D] of a `SiT`; the caller owns them.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *
@@ -253,7 +254,8 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
   const sampler = SAMPLERS[options.config.sampler];
   if (sampler.kind !== "adaptive") return draw(options);
-  const { network, evaluations, embedded } = guidedNetwork(options);
+  const { device } = options.model.parameters;
+  const { network, evaluations, embedded } = device.scope(() => guidedNetwork(options));
   try {
     using noise = noiseOf(options);
     const grid = times(options), { onStep } = options;

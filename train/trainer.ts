@@ -82,10 +82,11 @@ export interface TrainerOptions {
   /** Compute activations again in the backward pass. Default `false`. */
   readonly recompute?: boolean;
   /**
-   * What the operands of the blocks' matrix products are rounded to. With `"f16"` GPUs sum each eight
-   * of these products in f16 and those sums in f32; weights, moments, gradients of weights, norms,
-   * softmax, losses and all other sums stay f32. The loss is scaled so that small gradients do not
-   * vanish; steps whose gradients overflow are skipped. Default `"f32"`.
+   * What the operands of the blocks' matrix products are rounded to; of a network of your own those of
+   * every `linear` outside of `device.withPrecision("f32", …)`. With `"f16"` GPUs sum each eight of these
+   * products in f16 and those sums in f32; weights, moments, gradients of weights, norms, softmax, losses
+   * and all other sums stay f32. The loss is scaled so that small gradients do not vanish; steps whose
+   * gradients overflow are skipped. Default `"f32"`.
    */
   readonly precision?: Precision;
   /** Steps without an overflow after which the loss scale doubles; used with f16. Default 2000. */

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import type { Shape } from "../../kernels/core/tensor.ts";
+import { constant } from "../../model/initializers.ts";
 import { sinCosPositions } from "../../model/positions.ts";
+import { SiluMlp } from "../../model/silu_mlp.ts";
 import { SiT } from "../../model/sit.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -89,4 +91,25 @@ gpuTest("SiT's parameters differ by name and by seed", async (device) => {
   assert.notDeepEqual(await read(4, "blocks.0.attn.proj.weight"), first);
   // Unless said otherwise the last layer is zero.
   assert.ok((await read(3, "final_layer.linear.weight")).every((value) => value === 0));
+});
+
+gpuTest("constant() refuses a table of another size than the parameter's", async (device) => {
+  for (const length of [5, 7]) {
+    using store = new ParameterStore(device);
+    const table = store.frozen("pos_embed", [2, 3], constant(new Float64Array(length)));
+    await assert.rejects(async () => await table.read(), {
+      name: "RangeError",
+      message:
+        `Cannot fill parameter pos_embed [2, 3] with a table of ${length} values: expected 6`,
+    });
+  }
+});
+
+Deno.test("SiluMlp refuses fewer than two widths", () => {
+  for (const widths of [[], [4]]) {
+    assert.throws(() => new SiluMlp(new ParameterStore(undefined), widths), {
+      name: "RangeError",
+      message: `Cannot make layers between widths [${widths}]: expected two or more`,
+    });
+  }
 });

@@ -5,6 +5,7 @@ import { FullBank } from "../../bank/full_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { addRows } from "../../kernels/add_rows/mod.ts";
 import { add } from "../../kernels/add/mod.ts";
+import { combine } from "../../kernels/combine/mod.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { gatherRows } from "../../kernels/embed_rows/mod.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
@@ -28,7 +29,7 @@ import { resolveConfig } from "../../train/config.ts";
 import { readCheckpointConfig } from "../../train/trained.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { randomValues } from "../_check_op.ts";
-import { gpuTest } from "../_gpu.ts";
+import { gpuTest, halvesTest } from "../_gpu.ts";
 
 const SIZE = 12, DIM = 6, PATCH = 4, WIDTH = 16, SIDE = 8, TOKENS = (SIDE / PATCH) ** 2, TARGET = 5;
 const CONDITION = { snippetDim: DIM };
@@ -75,7 +76,8 @@ class Plain implements DiffusionModel {
   }
 
   run(x: Tensor, t: Tensor, snippets: Tensor): { output: Tensor; tokens: Tensor } {
-    const condition = silu(add(this.#time.forward(t), this.#condition.forward(snippets)));
+    const embedded = x.device.withPrecision("f32", () => this.#condition.forward(snippets));
+    const condition = silu(add(this.#time.forward(t), embedded));
     const tokens = this.#block.forward(
       addRows(this.#patches.forward(x), this.#positions),
       condition,
@@ -211,16 +213,19 @@ const PAIRS: readonly [
 ];
 
 for (const [name, own, like, options] of PAIRS) {
-  gpuTest(
-    `Trainer trains a network of one's own ${name} as the SiT that it equals`,
-    async (device) => {
-      using mine = prepare(device, own, options);
-      using its = prepare(device, like, options);
-      const trained = await losses(mine.trainer, 4);
-      assert.deepEqual(trained, await losses(its.trainer, 4));
-      assert.notEqual(trained[3], trained[0]);
-    },
-  );
+  for (const precision of ["f32", "f16"] as const) {
+    const test = precision === "f16" ? halvesTest : gpuTest;
+    test(
+      `Trainer trains a network of one's own ${name} as the SiT that it equals in ${precision}`,
+      async (device) => {
+        using mine = prepare(device, own, { ...options, precision });
+        using its = prepare(device, like, { ...options, precision });
+        const trained = await losses(mine.trainer, 4);
+        assert.deepEqual(trained, await losses(its.trainer, 4));
+        assert.notEqual(trained[3], trained[0]);
+      },
+    );
+  }
 }
 
 gpuTest("Trainer takes vectors that are in no bank", async (device) => {
@@ -340,6 +345,28 @@ gpuTest("checkpoints refuse another model than the one that is trained", async (
     await Deno.remove(directory, { recursive: true });
   }
 });
+
+gpuTest(
+  "drawAdaptive() keeps nothing where the network takes no empty condition",
+  async (device) => {
+    class Guided extends Plain {
+      #embedded = 0;
+
+      override embed(snippets: Tensor): Tensor {
+        if (++this.#embedded % 2 === 0) throw new Error("no empty one");
+        return combine([[snippets, 1]]);
+      }
+    }
+    using guided = prepare(device, (store) => new Guided(store));
+    using condition = guided.bank.gather([2, 7]);
+    const { sample: config } = resolveConfig({
+      sample: { sampler: "dopri5", guidance: { scale: 2 } },
+    });
+    const { liveBytes } = device.pool;
+    await assert.rejects(drawAdaptive({ model: guided.model, config, condition }), /no empty one/);
+    assert.equal(device.pool.liveBytes, liveBytes);
+  },
+);
 
 gpuTest("samplers refuse predictions in another shape than the state's", async (device) => {
   class Flat extends Plain {
