@@ -493,7 +493,7 @@ export class Laboratory implements AsyncDisposable {
         );
       }
       if (trainer.step < steps) {
-        await saveCheckpoint(directory, { trainer, model, config });
+        await saveCheckpoint(directory, { trainer, config });
       }
       removeOldCheckpoints(directory, trainer.step < steps ? 1 : 0);
       this.#signal?.throwIfAborted();

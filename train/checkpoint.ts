@@ -181,10 +181,8 @@ export function readStateOfSiT(path: string): CheckpointState {
 
 /** What {@linkcode loadCheckpoint} restores, and what it must have been trained on. */
 export interface LoadCheckpointOptions {
-  /** The trainer. */
+  /** The trainer, with the model that it trains. */
   readonly trainer: Trainer;
-  /** The network that it trains. */
-  readonly model: DiffusionModel;
   /** What tells the images from others, as {@linkcode fingerprintOf} gives it; left out, any will do. */
   readonly images?: string;
   /** What tells the bank's snippets from others, as `bankFingerprint` gives it; left out, any will do. */
@@ -210,7 +208,7 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * meanwhile.
  *
  * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile,
- * and what {@linkcode Trainer.requireOwn} and {@linkcode Trainer.requireSound} throw.
+ * and what {@linkcode Trainer.requireSound} throws.
  *
  * @example
  * ```ts
@@ -225,7 +223,7 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
  * for await (const _ of trainer.run({ steps: 1 }));
  * const run = Deno.makeTempDirSync();
- * const path = await saveCheckpoint(run, { trainer, model });
+ * const path = await saveCheckpoint(run, { trainer });
  * console.log(path.slice(run.length)); // /step_0000001
  * Deno.removeSync(run, { recursive: true });
  * ```
@@ -234,12 +232,9 @@ export async function saveCheckpoint(
   runDirectory: string,
   options: SaveCheckpointOptions,
 ): Promise<string> {
-  const { trainer, model, config = configOf(trainer, model), images, bankFingerprint, dataset } =
-    options;
-  const { condition } = model.options;
-  trainer.requireOwn(model);
+  const { trainer, config = configOf(trainer), images, bankFingerprint, dataset } = options;
   trainer.requireSound();
-  const { step, optimizer } = trainer;
+  const { model, step, optimizer } = trainer, { condition } = model.options;
   const path = join(runDirectory, stepName(step));
   const partial = `${path}.partial`, old = `${path}.old`;
   Deno.mkdirSync(runDirectory, { recursive: true });
@@ -288,7 +283,7 @@ export async function saveCheckpoint(
 }
 
 /** The configuration that makes a {@linkcode SiT} again, with the path that a model was trained on. */
-function configOf({ path }: Trainer, model: DiffusionModel): Config {
+function configOf({ path, model }: Trainer): Config {
   const { inputSize: imageSize, channels } = model.options;
   return resolveConfig({
     data: { imageSize, channels },
@@ -376,8 +371,7 @@ export function requireSpace(
  * Restores a trainer from a checkpoint, exactly: weights, average, moments, step.
  *
  * Throws a {@linkcode CheckpointError} when it cannot be read or does not fit, or when its images are known
- * and not `images`, or its bank's snippets and not those of `bankFingerprint`; and what
- * {@linkcode Trainer.requireOwn} throws.
+ * and not `images`, or its bank's snippets and not those of `bankFingerprint`.
  *
  * @example
  * ```ts
@@ -393,9 +387,9 @@ export function requireSpace(
  * });
  * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
  * const run = Deno.makeTempDirSync();
- * const path = await saveCheckpoint(run, { trainer, model });
+ * const path = await saveCheckpoint(run, { trainer });
  * for await (const _ of trainer.run({ steps: 1 }));
- * console.log(trainer.step, loadCheckpoint(path, { trainer, model }).step, trainer.step); // 1 0 0
+ * console.log(trainer.step, loadCheckpoint(path, { trainer }).step, trainer.step); // 1 0 0
  * Deno.removeSync(run, { recursive: true });
  * ```
  */
@@ -403,8 +397,7 @@ export function loadCheckpoint(
   path: string,
   options: LoadCheckpointOptions,
 ): CheckpointState {
-  const { trainer, model, images, bankFingerprint: bank } = options;
-  trainer.requireOwn(model);
+  const { trainer, images, bankFingerprint: bank } = options;
   const state = readCheckpointState(path);
   if (images !== undefined) requireTrainingImages(path, images);
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
@@ -414,7 +407,7 @@ export function loadCheckpoint(
       { path },
     );
   }
-  loadWeights(join(path, "model.safetensors"), model);
+  loadWeights(join(path, "model.safetensors"), trainer.model);
   const { optimizer } = trainer;
   withFile(join(path, AVERAGED_WEIGHTS), (file) => {
     for (const [name, tensor] of optimizer.averageEntries()) tensor.write(readFinite(file, name));
@@ -518,7 +511,7 @@ export function loadWeights(
  * Starts a trainer from the weights in a file, as {@linkcode loadWeights} reads it. The moving average
  * begins at them; moments and step stay what they are.
  *
- * Throws what {@linkcode loadWeights} and {@linkcode Trainer.requireOwn} throw.
+ * Throws what {@linkcode loadWeights} throws.
  *
  * @example
  * ```ts
@@ -536,7 +529,7 @@ export function loadWeights(
  * store.get("final_layer.linear.bias").write(new Float32Array(48).fill(1));
  * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;
  * await saveStateDict(path, store);
- * initializeFrom(path, { trainer, model });
+ * initializeFrom(path, { trainer });
  * const averages = new Map(trainer.optimizer.averageEntries());
  * console.log((await averages.get("final_layer.linear.bias")!.read())[0]); // 1 it was 0
  * Deno.removeSync(folder, { recursive: true });
@@ -544,12 +537,10 @@ export function loadWeights(
  */
 export function initializeFrom(
   path: string,
-  run: { trainer: Trainer; model: DiffusionModel },
-  options: LoadWeightsOptions = {},
+  { trainer, ...options }: LoadWeightsOptions & { readonly trainer: Trainer },
 ): void {
-  run.trainer.requireOwn(run.model);
-  loadWeights(path, run.model, options);
-  run.trainer.optimizer.resetAverages();
+  loadWeights(path, trainer.model, options);
+  trainer.optimizer.resetAverages();
 }
 
 function withFile(path: string, use: (file: SafetensorsFile) => void): void {

@@ -188,7 +188,7 @@ async function main(): Promise<void> {
     say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);
   }
   if (init !== undefined) {
-    initializeFrom(init, run, { reversed });
+    initializeFrom(init, { ...run, reversed });
     say(`weights ${init}`);
   }
   if (resumed) {

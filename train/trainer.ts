@@ -205,6 +205,11 @@ export class Trainer implements Disposable {
     this.#inputs = new BatchInputs(this.device, { ...this.#options, bank, alignmentWeight });
   }
 
+  /** The network that it trains. */
+  get model(): DiffusionModel {
+    return this.#options.model;
+  }
+
   /** The path from noise to data that it trains on, and what the network puts out. */
   get path(): Required<Path> {
     const { interpolant, prediction } = this.#options;
@@ -228,15 +233,6 @@ export class Trainer implements Disposable {
     this.#step = step;
     if (this.#spoilt) this.#zeroGradients();
     [this.#unsure, this.#spoilt] = [undefined, false];
-  }
-
-  /** Throws `TypeError` for a model with other parameters than those that are trained. */
-  requireOwn(model: DiffusionModel): void {
-    if (model.parameters === this.#options.model.parameters) return;
-    throw new TypeError(
-      "Cannot use this trainer with the model: its parameters are not those that are trained, " +
-        "expected the trainer's own model",
-    );
   }
 
   /**

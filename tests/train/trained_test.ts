@@ -106,7 +106,7 @@ gpuTest(
           ...("classes" in options.condition ? {} : { bank }),
           ...{ interpolant: gvpInterpolant, prediction: "noise" },
         });
-        await saveCheckpoint(directory, { trainer, model, dataset });
+        await saveCheckpoint(directory, { trainer, dataset });
         await bank.save(join(directory, RUN_BANK));
         using trained = openTrained(device, readCheckpointConfig(directory));
         const { path, prediction } = trained.config.interpolant;
