@@ -291,7 +291,8 @@ function configOf({ path }: Trainer, model: DiffusionModel): Config {
   const { inputSize: imageSize, channels } = model.options;
   return resolveConfig({
     data: { imageSize, channels },
-    ...(model instanceof SiT && { model: modelSettings(model.options) }),
+    // Of another network the section says nothing; patches of one pixel go with images of any size.
+    model: model instanceof SiT ? modelSettings(model.options) : { patchSize: 1 },
     interpolant: { path: path.interpolant.name, prediction: path.prediction },
   });
 }
