@@ -7,7 +7,7 @@
 
 import type { Initializer } from "../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
-import { elementsOf } from "../kernels/core/tensor.ts";
+import { elementsOf, formatShape } from "../kernels/core/tensor.ts";
 
 function draw(context: { name: string; seed: number }): { random: Random; sample: number } {
   return { random: new Random(context.seed, Stream.Init), sample: hash(context.name) };
@@ -56,7 +56,8 @@ export const ones: Initializer = (values) => {
 };
 
 /**
- * Given values, for tables that are computed.
+ * Given values, for tables that are computed; `TypeError`, when the parameters are first used, for another
+ * number of them than the parameter has.
  *
  * @example
  * ```ts
@@ -69,7 +70,17 @@ export const ones: Initializer = (values) => {
  * ```
  */
 export function constant(table: ArrayLike<number>): Initializer {
-  return (values) => values.set(table);
+  return (values, { name, shape }) => {
+    if (table.length !== values.length) {
+      throw new TypeError(
+        `Cannot initialise ${name} ${
+          formatShape(shape)
+        }: ${table.length} values are given, expected ` +
+          values.length,
+      );
+    }
+    values.set(table);
+  };
 }
 
 /**

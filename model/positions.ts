@@ -7,7 +7,8 @@
 /**
  * The fixed table [T, D] of a square grid of `gridSize`² tokens, row by row: the first half of the
  * channels encodes the column, the second the row, each as sines then cosines of
- * position · 10000^(−k / (D/4)) (DiT). Computed in float64.
+ * position · 10000^(−k / (D/4)) (DiT). Computed in float64. Throws `RangeError` for a width that is no
+ * multiple of 4.
  *
  * @example
  * ```ts
@@ -21,6 +22,7 @@
  * ```
  */
 export function sinCosPositions(gridSize: number, width: number): Float64Array {
+  requireQuarters("width", width);
   const quarter = width / 4;
   const table = new Float64Array(gridSize * gridSize * width);
   for (let row = 0; row < gridSize; row++) {
@@ -41,7 +43,8 @@ export function sinCosPositions(gridSize: number, width: number): Float64Array {
 /**
  * Cosines and sines [T, headWidth] of two-dimensional rotary embedding on a square grid: the first
  * half of a head turns with the row, the second with the column, by position ·
- * 10000^(−2k / (headWidth/2)) for each pair k of neighbouring channels (LightningDiT).
+ * 10000^(−2k / (headWidth/2)) for each pair k of neighbouring channels (LightningDiT). Throws `RangeError`
+ * for a head width that is no multiple of 4.
  *
  * @example
  * ```ts
@@ -56,6 +59,7 @@ export function rotaryAngles(
   gridSize: number,
   headWidth: number,
 ): { cos: Float64Array; sin: Float64Array } {
+  requireQuarters("head width", headWidth);
   const half = headWidth / 2;
   const cos = new Float64Array(gridSize * gridSize * headWidth);
   const sin = new Float64Array(cos.length);
@@ -69,4 +73,12 @@ export function rotaryAngles(
     }
   }
   return { cos, sin };
+}
+
+/** Two places, each by sines and cosines. */
+function requireQuarters(name: string, channels: number): void {
+  if (channels > 0 && channels % 4 === 0) return;
+  throw new RangeError(
+    `Cannot tell positions by ${name} ${channels}: expected a multiple of 4`,
+  );
 }

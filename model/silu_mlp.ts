@@ -27,14 +27,19 @@ import { Linear } from "./linear.ts";
 export class SiluMlp {
   readonly #layers: readonly Linear[];
 
-  /** Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`. */
+  /** Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`; `RangeError` for fewer than two. */
   constructor(p: ParameterScope, widths: readonly number[]) {
+    if (widths.length < 2) {
+      throw new RangeError(
+        `Cannot make layers between widths [${widths.join(", ")}]: expected two or more`,
+      );
+    }
     this.#layers = widths.slice(1).map((outputs, i) =>
       new Linear(p.at(`${2 * i}`), { inputs: widths[i]!, outputs })
     );
   }
 
-  /** x [..., first width] to [..., last width]. */
+  /** x [..., first width] to [..., last width]; `TypeError` for another width. */
   forward(x: Tensor): Tensor {
     const [first, ...others] = this.#layers;
     return others.reduce((hidden, layer) => layer.forward(silu(hidden)), first!.forward(x));

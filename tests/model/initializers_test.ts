@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import type { Shape } from "../../kernels/core/tensor.ts";
+import { constant } from "../../model/initializers.ts";
 import { sinCosPositions } from "../../model/positions.ts";
+import { SiluMlp } from "../../model/silu_mlp.ts";
 import { SiT } from "../../model/sit.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -87,6 +89,29 @@ gpuTest("SiT's parameters differ by name and by seed", async (device) => {
   assert.deepEqual(first.subarray(0, 256), uniform.map((value) => (2 * value - 1) * bound));
   assert.notDeepEqual(await read(3, "blocks.1.attn.proj.weight"), first);
   assert.notDeepEqual(await read(4, "blocks.0.attn.proj.weight"), first);
-  // Unless said otherwise the last layer is zero.
-  assert.ok((await read(3, "final_layer.linear.weight")).every((value) => value === 0));
+  // Unless said otherwise the last layer and modulations are zero.
+  for (const name of ["final_layer.linear.weight", "blocks.0.adaLN_modulation.1.weight"]) {
+    assert.ok((await read(3, name)).every((value) => value === 0), name);
+  }
+});
+
+gpuTest("constant() refuses as many values as the parameter does not have", (device) => {
+  for (const table of [[1], [1, 2, 3]]) {
+    using store = new ParameterStore(device);
+    const scale = store.parameter("scale", [1, 2], constant(table));
+    assert.throws(() => scale.write(new Float32Array(2)), {
+      name: "TypeError",
+      message: `Cannot initialise scale [1, 2]: ${table.length} values are given, expected 2`,
+    });
+  }
+});
+
+Deno.test("SiluMlp takes two widths or more", () => {
+  const store = new ParameterStore(undefined);
+  for (const widths of [[], [8]]) {
+    assert.throws(() => new SiluMlp(store.at("mlp"), widths), {
+      name: "RangeError",
+      message: `Cannot make layers between widths [${widths}]: expected two or more`,
+    });
+  }
 });

@@ -14,6 +14,19 @@ Deno.test("sinCosPositions() is the reference's table", () => {
   }
 });
 
+Deno.test("sinCosPositions() and rotaryAngles() refuse widths that are no multiple of 4", () => {
+  for (const width of [6, 0, 2.5, NaN]) {
+    assert.throws(() => sinCosPositions(2, width), {
+      name: "RangeError",
+      message: `Cannot tell positions by width ${width}: expected a multiple of 4`,
+    });
+    assert.throws(() => rotaryAngles(2, width), {
+      name: "RangeError",
+      message: `Cannot tell positions by head width ${width}: expected a multiple of 4`,
+    });
+  }
+});
+
 Deno.test("rotaryAngles() turn as the reference does", () => {
   for (const [grid, width] of [[1, 4], [3, 8], [5, 24]] as const) {
     const tokens = grid * grid, data = Float64Array.from(randomValues([tokens, width], 5));
