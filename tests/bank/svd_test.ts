@@ -148,6 +148,11 @@ Deno.test("factorize() refuses ranks and energies that the snippets do not have"
         "differ in",
     });
   }
+  await assert.rejects(factorize({ ...unread, size: 9 }, { rank: 5 }), {
+    name: "RangeError",
+    message:
+      "Cannot keep rank 5: expected an integer from 1 to 4, as many as 9 snippets [4] can differ in",
+  });
   for (const energy of [0, 1.1, NaN]) {
     await assert.rejects(factorize(unread, { energy }), RangeError);
   }

@@ -5,6 +5,7 @@ import { FullBank } from "../../bank/full_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { addRows } from "../../kernels/add_rows/mod.ts";
 import { add } from "../../kernels/add/mod.ts";
+import { combine } from "../../kernels/combine/mod.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { gatherRows } from "../../kernels/embed_rows/mod.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
@@ -22,6 +23,7 @@ import { SiTBlock } from "../../model/sit_block.ts";
 import { SiluMlp } from "../../model/silu_mlp.ts";
 import { TimestepEmbedder } from "../../model/timestep_embedder.ts";
 import { drawAdaptive } from "../../sample/draw.ts";
+import { imagesAtOnce } from "../../sample/rows.ts";
 import type { TrainingData } from "../../train/batch.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
 import { resolveConfig } from "../../train/config.ts";
@@ -249,6 +251,60 @@ gpuTest(
   },
 );
 
+gpuTest("a checkpoint of a network of one's own may be of images of any side", async (device) => {
+  class Affine implements DiffusionModel {
+    readonly options = { inputSize: 7, channels: 5, condition: CONDITION };
+    readonly parameters: ParameterStore;
+    readonly #layer: Linear;
+
+    constructor(store: ParameterStore) {
+      this.parameters = store;
+      this.#layer = new Linear(store.at("layer"), { inputs: 7, outputs: 7 });
+    }
+
+    embed(snippets: Tensor): Tensor {
+      return snippets;
+    }
+
+    forwardEmbedded(x: Tensor): Tensor {
+      return this.#layer.forward(x);
+    }
+  }
+  const directory = await Deno.makeTempDir({ prefix: "gmem_own_model_" });
+  try {
+    const dataset = { size: SIZE, read: () => new Float32Array(4 * 5 * 7 * 7).fill(0.5) };
+    using training = prepare(device, (store) => new Affine(store), { dataset });
+    await losses(training.trainer, 1);
+    const path = await saveCheckpoint(directory, training);
+    await losses(training.trainer, 2);
+    assert.equal(loadCheckpoint(path, training).step, 1);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+gpuTest(
+  "samplers release what a network of one's own makes to embed a condition",
+  async (device) => {
+    class Embedding extends Plain {
+      override embed(snippets: Tensor): Tensor {
+        return combine([[combine([[snippets, 2]]), 0.5]]);
+      }
+    }
+    using training = prepare(device, (store) => new Embedding(store));
+    const { sample: config } = resolveConfig({
+      sample: { sampler: "dopri5", guidance: { scale: 2 } },
+    });
+    using condition = training.bank.gather([2, 7]);
+    // The first use of parameters takes memory for them.
+    await losses(training.trainer, 1);
+    const before = device.pool.liveBytes;
+    const { images } = await drawAdaptive({ model: training.model, config, condition });
+    images.dispose();
+    assert.equal(device.pool.liveBytes, before);
+  },
+);
+
 gpuTest("Trainer splits a batch by what the network says of its largest tensor", (shared) => {
   const device = new Device(shared.gpu, {
     profile: { ...shared.profile, maxBindingBytes: 2 ** 16 },
@@ -262,3 +318,23 @@ gpuTest("Trainer splits a batch by what the network says of its largest tensor",
   using large = prepare(device, (store) => new Large(store));
   assert.deepEqual([silent.trainer.parts, large.trainer.parts], [1, 2]);
 });
+
+gpuTest(
+  "images are drawn at once by what the network says of its largest tensor, else 64",
+  (shared) => {
+    const device = new Device(shared.gpu, {
+      profile: { ...shared.profile, maxBindingBytes: 2 ** 16 },
+    });
+    class Large extends Plain {
+      largestActivationBytes({ training }: { training: boolean }): number {
+        return training ? 2 ** 20 : 2 ** 12;
+      }
+    }
+    using store = new ParameterStore(device), other = new ParameterStore(device);
+    const silent = new Plain(store), large = new Large(other);
+    const counts = [silent, large].flatMap((model) =>
+      [false, true].map((guided) => imagesAtOnce(model, { guided }))
+    );
+    assert.deepEqual(counts, [64, 64, 16, 8]);
+  },
+);
