@@ -50,7 +50,7 @@ export class Attention {
     readonly keyBias?: Parameter;
   } | undefined;
 
-  /** Declares the parameters. */
+  /** Declares the parameters; `heads` has to divide the width. */
   constructor(p: ParameterScope, options: AttentionOptions) {
     const { width, heads, qkNorm: norm = "none" } = options;
     this.#options = options;
@@ -69,7 +69,7 @@ export class Attention {
     }
   }
 
-  /** x [B, T, D] to [B, T, D]. */
+  /** x [B, T, D] to [B, T, D]; `TypeError` for another shape. */
   forward(x: Tensor): Tensor {
     const { heads, rotary } = this.#options;
     let qkv = this.#qkv.forward(x);

@@ -58,7 +58,9 @@ export class FinalLayer {
     this.#linear = new Linear(p.at("linear"), { inputs: width, outputs, init });
   }
 
-  /** x [B, T, D] and the activated condition [B, D] to [B, T, p·p·channels]. */
+  /**
+   * x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, p·p·channels]; `TypeError` for other shapes.
+   */
   forward(x: Tensor, condition: Tensor): Tensor {
     return x.device.scope(() => {
       const modulation = this.#modulation.forward(condition);

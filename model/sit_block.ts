@@ -87,7 +87,7 @@ export class SiTBlock {
     });
   }
 
-  /** x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, D]. */
+  /** x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, D]; `TypeError` for other shapes. */
   forward(x: Tensor, condition: Tensor, options: { observe?: Observe | undefined } = {}): Tensor {
     const { observe } = options;
     const norm = this.#norms ? "rms" : "layer", { device } = x;

@@ -101,8 +101,8 @@ export function startingNoise(model: DiffusionModel, options: StartingNoiseOptio
 }
 
 /**
- * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as the
- * vectors [B, D] of `model.embed`, so that it is embedded once for all evaluations; the caller owns them.
+ * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as what
+ * `model.embed` gives, [B, …], so that it is embedded once for all evaluations; the caller owns it.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *
@@ -136,8 +136,8 @@ export function conditionedNetwork(model: DiffusionModel, embedded: Tensor): Net
 
 /**
  * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
- * half under the first condition, as {@linkcode guided} takes them. `embedded` holds the vectors of both,
- * [2 B, D]; the caller owns them.
+ * half under the first condition, as {@linkcode guided} takes them. `embedded` holds what `model.embed` gives
+ * of both, [2 B, …]; the caller owns it.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *

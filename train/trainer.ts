@@ -82,7 +82,8 @@ export interface TrainerOptions {
   /** Compute activations again in the backward pass. Default `false`. */
   readonly recompute?: boolean;
   /**
-   * What the operands of the blocks' matrix products are rounded to. With `"f16"` GPUs sum each eight
+   * What the operands of the blocks' matrix products are rounded to; in a network of your own, of all products
+   * by `linear` that it does not ask to be f32. With `"f16"` GPUs sum each eight
    * of these products in f16 and those sums in f32; weights, moments, gradients of weights, norms,
    * softmax, losses and all other sums stay f32. The loss is scaled so that small gradients do not
    * vanish; steps whose gradients overflow are skipped. Default `"f32"`.
@@ -259,8 +260,9 @@ export class Trainer implements Disposable {
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end, while a
    * `for await` asks for them: without one nothing is done.
    * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, `TypeError` that names the image
-   * when one of the data has such a number, and `RangeError` for a learning rate that is none. A step that failed, because the data could not be
-   * read for instance, is taken back and may be run again; a record of the steps before it comes first.
+   * when one of the data has such a number, and `RangeError` for a learning rate that is none. A step that
+   * failed, because the data could not be read for instance, is taken back and may be run again; a record of
+   * the steps before it comes first.
    * Throws an Error while another run of the trainer has not come to its end, and `RangeError` for numbers
    * of steps that are none.
    *
