@@ -91,7 +91,7 @@ class Plain implements DiffusionModel {
 }
 
 class Aligned extends Plain {
-  readonly projectedTokens = { count: TOKENS, width: TARGET };
+  readonly projectedTokens: DiffusionModel["projectedTokens"] = { count: TOKENS, width: TARGET };
   readonly #projector: SiluMlp;
 
   constructor(store: ParameterStore) {
@@ -188,6 +188,25 @@ for (const [name, own, like, options] of PAIRS) {
     },
   );
 }
+
+gpuTest("Trainer aligns no network that lacks projected tokens, or what gives them", (device) => {
+  class Unsized extends Aligned {
+    override readonly projectedTokens = undefined;
+  }
+  class Silent extends Plain {
+    readonly projectedTokens = { count: TOKENS, width: TARGET };
+  }
+  using other = prepare(device, sit);
+  const options = { bank: other.bank, dataset: DATA, batchSize: 4, alignmentWeight: 0.5 };
+  for (const Network of [Plain, Unsized, Silent]) {
+    using store = new ParameterStore(device);
+    const model = new Network(store);
+    assert.throws(() => new Trainer({ model, ...options }), {
+      name: "TypeError",
+      message: "Cannot align tokens: the model has no projector, expected one",
+    });
+  }
+});
 
 gpuTest("Trainer takes vectors that are in no bank", async (device) => {
   const snippets = normalizeSnippets(randomValues([SIZE, DIM], 3), { dim: DIM });
