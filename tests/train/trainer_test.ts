@@ -378,6 +378,7 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
         ["config", undefined, /its config is missing, expected an object$/],
         ["config", null, /its config is null, expected an object$/],
         ["images", 5, /its images is 5, expected a text$/],
+        ["ownModel", false, /its ownModel is false, expected true$/],
         ["bank", { size: 2 }, /its bank is {"size":2}, expected an object of size and sha256$/],
         ["bank", { size: -1, sha256: "cd" }, /its bank is /],
         ["classes", "ab", /its classes is "ab", expected a list of texts$/],
