@@ -189,6 +189,8 @@ gpuTest(
     assert.deepEqual(await ratesOf({}), Array(6).fill(1));
     const learningRate = (step: number) => 0.5 ** 6 * (8 - step);
     assert.deepEqual(await ratesOf({ learningRate, warmupSteps: 2 }), [4, 7, 6, 5, 4, 3]);
+    const rising = (step: number) => 0.5 ** 6 * step;
+    assert.deepEqual(await ratesOf({ learningRate: rising }), [0, 1, 2, 3, 4, 5]);
   },
 );
 
