@@ -57,7 +57,7 @@ export {
   writeSafetensors,
 } from "./kernels/mod.ts";
 
-export { Attention, type AttentionOptions } from "./model/attention.ts";
+export { Attention, type AttentionLayerOptions } from "./model/attention.ts";
 export {
   type ConditionEmbedder,
   LabelEmbedder,

@@ -179,7 +179,7 @@ export async function fitFactors(
   const { size, dim } = source;
   const { device, onProgress } = options;
   // Before the long work, which alone tells in how many dimensions the snippets do differ.
-  if ("rank" in options) {
+  if (!("energy" in options)) {
     const most = Math.max(1, Math.min(dim, size - 1));
     requireRank(options.rank, { most, why: `as many as ${size} snippets [${dim}] can differ in` });
   } else if (!(options.energy > 0 && options.energy <= 1)) {

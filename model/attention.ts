@@ -12,8 +12,8 @@ import { rope } from "../kernels/rope/mod.ts";
 import { ones, zeros } from "./initializers.ts";
 import { Linear } from "./linear.ts";
 
-/** How queries and keys are treated before they meet. */
-export interface AttentionOptions {
+/** Sizes of an {@linkcode Attention}, and how queries and keys are treated before they meet. */
+export interface AttentionLayerOptions {
   /** D */
   readonly width: number;
   /** H; each head has D / H channels. */
@@ -42,7 +42,7 @@ export interface AttentionOptions {
 export class Attention {
   readonly #qkv: Linear;
   readonly #proj: Linear;
-  readonly #options: AttentionOptions;
+  readonly #options: AttentionLayerOptions;
   readonly #norms: {
     readonly queryWeight: Parameter;
     readonly keyWeight: Parameter;
@@ -50,8 +50,8 @@ export class Attention {
     readonly keyBias?: Parameter;
   } | undefined;
 
-  /** Declares the parameters. */
-  constructor(p: ParameterScope, options: AttentionOptions) {
+  /** Declares the parameters; `heads` has to divide the width. */
+  constructor(p: ParameterScope, options: AttentionLayerOptions) {
     const { width, heads, qkNorm: norm = "none" } = options;
     this.#options = options;
     this.#qkv = new Linear(p.at("qkv"), { inputs: width, outputs: 3 * width });
@@ -69,7 +69,7 @@ export class Attention {
     }
   }
 
-  /** x [B, T, D] to [B, T, D]. */
+  /** x [B, T, D] to [B, T, D]; `TypeError` for another shape. */
   forward(x: Tensor): Tensor {
     const { heads, rotary } = this.#options;
     let qkv = this.#qkv.forward(x);

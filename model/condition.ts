@@ -55,7 +55,7 @@ export class LabelEmbedder implements ConditionEmbedder {
     this.#table = p.parameter("embedding_table.weight", [rows, width], normal(0.02));
   }
 
-  /** Labels u32 [B] to [B, D]. */
+  /** Labels u32 [B] to [B, D], those past the last row by the last; `TypeError` for another type or shape. */
   forward(labels: Tensor): Tensor {
     return gatherRows(this.#table, labels);
   }

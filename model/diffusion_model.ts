@@ -47,7 +47,8 @@ export interface DiffusionModel {
   embed(condition: Tensor): Tensor;
   /**
    * The prediction [B, C, H, W] for states `x` [B, C, H, W] at times `t` [B] (1 is data) under what `embed`
-   * gave. With `recompute` it keeps less for the backward pass, if it can (`tape.checkpoint`).
+   * gave. With `recompute` it keeps less for the backward pass, if it can (`tape.checkpoint`). Training in mixed
+   * precision rounds the operands of every `linear` in it, but of those in `device.withPrecision("f32", …)`.
    */
   forwardEmbedded(
     x: Tensor,

@@ -59,8 +59,8 @@ export class FinalLayer {
   }
 
   /**
-   * x [B, T, D] and the activated condition [B, D] to [B, T, p·p·channels]; in f32 whatever the device's
-   * precision.
+   * x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, p·p·channels]; in f32 whatever the
+   * device's precision. `TypeError` for other shapes.
    */
   forward(x: Tensor, condition: Tensor): Tensor {
     const { device } = x, norm = this.#norm ? "rms" : "layer";

@@ -56,7 +56,8 @@ export const ones: Initializer = (values) => {
 };
 
 /**
- * Given values, for tables that are computed. It throws `RangeError` unless there is one for each element.
+ * Given values, for tables that are computed; `TypeError`, when the parameters are first used, for another
+ * number of them than the parameter has.
  *
  * @example
  * ```ts
@@ -71,9 +72,11 @@ export const ones: Initializer = (values) => {
 export function constant(table: ArrayLike<number>): Initializer {
   return (values, { name, shape }) => {
     if (table.length !== values.length) {
-      throw new RangeError(
-        `Cannot fill parameter ${name} ${formatShape(shape)} with a table of ${table.length} ` +
-          `values: expected ${values.length}`,
+      throw new TypeError(
+        `Cannot initialise ${name} ${
+          formatShape(shape)
+        }: ${table.length} values are given, expected ` +
+          values.length,
       );
     }
     values.set(table);

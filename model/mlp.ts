@@ -42,7 +42,7 @@ export class GeluMlp implements FeedForward {
     this.#fc2 = new Linear(p.at("fc2"), { inputs: hidden, outputs: width });
   }
 
-  /** x [B, T, D] to [B, T, D]. */
+  /** x [B, T, D] to [B, T, D]; `TypeError` for another width. */
   forward(x: Tensor): Tensor {
     return this.#fc2.forward(gelu(this.#fc1.forward(x)));
   }
@@ -79,7 +79,7 @@ export class SwigluMlp implements FeedForward {
     this.#w3 = new Linear(p.at("w3"), { inputs: hidden, outputs: width });
   }
 
-  /** x [B, T, D] to [B, T, D]. */
+  /** x [B, T, D] to [B, T, D]; `TypeError` for another width. */
   forward(x: Tensor): Tensor {
     return this.#w3.forward(swiglu(this.#w12.forward(x)));
   }

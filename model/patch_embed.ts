@@ -37,7 +37,10 @@ export class PatchEmbed {
     this.#bias = p.parameter("proj.bias", [width], zeros);
   }
 
-  /** Images [B, C, H, W] to tokens [B, T, D], row by row; in f32 whatever the device's precision. */
+  /**
+   * Images [B, C, H, W] to tokens [B, T, D], row by row; in f32 whatever the device's precision. `TypeError` for
+   * other channels, and sides that are no multiple of the patch.
+   */
   forward(images: Tensor): Tensor {
     return images.device.withPrecision(
       "f32",

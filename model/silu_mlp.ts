@@ -27,13 +27,11 @@ import { Linear } from "./linear.ts";
 export class SiluMlp {
   readonly #layers: readonly Linear[];
 
-  /**
-   * Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`; `RangeError` for fewer than two.
-   */
+  /** Declares the layers `0`, `2`, `4`, …, one fewer than there are `widths`; `RangeError` for fewer than two. */
   constructor(p: ParameterScope, widths: readonly number[]) {
     if (widths.length < 2) {
       throw new RangeError(
-        `Cannot make layers between widths [${widths}]: expected two or more`,
+        `Cannot make layers between widths [${widths.join(", ")}]: expected two or more`,
       );
     }
     this.#layers = widths.slice(1).map((outputs, i) =>
@@ -41,7 +39,7 @@ export class SiluMlp {
     );
   }
 
-  /** x [..., first width] to [..., last width]. */
+  /** x [..., first width] to [..., last width]; `TypeError` for another width. */
   forward(x: Tensor): Tensor {
     const [first, ...others] = this.#layers;
     return others.reduce((hidden, layer) => layer.forward(silu(hidden)), first!.forward(x));

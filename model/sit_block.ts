@@ -7,7 +7,7 @@
 import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { gate, modulate } from "../kernels/modulate/mod.ts";
-import { Attention, type AttentionOptions } from "./attention.ts";
+import { Attention, type AttentionLayerOptions } from "./attention.ts";
 import { ones, xavierUniform, zeros } from "./initializers.ts";
 import { Linear } from "./linear.ts";
 import { type FeedForward, GeluMlp, SwigluMlp } from "./mlp.ts";
@@ -16,7 +16,7 @@ import { type FeedForward, GeluMlp, SwigluMlp } from "./mlp.ts";
 export type Observe = (name: string, activation: Tensor) => void;
 
 /** Sizes and switches of a block. */
-export interface BlockOptions extends AttentionOptions {
+export interface BlockOptions extends AttentionLayerOptions {
   /** Hidden channels of the feed-forward layer as a multiple of D. Default 4. */
   readonly mlpRatio?: number;
   /** SwiGLU in place of GELU. Default `false`. */
@@ -87,7 +87,7 @@ export class SiTBlock {
     });
   }
 
-  /** x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, D]. */
+  /** x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, D]; `TypeError` for other shapes. */
   forward(x: Tensor, condition: Tensor, options: { observe?: Observe | undefined } = {}): Tensor {
     const { observe } = options;
     const norm = this.#norms ? "rms" : "layer", { device } = x;

@@ -33,7 +33,7 @@ export class TimestepEmbedder {
   readonly #first: Linear;
   readonly #second: Linear;
 
-  /** Declares `mlp.0` and `mlp.2`, both N(0, 0.02²). */
+  /** Declares `mlp.0` and `mlp.2`, their weights N(0, 0.02²). */
   constructor(p: ParameterScope, options: { width: number }) {
     const { width } = options;
     const init = normal(0.02);
@@ -41,7 +41,7 @@ export class TimestepEmbedder {
     this.#second = new Linear(p.at("mlp.2"), { inputs: width, outputs: width, init });
   }
 
-  /** Times [B] in [0, 1], unscaled, to [B, D]; in f32 whatever the device's precision. */
+  /** Times [B] in [0, 1], unscaled, to [B, D]; in f32 whatever the device's precision. `TypeError` for another shape. */
   forward(t: Tensor): Tensor {
     return t.device.withPrecision(
       "f32",

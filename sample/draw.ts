@@ -102,8 +102,7 @@ export function startingNoise(model: DiffusionModel, options: StartingNoiseOptio
 
 /**
  * A model at a fixed condition as a {@linkcode Network} of states [B, C, H, W]. The condition comes as what
- * `model.embed` gives, vectors [B, D] of a `SiT`, so that it is embedded once for all evaluations; the caller
- * owns them.
+ * `model.embed` gives, [B, …], so that it is embedded once for all evaluations; the caller owns it.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *
@@ -138,7 +137,7 @@ export function conditionedNetwork(model: DiffusionModel, embedded: Tensor): Net
 /**
  * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
  * half under the first condition, as {@linkcode guided} takes them. `embedded` holds what `model.embed` gives
- * for both, vectors [2 B, D] of a `SiT`; the caller owns them.
+ * of both, [2 B, …]; the caller owns it.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *

@@ -1,4 +1,4 @@
-/** What the documentation of exports has: an example for each function and class, and what `--help` says. */
+/** What the documentation of exports has: names of one meaning, examples, and what `--help` says. */
 
 import assert from "node:assert/strict";
 import { schemaFields } from "../model/schema.ts";
@@ -70,6 +70,17 @@ for (const entry of ENTRIES) {
     assert.deepEqual(without, []);
   });
 }
+
+Deno.test("a name means the same in every entry point", async () => {
+  const places = new Map<string, string>();
+  for (const entry of ENTRIES) {
+    for (const { name, declarations } of await documentationOf(entry)) {
+      const { filename, line } = declarations[0]!.location, place = `${filename}:${line}`;
+      assert.equal(place, places.get(name) ?? place, name);
+      places.set(name, place);
+    }
+  }
+});
 
 Deno.test("the type of a configuration says of each key what --help says", async () => {
   const symbols = await documentationOf("mod.ts");

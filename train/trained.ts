@@ -61,8 +61,8 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
  * Reads the configuration of a checkpoint, or of the newest one in a run's folder, with settings such
  * as `sample.steps=5` above it.
  *
- * Throws a CheckpointError if there is no checkpoint, or one of a network that is no SiT, and a SyntaxError for an unknown key
- * or a wrong value.
+ * Throws a CheckpointError if there is no checkpoint, or one of a network that is no SiT, and a SyntaxError
+ * for an unknown key or a wrong value.
  *
  * @example
  * ```ts

@@ -265,8 +265,9 @@ export class Trainer implements Disposable {
    * Trains until `steps` are done and yields a record every `logEvery` steps and at the end, while a
    * `for await` asks for them: without one nothing is done.
    * Throws {@linkcode NonFiniteLossError} when the loss is no finite number, `TypeError` that names the image
-   * when one of the data has such a number, and `RangeError` for a learning rate that is none. A step that failed, because the data could not be
-   * read for instance, is taken back and may be run again; a record of the steps before it comes first.
+   * when one of the data has such a number, and `RangeError` for a learning rate that is none. A step that
+   * failed, because the data could not be read for instance, is taken back and may be run again; a record of
+   * the steps before it comes first.
    * Throws an Error while another run of the trainer has not come to its end, and `RangeError` for numbers
    * of steps that are none.
    *

@@ -148,8 +148,19 @@ Deno.test("factorize() refuses ranks and energies that the snippets do not have"
         "differ in",
     });
   }
+  await assert.rejects(factorize({ ...unread, size: 9 }, { rank: 5 }), {
+    name: "RangeError",
+    message:
+      "Cannot keep rank 5: expected an integer from 1 to 4, as many as 9 snippets [4] can differ in",
+  });
   for (const energy of [0, 1.1, NaN]) {
-    await assert.rejects(factorize(unread, { energy }), RangeError);
+    // Where both are given, the energy is what is kept.
+    for (const kept of [{ energy }, { energy, rank: 1 }]) {
+      await assert.rejects(factorize(unread, kept), {
+        name: "RangeError",
+        message: `Cannot keep energy ${energy}: expected a number above 0 and at most 1`,
+      });
+    }
   }
 });
 

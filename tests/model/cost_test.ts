@@ -141,6 +141,19 @@ Deno.test("countFlops() counts the projector in training alone", () => {
   );
 });
 
+Deno.test("SiT.largestActivationBytes() counts the projector in training alone", () => {
+  const plain = namedModel("LightningDiT-B/1");
+  const options = { ...plain, projector: { depth: 4, width: 8192, targetWidth: 768 } };
+  const [without, model] = [plain, options].map((each) =>
+    new SiT(new ParameterStore(undefined), each)
+  );
+  const drawing = without!.largestActivationBytes({ training: true });
+  assert.equal(model!.largestActivationBytes({ training: false }), drawing);
+  // Its hidden channels of 256 tokens.
+  assert.equal(model!.largestActivationBytes({ training: true }), 4 * 256 * 8192);
+  assert.ok(drawing < 4 * 256 * 8192);
+});
+
 const SMALL: SiTOptions = {
   inputSize: 16,
   channels: 3,

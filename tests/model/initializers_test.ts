@@ -89,25 +89,27 @@ gpuTest("SiT's parameters differ by name and by seed", async (device) => {
   assert.deepEqual(first.subarray(0, 256), uniform.map((value) => (2 * value - 1) * bound));
   assert.notDeepEqual(await read(3, "blocks.1.attn.proj.weight"), first);
   assert.notDeepEqual(await read(4, "blocks.0.attn.proj.weight"), first);
-  // Unless said otherwise the last layer is zero.
-  assert.ok((await read(3, "final_layer.linear.weight")).every((value) => value === 0));
+  // Unless said otherwise the last layer and modulations are zero.
+  for (const name of ["final_layer.linear.weight", "blocks.0.adaLN_modulation.1.weight"]) {
+    assert.ok((await read(3, name)).every((value) => value === 0), name);
+  }
 });
 
-gpuTest("constant() refuses a table of another size than the parameter's", async (device) => {
-  for (const length of [5, 7]) {
+gpuTest("constant() refuses as many values as the parameter does not have", (device) => {
+  for (const table of [[1], [1, 2, 3]]) {
     using store = new ParameterStore(device);
-    const table = store.frozen("pos_embed", [2, 3], constant(new Float64Array(length)));
-    await assert.rejects(async () => await table.read(), {
-      name: "RangeError",
-      message:
-        `Cannot fill parameter pos_embed [2, 3] with a table of ${length} values: expected 6`,
+    const scale = store.parameter("scale", [1, 2], constant(table));
+    assert.throws(() => scale.write(new Float32Array(2)), {
+      name: "TypeError",
+      message: `Cannot initialise scale [1, 2]: ${table.length} values are given, expected 2`,
     });
   }
 });
 
-Deno.test("SiluMlp refuses fewer than two widths", () => {
-  for (const widths of [[], [4]]) {
-    assert.throws(() => new SiluMlp(new ParameterStore(undefined), widths), {
+Deno.test("SiluMlp takes two widths or more", () => {
+  const store = new ParameterStore(undefined);
+  for (const widths of [[], [8]]) {
+    assert.throws(() => new SiluMlp(store.at("mlp"), widths), {
       name: "RangeError",
       message: `Cannot make layers between widths [${widths}]: expected two or more`,
     });

@@ -544,16 +544,30 @@ deviceTest("train refuses a checkpoint of other shapes, both named", async () =>
   assert.deepEqual(contents(directory), before);
 });
 
-deviceTest("train refuses to resume where there is no checkpoint", async () => {
-  const directory = inTemporary("not_a_run");
-  const missing = await runTask("train", ["--resume", directory]);
-  assertRefusal(missing, 1, `Cannot read folder ${directory}: there is none`);
-  const file = await runTask("train", ["--resume", "deno.json"]);
-  assertRefusal(file, 1, "Cannot read folder", "deno.json: it is a file, expected a run's folder");
-  Deno.mkdirSync(directory);
-  const empty = await runTask("train", ["--resume", directory]);
-  assertRefusal(empty, 1, `Cannot find a checkpoint in ${directory}`);
-});
+deviceTest(
+  "train refuses to resume where there is no checkpoint, or one of another network",
+  async () => {
+    const directory = inTemporary("not_a_run");
+    const missing = await runTask("train", ["--resume", directory]);
+    assertRefusal(missing, 1, `Cannot read folder ${directory}: there is none`);
+    const file = await runTask("train", ["--resume", "deno.json"]);
+    assertRefusal(
+      file,
+      1,
+      "Cannot read folder",
+      "deno.json: it is a file, expected a run's folder",
+    );
+    Deno.mkdirSync(directory);
+    const empty = await runTask("train", ["--resume", directory]);
+    assertRefusal(empty, 1, `Cannot find a checkpoint in ${directory}`);
+    const own = join(directory, "step_0000001");
+    Deno.mkdirSync(own);
+    const state = { format: 1, step: 1, config: {}, ownModel: true };
+    Deno.writeTextFileSync(join(own, "state.json"), JSON.stringify(state));
+    const foreign = await runTask("train", ["--resume", directory]);
+    assertRefusal(foreign, 1, `Cannot open ${own}: its network is a program's own`);
+  },
+);
 
 deviceTest("train keeps the old checkpoint when the disk is full", async () => {
   if (Deno.build.os === "windows") return console.log("skipped: sh cannot limit files on Windows");

@@ -23,6 +23,7 @@ import { SiTBlock } from "../../model/sit_block.ts";
 import { SiluMlp } from "../../model/silu_mlp.ts";
 import { TimestepEmbedder } from "../../model/timestep_embedder.ts";
 import { drawAdaptive } from "../../sample/draw.ts";
+import { imagesAtOnce } from "../../sample/rows.ts";
 import type { TrainingData } from "../../train/batch.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
 import { resolveConfig } from "../../train/config.ts";
@@ -127,7 +128,7 @@ class Small implements DiffusionModel {
 }
 
 class Aligned extends Plain {
-  readonly projectedTokens = { count: TOKENS, width: TARGET };
+  readonly projectedTokens: DiffusionModel["projectedTokens"] = { count: TOKENS, width: TARGET };
   readonly #projector: SiluMlp;
 
   constructor(store: ParameterStore) {
@@ -227,6 +228,25 @@ for (const [name, own, like, options] of PAIRS) {
     );
   }
 }
+
+gpuTest("Trainer aligns no network that lacks projected tokens, or what gives them", (device) => {
+  class Unsized extends Aligned {
+    override readonly projectedTokens = undefined;
+  }
+  class Silent extends Plain {
+    readonly projectedTokens = { count: TOKENS, width: TARGET };
+  }
+  using other = prepare(device, sit);
+  const options = { bank: other.bank, dataset: DATA, batchSize: 4, alignmentWeight: 0.5 };
+  for (const Network of [Plain, Unsized, Silent]) {
+    using store = new ParameterStore(device);
+    const model = new Network(store);
+    assert.throws(() => new Trainer({ model, ...options }), {
+      name: "TypeError",
+      message: "Cannot align tokens: the model has no projector, expected one",
+    });
+  }
+});
 
 gpuTest("Trainer takes vectors that are in no bank", async (device) => {
   const snippets = normalizeSnippets(randomValues([SIZE, DIM], 3), { dim: DIM });
@@ -360,6 +380,28 @@ gpuTest("samplers refuse predictions in another shape than the state's", async (
   }
 });
 
+gpuTest(
+  "samplers release what a network of one's own makes to embed a condition",
+  async (device) => {
+    class Embedding extends Plain {
+      override embed(snippets: Tensor): Tensor {
+        return combine([[combine([[snippets, 2]]), 0.5]]);
+      }
+    }
+    using training = prepare(device, (store) => new Embedding(store));
+    const { sample: config } = resolveConfig({
+      sample: { sampler: "dopri5", guidance: { scale: 2 } },
+    });
+    using condition = training.bank.gather([2, 7]);
+    // The first use of parameters takes memory for them.
+    await losses(training.trainer, 1);
+    const before = device.pool.liveBytes;
+    const { images } = await drawAdaptive({ model: training.model, config, condition });
+    images.dispose();
+    assert.equal(device.pool.liveBytes, before);
+  },
+);
+
 gpuTest("Trainer splits a batch by what the network says of its largest tensor", (shared) => {
   const device = new Device(shared.gpu, {
     profile: { ...shared.profile, maxBindingBytes: 2 ** 16 },
@@ -373,3 +415,23 @@ gpuTest("Trainer splits a batch by what the network says of its largest tensor",
   using large = prepare(device, (store) => new Large(store));
   assert.deepEqual([silent.trainer.parts, large.trainer.parts], [1, 2]);
 });
+
+gpuTest(
+  "images are drawn at once by what the network says of its largest tensor, else 64",
+  (shared) => {
+    const device = new Device(shared.gpu, {
+      profile: { ...shared.profile, maxBindingBytes: 2 ** 16 },
+    });
+    class Large extends Plain {
+      largestActivationBytes({ training }: { training: boolean }): number {
+        return training ? 2 ** 20 : 2 ** 12;
+      }
+    }
+    using store = new ParameterStore(device), other = new ParameterStore(device);
+    const silent = new Plain(store), large = new Large(other);
+    const counts = [silent, large].flatMap((model) =>
+      [false, true].map((guided) => imagesAtOnce(model, { guided }))
+    );
+    assert.deepEqual(counts, [64, 64, 16, 8]);
+  },
+);

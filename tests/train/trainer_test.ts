@@ -189,6 +189,8 @@ gpuTest(
     assert.deepEqual(await ratesOf({}), Array(6).fill(1));
     const learningRate = (step: number) => 0.5 ** 6 * (8 - step);
     assert.deepEqual(await ratesOf({ learningRate, warmupSteps: 2 }), [4, 7, 6, 5, 4, 3]);
+    const rising = (step: number) => 0.5 ** 6 * step;
+    assert.deepEqual(await ratesOf({ learningRate: rising }), [0, 1, 2, 3, 4, 5]);
   },
 );
 
@@ -378,6 +380,7 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
         ["config", undefined, /its config is missing, expected an object$/],
         ["config", null, /its config is null, expected an object$/],
         ["images", 5, /its images is 5, expected a text$/],
+        ["ownModel", false, /its ownModel is false, expected true$/],
         ["bank", { size: 2 }, /its bank is {"size":2}, expected an object of size and sha256$/],
         ["bank", { size: -1, sha256: "cd" }, /its bank is /],
         ["classes", "ab", /its classes is "ab", expected a list of texts$/],

@@ -42,12 +42,12 @@ export function adviseAfter(error: Error, { started, resumed }: RunAtItsEnd): st
     `go on from it with: deno task train --resume ${shellWord(started)}${change}`;
 }
 
-/** The newest checkpoint in a run's folder; undefined where there is none, or no folder. */
+/** The newest checkpoint in a run's folder; undefined where there is none, or no folder that can be read. */
 export function lastCheckpoint(directory: string): string | undefined {
   try {
     return listCheckpoints(directory).at(-1)?.path;
   } catch {
-    return undefined; // There is no such folder yet.
+    return undefined; // There is no such folder, yet or any more.
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { OutOfMemoryError } from "../../../kernels/core/errors.ts";
+import { dirname, join } from "node:path";
+import { CheckpointError, OutOfMemoryError } from "../../../kernels/core/errors.ts";
 import { adviseAfter } from "../../../train/commands/advice.ts";
 import { NonFiniteLossError } from "../../../train/history.ts";
 
@@ -28,5 +28,38 @@ Deno.test("adviseAfter() tells a run without memory how to take less, from its l
     assert.equal(advise(new Error("something else")), goOn);
   } finally {
     Deno.removeSync(started, { recursive: true });
+  }
+});
+
+Deno.test("adviseAfter() knows no checkpoint in a folder that is gone", () => {
+  const started = join(Deno.makeTempDirSync({ prefix: "gmem_advice_" }), "gone");
+  try {
+    const diverged = new NonFiniteLossError(3, NaN);
+    assert.match(
+      adviseAfter(diverged, { started, resumed: undefined })!,
+      /^There is no checkpoint/,
+    );
+  } finally {
+    Deno.removeSync(dirname(started), { recursive: true });
+  }
+});
+
+Deno.test("adviseAfter() names the checkpoint before one whose files cannot be read, and no other's", () => {
+  const directory = Deno.makeTempDirSync({ prefix: "gmem_advice_" });
+  const [earlier, resumed] = ["step_0000012", "step_0000024"].map((name) => join(directory, name));
+  try {
+    for (const path of [earlier!, resumed!]) Deno.mkdirSync(path);
+    const advise = (path: string, resumed: string | undefined) =>
+      adviseAfter(new CheckpointError("none", { path }), { started: undefined, resumed });
+    const file = join(resumed!, "model.safetensors");
+    assert.equal(
+      advise(file, resumed),
+      `If it is damaged, move ${resumed} out of the folder, and --resume goes on from ${earlier}`,
+    );
+    assert.equal(advise(join(directory, "bank.safetensors"), resumed), undefined);
+    assert.equal(advise(file, undefined), undefined);
+    assert.equal(advise(join(earlier!, "state.json"), earlier), undefined);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
   }
 });
