@@ -64,14 +64,7 @@ export {
   type LabelEmbedderOptions,
 } from "./model/condition.ts";
 export type { AlignmentConfig, InterpolantConfig, ModelConfig } from "./model/config.ts";
-export {
-  activationBytes,
-  countFlops,
-  type Flops,
-  type ParameterSize,
-  parameterSizes,
-  type TrainingBatch,
-} from "./model/cost.ts";
+export { activationBytes, countFlops, type Flops, type TrainingBatch } from "./model/cost.ts";
 export type { DiffusionModel, LabelCondition, SnippetCondition } from "./model/diffusion_model.ts";
 export { FinalLayer, type FinalLayerOptions } from "./model/final_layer.ts";
 export { constant, normal, ones, xavierUniform, zeros } from "./model/initializers.ts";
@@ -107,6 +100,7 @@ export { vpInterpolant } from "./model/interpolants/vp.ts";
 export { Linear } from "./model/linear.ts";
 export { type FeedForward, GeluMlp, SwigluMlp } from "./model/mlp.ts";
 export { namedModel, type NamedModelOptions } from "./model/named_models.ts";
+export { type ParameterSize, parameterSizes } from "./model/parameter_sizes.ts";
 export { PatchEmbed } from "./model/patch_embed.ts";
 export { rotaryAngles, sinCosPositions } from "./model/positions.ts";
 export { type ModelOptionsHints, readModelOptions } from "./model/read_model_options.ts";

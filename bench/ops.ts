@@ -20,7 +20,7 @@ import { gate, modulate } from "../kernels/modulate/mod.ts";
 import { patchify, unpatchify } from "../kernels/patchify/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import { silu } from "../kernels/silu/mod.ts";
-import { parameterSizes } from "../model/cost.ts";
+import { parameterSizes } from "../model/parameter_sizes.ts";
 import type { Ceilings } from "./ceilings.ts";
 import { measure, median, type Timing } from "./measure.ts";
 import type { Workload } from "./workload.ts";

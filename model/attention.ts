@@ -50,9 +50,14 @@ export class Attention {
     readonly keyBias?: Parameter;
   } | undefined;
 
-  /** Declares the parameters; `heads` has to divide the width. */
+  /** Declares the parameters; `RangeError` where the width is no multiple of `heads`. */
   constructor(p: ParameterScope, options: AttentionLayerOptions) {
     const { width, heads, qkNorm: norm = "none" } = options;
+    if (width % heads !== 0) {
+      throw new RangeError(
+        `Cannot make the attention: width ${width} is no multiple of ${heads} heads`,
+      );
+    }
     this.#options = options;
     this.#qkv = new Linear(p.at("qkv"), { inputs: width, outputs: 3 * width });
     this.#proj = new Linear(p.at("proj"), { inputs: width, outputs: width });

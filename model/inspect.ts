@@ -5,14 +5,8 @@
  */
 
 import { formatShape, type Shape } from "../kernels/core/tensor.ts";
-import {
-  activationBytes,
-  countFlops,
-  type Flops,
-  officialCount,
-  type ParameterSize,
-  parameterSizes,
-} from "./cost.ts";
+import { activationBytes, countFlops, type Flops } from "./cost.ts";
+import { officialCount, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
 import type { SiTOptions } from "./sit.ts";
 
 /** Bytes that training holds on the GPU. */

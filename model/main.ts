@@ -12,9 +12,9 @@ import { typedPath } from "../cli/typed_path.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
 import { alignmentSchema, projectorOf } from "./config.ts";
-import { isFixedTable, type ParameterSize, parameterSizes } from "./cost.ts";
 import { describeCost, describeSizes, learnedCount, modelCost, totalCount } from "./inspect.ts";
 import { namedModel } from "./named_models.ts";
+import { isFixedTable, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
 import { openWeights } from "./weights.ts";
 
 await runCommand(main);

@@ -90,6 +90,15 @@ export function listCheckpoints(runDirectory: string): { step: number; path: str
   return found.sort((a, b) => a.step - b.step);
 }
 
+/** The newest checkpoint in a run's folder; undefined where there is none, or no folder that can be read. */
+export function lastCheckpoint(runDirectory: string): string | undefined {
+  try {
+    return listCheckpoints(runDirectory).at(-1)?.path;
+  } catch {
+    return undefined; // There is no such folder, yet or any more.
+  }
+}
+
 /**
  * The checkpoint that a path means: itself, or the newest one in a run's folder. Throws
  * `CheckpointError` when there is none.
@@ -438,8 +447,8 @@ export function requireTrainingImages(path: string, images: string): void {
 }
 
 /**
- * What tells a set of N images to train on from others: the SHA-256, in hexadecimal digits, of N, their
- * names where they have some, and their labels [N]. Pixels are not in it.
+ * What tells a set of N images to train on from others: the SHA-256, in hexadecimal digits, of N and of their
+ * names and labels [N], where they have some. Pixels are not in it.
  *
  * @example
  * ```ts
@@ -454,11 +463,11 @@ export function requireTrainingImages(path: string, images: string): void {
 export function fingerprintOf(
   images: {
     readonly size: number;
-    readonly names?: readonly string[];
-    readonly labels: Uint32Array;
+    readonly names?: readonly string[] | undefined;
+    readonly labels?: Uint32Array | undefined;
   },
 ): string {
-  const { size, names = [], labels } = images;
+  const { size, names = [], labels = [] } = images;
   return sha256Hex(JSON.stringify([size, names, [...labels]]));
 }
 

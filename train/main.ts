@@ -43,6 +43,7 @@ import {
   findCheckpoint,
   fingerprintOf,
   initializeFrom,
+  lastCheckpoint,
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
@@ -52,7 +53,7 @@ import {
   requireTrainingImages,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { adviseAfter, lastCheckpoint } from "./commands/advice.ts";
+import { adviseAfter } from "./commands/advice.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";

@@ -388,11 +388,7 @@ export class Trainer implements Disposable {
   #learningRate(): number {
     const { learningRate: given, warmupSteps } = this.#options;
     const rate = typeof given === "number" ? given : given(this.#step);
-    if (!(rate >= 0 && rate < Infinity)) {
-      throw new RangeError(
-        `Cannot train: the learning rate of step ${this.#step} is ${rate}, expected a number from 0`,
-      );
-    }
+    requireRate(`the learning rate of step ${this.#step}`, rate);
     return warmupSteps > 0 ? rate * Math.min(1, (this.#step + 1) / warmupSteps) : rate;
   }
 
@@ -471,11 +467,17 @@ function requireSteps(numbers: Record<"steps" | "logEvery" | "syncEvery", number
   }
 }
 
+function requireRate(name: string, rate: number): void {
+  if (rate >= 0 && rate < Infinity) return;
+  throw new RangeError(`Cannot train: ${name} is ${rate}, expected a number from 0`);
+}
+
 function checkParts(
   given: TrainerOptions,
-  { batchSize, gradientAccumulation, warmupSteps, classDropout, dataset }: {
+  { batchSize, gradientAccumulation, learningRate, warmupSteps, classDropout, dataset }: {
     batchSize: number;
     gradientAccumulation: number;
+    learningRate: Required<TrainerOptions>["learningRate"];
     warmupSteps: number;
     classDropout: number;
     dataset: TrainingData;
@@ -486,6 +488,7 @@ function checkParts(
     if (Number.isInteger(value) && value >= 1) continue;
     throw new RangeError(`Cannot train: ${name} is ${value}, expected a positive whole number`);
   }
+  if (typeof learningRate === "number") requireRate("learningRate", learningRate);
   if (!Number.isInteger(warmupSteps) || warmupSteps < 0) {
     throw new RangeError(`Cannot train: warmupSteps is ${warmupSteps}, expected a whole number`);
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { parameterSizes } from "../../model/cost.ts";
+import { parameterSizes } from "../../model/parameter_sizes.ts";
 import { describeCost, describeSizes, modelCost, totalCount } from "../../model/inspect.ts";
 import { namedModel } from "../../model/named_models.ts";
 

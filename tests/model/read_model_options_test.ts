@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { MODEL_SIZES } from "../../model/config.ts";
-import { parameterSizes } from "../../model/cost.ts";
+import { parameterSizes } from "../../model/parameter_sizes.ts";
 import { namedModel } from "../../model/named_models.ts";
 import { isProjector, readModelOptions } from "../../model/read_model_options.ts";
 import type { SiTOptions } from "../../model/sit.ts";

@@ -496,6 +496,11 @@ gpuTest(
       assert.equal(loadCheckpoint(path, { ...parts, images }).images, images);
       const { size, names, labels } = makeImages();
       const turned = fingerprintOf({ size, names: names.toReversed(), labels });
+      // Data of one's own may have neither.
+      assert.equal(
+        fingerprintOf({ size }),
+        fingerprintOf({ size, names: [], labels: new Uint32Array() }),
+      );
       assert.throws(
         () => loadCheckpoint(path, { ...parts, images: turned }),
         /Cannot go on from .*: the images, or which of them are held out, are not those/,
@@ -1106,6 +1111,7 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
   const settings = [
     ...[{ batchSize: 0 }, { batchSize: 2.5 }, { gradientAccumulation: 0 }],
     ...[{ warmupSteps: -1 }, { classDropout: 2 }, { classDropout: NaN }],
+    ...[{ learningRate: -1 }, { learningRate: NaN }, { learningRate: Infinity }],
   ];
   for (const wrong of settings) {
     assert.throws(() => new Trainer({ model, dataset, bank, ...wrong }), {

@@ -7,7 +7,7 @@
 import { dirname } from "node:path";
 import { shellWord } from "../../cli/shell_word.ts";
 import { CheckpointError, OutOfMemoryError } from "../../kernels/core/errors.ts";
-import { listCheckpoints } from "../checkpoint.ts";
+import { lastCheckpoint, listCheckpoints } from "../checkpoint.ts";
 import { NonFiniteLossError } from "../history.ts";
 
 /** How far a run had come. */
@@ -40,15 +40,6 @@ export function adviseAfter(error: Error, { started, resumed }: RunAtItsEnd): st
     : "";
   return `The last good checkpoint is ${last}; ` +
     `go on from it with: deno task train --resume ${shellWord(started)}${change}`;
-}
-
-/** The newest checkpoint in a run's folder; undefined where there is none, or no folder that can be read. */
-export function lastCheckpoint(directory: string): string | undefined {
-  try {
-    return listCheckpoints(directory).at(-1)?.path;
-  } catch {
-    return undefined; // There is no such folder, yet or any more.
-  }
 }
 
 /** What to do where a file of the checkpoint that was to be gone on from cannot be read. */
