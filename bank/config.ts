@@ -17,10 +17,10 @@ import {
 export interface MaskConfig {
   /**
    * zero drops dimensions and rescales the rest (released code), zero-plain drops them alone,
-   * random replaces them by noise, noise adds noise to all, none leaves them.
+   * random replaces them by noise, noise adds noise to all, whole drops snippets, none leaves them.
    */
-  readonly kind: "zero" | "zero-plain" | "random" | "noise" | "none";
-  /** Share of a snippet's dimensions that is masked, or the strength of the added noise. */
+  readonly kind: "zero" | "zero-plain" | "random" | "noise" | "whole" | "none";
+  /** Share of a snippet's dimensions, or of snippets, that is masked, or the strength of the added noise. */
   readonly ratio: number;
 }
 
@@ -78,13 +78,15 @@ export interface BankConfig {
 }
 
 const maskSchema: z.ZodType<MaskConfig> = z.strictObject({
-  kind: z.enum(["zero", "zero-plain", "random", "noise", "none"]).default("zero")
+  kind: z.enum(["zero", "zero-plain", "random", "noise", "whole", "none"]).default("zero")
     .describe(
       "zero drops dimensions and rescales the rest (released code), zero-plain drops them alone, " +
-        "random replaces them by noise, noise adds noise to all, none leaves them",
+        "random replaces them by noise, noise adds noise to all, whole drops snippets, none leaves them",
     ),
   ratio: z.number().min(0).lt(1).default(0.4)
-    .describe("Share of a snippet's dimensions that is masked, or the strength of the added noise"),
+    .describe(
+      "Share of a snippet's dimensions, or of snippets, that is masked, or the strength of the added noise",
+    ),
 });
 
 const colourSchema = z.tuple([z.number(), z.number(), z.number()]);

@@ -56,7 +56,7 @@ export interface TrainerOptions {
    * (REPA, whose weight is 0.5); the model needs a projector. There is none if left out.
    */
   readonly alignmentWeight?: number | undefined;
-  /** How snippets are hidden; none if left out. The paper's best is `zero`, 0.4. */
+  /** How snippets are hidden; none if left out. The paper's best is `zero`, 0.4; for guidance there is `whole`. */
   readonly mask?: { readonly kind: SnippetMaskKind; readonly ratio: number } | undefined;
   /** Share of labels replaced by the null class. Default 0.1; used with label conditioning. */
   readonly classDropout?: number;

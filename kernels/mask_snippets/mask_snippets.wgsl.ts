@@ -1,7 +1,7 @@
 export default /* wgsl */ `
 // out[b][j] (+)= masked ? masked_noise n : scale x[b][j] + kept_noise n
-// masked = bits(j div 4, first_sample + b, step, stream)[j mod 4] < threshold, n ~ N(0, 1) from
-// counters whose first word is 2^31 higher
+// masked = bits(j div 4, first_sample + b, step, stream)[j mod 4] < threshold, with j = 0 for all of a
+// sample where it is masked as a whole; n ~ N(0, 1) from counters whose first word is 2^31 higher
 //
 // x, out: [batch, width]. One invocation per sample and counter, which masks four elements.
 // No barrier. The mask is exact; one rounding where there is no noise, otherwise the error of
@@ -19,6 +19,7 @@ struct Params {
   scale: f32,
   masked_noise: f32,
   kept_noise: f32,
+  whole: u32,
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,7 +38,8 @@ fn mask_snippets(
   let b = i / blocks;
   let block = i % blocks;
   let key = vec2u(params.key_low, params.key_high);
-  let counter = vec4u(block, params.first_sample + b, params.step, params.stream);
+  let whole = params.whole == 1u;
+  let counter = vec4u(select(block, 0u, whole), params.first_sample + b, params.step, params.stream);
   let bits = philox(counter, key);
   var normals = vec4f();
   if (params.masked_noise != 0.0 || params.kept_noise != 0.0) {
@@ -47,7 +49,7 @@ fn mask_snippets(
   let first = b * params.width + 4u * block;
   for (var k = 0u; k < count; k++) {
     var value = params.masked_noise * normals[k];
-    if (bits[k] >= params.threshold) {
+    if (bits[select(k, 0u, whole)] >= params.threshold) {
       value = params.scale * x[first + k] + params.kept_noise * normals[k];
     }
     if (params.accumulate == 1u) { value += out[first + k]; }

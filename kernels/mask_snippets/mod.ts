@@ -21,15 +21,17 @@ const MASK_SNIPPETS = new Kernel({ source, includes: [cosSin, philox] });
  *   (dropout, as in the released code);
  * - `"zero-plain"`: the same without the division (as the paper words it);
  * - `"random"`: masked numbers are drawn from N(0, 1/d), the variance of a unit vector's numbers;
- * - `"noise"`: ratio · N(0, 1/d) is added to every number.
+ * - `"noise"`: ratio · N(0, 1/d) is added to every number;
+ * - `"whole"`: all numbers of a snippet are zero with probability `ratio`, as the empty snippet that guidance
+ *   leads away from.
  */
-export type SnippetMaskKind = "zero" | "zero-plain" | "random" | "noise";
+export type SnippetMaskKind = "zero" | "zero-plain" | "random" | "noise" | "whole";
 
 /** Options of {@linkcode maskSnippets}. */
 export interface MaskSnippetsOptions {
   /** What masking does. */
   readonly kind: SnippetMaskKind;
-  /** Probability of a number to be masked, 0 <= ratio < 1; for `"noise"` its strength, >= 0. */
+  /** Probability of a number or snippet to be masked, 0 <= ratio < 1; for `"noise"` its strength, >= 0. */
   readonly ratio: number;
   /** Seed of the run, 0 <= seed < 2^64. */
   readonly seed: number | bigint;
@@ -48,14 +50,16 @@ interface Draw {
   readonly scale: number;
   readonly maskedNoise: number;
   readonly keptNoise: number;
+  readonly whole: 0 | 1;
 }
 
 /**
- * Masks each number of each snippet on its own (GMem, appendix A.2): `snippets` [B, d],
+ * Masks each number of each snippet on its own (GMem, appendix A.2), or whole snippets: `snippets` [B, d],
  * result [B, d]. Masked numbers get a gradient of zero.
  *
  * Number j of sample b is masked when `Random.uniform(step, firstSample + b, j)` of the seed's
- * `Stream.SnippetMask` is below the ratio; noise is `Random.normal` of element 2^33 + j.
+ * `Stream.SnippetMask` is below the ratio, all of them by that of number 0 where snippets are masked as a whole;
+ * noise is `Random.normal` of element 2^33 + j.
  *
  * Throws `TypeError` when there are not two axes, and `RangeError` for a ratio, step or sample out
  * of range.
@@ -95,6 +99,7 @@ export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Te
     scale: kind === "zero" ? 1 / (1 - ratio) : 1,
     maskedNoise: kind === "random" ? deviation : 0,
     keptNoise: kind === "noise" ? ratio * deviation : 0,
+    whole: kind === "whole" ? 1 : 0,
   };
   const { device } = snippets;
   const out = device.empty(snippets.shape);
@@ -133,6 +138,7 @@ function maskInto(out: Tensor, options: { x: Tensor; draw: Draw; accumulate: 0 |
       scale: draw.scale,
       masked_noise: draw.maskedNoise,
       kept_noise: draw.keptNoise,
+      whole: draw.whole,
       accumulate,
     },
     workgroups: spreadWorkgroups(Math.ceil(batch * Math.ceil(width / 4) / 64)),

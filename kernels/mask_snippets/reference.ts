@@ -4,7 +4,7 @@ import { Random, Stream } from "../core/random.ts";
 export function maskSnippetsReference(
   snippets: Float64Array,
   options: {
-    kind: "zero" | "zero-plain" | "random" | "noise";
+    kind: "zero" | "zero-plain" | "random" | "noise" | "whole";
     ratio: number;
     seed: number;
     step: number;
@@ -18,7 +18,7 @@ export function maskSnippetsReference(
     const sample = firstSample + Math.floor(i / width), element = i % width;
     const noise = random.normal(step, sample, 2 ** 33 + element) / Math.sqrt(width);
     if (kind === "noise") return value + ratio * noise;
-    const masked = random.uniform(step, sample, element) < ratio;
+    const masked = random.uniform(step, sample, kind === "whole" ? 0 : element) < ratio;
     if (masked) return kind === "random" ? noise : 0;
     return kind === "zero" ? value / (1 - ratio) : value;
   });

@@ -7,7 +7,7 @@ import { gpuTest } from "../_gpu.ts";
 const DRAW = { seed: 12, step: 345, firstSample: 6_000_000 };
 
 gpuTest("maskSnippets() and its gradient match the reference for every kind", async (device) => {
-  for (const kind of ["zero", "zero-plain", "random", "noise"] as const) {
+  for (const kind of ["zero", "zero-plain", "random", "noise", "whole"] as const) {
     for (const shape of [[1, 3], [3, 7], [5, 130]] as const) {
       const [, width] = shape;
       await checkOp(device, {
@@ -19,7 +19,7 @@ gpuTest("maskSnippets() and its gradient match the reference for every kind", as
         // Two roundings; or the error of a normal number, 2^-20 (r + 1 / r), for radii r from 1/8 to
         // 8.
         tolerance: {
-          forward: kind.startsWith("zero") ? 2 * ROUNDING : 2 ** -17,
+          forward: kind === "random" || kind === "noise" ? 2 ** -17 : 2 * ROUNDING,
           backward: 2 * ROUNDING,
         },
       });
@@ -41,6 +41,26 @@ gpuTest(
       const zeros = got.filter((value) => value === 0).length / got.length;
       // Five standard deviations of a binomial.
       assert.ok(Math.abs(zeros - ratio) <= 5 * Math.sqrt(ratio * (1 - ratio) / got.length));
+    }
+  },
+);
+
+gpuTest(
+  "maskSnippets() zeroes whole snippets, as often as the ratio says, or none of one",
+  async (device) => {
+    const width = 6, batch = 4096;
+    using snippets = device.tensor(new Float32Array(batch * width).fill(0.5), [batch, width]);
+    for (const ratio of [0, 0.1, 0.999]) {
+      using out = maskSnippets(snippets, { ...DRAW, kind: "whole", ratio });
+      const got = await out.read();
+      let zeros = 0;
+      for (let b = 0; b < batch; b++) {
+        const row = got.subarray(b * width, (b + 1) * width);
+        assert.ok(row.every((value) => value === row[0]) && (row[0] === 0 || row[0] === 0.5));
+        if (row[0] === 0) zeros++;
+      }
+      // Five standard deviations of a binomial.
+      assert.ok(Math.abs(zeros / batch - ratio) <= 5 * Math.sqrt(ratio * (1 - ratio) / batch));
     }
   },
 );
