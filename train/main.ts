@@ -53,7 +53,7 @@ import {
   requireTrainingImages,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { adviseAfter } from "./commands/advice.ts";
+import { adviseAfter, type StartedRun } from "./commands/advice.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
@@ -74,13 +74,13 @@ const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 /** Milliseconds without a sign of life. */
 const PATIENCE = 3000;
 
-/** The run's folder, once there is something in it to go on from. */
-let startedDirectory: string | undefined;
+/** The run, once its training has begun. */
+let startedRun: StartedRun | undefined;
 /** The checkpoint that is read to go on from. */
 let resumedCheckpoint: string | undefined;
 
 await runCommand(main, {
-  hint: (error) => adviseAfter(error, { started: startedDirectory, resumed: resumedCheckpoint }),
+  hint: (error) => adviseAfter(error, { started: startedRun, resumed: resumedCheckpoint }),
 });
 
 async function main(): Promise<void> {
@@ -444,7 +444,8 @@ async function trainRun(
   });
   using progress = openProgress(steps, { start: trainer.step, json });
   const tell = (line: string) => json ? say(line) : progress.note(line);
-  startedDirectory = directory;
+  const { batchSize, recompute } = config.train;
+  startedRun = { directory, batchSize, parts: trainer.parts, recompute };
   const first = trainer.step, started = performance.now();
   let checkpoint = resumed ?? "", saved = resumed ? first : -1;
   const save = async () => {

@@ -10,36 +10,51 @@ import { CheckpointError, OutOfMemoryError } from "../../kernels/core/errors.ts"
 import { lastCheckpoint, listCheckpoints } from "../checkpoint.ts";
 import { NonFiniteLossError } from "../history.ts";
 
+/** A run whose training has begun. */
+export interface StartedRun {
+  /** Its folder. */
+  readonly directory: string;
+  /** Images in a step. */
+  readonly batchSize: number;
+  /** Parts that each batch runs in. */
+  readonly parts: number;
+  /** Whether activations are computed again in the backward pass. */
+  readonly recompute: boolean;
+}
+
 /** How far a run had come. */
 export interface RunAtItsEnd {
-  /** The run's folder, once there is something in it to go on from. */
-  readonly started: string | undefined;
+  /** The run, once its training has begun. */
+  readonly started: StartedRun | undefined;
   /** The checkpoint that was read to go on from. */
   readonly resumed: string | undefined;
 }
 
 const SEARCH = "--set device.debug=true tells the kernel whose result was not finite first";
-const LESS_MEMORY = "--recompute takes less memory, and so do more parts of a batch, " +
-  "--set train.gradientAccumulation=4";
 
 /** What to do after an error that stopped a run; undefined where nothing is known that helps. */
 export function adviseAfter(error: Error, { started, resumed }: RunAtItsEnd): string | undefined {
   if (started === undefined) return adviseOnDamage(error, resumed);
-  const last = lastCheckpoint(started), diverged = error instanceof NonFiniteLossError;
-  const lacksMemory = error instanceof OutOfMemoryError;
+  const last = lastCheckpoint(started.directory), diverged = error instanceof NonFiniteLossError;
+  const less = error instanceof OutOfMemoryError ? lessMemory(started) : [];
   if (last === undefined) {
-    if (lacksMemory) return `There is no checkpoint yet; start again: ${LESS_MEMORY}`;
-    return diverged
-      ? `There is no checkpoint yet; start again with a lower rate; ${SEARCH}`
-      : undefined;
+    const change = diverged ? `a lower rate; ${SEARCH}` : less.join(" or ");
+    return change === "" ? undefined : `There is no checkpoint yet; start again with ${change}`;
   }
-  const change = diverged
-    ? ` --set optimizer.learningRate=LOWER; ${SEARCH}`
-    : lacksMemory
-    ? `; ${LESS_MEMORY}`
-    : "";
-  return `The last good checkpoint is ${last}; ` +
-    `go on from it with: deno task train --resume ${shellWord(started)}${change}`;
+  const goOn = `The last good checkpoint is ${last}; ` +
+    `go on from it with: deno task train --resume ${shellWord(started.directory)}`;
+  if (diverged) return `${goOn} --set optimizer.learningRate=LOWER; ${SEARCH}`;
+  return less.length > 0 ? `${goOn} and, for less memory, ${less.join(" or ")}` : goOn;
+}
+
+/** Options with which a run takes less memory. */
+function lessMemory({ batchSize, parts, recompute }: StartedRun): string[] {
+  let more = parts + 1;
+  while (more < batchSize && batchSize % more !== 0) more++;
+  return [
+    ...(recompute ? [] : ["--recompute"]),
+    ...(more <= batchSize ? [`--set train.gradientAccumulation=${more}`] : []),
+  ];
 }
 
 /** What to do where a file of the checkpoint that was to be gone on from cannot be read. */

@@ -1,33 +1,55 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { CheckpointError, OutOfMemoryError } from "../../../kernels/core/errors.ts";
-import { adviseAfter } from "../../../train/commands/advice.ts";
+import { adviseAfter, type StartedRun } from "../../../train/commands/advice.ts";
 import { NonFiniteLossError } from "../../../train/history.ts";
 
-Deno.test("adviseAfter() tells a run without memory how to take less, from its last checkpoint if any", () => {
-  const started = Deno.makeTempDirSync({ prefix: "gmem_advice_" });
+/** A run of 6 images a step in a folder. */
+const runIn = (directory: string, options: Partial<StartedRun> = {}): StartedRun => ({
+  directory,
+  batchSize: 6,
+  parts: 1,
+  recompute: false,
+  ...options,
+});
+
+Deno.test("adviseAfter() tells a run how to go on, from its last checkpoint if there is one", () => {
+  const directory = Deno.makeTempDirSync({ prefix: "gmem_advice_" });
   const memory = new OutOfMemoryError("none left", { requestedBytes: 8, heldBytes: 16 });
   const diverged = new NonFiniteLossError(3, NaN);
-  const advise = (error: Error) => adviseAfter(error, { started, resumed: undefined });
-  const less = "--recompute takes less memory, and so do more parts of a batch, " +
-    "--set train.gradientAccumulation=4";
+  const advise = (error: Error, options: Partial<StartedRun> = {}) =>
+    adviseAfter(error, { started: runIn(directory, options), resumed: undefined });
   const search = "--set device.debug=true tells the kernel whose result was not finite first";
+  const parts = (count: number) => `--set train.gradientAccumulation=${count}`;
+  /** What takes less memory, by what a run has already. */
+  const cases: [Partial<StartedRun>, string | undefined][] = [
+    [{}, `--recompute or ${parts(2)}`],
+    [{ parts: 3 }, `--recompute or ${parts(6)}`],
+    [{ parts: 2, recompute: true }, parts(3)],
+    [{ parts: 6 }, "--recompute"],
+    [{ parts: 6, recompute: true }, undefined],
+  ];
   try {
-    assert.equal(advise(memory), `There is no checkpoint yet; start again: ${less}`);
-    assert.equal(
-      advise(diverged),
-      `There is no checkpoint yet; start again with a lower rate; ${search}`,
-    );
+    const start = "There is no checkpoint yet; start again with";
+    for (const [options, less] of cases) {
+      assert.equal(advise(memory, options), less && `${start} ${less}`);
+    }
+    assert.equal(advise(diverged), `${start} a lower rate; ${search}`);
     assert.equal(advise(new Error("something else")), undefined);
-    const last = join(started, "step_0000012");
+    const last = join(directory, "step_0000012");
     Deno.mkdirSync(last);
-    const goOn =
-      `The last good checkpoint is ${last}; go on from it with: deno task train --resume ${started}`;
-    assert.equal(advise(memory), `${goOn}; ${less}`);
+    const goOn = `The last good checkpoint is ${last}; go on from it with: ` +
+      `deno task train --resume ${directory}`;
+    for (const [options, less] of cases) {
+      assert.equal(
+        advise(memory, options),
+        less === undefined ? goOn : `${goOn} and, for less memory, ${less}`,
+      );
+    }
     assert.equal(advise(diverged), `${goOn} --set optimizer.learningRate=LOWER; ${search}`);
     assert.equal(advise(new Error("something else")), goOn);
   } finally {
-    Deno.removeSync(started, { recursive: true });
+    Deno.removeSync(directory, { recursive: true });
   }
 });
 
@@ -36,7 +58,7 @@ Deno.test("adviseAfter() knows no checkpoint in a folder that is gone", () => {
   try {
     const diverged = new NonFiniteLossError(3, NaN);
     assert.match(
-      adviseAfter(diverged, { started, resumed: undefined })!,
+      adviseAfter(diverged, { started: runIn(started), resumed: undefined })!,
       /^There is no checkpoint/,
     );
   } finally {
