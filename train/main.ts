@@ -5,7 +5,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { bankFiles } from "../bank/config.ts";
 import { BankFile } from "../bank/file.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
@@ -58,6 +58,7 @@ import { type Config, resolveConfig } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, type EvaluationRecord, SAMPLES } from "./evaluation.ts";
+import { requireSameRun } from "./fixed_keys.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
 import type { TrainRecord } from "./history.ts";
@@ -109,11 +110,10 @@ async function main(): Promise<void> {
   const resumed = resume === undefined ? undefined : findCheckpoint(resume);
   resumedCheckpoint = resumed;
   const config = resumed
-    ? resolveConfig(readStateOfSiT(resumed).config, { name: resumed, overrides })
+    ? configOfRun(resumed, overrides)
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : clonePath(config.train.runDirectory);
   if (resumed) {
-    requireFixed(resumed, config);
     requireData(resumed, config.data);
   } else if (/^~(?:[\\/]|$)/.test(config.train.runDirectory)) {
     throw new UsageError(
@@ -276,19 +276,12 @@ function requireNetwork(path: string, { model, data }: Config): void {
   matchStateDict(parameters, weights);
 }
 
-/** Throws where a key is to change that a run took once, at its start. */
-function requireFixed(checkpoint: string, config: Config): void {
-  const started = fixedKeys(
-    resolveConfig(readCheckpointState(checkpoint).config, { name: checkpoint }),
-  );
-  for (const [key, value] of Object.entries(fixedKeys(config))) {
-    const [given, own] = [JSON.stringify(value), JSON.stringify(started[key])];
-    if (given === own) continue;
-    throw new UsageError(
-      `Cannot change ${key} to ${given}: the run was started with ${own}, expected that` +
-        (key === "train.runDirectory" ? "; its folder may be moved" : ""),
-    );
-  }
+/** The configuration that a run goes on with. Throws where a key is to change that it took once, at its start. */
+function configOfRun(checkpoint: string, overrides: readonly string[]): Config {
+  const stored = readStateOfSiT(checkpoint).config;
+  const config = resolveConfig(stored, { name: checkpoint, overrides });
+  requireSameRun({ started: resolveConfig(stored, { name: checkpoint }), config });
+  return config;
 }
 
 /** Throws where the data of a run are no longer where they were. */
@@ -297,40 +290,6 @@ function requireData(checkpoint: string, { path }: Config["data"]): void {
   throw new Deno.errors.NotFound(
     `Cannot go on from ${checkpoint}: its data were in ${path}, which does not exist, expected it, or ` +
       "--set data.path=DIR for where they are now",
-  );
-}
-
-/**
- * What the network, the bank and the folder of a run follow from, by key; files may lie elsewhere by now.
- * Weights would fit another network as well where shapes are the same, as with another number of heads.
- */
-function fixedKeys({ data, bank, interpolant, model, train }: Config): Record<string, unknown> {
-  const { path, prediction } = interpolant, { imageSize, channels } = data;
-  const sections = {
-    data: { imageSize, channels },
-    // What is undefined may change.
-    model: {
-      ...model,
-      name: undefined,
-      classDropout: undefined,
-      zeroInit: undefined,
-      repa: undefined,
-    },
-    interpolant: { path, prediction },
-    bank: {
-      ...bank,
-      path: undefined,
-      mask: undefined,
-      onnx: bank.onnx && { ...bank.onnx, path: undefined },
-      features: bank.features && { ...bank.features, path: undefined },
-    },
-    // As a whole: it may have been typed in another folder.
-    train: { runDirectory: resolve(train.runDirectory) },
-  };
-  return Object.fromEntries(
-    Object.entries(sections).flatMap(([section, keys]) =>
-      Object.entries(keys).map(([key, value]) => [`${section}.${key}`, value])
-    ),
   );
 }
 

@@ -19,6 +19,7 @@ import { type ConditionOptions, SiT } from "../model/sit.ts";
 import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readStateOfSiT } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
+import { requireSameNetwork } from "./fixed_keys.ts";
 import { AVERAGED_WEIGHTS, RUN_BANK } from "./run_files.ts";
 import { TOKENIZERS } from "./tokenizers.ts";
 
@@ -62,7 +63,8 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
  * as `sample.steps=5` above it.
  *
  * Throws a CheckpointError if there is no checkpoint, or one of a network that is no SiT, and a SyntaxError
- * for an unknown key or a wrong value.
+ * for an unknown key, a wrong value, or a setting with which the weights would mean something else, such as
+ * another `model.heads`.
  *
  * @example
  * ```ts
@@ -85,12 +87,15 @@ export function readCheckpointConfig(
   const state = readStateOfSiT(checkpoint);
   const { step, config, classes = [], classCounts = [], bank, images } = state;
   const { overrides = [] } = options;
+  const started = resolveConfig(config, { name: checkpoint });
+  const changed = resolveConfig(config, { name: checkpoint, overrides });
+  requireSameNetwork({ started, config: changed });
   return {
     checkpoint,
     weights: join(checkpoint, AVERAGED_WEIGHTS),
     reversed: false,
     step,
-    config: resolveConfig(config, { name: checkpoint, overrides }),
+    config: changed,
     classNames: classes,
     bankFingerprint: bank,
     images,

@@ -139,6 +139,10 @@ deviceTest(
         ["interpolant.path=gvp", 'to "gvp": the run was started with "linear", expected that\n'],
         ["bank.dim=8", "Cannot change bank.dim to 8: the run was started with 12, expected that\n"],
         ["data.imageSize=16", "Cannot change data.imageSize to 16: the run was started with 8, "],
+        [
+          "data.latentMultiplier=2",
+          "Cannot change data.latentMultiplier to 2: the run was started ",
+        ],
         ["train.runDirectory=elsewhere", "expected that; its folder may be moved\n"],
       ]
     ) {

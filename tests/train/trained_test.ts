@@ -72,6 +72,40 @@ gpuTest(
   },
 );
 
+Deno.test("readCheckpointConfig() refuses settings that the weights were not trained for", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "gmem_trained_" });
+  try {
+    await Deno.mkdir(join(directory, "step_0000500"));
+    const config = { model: { width: 32, heads: 2 }, data: { kind: "latents", path: "latents" } };
+    await Deno.writeTextFile(
+      join(directory, "step_0000500", "state.json"),
+      JSON.stringify({ format: 1, step: 500, config }),
+    );
+    const read = (override: string) => readCheckpointConfig(directory, { overrides: [override] });
+    for (
+      const [override, change] of [
+        ["model.heads=4", "model.heads to 4: the run was started with 2"],
+        ["interpolant.path=gvp", 'interpolant.path to "gvp": the run was started with "linear"'],
+        [
+          "interpolant.prediction=noise",
+          'interpolant.prediction to "noise": the run was started with "velocity"',
+        ],
+        ["data.latentNorm=false", "data.latentNorm to false: the run was started with true"],
+        ["data.latentMultiplier=5", "data.latentMultiplier to 5: the run was started with 1"],
+      ] as const
+    ) {
+      const message = `Cannot change ${change}, expected that`;
+      assert.throws(() => read(override), { name: "SettingError", message });
+    }
+    // What draws, measures and lies elsewhere may change.
+    for (const override of ["sample.steps=3", "bank.dim=8", "data.path=moved", "model.heads=2"]) {
+      assert.equal(read(override).step, 500);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 gpuTest(
   "saveCheckpoint() without a configuration says what openTrained() makes the same model of",
   async (device) => {
