@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { parseArguments } from "../cli/arguments.ts";
+import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { INSPECT_COMMAND } from "../cli/commands/inspect.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { typedPath } from "../cli/typed_path.ts";
@@ -17,12 +17,20 @@ import { namedModel } from "./named_models.ts";
 import { isFixedTable, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
 import { openWeights } from "./weights.ts";
 
+/** Images that go through a published network at once, where nothing says how many. */
+const BATCH = 256;
+
 await runCommand(main);
 
 function main(): void {
   const { options, positionals } = parseArguments(INSPECT_COMMAND, Deno.args);
-  const model = positionals[0]!, { batch, size, channels, snippets, repa, json } = options;
-  if (!/^(?:SiT|LightningDiT)-/.test(model)) return show(fileSizes(typedPath(model)), json);
+  const model = positionals[0]!, { json, ...given } = options;
+  if (!/^(?:SiT|LightningDiT)-/.test(model)) {
+    const path = typedPath(model);
+    refuseChoices(path, given);
+    return show(fileSizes(path), json);
+  }
+  const { batch = BATCH, size, channels, snippets, repa } = given;
   const condition = snippets === undefined ? undefined : { snippetDim: snippets };
   const projector = repa === undefined
     ? undefined
@@ -31,6 +39,16 @@ function main(): void {
   const sizes = parameterSizes(network), cost = modelCost(network, { batch });
   if (json) console.log(JSON.stringify({ model, network, ...cost, parameters: sizes }));
   else console.log([...describeSizes(sizes), "", ...describeCost(cost)].join("\n"));
+}
+
+/** Throws where options would choose what a network that is stored has already, or what it would cost. */
+function refuseChoices(path: string, given: Readonly<Record<string, unknown>>): void {
+  const option = Object.keys(given).find((name) => given[name] !== undefined);
+  if (option === undefined) return;
+  throw new UsageError(
+    `Cannot take --${option} with ${path}: its sizes are those that it has, expected a published network ` +
+      "such as SiT-B/2",
+  );
 }
 
 function show(sizes: readonly ParameterSize[], json: boolean): void {

@@ -21,8 +21,7 @@ export const INSPECT_COMMAND = {
     batch: {
       type: "integer",
       minimum: 1,
-      default: 256,
-      description: "Images that go through the network at once",
+      description: "Images that go through a published network at once; 256 when left out",
     },
     size: {
       type: "integer",

@@ -121,6 +121,11 @@ Deno.test("inspect describes a published network and a file, and refuses the res
   const file = await runInspect(torch);
   assert.equal(file.code, 0, file.err);
   assert.match(file.out, /^weight {2}\[2, 3\] +6\nbias +\[2\] +2\nin all +8\n$/);
+  for (const option of ["--size", "--batch"]) {
+    const chosen = await runInspect(torch, option, "64");
+    assert.deepEqual([chosen.code, chosen.out], [2, ""]);
+    assert.match(chosen.err, new RegExp(`^error: Cannot take ${option} with .*: its sizes are`));
+  }
   const unknown = await runInspect("SiT-M/2");
   assert.deepEqual([unknown.code, unknown.out], [1, ""]);
   assert.match(unknown.err, /^error: Cannot make model "SiT-M\/2"/);
