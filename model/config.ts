@@ -258,7 +258,7 @@ export function parseModelName(
 }
 
 function checkWidths(model: ModelConfig, context: z.core.$RefinementCtx): void {
-  const { width, heads, depth, repa } = model;
+  const { width, heads, depth, mlpRatio, swiglu, repa } = model;
   // A quarter of the channels each for the sine and cosine of column and row.
   if (width % 4 !== 0) {
     context.addIssue({
@@ -279,6 +279,14 @@ function checkWidths(model: ModelConfig, context: z.core.$RefinementCtx): void {
       path: ["heads"],
       message: `is ${heads}, expected width / heads to be a multiple of 4 with model.rope, ` +
         `but it is ${width / heads}`,
+    });
+  }
+  // SwiGLU takes two thirds of them.
+  if (Math.floor(width * mlpRatio) < (swiglu ? 2 : 1)) {
+    context.addIssue({
+      code: "custom",
+      path: ["mlpRatio"],
+      message: `is ${mlpRatio}, expected one that leaves hidden channels of model.width ${width}`,
     });
   }
   if (repa !== null && repa.depth > depth) {

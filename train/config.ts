@@ -108,7 +108,7 @@ export interface TrainConfig {
   readonly lossScaleInterval: number;
   /** Steps between two log lines. */
   readonly logEvery: number;
-  /** Steps between two pictures of samples; null draws none. */
+  /** Steps between two pictures of samples; null draws the last one alone. */
   readonly sampleEvery: number | null;
   /** Steps between two measurements of the distance of samples to the data; null makes none. */
   readonly evaluateEvery: number | null;
@@ -285,7 +285,7 @@ const givenTrainSchema = z.strictObject({
     .describe("Steps without an overflow after which the loss scale of f16 doubles"),
   logEvery: z.int().min(1).default(100).describe("Steps between two log lines"),
   sampleEvery: z.int().min(1).nullable().default(5000)
-    .describe("Steps between two pictures of samples; null draws none"),
+    .describe("Steps between two pictures of samples; null draws the last one alone"),
   evaluateEvery: z.int().min(1).nullable().default(5000)
     .describe(
       "Steps between two measurements of the distance of samples to the data; null makes none",

@@ -132,6 +132,12 @@ async function main(): Promise<void> {
   });
   // Before the images are read and the bank is made.
   if (init !== undefined) requireNetwork(init, config);
+  if (config.model.repa !== null && config.data.kind !== "latents") {
+    throw new TypeError(
+      `Cannot align tokens with data of the kind ${config.data.kind}: they have none of an encoder, expected ` +
+        "model.repa null, or latents",
+    );
+  }
   if (config.bank.path !== null) BankFile.open(config.bank.path)[Symbol.dispose]();
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
@@ -268,6 +274,13 @@ function requireNetwork(path: string, { model, data }: Config): void {
     heads: model.heads,
     nullClass: model.classDropout > 0,
   });
+  const guide = "classes" in condition ? "label" : "snippet";
+  if (guide !== model.conditioning) {
+    throw new TypeError(
+      `Cannot take weights from ${path}: a ${guide} guides their network, expected a ` +
+        `${model.conditioning}, as model.conditioning says`,
+    );
+  }
   const ends = { classes: 1, snippetDim: 1, ...condition };
   const { parameters } = new SiT(
     new ParameterStore(undefined),

@@ -227,6 +227,14 @@ Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => 
   const cases: [text: string, problem: RegExp][] = [
     ["model: { width: 190 }", /model\.width is 190, expected a multiple of 4/],
     ["model: { heads: 5 }", /model\.heads is 5, expected a divisor of model\.width 768/],
+    [
+      "model: { mlpRatio: 0.001 }",
+      /model\.mlpRatio is 0\.001, expected one that leaves hidden channels of model\.width 768/,
+    ],
+    [
+      "model: { mlpRatio: 0.002, swiglu: true }",
+      /model\.mlpRatio is 0\.002, expected one that leaves/,
+    ],
     ["model: { width: 36, heads: 6, rope: true }", /model\.heads is 6, expected width \/ heads/],
     ["model: { depth: 3, repa: {} }", /model\.repa\.depth is 4, expected at most model\.depth 3/],
     ["interpolant: { weighting: velocity }", /interpolant\.weighting is velocity, expected none/],

@@ -187,6 +187,29 @@ deviceTest("train looks at the bank that it is given before it reads images", as
   assert.doesNotMatch(run.stderr, /^(?:device|data) /m);
 });
 
+deviceTest(
+  "train refuses weights of another kind, and tokens of images, before it reads those",
+  async () => {
+    const { directory } = await trainedRun();
+    const weights = join(directory, "step_0000003", "ema.safetensors");
+    const cases: [args: string[], problem: string][] = [
+      [
+        ["--init", weights, "--set", "model.conditioning=label"],
+        `Cannot take weights from ${weights}: a snippet guides their network, expected a label, as`,
+      ],
+      [
+        ["--set", "model.repa={ depth: 1 }"],
+        "Cannot align tokens with data of the kind emoji: they have none of an encoder, expected",
+      ],
+    ];
+    for (const [args, problem] of cases) {
+      const run = await trainSmall(inTemporary("other_kinds"), ...args);
+      assertRefusal(run, 1, problem);
+      assert.doesNotMatch(run.stderr, /^(?:device|data) /m);
+    }
+  },
+);
+
 deviceTest("train refuses a sampler that cannot draw before it trains", async () => {
   const directory = inTemporary("cannot_draw");
   const settings = (...set: string[]) => set.flatMap((each) => ["--set", each]);
