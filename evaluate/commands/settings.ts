@@ -157,6 +157,18 @@ function checkUsage(options: Options): void {
       throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
     }
   }
+  for (const name of ["steps", "sampler"] as const) {
+    if (samples === undefined || options[name] === undefined) continue;
+    throw new UsageError(
+      `Cannot take --${name} with --samples: they are drawn already, expected one of the two`,
+    );
+  }
+  const model = checkpoint ?? weights;
+  if (config !== undefined && model !== undefined) {
+    throw new UsageError(
+      `Cannot take --config with ${model}: that tells its own configuration, expected --set for keys to change`,
+    );
+  }
   if (options.resamples > 0 && options.resamples < FEWEST_RESAMPLES) {
     throw new UsageError(
       `Cannot take --resamples ${options.resamples}: too few for 95 % intervals, expected 0 for none, ` +

@@ -367,6 +367,12 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
     [2, "Cannot measure every checkpoint without --checkpoint: expected the directory of a run", [
       ...["--samples", "own", "--data", "photos", "--every-checkpoint"],
     ]],
+    [2, "Cannot take --steps with --samples: they are drawn already, expected one of the two", [
+      ...["--samples", "own", "--data", "photos", "--steps", "4"],
+    ]],
+    [2, "that tells its own configuration, expected --set for keys to change", [
+      ...[...checkpoint, "--config", "configs/emoji.yaml"],
+    ]],
     [2, "step_0000001: it is a checkpoint itself, expected the directory of a run", [
       ...["--checkpoint", join(run, "step_0000001"), "--every-checkpoint"],
     ]],
