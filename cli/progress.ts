@@ -43,12 +43,13 @@ export function openProgress(
   total: number,
   options: Pick<ProgressOptions, "start" | "json" | "intervalSeconds"> = {},
 ): Progress {
-  return new Progress({
-    total,
-    stream: options.json ? process.stdout : process.stderr,
-    ...options,
-  });
+  const stream = options.json ? process.stdout : process.stderr;
+  if (stream.listenerCount("error") === 0) stream.on("error", passOver);
+  return new Progress({ total, stream, ...options });
 }
+
+/** Whoever read along may have left, as `head` does: no reason to stop, or to lose what is not saved. */
+function passOver(): void {}
 
 /** Progress that is opened in the course of the work. */
 export interface LaterProgress {

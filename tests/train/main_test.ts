@@ -344,6 +344,20 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+deviceTest("train goes on to its end where nobody reads along any more", async () => {
+  const directory = inTemporary("unread");
+  const child = startTask("train", [
+    ...[...SMALL_EMOJI, "--steps", "30", "--json", "--set", `train.runDirectory=${directory}`],
+    ...["--set", "train.sampleEvery=null", "--set", "train.evaluateEvery=null"],
+  ]);
+  const errors = new Response(child.stderr).text(), lines = child.stdout.getReader();
+  assert.equal((await lines.read()).done, false);
+  // As `head` does after its last line.
+  await lines.cancel();
+  assert.equal((await child.status).code, 0, await errors);
+  assert(existsSync(join(directory, "step_0000030", "state.json")));
+});
+
 deviceTest("train saves the steps before one whose images cannot be read", async () => {
   const data = inTemporary("vanishing"), directory = inTemporary("vanished");
   writeImages(data, { count: 40, corrupt: 0 });
