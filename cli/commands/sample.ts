@@ -130,7 +130,9 @@ export const SAMPLE_COMMAND = {
     },
     {
       command: "deno task sample --checkpoint runs/emoji -s sample.guidance.scale=1.5",
-      description: "Draw with classifier-free guidance: closer to the snippets, with less variety.",
+      description:
+        "Draw with classifier-free guidance: closer to the snippets, with less variety. " +
+        "train -s bank.mask.kind=whole -s bank.mask.ratio=0.1 trains for it.",
     },
     {
       command: "deno task sample --checkpoint runs/latents -s data.decoder=sd_vae_decoder.onnx",
