@@ -88,14 +88,14 @@ export function castInto(out: Tensor, x: Tensor): void {
         "expected as many elements, f32 on one side and f16 on the other",
     );
   }
-  const { device } = x, vectors = Math.ceil(x.elements / 4);
+  const { device, elements } = x;
   const kernel = out.dtype === "f32"
     ? TO_F32
     : TO_F16[stagedVariant(device, "cast", { among: TO_F16, otherwise: "storage" })];
   device.dispatch(kernel, {
     tensors: { x, out },
-    params: { vectors },
-    workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+    params: { elements },
+    workgroups: spreadWorkgroups(Math.ceil(elements / 256)),
   });
 }
 

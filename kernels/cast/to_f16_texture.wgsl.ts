@@ -5,7 +5,7 @@ export default /* wgsl */ `
 // storage buffer; out: [elements], four halves as a vec2u. Moves 6 bytes for each element.
 // One invocation per vec4. No barrier. Error: 2^-11 relative, 2^-25 absolute below 2^-14.
 
-struct Params { vectors: u32 }
+struct Params { elements: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec2u>;
@@ -17,7 +17,7 @@ fn cast_to_f16_texture(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i < params.vectors) {
+  if (4u * i < params.elements) {
     out[i] = half_bits(textureLoad(x, texel_of(i)));
   }
 }

@@ -113,7 +113,7 @@ function dispatchTerms(
   const [x0, c0] = terms[0]!;
   const [x1, c1] = terms[1] ?? [x0, 0], [x2, c2] = terms[2] ?? [x0, 0];
   const [x3, c3] = terms[3] ?? [x0, 0];
-  const { device, elements } = out, vectors = Math.ceil(elements / 4);
+  const { device, elements } = out;
   const variant = stagedVariant(device, "combine", {
     among: COMBINE,
     otherwise: "storage",
@@ -125,8 +125,8 @@ function dispatchTerms(
     tensors: variant === "texture"
       ? { ...inputs, before: keeps ? out : x0, out }
       : { ...inputs, out },
-    params: { vectors, keep, c0, c1, c2, c3 },
+    params: { elements, keep, c0, c1, c2, c3 },
     constants: { TERMS: terms.length, KEEPS: keeps },
-    workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+    workgroups: spreadWorkgroups(Math.ceil(elements / 256)),
   });
 }

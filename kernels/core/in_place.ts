@@ -31,11 +31,11 @@ const STORE_AT = new Kernel({ source: storeAtSource });
  * ```
  */
 export function fill(out: Tensor, value: number): void {
-  const vectors = Math.ceil(out.elements / 4);
-  out.device.dispatch(FILL, {
+  const { device, elements } = out;
+  device.dispatch(FILL, {
     tensors: { out },
-    params: { vectors, value },
-    workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
+    params: { elements, value },
+    workgroups: spreadWorkgroups(Math.ceil(elements / 256)),
   });
 }
 

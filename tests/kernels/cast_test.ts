@@ -77,6 +77,16 @@ variantTest("cast() rounds to the nearest f16, ties to even", {
   },
 });
 
+gpuTest("castInto() a parameter leaves the padding of its slab zero", async (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [5], () => {});
+  using half = device.tensor(Float32Array.of(1, 2, 3, 4, 5, NaN, NaN, NaN), [8], { dtype: "f16" });
+  half.storage.retain();
+  using part = new Tensor(half.storage, { shape: [5], dtype: "f16" });
+  castInto(weight, part);
+  assert.deepEqual([...await store.values[0]!.read()], [1, 2, 3, 4, 5, ...Array(59).fill(0)]);
+});
+
 gpuTest("Tensor.write() rounds to f16 as cast() does, for odd sizes too", async (device) => {
   for (const size of [1, 3, 4097]) {
     const values = new Float32Array(randomValues([size], size));

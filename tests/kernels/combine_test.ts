@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { COMBINE, combine, combineInto } from "../../kernels/combine/mod.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
 import type { Device } from "../../kernels/core/device.ts";
-import { assertClose, checkOp, randomValues, ROUNDING } from "../_check_op.ts";
+import { assertClose, checkOp, checkSlabPadding, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 
 const COEFFICIENTS = [0.5, -1.25, 3, 1e-3, 2, -0.75, 0.1, 1, -4].map(Math.fround);
@@ -46,6 +46,12 @@ async function checkCombine(device: Device): Promise<void> {
   assert.deepEqual([...await dirty.read()], [10, 20, 30]);
   for (const tensor of [x, y, dirty]) tensor.dispose();
 }
+
+variantTest("combine() of a parameter leaves the padding of its slab zero", {
+  op: "combine",
+  among: COMBINE,
+  run: (device) => checkSlabPadding(device, (x) => combine([[x, 0.5]])),
+});
 
 gpuTest("combine() gives its gradients, also of a tensor that is several terms", async (device) => {
   await checkOp(device, {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
+import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { randomValues } from "../../_check_op.ts";
 import { gpuTest, inRowsOfTwo } from "../../_gpu.ts";
 
@@ -13,6 +14,16 @@ gpuTest("fill() and addTo() reach every element and nothing of another tensor", 
     assert.deepEqual(await out.read(), new Float32Array(size).fill(-0.75));
     assert.deepEqual(await x.read(), values);
   }
+});
+
+gpuTest("fill() of a gradient leaves the padding of its slab zero", async (device) => {
+  using store = new ParameterStore(device);
+  using gradient = store.parameter("weight", [5], () => {}).gradient;
+  fill(gradient, 2);
+  assert.deepEqual(
+    [...await store.gradients[0]!.read()],
+    [...Array(5).fill(2), ...Array(59).fill(0)],
+  );
 });
 
 gpuTest("storeAt() writes what it is given at its place and nothing else", async (device) => {
