@@ -7,7 +7,7 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
-import { MAX_WORKGROUPS } from "../core/limits.ts";
+import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The second stage of the parameters' gradients is the column sum of a bias gradient.
@@ -41,8 +41,11 @@ const PARAMETER_SUM_TEXTURE = new Kernel({
 /** Heads that one workgroup normalises. */
 const ROWS = { scalar: 64, texture: 64, vector: 8 } as const;
 
-/** Three loops over a head must have fewer rounds together than a CPU driver makes. */
-const MAX_HEAD_WIDTH = 16_384;
+/**
+ * Four loops over a head and leaving three of them must have no more rounds together than a CPU driver
+ * makes: one is over a head of values, which an invocation runs along with its neighbours.
+ */
+const MAX_HEAD_WIDTH = (MAX_LOOP_ROUNDS - 3) / 4;
 
 /** Heads that one invocation sums for a parameter's gradient, where that makes few enough chunks. */
 const CHUNK = 256;
@@ -71,7 +74,7 @@ export interface QkNormOptions {
  * the same shape.
  *
  * Throws `TypeError` when the shapes do not fit or only one of the biases is given, `RangeError` for
- * heads of more than 16,384 channels and for an epsilon below 0.
+ * heads of more than 16,383 channels and for an epsilon below 0.
  *
  * @example
  * ```ts

@@ -127,6 +127,39 @@ gpuTest("qkNorm() counts more heads than a loop has rounds", async (device) => {
   }
 });
 
+gpuTest("qkNorm() normalises the widest heads beside their values", async (device) => {
+  const width = 16_383, epsilon = 1e-5;
+  const shape = [1, 1, 3 * width], parameter = [width];
+  await checkOp(device, {
+    name: `qkNorm of ${width} channels`,
+    inputs: {
+      qkv: shape,
+      queryWeight: parameter,
+      keyWeight: parameter,
+      queryBias: parameter,
+      keyBias: parameter,
+    },
+    gradients: ["qkv"],
+    op: ({ qkv, queryWeight, keyWeight, queryBias, keyBias }) =>
+      qkNorm(qkv!, {
+        heads: 1,
+        queryWeight: queryWeight!,
+        keyWeight: keyWeight!,
+        queryBias,
+        keyBias,
+      }),
+    reference: ({ qkv, queryWeight, keyWeight, queryBias, keyBias }) =>
+      qkNormReference({
+        qkv: qkv!,
+        queryWeight: queryWeight!,
+        keyWeight: keyWeight!,
+        queryBias: queryBias!,
+        keyBias: keyBias!,
+      }, { heads: 1, epsilon }),
+    tolerance: { forward: 2 * sumTolerance(width), backward: 2 * sumTolerance(width) },
+  });
+});
+
 gpuTest("qkNorm() names what does not fit", (device) => {
   device.scope(() => {
     const qkv = device.empty([2, 4, 36]), weight = device.empty([6]);
@@ -148,11 +181,11 @@ gpuTest("qkNorm() names what does not fit", (device) => {
       name: "RangeError",
       message: "Cannot normalise with epsilon -5: expected a number from 0",
     });
-    const wide = device.empty([16_388]);
+    const wide = device.empty([16_384]);
     const packed = device.empty([1, 1, 3 * wide.elements]);
     assert.throws(() => qkNorm(packed, { heads: 1, queryWeight: wide, keyWeight: wide }), {
       name: "RangeError",
-      message: "Cannot normalise heads of 16388 channels: expected at most 16384",
+      message: "Cannot normalise heads of 16384 channels: expected at most 16383",
     });
   });
 });
