@@ -70,8 +70,8 @@ export function inRowsOfTwo<Result>(device: Device, record: () => Result): Resul
   const dispatch = device.dispatch;
   device.dispatch = (kernel, options) => {
     const [x, y = 1, z = 1] = options.workgroups;
-    // The group sums count chunks along y.
-    const spreads = y === 1 && !kernel.name.startsWith("group_sums") &&
+    // The group sums count chunks along y, products tiles.
+    const spreads = y === 1 && !/^group_sums|^matmul_subgroup$/.test(kernel.name) &&
       kernel.code(device.profile).includes("num_workgroups");
     dispatch.call(device, kernel, {
       ...options,
