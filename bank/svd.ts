@@ -180,6 +180,7 @@ export async function fitFactors(
   const { device, onProgress } = options;
   // Before the long work, which alone tells in how many dimensions the snippets do differ.
   if (!("energy" in options)) {
+    // One snippet is refused below, as others that are all equal.
     const most = Math.max(1, Math.min(dim, size - 1));
     requireRank(options.rank, { most, why: `as many as ${size} snippets [${dim}] can differ in` });
   } else if (!(options.energy > 0 && options.energy <= 1)) {

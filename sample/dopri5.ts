@@ -131,8 +131,8 @@ export async function sampleDopri5(
   const field = velocity(network, options);
   // A view of its own, since the network may return a tensor that is not the solver's to release.
   const v: Network = (x, t) => {
-    const velocity = field(x, t);
-    return velocity.reshape(velocity.shape);
+    const slope = field(x, t);
+    return slope.reshape(slope.shape);
   };
   const held = new Set<Tensor>();
   try {

@@ -280,15 +280,15 @@ interface GuidedNetwork {
   readonly embedded: readonly Tensor[];
 }
 
+/** Runs in a scope, which releases what embedding makes on the way. */
 function guidedNetwork(options: DrawOptions): GuidedNetwork {
   const { model, condition, weights, config: { guidance } } = options;
-  const { device } = model.parameters;
   const withWeights = <T>(fn: () => T): T =>
     weights ? model.parameters.withValues(weights, fn) : fn();
   // Around each evaluation alone: the adaptive sampler waits between them.
   const count = (network: Network) => countEvaluations((x, t) => withWeights(() => network(x, t)));
   if (guidance.scale !== 1) requireNullCondition(model);
-  const embed = (of: Tensor) => device.scope(() => withWeights(() => model.embed(of)));
+  const embed = (of: Tensor) => withWeights(() => model.embed(of));
   const embedded = embed(condition);
   const conditional = count(conditionedNetwork(model, embedded));
   if (guidance.scale === 1) {
@@ -298,7 +298,7 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
       embedded: [embedded],
     };
   }
-  const pair = device.scope(() => concatenate(embedded, embed(nullCondition(model, condition))));
+  const pair = concatenate(embedded, embed(nullCondition(model, condition)));
   const both = count(pairedNetwork(model, pair));
   return {
     network: guided(conditional, both, {

@@ -6,33 +6,46 @@
  */
 
 import { resolve } from "node:path";
-import type { Config } from "./config.ts";
+import { type Config, resolveConfig } from "./config.ts";
 import { SettingError } from "./setting_error.ts";
 
-/** A configuration as a run was started with it, and the same with settings above it. */
-interface Change {
-  /** What the run was started with. */
-  readonly started: Config;
-  /** What is asked for now. */
-  readonly config: Config;
+/** A run's configuration as it is stored, and what is asked of it now. */
+interface StoredRun {
+  /** The checkpoint, for error messages. */
+  readonly checkpoint: string;
+  /** What the run was started with, as its checkpoint holds it. */
+  readonly stored: unknown;
+  /** Settings such as `sample.steps=5` above it. */
+  readonly overrides: readonly string[];
 }
 
 /**
- * Checks that settings leave what the weights of a run were trained for, so that one may draw with them.
+ * The configuration to draw with the weights of a run.
  *
- * @throws {SettingError} with the first key that is not what it was.
+ * @throws {SyntaxError} for an unknown key or a wrong value, as a {@linkcode SettingError} where a setting has
+ * it or is not what the weights were trained for.
  */
-export function requireSameNetwork({ started, config }: Change): void {
-  requireEqual(networkKeys(started), networkKeys(config));
+export function configToDraw(run: StoredRun): Config {
+  return changed(run, networkKeys);
 }
 
 /**
- * Checks that settings leave what a run took once, at its start, so that it may go on.
+ * The configuration to go on with a run.
  *
- * @throws {SettingError} with the first key that is not what it was.
+ * @throws {SyntaxError} as {@linkcode configToDraw}, also for a setting that the run took once, at its start.
  */
-export function requireSameRun({ started, config }: Change): void {
-  requireEqual(runKeys(started), runKeys(config));
+export function configToGoOn(run: StoredRun): Config {
+  return changed(run, runKeys);
+}
+
+/** The configuration with settings above it that leave the keys as they are which `fixed` gives. */
+function changed(
+  { checkpoint: name, stored, overrides }: StoredRun,
+  fixed: (config: Config) => Readonly<Record<string, unknown>>,
+): Config {
+  const config = resolveConfig(stored, { name, overrides });
+  requireEqual(fixed(resolveConfig(stored, { name })), fixed(config));
+  return config;
 }
 
 function requireEqual(

@@ -54,11 +54,11 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import { adviseAfter, type StartedRun } from "./commands/advice.ts";
-import { type Config, resolveConfig } from "./config.ts";
+import type { Config } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { Evaluation, type EvaluationRecord, SAMPLES } from "./evaluation.ts";
-import { requireSameRun } from "./fixed_keys.ts";
+import { configToGoOn } from "./fixed_keys.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
 import type { TrainRecord } from "./history.ts";
@@ -110,7 +110,7 @@ async function main(): Promise<void> {
   const resumed = resume === undefined ? undefined : findCheckpoint(resume);
   resumedCheckpoint = resumed;
   const config = resumed
-    ? configOfRun(resumed, overrides)
+    ? configToGoOn({ checkpoint: resumed, stored: readStateOfSiT(resumed).config, overrides })
     : await loadConfig(positionals[0] ?? DEFAULT_CONFIG, { overrides });
   const directory = resumed ? dirname(resumed) : clonePath(config.train.runDirectory);
   if (resumed) {
@@ -287,14 +287,6 @@ function requireNetwork(path: string, { model, data }: Config): void {
     modelOptions(model, { ...data, ...ends }),
   );
   matchStateDict(parameters, weights);
-}
-
-/** The configuration that a run goes on with. Throws where a key is to change that it took once, at its start. */
-function configOfRun(checkpoint: string, overrides: readonly string[]): Config {
-  const stored = readStateOfSiT(checkpoint).config;
-  const config = resolveConfig(stored, { name: checkpoint, overrides });
-  requireSameRun({ started: resolveConfig(stored, { name: checkpoint }), config });
-  return config;
 }
 
 /** Throws where the data of a run are no longer where they were. */

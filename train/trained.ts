@@ -19,7 +19,7 @@ import { type ConditionOptions, SiT } from "../model/sit.ts";
 import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readStateOfSiT } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
-import { requireSameNetwork } from "./fixed_keys.ts";
+import { configToDraw } from "./fixed_keys.ts";
 import { AVERAGED_WEIGHTS, RUN_BANK } from "./run_files.ts";
 import { TOKENIZERS } from "./tokenizers.ts";
 
@@ -85,17 +85,14 @@ export function readCheckpointConfig(
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
   const state = readStateOfSiT(checkpoint);
-  const { step, config, classes = [], classCounts = [], bank, images } = state;
+  const { step, config: stored, classes = [], classCounts = [], bank, images } = state;
   const { overrides = [] } = options;
-  const started = resolveConfig(config, { name: checkpoint });
-  const changed = resolveConfig(config, { name: checkpoint, overrides });
-  requireSameNetwork({ started, config: changed });
   return {
     checkpoint,
     weights: join(checkpoint, AVERAGED_WEIGHTS),
     reversed: false,
     step,
-    config: changed,
+    config: configToDraw({ checkpoint, stored, overrides }),
     classNames: classes,
     bankFingerprint: bank,
     images,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Device, spreadWorkgroups } from "../core/device.ts";
+import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./copy_tokens.wgsl.ts";
@@ -50,13 +50,15 @@ export function concatenateTokens(sequences: readonly Tensor[]): Tensor {
     );
   }
   const { device } = first;
-  const lengths = sequences.map(({ shape }) => shape[1]!);
-  const firsts = lengths.map((_, i) =>
-    lengths.slice(0, i).reduce((sum, length) => sum + length, 0)
-  );
-  const out = device.empty([batch, firsts.at(-1)! + lengths.at(-1)!, width]);
-  for (const [i, x] of sequences.entries()) {
-    copyTokens(device, { x, out, count: lengths[i]!, outFirst: firsts[i]!, accumulate: 0 });
+  let tokens = 0;
+  const parts = sequences.map((x) => {
+    const part = { x, count: x.shape[1]!, first: tokens };
+    tokens += part.count;
+    return part;
+  });
+  const out = device.empty([batch, tokens, width]);
+  for (const { x, count, first } of parts) {
+    copyTokens({ x, out, count, outFirst: first, accumulate: 0 });
   }
   device.tape?.push({
     name: "concatenateTokens",
@@ -64,17 +66,10 @@ export function concatenateTokens(sequences: readonly Tensor[]): Tensor {
     output: out,
     saved: [],
     backward(dy, gradients) {
-      for (const [i, x] of sequences.entries()) {
+      for (const { x, count, first } of parts) {
         gradients.into(
           x,
-          (dx, accumulate) =>
-            copyTokens(device, {
-              x: dy,
-              out: dx,
-              count: lengths[i]!,
-              xFirst: firsts[i]!,
-              accumulate,
-            }),
+          (dx, accumulate) => copyTokens({ x: dy, out: dx, count, xFirst: first, accumulate }),
         );
       }
     },
@@ -107,12 +102,12 @@ export function sliceTokens(x: Tensor, options: SliceTokensOptions): Tensor {
     throw new RangeError(
       `Cannot slice ${count} tokens from ${first} on of ${
         formatShape(x.shape)
-      }: expected some of ${tokens}`,
+      }: expected tokens from 0 to ${tokens - 1}`,
     );
   }
   const { device } = x;
   const out = device.empty([batch, count, width]);
-  copyTokens(device, { x, out, count, xFirst: first, accumulate: 0 });
+  copyTokens({ x, out, count, xFirst: first, accumulate: 0 });
   device.tape?.push({
     name: "sliceTokens",
     inputs: [x],
@@ -121,7 +116,7 @@ export function sliceTokens(x: Tensor, options: SliceTokensOptions): Tensor {
     backward(dy, gradients) {
       gradients.region(
         x,
-        (dx) => copyTokens(device, { x: dy, out: dx, count, outFirst: first, accumulate: 1 }),
+        (dx) => copyTokens({ x: dy, out: dx, count, outFirst: first, accumulate: 1 }),
       );
     },
   });
@@ -129,21 +124,18 @@ export function sliceTokens(x: Tensor, options: SliceTokensOptions): Tensor {
 }
 
 /** Copies `count` tokens of each sample from `x` [B, T, D] to `out` [B, T', D]. */
-function copyTokens(
-  device: Device,
-  options: {
-    x: Tensor;
-    out: Tensor;
-    count: number;
-    xFirst?: number;
-    outFirst?: number;
-    accumulate: 0 | 1;
-  },
-): void {
+function copyTokens(options: {
+  x: Tensor;
+  out: Tensor;
+  count: number;
+  xFirst?: number;
+  outFirst?: number;
+  accumulate: 0 | 1;
+}): void {
   const { x, out, count, xFirst = 0, outFirst = 0, accumulate } = options;
   const [batch = 0, xTokens = 0, width = 0] = x.shape, outTokens = out.shape[1]!;
   const elements = batch * count * width;
-  device.dispatch(COPY_TOKENS, {
+  out.device.dispatch(COPY_TOKENS, {
     tensors: { x, out },
     params: {
       elements,

@@ -121,7 +121,8 @@ gpuTest(
       ) {
         assert.throws(() => sliceTokens(x, { first, count }), {
           name: "RangeError",
-          message: `Cannot slice ${count} tokens from ${first} on of [2, 3, 4]: expected some of 3`,
+          message:
+            `Cannot slice ${count} tokens from ${first} on of [2, 3, 4]: expected tokens from 0 to 2`,
         });
       }
     });

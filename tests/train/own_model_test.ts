@@ -12,7 +12,6 @@ import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { unpatchify } from "../../kernels/patchify/mod.ts";
 import { silu } from "../../kernels/silu/mod.ts";
-import { Attention } from "../../model/attention.ts";
 import type { DiffusionModel } from "../../model/diffusion_model.ts";
 import { FinalLayer } from "../../model/final_layer.ts";
 import { constant } from "../../model/initializers.ts";
@@ -245,16 +244,6 @@ gpuTest("Trainer aligns no network that lacks projected tokens, or what gives th
     assert.throws(() => new Trainer({ model, ...options }), {
       name: "TypeError",
       message: "Cannot align tokens: the model has no projector, expected one",
-    });
-  }
-});
-
-Deno.test("Attention refuses heads that do not divide its width", () => {
-  const store = new ParameterStore(undefined);
-  for (const heads of [3, 0, 0.3]) {
-    assert.throws(() => new Attention(store.at("attn"), { width: 32, heads }), {
-      name: "RangeError",
-      message: `Cannot make the attention: width 32 is no multiple of ${heads} heads`,
     });
   }
 });
