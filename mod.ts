@@ -43,6 +43,7 @@ export {
   DeviceLostError,
   type DeviceOptions,
   GpuValidationError,
+  type HeldTensors,
   OutOfMemoryError,
   ParameterStore,
   permutation,

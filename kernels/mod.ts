@@ -39,6 +39,7 @@ export {
   CheckpointError,
   DeviceLostError,
   GpuValidationError,
+  type HeldTensors,
   NonFiniteResultError,
   OutOfMemoryError,
   ShaderCompilationError,

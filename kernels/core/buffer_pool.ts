@@ -4,7 +4,7 @@
  * @module
  */
 
-import { OutOfMemoryError } from "./errors.ts";
+import { type HeldTensors, OutOfMemoryError } from "./errors.ts";
 
 /** Where a binding may begin on every adapter; buffers are whole blocks of it. */
 const ALIGNMENT_BYTES = 256;
@@ -22,6 +22,14 @@ export const STAGING_ROW_BYTES = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
 
 /** Whether a tensor is made in a scope, `passing`, or outside of every scope, `lasting`. */
 export type Life = "passing" | "lasting";
+
+/** What a buffer is taken for. */
+export interface BufferUse {
+  /** How long it is held. */
+  readonly life: Life;
+  /** Of the tensor that is to have it. */
+  readonly shape: readonly number[];
+}
 
 /** A GPU resource with an identity by which bind groups are cached. */
 export interface Pooled<T> {
@@ -78,6 +86,25 @@ export function blockBytes(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
 }
 
+/** A buffer in use. */
+export type HeldBuffer = Pick<HeldTensors, "shape" | "bytes">;
+
+/** Shapes that an error for want of memory lists. */
+const LISTED_SHAPES = 10;
+
+/** The shapes that hold most bytes, the largest first, of the buffers in use. */
+export function largestOf(buffers: readonly HeldBuffer[]): HeldTensors[] {
+  const byShape = Map.groupBy(buffers, ({ shape }) => shape.join());
+  return [...byShape.values()]
+    .map((alike) => ({
+      shape: alike[0]!.shape,
+      count: alike.length,
+      bytes: alike.reduce((sum, { bytes }) => sum + bytes, 0),
+    }))
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, LISTED_SHAPES);
+}
+
 /**
  * Runs `make`, which takes `bytes` of GPU memory, and sees to it that a lack of them is told, to `failed`
  * as well.
@@ -105,6 +132,7 @@ export class BufferPool {
   readonly #textures = new FreeLists<GPUTexture>();
   /** What there was no memory for, and nobody must get again. */
   readonly #missing = new WeakSet<Pooled<unknown>>();
+  readonly #inUse = new Map<Pooled<unknown>, readonly number[]>();
   #nextId = 1;
   #liveBytes = 0;
   #heldBytes = 0;
@@ -137,16 +165,25 @@ export class BufferPool {
     return this.#created;
   }
 
+  /** Buffers in use now, with the shapes that they were taken for. */
+  inUse(): HeldBuffer[] {
+    return Array.from(this.#inUse, ([{ bytes }, shape]) => ({ shape, bytes }));
+  }
+
   /**
    * A storage buffer of at least `bytes`, its contents unspecified; `OutOfMemoryError` for more
    * than the adapter allows in one.
    */
-  takeBuffer(bytes: number, life: Life): Pooled<GPUBuffer> {
+  takeBuffer(bytes: number, { life, shape }: BufferUse): Pooled<GPUBuffer> {
     const size = blockBytes(bytes);
     if (size > this.#gpu.limits.maxBufferSize) {
       throw new OutOfMemoryError(
         `Cannot make a buffer of ${size} bytes: this adapter allows ${this.#gpu.limits.maxBufferSize}`,
-        { requestedBytes: size, heldBytes: this.#heldBytes },
+        {
+          requestedBytes: size,
+          heldBytes: this.#heldBytes,
+          largest: largestOf(this.inUse()),
+        },
       );
     }
     const item = this.#buffers.take(size, life) ?? this.#make(
@@ -157,12 +194,14 @@ export class BufferPool {
           usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
         }),
     );
+    this.#inUse.set(item, shape);
     this.#use(size);
     return item;
   }
 
   /** Takes a buffer back; work already recorded may still read it. */
   putBuffer(item: Pooled<GPUBuffer>): void {
+    this.#inUse.delete(item);
     this.#liveBytes -= item.bytes;
     if (!this.#missing.has(item)) this.#buffers.put(item);
   }
@@ -208,6 +247,7 @@ export class BufferPool {
     const resource = this.#allocate(size.bytes, create, () => {
       this.#heldBytes -= size.bytes;
       this.#missing.add(item);
+      this.#inUse.delete(item);
       free.remove(item);
     });
     const item: Pooled<T> = { id: this.#nextId++, resource, ...size };

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { BufferPool } from "./buffer_pool.ts";
+import { BufferPool, type HeldBuffer, largestOf } from "./buffer_pool.ts";
 import {
   DeviceLostError,
   GpuValidationError,
+  type HeldTensors,
   OutOfMemoryError,
   UNDEFINED_RESULTS,
   UnsupportedDeviceError,
@@ -346,7 +347,7 @@ export class Device implements Disposable {
     }
     const bytes = elementsOf(shape) * ELEMENT_BYTES[dtype];
     const life = this.#scopes.length > 0 ? "passing" : "lasting";
-    const storage = new Storage(this, this.pool.takeBuffer(bytes, life));
+    const storage = new Storage(this, this.pool.takeBuffer(bytes, { life, shape }));
     return this.adopt(new Tensor(storage, { shape, dtype }));
   }
 
@@ -615,17 +616,26 @@ export class Device implements Disposable {
     this.#note?.(`ignored a ${reason}`);
   }
 
-  #gpuError(error: GPUError, options: { path?: string; requestedBytes?: number } = {}): Error {
-    const { path = "", requestedBytes = 0 } = options, { heldBytes } = this.pool;
-    return error instanceof GPUOutOfMemoryError
-      ? new OutOfMemoryError(
-        `Cannot take ${
-          requestedBytes || "some"
-        } bytes more: the GPU is out of memory with ${heldBytes} bytes ` +
-          `held, expected smaller parts, such as a smaller batch (${UNDEFINED_RESULTS})`,
-        { requestedBytes, heldBytes },
-      )
-      : new GpuValidationError(error.message, { path: path || "the last commands" });
+  #gpuError(
+    error: GPUError,
+    { path = "", requestedBytes = 0, inUse = this.pool.inUse() }: {
+      path?: string;
+      requestedBytes?: number;
+      inUse?: HeldBuffer[];
+    } = {},
+  ): Error {
+    if (!(error instanceof GPUOutOfMemoryError)) {
+      return new GpuValidationError(error.message, { path: path || "the last commands" });
+    }
+    const { heldBytes } = this.pool, largest = largestOf(inUse);
+    return new OutOfMemoryError(
+      `Cannot take ${requestedBytes || "some"} bytes more: the GPU is out of memory with ` +
+        `${heldBytes} bytes held${
+          listedTensors(largest)
+        }, expected smaller parts, such as a smaller ` +
+        `batch (${UNDEFINED_RESULTS})`,
+      { requestedBytes, heldBytes, largest },
+    );
   }
 
   /** The bytes of a tensor, when `wait` has come to the end of what it is given. */
@@ -694,12 +704,12 @@ export class Device implements Disposable {
 
   /** Pops an error scope; what it caught is thrown at the next wait, with the names that stand now. */
   #checkScope(
-    { failed, ...options }: { requestedBytes?: number; failed?: () => void } = {},
+    { failed, requestedBytes = 0 }: { requestedBytes?: number; failed?: () => void } = {},
   ): void {
-    const path = this.#path;
+    const path = this.#path, inUse = this.pool.inUse();
     this.#check(this.gpu.popErrorScope(), (error) => {
       failed?.();
-      return this.#gpuError(error, { ...options, path });
+      return this.#gpuError(error, { path, requestedBytes, inUse });
     });
   }
 
@@ -740,6 +750,13 @@ function toHalves(data: Float32Array | Uint32Array): Float16Array {
   const halves = new Float16Array(Math.ceil(data.length / 2) * 2);
   halves.set(data);
   return halves;
+}
+
+/** What holds most memory, for an error: ", 84 of [32, 64, 256] with 176160768, …". */
+function listedTensors(largest: readonly HeldTensors[]): string {
+  return largest.slice(0, 3)
+    .map(({ shape, count, bytes }) => `, ${count} of ${formatShape(shape)} with ${bytes}`)
+    .join("");
 }
 
 function collectTensors(value: unknown, into: Set<Tensor>): void {

@@ -48,12 +48,13 @@ export const UNDEFINED_RESULTS =
  * import { Device, Kernel, ShaderCompilationError } from "@gmem/gmem/kernels";
  *
  * using device = await Device.open({ allowFallback: true });
- * const kernel = new Kernel({ source: "@compute @workgroup_size(1) fn twice() { x *= 2.0; }" });
+ * const kernel = new Kernel({ source: "@compute @workgroup_size(1)\nfn twice() { x *= 2.0; }" });
  * device.dispatch(kernel, { tensors: {}, workgroups: [1] });
  * try {
  *   await device.settle();
  * } catch (error) {
- *   if (error instanceof ShaderCompilationError) console.log(error.kernel); // twice
+ *   if (!(error instanceof ShaderCompilationError)) throw error;
+ *   console.log(error.kernel, error.line, error.column); // twice 2 14
  * }
  * ```
  */
@@ -62,11 +63,19 @@ export class ShaderCompilationError extends Error {
   override readonly name = "ShaderCompilationError";
   /** Entry point of the shader, which is the kernel's name. */
   readonly kernel: string;
+  /** Line of the shader, from 1, past its end in an include; undefined where the compiler names none. */
+  readonly line: number | undefined;
+  /** Column in that line, from 1. */
+  readonly column: number | undefined;
 
   /** Makes the error from the kernel's name and the compiler's text. */
   constructor(kernel: string, detail: string) {
     super(`Cannot compile kernel ${kernel}: ${detail}\n(${UNDEFINED_RESULTS})`);
     this.kernel = kernel;
+    // "wgsl:2:14" of wgpu, ":2:14 error" of Dawn.
+    const [line, column] = /:(\d+):(\d+)/.exec(detail)?.slice(1).map(Number) ?? [];
+    this.line = line;
+    this.column = column;
   }
 }
 
@@ -91,6 +100,16 @@ export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }
 
+/** Tensors of one shape that hold memory. */
+export interface HeldTensors {
+  /** The shape of each, or of the one that others view. */
+  readonly shape: readonly number[];
+  /** How many there are. */
+  readonly count: number;
+  /** Bytes that they hold together. */
+  readonly bytes: number;
+}
+
 /**
  * A buffer could not be made. The tensor that was to have it holds nothing and is of no use but to be
  * released; the device can be used on.
@@ -103,7 +122,8 @@ export class DeviceLostError extends Error {
  * try {
  *   device.empty([2 ** 20, 2 ** 20]);
  * } catch (error) {
- *   if (error instanceof OutOfMemoryError) console.log(error.requestedBytes / 2 ** 40); // 4
+ *   if (!(error instanceof OutOfMemoryError)) throw error;
+ *   console.log(error.requestedBytes / 2 ** 40, error.largest); // 4 []
  * }
  * ```
  */
@@ -114,12 +134,18 @@ export class OutOfMemoryError extends Error {
   readonly requestedBytes: number;
   /** Bytes that the device's pool held at that moment. */
   readonly heldBytes: number;
+  /** The ten shapes whose tensors held most of it, the largest first. */
+  readonly largest: readonly HeldTensors[];
 
   /** Makes the error from the request and what was held already. */
-  constructor(message: string, options: { requestedBytes: number; heldBytes: number }) {
+  constructor(
+    message: string,
+    options: { requestedBytes: number; heldBytes: number; largest: readonly HeldTensors[] },
+  ) {
     super(message);
     this.requestedBytes = options.requestedBytes;
     this.heldBytes = options.heldBytes;
+    this.largest = options.largest;
   }
 }
 

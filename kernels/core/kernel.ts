@@ -105,11 +105,12 @@ export class Kernel {
   readonly #usesHalves: boolean;
 
   /**
-   * Reads the shader; `includes` are texts with functions and what they share, put before it. Throws
-   * `SyntaxError` for a text without entry point, and for bindings and `Params` of other types or forms.
+   * Reads the shader; `includes` are texts with functions and what they share, put after it, so that the
+   * lines of the compiler's errors are the shader's own. Throws `SyntaxError` for a text without entry
+   * point, and for bindings and `Params` of other types or forms.
    */
   constructor(options: { source: string; includes?: readonly string[] }) {
-    this.#source = [...(options.includes ?? []), options.source].join("\n");
+    this.#source = [options.source, ...(options.includes ?? [])].join("\n");
     const text = withoutComments(this.#source);
     const entry = ENTRY.exec(text);
     if (!entry) throw new SyntaxError("Cannot read shader: no @compute entry point");
@@ -168,9 +169,9 @@ export class Kernel {
     });
   }
 
-  /** The complete text for a profile: the `enable` lines that it needs, includes, shader. */
+  /** The complete text for a profile: what it needs to `enable`, in the shader's first line, shader, includes. */
   code(profile: Profile): string {
-    return (this.#usesHalves ? "enable f16;\n" : "") +
+    return (this.#usesHalves ? "enable f16;" : "") +
       (this.#usesSubgroups ? profile.subgroupEnable : "") + this.#source;
   }
 }

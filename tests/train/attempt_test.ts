@@ -16,7 +16,7 @@ Deno.test("attempt() throws what training cannot go on after", async () => {
   for (
     const error of [
       new DeviceLostError("lost"),
-      new OutOfMemoryError("full", { requestedBytes: 8, heldBytes: 0 }),
+      new OutOfMemoryError("full", { requestedBytes: 8, heldBytes: 0, largest: [] }),
     ]
   ) {
     await assert.rejects(attempt("the sum", options, () => Promise.reject(error)), error);

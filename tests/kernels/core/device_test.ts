@@ -478,7 +478,7 @@ gpuTest(
       device.dispatch(BROKEN, { tensors: { out }, workgroups: [1] });
       await assert.rejects(device.settle(), (error) => {
         assert.ok(error instanceof ShaderCompilationError, `${error}`);
-        assert.equal(error.kernel, "broken");
+        assert.deepEqual([error.kernel, error.line, error.column], ["broken", 4, 28]);
         assert.match(error.message, /^Cannot compile kernel broken: [^]*nonsense/);
         assert.match(
           error.message,
@@ -680,19 +680,28 @@ function failingGpu(
 }
 
 Deno.test("Device says how much it asked for when the GPU is out of memory", async () => {
-  const device = failingGpu(PARAMS_BYTES + 4096);
-  device.empty([1024]);
+  const device = failingGpu(PARAMS_BYTES + 8192);
+  const held = device.empty([8, 128]), passing = device.empty([4, 256]);
   await device.settle();
   const missing = device.empty([2000]);
+  passing.dispose(); // as a step is recorded to its end before anybody knows
   await assert.rejects(device.settle(), {
     name: "OutOfMemoryError",
     requestedBytes: 8192,
-    message: /^Cannot take 8192 bytes more: .* with 4096 bytes held, expected .* smaller batch \(/,
+    largest: [
+      { shape: [8, 128], count: 1, bytes: 4096 },
+      { shape: [4, 256], count: 1, bytes: 4096 },
+    ],
+    message: new RegExp(
+      "^Cannot take 8192 bytes more: .* with 8192 bytes held, 1 of \\[8, 128\\] with 4096, " +
+        "1 of \\[4, 256\\] with 4096, expected .* smaller batch \\(",
+    ),
   });
+  assert.deepEqual(device.pool.inUse(), [{ shape: held.shape, bytes: 4096 }]);
   // What there was no memory for is nobody's again, and nothing that was asked for since fails.
   missing.dispose();
   await device.settle();
-  assert.deepEqual([device.pool.heldBytes, device.pool.liveBytes], [4096, 4096]);
+  assert.deepEqual([device.pool.heldBytes, device.pool.liveBytes], [8192, 4096]);
   const { created } = device.pool;
   device.empty([2000]);
   assert.equal(device.pool.created, created + 1);

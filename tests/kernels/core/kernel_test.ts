@@ -77,14 +77,17 @@ Deno.test("Kernel without Params has no params", () => {
   assert.deepEqual(new Kernel({ source: shader({}) }).params, []);
 });
 
-Deno.test("Kernel puts includes before the shader and reads them too", () => {
+Deno.test("Kernel puts includes after the shader, whose lines stay its own, and reads them too", () => {
   const kernel = new Kernel({
-    source: shader({ entry: "@compute @workgroup_size(1) fn example() { out[0] = two(); }" }),
+    source: shader({
+      entry: "@compute @workgroup_size(1)\nfn example() { out[0] = two() + f32(f16(1.0)); }",
+    }),
     includes: ["override WIDTH: u32 = 1;", "fn two() -> f32 { return 2.0; }"],
   });
-  const code = kernel.code(PROFILE);
-  assert.ok(code.indexOf("override WIDTH") < code.indexOf("fn two()"));
-  assert.ok(code.indexOf("fn two()") < code.indexOf("fn example"));
+  const lines = kernel.code(PROFILE).split("\n");
+  assert.equal(lines[0], "enable f16;");
+  assert.match(lines[3]!, /^fn example/);
+  assert.deepEqual(lines.slice(4), ["override WIDTH: u32 = 1;", "fn two() -> f32 { return 2.0; }"]);
   assert.ok(kernel.overrides.has("WIDTH"));
   assert.equal(kernel.name, "example");
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BufferPool } from "../../../kernels/core/buffer_pool.ts";
+import { BufferPool, largestOf } from "../../../kernels/core/buffer_pool.ts";
 import type { Device } from "../../../kernels/core/device.ts";
 import { OutOfMemoryError } from "../../../kernels/core/errors.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
@@ -9,6 +9,9 @@ import { matmul } from "../../../kernels/matmul/mod.ts";
 import { AdamW } from "../../../train/optimizers/adamw.ts";
 import { randomValues } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
+
+const lasting = { life: "lasting", shape: [8, 8] } as const;
+const passing = { life: "passing", shape: [64] } as const;
 
 function onPool(device: Device, run: (pool: BufferPool) => void): void {
   const pool = new BufferPool(device.gpu, (_, make) => make());
@@ -21,17 +24,17 @@ gpuTest(
   (device) =>
     onPool(device, (pool) => {
       const [a, b, c, other] = [1000, 1000, 1000, 2000].map((bytes) =>
-        pool.takeBuffer(bytes, "lasting")
+        pool.takeBuffer(bytes, lasting)
       );
       assert.equal(a!.bytes, 1024);
       for (const item of [b!, other!, c!, a!]) pool.putBuffer(item);
       assert.deepEqual(
-        [1024, 1024, 1024].map((bytes) => pool.takeBuffer(bytes, "lasting").id),
+        [1024, 1024, 1024].map((bytes) => pool.takeBuffer(bytes, lasting).id),
         [a!.id, b!.id, c!.id],
       );
       // No buffer of another size takes the place of a missing one.
       assert.equal(pool.created, 4);
-      assert.ok(pool.takeBuffer(1024, "lasting").id > other!.id);
+      assert.ok(pool.takeBuffer(1024, lasting).id > other!.id);
       assert.equal(pool.created, 5);
     }),
 );
@@ -40,14 +43,14 @@ gpuTest(
   "BufferPool counts what is live, held and at its peak",
   (device) =>
     onPool(device, (pool) => {
-      const first = pool.takeBuffer(1, "lasting"), second = pool.takeBuffer(257, "lasting");
+      const first = pool.takeBuffer(1, lasting), second = pool.takeBuffer(257, lasting);
       assert.deepEqual([pool.liveBytes, pool.heldBytes, pool.peakBytes], [768, 768, 768]);
       pool.putBuffer(first);
       assert.deepEqual([pool.liveBytes, pool.heldBytes, pool.peakBytes], [512, 768, 768]);
       pool.trim();
       assert.deepEqual([pool.liveBytes, pool.heldBytes, pool.peakBytes], [512, 512, 768]);
       // A trimmed buffer is gone for good, and its id with it.
-      assert.ok(pool.takeBuffer(1, "lasting").id > second.id);
+      assert.ok(pool.takeBuffer(1, lasting).id > second.id);
       assert.equal(pool.created, 3);
     }),
 );
@@ -70,25 +73,54 @@ gpuTest(
   "BufferPool keeps what passes and what lasts apart",
   (device) =>
     onPool(device, (pool) => {
-      const passing = pool.takeTexture(64, "passing"), buffer = pool.takeBuffer(64, "passing");
-      pool.putTexture(passing);
+      const texture = pool.takeTexture(64, "passing"), buffer = pool.takeBuffer(64, passing);
+      pool.putTexture(texture);
       pool.putBuffer(buffer);
-      assert.notEqual(pool.takeTexture(64, "lasting").id, passing.id);
-      assert.notEqual(pool.takeBuffer(64, "lasting").id, buffer.id);
-      assert.equal(pool.takeTexture(64, "passing").id, passing.id);
-      assert.equal(pool.takeBuffer(64, "passing").id, buffer.id);
+      assert.notEqual(pool.takeTexture(64, "lasting").id, texture.id);
+      assert.notEqual(pool.takeBuffer(64, lasting).id, buffer.id);
+      assert.equal(pool.takeTexture(64, "passing").id, texture.id);
+      assert.equal(pool.takeBuffer(64, passing).id, buffer.id);
     }),
 );
+
+gpuTest(
+  "BufferPool knows what its buffers in use were taken for",
+  (device) =>
+    onPool(device, (pool) => {
+      const first = pool.takeBuffer(256, lasting);
+      pool.takeBuffer(512, passing);
+      assert.deepEqual(pool.inUse(), [{ shape: [8, 8], bytes: 256 }, { shape: [64], bytes: 512 }]);
+      pool.putBuffer(first);
+      pool.takeBuffer(256, { life: "lasting", shape: [2, 32] });
+      assert.deepEqual(pool.inUse(), [{ shape: [64], bytes: 512 }, { shape: [2, 32], bytes: 256 }]);
+    }),
+);
+
+Deno.test("largestOf() puts buffers of one shape together and lists ten shapes, the largest first", () => {
+  const buffers = [
+    ...Array.from({ length: 12 }, (_, i) => ({ shape: [i, 3], bytes: 256 * (i + 1) })),
+    ...Array.from({ length: 9 }, () => ({ shape: [64], bytes: 512 })),
+    { shape: [6, 4], bytes: 256 },
+  ];
+  const largest = largestOf(buffers);
+  assert.equal(largest.length, 10);
+  assert.deepEqual(largest.slice(0, 2), [
+    { shape: [64], count: 9, bytes: 9 * 512 },
+    { shape: [11, 3], count: 1, bytes: 12 * 256 },
+  ]);
+  assert.deepEqual(largest.at(-1), { shape: [3, 3], count: 1, bytes: 4 * 256 });
+});
 
 gpuTest(
   "BufferPool refuses a buffer that the adapter cannot hold, with its size",
   (device) =>
     onPool(device, (pool) => {
       assert.throws(
-        () => pool.takeBuffer(device.gpu.limits.maxBufferSize + 1, "lasting"),
+        () => pool.takeBuffer(device.gpu.limits.maxBufferSize + 1, lasting),
         (error) =>
           error instanceof OutOfMemoryError &&
-          error.requestedBytes > device.gpu.limits.maxBufferSize && error.heldBytes === 0,
+          error.requestedBytes > device.gpu.limits.maxBufferSize && error.heldBytes === 0 &&
+          error.largest.length === 0,
       );
     }),
 );

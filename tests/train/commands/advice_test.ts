@@ -15,7 +15,11 @@ const runIn = (directory: string, options: Partial<StartedRun> = {}): StartedRun
 
 Deno.test("adviseAfter() tells a run how to go on, from its last checkpoint if there is one", () => {
   const directory = Deno.makeTempDirSync({ prefix: "gmem_advice_" });
-  const memory = new OutOfMemoryError("none left", { requestedBytes: 8, heldBytes: 16 });
+  const memory = new OutOfMemoryError("none left", {
+    requestedBytes: 8,
+    heldBytes: 16,
+    largest: [],
+  });
   const diverged = new NonFiniteLossError(3, NaN);
   const advise = (error: Error, options: Partial<StartedRun> = {}) =>
     adviseAfter(error, { started: runIn(directory, options), resumed: undefined });
