@@ -143,8 +143,8 @@ export function scoreCoefficients(
   if (prediction === "noise") {
     coefficients = { x: 0, output: -1 / sigma };
   } else if (interpolant.alpha(t) === 0) {
-    // x is noise alone, so its score is known without the network; m and w are both infinite here.
-    coefficients = { x: -1 / sigma, output: 0 };
+    // x is sigma noise, so its score is known without the network; m and w are both infinite here.
+    coefficients = { x: -1 / sigma ** 2, output: 0 };
   } else {
     const variance = interpolant.driftVariance(t);
     coefficients = { x: -interpolant.driftMean(t) / variance, output: 1 / variance };

@@ -569,6 +569,17 @@ Deno.test("scoreCoefficients() at t = 0 knows the score of pure noise", () => {
   for (const interpolant of [linearInterpolant, gvpInterpolant]) {
     assert.deepEqual(scoreCoefficients(interpolant, "velocity", 0), { x: -1, output: 0 });
   }
+  // A path of one's own may begin with noise of another deviation, of whose density it is the score.
+  const louder: Interpolant = {
+    ...linearInterpolant,
+    sigma: (t) => 2 * (1 - t),
+    dSigma: () => -2,
+    driftVariance: (t) => 4 * (1 - t) / t,
+  };
+  assert.deepEqual(scoreCoefficients(louder, "velocity", 0), { x: -0.25, output: 0 });
+  // As it is just after the start: (v - x / t) / (4 (1 - t) / t).
+  const { x, output } = scoreCoefficients(louder, "velocity", 1e-9);
+  assert(Math.abs(x + 0.25) < 1e-8 && Math.abs(output) < 1e-8, `${x}, ${output}`);
 });
 
 Deno.test("conversions at singular times throw a RangeError that names path and time", () => {
