@@ -10,6 +10,7 @@ import { TorchFile, TorchTensor, type TorchValue } from "../model/torch_file.ts"
 import { BankWriter, writeLowRankBank } from "./bank_writer.ts";
 import { normalizeSnippets } from "./normalize.ts";
 import { findFrequencyProblem } from "./records.ts";
+import type { LowRankFactors } from "./svd.ts";
 
 /** Numbers that are read at once: 16 MiB of f32. */
 const CHUNK_ELEMENTS = 1 << 22;
@@ -29,7 +30,7 @@ export interface ImportOptions {
 /**
  * Writes the bank in a file of `torch.save` as a bank file: a tensor of features [N, d], normalised
  * here since the official code saves them as the encoder gave them; the dict C, M, S and mean of a
- * low-rank bank; or `memorybank` of a checkpoint of the first GMem release, with `memoryfreq` as the
+ * low-rank bank, scaled so that its snippets have about norm 1, for the same reason; or `memorybank` of a checkpoint of the first GMem release, with `memoryfreq` as the
  * frequencies of retrieval by noise. A full bank is never in memory as a whole.
  *
  * Throws a `CheckpointError` when the file cannot be read or holds something else, and a RangeError
@@ -133,12 +134,38 @@ function writeFactors(
       );
     }
   }
-  writeLowRankBank(out, {
-    coefficients: part("coefficients").readFloat32(),
-    basis: part("basis").readFloat32(),
-    singularValues: part("singularValues").readFloat32(),
-    mean: part("mean").readFloat32(),
-  });
+  writeLowRankBank(
+    out,
+    toUnitScale({
+      coefficients: part("coefficients").readFloat32(),
+      basis: part("basis").readFloat32(),
+      singularValues: part("singularValues").readFloat32(),
+      mean: part("mean").readFloat32(),
+    }),
+  );
+}
+
+/**
+ * The factors √a C, √a B, a S and a μ, which are those of a M, with the a that brings the root mean square of
+ * the snippets' norms to 1 where it is larger. A new snippet, which has norm 1 when it is projected on the
+ * factors, would be next to nothing beside features as the encoder gave them.
+ */
+function toUnitScale(factors: LowRankFactors): LowRankFactors {
+  const { coefficients, basis, singularValues, mean } = factors;
+  const size = coefficients.length / singularValues.length;
+  // Snippets less their mean have the singular values S.
+  const meanSquare = squareSum(mean) + squareSum(singularValues) / size;
+  const scale = meanSquare > 1 ? 1 / Math.sqrt(meanSquare) : 1, root = Math.sqrt(scale);
+  return {
+    coefficients: coefficients.map((value) => value * root),
+    basis: basis.map((value) => value * root),
+    singularValues: singularValues.map((value) => value * scale),
+    mean: mean.map((value) => value * scale),
+  };
+}
+
+function squareSum(values: Float32Array): number {
+  return values.reduce((sum, value) => sum + value * value, 0);
 }
 
 function bankError(path: string, state: string): CheckpointError {

@@ -3,6 +3,12 @@ import { fileURLToPath } from "node:url";
 import { BankFile } from "../../bank/file.ts";
 import type { BankSummary } from "../../bank/inspect.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
+import {
+  externalCoefficients,
+  factorize,
+  reconstructRows,
+  type SharedFactors,
+} from "../../bank/svd.ts";
 import { importTorchBank } from "../../bank/torch.ts";
 import { randomValues } from "../_check_op.ts";
 import { code, makeTorchFile } from "../model/_write_torch_file.ts";
@@ -96,12 +102,58 @@ Deno.test("importTorchBank() takes the factors of a low-rank bank", async () => 
     using file = BankFile.open(out);
     assert.deepEqual([file.size, file.dim, file.rank], [3, 4, 2]);
     const rows = Float32Array.of(1, 0, 3, 0, 0, 2, 3, 0, 1, 1, 3, 0);
-    assert.deepEqual(file.rows(0, 3), normalizeSnippets(rows, { dim: 4 }));
+    for (const [i, value] of normalizeSnippets(rows, { dim: 4 }).entries()) {
+      // Each factor is rounded once when it is scaled, and once when it is stored.
+      assert.ok(Math.abs(file.rows(0, 3)[i]! - value) < 1e-6, `${i}`);
+    }
 
     writeTorch(path, code.record({ ...parts, M: part("1", 2, 2) }), { storages });
     assert.throws(() => importTorchBank(path, { out }), /its M has shape \[2, 2\], expected 8/);
     writeTorch(path, code.record({ ...parts, S: code.none }), { storages });
     assert.throws(() => importTorchBank(path, { out }), /its S is no tensor/);
+  });
+});
+
+Deno.test("importTorchBank() scales factors of raw features, beside which new snippets have norm 1", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank_svd.pth`, out = `${directory}/bank.safetensors`;
+    const size = 40, dim = 6, rank = 5;
+    const values = Float32Array.from(randomValues([size + 4, dim], 5), (x, i) => x + i % dim / 4);
+    const snippets = normalizeSnippets(values, { dim }), known = snippets.subarray(0, size * dim);
+    const factorsOf = (rows: Float32Array) =>
+      factorize({
+        size,
+        dim,
+        rows: (first, count) => rows.subarray(first * dim, (first + count) * dim),
+      }, { rank });
+    /** What the snippets that the factors were not made of become, by equations 10 and 9. */
+    const added = (factors: SharedFactors) => {
+      const coefficients = externalCoefficients(snippets.subarray(size * dim), factors);
+      return normalizeSnippets(reconstructRows(coefficients, factors), { dim });
+    };
+    const own = await factorsOf(known);
+    for (const norm of [1, 47]) {
+      const raw = await factorsOf(known.map((value) => norm * value));
+      const part = (key: string, ...shape: number[]) => code.tensor("FloatStorage", shape, { key });
+      const parts = {
+        C: part("0", size, rank),
+        M: part("1", dim, rank),
+        S: part("2", rank),
+        mean: part("3", dim),
+      };
+      const { coefficients, basis, singularValues, mean } = raw;
+      writeTorch(path, code.record(parts), {
+        storages: { 0: coefficients, 1: basis, 2: singularValues, 3: mean },
+      });
+      importTorchBank(path, { out });
+      using file = BankFile.open(out);
+      const expected = added(own), imported = added(file.readShared());
+      // What the factors keep of snippets of norm 1 has a norm a little below 1. The scale is off by as much,
+      // and with it the part of the mean that lies outside of the basis.
+      for (const [i, value] of imported.entries()) {
+        assert.ok(Math.abs(value - expected[i]!) < 0.01, `norm ${norm}, ${i}: ${value}`);
+      }
+    }
   });
 });
 
