@@ -48,7 +48,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     panels: [evaluationsPanel(laboratory, { budgets, curves })],
     pictures: [],
     notes: [
-      `The samples are those of GMem in claim b: ${samples} for each number, from the same first noises. The claim is judged at the most evaluations, where neither is short of steps; the paper compares them at 250.`,
+      `The samples are those of GMem in claim b: ${samples} for each number, from the same first noises. The claim is judged at the most evaluations, where neither is short of steps; the paper names no number for this comparison and takes 100 else (section 5.1).`,
       "SDE samplers have the diffusion w = σ and end by one step of length 0.04 along the mean, as in SiT.",
     ],
   };

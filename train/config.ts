@@ -4,7 +4,9 @@
  *
  * Defaults are those of SiT and of the GMem paper where the two agree (learning rate 1e-4, betas
  * 0.9 and 0.999, no weight decay, uniform times); where they differ, those of GMem (no variance
- * half, clipping at 1, mask ratio 0.4). EMA is 0.9999, as in the code of both; the paper names none.
+ * half, clipping at 1, mask ratio 0.4). Batches of 256 are SiT's. Samples are drawn by the ODE with Heun's
+ * steps, where the GMem paper draws by the SDE: `sample.sampler`. EMA is 0.9999, as in the code of both; the
+ * paper names none.
  * The released GMem code trains with learning rate 2e-4, second beta 0.95, logit-normal times and a
  * cosine loss: `optimizer.learningRate`, `optimizer.beta2`, `interpolant.timeDistribution` and
  * `interpolant.cosineLoss` ask for it.

@@ -503,3 +503,18 @@ Deno.test("parseConfig() reads every configuration that is shipped", async () =>
     assert(names.includes(`${name}.yaml`), `${name}.yaml is missing`);
   }
 });
+
+Deno.test("configurations of GMem draw by the SDE, as paper and release do", async () => {
+  const samplers = {
+    // Table 6: Euler, 50 evaluations, w = sigma.
+    gmem_sit_b: ["euler-maruyama", 50, "sigma", "mean", 0.04],
+    // The release: Heun, 50 points of time.
+    gmem_sit_xl: ["sde-heun", 50, "linear", "mean", 0.004],
+    gmem_lightningdit_xl: ["sde-heun", 50, "linear", "mean", 0.004],
+  };
+  for (const [name, expected] of Object.entries(samplers)) {
+    const { sample } = parseConfig(await Deno.readTextFile(new URL(`${name}.yaml`, CONFIGS)));
+    const { sampler, steps, diffusion, lastStep, lastStepSize } = sample;
+    assert.deepEqual([sampler, steps, diffusion.form, lastStep, lastStepSize], expected, name);
+  }
+});
