@@ -1,5 +1,6 @@
 /**
- * New snippets between two others (GMem, appendix C), on the CPU. Each result has norm 1.
+ * New snippets between two others, on the CPU: on the straight line (GMem, appendix C) and in the other ways
+ * of GMem's released code. Each result has norm 1.
  *
  * @module
  */
@@ -31,7 +32,7 @@ export interface BetweenSnippet {
 
 /** How {@linkcode interpolateSnippets} goes. */
 export interface BetweenOptions {
-  /** Straight line, great circle, halves, or a random half each (GMem, appendix C). */
+  /** Straight line, great circle, halves, or a random half each. */
   readonly mode: "lerp" | "slerp" | "concat" | "mask";
   /** Snippets from the first to the second, both counted, for `lerp` and `slerp`; at least 2. */
   readonly steps: number;
@@ -44,7 +45,7 @@ const LEAST_SINE = 1e-6;
 
 /**
  * Goes from one snippet [d] to another on the straight line: (1 − alpha) first + alpha second,
- * normalised (GMem, appendix C).
+ * normalised (GMem, appendix C, where it is not).
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or alpha is not a
  * number from 0 to 1.
@@ -69,8 +70,8 @@ export function lerpSnippets(
 
 /**
  * Goes from one snippet [d] to another on the great circle, at even speed: with the angle ω between
- * them, (sin((1 − alpha) ω) first + sin(alpha ω) second) / sin ω, normalised (Shoemake 1985; GMem,
- * appendix C). Parallel snippets, whose circle is not defined, go on the straight line.
+ * them, (sin((1 − alpha) ω) first + sin(alpha ω) second) / sin ω, normalised (Shoemake 1985; GMem's
+ * released code). Parallel snippets, whose circle is not defined, go on the straight line.
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or alpha is not a
  * number from 0 to 1.
@@ -103,7 +104,7 @@ export function slerpSnippets(
 
 /**
  * Takes the first half of the dimensions, rounded down, from one snippet [d] and the rest from another,
- * normalised (GMem, appendix C).
+ * normalised (GMem's released code).
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero.
  *
@@ -123,8 +124,7 @@ export function concatSnippets(first: Float32Array, second: Float32Array): Float
 
 /**
  * Takes a random part of the dimensions from the second snippet [d] and the rest from the first,
- * normalised (GMem, appendix C); the official code calls it `mask`. The same seed gives the same
- * dimensions.
+ * normalised; GMem's released code calls it `mask`. The same seed gives the same dimensions.
  *
  * Throws a TypeError if the lengths differ, and a RangeError if the result is zero or the ratio is
  * not a number from 0 to 1.

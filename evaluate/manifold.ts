@@ -26,7 +26,7 @@ export interface PrecisionRecall {
 }
 
 /**
- * Improved precision and recall (Kynkäänniemi et al. 2019, equations 1 to 3) of samples [n, d]
+ * Improved precision and recall (Kynkäänniemi et al. 2019, section 2) of samples [n, d]
  * against a reference [N, d]. The manifold of a set is the union of the balls around its vectors
  * whose radius is the distance to the k-th nearest other one, edge included.
  *

@@ -77,7 +77,7 @@ export class LinearSnippetEmbedder implements ConditionEmbedder {
   }
 }
 
-/** Three affine layers with SiLU between them, as the GMem paper says (App. B.1). */
+/** Three affine layers with SiLU between them, as the GMem paper says (appendix B.2). */
 export class MlpSnippetEmbedder implements ConditionEmbedder {
   readonly #net: SiluMlp;
 

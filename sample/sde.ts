@@ -1,6 +1,6 @@
 /**
  * Samplers of the reverse SDE dx = (v + w s) dt + √(2w) dW, whose marginals are the ODE's for every
- * diffusion w(t) ≥ 0 (SiT, eq. 5; GMem, App. F with its brackets put right).
+ * diffusion w(t) ≥ 0 (SiT, section 2.1; GMem, appendix F.2, whose w is 2 w here).
  *
  * Drift v + w s is one affine combination of the state and the network's output, so each drift
  * costs one evaluation (the official code evaluates twice).
@@ -53,8 +53,8 @@ export interface SdeOptions extends SamplerOptions {
 export type SdeSampler = (network: Network, x: Tensor, options?: SdeOptions) => Tensor;
 
 /**
- * Euler–Maruyama: x += h a(x, t) + √(2 w h) n, of noise [B, C, H, W], with the drift a = v + w s (SiT,
- * equation 5). One evaluation a step.
+ * Euler–Maruyama: x += h a(x, t) + √(2 w h) n, of noise [B, C, H, W], with the drift a = v + w s. One
+ * evaluation a step.
  *
  * Throws a RangeError where path or diffusion is singular at a time of the grid, or `steps` is not an
  * integer of at least 2 (1 without a last step), or time leaves no room for the last step.
