@@ -30,8 +30,9 @@ export interface ImportOptions {
 /**
  * Writes the bank in a file of `torch.save` as a bank file: a tensor of features [N, d], normalised
  * here since the official code saves them as the encoder gave them; the dict C, M, S and mean of a
- * low-rank bank, scaled so that its snippets have about norm 1, for the same reason; or `memorybank` of a checkpoint of the first GMem release, with `memoryfreq` as the
- * frequencies of retrieval by noise. A full bank is never in memory as a whole.
+ * low-rank bank, scaled so that its snippets have about norm 1, for the same reason; or `memorybank` of a
+ * checkpoint of the first GMem release, with `memoryfreq` as the frequencies of retrieval by noise. A full bank
+ * is never in memory as a whole.
  *
  * Throws a `CheckpointError` when the file cannot be read or holds something else, and a RangeError
  * that names the snippet when a feature is zero or not finite.
