@@ -259,41 +259,27 @@ export function parseModelName(
 
 function checkWidths(model: ModelConfig, context: z.core.$RefinementCtx): void {
   const { width, heads, depth, mlpRatio, swiglu, repa } = model;
+  const refuse = (key: string, message: string) =>
+    context.addIssue({ code: "custom", path: key.split("."), message });
   // A quarter of the channels each for the sine and cosine of column and row.
-  if (width % 4 !== 0) {
-    context.addIssue({
-      code: "custom",
-      path: ["width"],
-      message: `is ${width}, expected a multiple of 4`,
-    });
-  }
+  if (width % 4 !== 0) refuse("width", `is ${width}, expected a multiple of 4`);
   if (width % heads !== 0) {
-    context.addIssue({
-      code: "custom",
-      path: ["heads"],
-      message: `is ${heads}, expected a divisor of model.width ${width}`,
-    });
+    refuse("heads", `is ${heads}, expected a divisor of model.width ${width}`);
   } else if (model.rope && (width / heads) % 4 !== 0) {
-    context.addIssue({
-      code: "custom",
-      path: ["heads"],
-      message: `is ${heads}, expected width / heads to be a multiple of 4 with model.rope, ` +
+    refuse(
+      "heads",
+      `is ${heads}, expected width / heads to be a multiple of 4 with model.rope, ` +
         `but it is ${width / heads}`,
-    });
+    );
   }
   // SwiGLU takes two thirds of them.
   if (Math.floor(width * mlpRatio) < (swiglu ? 2 : 1)) {
-    context.addIssue({
-      code: "custom",
-      path: ["mlpRatio"],
-      message: `is ${mlpRatio}, expected one that leaves hidden channels of model.width ${width}`,
-    });
+    refuse(
+      "mlpRatio",
+      `is ${mlpRatio}, expected one that leaves hidden channels of model.width ${width}`,
+    );
   }
   if (repa !== null && repa.depth > depth) {
-    context.addIssue({
-      code: "custom",
-      path: ["repa", "depth"],
-      message: `is ${repa.depth}, expected at most model.depth ${depth}`,
-    });
+    refuse("repa.depth", `is ${repa.depth}, expected at most model.depth ${depth}`);
   }
 }
