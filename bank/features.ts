@@ -1,14 +1,12 @@
 /**
  * Vectors that another program made, as snippets: arrays of NumPy and tensors of safetensors. Those of
- * PyTorch are read by `importTorchBank`. The only file that imports fflate, for `.npz` archives, which
- * it reads for others as well.
+ * PyTorch are read by `importTorchBank`.
  *
  * @module
  */
 
-import { unzipSync } from "fflate";
-import { memoryByteSource } from "../kernels/core/byte_source.ts";
-import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
+import { openByteSource } from "../kernels/core/byte_source.ts";
+import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
@@ -45,12 +43,9 @@ export interface FeatureFile extends SnippetSource, Disposable {
   rows(first: number, count: number): Float32Array;
 }
 
-/** The largest `.npz` archive, which is unpacked in memory. */
-const MOST_ARCHIVE_BYTES = 2 ** 31;
-
 /**
- * Opens vectors [N, d] of any norm in a `.npy`, `.npz` or `.safetensors` file. An `.npz` archive is
- * unpacked in memory, the others are read in pieces.
+ * Opens vectors [N, d] of any norm in a `.npy`, `.npz` or `.safetensors` file. That of an `.npz` archive
+ * is unpacked in memory, the others are read in pieces.
  *
  * Throws a {@linkcode CheckpointError} if the file cannot be read, has not the one array that is
  * asked for, or it is not [N, d].
@@ -178,39 +173,12 @@ function openSafetensors(path: string, options: FeatureOptions): OpenArray {
   };
 }
 
-/**
- * Unpacks one array of a `.npz` archive in memory: the one named `key`, or the only one.
- *
- * Throws a {@linkcode CheckpointError} if the archive cannot be read, has no such array, or it is damaged.
- */
-export function openArchive(path: string, options: FeatureOptions): NpyFile {
-  let bytes: Uint8Array;
-  try {
-    bytes = Deno.readFileSync(path);
-  } catch (cause) {
-    throw featureError(path, messageOf(cause), cause);
-  }
-  const directory = new ZipDirectory(memoryByteSource(bytes), path);
+function openArchive(path: string, options: FeatureOptions): NpyFile {
+  using source = openByteSource(path);
+  const directory = new ZipDirectory(source, path);
   const keys = directory.names().map((name) => name.replace(/\.npy$/, ""));
-  const key = chooseKey(path, { keys, wanted: options.key }), entry = `${key}.npy`;
-  let size = 0;
-  let found: Uint8Array | undefined;
-  try {
-    found = unzipSync(bytes, {
-      filter: ({ name, originalSize }) => {
-        const wanted = name.replace(/\.npy$/, "") === key;
-        if (wanted) size = originalSize;
-        return wanted && originalSize <= MOST_ARCHIVE_BYTES;
-      },
-    })[entry];
-  } catch (cause) {
-    throw featureError(path, `it cannot be unpacked, ${messageOf(cause)}`, cause);
-  }
-  if (found === undefined) {
-    throw featureError(path, `its array has ${size} bytes, expected a .npy of at most 2 GiB`);
-  }
-  directory.requireSound(entry, memoryByteSource(found));
-  return NpyFile.from(found, path);
+  const key = chooseKey(path, { keys, wanted: options.key });
+  return NpyFile.from(directory.unpack(`${key}.npy`), path);
 }
 
 function chooseKey(
@@ -228,9 +196,6 @@ function chooseKey(
   );
 }
 
-function featureError(path: string, state: string, cause?: unknown): CheckpointError {
-  return new CheckpointError(`Cannot read features ${JSON.stringify(path)}: ${state}`, {
-    path,
-    cause,
-  });
+function featureError(path: string, state: string): CheckpointError {
+  return new CheckpointError(`Cannot read features ${JSON.stringify(path)}: ${state}`, { path });
 }

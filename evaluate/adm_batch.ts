@@ -11,12 +11,11 @@
  * @module
  */
 
-import { openArchive } from "../bank/features.ts";
 import { NpyFile } from "../bank/npy.ts";
 import { swapAxes } from "../bank/select_rows.ts";
 import { type ByteSource, openByteSource } from "../kernels/core/byte_source.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
-import { ZipDirectory } from "../kernels/core/zip_directory.ts";
+import { ZipDirectory, type ZipEntry } from "../kernels/core/zip_directory.ts";
 import { ByteArchiveWriter } from "./byte_archive.ts";
 import { type Gaussian, knownGaussian } from "./frechet.ts";
 import type { ByteBatch, ImageStream } from "./image_stream.ts";
@@ -147,15 +146,14 @@ function openArray(
   key: string,
   file: { path: string; source: ByteSource; directory: ZipDirectory },
 ): NpyFile {
-  const { path, source, directory } = file;
-  let place: ReturnType<ZipDirectory["find"]>;
+  const { path, source, directory } = file, name = `${key}.npy`;
+  let place: ZipEntry | undefined;
   try {
-    place = directory.find(`${key}.npy`);
+    place = directory.find(name);
   } catch {
     // Compressed; what else is wrong with it, unpacking tells.
-    return openArchive(path, { key });
   }
-  if (place === undefined) return openArchive(path, { key });
+  if (place === undefined) return NpyFile.from(directory.unpack(name), `${path}, ${key}`);
   const { offset, bytes } = place;
   const content: ByteSource = {
     size: bytes,
@@ -163,7 +161,7 @@ function openArray(
       source.read(target.subarray(0, Math.max(0, bytes - position)), offset + position),
     [Symbol.dispose]: () => {},
   };
-  directory.requireSound(`${key}.npy`, content);
+  directory.requireSound(name, content);
   return NpyFile.over(content, `${path}, ${key}`);
 }
 

@@ -86,7 +86,6 @@ const LIBRARIES: Readonly<Record<string, RegExp>> = {
   "@huggingface/tokenizers": /^bank\/encoders\/onnx_text\.ts$/,
   "cli-progress": /^cli\/progress\.ts$/,
   "fast-png": /^train\/datasets\/png\.ts$/,
-  "fflate": /^bank\/features\.ts$/,
   "js-yaml": /^train\/yaml\.ts$/,
   "ml-matrix": /^bank\/eigen\.ts$/,
   "onnxruntime-node": /^bank\/onnx_network\.ts$/,

@@ -1,14 +1,15 @@
 /**
- * The central directory of a zip archive whose entries are stored without compression, as PyTorch and
- * NumPy write them, zip64 included. Contents stay in the file.
+ * The central directory of a zip archive as PyTorch and NumPy write them, zip64 included. Contents that are
+ * stored without compression stay in the file; compressed ones are unpacked in memory.
  *
  * The format is PKWARE's APPNOTE 6.3; section numbers below are its own.
  *
  * @module
  */
 
-import { crc32 } from "node:zlib";
-import { type ByteSource, fileError } from "./byte_source.ts";
+import { crc32, inflateRawSync } from "node:zlib";
+import { type ByteSource, fileError, memoryByteSource } from "./byte_source.ts";
+import { messageOf } from "./errors.ts";
 
 /** Where the bytes of a stored entry lie. */
 export interface ZipEntry {
@@ -20,6 +21,12 @@ export interface ZipEntry {
 
 /** Against directories made to exhaust memory; a checkpoint has some thousand entries. */
 const MAX_DIRECTORY_BYTES = 1 << 26;
+
+/** The largest content that is unpacked in memory. */
+const MAX_UNPACKED_BYTES = 2 ** 31;
+
+/** Ways in which contents lie in the file (4.4.5). */
+const STORED = 0, DEFLATED = 8;
 
 /** Bytes of a content that are checked at a time. */
 const CHECKED_BYTES = 1 << 20;
@@ -37,9 +44,10 @@ export const DIRECTORY_LOCATOR_64 = 0x07064b50;
 
 interface Record {
   name: string;
-  stored: boolean;
+  method: number;
   headerOffset: number;
   bytes: number;
+  packedBytes: number;
   checksum: number;
 }
 
@@ -99,27 +107,41 @@ export class ZipDirectory {
   find(name: string): ZipEntry | undefined {
     const record = this.#records.get(name);
     if (record === undefined) return undefined;
-    const quoted = JSON.stringify(name);
-    if (!record.stored) {
+    if (record.method !== STORED) {
       throw this.#error(
-        `its entry ${quoted} is compressed, expected it stored without compression`,
+        `its entry ${JSON.stringify(name)} is compressed, expected it stored without compression`,
       );
     }
-    const header = this.#view(record.headerOffset, 30);
-    if (header.getUint32(0, true) !== LOCAL_HEADER) {
-      throw this.#error(`its entry ${quoted} has no header at byte ${record.headerOffset}`);
+    return { offset: this.#offsetOf(record), bytes: record.bytes };
+  }
+
+  /**
+   * Reads the content of an entry into memory, unpacked where it is compressed, and checks it as
+   * {@linkcode ZipDirectory.requireSound} does.
+   *
+   * Throws a CheckpointError when there is none of that name, or it is damaged or has more than 2 GiB.
+   */
+  unpack(name: string): Uint8Array {
+    const record = this.#records.get(name), entry = `its entry ${JSON.stringify(name)}`;
+    if (record === undefined) throw this.#error(`${entry} is not there, expected one`);
+    const { method, bytes, packedBytes } = record;
+    if (bytes > MAX_UNPACKED_BYTES) {
+      throw this.#error(`${entry} has ${bytes} bytes, expected at most ${MAX_UNPACKED_BYTES}`);
     }
-    // The name and the extra field may be longer here than in the directory: PyTorch pads the
-    // extra field so that contents are aligned.
-    const offset = record.headerOffset + 30 + header.getUint16(26, true) +
-      header.getUint16(28, true);
-    if (offset + record.bytes > this.#source.size) {
-      throw this.#error(
-        `its entry ${quoted} ends at byte ${offset + record.bytes}, ` +
-          `expected at most ${this.#source.size}`,
-      );
+    if (method !== STORED && method !== DEFLATED) {
+      throw this.#error(`${entry} is compressed by method ${method}, expected deflate`);
     }
-    return { offset, bytes: record.bytes };
+    let content: Uint8Array = new Uint8Array(packedBytes);
+    this.#source.read(content, this.#offsetOf(record));
+    if (method === DEFLATED) {
+      try {
+        content = inflateRawSync(content, { maxOutputLength: Math.max(1, bytes) });
+      } catch (cause) {
+        throw fileError(this.#path, `${entry} cannot be unpacked, ${messageOf(cause)}`, cause);
+      }
+    }
+    this.requireSound(name, memoryByteSource(content));
+    return content;
   }
 
   /**
@@ -140,6 +162,20 @@ export class ZipDirectory {
         JSON.stringify(name)
       } is damaged: its checksum is ${found}, expected ${expected}`,
     );
+  }
+
+  /** Where the content of an entry begins, which ends within the file. */
+  #offsetOf({ name, headerOffset, packedBytes }: Record): number {
+    const entry = `its entry ${JSON.stringify(name)}`, header = this.#view(headerOffset, 30);
+    if (header.getUint32(0, true) !== LOCAL_HEADER) {
+      throw this.#error(`${entry} has no header at byte ${headerOffset}`);
+    }
+    // The name and the extra field may be longer here than in the directory: PyTorch pads the
+    // extra field so that contents are aligned.
+    const offset = headerOffset + 30 + header.getUint16(26, true) + header.getUint16(28, true);
+    const end = offset + packedBytes, { size } = this.#source;
+    if (end > size) throw this.#error(`${entry} ends at byte ${end}, expected at most ${size}`);
+    return offset;
   }
 
   #error(state: string): Error {
@@ -242,12 +278,12 @@ export class ZipDirectory {
       position = fieldEnd;
     }
     const [bytes, packedBytes, headerOffset] = values as [number, number, number];
-    const stored = view.getUint16(10, true) === 0;
-    if (stored && bytes !== packedBytes) {
+    const method = view.getUint16(10, true), checksum = view.getUint32(16, true);
+    if (method === STORED && bytes !== packedBytes) {
       throw this.#error(
         `its entry ${JSON.stringify(name)} takes ${packedBytes} bytes, expected ${bytes}`,
       );
     }
-    return { name, stored, headerOffset, bytes, checksum: view.getUint32(16, true) };
+    return { name, method, headerOffset, bytes, packedBytes, checksum };
   }
 }

@@ -59,6 +59,11 @@ Deno.test("openFeatures() says what is wrong with a file", async () => {
     // An entry begins at byte 35, behind its header; one of its numbers has byte 170.
     Deno.writeFileSync(at("kind.npz"), zipSync({ "a.npy": npy }).with(35, 0xff));
     Deno.writeFileSync(at("bit.npz"), zipSync({ "a.npy": npy }, { level: 0 }).with(170, 1));
+    // The directory says by what method an entry is packed, and how many bytes it has unpacked.
+    const packed = zipSync({ "a.npy": npy });
+    const entry = new TextDecoder("latin1").decode(packed).lastIndexOf("PK\x01\x02");
+    Deno.writeFileSync(at("method.npz"), packed.with(entry + 10, 12));
+    Deno.writeFileSync(at("long.npz"), packed.with(entry + 24, 1));
     const bad = [
       ["flat.npy", undefined, /its array has shape \[6\], expected \[N, d\]$/],
       ["deep.npy", undefined, /its array has shape \[2, 1, 3\], expected \[N, d\]$/],
@@ -66,9 +71,11 @@ Deno.test("openFeatures() says what is wrong with a file", async () => {
       ["two.npz", undefined, /it has the arrays a, b, expected one, or the key of one$/],
       ["two.npz", "c", /it has the arrays a, b, expected one named c$/],
       ["bad.npz", undefined, /it has no zip directory at its end, expected a whole zip file/],
-      ["kind.npz", undefined, /it cannot be unpacked, /],
+      ["kind.npz", undefined, /its entry "a.npy" cannot be unpacked, /],
+      ["method.npz", undefined, /its entry "a.npy" is compressed by method 12, expected deflate$/],
+      ["long.npz", undefined, /its entry "a.npy" cannot be unpacked, .* larger than 1 bytes$/],
       ["bit.npz", undefined, /its entry "a.npy" is damaged: its checksum is \d+, expected \d+$/],
-      ["none.npz", undefined, /No such file/],
+      ["none.npz", undefined, /there is no such file/],
       ["a.csv", undefined, /expected .npy, .npz or .safetensors$/],
     ] as const;
     for (const [name, key, message] of bad) {
