@@ -4,6 +4,7 @@
  * @module
  */
 
+import { gunzipSync } from "node:zlib";
 import { directoryPath, readDirectory } from "../../bank/directory.ts";
 import { elementsOf } from "../../kernels/core/tensor.ts";
 import { ImageSet } from "./image_set.ts";
@@ -130,37 +131,21 @@ async function readIdx(
     throw new Error(`Cannot load MNIST: ${path} lacks ${kind}, expected ${expected}`);
   }
   const bytes = await Deno.readFile(`${path}/${name}`);
-  return parseIdx(await unpack(bytes, name), { name, dimensions });
+  return parseIdx(unpack(bytes, name), { name, dimensions });
 }
 
 /** Unpacks gzip, which a browser may have done already whatever the file is called. */
-async function unpack(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Uint8Array> {
+function unpack(bytes: Uint8Array, name: string): Uint8Array {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const chunks: Uint8Array[] = [];
-  let length = 0;
   try {
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    for await (const chunk of stream) {
-      length += chunk.length;
-      if (length > MAX_UNPACKED_BYTES) break;
-      chunks.push(chunk);
-    }
+    return new Uint8Array(gunzipSync(bytes, { maxOutputLength: MAX_UNPACKED_BYTES }));
   } catch (cause) {
-    throw new SyntaxError(`Cannot load MNIST: ${name} is damaged, expected a gzip file`, { cause });
-  }
-  if (length > MAX_UNPACKED_BYTES) {
     throw new SyntaxError(
-      `Cannot load MNIST: ${name} unpacks to more than ${MAX_UNPACKED_BYTES} bytes, ` +
-        "expected an MNIST file",
+      `Cannot load MNIST: ${name} is damaged or unpacks to more than ${MAX_UNPACKED_BYTES} bytes, ` +
+        "expected a gzip file of MNIST",
+      { cause },
     );
   }
-  const unpacked = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    unpacked.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return unpacked;
 }
 
 /** Reads two zero bytes, the type, the number of dimensions, a big-endian u32 for each, the bytes. */
