@@ -103,13 +103,8 @@ export class LossScale implements Disposable {
   }
 
   /** Releases the state. */
-  dispose(): void {
+  [Symbol.dispose](): void {
     this.scale.dispose();
     this.goodSteps.dispose();
-  }
-
-  /** As {@linkcode LossScale.dispose}, for `using`. */
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

@@ -335,15 +335,10 @@ export class Trainer implements Disposable {
   }
 
   /** Releases the optimiser and the inputs; the model is the caller's. */
-  dispose(): void {
-    this.#inputs[Symbol.dispose]();
-    this.#lossScale?.dispose();
-    this.optimizer.dispose();
-  }
-
-  /** As {@linkcode Trainer.dispose}, for `using`. */
   [Symbol.dispose](): void {
-    this.dispose();
+    this.#inputs[Symbol.dispose]();
+    this.#lossScale?.[Symbol.dispose]();
+    this.optimizer[Symbol.dispose]();
   }
 
   async #recordStep(

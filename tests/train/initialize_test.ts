@@ -33,7 +33,7 @@ function makeParts(device: Device, condition: ConditionOptions): Parts {
     model,
     trainer,
     [Symbol.dispose]() {
-      trainer.dispose();
+      trainer[Symbol.dispose]();
       store.dispose();
       bank?.[Symbol.dispose]();
     },

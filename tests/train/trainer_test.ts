@@ -96,7 +96,7 @@ function makeTrainer(
     model,
     trainer,
     [Symbol.dispose]() {
-      trainer.dispose();
+      trainer[Symbol.dispose]();
       store.dispose();
       bank?.[Symbol.dispose]();
     },
@@ -1102,7 +1102,7 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
     name: "RangeError",
     message: /no null class for labels to be dropped to, expected classDropout 0 in place of 0\.1$/,
   });
-  new Trainer({ model: classes, dataset, batchSize: 8, classDropout: 0 }).dispose();
+  new Trainer({ model: classes, dataset, batchSize: 8, classDropout: 0 })[Symbol.dispose]();
   using bank = makeBank(device);
   assert.throws(
     () => new Trainer({ model, dataset, bank, batchSize: 8, gradientAccumulation: 3 }),

@@ -201,15 +201,10 @@ export class AdamW implements Disposable {
   }
 
   /** Releases moments and averages. */
-  dispose(): void {
+  [Symbol.dispose](): void {
     for (const [, view] of [...this.#averageViews, ...this.#momentViews]) view.dispose();
     const averages = this.#hasAverages ? this.averages : [];
     for (const slab of [...this.#firstMoments, ...this.#secondMoments, ...averages]) slab.dispose();
-  }
-
-  /** As {@linkcode AdamW.dispose}, for `using`. */
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 
   get #hasAverages(): boolean {
