@@ -112,11 +112,14 @@ export function countEvaluations(network: Network): Network & { readonly evaluat
     & { readonly evaluations: number };
 }
 
-/** Runs the steps of a fixed grid: `advance` gives the next state from the one before. */
+/** Gives the state at the end of an interval of a grid from that at its start. */
+export type Advance = (x: Tensor, interval: { t: number; next: number; step: number }) => Tensor;
+
+/** Runs the steps of a fixed grid. */
 export function integrate(
   x: Tensor,
   options: { times: readonly number[]; onStep?: SamplerOptions["onStep"] | undefined },
-  advance: (x: Tensor, interval: { t: number; next: number; step: number }) => Tensor,
+  advance: Advance,
 ): Tensor {
   const { times, onStep } = options;
   const { device } = x;

@@ -16,7 +16,14 @@ import type { DiffusionForm } from "../model/interpolants/interpolant.ts";
 import { dataCoefficients, velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
 import { diffusionCoefficient, driftCoefficients } from "./diffusion.ts";
-import { affine, integrate, type Network, resolvePath, type SamplerOptions } from "./network.ts";
+import {
+  type Advance,
+  affine,
+  integrate,
+  type Network,
+  resolvePath,
+  type SamplerOptions,
+} from "./network.ts";
 import { odeTimes, sdeTimes } from "./times.ts";
 
 /** Names of the last steps of SDE samplers. */
@@ -125,8 +132,6 @@ export function sampleSdeHeun(network: Network, x: Tensor, options: SdeOptions =
   });
 }
 
-type Advance = (x: Tensor, interval: { t: number; next: number; step: number }) => Tensor;
-
 interface Process {
   drift(x: Tensor, t: number): Tensor;
   diffusion(t: number): number;
@@ -183,11 +188,7 @@ function makeProcess(network: Network, options: SdeOptions): Process {
     run(x, advance) {
       const state = integrate(x, { times, onStep }, advance);
       if (lastStep === "none") return state;
-      const last = integrate(
-        state,
-        { times: [end, 1], onStep: undefined },
-        (x) => finish(x, lastStep),
-      );
+      const last = integrate(state, { times: [end, 1] }, (x) => finish(x, lastStep));
       state.dispose();
       onStep?.({ step: steps - 1, t: 1, x: last });
       return last;

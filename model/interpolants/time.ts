@@ -23,10 +23,6 @@ export interface SampleIntervalOptions {
   readonly epsilon?: number;
 }
 
-function place(fraction: number, [start, end]: TimeInterval): number {
-  return start + (end - start) * fraction;
-}
-
 /**
  * Maps a uniform draw to a training time, uniform on the interval.
  *
@@ -43,8 +39,11 @@ function place(fraction: number, [start, end]: TimeInterval): number {
  * assert.equal(uniformTime(0.5, [0.2, 0.4]), 0.30000000000000004);
  * ```
  */
-export function uniformTime(draw: number, interval: TimeInterval = FULL_INTERVAL): number {
-  return place(draw, interval);
+export function uniformTime(
+  draw: number,
+  [start, end]: TimeInterval = FULL_INTERVAL,
+): number {
+  return start + (end - start) * draw;
 }
 
 /**
@@ -70,7 +69,7 @@ export function uniformTime(draw: number, interval: TimeInterval = FULL_INTERVAL
  * ```
  */
 export function logitNormalTime(normal: number, interval: TimeInterval = FULL_INTERVAL): number {
-  return place(1 / (1 + Math.exp(-normal)), interval);
+  return uniformTime(1 / (1 + Math.exp(-normal)), interval);
 }
 
 /**
