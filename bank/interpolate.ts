@@ -63,8 +63,9 @@ export function lerpSnippets(
   second: Float32Array,
   options: InterpolateOptions,
 ): Float32Array {
+  const { alpha } = options;
   checkPair(first, second);
-  const { alpha } = checkAlpha(options);
+  requireShare("alpha", alpha);
   return combine(first, second, { first: 1 - alpha, second: alpha });
 }
 
@@ -90,8 +91,9 @@ export function slerpSnippets(
   second: Float32Array,
   options: InterpolateOptions,
 ): Float32Array {
+  const { alpha } = options;
   checkPair(first, second);
-  const { alpha } = checkAlpha(options);
+  requireShare("alpha", alpha);
   const cosine = first.reduce((sum, value, i) => sum + value * second[i]!, 0);
   const angle = Math.acos(Math.max(-1, Math.min(1, cosine)));
   const sine = Math.sin(angle);
@@ -143,11 +145,9 @@ export function mixSnippets(
   second: Float32Array,
   options: MixOptions,
 ): Float32Array {
-  checkPair(first, second);
   const { seed, ratio = 0.5 } = options;
-  if (!(ratio >= 0 && ratio <= 1)) {
-    throw new RangeError(`Cannot mix snippets: ratio is ${ratio}, expected a number from 0 to 1`);
-  }
+  checkPair(first, second);
+  requireShare("ratio", ratio);
   const order = permutation(first.length, seed, 0);
   const chosen = new Set(order.subarray(0, Math.floor(ratio * first.length)));
   return choose(first, second, (i) => chosen.has(i));
@@ -204,12 +204,9 @@ function checkPair(first: Float32Array, second: Float32Array): void {
   }
 }
 
-function checkAlpha(options: InterpolateOptions): InterpolateOptions {
-  const { alpha } = options;
-  if (!(alpha >= 0 && alpha <= 1)) {
-    throw new RangeError(
-      `Cannot interpolate snippets: alpha is ${alpha}, expected a number from 0 to 1`,
-    );
-  }
-  return options;
+function requireShare(name: "alpha" | "ratio", share: number): void {
+  if (share >= 0 && share <= 1) return;
+  throw new RangeError(
+    `Cannot interpolate snippets: ${name} is ${share}, expected a number from 0 to 1`,
+  );
 }
