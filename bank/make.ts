@@ -16,6 +16,7 @@ import { importFeatures } from "./features.ts";
 import { BankFile } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
 import { recordsOfImages } from "./records.ts";
+import { selectRows } from "./select_rows.ts";
 import { readRows } from "./svd.ts";
 import { importTorchBank } from "./torch.ts";
 
@@ -126,12 +127,8 @@ async function bankOfFeatures(
       const end = first + rows.length / dim;
       const begin = written;
       while (written < places.length && places[written]! < end) written++;
-      const chosen = new Float32Array((written - begin) * dim);
-      for (let i = begin; i < written; i++) {
-        const row = (places[i]! - first) * dim;
-        chosen.set(rows.subarray(row, row + dim), (i - begin) * dim);
-      }
-      writer.append(chosen);
+      const indices = places.subarray(begin, written).map((place) => place - first);
+      writer.append(selectRows(rows, { indices, width: dim }));
       onProgress(written);
     }
     writer.commit();

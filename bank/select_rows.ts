@@ -11,12 +11,13 @@ export function spreadIndices(count: number, size: number): Uint32Array {
 }
 
 /** The rows of these indices [n] of a table [N, width], in their order: [n, width]. */
-export function selectRows(
-  table: Float32Array,
+export function selectRows<T extends Float32Array | Uint8Array>(
+  table: T,
   options: { readonly indices: ArrayLike<number>; readonly width: number },
-): Float32Array {
-  const { indices, width } = options;
-  const rows = new Float32Array(indices.length * width);
+): T {
+  const { indices, width } = options, length = indices.length * width;
+  const rows =
+    (table instanceof Uint8Array ? new Uint8Array(length) : new Float32Array(length)) as T;
   for (let i = 0; i < indices.length; i++) {
     const start = indices[i]! * width;
     rows.set(table.subarray(start, start + width), i * width);

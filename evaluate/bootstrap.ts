@@ -4,6 +4,7 @@
  * @module
  */
 
+import { selectRows } from "../bank/select_rows.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { FrechetReference, type Gaussian, GaussianStatistics } from "./frechet.ts";
 
@@ -62,11 +63,9 @@ export function bootstrapFrechet(
   const value = root.distanceTo(new GaussianStatistics(dim).add(samples));
   const count = samples.length / dim, drawn = Math.min(count, MOST_RESAMPLED);
   const values: number[] = [];
-  const rows = new Float32Array(drawn * dim);
   for (let resample = 0; resample < resamples; resample++) {
-    for (const [i, index] of chosen(count, { drawn, resample, seed }).entries()) {
-      rows.set(samples.subarray(index * dim, (index + 1) * dim), i * dim);
-    }
+    const indices = chosen(count, { drawn, resample, seed });
+    const rows = selectRows(samples, { indices, width: dim });
     values.push(root.distanceTo(new GaussianStatistics(dim).add(rows)));
     onProgress?.(resample + 1);
   }

@@ -124,7 +124,9 @@ export function toBytes(values: Float32Array): Uint8Array {
 
 /** Bytes as values in [−1, 1]: x / 127.5 − 1. */
 export function toValues(bytes: Uint8Array): Float32Array {
-  return Float32Array.from(bytes, (byte) => byte / 127.5 - 1);
+  const values = new Float32Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) values[i] = bytes[i]! / 127.5 - 1;
+  return values;
 }
 
 /**

@@ -5,6 +5,8 @@
  */
 
 import { checkImageIndices } from "../../bank/image_source.ts";
+import { selectRows } from "../../bank/select_rows.ts";
+import { toValues } from "../../evaluate/image_stream.ts";
 import { permutation } from "../../kernels/core/random.ts";
 
 /** What an {@linkcode ImageSet} is made of. The arrays are kept, not copied. */
@@ -138,14 +140,10 @@ export class ImageSet {
           `for [${size}, ${channels}, ${imageSize}, ${imageSize}]`,
       );
     }
-    if (labels.length !== size) {
+    for (const [name, values] of Object.entries({ labels, texts })) {
+      if (values === undefined || values.length === size) continue;
       throw new TypeError(
-        `Cannot make an image set: labels has ${labels.length} entries, expected ${size}`,
-      );
-    }
-    if (texts !== undefined && texts.length !== size) {
-      throw new TypeError(
-        `Cannot make an image set: texts has ${texts.length} entries, expected ${size}`,
+        `Cannot make an image set: ${name} has ${values.length} entries, expected ${size}`,
       );
     }
     const labelEnd = Math.max(1, classes.length);
@@ -173,15 +171,7 @@ export class ImageSet {
    */
   read(indices: Uint32Array): Float32Array {
     checkImageIndices(indices, this.size);
-    const length = this.#imageLength;
-    const batch = new Float32Array(indices.length * length);
-    for (let row = 0; row < indices.length; row++) {
-      const start = indices[row]! * length;
-      for (let element = 0; element < length; element++) {
-        batch[row * length + element] = this.pixels[start + element]! / 127.5 - 1;
-      }
-    }
-    return batch;
+    return toValues(this.#pixelsOf(indices));
   }
 
   /**
@@ -191,17 +181,11 @@ export class ImageSet {
    */
   subset(indices: Uint32Array): ImageSet {
     checkImageIndices(indices, this.size);
-    const length = this.#imageLength;
-    const pixels = new Uint8Array(indices.length * length);
-    for (let row = 0; row < indices.length; row++) {
-      const start = indices[row]! * length;
-      pixels.set(this.pixels.subarray(start, start + length), row * length);
-    }
     const texts = this.texts;
     return new ImageSet({
       imageSize: this.imageSize,
       channels: this.channels,
-      pixels,
+      pixels: this.#pixelsOf(indices),
       names: Array.from(indices, (index) => this.names[index]!),
       labels: Uint32Array.from(indices, (index) => this.labels[index]!),
       classes: this.classes,
@@ -219,7 +203,8 @@ export class ImageSet {
     return { train: this.subset(train), heldOut: this.subset(heldOut) };
   }
 
-  get #imageLength(): number {
-    return this.channels * this.imageSize * this.imageSize;
+  /** Pixels [n, C, H, W] of the chosen images. */
+  #pixelsOf(indices: Uint32Array): Uint8Array {
+    return selectRows(this.pixels, { indices, width: this.channels * this.imageSize ** 2 });
   }
 }
