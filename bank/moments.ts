@@ -67,6 +67,7 @@ export class Moments {
         `Cannot add rows of ${rows.length} values: expected a multiple of the length ${dim}`,
       );
     }
+    if (count === 0) return; // There is no first row yet to shift by.
     const shift = this.#shift ??= new Float64Array(rows.subarray(0, dim));
     for (let first = 0; first < count; first += BLOCK) {
       const rowsHere = Math.min(BLOCK, count - first);

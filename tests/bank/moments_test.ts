@@ -26,7 +26,9 @@ function reference(
 
 Deno.test("Moments matches the reference for odd lengths and batches of any size", () => {
   for (
-    const [dim, batches] of [[1, [3]], [2, [1, 4]], [5, [4, 4]], [7, [9, 1, 2]], [8, [13]]] as const
+    const [dim, batches] of [[1, [3]], [2, [1, 4]], [5, [0, 4, 4]], [7, [9, 1, 2]], [8, [
+      13,
+    ]]] as const
   ) {
     const count = batches.reduce((sum: number, batch) => sum + batch, 0);
     const rows = new Float32Array(randomValues([count, dim], dim));
