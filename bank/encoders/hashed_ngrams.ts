@@ -20,6 +20,8 @@ const WORD = /[^\s\p{P}]+/gu;
 
 const SIGN_BIT = 2 ** 31;
 
+const UTF8 = new TextEncoder();
+
 /**
  * Texts as the words and parts of words in them: every word, and every run of 3 to 5 characters of
  * `<word>`, is hashed to one of 1,024 numbers, to which it adds ±1 (a word) or ±1/√m (each of its m
@@ -60,9 +62,11 @@ export class HashedNgrams implements TextVectorEncoder {
    * Throws a RangeError that names the text if one has no word.
    */
   encode(texts: readonly string[]): Promise<Float32Array> {
-    const vectors = new Float32Array(texts.length * DIM);
-    for (const [i, text] of texts.entries()) vectors.set(vectorOf(text), i * DIM);
-    return Promise.resolve(vectors);
+    return Promise.try(() => {
+      const vectors = new Float32Array(texts.length * DIM);
+      for (const [i, text] of texts.entries()) vectors.set(vectorOf(text), i * DIM);
+      return vectors;
+    });
   }
 
   /** Does nothing: there is nothing to let go of. */
@@ -106,5 +110,3 @@ function fnv1a(text: string): number {
   for (const byte of UTF8.encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
-
-const UTF8 = new TextEncoder();
