@@ -10,8 +10,8 @@ import { BankWriter } from "./bank_writer.ts";
 import { buildBank } from "./build.ts";
 import type { BankConfig, FeaturesConfig } from "./config.ts";
 import type { Encoder } from "./encoders/encoder.ts";
-import { fittingReads, openEncoder } from "./encoders/open.ts";
-import { comfortableDim } from "./encoders/pixel_pca.ts";
+import { openOnnx } from "./encoders/open.ts";
+import { comfortableDim, PixelPca } from "./encoders/pixel_pca.ts";
 import { importFeatures } from "./features.ts";
 import { BankFile } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
@@ -56,8 +56,8 @@ export interface MakeBankOptions {
  * Writes the bank of images with the encoder that a `bank` section names, and returns that encoder;
  * undefined for the vectors of another program, to which no image can be added.
  *
- * Throws what `openEncoder` and `buildBank` throw, and a TypeError if there are not as many vectors in
- * the file as images.
+ * Throws what `PixelPca.fit`, `openOnnx` and `buildBank` throw, and a TypeError if there are not as many
+ * vectors in the file as images.
  */
 export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
   const { device, config, images, places, shard, providers, path, note, onProgress } = options;
@@ -69,23 +69,24 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
     await bankOfFeatures(config.features!, { images, places, path, onProgress: read });
     return undefined;
   }
-  if (config.encoder === "pixel_pca" && options.encoder === undefined) {
-    const few = comfortableDim(images.size);
-    // A single image is refused, whatever the length.
-    if (config.dim > few && images.size > 1) {
-      note?.(
-        `${config.dim} numbers tell little of so few images: expected ${10 * config.dim} ` +
-          `or more, not ${images.size}, or bank.dim=${few}`,
-      );
-    }
+  const { dim, resolution, whiten } = config, few = comfortableDim(images.size);
+  const fits = config.encoder === "pixel_pca" && options.encoder === undefined;
+  // A single image is refused, whatever the length.
+  if (fits && dim > few && images.size > 1) {
+    note?.(
+      `${dim} numbers tell little of so few images: expected ${10 * dim} or more, ` +
+        `not ${images.size}, or bank.dim=${few}`,
+    );
   }
   const encoded = shard === undefined ? images : shardOf(images, shard);
-  const fitted = options.encoder === undefined ? fittingReads(config, images) : 0;
+  const fitted = fits ? images.size : 0;
   const advance = (done: number) => onProgress?.(done, fitted + encoded.size);
-  // Every shard fits the same encoder, to all images.
   using opened = new DisposableStack();
+  // Every shard fits the same encoder, to all images.
   const encoder = options.encoder ?? opened.use(
-    (await openEncoder({ device, config, images, providers, onProgress: advance }))!,
+    fits
+      ? await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress: advance })
+      : await openOnnx(config.onnx, { device, providers }),
   );
   await buildBank({
     images: encoded,

@@ -9,10 +9,8 @@ import { existsSync } from "node:fs";
 import type { Device } from "../../kernels/core/device.ts";
 import type { EncoderRecords } from "../bank.ts";
 import type { BankConfig } from "../config.ts";
-import type { ImageSource } from "../image_source.ts";
 import type { Encoder } from "./encoder.ts";
 import type { OnnxEncoder } from "./onnx.ts";
-import { PixelPca } from "./pixel_pca.ts";
 import { storedEncoder } from "./stored.ts";
 
 /** What runs an ONNX network. */
@@ -21,44 +19,6 @@ interface NetworkOptions {
   readonly device: Device;
   /** What runs the network; see `ProviderOptions`. */
   readonly providers?: readonly string[] | undefined;
-}
-
-/** What {@linkcode openEncoder} makes an encoder of. */
-export interface OpenEncoderOptions extends NetworkOptions {
-  /** The `bank` section. */
-  readonly config: BankConfig;
-  /** The images that an encoder which learns is fitted to. */
-  readonly images: ImageSource;
-  /** Called with the number of images seen, of {@linkcode fittingReads}. */
-  readonly onProgress?: ((done: number) => void) | undefined;
-}
-
-/** Number of images that {@linkcode openEncoder} reads. */
-export function fittingReads(config: BankConfig, images: ImageSource): number {
-  return config.encoder === "pixel_pca" ? images.size : 0;
-}
-
-/**
- * Fits or opens the encoder that a `bank` section names; undefined for `features`, whose encoder is
- * another program.
- *
- * Throws what `PixelPca.fit` and `OnnxEncoder.open` throw.
- */
-export async function openEncoder(options: OpenEncoderOptions): Promise<Encoder | undefined> {
-  const { device, images, config, providers, onProgress } = options;
-  const { encoder, dim, resolution, whiten, onnx } = config;
-  if (encoder === "features") return undefined;
-  if (encoder === "pixel_pca") {
-    return await PixelPca.fit({
-      device,
-      images,
-      dim,
-      resolution,
-      whiten,
-      ...(onProgress && { onProgress }),
-    });
-  }
-  return await openOnnx(onnx, { device, providers });
 }
 
 /**
