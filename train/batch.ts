@@ -11,7 +11,7 @@ import { lossCoefficients } from "../model/interpolants/prediction.ts";
 import { logitNormalTime, trainInterval, uniformTime } from "../model/interpolants/time.ts";
 import { DataOrder } from "./data_order.ts";
 import { mirrorRows } from "./mirror.ts";
-import type { TrainerOptions } from "./trainer.ts";
+import type { SettledOptions } from "./trainer.ts";
 
 /** Images or latents to train on; {@linkcode ImageSet} and {@linkcode LatentShards} are such. */
 export interface TrainingData {
@@ -78,22 +78,22 @@ interface BatchPlace {
 }
 
 /** Those of a trainer's options that its batches depend on. */
-type BatchOptions =
-  & Pick<TrainerOptions, "model" | "dataset" | "bank" | "alignmentWeight">
-  & Required<
-    Pick<
-      TrainerOptions,
-      | "batchSize"
-      | "gradientAccumulation"
-      | "seed"
-      | "interpolant"
-      | "prediction"
-      | "weighting"
-      | "timeDistribution"
-      | "classDropout"
-      | "flip"
-    >
-  >;
+type BatchOptions = Pick<
+  SettledOptions,
+  | "model"
+  | "dataset"
+  | "bank"
+  | "alignmentWeight"
+  | "batchSize"
+  | "gradientAccumulation"
+  | "seed"
+  | "interpolant"
+  | "prediction"
+  | "weighting"
+  | "timeDistribution"
+  | "classDropout"
+  | "flip"
+>;
 
 /** The tensors of n images, a part of a batch, that a step starts from, and what fills them. */
 export class BatchInputs implements Disposable {

@@ -93,6 +93,11 @@ export interface TrainerOptions {
   readonly lossScaleInterval?: number;
 }
 
+/** The options of a trainer with defaults for all that has one. */
+export type SettledOptions =
+  & TrainerOptions
+  & Required<Omit<TrainerOptions, "bank" | "mask" | "alignmentWeight" | "optimizer">>;
+
 /** How long to run, and how often to look. */
 export interface RunOptions {
   /** Step to stop after, counted from the start of training. */
@@ -139,12 +144,7 @@ export class Trainer implements Disposable {
   readonly device: Device;
   /** The optimiser, with the moving average of the weights. */
   readonly optimizer: AdamW;
-  readonly #options: Required<
-    Omit<TrainerOptions, "bank" | "mask" | "alignmentWeight" | "optimizer">
-  >;
-  readonly #bank: TrainingSnippets | undefined;
-  readonly #mask: TrainerOptions["mask"];
-  readonly #alignmentWeight: number | undefined;
+  readonly #options: SettledOptions;
   readonly #lossScale: LossScale | undefined;
   readonly #inputs: BatchInputs;
   #step = 0;
@@ -159,12 +159,9 @@ export class Trainer implements Disposable {
    * `UnsupportedDeviceError` when the adapter cannot compute with the precision.
    */
   constructor(options: TrainerOptions) {
-    const { model, bank, alignmentWeight } = options;
+    const { model } = options;
     this.device = model.parameters.device;
-    this.#bank = bank;
-    this.#mask = options.mask;
-    this.#alignmentWeight = alignmentWeight;
-    this.#options = {
+    const settled: SettledOptions = {
       batchSize: 256,
       gradientAccumulation: 1,
       seed: 0,
@@ -185,24 +182,21 @@ export class Trainer implements Disposable {
       lossScaleInterval: 2000,
       ...options,
     };
-    checkParts(options, this.#options);
-    this.#options = {
-      ...this.#options,
-      gradientAccumulation: partsThatFit(this.device, this.#options),
-    };
-    const { precision, lossScaleInterval: growthInterval } = this.#options;
+    checkOptions(settled);
+    this.#options = { ...settled, gradientAccumulation: partsThatFit(this.device, settled) };
+    const { precision, lossScaleInterval: growthInterval } = settled;
     this.device.requirePrecision(precision);
     this.#lossScale = precision === "f16"
       ? new LossScale(this.device, { growthInterval })
       : undefined;
-    const { clip, emaDecay, emaWarmup } = this.#options;
+    const { clip, emaDecay, emaWarmup } = settled;
     this.optimizer = new AdamW(model.parameters, {
       ...options.optimizer,
       ...(clip !== null && { clip }),
       emaDecay,
       emaWarmup,
     });
-    this.#inputs = new BatchInputs(this.device, { ...this.#options, bank, alignmentWeight });
+    this.#inputs = new BatchInputs(this.device, this.#options);
   }
 
   /** The network that it trains. */
@@ -291,9 +285,9 @@ export class Trainer implements Disposable {
   async *#steps(options: RunOptions): AsyncGenerator<TrainRecord> {
     const { steps, logEvery = 50, alsoAfter, syncEvery = 10, signal, onStep } = options;
     requireSteps({ steps, logEvery, syncEvery });
-    const { batchSize, gradientAccumulation: parts } = this.#options;
+    const { batchSize, gradientAccumulation: parts, alignmentWeight } = this.#options;
     const layout = historyLayout(parts, {
-      aligned: this.#alignmentWeight !== undefined,
+      aligned: alignmentWeight !== undefined,
       scaled: this.#lossScale !== undefined,
     });
     const { columns } = layout;
@@ -411,9 +405,10 @@ export class Trainer implements Disposable {
   }
 
   #differentiate(firstSample: number, scale: number): TrainingLoss {
-    const { model, seed, recompute, cosineLoss, precision } = this.#options;
+    const { model, seed, recompute, cosineLoss, precision, alignmentWeight: weight } =
+      this.#options;
     const { images, times, coefficients, scales, tokens } = this.#inputs;
-    const { device } = this, step = this.#step, weight = this.#alignmentWeight;
+    const { device } = this, step = this.#step;
     const noise = randomNormal(device, images.shape, {
       seed,
       stream: Stream.Noise,
@@ -444,12 +439,12 @@ export class Trainer implements Disposable {
   }
 
   #condition(firstSample: number): Tensor {
-    const { seed } = this.#options;
+    const { bank, mask, seed } = this.#options;
     const { condition } = this.#inputs;
-    if (!this.#bank) return condition;
-    const snippets = this.#bank.gather(condition);
-    return this.#mask
-      ? maskSnippets(snippets, { ...this.#mask, seed, step: this.#step, firstSample })
+    if (!bank) return condition;
+    const snippets = bank.gather(condition);
+    return mask
+      ? maskSnippets(snippets, { ...mask, seed, step: this.#step, firstSample })
       : snippets;
   }
 }
@@ -467,18 +462,9 @@ function requireRate(name: string, rate: number): void {
   throw new RangeError(`Cannot train: ${name} is ${rate}, expected a number from 0`);
 }
 
-function checkParts(
-  given: TrainerOptions,
-  { batchSize, gradientAccumulation, learningRate, warmupSteps, classDropout, dataset }: {
-    batchSize: number;
-    gradientAccumulation: number;
-    learningRate: Required<TrainerOptions>["learningRate"];
-    warmupSteps: number;
-    classDropout: number;
-    dataset: TrainingData;
-  },
-): void {
-  const { condition } = given.model.options;
+function checkOptions(options: SettledOptions): void {
+  const { batchSize, gradientAccumulation, learningRate, warmupSteps, classDropout } = options;
+  const { dataset, bank, model: { options: { condition } } } = options;
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulation })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new RangeError(`Cannot train: ${name} is ${value}, expected a positive whole number`);
@@ -503,9 +489,9 @@ function checkParts(
       `Cannot train: the data have ${dataset.size} images, expected one at least`,
     );
   }
-  if (given.alignmentWeight !== undefined) checkTokens(given);
+  if (options.alignmentWeight !== undefined) checkTokens(options);
   if ("classes" in condition) {
-    if (given.bank) throw new TypeError("Cannot train: labels guide the model, expected no bank");
+    if (bank) throw new TypeError("Cannot train: labels guide the model, expected no bank");
     if (condition.nullClass === false && classDropout > 0) {
       throw new RangeError(
         `Cannot train: the model has no null class for labels to be dropped to, expected ` +
@@ -514,16 +500,16 @@ function checkParts(
     }
     return checkLabels(dataset, condition.classes);
   }
-  if (!given.bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
-  if (given.bank.dim !== condition.snippetDim) {
+  if (!bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
+  if (bank.dim !== condition.snippetDim) {
     throw new TypeError(
-      `Cannot train: the bank's snippets have ${given.bank.dim} components, expected ` +
+      `Cannot train: the bank's snippets have ${bank.dim} components, expected ` +
         `${condition.snippetDim} as the model takes`,
     );
   }
-  if (given.bank.size !== dataset.size) {
+  if (bank.size !== dataset.size) {
     throw new TypeError(
-      `Cannot train: the bank has ${given.bank.size} snippets for ${dataset.size} images, expected one each`,
+      `Cannot train: the bank has ${bank.size} snippets for ${dataset.size} images, expected one each`,
     );
   }
 }
