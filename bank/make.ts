@@ -20,7 +20,7 @@ import { selectRows } from "./select_rows.ts";
 import { readRows } from "./svd.ts";
 import { importTorchBank } from "./torch.ts";
 
-/** Which of all images some are. */
+/** Where some images stand among all of a set, such as those to train on among them and those held out. */
 export interface Places {
   /** Place of each of them [N], in rising order. */
   readonly indices: Uint32Array;
@@ -36,7 +36,7 @@ export interface MakeBankOptions {
   readonly config: BankConfig;
   /** The images, one for each snippet. */
   readonly images: ImageSource;
-  /** Which of all images they are: a file of vectors may have one for each of all. */
+  /** Where they stand among all: a file of vectors may have one for each of all. */
   readonly places?: Places | undefined;
   /** Encode this part of the images alone. */
   readonly shard?: Shard | undefined;

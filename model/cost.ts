@@ -101,9 +101,9 @@ interface Op {
   /** Activations that get a gradient. */
   readonly inputs: readonly string[];
   /** The one of them whose gradient takes over the buffer of the output's (a residual stream). */
-  readonly passes?: string;
+  readonly takesOver?: string;
   /** No op needs the output to differentiate: it is gone once the next op has read it. */
-  readonly passing?: boolean;
+  readonly transient?: boolean;
   /** What is kept beside the output: statistics of rows, inputs that need no gradient. */
   readonly kept?: number;
   /** Ops that run again in the backward pass and keep nothing before; the last has this output. */
@@ -126,14 +126,14 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
   const vector = batch * width, stream = vector * tokens;
   const snippet = "classes" in condition ? batch : batch * condition.snippetDim;
   const ops: Op[] = [
-    { output: "patches", elements: stream, inputs: [], passing: true, kept: images },
+    { output: "patches", elements: stream, inputs: [], transient: true, kept: images },
     { output: "time.0", elements: vector, inputs: [], kept: FREQUENCIES * batch },
     { output: "time.1", elements: vector, inputs: ["time.0"] },
     { output: "time", elements: vector, inputs: ["time.1"] },
     ...conditionOps(condition, vector, snippet),
-    { output: "sum", elements: vector, inputs: ["condition", "time"], passes: "time" },
+    { output: "sum", elements: vector, inputs: ["condition", "time"], takesOver: "time" },
     { output: "activated", elements: vector, inputs: ["sum"] },
-    { output: "stream.0", elements: stream, inputs: ["patches"], passes: "patches" },
+    { output: "stream.0", elements: stream, inputs: ["patches"], takesOver: "patches" },
   ];
   for (let i = 0; i < depth; i++) {
     const again = blockOps(options, { batch, index: i });
@@ -149,7 +149,7 @@ function networkOps(options: SiTOptions, { batch, recompute }: TrainingBatch): O
       inputs: [`stream.${depth}`, "modulation"],
       kept: 2 * batch * tokens,
     },
-    { output: "values", elements: batch * tokens * outputs, inputs: ["normed"], passing: true },
+    { output: "values", elements: batch * tokens * outputs, inputs: ["normed"], transient: true },
     { output: "images", elements: images, inputs: ["values"] },
     ...projectorOps(options, batch * tokens),
     {
@@ -208,10 +208,10 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
   });
   const first = push("norm1", { elements: stream, inputs: [start, modulation], kept: 2 * rows });
   const { qkNorm = false, rope = false } = options;
-  let qkv = push("qkv", { elements: 3 * stream, inputs: [first], passing: rope && !qkNorm });
+  let qkv = push("qkv", { elements: 3 * stream, inputs: [first], transient: rope && !qkNorm });
   if (qkNorm) {
     const kept = 4 * rows * heads;
-    qkv = push("qk_norm", { elements: 3 * stream, inputs: [qkv], passing: rope, kept });
+    qkv = push("qk_norm", { elements: 3 * stream, inputs: [qkv], transient: rope, kept });
   }
   if (rope) qkv = push("rope", { elements: 3 * stream, inputs: [qkv] });
   const mixed = push("attention", { elements: stream, inputs: [qkv], kept: rows * heads });
@@ -219,7 +219,7 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
   const middle = push("middle", {
     elements: stream,
     inputs: [attended, modulation, start],
-    passes: start,
+    takesOver: start,
   });
   const second = push("norm2", { elements: stream, inputs: [middle, modulation], kept: 2 * rows });
   const inner = rows * hidden;
@@ -230,7 +230,7 @@ function blockOps(options: SiTOptions, { batch, index }: { batch: number; index:
     output: `stream.${index + 1}`,
     elements: stream,
     inputs: [mapped, modulation, middle],
-    passes: middle,
+    takesOver: middle,
   });
   return ops;
 }
@@ -239,8 +239,8 @@ function keptBy(ops: readonly Op[]): number {
   return ops.reduce((sum, op) => sum + keptByOp(op), 0);
 }
 
-function keptByOp({ elements, passing = false, kept = 0 }: Op): number {
-  return kept + (passing ? 0 : elements);
+function keptByOp({ elements, transient = false, kept = 0 }: Op): number {
+  return kept + (transient ? 0 : elements);
 }
 
 /** Goes through the ops backwards as the tape does; returns the most elements held at once. */
@@ -257,19 +257,19 @@ function peakElements(ops: readonly Op[]): number {
   };
   const propagate = (reversed: readonly Op[]): void => {
     for (const op of reversed) {
-      const { elements, inputs, passes, again } = op;
+      const { elements, inputs, takesOver, again } = op;
       if (again) {
         hold(keptBy(again));
         propagate(again.toReversed());
       } else {
-        let passed = false;
+        let taken = false;
         for (const input of inputs) {
           if (gradients.has(input)) continue;
           gradients.add(input);
-          if (input === passes) passed = true;
+          if (input === takesOver) taken = true;
           else hold(sizes.get(input)!);
         }
-        if (!passed) live -= elements;
+        if (!taken) live -= elements;
       }
       live -= keptByOp(op);
     }

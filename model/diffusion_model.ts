@@ -69,8 +69,8 @@ export interface DiffusionModel {
     options?: { readonly recompute?: boolean },
   ): { readonly output: Tensor; readonly projection: Tensor };
   /**
-   * Bytes of the largest tensor of one image in training or drawing. Larger batches than the GPU can bind so
-   * are split; left out, none are.
+   * Bytes of the largest tensor of one image in training or drawing, by which batches are split whose tensors
+   * the GPU cannot bind at once; left out, none are.
    */
   largestActivationBytes?(options: { readonly training: boolean }): number;
 }

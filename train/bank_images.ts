@@ -78,7 +78,7 @@ export async function placedImages(
   return await imagesFor(trained, { device, images, indices });
 }
 
-/** The place among the images of the one behind a snippet: by its name, or its index; or -1. */
+/** Index in a set of the image behind a snippet, by its name or else by its own index; -1 if it is not there. */
 export function imageOf(
   images: Pick<LabelledImages, "names" | "size">,
   snippet: { readonly index: number; readonly bank: ImageRecords & { readonly size: number } },

@@ -24,7 +24,7 @@ export interface LoadedData<Data = LabelledImages | LatentShards> extends Dispos
   readonly train: Data;
   /** Data that training never sees; undefined when none are held out. */
   readonly heldOut: Data | undefined;
-  /** Which of all images those to train on are, for files that have something for each of all. */
+  /** Where those to train on stand among all: a file of vectors may have one for each of all. */
   readonly places: Places;
 }
 

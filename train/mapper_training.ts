@@ -201,8 +201,8 @@ export interface RetrievalAccuracy {
   /** Number of images among which each one is looked for. */
   readonly images: number;
   /**
-   * Share of vectors to whose mapped snippet that of the right image is the nearest. Another snippet that
-   * is as near is nearer, unless it equals the right one.
+   * Share of vectors whose mapped snippet is nearer to that of the right image than to all others. A tie
+   * counts as wrong, unless with a snippet that equals the right one.
    */
   readonly top1: number;
   /** Share for which it is among the five nearest. */

@@ -69,7 +69,7 @@ export async function buildRun(options: {
   config: Config;
   /** The images, or latents as they are stored; the caller keeps them. */
   train: LabelledImages | LatentShards;
-  /** Which of all images those to train on are, for files that have something for each of all. */
+  /** Where those to train on stand among all: a file of vectors may have one for each of all. */
   places?: Places;
   runDirectory: string;
   /** Take bank and statistics that the run was started with; a fresh run makes its own. */
