@@ -201,6 +201,7 @@ export {
   type Neighbour,
 } from "./bank/retrieve.ts";
 export type { RowRange, RowSource } from "./bank/row_table.ts";
+export type { SnippetSource } from "./bank/snippet_source.ts";
 export {
   type CoefficientPiece,
   type Factorization,
@@ -211,7 +212,6 @@ export {
   type KeptPart,
   type LowRankFactors,
   type SharedFactors,
-  type SnippetSource,
 } from "./bank/svd.ts";
 export type { TableBank, TableBankOptions } from "./bank/table_bank.ts";
 export { type ImportOptions, importTorchBank } from "./bank/torch.ts";

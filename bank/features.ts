@@ -16,7 +16,7 @@ import { BankWriter } from "./bank_writer.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { normalizeSnippets } from "./normalize.ts";
 import { NpyFile } from "./npy.ts";
-import { readRows, type SnippetSource } from "./svd.ts";
+import { readRows, type SnippetSource } from "./snippet_source.ts";
 
 /** How {@linkcode openFeatures} finds the vectors. */
 export interface FeatureOptions {

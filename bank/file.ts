@@ -36,12 +36,8 @@ import {
 import { parseShard, type Shard } from "./image_source.ts";
 import { findSnippetProblem, normalizeSnippets } from "./normalize.ts";
 import { findRecordProblem, recordsOf } from "./records.ts";
-import {
-  findFactorProblem,
-  reconstructRows,
-  type SharedFactors,
-  type SnippetSource,
-} from "./svd.ts";
+import type { SnippetSource } from "./snippet_source.ts";
+import { findFactorProblem, reconstructRows, type SharedFactors } from "./svd.ts";
 
 /** What the metadata of a bank's file say that it is. */
 export const BANK_FORMAT = "gmem-bank";

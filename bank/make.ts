@@ -17,7 +17,7 @@ import { BankFile } from "./file.ts";
 import { type ImageSource, type Shard, shardOf } from "./image_source.ts";
 import { recordsOfImages } from "./records.ts";
 import { selectRows } from "./select_rows.ts";
-import { readRows } from "./svd.ts";
+import { readRows } from "./snippet_source.ts";
 import { importTorchBank } from "./torch.ts";
 
 /** Where some images stand among all of a set, such as those to train on among them and those held out. */

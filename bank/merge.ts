@@ -8,7 +8,7 @@ import { type BankRecords, encodesWhole } from "./bank.ts";
 import { BankWriter } from "./bank_writer.ts";
 import { encoderDifference } from "./encoders/encoder.ts";
 import type { BankFile } from "./file.ts";
-import { readRows } from "./svd.ts";
+import { readRows } from "./snippet_source.ts";
 
 /** Options of {@linkcode mergeBanks} and {@linkcode copyBank}. */
 export interface MergeOptions {

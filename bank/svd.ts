@@ -9,16 +9,7 @@ import { symmetricEigen } from "./eigen.ts";
 import { DeviceMoments, Moments } from "./moments.ts";
 import { DeviceProjection, type Projection, projectRows } from "./projection.ts";
 import { swapAxes } from "./select_rows.ts";
-
-/** N snippets of length d that can be read from front to back; `BankFile` is one. */
-export interface SnippetSource {
-  /** Number of snippets N. */
-  readonly size: number;
-  /** Length d of a snippet. */
-  readonly dim: number;
-  /** Reads `count` snippets [count, d] from the one of index `first` on. */
-  rows(first: number, count: number): Float32Array | Promise<Float32Array>;
-}
+import { readRows, type SnippetSource } from "./snippet_source.ts";
 
 /** What all snippets of a low-rank bank share. */
 export interface SharedFactors {
@@ -88,9 +79,6 @@ export interface CoefficientPiece {
   /** Coefficients [n, r]. */
   readonly coefficients: Float32Array;
 }
-
-/** Rows that are read at once. */
-const CHUNK_ROWS = 4096;
 
 /** Rows that are projected at once by a device: products of a tenth of a second to a wait of 12 ms. */
 const PROJECTED_ROWS = 8192;
@@ -335,27 +323,6 @@ export function mixRows(
 ): Float32Array {
   const { alpha } = options;
   return first.map((value, i) => alpha * value + (1 - alpha) * second[i]!);
-}
-
-/**
- * Reads a source from front to back, `count` snippets at a time. Throws `TypeError` where it gives
- * another number of them.
- */
-export async function* readRows(
-  source: SnippetSource,
-  count: number = CHUNK_ROWS,
-): AsyncGenerator<{ first: number; rows: Float32Array }> {
-  for (let first = 0; first < source.size; first += count) {
-    const asked = Math.min(count, source.size - first);
-    const rows = await source.rows(first, asked);
-    if (rows.length !== asked * source.dim) {
-      throw new TypeError(
-        `Cannot read snippets ${first} to ${first + asked - 1}: their source gave ${rows.length} ` +
-          `numbers, expected ${asked} rows of ${source.dim}`,
-      );
-    }
-    yield { first, rows };
-  }
 }
 
 function chooseRank(

@@ -9,7 +9,7 @@ import { encodesWhole } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { BankFile } from "../bank/file.ts";
 import type { ImageSource, LabelledImages } from "../bank/image_source.ts";
-import { readRows } from "../bank/svd.ts";
+import { readRows } from "../bank/snippet_source.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import type { Gaussian } from "./frechet.ts";
 import { type ImageStream, streamOf } from "./image_stream.ts";

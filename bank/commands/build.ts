@@ -34,7 +34,7 @@ import { BankFile } from "../file.ts";
 import { type ImageSource, parseShard, type Shard } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
-import { readRows } from "../svd.ts";
+import { readRows } from "../snippet_source.ts";
 import { importTorchBank } from "../torch.ts";
 import { configOf, show } from "./console.ts";
 

@@ -22,7 +22,7 @@ import { inspectBank } from "../inspect.ts";
 import { copyBank, mergeBanks } from "../merge.ts";
 import { writeNpy } from "../npy.ts";
 import { mapSnippets } from "../snippet_map.ts";
-import { readRows } from "../svd.ts";
+import { readRows } from "../snippet_source.ts";
 import { print, show } from "./console.ts";
 
 /** `bank inspect`: what is in a bank. */

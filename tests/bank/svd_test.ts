@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { DeviceMoments } from "../../bank/moments.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
+import type { SnippetSource } from "../../bank/snippet_source.ts";
 import {
   externalCoefficients,
   factorize,
   fitFactors,
   mixRows,
   reconstructRows,
-  type SnippetSource,
 } from "../../bank/svd.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { assertClose, randomValues } from "../_check_op.ts";

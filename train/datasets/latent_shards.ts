@@ -18,7 +18,7 @@
  */
 
 import { normalizeSnippets } from "../../bank/normalize.ts";
-import type { SnippetSource } from "../../bank/svd.ts";
+import type { SnippetSource } from "../../bank/snippet_source.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { parseTexts } from "../../kernels/core/json.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
