@@ -85,27 +85,18 @@ export async function chooseByNoise(
   return indices;
 }
 
-/** The classes that labels stand for. */
-export interface LabelledClasses {
-  /** Number of classes. */
-  readonly classes: number;
-  /** Their names in the order of labels; empty where they are not known. */
-  readonly classNames: readonly string[];
-  /** Number of images of each that the model was trained on; empty where they are not known. */
-  readonly classCounts: readonly number[];
-}
-
 /** Names that an error lists. */
 const MOST_LISTED = 10;
 
 /**
- * The label of a class by its name, or by its number where no class has that name.
+ * The label of a class by its name, or by its number where no class has that name: of `classes` in all, with
+ * names in the order of labels, or none where they are not known.
  *
  * Throws a RangeError that lists classes there are.
  */
 export function labelOfClass(
   word: string,
-  { classes, classNames }: Pick<LabelledClasses, "classes" | "classNames">,
+  { classes, classNames }: { readonly classes: number; readonly classNames: readonly string[] },
 ): number {
   const named = classNames.indexOf(word);
   if (named >= 0) return named;
@@ -121,11 +112,11 @@ export function labelOfClass(
 
 /**
  * Draws a label for each of N images by the seed, as often as the data have it: that of class k with the
- * probability of its share of the images, and none that has no image. All with the same probability where
- * the numbers of images are not known.
+ * probability of its share of the images, `classCounts`, and none that has no image. All with the same
+ * probability where that is empty.
  */
 export function drawLabels(
-  { classes, classCounts }: Pick<LabelledClasses, "classes" | "classCounts">,
+  { classes, classCounts }: { readonly classes: number; readonly classCounts: readonly number[] },
   choice: ChoiceOptions,
 ): Uint32Array {
   if (classCounts.length === 0) return drawUniform(classes, choice);

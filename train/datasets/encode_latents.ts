@@ -265,8 +265,8 @@ function columnsOf(options: EncodeLatentsOptions): Column[] {
   if (flip) add({ name: "latents_flip", ...latent });
   if (tokenEncoder) {
     // Tokens are compared by their directions, for which halves are exact enough.
-    const { dim, patches } = tokenEncoder,
-      tokens = { shape: [patches, dim], dtype: "F16" } as const;
+    const { dim, patches } = tokenEncoder;
+    const tokens = { shape: [patches, dim], dtype: "F16" } as const;
     add({ name: "cls_tokens", shape: [dim], dtype: "F16" });
     if (patchTokens) add({ name: "representations", ...tokens });
     if (patchTokens && flip) add({ name: "representations_flip", ...tokens });

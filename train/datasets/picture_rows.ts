@@ -103,8 +103,8 @@ export function pictureOfPairs(
 
 /** Each row of some `length` values of `above` over its one of `below`; what a last row lacks is white. */
 export function pairRows(above: Float32Array, below: Float32Array, length: number): Float32Array {
-  const rows = Math.ceil(above.length / length),
-    pairs = new Float32Array(2 * rows * length).fill(1);
+  const rows = Math.ceil(above.length / length);
+  const pairs = new Float32Array(2 * rows * length).fill(1);
   for (let row = 0; row < rows; row++) {
     pairs.set(above.subarray(row * length, (row + 1) * length), 2 * row * length);
     pairs.set(below.subarray(row * length, (row + 1) * length), (2 * row + 1) * length);
