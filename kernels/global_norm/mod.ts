@@ -32,16 +32,11 @@ const SUMS = { storage: 1, texture: 8 } as const;
 export interface GlobalNormOptions {
   /** Largest norm after clipping, above 0; left out, nothing is clipped. */
   maxNorm?: number | undefined;
-  /**
-   * Factor on every gradient, above 0: 1 over the loss scale, 1 over the number of accumulated
-   * parts. Default 1.
-   */
-  scale?: number | undefined;
 }
 
 /**
- * The L2 norm n = ‖scale·g‖ over all slabs (each [elements]) together and the factor
- * scale·min(1, maxNorm / (n + 1e-6)) by which the optimiser multiplies g, as the tensor (n, factor)
+ * The L2 norm n = ‖g‖ over all slabs (each [elements]) together and the factor
+ * min(1, maxNorm / (n + 1e-6)) by which the optimiser multiplies g, as the tensor (n, factor)
  * [2] (Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1;
  * the 1e-6 is that of `torch.nn.utils.clip_grad_norm_`).
  *
@@ -50,7 +45,7 @@ export interface GlobalNormOptions {
  * sums is fixed. Not differentiated.
  *
  * Throws `TypeError` when there is no slab or the size of one is no multiple of 4, `RangeError` when
- * `maxNorm` or `scale` is not a positive number.
+ * `maxNorm` is not a positive number.
  *
  * @example
  * ```ts
@@ -67,9 +62,12 @@ export function globalNorm(
   slabs: readonly Tensor[],
   options: GlobalNormOptions = {},
 ): Tensor {
-  const { maxNorm, scale = 1 } = options;
-  requirePositive("scale", scale);
-  if (maxNorm !== undefined) requirePositive("maxNorm", maxNorm);
+  const { maxNorm } = options;
+  if (maxNorm !== undefined && !(maxNorm > 0 && maxNorm < Infinity)) {
+    throw new RangeError(
+      `Cannot clip gradients: maxNorm is ${maxNorm}, expected a finite number above 0`,
+    );
+  }
   const device = slabs[0]?.device;
   if (!device) throw new TypeError("Cannot take a norm: no slabs, expected one or more");
   for (const { elements, shape } of slabs) {
@@ -102,17 +100,9 @@ export function globalNorm(
     });
     device.dispatch(CLIP_FACTOR, {
       tensors: { bits, out },
-      params: { has_limit: Number(maxNorm !== undefined), max_norm: maxNorm ?? 0, scale },
+      params: { has_limit: Number(maxNorm !== undefined), max_norm: maxNorm ?? 0 },
       workgroups: [1],
     });
     return out;
   });
-}
-
-function requirePositive(name: string, value: number): void {
-  if (!(value > 0 && value < Infinity)) {
-    throw new RangeError(
-      `Cannot clip gradients: ${name} is ${value}, expected a finite number above 0`,
-    );
-  }
 }

@@ -32,8 +32,6 @@ export interface AdamWOptions {
 export interface AdamWStep {
   /** Learning rate of this step. */
   readonly learningRate: number;
-  /** Factor on the gradients before clipping, such as 1 / accumulated parts. Default 1. */
-  readonly gradientScale?: number | undefined;
   /** What the loss was multiplied by; it is taken off the gradients, and changes by what they are. */
   readonly lossScale?: LossScale | undefined;
 }
@@ -129,14 +127,14 @@ export class AdamW implements Disposable {
   /**
    * Records one step on the accumulated gradients and zeroes them. Returns (norm before clipping,
    * factor) [2] in the caller's scope; the factor is 0 where the gradient is not finite and the step
-   * is skipped. Throws `RangeError` for a constant, a learning rate or a scale outside its range.
+   * is skipped. Throws `RangeError` for a constant or a learning rate outside its range.
    */
   step(options: AdamWStep): Tensor {
-    const { learningRate } = options;
+    const { learningRate, lossScale } = options;
     const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, clip } = this.#options;
     const { values, gradients } = this.#store;
     const step = this.#stepCount + 1;
-    const factor = clippingFactor(gradients, { ...options, maxNorm: clip });
+    const factor = clippingFactor(gradients, { lossScale, maxNorm: clip });
     for (const [i, slab] of values.entries()) {
       adamwInto({
         values: slab,
@@ -222,10 +220,9 @@ export class AdamW implements Disposable {
 /** (norm, factor) [2] of the gradients without the scale of the loss. */
 function clippingFactor(
   gradients: readonly Tensor[],
-  options: Pick<AdamWStep, "gradientScale" | "lossScale"> & { maxNorm: number | undefined },
+  { lossScale, maxNorm }: Pick<AdamWStep, "lossScale"> & { maxNorm: number | undefined },
 ): Tensor {
-  const { gradientScale: scale, lossScale, maxNorm } = options;
-  if (!lossScale) return globalNorm(gradients, { maxNorm, scale });
-  using scaled = globalNorm(gradients, { scale });
+  if (!lossScale) return globalNorm(gradients, { maxNorm });
+  using scaled = globalNorm(gradients);
   return lossScale.update(scaled, { maxNorm });
 }
