@@ -31,7 +31,7 @@ export interface TapeNode {
   readonly inputs: readonly Tensor[];
   /** The op's result. */
   readonly output: Tensor;
-  /** Tensors that the backward pass reads; kept alive until then. */
+  /** Tensors that the backward pass reads; kept alive until then. One that is no input gets no gradient. */
   readonly saved: readonly Tensor[];
   /** Records the backward kernels for the cotangent `dy` of the output. */
   backward(dy: Tensor, gradients: Gradients): void;
@@ -187,10 +187,14 @@ export class Tape implements Gradients, Disposable {
 
   /**
    * Appends an op's node when one of its inputs needs a gradient. Called by ops. Throws `TypeError` for an
-   * input that an op which is not differentiated made of what needs a gradient: it would be lost.
+   * input that an op which is not differentiated made of what needs a gradient, and for what needs one and
+   * was saved without being an input: it would be lost.
    */
   push(node: TapeNode): void {
     if (this.#nested) this.#requireInputs(node);
+    for (const saved of node.saved) {
+      if (this.tracks(saved) && !isPartOf(node, saved)) throw withoutGradient(saved, node);
+    }
     for (const input of node.inputs) {
       const by = this.#cutOff.get(input.storage);
       if (by !== undefined && !this.tracks(input)) throw cutOff(input, { by, name: node.name });
@@ -448,6 +452,22 @@ function cutOff(tensor: Tensor, { by, name }: { by: string; name: string }): Typ
     } was made by ${by} of what needs a gradient, ` +
       "and no op recorded that, expected differentiable ops alone, or device.withTape(undefined, …) around " +
       "what is to count as constant",
+  );
+}
+
+/** Whether a tensor is the output of a node or one of its inputs; parameters share a storage with others. */
+function isPartOf({ inputs, output }: TapeNode, tensor: Tensor): boolean {
+  if (inputs.includes(tensor)) return true;
+  if (tensor instanceof Parameter) return false;
+  return [...inputs, output].some(({ storage }) => storage === tensor.storage);
+}
+
+function withoutGradient(tensor: Tensor, { name }: TapeNode): TypeError {
+  return new TypeError(
+    `Cannot record ${name}: ${
+      formatShape(tensor.shape)
+    } needs a gradient, and ${name} gives it none, ` +
+      "expected a constant: what is made in device.withTape(undefined, …)",
   );
 }
 

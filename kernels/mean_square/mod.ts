@@ -25,9 +25,10 @@ export interface MeanSquareOptions {
 
 /**
  * The mean over all elements of (scale_b · out − target)²: `out` and `target` [B, ...], result [1].
- * Differentiable in `out`.
+ * Differentiable in `out`; of two tensors that need a gradient, compare the difference with zeros.
  *
- * Throws `TypeError` when the shapes do not fit.
+ * Throws `TypeError` when the shapes do not fit, and while a tape records, for a target or a scale that
+ * needs a gradient.
  *
  * @example
  * ```ts
@@ -50,7 +51,7 @@ export function meanSquare(out: Tensor, target: Tensor, options: MeanSquareOptio
  * As {@linkcode meanSquare} for each sample: `out` and `target` [B, ...], result [B], whose mean is
  * the mean over all elements.
  *
- * Throws `TypeError` when the shapes do not fit.
+ * Throws what {@linkcode meanSquare} throws.
  *
  * @example
  * ```ts

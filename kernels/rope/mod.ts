@@ -37,7 +37,8 @@ export interface RopeOptions {
  * values of all heads; values pass unchanged; the result has the same shape. The tables `cos` and
  * `sin` get no gradient.
  *
- * Throws `TypeError` when the shapes do not fit or a head has an odd number of channels.
+ * Throws `TypeError` when the shapes do not fit or a head has an odd number of channels, and while a tape
+ * records, for tables that need a gradient.
  *
  * @example
  * ```ts

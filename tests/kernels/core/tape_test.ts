@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { combine } from "../../../kernels/combine/mod.ts";
 import type { Device } from "../../../kernels/core/device.ts";
 import { fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
@@ -7,7 +8,9 @@ import { Tape } from "../../../kernels/core/tape.ts";
 import type { Tensor } from "../../../kernels/core/tensor.ts";
 import { linear } from "../../../kernels/linear/mod.ts";
 import { matmul } from "../../../kernels/matmul/mod.ts";
+import { meanSquare } from "../../../kernels/mean_square/mod.ts";
 import { multiply } from "../../../kernels/multiply/mod.ts";
+import { rope } from "../../../kernels/rope/mod.ts";
 import { randomValues } from "../../_check_op.ts";
 import { gpuTest, NO_ADAPTER, openDevice } from "../../_gpu.ts";
 
@@ -182,6 +185,37 @@ gpuTest("Tape refuses to lose the gradient of what a kernel alone made", async (
     () => sum(multiply(x, device.withTape(undefined, () => square(x)))),
   );
   assert.deepEqual(dx, [4, 9]);
+});
+
+gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", async (device) => {
+  using x = whole(device, 2, 3);
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [2], (values) => values.fill(1));
+  const other = store.parameter("other", [2], (values) => values.fill(1));
+  using cos = device.tensor(Float32Array.of(1, 1), [1, 2]);
+  const refused: [name: string, shape: string, record: () => Tensor][] = [
+    ["meanSquare", "[2]", () => meanSquare(combine([[x, 2]]), x)],
+    ["meanSquare", "[2]", () => meanSquare(combine([[x, 1]]), combine([[x, 2]]))],
+    // Parameters of one store share a buffer.
+    ["meanSquare", "[2]", () => meanSquare(weight, other)],
+    ["meanSquare", "[2]", () => meanSquare(combine([[x, 1]]), weight)],
+    ["rope", "[1, 2]", () => rope(device.empty([1, 1, 6]), { heads: 1, cos, sin: cos })],
+  ];
+  for (const [name, shape, record] of refused) {
+    using tape = new Tape(device);
+    tape.watch(x);
+    tape.watch(cos);
+    assert.throws(() => device.scope(() => tape.record(record)), {
+      name: "TypeError",
+      message: `Cannot record ${name}: ${shape} needs a gradient, and ${name} gives it none, ` +
+        "expected a constant: what is made in device.withTape(undefined, …)",
+    });
+  }
+  const [dx] = await gradientsOf(device, [x], () => {
+    const constant = device.withTape(undefined, () => combine([[x, 1]]));
+    return meanSquare(combine([[x, 2]]), constant);
+  });
+  assert.deepEqual(dx, [4, 6]);
 });
 
 gpuTest("Tape.backward() assigns first, whatever the buffer held before", async (device) => {
