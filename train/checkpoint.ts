@@ -26,6 +26,7 @@ import { isProjector } from "../model/read_model_options.ts";
 import { SiT } from "../model/sit.ts";
 import { loadStateDict, readFinite, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
+import { pathOf } from "../sample/network.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { requireDiskSpace } from "./disk_space.ts";
 import { AVERAGED_WEIGHTS, CHECKPOINT_NAME, stepName } from "./run_files.ts";
@@ -39,7 +40,7 @@ export interface CheckpointState {
   readonly step: number;
   /** The configuration of the run with all defaults, as JSON. */
   readonly config: unknown;
-  /** The network is no {@linkcode SiT}, which the configuration could make again, but a program's own. */
+  /** The network, or the path from noise to data, is a program's own, which the configuration cannot make again. */
   readonly ownModel?: true;
   /** What tells the images of the run from others, as {@linkcode fingerprintOf} gives it. */
   readonly images?: string;
@@ -182,8 +183,8 @@ export function readStateOfSiT(path: string): CheckpointState {
   const state = readCheckpointState(path);
   if (!state.ownModel) return state;
   throw new CheckpointError(
-    `Cannot open ${path}: its network is a program's own, no SiT that its configuration makes again, ` +
-      "expected that program to load it by loadCheckpoint() or loadWeights()",
+    `Cannot open ${path}: its network, or its path from noise to data, is a program's own, which its ` +
+      "configuration does not make again, expected that program to load it by loadCheckpoint() or loadWeights()",
     { path },
   );
 }
@@ -200,11 +201,13 @@ export interface LoadCheckpointOptions {
 
 /** What {@linkcode saveCheckpoint} writes. */
 export interface SaveCheckpointOptions extends LoadCheckpointOptions {
+  /** What tells the images from others. Default: what {@linkcode fingerprintOf} gives for the trainer's. */
+  readonly images?: string;
   /**
    * The configuration of the run, as `resolveConfig` gives it, by which commands and `openTrained` make the
    * model again: its sections `data` and `model` have to say what the model was made with. Default: that, and
-   * the path that the trainer trains on. A model that is no {@linkcode SiT} they cannot make: only
-   * {@linkcode loadCheckpoint} and {@linkcode loadWeights} take its checkpoints.
+   * the path that the trainer trains on. A model that is no {@linkcode SiT}, or a path of one's own, they cannot
+   * make: only {@linkcode loadCheckpoint} and {@linkcode loadWeights} take such checkpoints.
    */
   readonly config?: unknown;
   /** The images where labels guide the model, whose classes are remembered by name. */
@@ -241,7 +244,8 @@ export async function saveCheckpoint(
   runDirectory: string,
   options: SaveCheckpointOptions,
 ): Promise<string> {
-  const { trainer, config = configOf(trainer), images, bankFingerprint, dataset } = options;
+  const { trainer, config = configOf(trainer), bankFingerprint, dataset } = options;
+  const { images = fingerprintOf(trainer.dataset) } = options;
   trainer.requireSound();
   const { model, step, optimizer } = trainer, { condition } = model.options;
   const path = join(runDirectory, stepName(step));
@@ -268,8 +272,8 @@ export async function saveCheckpoint(
       format: 1,
       step,
       config,
-      ...(!(model instanceof SiT) && { ownModel: true }),
-      ...(images && { images }),
+      ...((!(model instanceof SiT) || hasOwnPath(trainer)) && { ownModel: true }),
+      images,
       ...(bankFingerprint && { bank: bankFingerprint }),
       ...("classes" in condition && dataset && {
         classes: dataset.classes,
@@ -300,6 +304,12 @@ function configOf({ path, model }: Trainer): Config {
     model: model instanceof SiT ? modelSettings(model.options) : { patchSize: 1 },
     interpolant: { path: path.interpolant.name, prediction: path.prediction },
   });
+}
+
+/** Whether a trainer trains on another path than the one that a configuration means by its name. */
+function hasOwnPath({ path: { interpolant } }: Trainer): boolean {
+  const { interpolant: named } = pathOf(resolveConfig({ interpolant: { path: interpolant.name } }));
+  return named !== interpolant;
 }
 
 /** Number of labels of each class [classes]. */
@@ -377,7 +387,8 @@ export function requireSpace(
 }
 
 /**
- * Restores a trainer from a checkpoint, exactly: weights, average, moments, step.
+ * Restores a trainer from a checkpoint, or from the newest one in a run's folder, exactly: weights, average,
+ * moments, step.
  *
  * Throws a {@linkcode CheckpointError} when it cannot be read or does not fit, or when its images are known
  * and not `images`, or its bank's snippets and not those of `bankFingerprint`.
@@ -403,10 +414,11 @@ export function requireSpace(
  * ```
  */
 export function loadCheckpoint(
-  path: string,
+  checkpointOrRun: string,
   options: LoadCheckpointOptions,
 ): CheckpointState {
   const { trainer, images, bankFingerprint: bank } = options;
+  const path = findCheckpoint(checkpointOrRun);
   const state = readCheckpointState(path);
   if (images !== undefined) requireTrainingImages(path, images);
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {

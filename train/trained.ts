@@ -62,9 +62,9 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
  * Reads the configuration of a checkpoint, or of the newest one in a run's folder, with settings such
  * as `sample.steps=5` above it.
  *
- * Throws a CheckpointError if there is no checkpoint, or one of a network that is no SiT, and a SyntaxError
- * for an unknown key, a wrong value, or a setting with which the weights would mean something else, such as
- * another `model.heads`.
+ * Throws a CheckpointError if there is no checkpoint, or one of a network or a path of a program's own, and a
+ * SyntaxError for an unknown key, a wrong value, or a setting with which the weights would mean something
+ * else, such as another `model.heads`.
  *
  * @example
  * ```ts

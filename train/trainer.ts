@@ -204,6 +204,11 @@ export class Trainer implements Disposable {
     return this.#options.model;
   }
 
+  /** The images that it trains on. */
+  get dataset(): TrainingData {
+    return this.#options.dataset;
+  }
+
   /** The path from noise to data that it trains on, and what the network puts out. */
   get path(): Required<Path> {
     const { interpolant, prediction } = this.#options;

@@ -599,7 +599,11 @@ deviceTest(
     const state = { format: 1, step: 1, config: {}, ownModel: true };
     Deno.writeTextFileSync(join(own, "state.json"), JSON.stringify(state));
     const foreign = await runTask("train", ["--resume", directory]);
-    assertRefusal(foreign, 1, `Cannot open ${own}: its network is a program's own`);
+    assertRefusal(
+      foreign,
+      1,
+      `Cannot open ${own}: its network, or its path from noise to data, is a`,
+    );
   },
 );
 

@@ -15,6 +15,8 @@ import { silu } from "../../kernels/silu/mod.ts";
 import type { DiffusionModel } from "../../model/diffusion_model.ts";
 import { FinalLayer } from "../../model/final_layer.ts";
 import { constant } from "../../model/initializers.ts";
+import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
+import type { Interpolant } from "../../model/interpolants/interpolant.ts";
 import { Linear } from "../../model/linear.ts";
 import { PatchEmbed } from "../../model/patch_embed.ts";
 import { sinCosPositions } from "../../model/positions.ts";
@@ -286,6 +288,10 @@ gpuTest(
   },
 );
 
+const REFUSAL =
+  "its network, or its path from noise to data, is a program's own, which its configuration " +
+  "does not make again, expected that program to load it by loadCheckpoint() or loadWeights()";
+
 gpuTest(
   "a checkpoint of a network of one's own goes on with it, and is opened as no SiT",
   async (device) => {
@@ -300,10 +306,44 @@ gpuTest(
       assert.deepEqual(await losses(resumed.trainer, 4), rest);
       assert.throws(() => readCheckpointConfig(directory), {
         name: "CheckpointError",
-        message:
-          `Cannot open ${path}: its network is a program's own, no SiT that its configuration makes ` +
-          "again, expected that program to load it by loadCheckpoint() or loadWeights()",
+        message: `Cannot open ${path}: ${REFUSAL}`,
       });
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
+gpuTest(
+  "a checkpoint of a path of one's own is opened as none that has its name",
+  async (device) => {
+    const directory = await Deno.makeTempDir({ prefix: "gmem_own_path_" });
+    // Squares of the sine and of the cosine, regular everywhere as the linear path is.
+    const squares: Interpolant = {
+      name: "linear",
+      alpha: (t) => gvpInterpolant.alpha(t) ** 2,
+      sigma: (t) => gvpInterpolant.sigma(t) ** 2,
+      dAlpha: (t) => 2 * gvpInterpolant.alpha(t) * gvpInterpolant.dAlpha(t),
+      dSigma: (t) => 2 * gvpInterpolant.sigma(t) * gvpInterpolant.dSigma(t),
+      driftMean: (t) => squares.dAlpha(t) / squares.alpha(t),
+      driftVariance: (t) =>
+        squares.driftMean(t) * squares.sigma(t) ** 2 - squares.sigma(t) * squares.dSigma(t),
+    };
+    try {
+      using named = prepare(device, sit, { interpolant: gvpInterpolant });
+      await saveCheckpoint(directory, named);
+      assert.equal(readCheckpointConfig(directory).config.interpolant.path, "gvp");
+      using whole = prepare(device, sit, { interpolant: squares });
+      await losses(whole.trainer, 2);
+      const path = await saveCheckpoint(directory, whole);
+      const rest = await losses(whole.trainer, 4);
+      assert.throws(() => readCheckpointConfig(directory), {
+        name: "CheckpointError",
+        message: `Cannot open ${path}: ${REFUSAL}`,
+      });
+      using resumed = prepare(device, sit, { interpolant: squares });
+      assert.equal(loadCheckpoint(directory, resumed).step, 2);
+      assert.deepEqual(await losses(resumed.trainer, 4), rest);
     } finally {
       await Deno.remove(directory, { recursive: true });
     }

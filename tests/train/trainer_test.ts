@@ -251,8 +251,10 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
     const path = await saveCheckpoint(directory, { ...first, config: { any: 1 } });
     assert.equal(findCheckpoint(directory), path);
     using second = makeTrainer(device, { emaWarmup: true, seed: 7 });
-    const state = loadCheckpoint(path, second);
-    assert.deepEqual(state, { format: 1, step: 3, config: { any: 1 } });
+    // The newest one in the run's folder.
+    const state = loadCheckpoint(directory, second);
+    const images = fingerprintOf(makeImages());
+    assert.deepEqual(state, { format: 1, step: 3, config: { any: 1 }, images });
     assert.deepEqual(await losses(second.trainer, 6), expected.slice(3));
     assert.deepEqual(await weights(second.model), await weights(whole.model));
     const averages = (parts: Parts) => parts.trainer.optimizer.averages[0]!.read();
@@ -518,8 +520,12 @@ gpuTest(
           /Cannot go on from .*: the snippets of the bank are not those that it was trained with/,
         );
       }
-      // One that does not know its images is taken for what it is.
+      // The trainer tells its images where nothing else is said.
       const plain = await saveCheckpoint(directory, { ...parts, config: {} });
+      assert.equal(loadCheckpoint(plain, { ...parts, images }).images, images);
+      // One that does not know its images is taken for what it is.
+      const file = `${plain}/state.json`, state = JSON.parse(Deno.readTextFileSync(file));
+      Deno.writeTextFileSync(file, JSON.stringify({ ...state, images: undefined }));
       assert.equal(loadCheckpoint(plain, { ...parts, images: turned }).images, undefined);
     } finally {
       await Deno.remove(directory, { recursive: true });
