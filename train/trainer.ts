@@ -153,6 +153,7 @@ export class Trainer implements Disposable {
   #unsure: { readonly step: number; readonly failures: number } | undefined;
   /** Commands of a step failed. */
   #spoilt = false;
+  #disposed = false;
 
   /**
    * Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together, and
@@ -236,9 +237,10 @@ export class Trainer implements Disposable {
 
   /**
    * Throws an Error where the GPU did not do what steps recorded: weights and moments are undefined then
-   * until those of a checkpoint are loaded.
+   * until those of a checkpoint are loaded; a ReferenceError once the trainer is disposed of.
    */
   requireSound(): void {
+    if (this.#disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
     if (this.#unsure && this.#unsure.failures !== this.device.failures) this.#spoil();
     if (!this.#spoilt) return;
     throw new Error(
@@ -335,6 +337,7 @@ export class Trainer implements Disposable {
 
   /** Releases the optimiser and the inputs; the model is the caller's. */
   [Symbol.dispose](): void {
+    this.#disposed = true;
     this.#inputs[Symbol.dispose]();
     this.#lossScale?.[Symbol.dispose]();
     this.optimizer[Symbol.dispose]();

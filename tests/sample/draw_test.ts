@@ -89,6 +89,20 @@ gpuTest(
   },
 );
 
+gpuTest("draw() and drawAdaptive() refuse a condition of no image", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, SIZES);
+  using condition = device.tensor(new Float32Array(0), [0, 4]);
+  const refused = {
+    name: "TypeError",
+    message: "Cannot draw under a condition [0, 4]: expected one image at least",
+  };
+  for (const sampler of ["heun", "dopri5"]) {
+    const { sample: config } = parseConfig("", { overrides: [`sample.sampler=${sampler}`] });
+    await assert.rejects(drawAdaptive({ model, condition, config }), refused);
+  }
+});
+
 gpuTest("draw() guides as two networks would", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
   const model = new SiT(store, SIZES);

@@ -901,6 +901,17 @@ gpuTest("Trainer counts and saves no step whose commands failed", async (device)
   }
 });
 
+gpuTest("a trainer that was disposed of neither trains nor is saved", async (device) => {
+  using parts = makeTrainer(device);
+  parts.trainer[Symbol.dispose]();
+  const refused = {
+    name: "ReferenceError",
+    message: "Cannot use the trainer: it was disposed of",
+  };
+  await assert.rejects(losses(parts.trainer, 1), refused);
+  await assert.rejects(saveCheckpoint("never_written", parts), refused);
+});
+
 gpuTest("Trainer.run() refuses a second run beside one that goes on", async (device) => {
   using parts = makeTrainer(device);
   for await (const _ of parts.trainer.run({ steps: 2, logEvery: 1 })) {
