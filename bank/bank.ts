@@ -113,11 +113,11 @@ export interface Bank extends Disposable {
 
 /** Per-image data of a snippet that is added to a bank. */
 export interface AddedRecord {
-  /** Name of the snippet; by default `added N` with its index. */
+  /** Name of the snippet, by default `added N` with its index; kept where the others have names. */
   readonly name?: string;
-  /** Its class; −1, none, by default. */
+  /** Its class; −1, none, by default. Where it is the first, the others have none. */
   readonly label?: number;
-  /** Its text; empty by default. */
+  /** Its text, empty by default; kept where the others have texts. */
   readonly text?: string;
 }
 

@@ -80,7 +80,7 @@ function nameIn(store: ParameterStore, key: string): string {
 
 /** How strictly a file must match the model. */
 export interface LoadOptions {
-  /** Also refuse names that the model has not. Default `true`. */
+  /** Also refuse names that the model has not; those that the file has not are refused anyway. Default `true`. */
   readonly strict?: boolean;
   /** Names in the file that are to be looked at; others are passed over. Default all. */
   readonly select?: (key: string) => boolean;

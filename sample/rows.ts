@@ -47,7 +47,10 @@ export interface DrawManyOptions extends Path, Pick<DrawOptions, "weights"> {
 export interface DrawAllOptions extends DrawManyOptions {
   /** Number of images N. */
   readonly count: number;
-  /** Makes the condition of `count` images from the one of index `first` on: labels or snippets. */
+  /**
+   * Makes the condition of `count` images from the one of index `first` on: labels or snippets, a new tensor,
+   * which is released once they are drawn.
+   */
   readonly conditionOf: (first: number, count: number) => Tensor;
 }
 
