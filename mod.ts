@@ -44,6 +44,7 @@ export {
   type DeviceOptions,
   GpuValidationError,
   type HeldTensors,
+  NonFiniteResultError,
   OutOfMemoryError,
   ParameterStore,
   permutation,

@@ -71,6 +71,14 @@ for (const entry of ENTRIES) {
   });
 }
 
+Deno.test("what kernels throw can be told by names of the main entry point", async () => {
+  const names = new Set((await documentationOf("mod.ts")).map(({ name }) => name));
+  const errors = (await documentationOf("kernels/mod.ts")).map(({ name }) => name)
+    .filter((name) => name.endsWith("Error"));
+  assert.ok(errors.length > 0);
+  assert.deepEqual(errors.filter((name) => !names.has(name)), []);
+});
+
 Deno.test("a name means the same in every entry point", async () => {
   const places = new Map<string, string>();
   for (const entry of ENTRIES) {

@@ -75,9 +75,12 @@ export interface TrainerOptions {
   };
   /** Largest norm of the gradient; `null` does not clip. Default 1. */
   readonly clip?: number | null;
-  /** Decay of the moving average of the weights. Default 0.9999. */
+  /**
+   * Decay of the moving average of the weights, which a checkpoint is drawn with. After n steps a share of
+   * decayⁿ of it are the weights of the start, most of it before 1 / (1 − decay) steps. Default 0.9999.
+   */
   readonly emaDecay?: number;
-  /** Let that decay rise over the first steps. Default `false`. */
+  /** Let that decay rise over the first steps, as short runs need it. Default `false`. */
   readonly emaWarmup?: boolean;
   /** Compute activations again in the backward pass. Default `false`. */
   readonly recompute?: boolean;
