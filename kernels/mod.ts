@@ -6,7 +6,7 @@
  * a table, `R` rank, `C` channels. A gradient of `x` is `dx`. Where nothing else is said, tensors
  * are of f32, an op is differentiable in all tensors that it takes, and one throws `TypeError` for
  * a tensor of another type or of another device than the others. What one that is not differentiated makes of
- * a tensor that needs a gradient is refused by the next op that is recorded.
+ * a tensor that needs a gradient, or writes into what another op made, is refused by the next op that is recorded.
  *
  * @example
  * ```ts

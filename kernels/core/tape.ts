@@ -177,28 +177,32 @@ export class Tape implements Gradients, Disposable {
   }
 
   /**
-   * Notes what a kernel or a copy makes while this tape records, so that {@linkcode Tape.push} finds what no
-   * op recorded. Called by the device.
+   * Notes what a kernel or a copy makes or changes while this tape records, so that {@linkcode Tape.push} finds
+   * what no op recorded. Called by the device.
    */
   noteMade(written: readonly Tensor[], { of, by }: { of: readonly Tensor[]; by: string }): void {
-    if (!of.some((tensor) => this.tracks(tensor) || this.#cutOff.has(tensor.storage))) return;
-    for (const { storage } of written) this.#cutOff.set(storage, by);
+    const lost = of.some((tensor) =>
+      (this.tracks(tensor) || this.#cutOff.has(tensor.storage)) &&
+      !written.some(({ storage }) => storage === tensor.storage)
+    );
+    for (const { storage } of written) {
+      // What an op made and is written to has other values than the op knows; what is watched may be filled.
+      const spoilt = this.#tracked.has(storage) && !this.#watched.has(storage);
+      if (lost || spoilt) this.#cutOff.set(storage, by);
+    }
   }
 
   /**
    * Appends an op's node when one of its inputs needs a gradient. Called by ops. Throws `TypeError` for an
-   * input that an op which is not differentiated made of what needs a gradient, and for what needs one and
-   * was saved without being an input: it would be lost.
+   * input that an op which is not differentiated made of what needs a gradient, or wrote to since, and for
+   * what needs one and was saved without being an input: it would be lost.
    */
   push(node: TapeNode): void {
     if (this.#nested) this.#requireInputs(node);
     for (const saved of node.saved) {
       if (this.tracks(saved) && !isPartOf(node, saved)) throw withoutGradient(saved, node);
     }
-    for (const input of node.inputs) {
-      const by = this.#cutOff.get(input.storage);
-      if (by !== undefined && !this.tracks(input)) throw cutOff(input, { by, name: node.name });
-    }
+    for (const input of node.inputs) this.#requireRecorded(input, `record ${node.name}`);
     const needed = new Map(
       node.inputs.filter((input) => this.tracks(input)).map((input) => [input, input.storage]),
     );
@@ -234,6 +238,7 @@ export class Tape implements Gradients, Disposable {
     const run = () => device.scope(() => fn(...inputs));
     if (!tape) return run();
     if (tape !== this) return tape.checkpoint(inputs, fn);
+    for (const input of inputs) this.#requireRecorded(input, "record checkpoint");
     const output = device.withTape(undefined, run);
     if (inputs.some(({ storage }) => storage === output.storage)) return output;
     if (this.#tracked.has(output.storage)) throw notAnInput("checkpoint", output);
@@ -308,6 +313,7 @@ export class Tape implements Gradients, Disposable {
           "record it again",
       );
     }
+    this.#requireRecorded(output, "differentiate");
     if (this.tracks(output)) return;
     throw new TypeError(
       `Cannot differentiate ${
@@ -409,9 +415,16 @@ export class Tape implements Gradients, Disposable {
     }
   }
 
+  /** Parameters share a storage with others, so that nobody can tell which of them was written. */
+  #requireRecorded(tensor: Tensor, action: string): void {
+    const by = tensor instanceof Parameter ? undefined : this.#cutOff.get(tensor.storage);
+    if (by !== undefined) throw cutOff(tensor, { by, action });
+  }
+
   #append(node: Omit<RecordedNode, "path" | "produced" | "held">): void {
     const produced = node.output.storage;
     this.#track(produced);
+    this.#cutOff.delete(produced);
     const held = node.saved.map((tensor): Held => {
       const { storage, shape } = tensor;
       storage.retain();
@@ -445,11 +458,9 @@ function notAnInput(name: string, tensor: Tensor): TypeError {
   );
 }
 
-function cutOff(tensor: Tensor, { by, name }: { by: string; name: string }): TypeError {
+function cutOff(tensor: Tensor, { by, action }: { by: string; action: string }): TypeError {
   return new TypeError(
-    `Cannot record ${name}: ${
-      formatShape(tensor.shape)
-    } was made by ${by} of what needs a gradient, ` +
+    `Cannot ${action}: ${formatShape(tensor.shape)} was made by ${by} of what needs a gradient, ` +
       "and no op recorded that, expected differentiable ops alone, or device.withTape(undefined, …) around " +
       "what is to count as constant",
   );

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { combine } from "../../../kernels/combine/mod.ts";
+import { combine, combineInto } from "../../../kernels/combine/mod.ts";
 import type { Device } from "../../../kernels/core/device.ts";
-import { fill } from "../../../kernels/core/in_place.ts";
+import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { type Parameter, ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
@@ -185,6 +185,54 @@ gpuTest("Tape refuses to lose the gradient of what a kernel alone made", async (
     () => sum(multiply(x, device.withTape(undefined, () => square(x)))),
   );
   assert.deepEqual(dx, [4, 9]);
+});
+
+gpuTest("Tape refuses what an op made and something else wrote to since", async (device) => {
+  using x = whole(device, 2, 3), y = whole(device, 5, 7);
+  const writers: [by: string, write: (h: Tensor, update: Tensor) => void][] = [
+    ["add", addTo],
+    ["combine", (h, update) => combineInto(h, [[h, 1], [update, 1]])],
+    ["store_at", (h, update) => storeAt(h, update, { first: 0 })],
+    ["a copy", (h, update) => device.copy(update, h)],
+    ["fill", (h) => fill(h, 1)],
+  ];
+  for (const [by, write] of writers) {
+    using tape = new Tape(device);
+    tape.watch(x);
+    const written = (update: Tensor) => {
+      const h = combine([[x, 2]]);
+      write(h, update);
+      return h;
+    };
+    const message =
+      `[2] was made by ${by} of what needs a gradient, and no op recorded that, expected ` +
+      "differentiable ops alone, or device.withTape(undefined, …) around what is to count as constant";
+    // Whether what was written is differentiable or not: the op before has another result then.
+    for (const update of [() => combine([[x, 1]]), () => y]) {
+      const refusals: [action: string, fn: () => void][] = [
+        ["record multiply", () => multiply(written(update()), y)],
+        ["record checkpoint", () => tape.checkpoint([written(update())], (h) => multiply(h, y))],
+      ];
+      for (const [action, fn] of refusals) {
+        assert.throws(() => device.scope(() => tape.record(fn)), {
+          name: "TypeError",
+          message: `Cannot ${action}: ${message}`,
+        });
+      }
+      using ones = whole(device, 1, 1);
+      const refused = { name: "TypeError", message: `Cannot differentiate: ${message}` };
+      assert.throws(
+        () => device.scope(() => tape.backwardFrom(tape.record(() => written(update())), ones)),
+        refused,
+      );
+    }
+  }
+  // What is watched may be filled while the tape records.
+  const [dx] = await gradientsOf(device, [x], () => {
+    device.copy(y, x);
+    return sum(multiply(x, x));
+  });
+  assert.deepEqual(dx, [10, 14]);
 });
 
 gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", async (device) => {
