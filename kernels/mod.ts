@@ -26,7 +26,7 @@
  * @module
  */
 
-export type { BufferPool, Life, Pooled } from "./core/buffer_pool.ts";
+export type { BufferPool, BufferUse, HeldBuffer, Life, Pooled } from "./core/buffer_pool.ts";
 export { concatenate } from "./core/concatenate.ts";
 export {
   Device,
