@@ -81,6 +81,16 @@ export interface DispatchOptions {
   readonly constants?: Readonly<Record<string, number>>;
 }
 
+/** Under what the GPU is asked for something. */
+interface Circumstances {
+  /** Bytes of memory that are asked for. */
+  readonly requestedBytes?: number;
+  /** The names for an error; by default those that stand now. */
+  readonly path?: string;
+  /** Told of an error. */
+  readonly failed?: () => void;
+}
+
 /** Uploads hold memory of the driver until the next submission. */
 const MAX_WAITING_UPLOAD_BYTES = 1 << 26;
 /** How long after a wait that failed the loss of the GPU may be told. */
@@ -176,7 +186,11 @@ export class Device implements Disposable {
       gpu,
       (requestedBytes, make, failed) => this.#guarded(make, { requestedBytes, failed }),
     );
-    this.recorder = new Recorder(gpu, { paced: options.profile.driver === "gpu" });
+    this.recorder = new Recorder(gpu, {
+      paced: options.profile.driver === "gpu",
+      // Of many commands an error does not say which one failed: the names that stand now may not be its own.
+      guarded: (submit) => this.#guarded(submit, { path: this.#search ? this.#path : "" }),
+    });
     this.#pipelines = new Pipelines(gpu, {
       profile: options.profile,
       recorder: this.recorder,
@@ -439,7 +453,7 @@ export class Device implements Disposable {
   flush(): void {
     if (!this.recorder.pending) return;
     this.#assertUsable();
-    this.#guarded(() => this.recorder.submit());
+    this.recorder.submit();
     this.#waitingUploadBytes = 0;
   }
 
@@ -650,10 +664,8 @@ export class Device implements Disposable {
       { requestedBytes: size },
     );
     try {
-      this.#guarded(() => {
-        this.recorder.copyToBuffer({ buffer, offset, bytes }, { buffer: staging, offset: 0 });
-        this.recorder.submit();
-      });
+      this.recorder.copyToBuffer({ buffer, offset, bytes }, { buffer: staging, offset: 0 });
+      this.recorder.submit();
       await wait(staging.mapAsync(GPUMapMode.READ));
       return staging.getMappedRange().slice(0);
     } finally {
@@ -681,7 +693,7 @@ export class Device implements Disposable {
   }
 
   /** What `fn` gives; errors of the GPU that it causes are thrown at the next wait. */
-  #guarded<T>(fn: () => T, options: { requestedBytes?: number; failed?: () => void } = {}): T {
+  #guarded<T>(fn: () => T, options: Circumstances = {}): T {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
     try {
@@ -702,11 +714,9 @@ export class Device implements Disposable {
     }
   }
 
-  /** Pops an error scope; what it caught is thrown at the next wait, with the names that stand now. */
-  #checkScope(
-    { failed, requestedBytes = 0 }: { requestedBytes?: number; failed?: () => void } = {},
-  ): void {
-    const path = this.#path, inUse = this.pool.inUse();
+  /** Pops an error scope; what it caught is thrown at the next wait. */
+  #checkScope({ failed, requestedBytes = 0, path = this.#path }: Circumstances = {}): void {
+    const inUse = this.pool.inUse();
     this.#check(this.gpu.popErrorScope(), (error) => {
       failed?.();
       return this.#gpuError(error, { path, requestedBytes, inUse });

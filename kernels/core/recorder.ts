@@ -32,6 +32,9 @@ export type WriteParams = (
 /** Gives each dispatch a place for the times of its begin and end; see `bench/profile.ts`. */
 export type TimeDispatch = (name: string) => GPUComputePassTimestampWrites;
 
+/** Runs a function and tells of the errors of the GPU that it causes. */
+export type Guarded = (fn: () => void) => void;
+
 /** One dispatch. */
 export interface Dispatch {
   /** The kernel's name. */
@@ -93,6 +96,7 @@ export class Recorder {
    */
   mostDispatches: number;
   readonly #paced: boolean;
+  readonly #guarded: Guarded;
   readonly #gpu: GPUDevice;
   readonly #words: { u32: Uint32Array<ArrayBuffer>; i32: Int32Array; f32: Float32Array };
   #encoder: GPUCommandEncoder | undefined;
@@ -109,11 +113,13 @@ export class Recorder {
 
   /**
    * Makes an empty recorder on a device. With `paced` it also submits early by the time that the GPU takes.
-   * CPU drivers do without: no system resets them, and there a submission waits for the one before it.
+   * CPU drivers do without: no system resets them, and there a submission waits for the one before it. It
+   * makes every submission in `guarded`, which sees to the errors of what it runs.
    */
-  constructor(gpu: GPUDevice, { paced }: { paced: boolean }) {
+  constructor(gpu: GPUDevice, { paced, guarded }: { paced: boolean; guarded: Guarded }) {
     this.#gpu = gpu;
     this.#paced = paced;
+    this.#guarded = guarded;
     this.mostDispatches = paced ? UNTIMED_DISPATCHES : Infinity;
     this.paramsBuffer = gpu.createBuffer({
       size: SLOTS * SLOT_BYTES,
@@ -210,8 +216,11 @@ export class Recorder {
 
   /** Sends everything recorded to the queue. */
   submit(): void {
-    if (!this.#encoder) return;
-    this.#endPass();
+    if (this.#encoder) this.#guarded(() => this.#submit());
+  }
+
+  #submit(): void {
+    const encoder = this.#endPass();
     if (this.#slots > 0) {
       this.#gpu.queue.writeBuffer(
         this.paramsBuffer,
@@ -222,7 +231,7 @@ export class Recorder {
       );
     }
     this.#busy ??= { since: performance.now(), submitted: this.#submitted };
-    this.#gpu.queue.submit([this.#encoder.finish()]);
+    this.#gpu.queue.submit([encoder.finish()]);
     this.#encoder = undefined;
     this.#slots = 0;
     this.#submitted = this.#dispatches;

@@ -1000,7 +1000,7 @@ halvesTest(
     trainer.loadLossScale((key) => Float32Array.of(key.endsWith("scale") ? 2 ** 24 : 0));
     const before = await weights(model);
     const records: TrainRecord[] = [];
-    for await (const record of trainer.run({ steps: 12, logEvery: 1 })) {
+    for await (const record of trainer.run({ steps: 16, logEvery: 1 })) {
       records.push(record);
       if (record.step === 1) assert.deepEqual(await weights(model), before);
     }

@@ -491,6 +491,19 @@ gpuTest(
   },
 );
 
+gpuTest("Device tells of what it submitted early at the same wait", async (shared) => {
+  const device = new Device(shared.gpu, { profile: { ...shared.profile, driver: "gpu" } });
+  using out = device.empty([4]);
+  device.dispatch(BROKEN, { tensors: { out }, workgroups: [1] });
+  const { submits } = device.recorder;
+  device.named("later", () => {
+    for (let i = 0; i < 100; i++) fill(out, i);
+  });
+  assert.ok(device.recorder.submits > submits);
+  await assert.rejects(device.settle(), ShaderCompilationError);
+  await device.settle();
+});
+
 gpuTest(
   "Device works on after an error, and takes no copy that failed for made",
   async (device) => {

@@ -139,7 +139,10 @@ class ClockedGpu {
         },
       },
     };
-    this.recorder = new Recorder(gpu as unknown as GPUDevice, options);
+    this.recorder = new Recorder(gpu as unknown as GPUDevice, {
+      ...options,
+      guarded: (submit) => submit(),
+    });
   }
 
   /** Records the work, submits and waits. */
