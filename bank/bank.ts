@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
 import { findSnippetProblem } from "./normalize.ts";
@@ -189,7 +190,7 @@ export function checkIndices(indices: ArrayLike<number>, size: number): Uint32Ar
     const index = indices[i]!;
     if (!Number.isInteger(index) || index < 0 || index >= size) {
       throw new RangeError(
-        `Cannot retrieve snippet ${index}: the bank has ${size} snippets, ` +
+        `Cannot retrieve snippet ${index}: the bank has ${counted(size, "snippet")}, ` +
           `expected a whole number from 0 to ${size - 1}`,
       );
     }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { SnippetSet } from "./bank.ts";
 import { BankWriter } from "./bank_writer.ts";
 import { type Encoder, identityOf } from "./encoders/encoder.ts";
@@ -159,7 +160,7 @@ function requireSnippets(
   if (rows.length !== count * dim) {
     throw new TypeError(
       `Cannot encode images ${firstIndex} to ${firstIndex + count - 1}: the encoder gave ` +
-        `${rows.length} numbers, expected ${count} snippets of ${dim}`,
+        `${counted(rows.length, "number")}, expected ${counted(count, "snippet")} of ${dim}`,
     );
   }
   const problem = findSnippetProblem(rows, { dim, firstIndex });

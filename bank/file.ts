@@ -23,6 +23,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { parseJson, parseTexts } from "../kernels/core/json.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
@@ -274,8 +275,8 @@ export class BankFile implements SnippetSource, Disposable {
       first + count > size
     ) {
       throw new RangeError(
-        `Cannot read ${count} snippets from ${first} on: the bank has ${size} snippets, ` +
-          "expected whole numbers within",
+        `Cannot read ${counted(count, "snippet")} from ${first} on: the bank has ` +
+          `${counted(size, "snippet")}, expected whole numbers within`,
       );
     }
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { ImageRecords } from "./bank.ts";
 
 /** N square images of one size, read in batches. `ImageSet` is one. */
@@ -61,8 +62,8 @@ export function shardOf(source: ImageSource, shard: Shard): ImageSource {
   const end = Math.floor(number * source.size / count);
   if (begin === end) {
     throw new RangeError(
-      `Cannot take shard ${number} of ${count}: there are ${source.size} images, expected as many ` +
-        "as shards",
+      `Cannot take shard ${number} of ${count}: the source has ${counted(source.size, "image")}, ` +
+        "expected as many as shards",
     );
   }
   const indices = Uint32Array.from({ length: end - begin }, (_, i) => begin + i);
@@ -106,7 +107,8 @@ export function checkImageIndices(indices: Uint32Array, size: number): void {
   const wrong = indices.find((index) => index >= size);
   if (wrong === undefined) return;
   throw new RangeError(
-    `Cannot read image ${wrong}: there are ${size} images, expected an index from 0 to ${size - 1}`,
+    `Cannot read image ${wrong}: the source has ${counted(size, "image")}, ` +
+      `expected an index from 0 to ${size - 1}`,
   );
 }
 

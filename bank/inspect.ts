@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { CoefficientStorage } from "./coefficient_format.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { symmetricEigen } from "./eigen.ts";
@@ -133,7 +134,8 @@ export function describeBank(summary: BankSummary): string[] {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   return [
     `bank      ${path}`,
-    `snippets  ${size} of length ${dim}, ${rank === null ? "whole" : `${rank} coefficients each`}`,
+    `snippets  ${size} of length ${dim}, ` +
+    (rank === null ? "whole" : `${counted(rank, "coefficient")} each`),
     ...describeLoss(summary),
     `encoder   ${encoder === null ? "not known" : describeEncoder(encoder)}`,
     ...(imageSize === null ? [] : [`images    ${imageSize} × ${imageSize} pixels`]),

@@ -5,6 +5,7 @@
  */
 
 import { rmSync } from "node:fs";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { BankWriter } from "./bank_writer.ts";
 import { buildBank } from "./build.ts";
@@ -151,8 +152,8 @@ function placesIn(
   if (file.size === images.size) return Uint32Array.from({ length: file.size }, (_, i) => i);
   if (places?.of === file.size && places.indices.length === images.size) return places.indices;
   throw new TypeError(
-    `Cannot make a bank of ${from}: it has ${file.size} vectors, expected one for each of the ` +
-      `${images.size} images` +
+    `Cannot make a bank of ${from}: it has ${counted(file.size, "vector")}, ` +
+      `expected one for each of the ${counted(images.size, "image")}` +
       (places === undefined ? "" : ` or of all ${places.of}, with those held out`),
   );
 }

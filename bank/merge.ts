@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import { type BankRecords, encodesWhole } from "./bank.ts";
 import { BankWriter } from "./bank_writer.ts";
 import { encoderDifference } from "./encoders/encoder.ts";
@@ -75,8 +76,8 @@ function inOrder(banks: readonly BankFile[]): readonly BankFile[] {
     if (shard?.count !== count) {
       throw new TypeError(
         `Cannot merge ${name} with ${JSON.stringify(known.path)}: ` +
-          `it is ${shard === undefined ? "no shard" : `one of ${shard.count} shards`}, ` +
-          `expected the ${count} shards of one build alone`,
+          `it is ${shard ? `one of ${counted(shard.count, "shard")}` : "no shard"}, ` +
+          `expected the ${counted(count, "shard")} of one build alone`,
       );
     }
     const other = parts.get(shard.number);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { AddedRecord, BankRecords, ImageRecords } from "./bank.ts";
 import type { EncoderDescription, EncoderWeight } from "./encoders/encoder.ts";
 
@@ -36,7 +37,7 @@ export function findRecordProblem(
   const { size, dim } = bank;
   for (const [key, values] of Object.entries({ names, labels, texts, frequencies })) {
     if (values !== undefined && values.length !== size) {
-      return { key, state: `there are ${values.length} ${key} for ${size} snippets` };
+      return { key, state: `there are ${values.length} ${key} for ${counted(size, "snippet")}` };
     }
   }
   for (let i = 0; labels !== undefined && i < labels.length; i++) {

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean, nearestName } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
@@ -100,7 +101,7 @@ export function indexOfName(records: ImageRecords, name: string): number {
   const near = nearestName(name, names);
   throw new RangeError(
     near === undefined
-      ? `${refusal}none of ${names.length} snippets has that name, such as ` +
+      ? `${refusal}none of ${counted(names.length, "snippet")} has that name, such as ` +
         listed(names.slice(0, 3))
       : `${refusal}no snippet of the bank has that name, did you mean ${near}?`,
   );

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { symmetricEigen } from "./eigen.ts";
 import { DeviceMoments, Moments } from "./moments.ts";
@@ -170,7 +171,10 @@ export async function fitFactors(
   if (!("energy" in options)) {
     // One snippet is refused below, as others that are all equal.
     const most = Math.max(1, Math.min(dim, size - 1));
-    requireRank(options.rank, { most, why: `as many as ${size} snippets [${dim}] can differ in` });
+    requireRank(options.rank, {
+      most,
+      why: `as many as ${counted(size, "snippet")} [${dim}] can differ in`,
+    });
   } else if (!(options.energy > 0 && options.energy <= 1)) {
     throw new RangeError(
       `Cannot keep energy ${options.energy}: expected a number above 0 and at most 1`,

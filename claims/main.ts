@@ -14,6 +14,7 @@ import { prepareOutput } from "../cli/output_file.ts";
 import { formatDuration, openProgress } from "../cli/progress.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
+import { counted } from "../kernels/core/counted.ts";
 import { type Arm, nameOf } from "./arm.ts";
 import { type Letter, LETTERS } from "./claim.ts";
 import { Laboratory, type LaboratoryOptions, type Work } from "./laboratory.ts";
@@ -138,7 +139,7 @@ async function planFor(letters: readonly Letter[], laboratory: Laboratory): Prom
     const { trainings, ...work } = each.workFor(needed);
     const settings = each.scale.overrides.slice(laboratory.scale.overrides.length);
     const names = trainings.map(({ model, steps }) =>
-      `${[nameOf(model), ...settings].join(", ")} (${steps} steps)`
+      `${[nameOf(model), ...settings].join(", ")} (${counted(steps, "step")})`
     );
     return { ...work, trainings: names };
   });
@@ -162,8 +163,8 @@ function planLines(plan: Plan, secondsPerUnit: number): string[] {
     ...(trainings.length === 0 ? [] : [
       `plan    train ${trainings.join("; ")}: ${about(trainingUnits)}`,
     ]),
-    `plan    draw ${drawings.length} sets of samples, ${images.toLocaleString("en")} images: ` +
-    about(drawingUnits),
+    `plan    draw ${counted(drawings.length, "set")} of samples, ` +
+    `${images.toLocaleString("en")} images: ${about(drawingUnits)}`,
     `plan    ${about(trainingUnits + drawingUnits)} in all, and some minutes to measure`,
     "        (progress counts evaluations of the network for 32 images)",
   ];

@@ -6,6 +6,7 @@
 
 import { meanRow } from "../bank/projection.ts";
 import { selectRows } from "../bank/select_rows.ts";
+import { counted } from "../kernels/core/counted.ts";
 import { permutation } from "../kernels/core/random.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
@@ -160,7 +161,8 @@ async function nearestOthers(
   });
   if (squares.includes(Infinity)) {
     throw new RangeError(
-      `Cannot look for copies of ${size} training images: they are all alike, expected different ones`,
+      `Cannot look for copies of ${counted(size, "training image")}: ` +
+        "they are all alike, expected different ones",
     );
   }
   return squares;

@@ -5,6 +5,7 @@
  */
 
 import type { Encoder } from "../bank/encoders/encoder.ts";
+import { counted } from "../kernels/core/counted.ts";
 import { AdmBatchWriter } from "./adm_batch.ts";
 import { GaussianStatistics } from "./frechet.ts";
 import { type ByteBatch, type ImageStream, toValues, withChannels } from "./image_stream.ts";
@@ -63,7 +64,9 @@ export async function extract(stream: ImageStream, options: ExtractOptions): Pro
   const features = encoder && new Float32Array(size * encoder.dim);
   const pixels = new Uint8Array(kept * length);
   const networkParts = inception && new InceptionParts(size);
-  reporter.note(`${label.padEnd(10)} ${size} images of ${imageSize} × ${imageSize} pixels`);
+  reporter.note(
+    `${label.padEnd(10)} ${counted(size, "image")} of ${imageSize} × ${imageSize} pixels`,
+  );
   {
     using progress = reporter.begin(size);
     for await (const batch of stream.batches()) {

@@ -7,6 +7,7 @@
 import { symmetricEigen } from "../bank/eigen.ts";
 import { Moments } from "../bank/moments.ts";
 import { swapAxes } from "../bank/select_rows.ts";
+import { counted } from "../kernels/core/counted.ts";
 
 /** Mean and covariance of a set of vectors, however they are known. */
 export interface Gaussian {
@@ -74,7 +75,7 @@ export class GaussianStatistics implements Gaussian {
   covariance(): Float64Array {
     const { count } = this;
     if (count < 2) {
-      throw new RangeError(`Cannot give a covariance of ${count} vectors: expected two`);
+      throw new RangeError(`Cannot give a covariance of ${counted(count, "vector")}: expected two`);
     }
     const factor = count / (count - 1);
     return this.#moments.covariance().map((value) => value * factor);

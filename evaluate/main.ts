@@ -69,7 +69,7 @@ async function main(): Promise<void> {
   const reference = opened.use(
     await openReferenceSet(options.reference, { training, heldOut, openImages }),
   );
-  requireVectors(samples[0]!.stream.size, "samples");
+  requireVectors(samples[0]!.stream.size, "sample");
   checkReference(reference, options);
   // Before the long work, which data that are not there would waste.
   if (options.copies !== undefined) await training();
@@ -157,7 +157,7 @@ function reportOf({ options, over }: Settings, checkpoint: string): string {
 function checkReference(reference: ReferenceSet, { inception }: Options): void {
   const { asked, images, bank } = reference;
   const count = images?.size ?? bank?.size;
-  if (count !== undefined) requireVectors(count, "references");
+  if (count !== undefined) requireVectors(count, "reference");
   if (images === undefined && bank === undefined && inception === undefined) {
     throw new UsageError(
       `Cannot measure against ${asked}: it has statistics of Inception features alone, expected ` +

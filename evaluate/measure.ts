@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { permutation } from "../kernels/core/random.ts";
 import { bootstrapFrechet, bootstrapShare, type Estimate } from "./bootstrap.ts";
@@ -83,7 +84,7 @@ const FEWEST = 5;
 export function requireVectors(count: number, name: string, neighbours = NEIGHBOURS): void {
   const fewest = Math.max(FEWEST, neighbours + 1);
   if (count >= fewest) return;
-  throw new RangeError(`Cannot measure ${count} ${name}: expected at least ${fewest}`);
+  throw new RangeError(`Cannot measure ${counted(count, name)}: expected at least ${fewest}`);
 }
 
 /**
@@ -115,7 +116,7 @@ export async function compareFeatures(
     throw new TypeError(`Cannot measure ${length} numbers: expected vectors of ${dim}`);
   }
   const n = samples.length / dim, size = reference && reference.length / dim;
-  for (const [name, count] of [["samples", n], ["references", size]] as const) {
+  for (const [name, count] of [["sample", n], ["reference", size]] as const) {
     if (count !== undefined) requireVectors(count, name, neighbours);
   }
   const statistics = sets.statistics ??
@@ -178,7 +179,7 @@ export function chanceDistance(
   const { dim, seed } = options;
   const size = vectors.length / dim, count = Math.min(options.count, Math.floor(size / 2));
   if (size < 4) {
-    throw new RangeError(`Cannot split ${size} vectors: expected at least four`);
+    throw new RangeError(`Cannot split ${counted(size, "vector")}: expected at least four`);
   }
   const parts = [new GaussianStatistics(dim), new GaussianStatistics(dim)] as const;
   for (const [i, index] of permutation(size, seed, 1).entries()) {

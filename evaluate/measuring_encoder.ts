@@ -11,6 +11,7 @@ import { encoderOfBank, openOnnx } from "../bank/encoders/open.ts";
 import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { BankFile } from "../bank/file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -51,7 +52,7 @@ export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Pr
   }
   if (config.encoder === "onnx") return await openOnnx(config.onnx, { device, providers });
   const images = await options.images();
-  reporter.note(`encoder    fitted to ${images.size} images`);
+  reporter.note(`encoder    fitted to ${counted(images.size, "image")}`);
   const { resolution, whiten } = config;
   const dim = Math.min(config.dim, largestDim(images, resolution));
   return await PixelPca.fit({ device, images, dim, resolution, whiten });

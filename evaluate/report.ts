@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Estimate } from "./bootstrap.ts";
 import { COPY_QUANTILES, type CopyCheck } from "./copies.ts";
 import type { InceptionScoreResult } from "./inception_score.ts";
@@ -166,7 +167,9 @@ export function headingLines({ samples, reference, encoder }: Evaluation, how: s
 
 /** How the samples were drawn, to stand behind their source; empty where others have drawn them. */
 export function samplerOf({ samples: { sampler, evaluations } }: Evaluation): string {
-  return sampler === undefined ? "" : `, ${sampler}, ${evaluations} network evaluations each (NFE)`;
+  return sampler === undefined
+    ? ""
+    : `, ${sampler}, ${counted(evaluations!, "network evaluation")} each (NFE)`;
 }
 
 function chanceRow(

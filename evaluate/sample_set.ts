@@ -5,6 +5,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
 import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -87,7 +88,7 @@ export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
   return {
     stream: { size: count, imageSize, channels, batches },
     source,
-    sampler: steps === undefined ? sampler : `${sampler}, ${steps} step${steps === 1 ? "" : "s"}`,
+    sampler: steps === undefined ? sampler : `${sampler}, ${counted(steps, "step")}`,
     steps,
     evaluations: () => evaluations,
   };

@@ -7,6 +7,7 @@
 import { extname, join } from "node:path";
 import { describeUnread, IMAGE_FORMATS, listImageFiles } from "../bank/image_files.ts";
 import type { ImageSource } from "../bank/image_source.ts";
+import { counted } from "../kernels/core/counted.ts";
 import { type AdmBatch, openAdmBatch } from "./adm_batch.ts";
 import { type ImageStream, streamOf } from "./image_stream.ts";
 import type { Reporter } from "./reporter.ts";
@@ -57,8 +58,10 @@ async function openFolder(path: string, options: StoredImagesOptions): Promise<I
   const resized = names.filter((name) => !isPng(name)).length;
   if (resized > 0) {
     options.reporter.warn(
-      `${resized} files of ${path} are no PNG and are taken as ${imageSize} × ${imageSize} pixels, ` +
-        "cropped and resized where they have others",
+      `${
+        counted(resized, "file")
+      } of ${path} in another format than PNG: taken as ${imageSize} × ` +
+        `${imageSize} pixels, cropped and resized where the size is another`,
     );
   }
   const decode = await options.loadDecoder();

@@ -12,7 +12,7 @@ import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../b
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
-import { counted } from "../cli/counted.ts";
+import { counted } from "../kernels/core/counted.ts";
 import {
   checkDrawing,
   checkModelOptions,
@@ -138,7 +138,7 @@ async function main(): Promise<void> {
   say(
     `wrote   ${out}: ${counted(count, asLatents ? "latent" : "image")} by ` +
       `${config.sample.sampler}, ` +
-      `${evaluations} network evaluations each (NFE), ${seconds.toFixed(1)} s`,
+      `${counted(evaluations, "network evaluation")} each (NFE), ${seconds.toFixed(1)} s`,
   );
   if (options.json) {
     const chosen = indices && { [trained.bank ? "snippets" : "labels"]: [...indices] };

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
 import type { SampleConfig } from "./config.ts";
@@ -157,7 +158,8 @@ async function drawBatch(
   using condition = conditionOf(first, count);
   if (condition.shape[0] !== count) {
     throw new TypeError(
-      `Cannot draw ${count} images under ${condition.shape[0]} conditions: expected one each`,
+      `Cannot draw ${counted(count, "image")} under ` +
+        `${counted(condition.shape[0]!, "condition")}: expected one each`,
     );
   }
   const drawn = await drawAdaptive({ ...drawing, condition, firstSample: first });

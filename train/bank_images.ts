@@ -6,6 +6,7 @@
 
 import { type Bank, type ImageRecords, titleOf } from "../bank/bank.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import { imagesFor } from "./bank_pictures.ts";
@@ -63,16 +64,16 @@ export async function placedImages(
   const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
   if (indices.every((index) => index < 0)) {
     throw new RangeError(
-      `Cannot show the images of the snippets: none of them is among ${images.size} images, ` +
-        `expected ${expected}`,
+      "Cannot show the images of the snippets: none of them is among " +
+        `${counted(images.size, "image")}, expected ${expected}`,
     );
   }
   const absent = [...indices.keys()].filter((i) => indices[i]! < 0);
   if (absent.length > 0) {
     const first = titleOf(bank, options.indices[absent[0]!]!);
     note(
-      `note      white in place of ${absent.length} of ${indices.length} images, ${first} first, which are ` +
-        "not among those of the data",
+      `note      white in place of ${absent.length} of ${counted(indices.length, "image")}, ` +
+        `${first} first, which are not among those of the data`,
     );
   }
   return await imagesFor(trained, { device, images, indices });

@@ -8,6 +8,7 @@
 import { describeUnread } from "../bank/image_files.ts";
 import { type LabelledImages, subsetOf } from "../bank/image_source.ts";
 import type { Places } from "../bank/make.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { loadEmoji } from "./datasets/emoji.ts";
@@ -181,6 +182,6 @@ function noteSkipped(
   note: (line: string) => void,
 ): void {
   for (const { name, reason } of skipped) note(`skipped ${name}: ${reason}`);
-  if (skipped.length > 0) note(`skipped ${skipped.length} files, kept ${images.size}`);
+  if (skipped.length > 0) note(`skipped ${counted(skipped.length, "file")}, kept ${images.size}`);
   if (unread.length > 0) note(`skipped images in ${describeUnread(unread)}`);
 }

@@ -10,7 +10,7 @@ import { bankFiles } from "../bank/config.ts";
 import { BankFile } from "../bank/file.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { TRAIN_COMMAND } from "../cli/commands/train.ts";
-import { counted } from "../cli/counted.ts";
+import { counted } from "../kernels/core/counted.ts";
 import { lockFolder } from "../cli/folder_lock.ts";
 import { requireFiles } from "../cli/input_files.ts";
 import { Interruption } from "../cli/interruption.ts";
@@ -166,8 +166,8 @@ async function main(): Promise<void> {
   if (batchSize > train.size) {
     const times = Number((batchSize / train.size).toFixed(1));
     say(
-      `        a batch holds each of them ${times} times on average, with noise of its own: ` +
-        `train.batchSize is ${batchSize}`,
+      `        a batch holds each of them ${counted(times, "time")} on average, ` +
+        `with noise of its own: train.batchSize is ${batchSize}`,
     );
   }
   if (config.data.kind === "latents") {
@@ -200,7 +200,7 @@ async function main(): Promise<void> {
   }
   if (resumed) {
     loadCheckpoint(resumed, run);
-    say(`resume  ${resumed}, of ${config.train.steps} steps`);
+    say(`resume  ${resumed}, of ${counted(config.train.steps, "step")}`);
   }
   requireSpace(directory, run.model.parameters.entries(), {
     coming: checkpointsAfter(run.trainer.step, config.train),

@@ -15,6 +15,7 @@ import { type BankFingerprint, bankFingerprint } from "../bank/fingerprint.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -170,8 +171,9 @@ function requirePairs(
   const { names = [] } = images;
   if (bank.size !== images.size) {
     throw new TypeError(
-      `Cannot train with ${path}: it has ${bank.size} snippets for ${images.size} images, expected ` +
-        "one each: a bank of these images, built with the same data.heldOut",
+      `Cannot train with ${path}: it has ${counted(bank.size, "snippet")} for ` +
+        `${counted(images.size, "image")}, expected one each: a bank of these images, built with ` +
+        "the same data.heldOut",
     );
   }
   if (bank.names === undefined) return;
@@ -242,7 +244,7 @@ async function prepareBank(
   const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
   if (file) {
     const bank = loadBank(device, file);
-    note(`bank    ${file}: ${bank.size} snippets of ${bank.dim}`);
+    note(`bank    ${file}: ${counted(bank.size, "snippet")} of ${bank.dim}`);
     if (train instanceof LatentShards) return { path: file, bank, encoder: undefined };
     // The network of a bank may have moved since; one that is told must be the same.
     const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path : undefined;
@@ -277,6 +279,8 @@ async function prepareBank(
   }
   const bank = loadBank(device, built);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  note(`bank    ${bank.size} snippets of ${bank.dim} by ${by} in ${seconds} s, in ${built}`);
+  note(
+    `bank    ${counted(bank.size, "snippet")} of ${bank.dim} by ${by} in ${seconds} s, in ${built}`,
+  );
   return { path: built, bank, encoder };
 }

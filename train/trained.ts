@@ -10,6 +10,7 @@ import type { ExtensibleBank } from "../bank/bank.ts";
 import { BankFile } from "../bank/file.ts";
 import { type BankFingerprint, beginsWith } from "../bank/fingerprint.ts";
 import { loadBank } from "../bank/load.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -277,7 +278,7 @@ function openCondition(
   if (bank.dim === expected) return { bank, classes: 0 };
   bank[Symbol.dispose]();
   throw new TypeError(
-    `Cannot guide ${checkpoint} by ${path}: its snippets have ${bank.dim} components, ` +
+    `Cannot guide ${checkpoint} by ${path}: its snippets have ${counted(bank.dim, "component")}, ` +
       `expected ${expected}`,
   );
 }

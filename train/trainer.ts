@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../kernels/core/counted.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
 import { fill, storeAt } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
@@ -497,7 +498,7 @@ function checkOptions(options: SettledOptions): void {
   }
   if (!(dataset.size >= 1)) {
     throw new RangeError(
-      `Cannot train: the data have ${dataset.size} images, expected one at least`,
+      `Cannot train: the data have ${counted(dataset.size, "image")}, expected one at least`,
     );
   }
   if (options.alignmentWeight !== undefined) checkTokens(options);
@@ -514,13 +515,14 @@ function checkOptions(options: SettledOptions): void {
   if (!bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
   if (bank.dim !== condition.snippetDim) {
     throw new TypeError(
-      `Cannot train: the bank's snippets have ${bank.dim} components, expected ` +
+      `Cannot train: the bank's snippets have ${counted(bank.dim, "component")}, expected ` +
         `${condition.snippetDim} as the model takes`,
     );
   }
   if (bank.size !== dataset.size) {
     throw new TypeError(
-      `Cannot train: the bank has ${bank.size} snippets for ${dataset.size} images, expected one each`,
+      `Cannot train: the bank has ${counted(bank.size, "snippet")} for ` +
+        `${counted(dataset.size, "image")}, expected one each`,
     );
   }
 }
@@ -529,7 +531,8 @@ function checkOptions(options: SettledOptions): void {
 function checkLabels({ labels, size }: TrainingData, classes: number): void {
   if (labels?.length !== size) {
     throw new TypeError(
-      `Cannot train: ${labels?.length ?? "no"} labels, expected one for each of ${size}`,
+      `Cannot train: ${labels ? counted(labels.length, "label") : "no labels"}, ` +
+        `expected one for each of ${size}`,
     );
   }
   const wrong = labels.findIndex((label) => label >= classes);

@@ -12,6 +12,7 @@ import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Config } from "../../train/config.ts";
 import { configHelp } from "../../train/config_help.ts";
@@ -102,7 +103,8 @@ function readShard(text: string): Shard {
 function requireRank(rank: number | undefined, { encoder, dim }: Config["bank"]): void {
   if (rank === undefined || encoder !== "pixel_pca" || rank <= dim) return;
   throw new UsageError(
-    `Cannot keep --rank ${rank}: snippets have ${dim} components, expected at most as many`,
+    `Cannot keep --rank ${rank}: snippets have ${counted(dim, "component")}, ` +
+      "expected at most as many",
   );
 }
 

@@ -11,7 +11,7 @@ import {
   BANK_INTERPOLATE_COMMAND,
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands/bank.ts";
-import { counted } from "../../cli/counted.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { requireFiles } from "../../cli/input_files.ts";
 import { sampleOverrides } from "../../cli/model_options.ts";
 import { openDevice } from "../../cli/open_device.ts";
@@ -130,7 +130,8 @@ export async function add(args: readonly string[]): Promise<void> {
     ...(out === undefined ? [] : added.map(({ index, name }) => `snippet   ${index} is ${name}`)),
     ...(drawn
       ? [
-        `rows      the image, ${samples} of ${drawn.evaluations} network evaluations each` +
+        `rows      the image, ${samples} of ` +
+        `${counted(drawn.evaluations, "network evaluation")} each` +
         neighbours,
         `wrote     ${picture}`,
       ]
@@ -220,7 +221,7 @@ async function drawBetween(
     `columns   ${ends ? `the image of ${titles[0]}, ` : ""}` +
     `${counted(names.length, "sample")} (${range})` +
     `${ends ? `, the image of ${titles[1]}` : ` between ${titles.join(" and ")}`}`,
-    `rows      ${counted(noises, "noise")}; ${evaluations} network evaluations a sample`,
+    `rows      ${counted(noises, "noise")}; ${counted(evaluations, "network evaluation")} a sample`,
     `wrote     ${out}`,
   ]);
 }
@@ -259,7 +260,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
   await writePicture(out, picture);
   print(json, { picture: out, snippets: [...indices], evaluations }, [
     `samples   ${shown} of ${counted(bank.size, "snippet")} of ${path}, ` +
-    `${evaluations} network evaluations each`,
+    `${counted(evaluations, "network evaluation")} each`,
     ...(sources
       ? ["rows      images of the bank, and under each the sample from its snippet"]
       : []),

@@ -7,7 +7,7 @@
 import { dirname, join } from "node:path";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
-import { counted } from "../../cli/counted.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
@@ -161,8 +161,8 @@ export async function learnFeatures(args: readonly string[]): Promise<void> {
   const { size, dim } = features;
   if (size !== bank.size) {
     throw new TypeError(
-      `Cannot learn from ${path}: it has ${size} vectors, expected one for each of the ` +
-        `${bank.size} snippets of ${options.bank}`,
+      `Cannot learn from ${path}: it has ${counted(size, "vector")}, ` +
+        `expected one for each of the ${counted(bank.size, "snippet")} of ${options.bank}`,
     );
   }
   using device = await openDevice(undefined, say);

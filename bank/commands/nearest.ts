@@ -8,6 +8,7 @@ import { parseArguments } from "../../cli/arguments.ts";
 import { BANK_NEAREST_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { say } from "../../cli/say.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import { mixChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
@@ -43,8 +44,9 @@ export async function nearest(args: readonly string[]): Promise<void> {
   const shown = rows.filter(({ image }) => image >= 0).map(({ image }) => image);
   if (shown.length === 0) {
     throw new RangeError(
-      `Cannot draw the neighbours: none of them is among the ${images.size} configured images, ` +
-        "expected --config or --data that the bank was built from",
+      "Cannot draw the neighbours: none of them is among the " +
+        `${counted(images.size, "configured image")}, expected --config or --data that the bank ` +
+        "was built from",
     );
   }
   const { imageSize } = images, channels = images.channels as 1 | 3;

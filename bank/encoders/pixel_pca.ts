@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
 import type { EncoderRecords } from "../bank.ts";
@@ -120,7 +121,8 @@ export class PixelPca implements Encoder {
     const total = values.reduce((sum, value) => sum + value, 0);
     if (!(total > pixels * Number.EPSILON)) {
       throw new RangeError(
-        `Cannot fit ${KIND} to ${source.size} images: they are all alike, expected different ones`,
+        `Cannot fit ${KIND} to ${counted(source.size, "image")}: ` +
+          "they are all alike, expected different ones",
       );
     }
     const components = new Float32Array(dim * pixels);
@@ -218,7 +220,7 @@ function checkFit(options: PixelPcaOptions, pixels: number): void {
     );
   }
   if (size < 2) {
-    throw new RangeError(`Cannot fit ${KIND} to ${size} images: expected at least 2`);
+    throw new RangeError(`Cannot fit ${KIND} to ${counted(size, "image")}: expected at least 2`);
   }
   if (!Number.isInteger(dim) || dim < 1 || dim > pixels) {
     throw new RangeError(
@@ -228,7 +230,7 @@ function checkFit(options: PixelPcaOptions, pixels: number): void {
   }
   if (dim >= size) {
     throw new RangeError(
-      `Cannot fit ${KIND} to ${size} images: dim is ${dim}, ` +
+      `Cannot fit ${KIND} to ${counted(size, "image")}: dim is ${dim}, ` +
         `expected at most ${size - 1}, such as bank.dim=${comfortableDim(size)}`,
     );
   }

@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import type { LabelledImages } from "../../bank/image_source.ts";
 import { missingDecoder } from "../../cli/model_options.ts";
 import { say } from "../../cli/say.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import type { Viewer } from "../../sample/viewer.ts";
 import { fingerprintOf } from "../../train/checkpoint.ts";
 import { LatentShards } from "../../train/datasets/latent_shards.ts";
@@ -60,10 +61,10 @@ export function dataImages(
   ): Promise<LabelledImages> => {
     if (!(part instanceof LatentShards)) return part;
     const decoder = await viewer(), count = Math.min(part.size, MOST_DECODED);
-    reporter.note(`decoding   ${count} of ${part.size} ${name} latents`);
+    reporter.note(`decoding   ${count} of ${counted(part.size, `${name} latent`)}`);
     reporter.warn(
-      `the ${name} images are ${count} decoded latents, of ${part.size}: what the tokenizer loses does ` +
-        "not count",
+      `the ${name} images are ${counted(count, "decoded latent")}, ` +
+        `of ${part.size}: what the tokenizer loses does not count`,
     );
     using progress = reporter.begin(count);
     return await decodeLatents(part.scaled(latentScaling(section, directory)), {

@@ -4,6 +4,7 @@ import { BankWriter, LowRankWriter, writeBank, writeLowRankBank } from "../../ba
 import { BankFile } from "../../bank/file.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { reconstructRows } from "../../bank/svd.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import { randomValues } from "../_check_op.ts";
 import { inDirectory } from "./_images.ts";
@@ -132,8 +133,8 @@ Deno.test("BankFile.rows() throws on snippets that the bank does not have", asyn
     for (const [first, count] of [[0, 6], [-1, 1], [5, 1], [0, 1.5], [0, -1], [NaN, 1]] as const) {
       assert.throws(() => file.rows(first, count), {
         name: "RangeError",
-        message: `Cannot read ${count} snippets from ${first} on: the bank has 5 snippets, ` +
-          "expected whole numbers within",
+        message: `Cannot read ${counted(count, "snippet")} from ${first} on: ` +
+          "the bank has 5 snippets, expected whole numbers within",
       });
     }
     assert.equal(file.rows(5, 0).length, 0);

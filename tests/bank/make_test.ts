@@ -31,7 +31,7 @@ gpuTest("makeBank() notes images that are few for the length of the snippets", a
       "4 numbers tell little of so few images: expected 40 or more, not 39, or bank.dim=3",
     ]);
     assert.equal((await notesOf(3, 2)).length, 1);
-    await assert.rejects(notesOf(1, 2), /Cannot fit pixel_pca to 1 images: expected at least 2/);
+    await assert.rejects(notesOf(1, 2), /Cannot fit pixel_pca to 1 image: expected at least 2/);
     assert.deepEqual(notes, []);
   });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { counted } from "../../cli/counted.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { onFullDisk } from "../_disk.ts";
 import { canLink } from "../_system.ts";

@@ -29,7 +29,7 @@ gpuTest("openMeasuringEncoder() fits no more components than the images have", a
   }
   await assert.rejects(dimOf(1, { encoder: "pixel_pca", resolution: 4 }), {
     name: "RangeError",
-    message: "Cannot fit pixel_pca to 1 images: expected at least 2",
+    message: "Cannot fit pixel_pca to 1 image: expected at least 2",
   });
 });
 

@@ -644,7 +644,7 @@ Deno.test("openImageFolder() reads the images of loadImageFolder() from their fi
     assert.deepEqual(await images.read(indices), loaded.images.read(indices));
     await assert.rejects(async () => await images.read(Uint32Array.of(30)), {
       name: "RangeError",
-      message: "Cannot read image 30: there are 30 images, expected an index from 0 to 29",
+      message: "Cannot read image 30: the source has 30 images, expected an index from 0 to 29",
     });
     await Deno.remove(`${path}/${images.names[7]}`);
     await assert.rejects(

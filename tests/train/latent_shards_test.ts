@@ -355,7 +355,7 @@ Deno.test("LatentShards takes names where every shard has one for each image", a
         error.message,
         new RegExp(`^Cannot read the names in latent shard ".*shard001.*": they are ${state}`),
       );
-      assert.match(error.message, /, expected one for each of 1 images$/);
+      assert.match(error.message, /, expected one for each of 1 image$/);
       return true;
     });
   }

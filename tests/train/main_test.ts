@@ -493,7 +493,7 @@ deviceTest(
     ]);
     assert.equal(run.code, 0, run.stderr);
     assert.match(run.stderr, /^skipped image_00\.png: /m);
-    assert.match(run.stderr, /^skipped 1 files, kept 39$/m);
+    assert.match(run.stderr, /^skipped 1 file, kept 39$/m);
     assert.match(run.stderr, /^data {4}35 images to train on, 4 held out$/m);
 
     const moved = inTemporary("moved_images");

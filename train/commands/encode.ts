@@ -9,7 +9,7 @@ import { openOnnx } from "../../bank/encoders/open.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
-import { counted } from "../../cli/counted.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, openProgressLater } from "../../cli/progress.ts";

@@ -14,6 +14,7 @@ import {
 } from "../../bank/encoders/encoder.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -291,7 +292,7 @@ function requireRoom(
   const bytes = images * each +
     Math.max(0, ...sizes) * rowLength(columns) * NUMBER_BYTES.F32;
   requireDiskSpace(directory, bytes, {
-    problem: `Cannot write latents to ${directory}: those of ${images} images take`,
+    problem: `Cannot write latents to ${directory}: those of ${counted(images, "image")} take`,
     expected: "room or another disk",
   });
 }

@@ -19,6 +19,7 @@
 
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import type { SnippetSource } from "../../bank/snippet_source.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { parseTexts } from "../../kernels/core/json.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -408,7 +409,8 @@ function readNames(shards: readonly Shard[]): string[] | undefined {
       const { path } = file;
       throw new CheckpointError(
         `Cannot read the names in latent shard ${JSON.stringify(path)}: they are ` +
-          `${own ? own.length : "no list of texts"}, expected one for each of ${size} images`,
+          `${own ? own.length : "no list of texts"}, expected one for each of ` +
+          counted(size, "image"),
         { path },
       );
     }

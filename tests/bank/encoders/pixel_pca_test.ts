@@ -240,7 +240,7 @@ gpuTest(
     await assert.rejects(PixelPca.fit({ device, images, dim: 1, resolution: 0 }), RangeError);
     const one = sourceOf(IMAGES.subarray(0, PIXELS), SIZES);
     await assert.rejects(PixelPca.fit({ device, images: one, dim: 1, resolution: 6 }), {
-      message: "Cannot fit pixel_pca to 1 images: expected at least 2",
+      message: "Cannot fit pixel_pca to 1 image: expected at least 2",
     });
     const few = sourceOf(IMAGES.subarray(0, 60 * PIXELS), SIZES);
     await assert.rejects(PixelPca.fit({ device, images: few, dim: 60, resolution: 6 }), {

@@ -1,5 +1,5 @@
 /**
- * Numbers of things in what commands say.
+ * Numbers of things in texts for people.
  *
  * @module
  */
