@@ -168,18 +168,7 @@ export async function fitFactors(
   const { size, dim } = source;
   const { device, onProgress } = options;
   // Before the long work, which alone tells in how many dimensions the snippets do differ.
-  if (!("energy" in options)) {
-    // One snippet is refused below, as others that are all equal.
-    const most = Math.max(1, Math.min(dim, size - 1));
-    requireRank(options.rank, {
-      most,
-      why: `as many as ${counted(size, "snippet")} [${dim}] can differ in`,
-    });
-  } else if (!(options.energy > 0 && options.energy <= 1)) {
-    throw new RangeError(
-      `Cannot keep energy ${options.energy}: expected a number above 0 and at most 1`,
-    );
-  }
+  requireKept(options, source);
   const onDevice = device !== undefined && DeviceMoments.supports(device, dim);
   const moments = await measureMoments(source, {
     device: onDevice ? device : undefined,
@@ -350,6 +339,25 @@ function chooseRank(
   }
   requireRank(kept.rank, { most: usable, why: "the dimensions in which the snippets differ" });
   return kept.rank;
+}
+
+/** Throws a RangeError for a rank or energy that N snippets of length d cannot have, whatever they are. */
+export function requireKept(
+  kept: KeptPart,
+  { size, dim }: Pick<SnippetSource, "size" | "dim">,
+): void {
+  if (!("energy" in kept)) {
+    // One snippet is refused later, as others that are all equal.
+    const most = Math.max(1, Math.min(dim, size - 1));
+    requireRank(kept.rank, {
+      most,
+      why: `as many as ${counted(size, "snippet")} [${dim}] can differ in`,
+    });
+  } else if (!(kept.energy > 0 && kept.energy <= 1)) {
+    throw new RangeError(
+      `Cannot keep energy ${kept.energy}: expected a number above 0 and at most 1`,
+    );
+  }
 }
 
 function requireRank(rank: number, { most, why }: { most: number; why: string }): void {

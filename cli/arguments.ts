@@ -38,6 +38,10 @@ export interface OptionDefinition {
   readonly choices?: readonly string[];
   /** Least value of a number. */
   readonly minimum?: number;
+  /** What a number must be above. */
+  readonly above?: number;
+  /** Largest value of a number. */
+  readonly maximum?: number;
 }
 
 /** One positional argument. */
@@ -120,6 +124,25 @@ export interface ParsedArguments<C extends CommandDefinition> {
 export class UsageError extends Error {
   /** Name of the class, by which other modules may know it. */
   override readonly name = "UsageError";
+}
+
+/**
+ * What `find` gives for words and numbers of the command line that the program alone can judge, such as the
+ * snippet of a name.
+ *
+ * @throws {UsageError} with the message of a RangeError that it throws, as for a name that is not there.
+ *
+ * @example
+ * ```ts ignore
+ * const indices = lookUp(() => indicesNamed(bank, options.name));
+ * ```
+ */
+export function lookUp<T>(find: () => T): T {
+  try {
+    return find();
+  } catch (cause) {
+    throw cause instanceof RangeError ? new UsageError(cause.message, { cause }) : cause;
+  }
 }
 
 /** `--help` was given: {@linkcode text} is to be printed and the program to end with exit code 0. */
@@ -345,12 +368,12 @@ function readSingle(
   }
   const number = value.trim() === "" ? NaN : Number(value);
   const whole = option.type === "number" || Number.isSafeInteger(number);
-  if (!whole && Number.isInteger(number) && number > 0) {
+  const { minimum = -Infinity, above = -Infinity, maximum = Infinity } = option;
+  if (!whole && Number.isInteger(number) && number > 0 && maximum === Infinity) {
     throw new UsageError(`${refusal}, at most ${Number.MAX_SAFE_INTEGER}`);
   }
-  if (!Number.isFinite(number) || !whole || number < (option.minimum ?? -Infinity)) {
-    throw new UsageError(refusal);
-  }
+  const within = number >= minimum && number > above && number <= maximum;
+  if (!Number.isFinite(number) || !whole || !within) throw new UsageError(refusal);
   return number;
 }
 
@@ -371,7 +394,12 @@ function expectation(option: OptionDefinition): string {
   if (option.choices !== undefined) return `one of ${option.choices.join(", ")}`;
   if (option.type === "string") return placeholder(option);
   const kind = option.type === "integer" ? "a whole number" : "a number";
-  const one = option.minimum === undefined ? kind : `${kind}, at least ${option.minimum}`;
+  const bounds = Object.entries({
+    "at least": option.minimum,
+    above: option.above,
+    "at most": option.maximum,
+  }).flatMap(([words, bound]) => bound === undefined ? [] : [`${words} ${bound}`]);
+  const one = bounds.length === 0 ? kind : `${kind}, ${bounds.join(" and ")}`;
   return option.list ? `${one}, or several between commas` : one;
 }
 

@@ -37,11 +37,12 @@ export function checkModelOptions(options: ModelOptions): void {
 
 /**
  * Throws a UsageError where options do not go with the model that they name: steps for a sampler that
- * has its own, or weights without the bank that guides them.
+ * has its own, weights without the bank that guides them, or a bank where labels do.
  */
 export function checkDrawing(
-  { steps, weights, bank }: {
+  { steps, checkpoint, weights, bank }: {
     readonly steps: number | undefined;
+    readonly checkpoint: string | undefined;
     readonly weights: string | undefined;
     readonly bank: string | undefined;
   },
@@ -53,6 +54,12 @@ export function checkDrawing(
   if (steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
     throw new UsageError(
       `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,
+    );
+  }
+  if (bank !== undefined && conditioning === "label") {
+    throw new UsageError(
+      `Cannot guide ${weights ?? checkpoint} by ${bank}: the model is guided by labels, ` +
+        "expected one with model.conditioning snippet",
     );
   }
   if (weights !== undefined && bank === undefined && conditioning === "snippet") {

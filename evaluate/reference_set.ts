@@ -36,8 +36,8 @@ export interface ReferenceSet extends Disposable {
 export interface ReferenceSources {
   /** The images that a model is trained on. */
   readonly training: () => Promise<LabelledImages>;
-  /** Images that training never sees; undefined where none are held out. */
-  readonly heldOut: () => Promise<ImageSource | undefined>;
+  /** Images that training never sees. */
+  readonly heldOut: () => Promise<ImageSource>;
   /** Opens a folder of images or a `.npz` file. */
   readonly openImages: (path: string) => Promise<AdmBatch>;
 }
@@ -55,7 +55,7 @@ const NOTHING = {
  * Opens what is asked for: `train` or `held-out`, a bank file in `.safetensors`, or else the path of
  * images.
  *
- * Throws a RangeError if no images are held out, and what the sources throw.
+ * Throws what the sources throw.
  */
 export async function openReferenceSet(
   asked: string,
@@ -66,13 +66,8 @@ export async function openReferenceSet(
     return { ...NOTHING, asked, source: "the training images", images, isTraining: true };
   }
   if (asked === "held-out") {
-    const heldOut = await sources.heldOut();
-    if (heldOut === undefined) {
-      throw new RangeError(
-        "Cannot measure against held-out images: data.heldOut is 0, expected some held out",
-      );
-    }
-    return { ...NOTHING, asked, source: "the held-out images", images: streamOf(heldOut) };
+    const images = streamOf(await sources.heldOut());
+    return { ...NOTHING, asked, source: "the held-out images", images };
   }
   if (extname(asked) === ".safetensors") {
     const bank = BankFile.open(asked);

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { parseArguments, UsageError } from "../cli/arguments.ts";
+import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
 import { INSPECT_COMMAND } from "../cli/commands/inspect.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { typedPath } from "../cli/typed_path.ts";
@@ -35,8 +35,10 @@ function main(): void {
   const projector = repa === undefined
     ? undefined
     : projectorOf(alignmentSchema.parse({ targetWidth: repa }));
-  const network = namedModel(model, { inputSize: size, channels, condition, projector });
-  const sizes = parameterSizes(network), cost = modelCost(network, { batch });
+  const network = lookUp(() =>
+    namedModel(model, { inputSize: size, channels, condition, projector })
+  );
+  const sizes = lookUp(() => parameterSizes(network)), cost = modelCost(network, { batch });
   if (json) console.log(JSON.stringify({ model, network, ...cost, parameters: sizes }));
   else console.log([...describeSizes(sizes), "", ...describeCost(cost)].join("\n"));
 }

@@ -10,7 +10,7 @@ import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
 import { checkRunEncoder } from "../bank/run_encoder.ts";
-import { parseArguments, UsageError } from "../cli/arguments.ts";
+import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import { counted } from "../kernels/core/counted.ts";
 import {
@@ -227,7 +227,7 @@ async function drawChosen(trained: TrainedModel, task: Task): Promise<Samples> {
 function chosenLabels(trained: TrainedModel, { options }: Task): Uint32Array {
   const { count, seed } = trained.config.sample;
   if (options.class.length === 0) return drawLabels(trained, { count, seed });
-  const labels = options.class.map((word) => [labelOfClass(word, trained)]);
+  const labels = lookUp(() => options.class.map((word) => [labelOfClass(word, trained)]));
   return chooseAmong(labels, { count, seed });
 }
 
@@ -240,11 +240,15 @@ async function chosenSnippets(
   const among = (groups: ArrayLike<number>[]) => chooseAmong(groups, { count, seed });
   switch (way) {
     case "index":
-      return among([...checkIndices(indicesIn(options.index), bank.size)].map((index) => [index]));
+      return among(
+        lookUp(() =>
+          [...checkIndices(indicesIn(options.index), bank.size)].map((index) => [index])
+        ),
+      );
     case "class":
-      return among(options.class.map((name) => membersOf(bank, name)));
+      return among(lookUp(() => options.class.map((name) => membersOf(bank, name))));
     case "name":
-      return among(options.name.map((name) => indicesNamed(bank, name)));
+      return among(lookUp(() => options.name.map((name) => indicesNamed(bank, name))));
     case "like":
       return among((await neighboursOf(trained, task)).map((index) => [index]));
     case "by-noise":

@@ -156,19 +156,6 @@ export function bankPathOf({ checkpoint, config }: CheckpointConfig): string {
 }
 
 /**
- * Checks that the samples of a checkpoint are images.
- *
- * Throws a TypeError if they are latents.
- */
-export function requireImages({ checkpoint, config }: CheckpointConfig): void {
-  if (config.data.kind !== "latents") return;
-  throw new TypeError(
-    `Cannot take samples of ${checkpoint} for images: its model makes latents, ` +
-      "expected a model of images",
-  );
-}
-
-/**
  * Loads the averaged weights of a checkpoint, or a file of weights, and the bank that guides them: that
  * of the run, which must begin with the snippets that it was trained with, or the file `bank`, whose
  * snippets must be as long.

@@ -5,7 +5,7 @@
  */
 
 import { rmSync } from "node:fs";
-import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
 import { requireFiles } from "../../cli/input_files.ts";
 import { openDevice } from "../../cli/open_device.ts";
@@ -32,10 +32,11 @@ import {
 } from "../encoders/preprocessing.ts";
 import { importFeatures, openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
-import { type ImageSource, parseShard, type Shard } from "../image_source.ts";
+import { type ImageSource, parseShard, type Shard, shardOf } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
 import { makeBank, type Places } from "../make.ts";
 import { readRows } from "../snippet_source.ts";
+import { requireKept } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
 import { configOf, show } from "./console.ts";
 
@@ -65,6 +66,7 @@ export async function build(args: readonly string[]): Promise<void> {
     note: say,
   });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
+  if (shard !== undefined) lookUp(() => shardOf(images, shard));
   const encoding = {
     device,
     images,
@@ -83,6 +85,7 @@ export async function build(args: readonly string[]): Promise<void> {
     try {
       await encode(encoding, whole);
       using file = BankFile.open(whole);
+      lookUp(() => requireKept({ rank }, file));
       const made = await compressBank(file, { rank, device, path: out });
       for (const line of describeCompression(made)) say(line);
     } finally {

@@ -5,7 +5,7 @@
  */
 
 import { basename } from "node:path";
-import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
 import {
   BANK_ADD_COMMAND,
   BANK_INTERPOLATE_COMMAND,
@@ -35,7 +35,6 @@ import {
   type CheckpointConfig,
   openTrained,
   readCheckpointConfig,
-  requireImages,
   type TrainedModel,
 } from "../../train/trained.ts";
 import { type Bank, checkIndices, type ImageRecords, titleOf } from "../bank.ts";
@@ -84,7 +83,7 @@ export async function add(args: readonly string[]): Promise<void> {
   using trained = found && openTrained(device, { ...found, bank: options.bank });
   if (trained) checkNamedBank(trained, options);
   using loaded = trained ? undefined : loadBank(device, path);
-  const bank = trained ? bankOf(trained) : loaded!;
+  const bank = trained?.bank ?? loaded!;
   using encoder = await encoderOfBank(bank, {
     device,
     onnx,
@@ -197,7 +196,7 @@ async function drawBetween(
   using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: options.bank });
   checkNamedBank(trained, options);
-  const bank = bankOf(trained);
+  const bank = trained.bank!;
   const pair = pairOf(bank, positionals);
   const [first, second] = await Promise.all(pair.map((index) => bank.snippet(index)));
   const { seed } = trained.config.sample;
@@ -238,7 +237,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
   using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: path });
   checkNamedBank(trained, options);
-  const bank = bankOf(trained);
+  const bank = trained.bank!;
   const shown = Math.min(count, bank.size);
   const indices = spreadIndices(shown, bank.size);
   const sources = source && await placedImages(trained, {
@@ -268,7 +267,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
   ]);
 }
 
-/** The configuration of a run, with the seed of the noises and settings above it. */
+/** The configuration of a run of images by snippets, with the seed of the noises and settings above it. */
 function readRun(
   checkpoint: string,
   options: { readonly seed: number | undefined; readonly set: readonly string[] },
@@ -277,7 +276,19 @@ function readRun(
   const found = readCheckpointConfig(checkpoint, {
     overrides: [...sampleOverrides({ seed }), ...set],
   });
-  requireImages(found);
+  const { data, model } = found.config;
+  if (data.kind === "latents") {
+    throw new UsageError(
+      `Cannot take samples of ${found.checkpoint} for images: its model makes latents, ` +
+        "expected a model of images",
+    );
+  }
+  if (model.conditioning === "label") {
+    throw new UsageError(
+      `Cannot draw from snippets with ${found.checkpoint}: the model is guided by labels, ` +
+        "expected one with model.conditioning snippet",
+    );
+  }
   return found;
 }
 
@@ -288,21 +299,13 @@ function checkNamedBank(
 ): void {
   if (options.bank === undefined) return;
   checkRunEncoder({
-    bank: bankOf(trained),
+    bank: trained.bank!,
     path: options.bank,
     ownPath: bankPathOf(trained),
     checkpoint: trained.checkpoint,
     anyEncoder: options["any-encoder"],
     note: (line) => say(`note      ${line}`),
   });
-}
-
-function bankOf(trained: TrainedModel): NonNullable<TrainedModel["bank"]> {
-  if (trained.bank !== undefined) return trained.bank;
-  throw new TypeError(
-    `Cannot draw from snippets with ${trained.checkpoint}: the model is guided by labels, ` +
-      "expected one with model.conditioning snippet",
-  );
 }
 
 /** The images of the bank nearest to each of some snippets [k, d], as the last part of their rows. */
@@ -328,10 +331,12 @@ function pairOf(
   bank: ImageRecords & { readonly size: number },
   words: readonly string[],
 ): [number, number] {
-  const indices = words.map((word) =>
-    /^-?\d+$/.test(word) ? Number(word) : indexOfName(bank, word)
-  );
-  const [first, second] = checkIndices(indices, bank.size);
+  const [first, second] = lookUp(() => {
+    const indices = words.map((word) =>
+      /^-?\d+$/.test(word) ? Number(word) : indexOfName(bank, word)
+    );
+    return checkIndices(indices, bank.size);
+  });
   return [first!, second!];
 }
 
@@ -340,7 +345,7 @@ function labelOf(bank: Bank, name: string | undefined): number {
   if (name === undefined) return -1;
   const label = bank.classes.indexOf(name);
   if (label >= 0) return label;
-  throw new RangeError(
+  throw new UsageError(
     `Cannot add to class ${name}: the bank has ` +
       (bank.classes.length === 0
         ? "no classes, leave --class out"

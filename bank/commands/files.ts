@@ -4,7 +4,7 @@
  * @module
  */
 
-import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
 import {
   BANK_COMPRESS_COMMAND,
   BANK_EXPORT_COMMAND,
@@ -23,6 +23,7 @@ import { copyBank, mergeBanks } from "../merge.ts";
 import { writeNpy } from "../npy.ts";
 import { mapSnippets } from "../snippet_map.ts";
 import { readRows } from "../snippet_source.ts";
+import { requireKept } from "../svd.ts";
 import { print, show } from "./console.ts";
 
 /** `bank inspect`: what is in a bank. */
@@ -46,10 +47,12 @@ export async function compress(args: readonly string[]): Promise<void> {
   }
   await prepareOutput(path, { inputs: positionals });
   using file = BankFile.open(positionals[0]!);
+  const kept = rank === undefined ? { energy: energy! } : { rank };
+  lookUp(() => requireKept(kept, file));
   using device = await openDevice(undefined, say);
   using progress = openProgress(compressionReads(file.size, storage), { json });
   const made = await compressBank(file, {
-    ...(rank === undefined ? { energy: energy! } : { rank }),
+    ...kept,
     device,
     path,
     storage,

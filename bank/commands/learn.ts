@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { parseArguments, UsageError } from "../../cli/arguments.ts";
+import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
@@ -217,7 +217,7 @@ async function learn(
   const kept = share < 1 ? Math.min(Math.round(share * size), MOST_HELD_OUT) : share;
   const { train, heldOut } = kept === 0
     ? { train: Uint32Array.from({ length: size }, (_, i) => i), heldOut: new Uint32Array() }
-    : splitIndices(size, { heldOut: kept, seed });
+    : lookUp(() => splitIndices(size, { heldOut: kept, seed }));
   const part = (indices: Uint32Array) => ({
     inputs: selectRows(pairs.inputs, { indices, width: dim }),
     snippets: selectRows(pairs.snippets, { indices, width: snippetDim }),

@@ -235,7 +235,8 @@ export const BANK_COMPRESS_COMMAND = {
     },
     energy: {
       type: "number",
-      minimum: 0,
+      above: 0,
+      maximum: 1,
       description:
         "Share of the energy (variance around the mean) to keep, at most 1, by the least rank " +
         "that does; either this or --rank",
@@ -442,7 +443,13 @@ export const BANK_NEAREST_COMMAND = {
   positionals: [{ name: "image", path: true, required: true, description: "Image file" }],
   options: {
     bank: BANK_OPTION,
-    count: { type: "integer", minimum: 1, default: 8, description: "Neighbours, at most 100" },
+    count: {
+      type: "integer",
+      minimum: 1,
+      maximum: 100,
+      default: 8,
+      description: "Neighbours, at most 100",
+    },
     metric: {
       type: "string",
       choices: ["cosine", "euclidean"],
@@ -566,7 +573,7 @@ export const BANK_LEARN_TEXT_COMMAND = {
     },
     "learning-rate": {
       type: "number",
-      minimum: 0,
+      above: 0,
       default: 1e-3,
       description: "Learning rate of Adam; the paper's is 1e-4",
     },
@@ -629,7 +636,7 @@ export const BANK_LEARN_FEATURES_COMMAND = {
     batch: { type: "integer", minimum: 1, default: 64, description: "Pairs of a step" },
     "learning-rate": {
       type: "number",
-      minimum: 0,
+      above: 0,
       default: 1e-4,
       description: "Learning rate of Adam",
     },

@@ -6,6 +6,7 @@
 
 import { dirname } from "node:path";
 import type { LabelledImages } from "../../bank/image_source.ts";
+import { UsageError } from "../../cli/arguments.ts";
 import { missingDecoder } from "../../cli/model_options.ts";
 import { say } from "../../cli/say.ts";
 import { counted } from "../../kernels/core/counted.ts";
@@ -28,8 +29,8 @@ export interface DataImages {
   readonly viewer: () => Promise<Viewer>;
   /** The images to train on. */
   readonly training: () => Promise<LabelledImages>;
-  /** Images that training never sees; undefined when none are held out. */
-  readonly heldOut: () => Promise<LabelledImages | undefined>;
+  /** Images that training never sees; refused when none are held out. */
+  readonly heldOut: () => Promise<LabelledImages>;
 }
 
 /** The images of the data; of latents those that the decoder makes of some. */
@@ -78,7 +79,11 @@ export function dataImages(
     training: lazily(async () => await imagesOf((await data()).train, "training")),
     heldOut: lazily(async () => {
       const { heldOut } = await data();
-      return heldOut && await imagesOf(heldOut, "held-out");
+      if (heldOut !== undefined) return await imagesOf(heldOut, "held-out");
+      throw new UsageError(
+        `Cannot measure against held-out images: data.heldOut is ${section.heldOut}, expected some ` +
+          "held out",
+      );
     }),
   };
 }

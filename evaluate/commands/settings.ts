@@ -72,7 +72,7 @@ export async function readSettings(options: Options): Promise<Settings> {
         ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
         : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
     const found = read(steps[0]), { config } = found;
-    checkDrawing({ steps: steps[0], weights, bank }, config);
+    checkDrawing({ steps: steps[0], checkpoint, weights, bank }, config);
     if (options["every-checkpoint"]) {
       const drawings = checkpointsOf(drawing).map((path) => ({
         found: readCheckpointConfig(path, { overrides: overridesOf(steps[0]) }),

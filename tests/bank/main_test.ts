@@ -167,6 +167,10 @@ deviceTest("bank commands work on what bank build made", async () => {
     }
     for (
       const [args, message] of [
+        [
+          ["build", "--shard", "3/9999", ...sizes],
+          /^error: Cannot take shard 3 of 9999: the source has/m,
+        ],
         [["build", "--shard", "3"], /^error: Cannot read --shard 3: expected a part/],
         [["build", "--shard", "3/2"], /^error: Cannot read --shard 3\/2: expected a part/],
         [["build", "--dim", "4", "--rank", "9"], /^error: Cannot keep --rank 9: .* 4 components/],
@@ -180,10 +184,20 @@ deviceTest("bank commands work on what bank build made", async () => {
         ],
         [["export", bank, "--out", at("x.txt")], /expected a name in .npy or .safetensors/],
         [["interpolate", "1", "-9", "--bank", bank], /error: .*-9/],
+        [["compress", bank, "--energy", "1.5"], /--energy 1.5: .* above 0 and at most 1$/m],
+        [["compress", bank, "--energy", "0"], /--energy 0: .* above 0 and at most 1$/m],
+        [["compress", bank, "--rank", "99"], /^error: Cannot keep rank 99: expected an integer/],
+        [
+          ["nearest", at("query.png"), "--bank", bank, "--count", "101"],
+          /--count 101: expected a whole number, at least 1 and at most 100$/m,
+        ],
+        [["learn-text", "--bank", bank, "--held-out", "9999"], /heldOut is 9999, expected/],
+        [["learn-text", "--bank", bank, "--learning-rate", "0"], /0: expected a number, above 0$/m],
       ] as const
     ) {
       const { code, stderr } = await runBank(...args);
-      assert.ok(code > 0 && message.test(stderr), stderr);
+      assert.match(stderr, message);
+      assert.equal(code, stderr.includes("no such file") ? 1 : 2, stderr);
     }
   });
 });
@@ -536,9 +550,9 @@ deviceTest("bank commands say which names and classes there are", async () => {
   using file = BankFile.open(bank);
   const name = file.names![5]!;
   const between = await runBank("interpolate", `${name}x`, "3", "--bank", bank);
-  assertRefusal(between, 1, `Cannot retrieve "${name}x": no snippet`, `did you mean ${name}?`);
+  assertRefusal(between, 2, `Cannot retrieve "${name}x": no snippet`, `did you mean ${name}?`);
   const unknown = await runBank("interpolate", "qqqqqqqqqqqq", "3", "--bank", bank);
-  assertRefusal(unknown, 1, "none of 206 snippets has that name, such as");
+  assertRefusal(unknown, 2, "none of 206 snippets has that name, such as");
 
   const add = (image: string, from: string) =>
     runBank("add", image, "--bank", from, "--class", "cats", "--out", plain);
@@ -547,7 +561,7 @@ deviceTest("bank commands say which names and classes there are", async () => {
   assertRefusal(await add(missing, bank), 1, missing);
   assertRefusal(
     await add(image, bank),
-    1,
+    2,
     /Cannot add to class cats: the bank has the classes .*, or leave --class out$/m,
   );
   assert(!existsSync(plain));

@@ -167,7 +167,7 @@ deviceTest(
     await Promise.all([
       refused(2, /expected --bank FILE, or --checkpoint DIR/, "interpolate", "0", "1"),
       refused(
-        1,
+        2,
         /Cannot retrieve snippet 206: the bank has 206/,
         ...["interpolate", "0", "206", "--checkpoint", directory],
       ),

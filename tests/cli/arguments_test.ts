@@ -3,6 +3,7 @@ import {
   type CommandDefinition,
   HelpRequest,
   helpText,
+  lookUp,
   parseArguments,
   selectCommand,
   UsageError,
@@ -141,7 +142,7 @@ Deno.test("parseArguments() refuses values that do not fit", () => {
     refusal(["--steps"]),
     "Cannot read --steps: no value, expected a whole number, at least 1",
   );
-  assert.match(refusal(["--steps", "--json"]), /^Cannot read --steps: no value/);
+  assert.match(refusal(["--steps", "--json"]), /^Cannot read --steps: no value.* at least 1$/);
   for (const value of ["x", "1.5", "0", "-5", "", " ", "Infinity", "1e99"]) {
     assert.match(
       refusal([`--steps=${value}`]),
@@ -161,8 +162,40 @@ Deno.test("parseArguments() refuses values that do not fit", () => {
     refusal([""], VERIFY_COMMAND),
     "Cannot run deno task verify: file is empty, expected a path",
   );
+  const bounded = {
+    ...COMMAND,
+    options: {
+      share: { type: "number", above: 0, maximum: 1, description: "How much" },
+      count: { type: "integer", minimum: 1, maximum: 100, description: "How many" },
+    },
+  } as const satisfies CommandDefinition;
+  for (const value of ["0", "1.5", "-1"]) {
+    assert.equal(
+      refusal(["--share", value], bounded),
+      `Cannot read --share ${value}: expected a number, above 0 and at most 1`,
+    );
+  }
+  for (const value of ["0", "101", "1e99"]) {
+    assert.equal(
+      refusal(["--count", value], bounded),
+      `Cannot read --count ${value}: expected a whole number, at least 1 and at most 100`,
+    );
+  }
+  const { options } = parseArguments(bounded, ["--share", "1", "--count", "100"]);
+  assert.deepEqual(options, { share: 1, count: 100 });
   assert.match(refusal(["--json=yes"]), /^Cannot read --json=yes: the option takes no value/);
   assert.match(refusal(["--kind", "huen"]), /expected one of euler, heun; did you mean heun\?/);
+});
+
+Deno.test("lookUp() makes a RangeError one of usage, and no other error", () => {
+  const throwing = (error: Error) => () => {
+    throw error;
+  };
+  assert.equal(lookUp(() => 3), 3);
+  const cause = new RangeError("Cannot find x: there is none");
+  const expected = { name: "UsageError", message: cause.message, cause };
+  assert.throws(() => lookUp(throwing(cause)), expected);
+  assert.throws(() => lookUp(throwing(new TypeError("no"))), { name: "TypeError" });
 });
 
 Deno.test("parseArguments() counts what has to be given", () => {

@@ -382,6 +382,10 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
     [2, "sample.steps (given on the command line) is 1, expected at least 2 with sde-heun", [
       ...[...checkpoint, "--steps", "1,4", "--sampler", "sde-heun"],
     ]],
+    [2, "Cannot measure against held-out images: data.heldOut is 0, expected some held out", [
+      ...["--samples", folder("plain", 8, 8, 8, 8, 8), "--reference", "held-out"],
+      ...["-s", "data.kind=emoji", "-s", "data.imageSize=8"],
+    ]],
     [1, "holds no images", [...checkpoint, "--samples", folder("empty")]],
     [1, "1.png: it has 4 × 4 pixels, expected 8 × 8", [
       ...[...checkpoint, "--samples", folder("mixed", 8, 4)],

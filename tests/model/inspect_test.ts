@@ -127,7 +127,10 @@ Deno.test("inspect describes a published network and a file, and refuses the res
     assert.match(chosen.err, new RegExp(`^error: Cannot take ${option} with .*: its sizes are`));
   }
   const unknown = await runInspect("SiT-M/2");
-  assert.deepEqual([unknown.code, unknown.out], [1, ""]);
+  assert.deepEqual([unknown.code, unknown.out], [2, ""]);
   assert.match(unknown.err, /^error: Cannot make model "SiT-M\/2"/);
+  const odd = await runInspect("SiT-B/2", "--size", "15");
+  assert.deepEqual([odd.code, odd.out], [2, ""]);
+  assert.match(odd.err, /^error: Cannot make the model: size 15 is no multiple of patch 2$/m);
   assert.match((await runInspect("nowhere")).err, /^error: Cannot read folder nowhere/);
 });

@@ -99,11 +99,11 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
 
   assertRefusal(
     await sample("--class", "Fish"),
-    1,
+    2,
     'class "Fish": the bank has the classes Smileys',
   );
-  assertRefusal(await sample("--name", "qqq"), 1, `"qqq": no image has that name, or its words`);
-  assertRefusal(await sample("--index", "206"), 1, "the bank has 206 snippets");
+  assertRefusal(await sample("--name", "qqq"), 2, `"qqq": no image has that name, or its words`);
+  assertRefusal(await sample("--index", "206"), 2, "the bank has 206 snippets");
   assertRefusal(await sample("--onnx", "dinov2.onnx"), 2, "it encodes for --text or --like");
   const adaptive = ["--checkpoint", directory, "--sampler", "dopri5", "--steps", "3"];
   for (const task of ["sample", "evaluate"] as const) {
@@ -122,8 +122,8 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
   assert.equal((await runTask("bank", ["export", bank.path, "--out", vectors])).code, 0);
   assert.equal((await runTask("bank", ["import", vectors, "--out", plain])).code, 0);
   const nameless = ["--bank", plain, "--any-encoder"];
-  assertRefusal(await sample(...nameless, "--class", "Flags"), 1, "the bank has no classes");
-  assertRefusal(await sample(...nameless, "--name", "x"), 1, "the bank has no names and no texts");
+  assertRefusal(await sample(...nameless, "--class", "Flags"), 2, "the bank has no classes");
+  assertRefusal(await sample(...nameless, "--name", "x"), 2, "the bank has no names and no texts");
   assertRefusal(await sample(...nameless, "--like", image), 1, "its encoder is features, expected");
 });
 
@@ -166,7 +166,7 @@ deviceTest("sample draws the classes of a model that labels guide", async () => 
   assert.deepEqual(await drawn("--class", "Flags"), Array(40).fill(8));
   assertRefusal(
     await sample("--class", "Fish"),
-    1,
+    2,
     /the model knows no such class, expected Smileys & Emotion, .*, Flags, or a number from 0 to 8/,
   );
   assertRefusal(
@@ -174,6 +174,19 @@ deviceTest("sample draws the classes of a model that labels guide", async () => 
     2,
     /Cannot draw by --by-noise with .*: the model is guided by labels, expected --class, or a model/,
   );
+  const bank = ["--checkpoint", directory, "--bank", "bank.safetensors"];
+  for (
+    const [task, ...args] of [
+      ["sample", ...bank],
+      ["evaluate", ...bank],
+      ["bank", "transfer", ...bank],
+      ["bank", "interpolate", "0", "1", "--checkpoint", directory],
+      ["bank", "add", "a.png", "--sample", "--checkpoint", directory],
+    ] as const
+  ) {
+    const run = await runTask(task, args);
+    assertRefusal(run, 2, "the model is guided by labels, expected one with model.conditioning");
+  }
 });
 
 deviceTest("sample names another bank where that of the run is gone", async () => {

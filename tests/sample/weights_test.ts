@@ -140,7 +140,7 @@ gpuTest("sample --weights draws latents and images as the library does", async (
       assert.match(refused.stderr, said);
     }
     const unknown = await runTask("sample", [...drawing, "--out", out, "--class", "5"]);
-    assert.equal(unknown.code, 1);
+    assert.equal(unknown.code, 2);
     assert.match(unknown.stderr, /knows no such class, expected a number from 0 to 4$/m);
   });
 });
