@@ -350,7 +350,13 @@ function readValue(
   const missing = value === undefined || (!inlineValue && /^-(?![\d.])/.test(value)) ||
     (value.trim() === "" && PATHS.has(option.value ?? ""));
   const expected = expectation(option);
-  if (missing) throw new UsageError(`Cannot read ${rawName}: no value, expected ${expected}`);
+  if (missing) {
+    // What looks like the next option may be a text.
+    const hint = value?.startsWith("-") && option.type === "string"
+      ? `, or --${token.name}=${value} where that is the value`
+      : "";
+    throw new UsageError(`Cannot read ${rawName}: no value, expected ${expected}${hint}`);
+  }
   const refusal = `Cannot read ${rawName} ${value}: expected ${expected}`;
   return option.list
     ? value.split(",").map((part) => readSingle(option, { value: part, refusal }))

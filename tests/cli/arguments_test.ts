@@ -143,6 +143,11 @@ Deno.test("parseArguments() refuses values that do not fit", () => {
     "Cannot read --steps: no value, expected a whole number, at least 1",
   );
   assert.match(refusal(["--steps", "--json"]), /^Cannot read --steps: no value.* at least 1$/);
+  assert.equal(
+    refusal(["--out", "-name"]),
+    "Cannot read --out: no value, expected FILE, or --out=-name where that is the value",
+  );
+  assert.match(refusal(["--out", "a", "-s", "-x"]), /expected K=V, or --set=-x where that is/);
   for (const value of ["x", "1.5", "0", "-5", "", " ", "Infinity", "1e99"]) {
     assert.match(
       refusal([`--steps=${value}`]),
