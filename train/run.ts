@@ -15,6 +15,7 @@ import { type BankFingerprint, bankFingerprint } from "../bank/fingerprint.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
+import { recordsOfImages } from "../bank/records.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
@@ -260,7 +261,7 @@ async function prepareBank(
   if (train instanceof LatentShards) {
     await writeFeatureBank(train.snippets!, {
       out: built,
-      records: train.classes.length > 0 ? { labels: train.labels, classes: train.classes } : {},
+      records: recordsOfImages(train),
       onProgress: (done) => onEncoded?.(done, train.size),
     });
   } else {

@@ -36,6 +36,8 @@ export interface ShardOptions {
   readonly dtype?: "F32" | "F16" | "BF16";
   /** Changes the tensors of a shard before they are written. */
   readonly change?: (tensors: ShardTensors, shard: number) => void;
+  /** Metadata of every shard. Default none. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface ShardOptions {
  * stored; labels count 0, 1, 2, 0, ….
  */
 export function writeShards(directory: string, options: ShardOptions): Map<string, Float32Array> {
-  const { counts, dtype = "F32", change } = options;
+  const { counts, dtype = "F32", change, metadata = {} } = options;
   const next = testNumbers(11), written = new Map<string, number[]>();
   let first = 0;
   for (const [shard, count] of counts.entries()) {
@@ -64,7 +66,7 @@ export function writeShards(directory: string, options: ShardOptions): Map<strin
     tensors.set("labels", { dtype: "I64", shape: [count], data: labels });
     change?.(tensors, shard);
     const name = `latents_rank00_shard${String(shard).padStart(3, "0")}.safetensors`;
-    writeSafetensors(join(directory, name), tensors);
+    writeSafetensors(join(directory, name), tensors, { metadata });
     first += count;
   }
   return new Map([...written].map(([name, values]) => [name, Float32Array.from(values)]));

@@ -83,6 +83,7 @@ Deno.test("encodeLatents() writes shards that LatentShards reads, in the order o
     using latents = await LatentShards.open(directory);
     assert.deepEqual([latents.size, latents.channels, latents.imageSize], [COUNT, CHANNELS, ROWS]);
     assert.deepEqual([...latents.labels], [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]);
+    assert.deepEqual(latents.classes, ["a", "b", "c"]);
     assert.deepEqual(latents.names, NAMES);
     assert.deepEqual(latents.subset(Uint32Array.of(7, 2)).names, [NAMES[7], NAMES[2]]);
     for (const mirrored of [false, true]) {

@@ -361,6 +361,29 @@ Deno.test("LatentShards takes names where every shard has one for each image", a
   }
 });
 
+Deno.test("LatentShards takes names of classes from the first shard, for every label", async () => {
+  const named = (classes: string) => {
+    const { directory } = shards({ counts: [4], metadata: { classes } });
+    return LatentShards.open(directory);
+  };
+  {
+    using latents = await named('["cat","dog","owl","none"]');
+    assert.deepEqual(latents.classes, ["cat", "dog", "owl", "none"]);
+    assert.deepEqual([...latents.labels], [0, 1, 2, 0]);
+  }
+  for (const [wrong, state] of [['["cat","dog"]', "2"], ["cat", "no list of texts"]]) {
+    await assert.rejects(named(wrong!), (error: Error) => {
+      assert.equal(error.name, "CheckpointError");
+      assert.match(
+        error.message,
+        /^Cannot read the classes in latent shard ".*shard000.*": they are /,
+      );
+      assert.ok(error.message.endsWith(`are ${state}, expected a name for each label up to 2`));
+      return true;
+    });
+  }
+});
+
 Deno.test("LatentShards takes shards with nothing but latents", async () => {
   const { directory, written } = shards({
     counts: [2, 2],

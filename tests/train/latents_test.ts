@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { loadBank } from "../../bank/load.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
+import { indicesNamed, indicesOfClass } from "../../bank/retrieve.ts";
 import { readRunLog } from "../../cli/run_log.ts";
 import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
 import { readPixels, toBytes } from "../../evaluate/image_stream.ts";
@@ -329,6 +330,22 @@ gpuTest(
     );
   },
 );
+
+gpuTest("buildRun() keeps the names of latents and classes with their snippets", async (device) => {
+  const path = join(TEMPORARY, "named"), names = ["d", "a", "c", "b"], classes = ["x", "y", "z"];
+  Deno.mkdirSync(path);
+  const metadata = { names: JSON.stringify(names), classes: JSON.stringify(classes) };
+  writeShards(path, { counts: [4], metadata });
+  using run = await openRun(device, { directory: "names", config: configOf({ data: { path } }) });
+  const { bank } = run;
+  assert.deepEqual([bank!.names, bank!.classes, [...bank!.labels!]], [names, classes, [
+    0,
+    1,
+    2,
+    0,
+  ]]);
+  assert.deepEqual([...indicesNamed(bank!, "c"), ...indicesOfClass(bank!, "x")], [2, 0, 3]);
+});
 
 gpuTest("buildRun() names the tensor that the shards lack, and what it is for", async (device) => {
   const lacking = async (keys: readonly string[], changes: Settings): Promise<void> => {

@@ -24,7 +24,7 @@ import { elementsOf } from "../../kernels/core/tensor.ts";
 import { requireDiskSpace } from "../disk_space.ts";
 import { mirrorRows } from "../mirror.ts";
 import { STATISTICS_FILE } from "./latent_scaling.ts";
-import { NAMES_KEY } from "./latent_shards.ts";
+import { CLASSES_KEY, NAMES_KEY } from "./latent_shards.ts";
 
 /** What a tokenizer makes of images: latents, or a normal distribution for each. */
 export interface LatentDistribution {
@@ -63,7 +63,7 @@ export interface TokenEncoder {
 
 /** What {@linkcode encodeLatents} encodes, by what, and where to. */
 export interface EncodeLatentsOptions {
-  /** The images, in colour; labels and names are kept where there are some. */
+  /** The images, in colour; labels, classes and names are kept where there are some. */
   readonly images: ImageSource;
   /** What makes latents of them. */
   readonly encoder: LatentEncoder;
@@ -416,6 +416,7 @@ function writeShard(
       [ENCODING_KEY]: encoding,
       ...(images.names &&
         { [NAMES_KEY]: JSON.stringify(images.names.slice(first, first + size)) }),
+      ...(labels && images.classes?.length && { [CLASSES_KEY]: JSON.stringify(images.classes) }),
     },
   });
   for (let begin = 0; begin < size; begin += COPIED_ROWS) {

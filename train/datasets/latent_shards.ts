@@ -12,7 +12,7 @@
  *
  * Labels are integers, all else is F32, F16 or BF16. All shards have the same tensors; n may differ.
  * Tensors of other names are left alone. The metadata `names`, a list of n texts as JSON, may name the
- * images.
+ * images, and `classes`, likewise, of the first shard all classes in the order of their labels.
  *
  * @module
  */
@@ -65,6 +65,9 @@ const NAMES = Object.keys(TENSORS) as ShardTensor[];
 /** Key of the shards' metadata under which they may name their images: a list of n texts as JSON. */
 export const NAMES_KEY = "names";
 
+/** Key of the first shard's metadata under which it may name the classes: a list of texts as JSON. */
+export const CLASSES_KEY = "classes";
+
 /** Classes at most: a label beyond is taken for a damaged file. */
 const MOST_CLASSES = 65_536;
 
@@ -95,7 +98,7 @@ interface View {
 
 /**
  * N latents [C, H, W] in the shards of a folder, with what encoders made of the same images. Rows are
- * read from the files by their index: only labels are held in memory.
+ * read from the files by their index: only labels and names are held in memory.
  *
  * Shards follow each other in the order of their names. `latents_stats.safetensors` is none of them.
  *
@@ -124,7 +127,7 @@ export class LatentShards implements TrainingData, Disposable {
   readonly channels: number;
   /** Class of each image [N]; all 0 where the shards have no labels. */
   readonly labels: Uint32Array;
-  /** Names of the classes, which are their numbers; empty where the shards have no labels. */
+  /** Names of the classes, their numbers where no shard names them; empty where there are no labels. */
   readonly classes: readonly string[];
   /** Names of the images [N]; left out where a shard does not name its own. */
   readonly names?: readonly string[];
@@ -163,7 +166,7 @@ export class LatentShards implements TrainingData, Disposable {
    * Throws an Error if there is no such folder or no shard in it, and a {@linkcode CheckpointError} that
    * names the file, and the tensor if it is one, if a shard is damaged, has other tensors or other
    * shapes than the first one, a tensor of a shape or type that it must not have, or not a name for each
-   * image.
+   * image or class.
    */
   static async open(directory: string | URL): Promise<LatentShards> {
     const path = directoryPath(directory);
@@ -193,13 +196,12 @@ export class LatentShards implements TrainingData, Disposable {
       );
     }
     const labels = readLabels(files, size);
-    const most = labels.reduce((most, label) => Math.max(most, label), 0);
     const folder = {
       path,
       shards,
       shapes,
       labels,
-      classes: shapes.has("labels") ? Array.from({ length: most + 1 }, (_, i) => String(i)) : [],
+      classes: shapes.has("labels") ? readClasses(files[0]!, labels) : [],
       names: readNames(shards),
     };
     opened.move();
@@ -396,6 +398,22 @@ function readLabels(files: readonly SafetensorsFile[], size: number): Uint32Arra
     first += values.length;
   }
   return labels;
+}
+
+/** The names of the classes that labels stand for, or their numbers where the first shard has none. */
+function readClasses({ path, metadata }: SafetensorsFile, labels: Uint32Array): string[] {
+  const count = 1 + labels.reduce((most, label) => Math.max(most, label), 0);
+  const text = metadata[CLASSES_KEY];
+  if (text === undefined) return Array.from({ length: count }, (_, i) => String(i));
+  const names = parseTexts(text);
+  if (names !== undefined && names.length >= count) return names;
+  throw new CheckpointError(
+    `Cannot read the classes in latent shard ${JSON.stringify(path)}: they are ` +
+      `${names ? names.length : "no list of texts"}, expected a name for each label up to ${
+        count - 1
+      }`,
+    { path },
+  );
 }
 
 /** The names of all images, where every shard has them in its metadata. */
