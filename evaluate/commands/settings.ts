@@ -67,10 +67,17 @@ export async function readSettings(options: Options): Promise<Settings> {
   ];
   const drawing = checkpoint ?? weights;
   if (drawing !== undefined) {
-    const read = (steps?: number) =>
+    const readWith = (overrides: readonly string[]) =>
       weights === undefined
-        ? readCheckpointConfig(drawing, { overrides: overridesOf(steps) })
-        : readWeightsConfig(drawing, { reversed, heads, overrides: overridesOf(steps) });
+        ? readCheckpointConfig(drawing, { overrides })
+        : readWeightsConfig(drawing, { reversed, heads, overrides });
+    if (options.data !== undefined && readWith([]).config.data.kind === "latents") {
+      throw new UsageError(
+        `Cannot take --data with ${drawing}: its model is trained on latents, expected the images to ` +
+          "measure against by --reference PATH",
+      );
+    }
+    const read = (steps?: number) => readWith(overridesOf(steps));
     const found = read(steps[0]), { config } = found;
     checkDrawing({ steps: steps[0], checkpoint, weights, bank }, config);
     if (options["every-checkpoint"]) {

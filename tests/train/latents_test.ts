@@ -500,6 +500,12 @@ gpuTest("train and sample run on latents, and what needs images says so", async 
     evaluated.stderr,
     /its data are latents, expected their decoder by --set data\.decoder=FILE\.onnx, or images by/,
   );
+  const against = await runTask("evaluate", ["--checkpoint", directory, "--data", "photos"]);
+  assert.equal(against.code, 2);
+  assert.match(
+    against.stderr,
+    /Cannot take --data with .*: its model is trained on latents, expected the images .* --reference/,
+  );
 });
 
 /** The images [n, C, H, W] of a `.npz` file. */
