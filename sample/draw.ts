@@ -8,7 +8,7 @@ import { concatenate } from "../kernels/core/concatenate.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { fill } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
-import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
+import { formatShape, onAnother, type Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
 import { velocityCoefficients } from "../model/interpolants/prediction.ts";
@@ -168,7 +168,7 @@ export function pairedNetwork(model: DiffusionModel, embedded: Tensor): Network 
  * owns the images. For the adaptive sampler, which waits for the GPU, see {@linkcode drawAdaptive}.
  *
  * Throws a `RangeError` for that sampler, where the model has no null class and guidance asks for one,
- * a `TypeError` for a condition of no image, and what {@linkcode checkSampling} throws.
+ * a `TypeError` for a condition of no image or on another device, and what {@linkcode checkSampling} throws.
  *
  * @example
  * ```ts
@@ -283,6 +283,7 @@ interface GuidedNetwork {
 /** Runs in a scope, which releases what embedding makes on the way. */
 function guidedNetwork(options: DrawOptions): GuidedNetwork {
   const { model, condition, weights, config: { guidance } } = options;
+  if (condition.device !== model.parameters.device) throw onAnother("draw", "the condition");
   if (condition.elements === 0) {
     throw new TypeError(
       `Cannot draw under a condition ${formatShape(condition.shape)}: expected one image at least`,

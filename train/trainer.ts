@@ -525,6 +525,12 @@ function checkOptions(options: SettledOptions): void {
         `${counted(dataset.size, "image")}, expected one each`,
     );
   }
+  requireGather(given.bank, given.model.parameters.device);
+}
+
+/** Throws what taking a snippet throws, as on another device: else the first step would, with its data read. */
+function requireGather(bank: TrainingSnippets, device: Device): void {
+  device.scope(() => void bank.gather(device.tensor(new Uint32Array(1), [1])));
 }
 
 /** The GPU would take another class for a label that the model does not have. */

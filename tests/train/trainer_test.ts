@@ -6,6 +6,7 @@ import { Kernel } from "../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SiT } from "../../model/sit.ts";
+import { draw } from "../../sample/draw.ts";
 import {
   checkpointsAfter,
   findCheckpoint,
@@ -17,12 +18,13 @@ import {
   requireSpace,
   saveCheckpoint,
 } from "../../train/checkpoint.ts";
+import { resolveConfig } from "../../train/config.ts";
 import { DataOrder } from "../../train/data_order.ts";
 import { ImageSet } from "../../train/datasets/image_set.ts";
 import { NonFiniteLossError, type TrainRecord } from "../../train/history.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { sumTolerance, testNumbers } from "../_check_op.ts";
-import { gpuTest, halvesTest } from "../_gpu.ts";
+import { gpuTest, halvesTest, openDevice } from "../_gpu.ts";
 
 const SIZE = 24, DIM = 8;
 
@@ -1155,6 +1157,22 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
       message: `Cannot train: ${given?.length ?? "no"} labels, expected one for each of ${SIZE}`,
     });
   }
+});
+
+gpuTest("Trainer and draw() refuse at once what lies on another device", async (device) => {
+  using fitting = makeTrainer(device);
+  const { model } = fitting, dataset = makeImages();
+  using other = await openDevice();
+  using bank = makeBank(other);
+  assert.throws(() => new Trainer({ model, dataset, bank, batchSize: 8 }), {
+    name: "TypeError",
+    message: /lies on another device/,
+  });
+  using condition = bank.gather([0]);
+  assert.throws(() => draw({ model, condition, config: resolveConfig({}).sample }), {
+    name: "TypeError",
+    message: "Cannot draw: the condition lies on another device, expected tensors of one",
+  });
 });
 
 Deno.test("DataOrder.take() shows every image once an epoch, whatever the batch size", () => {
