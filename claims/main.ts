@@ -84,8 +84,12 @@ async function testClaims(
   const units = plan.trainingUnits + plan.drawingUnits;
   const secondsPerUnit = units === 0 ? 0 : await laboratory.secondsPerUnit();
   signal.throwIfAborted();
-  for (const line of planLines(plan, secondsPerUnit)) say(line);
-  if (options.plan) return;
+  const work = plannedWork(plan, secondsPerUnit);
+  for (const line of planLines(work)) say(line);
+  if (options.plan) {
+    if (options.json) console.log(JSON.stringify(work));
+    return;
+  }
 
   using progress = openProgress(Math.max(1, Math.round(units)), { intervalSeconds: INTERVAL });
   let done = 0;
@@ -151,21 +155,43 @@ async function planFor(letters: readonly Letter[], laboratory: Laboratory): Prom
   };
 }
 
-/** What is left to do and how long it takes, as lines for a person. */
-function planLines(plan: Plan, secondsPerUnit: number): string[] {
+/** What is left to do, in numbers. */
+interface PlannedWork {
+  /** The models to train, by name, each with the steps that it has left. */
+  readonly trainings: readonly string[];
+  /** Sets of samples to draw, and the images in all of them. */
+  readonly sets: number;
+  readonly images: number;
+  /** About how long that takes; measuring comes after it. */
+  readonly trainingSeconds: number;
+  readonly drawingSeconds: number;
+}
+
+function plannedWork(plan: Plan, secondsPerUnit: number): PlannedWork {
   const { trainings, drawings, trainingUnits, drawingUnits } = plan;
-  if (trainingUnits + drawingUnits === 0) {
+  return {
+    trainings,
+    sets: drawings.length,
+    images: drawings.reduce((sum, { count }) => sum + count, 0),
+    trainingSeconds: trainingUnits * secondsPerUnit,
+    drawingSeconds: drawingUnits * secondsPerUnit,
+  };
+}
+
+/** What is left to do and how long it takes, as lines for a person. */
+function planLines(work: PlannedWork): string[] {
+  const { trainings, sets, images, trainingSeconds, drawingSeconds } = work;
+  if (trainings.length + sets === 0) {
     return ["plan    everything is kept: only measuring is left"];
   }
-  const about = (units: number) => `about ${formatDuration(units * secondsPerUnit)}`;
-  const images = drawings.reduce((sum, { count }) => sum + count, 0);
+  const about = (seconds: number) => `about ${formatDuration(seconds)}`;
   return [
     ...(trainings.length === 0 ? [] : [
-      `plan    train ${trainings.join("; ")}: ${about(trainingUnits)}`,
+      `plan    train ${trainings.join("; ")}: ${about(trainingSeconds)}`,
     ]),
-    `plan    draw ${counted(drawings.length, "set")} of samples, ` +
-    `${images.toLocaleString("en")} images: ${about(drawingUnits)}`,
-    `plan    ${about(trainingUnits + drawingUnits)} in all, and some minutes to measure`,
+    `plan    draw ${counted(sets, "set")} of samples, ${images.toLocaleString("en")} images: ` +
+    about(drawingSeconds),
+    `plan    ${about(trainingSeconds + drawingSeconds)} in all, and some minutes to measure`,
     "        (progress counts evaluations of the network for 32 images)",
   ];
 }

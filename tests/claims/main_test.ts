@@ -39,6 +39,17 @@ Deno.test("claims leaves a folder alone in which another process trains", async 
   );
 });
 
+deviceTest("claims --plan --json prints what there is to do as one object", async () => {
+  const { code, stdout, stderr } = await runTask("claims", [
+    ...["d", "--plan", "--json", "--runs", inTemporary("planned_runs")],
+  ]);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^plan {4}train .*\nplan {4}draw \d+ sets of samples, /m);
+  const { trainings, sets, images, trainingSeconds, drawingSeconds } = JSON.parse(stdout);
+  assert.match(trainings.join(), /^GMem.* steps\)$/);
+  assert(sets > 1 && images > sets && trainingSeconds > 0 && drawingSeconds > 0, stdout);
+});
+
 deviceTest("claims ends at Ctrl-C before it has told what there is to do", async () => {
   if (!canSignal()) return;
   const runs = inTemporary("stopped_runs");
