@@ -183,14 +183,16 @@ export class Laboratory implements AsyncDisposable {
       heldOut: share < 1 ? Math.round(all.size * share) : share,
       seed,
     });
+    const onProgress = () => signal?.throwIfAborted();
     const { dim, resolution, whiten } = config.bank;
     const key = keyOf([imageSize, train.size, seed, dim, resolution, whiten]);
     const bankPath = join(directory, `bank_${key}.safetensors`);
     if (!existsSync(bankPath)) {
       note(`bank    of ${train.size} images, ${dim} numbers each`);
       await Deno.mkdir(directory, { recursive: true });
-      using encoder = await PixelPca.fit({ device, images: train, dim, resolution, whiten });
-      writeBank(bankPath, await encodeImages({ images: train, encoder }));
+      const images = train;
+      using encoder = await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress });
+      writeBank(bankPath, await encodeImages({ images, encoder, onProgress }));
     }
     signal?.throwIfAborted();
     const bank = FullBank.load(device, bankPath);

@@ -65,6 +65,13 @@ function read(name: string): string {
   return Deno.readTextFileSync(join(TEMPORARY, name));
 }
 
+gpuTest("Laboratory.open() stops while it makes the bank", async (device) => {
+  const directory = join(TEMPORARY, "no_bank"), signal = AbortSignal.abort(new Error("stopped"));
+  const options = { device, scale: SMOKE, directory, signal, note: () => {}, onProgress: () => {} };
+  await assert.rejects(Laboratory.open(options), /^Error: stopped$/);
+  assert.deepEqual([...Deno.readDirSync(directory)], []);
+});
+
 gpuTest("testClaim() goes on where it was stopped, and finds the same", async (device) => {
   {
     await using laboratory = (await open(device, "whole")).laboratory;
