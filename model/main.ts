@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
-import { INSPECT_COMMAND } from "../cli/commands/inspect.ts";
+import { INSPECT_BATCH, INSPECT_COMMAND } from "../cli/commands/inspect.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { typedPath } from "../cli/typed_path.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
@@ -16,9 +16,6 @@ import { describeCost, describeSizes, learnedCount, modelCost, totalCount } from
 import { namedModel } from "./named_models.ts";
 import { isFixedTable, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
 import { openWeights } from "./weights.ts";
-
-/** Images that go through a published network at once, where nothing says how many. */
-const BATCH = 256;
 
 await runCommand(main);
 
@@ -30,7 +27,7 @@ function main(): void {
     refuseChoices(path, given);
     return show(fileSizes(path), json);
   }
-  const { batch = BATCH, size, channels, snippets, repa } = given;
+  const { batch = INSPECT_BATCH, size, channels, snippets, repa } = given;
   const condition = snippets === undefined ? undefined : { snippetDim: snippets };
   const projector = repa === undefined
     ? undefined

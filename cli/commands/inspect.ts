@@ -7,6 +7,9 @@
 import type { CommandDefinition } from "../arguments.ts";
 import { JSON_LINES } from "./shared_options.ts";
 
+/** Images that go through a published network at once, where nothing says how many; a file goes without. */
+export const INSPECT_BATCH = 256;
+
 /** `deno task inspect`: tells what a model holds and costs. */
 export const INSPECT_COMMAND = {
   name: "deno task inspect",
@@ -21,7 +24,8 @@ export const INSPECT_COMMAND = {
     batch: {
       type: "integer",
       minimum: 1,
-      description: "Images that go through a published network at once; 256 when left out",
+      description:
+        `Images that go through a published network at once; ${INSPECT_BATCH} when left out`,
     },
     size: {
       type: "integer",
