@@ -500,6 +500,9 @@ gpuTest("train and sample run on latents, and what needs images says so", async 
     evaluated.stderr,
     /its data are latents, expected their decoder by --set data\.decoder=FILE\.onnx, or images by/,
   );
+  const between = await runTask("bank", ["interpolate", "0", "1", "--checkpoint", directory]);
+  assert.equal(between.code, 2);
+  assert.match(between.stderr, /its model makes latents, expected a model of images$/m);
   const against = await runTask("evaluate", ["--checkpoint", directory, "--data", "photos"]);
   assert.equal(against.code, 2);
   assert.match(
