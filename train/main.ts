@@ -121,6 +121,7 @@ async function main(): Promise<void> {
         "expected the whole path",
     );
   }
+  requireUsed(config);
   const makesBank = !resumed && config.bank.path === null &&
     config.model.conditioning === "snippet";
   if (init !== undefined) refuseFolder(init);
@@ -132,12 +133,6 @@ async function main(): Promise<void> {
   });
   // Before the images are read and the bank is made.
   if (init !== undefined) requireNetwork(init, config);
-  if (config.model.repa !== null && config.data.kind !== "latents") {
-    throw new TypeError(
-      `Cannot align tokens with data of the kind ${config.data.kind}: they have none of an encoder, expected ` +
-        "model.repa null, or latents",
-    );
-  }
   if (config.bank.path !== null) BankFile.open(config.bank.path)[Symbol.dispose]();
   using _lock = await lockFolder(directory, {
     expected: "that it ends first" +
@@ -232,6 +227,26 @@ async function main(): Promise<void> {
     });
   }
   if (json) console.log(JSON.stringify({ ...result, report }));
+}
+
+/**
+ * Throws where training would have no use for what a configuration says. The schema takes it, since it is also
+ * that of weights whose data are not known, and of runs that are drawn with.
+ */
+function requireUsed({ data, model, bank }: Config): void {
+  if (model.repa !== null && data.kind !== "latents") {
+    throw new UsageError(
+      `Cannot align tokens as model.repa says: data.kind is ${data.kind}, whose images have none of an ` +
+        "encoder, expected model.repa null, or data.kind latents",
+    );
+  }
+  if (model.conditioning !== "label") return;
+  const guided =
+    "model.conditioning is label, and labels guide the network in place of snippets, expected ";
+  if (bank.path !== null) throw new UsageError(`Cannot take bank.path: ${guided}bank.path null`);
+  // The kind by default says nothing: many configurations have it.
+  if (bank.mask.kind === "zero" || bank.mask.kind === "none") return;
+  throw new UsageError(`Cannot take bank.mask.kind ${bank.mask.kind}: ${guided}none`);
 }
 
 /** Shows how far work before the first step is, once it takes longer than one waits without a word. */

@@ -190,12 +190,26 @@ deviceTest("train looks at the bank that it is given before it reads images", as
 Deno.test("train refuses the alignment of images, which have no tokens, before it reads them", async () => {
   const directory = inTemporary("aligned_images");
   const run = await trainSmall(directory, "--set", "model.repa={ depth: 1 }");
-  assertRefusal(
-    run,
-    1,
-    "Cannot align tokens with data of the kind emoji: they have none of an encoder, expected",
-  );
+  assertRefusal(run, 2, "Cannot align tokens as model.repa says: data.kind is emoji, whose images");
   assert.doesNotMatch(run.stderr, /^(?:device|data) /m);
+  assert(!existsSync(directory));
+});
+
+Deno.test("train refuses a bank and a mask of snippets where labels guide the network", async () => {
+  const directory = inTemporary("labels_and_snippets"), bank = inTemporary("beside.safetensors");
+  for (
+    const [setting, said] of [
+      [`bank.path=${bank}`, "Cannot take bank.path: model.conditioning is label"],
+      ["bank.mask.kind=whole", "Cannot take bank.mask.kind whole: model.conditioning is label"],
+    ] as const
+  ) {
+    const run = await trainSmall(
+      directory,
+      ...["--set", "model.conditioning=label", "--set", setting],
+    );
+    assertRefusal(run, 2, said);
+    assert.doesNotMatch(run.stderr, /^(?:device|data) /m);
+  }
   assert(!existsSync(directory));
 });
 
