@@ -525,7 +525,7 @@ function checkOptions(options: SettledOptions): void {
         `${counted(dataset.size, "image")}, expected one each`,
     );
   }
-  requireGather(given.bank, given.model.parameters.device);
+  requireGather(bank, options.model.parameters.device);
 }
 
 /** Throws what taking a snippet throws, as on another device: else the first step would, with its data read. */
