@@ -17,12 +17,16 @@ import { namedModel } from "./named_models.ts";
 import { isFixedTable, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
 import { openWeights } from "./weights.ts";
 
+/** The name of a published network; that of a released file may begin like one. */
+const NETWORK = /^(?:SiT|LightningDiT)-/;
+const WEIGHTS = /\.(?:safetensors|pth?)$/i;
+
 await runCommand(main);
 
 function main(): void {
   const { options, positionals } = parseArguments(INSPECT_COMMAND, Deno.args);
   const model = positionals[0]!, { json, ...given } = options;
-  if (!/^(?:SiT|LightningDiT)-/.test(model)) {
+  if (!NETWORK.test(model) || WEIGHTS.test(model)) {
     const path = typedPath(model);
     refuseChoices(path, given);
     return show(fileSizes(path), json);
@@ -59,8 +63,7 @@ function show(sizes: readonly ParameterSize[], json: boolean): void {
 
 /** The tensors in a file of weights, or in that of a checkpoint. */
 function fileSizes(path: string): ParameterSize[] {
-  const isFile = /\.(?:safetensors|pth?)$/i.test(path);
-  const file = isFile ? path : join(findCheckpoint(path), "model.safetensors");
+  const file = WEIGHTS.test(path) ? path : join(findCheckpoint(path), "model.safetensors");
   using weights = openWeights(file);
   return Array.from(weights.keys(), (name) => {
     const shape = weights.shape(name);
