@@ -27,7 +27,7 @@ import { say } from "../cli/say.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors_writer.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
-import { unscaleLatents } from "../train/datasets/latent_scaling.ts";
+import { type LatentScaling, unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";
 import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
@@ -101,6 +101,7 @@ async function main(): Promise<void> {
   if (!asLatents && viewer === undefined) {
     throw missingDecoder(found.checkpoint, { instead: "--out FILE.safetensors for the latents" });
   }
+  const scaling = asLatents ? latentScaling(config.data, dirname(found.checkpoint)) : undefined;
   await prepareOutput(out, {
     inputs: [
       ...[bankPath, bankPathOf(found), options.weights],
@@ -132,7 +133,7 @@ async function main(): Promise<void> {
     const picture = pictureOf(await viewer.view(images), { samples, viewer, found, count });
     await writeOutput(out, encodePng(picture));
   } else {
-    writeLatents(out, images, { ...found, count });
+    writeLatents(out, images, { data: config.data, scaling: scaling!, count });
   }
   const seconds = (performance.now() - started) / 1000;
   say(
@@ -358,10 +359,13 @@ function pictureOf(
 function writeLatents(
   path: string,
   latents: Float32Array,
-  { checkpoint, config: { data }, count }: CheckpointConfig & { readonly count: number },
+  { data: { channels, imageSize }, scaling, count }: {
+    readonly data: CheckpointConfig["config"]["data"];
+    readonly scaling: LatentScaling;
+    readonly count: number;
+  },
 ): void {
-  const { channels, imageSize } = data;
-  unscaleLatents(latents, latentScaling(data, dirname(checkpoint)), imageSize ** 2);
+  unscaleLatents(latents, scaling, imageSize ** 2);
   const shape = [count, channels, imageSize, imageSize];
   writeSafetensors(path, [["latents", { dtype: "F32", shape, data: latents }]]);
 }
