@@ -91,14 +91,14 @@ Deno.test("concatSnippets() takes the first dimensions from the first, fewer if 
 });
 
 Deno.test("interpolateSnippets() goes from the first to the second, or makes one of both", () => {
-  const [first, second] = pair(), options = { steps: 3, seed: 4 };
+  const [first, second] = pair(), options = { steps: 4, seed: 4 };
   const between = { lerp: lerpSnippets, slerp: slerpSnippets };
   for (const mode of ["lerp", "slerp"] as const) {
     assert.deepEqual(
       interpolateSnippets(first, second, { ...options, mode }),
-      [0, 0.5, 1].map((alpha) => ({
-        name: `${mode} ${alpha}`,
-        snippet: between[mode](first, second, { alpha }),
+      ["0", "0.333", "0.667", "1"].map((share, step) => ({
+        name: `${mode} ${share}`,
+        snippet: between[mode](first, second, { alpha: step / 3 }),
       })),
     );
   }
