@@ -170,7 +170,10 @@ export function interpolateSnippets(
   const between = mode === "lerp" ? lerpSnippets : slerpSnippets;
   return Array.from({ length: steps }, (_, step) => {
     const alpha = step / (steps - 1);
-    return { name: `${mode} ${Number(alpha.toFixed(3))}`, snippet: between(first, second, { alpha }) };
+    return {
+      name: `${mode} ${Number(alpha.toFixed(3))}`,
+      snippet: between(first, second, { alpha }),
+    };
   });
 }
 
