@@ -25,13 +25,13 @@ import { type DataImages, dataImages } from "./commands/data_images.ts";
 import { type Options, readSettings, type Settings } from "./commands/settings.ts";
 import { copyVerdict } from "./copies.ts";
 import { copyPanels, type CopySearch } from "./copy_search.ts";
-import { type Evaluated, evaluateSamples } from "./evaluation.ts";
+import { type Evaluated, evaluateSamples } from "./evaluate_samples.ts";
 import { firstOf, type ImageStream, readPixels } from "./image_stream.ts";
 import type { Inception, InceptionOutput } from "./inception.ts";
 import { requireVectors } from "./measure.ts";
 import { openMeasuringEncoder } from "./measuring_encoder.ts";
 import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
-import { copyReport, describeEvaluation, type Evaluation } from "./report.ts";
+import { copyReport, describeEvaluation, type EvaluationReport } from "./report.ts";
 import type { Reporter } from "./reporter.ts";
 import { drawnSamples, type SampleSet, storedSamples } from "./sample_set.ts";
 import { describeSeries, type EvaluationSeries, seriesPanels } from "./series_report.ts";
@@ -102,7 +102,7 @@ async function main(): Promise<void> {
   }
   if (report !== undefined) await prepareOutput(report, { inputs, option: "--report" });
   const general = warnings.splice(0);
-  const evaluations: Evaluation[] = [];
+  const evaluations: EvaluationReport[] = [];
   const measured = evaluateSamples({
     samples,
     reference,
@@ -240,7 +240,7 @@ async function openInception(
 async function writeCopies(
   { checks, picture }: CopySearch,
   path: string,
-): Promise<Evaluation["copies"]> {
+): Promise<EvaluationReport["copies"]> {
   const plot = `${path.slice(0, -extname(path).length)}.svg`;
   await writeOutput(path, encodePng(picture));
   // Imported here alone, so that the rest need not load the plotting library.
@@ -272,10 +272,10 @@ function evaluationOf(
     step: number | undefined;
     reference: ReferenceSet;
     evaluated: Evaluated;
-    copies: Evaluation["copies"];
+    copies: EvaluationReport["copies"];
     warnings: readonly string[];
   },
-): Evaluation {
+): EvaluationReport {
   const { samples, step, reference, evaluated: { encoder, inception }, copies, warnings } = parts;
   return {
     format: 1,

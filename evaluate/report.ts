@@ -43,7 +43,7 @@ export interface CopyReport {
 }
 
 /** An evaluation: the contents of `evaluation.json`. */
-export interface Evaluation {
+export interface EvaluationReport {
   /** Version of this layout. */
   readonly format: 1;
   /** Where the samples come from. */
@@ -106,7 +106,7 @@ export function copyReport(check: CopyCheck): CopyReport {
 }
 
 /** An evaluation as lines for people: Markdown tables, and what they mean below. */
-export function describeEvaluation(evaluation: Evaluation): string[] {
+export function describeEvaluation(evaluation: EvaluationReport): string[] {
   const { encoder, inception, copies, warnings } = evaluation;
   const space = `${encoder.kind} (${encoder.dim})`;
   const rows: (readonly [string, string, string, string])[] = [
@@ -153,7 +153,10 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
 }
 
 /** What was measured against what, as lines; `how` says how the samples were drawn. */
-export function headingLines({ samples, reference, encoder }: Evaluation, how: string): string[] {
+export function headingLines(
+  { samples, reference, encoder }: EvaluationReport,
+  how: string,
+): string[] {
   const count = reference.count === undefined ? "" : `${reference.count} of `;
   const lines = [
     `samples    ${samples.count} of ${samples.source}${how}`,
@@ -166,7 +169,7 @@ export function headingLines({ samples, reference, encoder }: Evaluation, how: s
 }
 
 /** How the samples were drawn, to stand behind their source; empty where others have drawn them. */
-export function samplerOf({ samples: { sampler, evaluations } }: Evaluation): string {
+export function samplerOf({ samples: { sampler, evaluations } }: EvaluationReport): string {
   return sampler === undefined
     ? ""
     : `, ${sampler}, ${counted(evaluations!, "network evaluation")} each (NFE)`;

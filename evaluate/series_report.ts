@@ -10,7 +10,7 @@ import type { ChanceDistance } from "./measure.ts";
 import {
   alignedTable,
   estimateCells,
-  type Evaluation,
+  type EvaluationReport,
   formatNumber,
   headingLines,
   samplerOf,
@@ -27,11 +27,11 @@ export interface EvaluationSeries {
   /** Training steps that go once through the data; undefined where it is not known how many images they are. */
   readonly stepsPerEpoch: number | undefined;
   /** One for each value, in rising order, each as `evaluation.json` has it. */
-  readonly evaluations: readonly Evaluation[];
+  readonly evaluations: readonly EvaluationReport[];
 }
 
 /** A column of the table: its title, and its cell for an evaluation that has one. */
-type Column = readonly [title: string, cell: (evaluation: Evaluation) => string | undefined];
+type Column = readonly [title: string, cell: (evaluation: EvaluationReport) => string | undefined];
 
 const MEASURES: readonly Column[] = [
   ["Fréchet distance", ({ encoder }) => cellOf(encoder.frechet.value)],
@@ -57,7 +57,7 @@ function columnsOf({ over, stepsPerEpoch }: EvaluationSeries): readonly Column[]
       ["NFE", ({ samples }) => samples.evaluations?.toString()],
     ];
   }
-  const epochOf = ({ samples: { step } }: Evaluation) =>
+  const epochOf = ({ samples: { step } }: EvaluationReport) =>
     stepsPerEpoch === undefined ? undefined : formatNumber(step! / stepsPerEpoch);
   return [["training step", ({ samples }) => samples.step!.toString()], ["epoch", epochOf]];
 }
@@ -65,7 +65,7 @@ function columnsOf({ over, stepsPerEpoch }: EvaluationSeries): readonly Column[]
 /** The evaluations as lines for people: a Markdown table with a row for each, and what goes with it. */
 export function describeSeries(series: EvaluationSeries): string[] {
   const { over, evaluations } = series;
-  const [first] = evaluations as [Evaluation], { encoder, inception, samples } = first;
+  const [first] = evaluations as [EvaluationReport], { encoder, inception, samples } = first;
   const heading = over === "network evaluations"
     ? headingLines(first, `, ${series.sampler}`)
     : headingLines(
@@ -105,7 +105,7 @@ function chanceLine({ value, count }: ChanceDistance, space: string): string {
  */
 export function seriesPanels(series: EvaluationSeries) {
   const { sampler, evaluations } = series;
-  const [{ encoder, inception, samples: { count }, reference }] = evaluations as [Evaluation];
+  const [{ encoder, inception, samples: { count }, reference }] = evaluations as [EvaluationReport];
   const { xs, ...axis } = axisOf(series);
   const panels = [{
     ...axis,

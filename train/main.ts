@@ -57,7 +57,6 @@ import { adviseAfter, type StartedRun } from "./commands/advice.ts";
 import type { Config } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
-import { Evaluation, type EvaluationRecord, SAMPLES } from "./evaluation.ts";
 import { configToGoOn } from "./fixed_keys.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
@@ -67,6 +66,7 @@ import { Preview } from "./preview.ts";
 import { describeReport, reportConditioning } from "./report.ts";
 import { buildRun, latentScaling, type Run } from "./run.ts";
 import { AVERAGED_WEIGHTS } from "./run_files.ts";
+import { type DistanceRecord, SampleDistance, SAMPLES } from "./sample_distance.ts";
 import type { Trainer } from "./trainer.ts";
 import { openViewer } from "./viewer.ts";
 
@@ -325,7 +325,7 @@ function requireNewest(checkpoint: string): void {
 }
 
 /** What measures in the course of training; undefined where nothing can be, or no step is due for it. */
-async function prepareEvaluation(
+async function prepareDistance(
   { run, config, heldOut, viewer, directory, json }: {
     run: Run;
     config: Config;
@@ -334,7 +334,7 @@ async function prepareEvaluation(
     directory: string;
     json: boolean;
   },
-): Promise<Evaluation | undefined> {
+): Promise<SampleDistance | undefined> {
   const { train: { steps, evaluateEvery }, data } = config;
   const measured = (step: number) => Math.floor(step / (evaluateEvery ?? Infinity));
   if (measured(steps) <= measured(run.trainer.step)) return undefined;
@@ -344,7 +344,7 @@ async function prepareEvaluation(
       : "measure encoding training images",
     json,
   });
-  return await Evaluation.prepare({
+  return await SampleDistance.prepare({
     run,
     config,
     viewer,
@@ -413,7 +413,7 @@ async function trainRun(
   });
   const preview = viewer &&
     new Preview({ run, config, viewer, directory: pictures });
-  using evaluation = await prepareEvaluation({
+  using distance = await prepareDistance({
     run,
     config,
     heldOut,
@@ -458,7 +458,7 @@ async function trainRun(
     });
     for await (const record of orSaved(records, { trainer, save, tell })) {
       const { step } = record;
-      const write = (measured?: EvaluationRecord) =>
+      const write = (measured?: DistanceRecord) =>
         attempt(`step ${step} in the log`, { tell }, () => {
           log.append({ ...record, ...measured });
         });
@@ -466,8 +466,8 @@ async function trainRun(
       await write();
       // Before all else, so that nothing else can cost the steps up to here.
       if (due(checkpointEvery) || step === steps || interruption.signal.aborted) await save();
-      const measured = evaluation && due(evaluateEvery)
-        ? await drawBetween("the measurement", () => evaluation.measure())
+      const measured = distance && due(evaluateEvery)
+        ? await drawBetween("the measurement", () => distance.measure())
         : undefined;
       if (measured) await write(measured);
       progress.record({ ...record, ...measured });

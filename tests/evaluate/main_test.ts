@@ -8,7 +8,7 @@ import { writeBank } from "../../bank/bank_writer.ts";
 import { BankFile } from "../../bank/file.ts";
 import { npyHeader } from "../../bank/npy.ts";
 import { drawUniform } from "../../bank/retrieve.ts";
-import type { Evaluation } from "../../evaluate/report.ts";
+import type { EvaluationReport } from "../../evaluate/report.ts";
 import type { EvaluationSeries } from "../../evaluate/series_report.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
@@ -51,7 +51,7 @@ function evaluate(...args: string[]): Promise<Finished> {
   return runTask("evaluate", ["--resamples", "20", ...args]);
 }
 
-function resultOf({ code, stdout, stderr }: Finished): Evaluation {
+function resultOf({ code, stdout, stderr }: Finished): EvaluationReport {
   assert.equal(code, 0, stderr);
   return JSON.parse(stdout);
 }
@@ -74,7 +74,7 @@ deviceTest(
     assert.match(first.stdout, /^samples lie near a training image no more often than by chance/m);
     assert.match(first.stdout, /^samples {4}70 of .*step_0000001, .* network evaluations each/m);
     const path = join(run, "step_0000001/evaluation.json");
-    const written: Evaluation = JSON.parse(Deno.readTextFileSync(path));
+    const written: EvaluationReport = JSON.parse(Deno.readTextFileSync(path));
     const { inception, encoder } = written;
     assert.deepEqual([written.samples.count, written.samples.step, encoder.reference], [
       70,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Evaluation } from "../../evaluate/report.ts";
+import type { EvaluationReport } from "../../evaluate/report.ts";
 import {
   describeSeries,
   type EvaluationSeries,
@@ -7,7 +7,7 @@ import {
 } from "../../evaluate/series_report.ts";
 
 /** An evaluation of Heun with some steps, with a distance that falls with them. */
-function evaluationOf(steps: number, inception = false): Evaluation {
+function evaluationOf(steps: number, inception = false): EvaluationReport {
   const share = { value: 1 - 1 / steps, interval: undefined };
   return {
     format: 1,
@@ -36,7 +36,7 @@ function evaluationOf(steps: number, inception = false): Evaluation {
 }
 
 /** A series by numbers of steps. */
-function byEvaluations(evaluations: Evaluation[]): EvaluationSeries {
+function byEvaluations(evaluations: EvaluationReport[]): EvaluationSeries {
   const over = "network evaluations";
   return { format: 1, over, sampler: "heun", stepsPerEpoch: 2, evaluations };
 }

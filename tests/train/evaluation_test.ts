@@ -9,7 +9,6 @@ import { fill } from "../../kernels/core/in_place.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import type { ImageSet } from "../../train/datasets/image_set.ts";
-import { Evaluation } from "../../train/evaluation.ts";
 import { spreadIndices } from "../../bank/select_rows.ts";
 import { FullBank } from "../../bank/full_bank.ts";
 import { trainingFeatures } from "../../train/features.ts";
@@ -18,6 +17,7 @@ import { describeReport, drawSpread, reportConditioning } from "../../train/repo
 import { buildRun, type Run } from "../../train/run.ts";
 import { openViewer } from "../../train/viewer.ts";
 import type { Viewer } from "../../sample/viewer.ts";
+import { SampleDistance } from "../../train/sample_distance.ts";
 import { testNumbers } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -54,15 +54,15 @@ async function open(
 }
 
 gpuTest(
-  "Evaluation.measure() follows training, beside the held-out images' own",
+  "SampleDistance.measure() follows training, beside the held-out images' own",
   async (device) => {
     const opened = await open(device, "snippet");
     using run = opened.run;
-    const evaluation = (await Evaluation.prepare(opened))!;
-    const before = await evaluation.measure();
-    assert.deepEqual(await evaluation.measure(), before);
+    const distance = (await SampleDistance.prepare(opened))!;
+    const before = await distance.measure();
+    assert.deepEqual(await distance.measure(), before);
     for await (const _ of run.trainer.run({ steps: 4 }));
-    const after = await evaluation.measure();
+    const after = await distance.measure();
     assert(after.frechet !== before.frechet && after.frechet > 0);
     // The network begins at zero, so samples are noise: farther than images are.
     assert(before.frechetHeldOut! > 0 && before.frechet > 2 * before.frechetHeldOut!);
@@ -76,20 +76,20 @@ gpuTest(
     const reference = new FrechetReference(statistics(await snippets.read()));
     const expected = reference.distanceTo(statistics(await encoder.encode(unseen, shape)));
     assert.ok(Math.abs(before.frechetHeldOut! - expected) < 1e-6 * expected, `${expected}`);
-    const alone = (await Evaluation.prepare({ ...opened, heldOut: undefined }))!;
+    const alone = (await SampleDistance.prepare({ ...opened, heldOut: undefined }))!;
     assert.deepEqual(await alone.measure(), { frechet: after.frechet });
   },
 );
 
-gpuTest("Evaluation.measure() measures the bytes of samples", async (device) => {
+gpuTest("SampleDistance.measure() measures the bytes of samples", async (device) => {
   const opened = await open(device, "snippet");
   using run = opened.run;
   const viewer = opened.viewer!, { channels, imageSize } = viewer;
   const measure = async (change: (images: Float32Array) => Float32Array) => {
     const view = async (samples: Float32Array) => change(await viewer.view(samples));
     const changed = { channels, imageSize, view, [Symbol.dispose]() {} };
-    using evaluation = (await Evaluation.prepare({ ...opened, run, viewer: changed }))!;
-    return await evaluation.measure();
+    using distance = (await SampleDistance.prepare({ ...opened, run, viewer: changed }))!;
+    return await distance.measure();
   };
   // The network begins at zero, so samples are noise, a third of which no byte holds.
   assert.deepEqual(
@@ -115,16 +115,16 @@ gpuTest("buildRun() masks snippets, or none, as the configuration says", async (
   assert.notDeepEqual(unmasked, await lossesOf({ kind: "zero", ratio: 0.9 }));
 });
 
-gpuTest("Evaluation.measure() follows a model that labels guide", async (device) => {
+gpuTest("SampleDistance.measure() follows a model that labels guide", async (device) => {
   const opened = await open(device, "label");
   using run = opened.run;
-  using evaluation = (await Evaluation.prepare(opened))!;
-  const before = await evaluation.measure();
+  using distance = (await SampleDistance.prepare(opened))!;
+  const before = await distance.measure();
   for await (const _ of run.trainer.run({ steps: 4 }));
-  const after = await evaluation.measure();
+  const after = await distance.measure();
   assert(after.frechet !== before.frechet && after.frechet > 0);
   assert(before.frechetHeldOut! > 0 && before.frechet > 2 * before.frechetHeldOut!);
-  assert.equal(await Evaluation.prepare({ ...opened, viewer: undefined }), undefined);
+  assert.equal(await SampleDistance.prepare({ ...opened, viewer: undefined }), undefined);
 });
 
 /** Rows of any numbers for whatever is encoded, beside the images that they are of. */

@@ -10,7 +10,7 @@ import { indicesNamed, indicesOfClass } from "../../bank/retrieve.ts";
 import { readRunLog } from "../../cli/run_log.ts";
 import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
 import { readPixels, toBytes } from "../../evaluate/image_stream.ts";
-import type { Evaluation as EvaluationResult } from "../../evaluate/report.ts";
+import type { EvaluationReport } from "../../evaluate/report.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -21,11 +21,11 @@ import { writeStatistics } from "../../train/datasets/latent_scaling.ts";
 import type { LatentShards } from "../../train/datasets/latent_shards.ts";
 import { tileImages } from "../../train/datasets/picture.ts";
 import { decodePng } from "../../train/datasets/png.ts";
-import { Evaluation } from "../../train/evaluation.ts";
 import type { TrainRecord } from "../../train/history.ts";
 import { loadData } from "../../train/load_data.ts";
 import { OnnxDecoder } from "../../train/onnx_decoder.ts";
 import { buildRun, latentScaling, type Run } from "../../train/run.ts";
+import { SampleDistance } from "../../train/sample_distance.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { openViewer } from "../../train/viewer.ts";
 import { gpuTest, halvesTest } from "../_gpu.ts";
@@ -135,12 +135,12 @@ gpuTest(
     assert.ok(records.every(({ alignmentLoss }) => Math.abs(alignmentLoss!) <= 1));
     const config = configOf();
     const unmeasured = { run, config, heldOut: undefined, viewer: undefined };
-    assert.equal(await Evaluation.prepare(unmeasured), undefined);
+    assert.equal(await SampleDistance.prepare(unmeasured), undefined);
   },
 );
 
 gpuTest(
-  "Evaluation.measure() compares decoded samples with decoded latents",
+  "SampleDistance.measure() compares decoded samples with decoded latents",
   async (device) => {
     const config = configOf({
       data: { decoder: DECODER, heldOut: 8 },
@@ -153,19 +153,19 @@ gpuTest(
     using viewer = (await openViewer(config.data, directory))!;
     const scaled = heldOut.scaled(latentScaling(config.data, directory));
     const decoded: number[][] = [];
-    const evaluation = (await Evaluation.prepare({
+    const distance = (await SampleDistance.prepare({
       ...{ run, config, viewer, heldOut: scaled },
       onPrepared: (...counts) => decoded.push(counts),
     }))!;
     assert.deepEqual(decoded, [[16, 16]]);
-    const before = await evaluation.measure();
-    assert.deepEqual(await evaluation.measure(), before);
+    const before = await distance.measure();
+    assert.deepEqual(await distance.measure(), before);
     await train(run, 2);
-    const after = await evaluation.measure();
+    const after = await distance.measure();
     assert.ok(after.frechet > 0 && after.frechet !== before.frechet);
     assert.ok(after.frechetHeldOut! > 0 && after.frechetHeldOut === before.frechetHeldOut);
     // The training latents themselves, held out, are as near as numbers allow.
-    const same = await Evaluation.prepare({
+    const same = await SampleDistance.prepare({
       run,
       config,
       viewer,
@@ -547,7 +547,7 @@ gpuTest("train, sample and evaluate see latents by what a decoder makes of them"
 
   // Evaluated are the same images, as the official decoding writes them.
   const drawn = at("drawn.npz"), common = ["--resamples", "0", "--json", "--set", "bank.dim=6"];
-  const evaluate = async (...args: string[]): Promise<EvaluationResult> => {
+  const evaluate = async (...args: string[]): Promise<EvaluationReport> => {
     const { code, stdout, stderr } = await runTask("evaluate", [...common, ...args]);
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout);

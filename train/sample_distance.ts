@@ -23,7 +23,7 @@ export const SAMPLES = 128;
 const STEPS = 5;
 
 /** What a log line says of a measurement, beside the loss. */
-export type EvaluationRecord = {
+export type DistanceRecord = {
   /** Fréchet distance of the samples to the training images, in the encoder's space. */
   readonly frechet: number;
   /** That of as many held-out images; left out where there are too few. */
@@ -45,8 +45,8 @@ interface Measuring {
   readonly heldOut: ImageSource | undefined;
 }
 
-/** Options of {@linkcode Evaluation.prepare}. */
-export interface EvaluationOptions {
+/** Options of {@linkcode SampleDistance.prepare}. */
+export interface SampleDistanceOptions {
   /** What is trained. */
   readonly run: Run;
   /** Its configuration. */
@@ -66,14 +66,14 @@ export interface EvaluationOptions {
  * snippets or labels and noise, drawn by Heun in five steps, so the curve of a run falls for no other
  * reason than training; the bias of so small a set is in all of it.
  */
-export class Evaluation implements Disposable {
-  readonly #options: EvaluationOptions & { readonly viewer: Viewer };
+export class SampleDistance implements Disposable {
+  readonly #options: SampleDistanceOptions & { readonly viewer: Viewer };
   readonly #measuring: Measuring;
   readonly #reference: FrechetReference;
   readonly #heldOut: number | undefined;
 
   private constructor(
-    options: EvaluationOptions & { readonly viewer: Viewer },
+    options: SampleDistanceOptions & { readonly viewer: Viewer },
     { measuring, heldOut }: {
       readonly measuring: Measuring;
       /** Features of held-out images; undefined where there are too few. */
@@ -94,7 +94,7 @@ export class Evaluation implements Disposable {
    *
    * Throws what decoding and `PixelPca.fit` throw.
    */
-  static async prepare(options: EvaluationOptions): Promise<Evaluation | undefined> {
+  static async prepare(options: SampleDistanceOptions): Promise<SampleDistance | undefined> {
     const { run: { dataset }, viewer } = options;
     if (!viewer || dataset.size < 2) return undefined;
     const measuring = await measuringOf({ ...options, viewer });
@@ -105,9 +105,9 @@ export class Evaluation implements Disposable {
     const heldOut = measuring.heldOut && count > 1
       ? await encodeSpread(measuring.encoder, measuring.heldOut, count)
       : undefined;
-    const evaluation = new Evaluation({ ...options, viewer }, { measuring, heldOut });
+    const distance = new SampleDistance({ ...options, viewer }, { measuring, heldOut });
     opened.move();
-    return evaluation;
+    return distance;
   }
 
   /**
@@ -116,7 +116,7 @@ export class Evaluation implements Disposable {
    * Throws what drawing and decoding throw, and a RangeError that names the first sample with a value that
    * is not finite.
    */
-  async measure(): Promise<EvaluationRecord> {
+  async measure(): Promise<DistanceRecord> {
     const { run, config, viewer } = this.#options, { encoder } = this.#measuring;
     const { channels, imageSize: size } = viewer;
     const count = Math.min(SAMPLES, run.dataset.size);
@@ -138,7 +138,7 @@ export class Evaluation implements Disposable {
 }
 
 async function measuringOf(
-  options: EvaluationOptions & { readonly viewer: Viewer },
+  options: SampleDistanceOptions & { readonly viewer: Viewer },
 ): Promise<Measuring> {
   const { run: { dataset, encoder, trainingFeatures }, heldOut, viewer, onPrepared } = options;
   if (dataset instanceof LatentShards) {
@@ -163,7 +163,7 @@ async function measuringOf(
 /** By an encoder fitted to the images themselves. */
 async function fitted(
   images: ImageSource,
-  { run: { device }, config, heldOut }: Pick<EvaluationOptions, "run" | "config"> & {
+  { run: { device }, config, heldOut }: Pick<SampleDistanceOptions, "run" | "config"> & {
     readonly heldOut: ImageSource | undefined;
   },
 ): Promise<Measuring> {

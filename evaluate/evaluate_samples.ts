@@ -14,7 +14,7 @@ import type { Inception } from "./inception.ts";
 import { compareInception } from "./inception_comparison.ts";
 import { compareFeatures } from "./measure.ts";
 import { findUnlike, openBankOf, readSnippets, type ReferenceSet } from "./reference_set.ts";
-import type { Evaluation } from "./report.ts";
+import type { EvaluationReport } from "./report.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 import type { SampleSet } from "./sample_set.ts";
 
@@ -50,7 +50,7 @@ export interface EvaluateOptions {
 }
 
 /** What {@linkcode evaluateSamples} finds of one set of samples. */
-export interface Evaluated extends Pick<Evaluation, "encoder" | "inception"> {
+export interface Evaluated extends Pick<EvaluationReport, "encoder" | "inception"> {
   /** The search for copies; undefined where it was not asked for. */
   readonly copies: CopySearch | undefined;
 }
