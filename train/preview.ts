@@ -14,7 +14,7 @@ import type { Config } from "./config.ts";
 import { pictureScale, tileImages } from "./datasets/picture.ts";
 import { pairRows } from "./datasets/picture_rows.ts";
 import { encodePng } from "./datasets/png.ts";
-import { drawSpread } from "./report.ts";
+import { drawSpread } from "./draw_spread.ts";
 import type { Run } from "./run.ts";
 import { stepName } from "./run_files.ts";
 

@@ -8,14 +8,12 @@ import type { Bank } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { cosines } from "../bank/normalize.ts";
-import { selectRows, spreadIndices } from "../bank/select_rows.ts";
+import { selectRows } from "../bank/select_rows.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import { throughBytes } from "../evaluate/image_stream.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
-import type { SampleConfig } from "../sample/config.ts";
-import { pathOf } from "../sample/network.ts";
-import { drawAll, type DrawnImages } from "../sample/rows.ts";
 import type { Config } from "./config.ts";
+import { drawSpread } from "./draw_spread.ts";
 import { encodeSpread, gatherSpread, type TrainingFeatures } from "./features.ts";
 import type { Run } from "./run.ts";
 
@@ -119,32 +117,6 @@ export function describeReport(report: ConditioningReport): string[] {
     `distance to the training images (encoder space): samples ${samples.toFixed(4)}, ` +
     `noise ${noise.toFixed(4)}${unseen}${chance}`,
   ];
-}
-
-/**
- * Draws with the averaged weights for the snippets or labels of `count` images that are spread evenly over
- * the data set.
- */
-export async function drawSpread(
-  { model, trainer, dataset, conditionOf }: Run,
-  { count, config, sample, onProgress }: {
-    count: number;
-    config: Config;
-    sample: SampleConfig;
-    /** Called with the number of images drawn so far. */
-    onProgress?: (done: number) => void;
-  },
-): Promise<DrawnImages> {
-  const indices = spreadIndices(count, dataset.size);
-  return await drawAll({
-    model,
-    weights: trainer.optimizer.averages,
-    count,
-    conditionOf: (first, size) => conditionOf(indices.subarray(first, first + size)),
-    config: sample,
-    onProgress,
-    ...pathOf(config),
-  });
 }
 
 /** The rows `first`, `first` + 2, … of vectors [n, dim]. */

@@ -14,8 +14,8 @@ import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { decodeLatents } from "./decoded_latents.ts";
+import { drawSpread } from "./draw_spread.ts";
 import { encodeSpread, MOST_REFERENCES } from "./features.ts";
-import { drawSpread } from "./report.ts";
 import type { Run } from "./run.ts";
 
 /** Samples of a measurement: few, of few steps, which cost as much as a dozen steps of the default run. */
