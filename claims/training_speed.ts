@@ -4,7 +4,7 @@
  * @module
  */
 
-import { averageBlocks } from "../evaluate/image_stream.ts";
+import { averageBlocks } from "../bank/pixels.ts";
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
 import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";

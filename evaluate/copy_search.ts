@@ -5,10 +5,11 @@
  */
 
 import type { ImageSource } from "../bank/image_source.ts";
+import { averageBlocks, toBytes } from "../bank/pixels.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
 import { checkCopies, type CopyCheck, type CopyPicture, drawCopies } from "./copies.ts";
-import { averageBlocks, streamOf, toBytes, withChannels } from "./image_stream.ts";
+import { streamOf, withChannels } from "./image_stream.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 
 /** Samples whose nearest training images are drawn. */

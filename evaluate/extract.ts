@@ -5,10 +5,11 @@
  */
 
 import type { Encoder } from "../bank/encoders/encoder.ts";
+import { toValues } from "../bank/pixels.ts";
 import { counted } from "../kernels/core/counted.ts";
 import { AdmBatchWriter } from "./adm_batch.ts";
 import { GaussianStatistics } from "./frechet.ts";
-import { type ByteBatch, type ImageStream, toValues, withChannels } from "./image_stream.ts";
+import { type ByteBatch, type ImageStream, withChannels } from "./image_stream.ts";
 import type { Inception } from "./inception.ts";
 import { InceptionScore } from "./inception_score.ts";
 import type { Reporter } from "./reporter.ts";

@@ -5,6 +5,7 @@
  */
 
 import { type ImageSource, readInOrder } from "../bank/image_source.ts";
+import { toBytes, toValues } from "../bank/pixels.ts";
 
 /** Some images of a stream. */
 export interface ByteBatch {
@@ -111,25 +112,6 @@ export function requireFiniteImages(values: Float32Array, images: NumberedImages
 }
 
 /**
- * Values in [−1, 1] as bytes: the whole part of 127.5 x + 128 kept in 0 … 255, as SiT, LightningDiT and
- * GMem write samples.
- */
-export function toBytes(values: Float32Array): Uint8Array {
-  const bytes = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    bytes[i] = Math.min(255, Math.max(0, 127.5 * values[i]! + 128));
-  }
-  return bytes;
-}
-
-/** Bytes as values in [−1, 1]: x / 127.5 − 1. */
-export function toValues(bytes: Uint8Array): Float32Array {
-  const values = new Float32Array(bytes.length);
-  for (let i = 0; i < bytes.length; i++) values[i] = bytes[i]! / 127.5 - 1;
-  return values;
-}
-
-/**
  * Images [n, C, H, W] with the values of their bytes, as a file of them gives them back.
  *
  * Throws a RangeError that names the first image with a value that is not finite.
@@ -137,27 +119,6 @@ export function toValues(bytes: Uint8Array): Float32Array {
 export function throughBytes(values: Float32Array, images: NumberedImages): Float32Array {
   requireFiniteImages(values, images);
   return toValues(toBytes(values));
-}
-
-/**
- * Means of blocks of `factor` × `factor` pixels: of planes [n, H, H] [n, h, h] with h the whole part of
- * H / factor, beyond which pixels do not count.
- */
-export function averageBlocks(
-  pixels: ArrayLike<number>,
-  { imageSize, factor }: { readonly imageSize: number; readonly factor: number },
-): Float32Array {
-  const side = Math.floor(imageSize / factor), planes = pixels.length / imageSize ** 2;
-  const out = new Float32Array(planes * side ** 2);
-  for (let plane = 0; plane < planes; plane++) {
-    for (let y = 0; y < side * factor; y++) {
-      for (let x = 0; x < side * factor; x++) {
-        const place = (plane * side + Math.floor(y / factor)) * side + Math.floor(x / factor);
-        out[place]! += pixels[(plane * imageSize + y) * imageSize + x]! / factor ** 2;
-      }
-    }
-  }
-  return out;
 }
 
 /**

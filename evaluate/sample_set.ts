@@ -5,17 +5,12 @@
  * @module
  */
 
+import { toBytes } from "../bank/pixels.ts";
 import { counted } from "../kernels/core/counted.ts";
 import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
 import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
-import {
-  type ByteBatch,
-  firstOf,
-  type ImageStream,
-  requireFiniteImages,
-  toBytes,
-} from "./image_stream.ts";
+import { type ByteBatch, firstOf, type ImageStream, requireFiniteImages } from "./image_stream.ts";
 
 /** Samples and where they come from. */
 export interface SampleSet {

@@ -6,6 +6,7 @@
 
 import { resizeImages } from "../bank/encoders/resize.ts";
 import type { ImageSource } from "../bank/image_source.ts";
+import { mixChannels } from "../bank/pixels.ts";
 import { swapAxes } from "../bank/select_rows.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { pathOf } from "../sample/network.ts";
@@ -155,27 +156,6 @@ export async function imagesFor(
     if (indices[i]! < 0) continue;
     out.set(resized.subarray(next * length, (next + 1) * length), i * length);
     next++;
-  }
-  return out;
-}
-
-/** Shares of red, green and blue in what the eye sees as grey (ITU-R BT.601). */
-const LUMA = [0.299, 0.587, 0.114];
-
-/** Turns images of one channel to three equal ones, or of three to one of grey. */
-export function mixChannels(
-  images: Float32Array,
-  options: { readonly from: number; readonly to: number; readonly plane: number },
-): Float32Array {
-  const { from, to, plane } = options;
-  if (from === to) return images;
-  const out = new Float32Array(images.length / from * to);
-  for (let i = 0; i < out.length; i++) {
-    const image = Math.floor(i / (to * plane)), pixel = i % plane;
-    const at = (channel: number) => images[(image * from + channel) * plane + pixel]!;
-    out[i] = from === 1
-      ? at(0)
-      : LUMA.reduce((sum, share, channel) => sum + share * at(channel), 0);
   }
   return out;
 }

@@ -7,7 +7,7 @@
 
 import type { EncoderRecords } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
-import { mixChannels } from "./bank_pictures.ts";
+import { mixChannels } from "../bank/pixels.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 
 /** Image files as squares of one size. */

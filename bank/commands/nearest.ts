@@ -10,13 +10,13 @@ import { openDevice } from "../../cli/open_device.ts";
 import { say } from "../../cli/say.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import { imageOf } from "../../train/bank_images.ts";
-import { mixChannels } from "../../train/bank_pictures.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
 import { titleOf } from "../bank.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
+import { mixChannels } from "../pixels.ts";
 import { nearestSnippets } from "../retrieve.ts";
 import { dataOf, preparePicture, print, writePicture } from "./console.ts";
 

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
 import { unzipSync, zipSync } from "fflate";
 import { npyHeader } from "../../bank/npy.ts";
+import { toBytes } from "../../bank/pixels.ts";
 import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
 import { archiveHead, archiveTail } from "../../evaluate/byte_archive.ts";
 import {
   firstOf,
   type ImageStream,
   readPixels,
-  toBytes,
   withChannels,
 } from "../../evaluate/image_stream.ts";
 import { storedSamples } from "../../evaluate/sample_set.ts";

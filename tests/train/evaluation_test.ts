@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Bank } from "../../bank/bank.ts";
 import type { Encoder } from "../../bank/encoders/encoder.ts";
 import { frechetDistance, FrechetReference, GaussianStatistics } from "../../evaluate/frechet.ts";
-import { toBytes, toValues } from "../../evaluate/image_stream.ts";
+import { toBytes, toValues } from "../../bank/pixels.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { fill } from "../../kernels/core/in_place.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mixChannels } from "../../train/bank_pictures.ts";
+import { mixChannels } from "../../bank/pixels.ts";
 import { pictureOfPairs, pictureOfRows } from "../../train/datasets/picture_rows.ts";
 
 /** Grey of the pixel at (x, y). */

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { averageBlocks } from "../../bank/pixels.ts";
 import { swapAxes } from "../../bank/select_rows.ts";
-import { averageBlocks } from "../../evaluate/image_stream.ts";
 import { isRecord, parseJson } from "../../kernels/core/json.ts";
 import { ImageSet } from "./image_set.ts";
 import { decodePng, type RawImage } from "./png.ts";

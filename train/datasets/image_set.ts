@@ -5,8 +5,8 @@
  */
 
 import { checkImageIndices } from "../../bank/image_source.ts";
+import { toValues } from "../../bank/pixels.ts";
 import { selectRows } from "../../bank/select_rows.ts";
-import { toValues } from "../../evaluate/image_stream.ts";
 import { permutation } from "../../kernels/core/random.ts";
 
 /** What an {@linkcode ImageSet} is made of. The arrays are kept, not copied. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { toBytes } from "../../evaluate/image_stream.ts";
+import { toBytes } from "../../bank/pixels.ts";
 import type { RawImage } from "./png.ts";
 
 /** How {@linkcode tileImages} lays the images out. */
