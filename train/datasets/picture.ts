@@ -17,9 +17,10 @@ export interface TileOptions {
   readonly channels: number;
   /** Picture pixels to an image pixel in each direction, a whole number; 1 by default. */
   readonly scale?: number | undefined;
-  /** White picture pixels between two images; 2 by default. */
-  readonly gap?: number | undefined;
 }
+
+/** White picture pixels between two images. */
+const GAP = 2;
 
 const WHITE = 255;
 
@@ -34,12 +35,12 @@ export function pictureScale(
 }
 
 /**
- * Tiles N images [N, C, H, W] in [-1, 1] into one picture, row by row, in white what no image
- * covers. A pixel x becomes the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes its
+ * Tiles N images [N, C, H, W] in [-1, 1] into one picture, row by row, 2 pixels apart, in white what no
+ * image covers. A pixel x becomes the whole part of 127.5 x + 128 kept in 0 … 255, as SiT writes its
  * samples, which gives back the very bytes that `ImageSet.read` read.
  *
- * Throws a RangeError if an option is not a positive integer (gap: zero or more) or images have other
- * channels, and a TypeError if pixels is not a whole number of images, at least one.
+ * Throws a RangeError if an option is not a positive integer or images have other channels, and a
+ * TypeError if pixels is not a whole number of images, at least one.
  *
  * @example
  * ```ts
@@ -52,12 +53,11 @@ export function pictureScale(
  * ```
  */
 export function tileImages(pixels: Float32Array, options: TileOptions): RawImage {
-  const { columns, imageSize, channels, scale = 1, gap = 2 } = options;
-  for (const [name, value] of Object.entries({ columns, imageSize, channels, scale, gap })) {
-    const least = name === "gap" ? 0 : 1;
-    if (!Number.isInteger(value) || value < least) {
+  const { columns, imageSize, channels, scale = 1 } = options;
+  for (const [name, value] of Object.entries({ columns, imageSize, channels, scale })) {
+    if (!Number.isInteger(value) || value < 1) {
       throw new RangeError(
-        `Cannot tile images: ${name} is ${value}, expected an integer of at least ${least}`,
+        `Cannot tile images: ${name} is ${value}, expected an integer of at least 1`,
       );
     }
   }
@@ -76,12 +76,12 @@ export function tileImages(pixels: Float32Array, options: TileOptions): RawImage
   const bytes = toBytes(pixels);
   const rows = Math.ceil(count / columns);
   const tile = imageSize * scale;
-  const width = columns * tile + (columns - 1) * gap;
-  const height = rows * tile + (rows - 1) * gap;
+  const width = columns * tile + (columns - 1) * GAP;
+  const height = rows * tile + (rows - 1) * GAP;
   const data = new Uint8Array(width * height * channels).fill(WHITE);
   for (let image = 0; image < count; image++) {
-    const left = (image % columns) * (tile + gap);
-    const top = Math.floor(image / columns) * (tile + gap);
+    const left = (image % columns) * (tile + GAP);
+    const top = Math.floor(image / columns) * (tile + GAP);
     for (let y = 0; y < tile; y++) {
       const sourceRow = Math.floor(y / scale) * imageSize;
       for (let x = 0; x < tile; x++) {
