@@ -1,5 +1,5 @@
 /**
- * What a data set finds in the directory that its user names.
+ * What is found in a directory that a user names.
  *
  * @module
  */
@@ -33,11 +33,16 @@ export async function readDirectory(
   try {
     return await Array.fromAsync(Deno.readDir(path));
   } catch (cause) {
-    const state = cause instanceof Deno.errors.NotFound
-      ? `${path} does not exist`
-      : cause instanceof Deno.errors.NotADirectory
-      ? `${path} is a file`
-      : messageOf(cause);
-    throw new Error(`${options.problem}: ${state}, expected ${options.expected}`, { cause });
+    const { problem, expected } = options;
+    throw new Error(`${problem}: ${directoryProblem(path, cause)}, expected ${expected}`, {
+      cause,
+    });
   }
+}
+
+/** Why a directory could not be read, by the error of the system. */
+export function directoryProblem(path: string, cause: unknown): string {
+  if (cause instanceof Deno.errors.NotFound) return `${path} does not exist`;
+  if (cause instanceof Deno.errors.NotADirectory) return `${path} is a file`;
+  return messageOf(cause);
 }

@@ -11,6 +11,7 @@
 
 import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { directoryProblem } from "../bank/directory.ts";
 import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
@@ -593,14 +594,11 @@ function readDirectory(path: string): Deno.DirEntry[] {
   try {
     return [...Deno.readDirSync(path)];
   } catch (cause) {
-    const problem = cause instanceof Deno.errors.NotFound
-      ? "there is none"
-      : cause instanceof Deno.errors.NotADirectory
-      ? "it is a file"
-      : messageOf(cause);
     throw new CheckpointError(
-      `Cannot read folder ${path}: ${problem}, expected a run's folder such as runs/emoji_tiny, or a ` +
-        "checkpoint in one",
+      `Cannot find a checkpoint: ${
+        directoryProblem(path, cause)
+      }, expected a run's folder such as ` +
+        "runs/emoji_tiny, or a checkpoint in one",
       { path, cause },
     );
   }

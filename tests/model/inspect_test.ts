@@ -132,7 +132,10 @@ Deno.test("inspect describes a published network and a file, and refuses the res
   const odd = await runInspect("SiT-B/2", "--size", "15");
   assert.deepEqual([odd.code, odd.out], [2, ""]);
   assert.match(odd.err, /^error: Cannot make the model: size 15 is no multiple of patch 2$/m);
-  assert.match((await runInspect("nowhere")).err, /^error: Cannot read folder nowhere/);
+  assert.match(
+    (await runInspect("nowhere")).err,
+    /^error: Cannot find a checkpoint: nowhere does not exist/,
+  );
   // A released file, whose name begins like that of a network.
   const released = await runInspect("SiT-XL-2-512x512.pt");
   assert.match(released.err, /^error: Cannot read file "SiT-XL-2-512x512\.pt"/);

@@ -597,13 +597,13 @@ deviceTest(
   async () => {
     const directory = inTemporary("not_a_run");
     const missing = await runTask("train", ["--resume", directory]);
-    assertRefusal(missing, 1, `Cannot read folder ${directory}: there is none`);
+    assertRefusal(missing, 1, `Cannot find a checkpoint: ${directory} does not exist`);
     const file = await runTask("train", ["--resume", "deno.json"]);
     assertRefusal(
       file,
       1,
-      "Cannot read folder",
-      "deno.json: it is a file, expected a run's folder",
+      "Cannot find a checkpoint",
+      "deno.json is a file, expected a run's folder",
     );
     Deno.mkdirSync(directory);
     const empty = await runTask("train", ["--resume", directory]);
