@@ -9,6 +9,7 @@ import type { CoefficientStorage } from "./coefficient_format.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { symmetricEigen } from "./eigen.ts";
 import type { BankFile, CompressionLoss } from "./file.ts";
+import { formatBytes } from "./format_bytes.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
 
@@ -187,16 +188,4 @@ function varianceShares(moments: Moments): number[] {
   const total = variances.reduce((sum, value) => sum + value, 0);
   // Snippets that are all equal have no variance to share out.
   return variances.map((value) => total > 0 ? value / total : 0);
-}
-
-function formatBytes(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB"];
-  let value = bytes, unit = 0;
-  // What would be rounded to four digits is 1.00 of the next unit.
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  const digits = unit === 0 || value >= 999.5 ? value.toFixed() : value.toPrecision(3);
-  return `${digits} ${units[unit]}`;
 }

@@ -5,6 +5,7 @@
  */
 
 import { statfsSync } from "node:fs";
+import { formatBytes } from "../bank/format_bytes.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 
 /** What {@linkcode requireDiskSpace} says where there is too little. */
@@ -28,11 +29,9 @@ export function requireDiskSpace(
   if (free >= bytes) return;
   const { problem, expected } = options;
   throw new CheckpointError(
-    `${problem} ${megabytes(bytes)}, the disk has ${megabytes(free)} free, expected ${expected}`,
+    `${problem} ${formatBytes(bytes)}, the disk has ${
+      formatBytes(free)
+    } free, expected ${expected}`,
     { path: directory },
   );
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toLocaleString("en", { maximumSignificantDigits: 3 })} MB`;
 }

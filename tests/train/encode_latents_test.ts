@@ -392,7 +392,7 @@ Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", a
     await assert.rejects(encodeLatents({ ...settings, encoder: vast }), {
       name: "CheckpointError",
       message:
-        /^Cannot write latents to .*: those of 11 images take [\d,]+ MB, the disk has [\d,]+ MB free, expected room or another disk$/,
+        /^Cannot write latents to .*: those of 11 images take \d+ GB, the disk has [\d.]+ [kMG]B free, expected room or another disk$/,
     });
   });
 });

@@ -464,11 +464,11 @@ Deno.test("requireSpace() says what the checkpoints of a run take and the disk h
     requireSpace(directory, [["weight", { elements: 2 ** 58 }]], { coming: 0, keep: 3 });
     saying(
       { coming: 1, keep: 3 },
-      /Cannot keep a run in .*: a checkpoint takes 4,610,000,000,000 MB, the disk has [\d,]+ MB free, .*DIR$/,
+      /Cannot keep a run in .*: a checkpoint takes 4611686018 GB, the disk has [\d.]+ [kMG]B free, .*DIR$/,
     );
     saying(
       { coming: 3, keep: 3 },
-      /: 3 checkpoints take 13,800,000,000,000 MB, .*, or fewer by --set train\.keepCheckpoints=1$/,
+      /: 3 checkpoints take 13835058055 GB, .*, or fewer by --set train\.keepCheckpoints=1$/,
     );
     // One more than are kept, while it is written.
     saying({ coming: 9, keep: 3 }, /: 4 checkpoints take /);
