@@ -64,9 +64,14 @@ export class FullBank extends TableBank {
    */
   static load(device: Device, path: string): FullBank {
     using file = BankFile.open(path);
+    return FullBank.read(device, file);
+  }
+
+  /** Loads the bank of an open file, which stays open. Throws what {@linkcode FullBank.load} throws. */
+  static read(device: Device, file: BankFile): FullBank {
     if (file.rank !== undefined) {
       throw new TypeError(
-        `Cannot load bank ${JSON.stringify(path)} as a full one: its rank is ${file.rank}, ` +
+        `Cannot load bank ${JSON.stringify(file.path)} as a full one: its rank is ${file.rank}, ` +
           "expected a full bank",
       );
     }

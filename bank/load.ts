@@ -29,10 +29,11 @@ import { LowRankBank } from "./low_rank_bank.ts";
  * ```
  */
 export function loadBank(device: Device, path: string): ExtensibleBank {
-  return isLowRank(path) ? LowRankBank.load(device, path) : FullBank.load(device, path);
+  using file = BankFile.open(path);
+  return readBank(device, file);
 }
 
-function isLowRank(path: string): boolean {
-  using file = BankFile.open(path);
-  return file.rank !== undefined;
+/** Loads the bank of an open file, which stays open. Throws what {@linkcode loadBank} throws. */
+export function readBank(device: Device, file: BankFile): ExtensibleBank {
+  return file.rank === undefined ? FullBank.read(device, file) : LowRankBank.read(device, file);
 }

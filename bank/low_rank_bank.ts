@@ -111,6 +111,11 @@ export class LowRankBank extends TableBank {
    */
   static load(device: Device, path: string): LowRankBank {
     using file = BankFile.open(path);
+    return LowRankBank.read(device, file);
+  }
+
+  /** Loads the bank of an open file, which stays open. Throws what {@linkcode LowRankBank.load} throws. */
+  static read(device: Device, file: BankFile): LowRankBank {
     const shared = file.readShared();
     const source = {
       size: file.size,

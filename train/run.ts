@@ -13,7 +13,7 @@ import { writeFeatureBank } from "../bank/features.ts";
 import { BankFile } from "../bank/file.ts";
 import { type BankFingerprint, bankFingerprint } from "../bank/fingerprint.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
-import { loadBank } from "../bank/load.ts";
+import { readBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
 import { recordsOfImages } from "../bank/records.ts";
 import { counted } from "../kernels/core/counted.ts";
@@ -150,7 +150,7 @@ export async function buildRun(options: {
     model,
     trainer,
     images,
-    bankFingerprint: snippets && fingerprintOfFile(snippets.path),
+    bankFingerprint: snippets?.fingerprint,
     conditionOf: (indices) =>
       bank
         ? bank.gather(indices)
@@ -159,14 +159,24 @@ export async function buildRun(options: {
   };
 }
 
-function fingerprintOfFile(path: string): BankFingerprint {
+/** The bank of a run. */
+interface RunBank {
+  /** Its file. */
+  readonly path: string;
+  /** Its snippets. */
+  readonly bank: Bank;
+  /** What tells them from others. */
+  readonly fingerprint: BankFingerprint;
+}
+
+function openRunBank(device: Device, path: string): RunBank {
   using file = BankFile.open(path);
-  return bankFingerprint(file);
+  return { path, fingerprint: bankFingerprint(file), bank: readBank(device, file) };
 }
 
 /** Throws where a bank has not one snippet for each image, or of another name. */
 function requirePairs(
-  { path, bank }: { readonly path: string; readonly bank: Bank },
+  { path, bank }: RunBank,
   images: { readonly size: number; readonly names?: readonly string[] },
 ): void {
   const { names = [] } = images;
@@ -238,15 +248,15 @@ function keepStatistics(
 /** The bank of a run: the configured file, the one that a resumed run has, or a new one. */
 async function prepareBank(
   options: Omit<Parameters<typeof buildRun>[0], "train"> & { train: Run["dataset"] },
-): Promise<{ path: string; bank: Bank; encoder: Encoder | undefined }> {
+): Promise<RunBank & { readonly encoder: Encoder | undefined }> {
   const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
   const { onnxProviders: providers } = config.device;
   const built = join(runDirectory, RUN_BANK);
   const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
   if (file) {
-    const bank = loadBank(device, file);
+    const opened = openRunBank(device, file), { bank } = opened;
     note(`bank    ${file}: ${counted(bank.size, "snippet")} of ${bank.dim}`);
-    if (train instanceof LatentShards) return { path: file, bank, encoder: undefined };
+    if (train instanceof LatentShards) return { ...opened, encoder: undefined };
     // The network of a bank may have moved since; one that is told must be the same.
     const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path : undefined;
     const encoder = await encoderOfBank(bank, { device, onnx, providers }).catch((error: Error) => {
@@ -254,7 +264,7 @@ async function prepareBank(
       note(`        no report at the end: ${error.message}`);
       return undefined;
     });
-    return { path: file, bank, encoder };
+    return { ...opened, encoder };
   }
   const started = performance.now();
   let encoder: Encoder | undefined, by = "the shards' CLS tokens";
@@ -278,10 +288,10 @@ async function prepareBank(
       onProgress: onEncoded,
     });
   }
-  const bank = loadBank(device, built);
+  const opened = openRunBank(device, built), { bank } = opened;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   note(
     `bank    ${counted(bank.size, "snippet")} of ${bank.dim} by ${by} in ${seconds} s, in ${built}`,
   );
-  return { path: built, bank, encoder };
+  return { ...opened, encoder };
 }

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import type { ExtensibleBank } from "../bank/bank.ts";
 import { BankFile } from "../bank/file.ts";
 import { type BankFingerprint, beginsWith } from "../bank/fingerprint.ts";
-import { loadBank } from "../bank/load.ts";
+import { readBank } from "../bank/load.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
@@ -259,8 +259,8 @@ function openCondition(
     }
     return { bank: undefined, classes: "classes" in stored ? stored.classes : 0 };
   }
-  if (options.bank === undefined) requireOwnBank(path, options);
-  const bank = loadBank(device, path);
+  using file = options.bank === undefined ? openOwnBank(path, options) : BankFile.open(path);
+  const bank = readBank(device, file);
   const expected = "classes" in stored ? 0 : stored.snippetDim;
   if (bank.dim === expected) return { bank, classes: 0 };
   bank[Symbol.dispose]();
@@ -271,15 +271,18 @@ function openCondition(
 }
 
 /** Throws where the bank of a run is gone or no longer what it was, but for snippets that were added to it. */
-function requireOwnBank(path: string, { checkpoint, bankFingerprint }: CheckpointConfig): void {
-  if (!existsSync(path)) {
+function openOwnBank(path: string, { checkpoint, bankFingerprint }: CheckpointConfig): BankFile {
+  using opened = new DisposableStack();
+  const file = opened.use(BankFile.openIfThere(path));
+  if (file === undefined) {
     throw new Deno.errors.NotFound(
       `Cannot guide ${checkpoint}: its bank ${path} is not there, expected it, or --bank FILE for another one`,
     );
   }
-  if (bankFingerprint === undefined) return;
-  using file = BankFile.open(path);
-  if (beginsWith(file, bankFingerprint)) return;
+  if (bankFingerprint === undefined || beginsWith(file, bankFingerprint)) {
+    opened.move();
+    return file;
+  }
   throw new TypeError(
     `Cannot guide ${checkpoint} by ${path}: its snippets are not those that the model was trained ` +
       "with, expected that bank, or --bank FILE for another one",
