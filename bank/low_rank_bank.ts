@@ -79,12 +79,15 @@ export class LowRankBank extends TableBank {
           `${dim * rank} for [${dim}, ${rank}]`,
       );
     }
+    using opened = new DisposableStack();
+    const decoder = opened.use(new Decoder(device, { mean, basis }));
     super(device, { dim, source, records });
     this.rank = rank;
     this.storage = kept.storage ?? "f32";
     this.loss = kept.loss;
     this.#factors = { mean, basis, singularValues };
-    this.#decoder = new Decoder(device, { mean, basis });
+    this.#decoder = decoder;
+    opened.move();
   }
 
   /**
@@ -241,6 +244,7 @@ class Decoder implements Disposable {
   readonly #rank: number;
   readonly #basis: Tensor;
   readonly #mean: Tensor;
+  readonly #held: DisposableStack;
 
   constructor(device: Device, factors: Pick<SharedFactors, "basis" | "mean">) {
     const { basis, mean } = factors;
@@ -248,8 +252,12 @@ class Decoder implements Disposable {
     this.device = device;
     this.#rank = rank;
     const stored = rank > MOST_FUSED ? basis : padBasis(basis, rank);
-    this.#basis = device.unscoped(() => device.tensor(stored, [width, stored.length / width]));
-    this.#mean = device.unscoped(() => device.tensor(mean, [width]));
+    using opened = new DisposableStack();
+    const tensor: Device["tensor"] = (...of) =>
+      opened.use(device.unscoped(() => device.tensor(...of)));
+    this.#basis = tensor(stored, [width, stored.length / width]);
+    this.#mean = tensor(mean, [width]);
+    this.#held = opened.move();
   }
 
   /** Returns the normalised c Bᵀ + μ [n, D] of coefficients [N, r], all or those of some indices. */
@@ -262,7 +270,6 @@ class Decoder implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#basis.dispose();
-    this.#mean.dispose();
+    this.#held.dispose();
   }
 }

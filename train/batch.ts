@@ -111,6 +111,7 @@ export class BatchInputs implements Disposable {
   readonly tokens: Tensor;
   readonly #options: BatchOptions;
   readonly #order: DataOrder;
+  readonly #held: DisposableStack;
 
   /** Takes memory for a part of a batch. */
   constructor(device: Device, options: BatchOptions) {
@@ -120,13 +121,16 @@ export class BatchInputs implements Disposable {
     const { inputSize, channels } = model.options;
     const part = batchSize / gradientAccumulation;
     // Inputs have buffers of their own: a pooled one could still be read by recorded work.
-    const empty: Device["empty"] = (...of) => device.unscoped(() => device.empty(...of));
+    using opened = new DisposableStack();
+    const empty: Device["empty"] = (...of) =>
+      opened.use(device.unscoped(() => device.empty(...of)));
     this.images = empty([part, channels, inputSize, inputSize]);
     this.times = empty([part]);
     this.coefficients = empty([part, 4]);
     this.scales = empty([part]);
     this.condition = empty([part], { dtype: "u32" });
     this.tokens = empty(tokenShape(options, part));
+    this.#held = opened.move();
   }
 
   /**
@@ -210,8 +214,7 @@ export class BatchInputs implements Disposable {
 
   /** Releases the tensors. */
   [Symbol.dispose](): void {
-    const { images, times, coefficients, scales, condition, tokens } = this;
-    for (const tensor of [images, times, coefficients, scales, condition, tokens]) tensor.dispose();
+    this.#held.dispose();
   }
 }
 

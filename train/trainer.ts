@@ -151,13 +151,13 @@ export class Trainer implements Disposable {
   readonly #options: SettledOptions;
   readonly #lossScale: LossScale | undefined;
   readonly #inputs: BatchInputs;
+  readonly #held: DisposableStack;
   #step = 0;
   #running = false;
   /** Where training stood, while nobody knows yet whether the GPU does what was recorded since. */
   #unsure: { readonly step: number; readonly failures: number } | undefined;
   /** Commands of a step failed. */
   #spoilt = false;
-  #disposed = false;
 
   /**
    * Prepares training; throws `TypeError` or `RangeError` when the parts do not fit together, and
@@ -191,17 +191,21 @@ export class Trainer implements Disposable {
     this.#options = { ...settled, gradientAccumulation: partsThatFit(this.device, settled) };
     const { precision, lossScaleInterval: growthInterval } = settled;
     this.device.requirePrecision(precision);
+    using opened = new DisposableStack();
     this.#lossScale = precision === "f16"
-      ? new LossScale(this.device, { growthInterval })
+      ? opened.use(new LossScale(this.device, { growthInterval }))
       : undefined;
     const { clip, emaDecay, emaWarmup } = settled;
-    this.optimizer = new AdamW(model.parameters, {
-      ...options.optimizer,
-      ...(clip !== null && { clip }),
-      emaDecay,
-      emaWarmup,
-    });
-    this.#inputs = new BatchInputs(this.device, this.#options);
+    this.optimizer = opened.use(
+      new AdamW(model.parameters, {
+        ...options.optimizer,
+        ...(clip !== null && { clip }),
+        emaDecay,
+        emaWarmup,
+      }),
+    );
+    this.#inputs = opened.use(new BatchInputs(this.device, this.#options));
+    this.#held = opened.move();
   }
 
   /** The network that it trains. */
@@ -244,7 +248,7 @@ export class Trainer implements Disposable {
    * until those of a checkpoint are loaded; a ReferenceError once the trainer is disposed of.
    */
   requireSound(): void {
-    if (this.#disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
+    if (this.#held.disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
     if (this.#unsure && this.#unsure.failures !== this.device.failures) this.#spoil();
     if (!this.#spoilt) return;
     throw new Error(
@@ -341,10 +345,7 @@ export class Trainer implements Disposable {
 
   /** Releases the optimiser and the inputs; the model is the caller's. */
   [Symbol.dispose](): void {
-    this.#disposed = true;
-    this.#inputs[Symbol.dispose]();
-    this.#lossScale?.[Symbol.dispose]();
-    this.optimizer[Symbol.dispose]();
+    this.#held.dispose();
   }
 
   async #recordStep(

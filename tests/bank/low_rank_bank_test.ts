@@ -101,6 +101,18 @@ gpuTest("LowRankBank spreads over several buffers and keeps its bits", async (de
   assert.equal(small.pool.liveBytes, 0);
 });
 
+gpuTest("LowRankBank.from() gives back what it took where it fails", async (device) => {
+  const small = new Device(device.gpu, { profile: device.profile });
+  assert.throws(() => LowRankBank.from(small, { ...FACTORS, names: ["one"] }), TypeError);
+  small.tensor = (data, shape) => {
+    if (data === FACTORS.mean) throw new RangeError("no room");
+    return Device.prototype.tensor.call(small, data, shape);
+  };
+  assert.throws(() => LowRankBank.from(small, FACTORS), { message: "no room" });
+  await small.settle();
+  assert.equal(small.pool.liveBytes, 0);
+});
+
 gpuTest("LowRankBank.inSpan() and rangesInSpan() keep all products", async (device) => {
   const size = 150, dim = 40, rank = 6, width = 8;
   const basis = new Float32Array(randomValues([dim, rank], 7));

@@ -914,6 +914,28 @@ gpuTest("a trainer that was disposed of neither trains nor is saved", async (dev
   await assert.rejects(saveCheckpoint("never_written", parts), refused);
 });
 
+gpuTest("a trainer that cannot be made gives back what it took", async (device) => {
+  const own = new Device(device.gpu, { profile: device.profile });
+  {
+    using parts = makeTrainer(own, { labels: true });
+    const { dataset, model } = parts, before = own.pool.liveBytes;
+    // Two moments, averages, and six inputs.
+    for (let room = 0; room <= 9; room++) {
+      let made = 0;
+      own.empty = (...of) => {
+        if (made++ === room) throw new RangeError("no room");
+        return Device.prototype.empty.apply(own, of);
+      };
+      const make = () => new Trainer({ model, dataset, batchSize: 8 });
+      if (room < 9) assert.throws(make, { message: "no room" });
+      else make()[Symbol.dispose]();
+      assert.equal(own.pool.liveBytes, before, `with room for ${room}`);
+    }
+  }
+  await own.settle();
+  assert.equal(own.pool.liveBytes, 0);
+});
+
 gpuTest("Trainer.run() refuses a second run beside one that goes on", async (device) => {
   using parts = makeTrainer(device);
   for await (const _ of parts.trainer.run({ steps: 2, logEvery: 1 })) {

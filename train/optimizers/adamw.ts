@@ -5,7 +5,7 @@
  */
 
 import { adamwInto } from "../../kernels/adamw/mod.ts";
-import type { ParameterStore } from "../../kernels/core/parameter_store.ts";
+import type { Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../../kernels/core/tensor.ts";
 import { globalNorm } from "../../kernels/global_norm/mod.ts";
 import type { LossScale } from "../loss_scale.ts";
@@ -74,6 +74,7 @@ export class AdamW implements Disposable {
   readonly #secondMoments: readonly Tensor[];
   readonly #averageViews: readonly [name: string, average: Tensor][];
   readonly #momentViews: readonly [key: string, moment: Tensor][];
+  readonly #held: DisposableStack;
   #stepCount = 0;
 
   /**
@@ -87,24 +88,29 @@ export class AdamW implements Disposable {
         `Cannot average parameters: emaDecay is ${emaDecay}, expected a number in [0, 1)`,
       );
     }
+    using opened = new DisposableStack();
+    const parallel = () => store.parallel().map((slab) => opened.use(slab));
+    const view = (slabs: readonly Tensor[], parameter: Parameter) =>
+      opened.use(store.view(slabs, parameter));
     this.#store = store;
     this.#options = { ...options };
-    this.#firstMoments = store.parallel();
-    this.#secondMoments = store.parallel();
-    this.averages = emaDecay === undefined ? store.values : store.parallel();
+    this.#firstMoments = parallel();
+    this.#secondMoments = parallel();
+    this.averages = emaDecay === undefined ? store.values : parallel();
     this.resetAverages();
     const parameters = [...store.entries()];
     // Views are made once, outside of every scope: whoever lists them has nothing to release.
     [this.#averageViews, this.#momentViews] = store.device.unscoped(() => [
       parameters.map(([name, parameter]) => [
         name,
-        parameter.frozen ? parameter : store.view(this.averages, parameter),
+        parameter.frozen ? parameter : view(this.averages, parameter),
       ]),
       parameters.filter(([, { frozen }]) => !frozen).flatMap(([name, parameter]) => [
-        [`exp_avg.${name}`, store.view(this.#firstMoments, parameter)],
-        [`exp_avg_sq.${name}`, store.view(this.#secondMoments, parameter)],
+        [`exp_avg.${name}`, view(this.#firstMoments, parameter)],
+        [`exp_avg_sq.${name}`, view(this.#secondMoments, parameter)],
       ]),
     ]);
+    this.#held = opened.move();
   }
 
   /**
@@ -200,9 +206,7 @@ export class AdamW implements Disposable {
 
   /** Releases moments and averages. */
   [Symbol.dispose](): void {
-    for (const [, view] of [...this.#averageViews, ...this.#momentViews]) view.dispose();
-    const averages = this.#hasAverages ? this.averages : [];
-    for (const slab of [...this.#firstMoments, ...this.#secondMoments, ...averages]) slab.dispose();
+    this.#held.dispose();
   }
 
   get #hasAverages(): boolean {
