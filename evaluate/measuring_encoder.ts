@@ -8,7 +8,7 @@
 import type { BankConfig } from "../bank/config.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
 import { encoderOfBank, openOnnx } from "../bank/encoders/open.ts";
-import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { fitAtMost } from "../bank/encoders/pixel_pca.ts";
 import { BankFile } from "../bank/file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { counted } from "../kernels/core/counted.ts";
@@ -53,7 +53,6 @@ export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Pr
   if (config.encoder === "onnx") return await openOnnx(config.onnx, { device, providers });
   const images = await options.images();
   reporter.note(`encoder    fitted to ${counted(images.size, "image")}`);
-  const { resolution, whiten } = config;
-  const dim = Math.min(config.dim, largestDim(images, resolution));
-  return await PixelPca.fit({ device, images, dim, resolution, whiten });
+  const { dim, resolution, whiten } = config;
+  return await fitAtMost({ device, images, dim, resolution, whiten });
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Encoder } from "../bank/encoders/encoder.ts";
-import { largestDim, PixelPca } from "../bank/encoders/pixel_pca.ts";
+import { fitAtMost } from "../bank/encoders/pixel_pca.ts";
 import { type ImageSource, subsetOf } from "../bank/image_source.ts";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
@@ -168,13 +168,7 @@ async function fitted(
   },
 ): Promise<Measuring> {
   const { dim, resolution, whiten } = config.bank;
-  const encoder = await PixelPca.fit({
-    device,
-    images,
-    dim: Math.min(dim, largestDim(images, resolution)),
-    resolution,
-    whiten,
-  });
+  const encoder = await fitAtMost({ device, images, dim, resolution, whiten });
   const reference = await encodeSpread(encoder, images, images.size);
   return { encoder, owned: true, reference, heldOut };
 }

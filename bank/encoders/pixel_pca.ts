@@ -204,12 +204,16 @@ export function comfortableDim(size: number): number {
   return Math.max(1, Math.floor(size / 10));
 }
 
-/** The longest snippets that N images allow at a resolution r: of N − 1 components, and at most C·r·r. */
-export function largestDim(
-  { size, channels }: Pick<ImageSource, "size" | "channels">,
-  resolution: number,
-): number {
-  return Math.min(size - 1, channels * resolution ** 2);
+/**
+ * As {@linkcode PixelPca.fit}, with fewer components where N images at a resolution r allow no more: N − 1, and
+ * at most C·r·r.
+ */
+export async function fitAtMost(options: PixelPcaOptions): Promise<PixelPca> {
+  const { images: { size, channels }, dim, resolution } = options;
+  return await PixelPca.fit({
+    ...options,
+    dim: Math.min(dim, size - 1, channels * resolution ** 2),
+  });
 }
 
 function checkFit(options: PixelPcaOptions, pixels: number): void {
