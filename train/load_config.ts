@@ -31,9 +31,9 @@ export async function loadConfig(
       );
     }
     const others = new Set([...configsIn(dirname(path)), ...configsIn("configs")]);
+    const such = others.size > 0 ? `one such as ${[...others].join(", ")}` : "a YAML file";
     throw new Deno.errors.NotFound(
-      `Cannot read configuration ${path}: there is no such file, expected one such as ` +
-        [...others].join(", "),
+      `Cannot read configuration ${path}: there is no such file, expected ${such}`,
       { cause },
     );
   }

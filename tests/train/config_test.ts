@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Config, parseConfig, resolveConfig, stringifyConfig } from "../../train/config.ts";
 import { configReference } from "../../train/config_help.ts";
+import { loadConfig } from "../../train/load_config.ts";
 
 const CONFIGS = new URL("../../configs/", import.meta.url);
 
@@ -516,5 +517,24 @@ Deno.test("configurations of GMem draw by the SDE, as paper and release do", asy
     const { sample } = parseConfig(await Deno.readTextFile(new URL(`${name}.yaml`, CONFIGS)));
     const { sampler, steps, diffusion, lastStep, lastStepSize } = sample;
     assert.deepEqual([sampler, steps, diffusion.form, lastStep, lastStepSize], expected, name);
+  }
+});
+
+Deno.test("loadConfig() names the configurations there are, or what it expects", async () => {
+  const before = Deno.cwd(), directory = Deno.makeTempDirSync();
+  const saying = async (said: string) => {
+    await assert.rejects(loadConfig("none.yaml", { overrides: [] }), {
+      name: "NotFound",
+      message: `Cannot read configuration none.yaml: there is no such file, expected ${said}`,
+    });
+  };
+  try {
+    Deno.chdir(directory);
+    await saying("a YAML file");
+    Deno.writeTextFileSync("mine.yml", "");
+    await saying("one such as mine.yml");
+  } finally {
+    Deno.chdir(before);
+    Deno.removeSync(directory, { recursive: true });
   }
 });
