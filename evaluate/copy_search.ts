@@ -116,7 +116,10 @@ export async function searchCopies(
     samples: pixels.subarray(0, SHOWN * length),
     imageSize,
     channels,
-    read: (index) => nearPixels.subarray(near.indexOf(index) * length).subarray(0, length),
+    read: (index) => {
+      const place = near.indexOf(index);
+      return nearPixels.subarray(place * length, (place + 1) * length);
+    },
   });
   return { checks, picture };
 }

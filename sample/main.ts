@@ -92,7 +92,7 @@ async function main(): Promise<void> {
   const way = wayOf(options);
   const found = readModel(options);
   checkUsage(found, { options, way });
-  const { config, step } = found, { bank: bankPath, out } = options;
+  const { config, step } = found, { bank: bankPath, out, weights, mapper, onnx, like } = options;
   const makesLatents = config.data.kind === "latents";
   const asLatents = makesLatents && out.endsWith(".safetensors");
   using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint), {
@@ -103,16 +103,13 @@ async function main(): Promise<void> {
   }
   const scaling = asLatents ? latentScaling(config.data, dirname(found.checkpoint)) : undefined;
   await prepareOutput(out, {
-    inputs: [
-      ...[bankPath, bankPathOf(found), options.weights],
-      ...[options.mapper, options.onnx, options.like],
-    ],
+    inputs: [bankPath, bankPathOf(found), weights, mapper, onnx, like],
     endings: makesLatents ? [".png", ".safetensors"] : [".png"],
   });
   using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   using trained = openTrained(device, { ...found, bank: bankPath });
-  if (bankPath !== undefined && options.weights === undefined) {
+  if (bankPath !== undefined && weights === undefined) {
     checkRunEncoder({
       bank: trained.bank!,
       path: bankPath,
