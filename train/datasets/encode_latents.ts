@@ -165,19 +165,29 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
   }
   const directory = directoryPath(options.directory);
   await Deno.mkdir(directory, { recursive: true });
-  const encoding = describeEncoding(options);
+  const settled = { ...options, shardSize, columns: columnsOf(options) };
+  const work: Work = { ...settled, encoding: describeEncoding(settled) };
   const names = shardNames(Math.ceil(images.size / shardSize));
-  const finished = finishedShards(directory, { names, encoding });
+  const finished = finishedShards(directory, { ...work, names });
   const shards = names.map((name, index) => ({
     path: join(directory, name),
     first: index * shardSize,
     size: Math.min(shardSize, images.size - index * shardSize),
     finished: finished.has(name),
   }));
-  requireRoom(directory, { ...options, shards });
+  requireRoom(directory, { ...work, shards });
   for (const shard of shards) {
-    if (!shard.finished) await encodeShard(shard, { ...options, encoding });
+    if (!shard.finished) await encodeShard(shard, work);
   }
+}
+
+/** What is encoded, and what becomes of it. */
+interface Work extends EncodeLatentsOptions {
+  readonly shardSize: number;
+  /** The tensors of the shards, in their order in a row. */
+  readonly columns: readonly Column[];
+  /** All that decides what the shards will be, as a SHA-256. */
+  readonly encoding: string;
 }
 
 /** A part of the images and its file. */
@@ -190,15 +200,14 @@ interface Shard {
   readonly finished: boolean;
 }
 
-/** All that decides what the shards will be, as a SHA-256. */
-function describeEncoding(options: EncodeLatentsOptions): string {
-  const { images, encoder, tokenEncoder, posterior = "sample", seed = 0, shardSize = 10_000 } =
-    options;
+function describeEncoding(work: Omit<Work, "encoding">): string {
+  const { images, encoder, tokenEncoder, columns, posterior = "sample", seed = 0, shardSize } =
+    work;
   const text = JSON.stringify([
     FORMAT,
     encoder.fingerprint,
     tokenEncoder ? identityOf(tokenEncoder.description) : null,
-    columnsOf(options),
+    columns,
     images.size,
     images.imageSize,
     images.names ?? [],
@@ -221,7 +230,7 @@ function shardNames(count: number): string[] {
 /** The shards that are there already. Throws if a file is there that is none of them. */
 function finishedShards(
   directory: string,
-  { names, encoding }: { names: readonly string[]; encoding: string },
+  { names, encoding }: Pick<Work, "encoding"> & { readonly names: readonly string[] },
 ): Set<string> {
   const found = [...Deno.readDirSync(directory)].map(({ name }) => name)
     .filter((name) => name.endsWith(".safetensors") && name !== STATISTICS_FILE);
@@ -283,9 +292,8 @@ function rowLength(columns: readonly Column[]): number {
 /** Throws unless the disk has room for the shards to come, and for the part file of one. */
 function requireRoom(
   directory: string,
-  options: EncodeLatentsOptions & { readonly shards: readonly Shard[] },
+  { columns, shards }: Pick<Work, "columns"> & { readonly shards: readonly Shard[] },
 ): void {
-  const { shards } = options, columns = columnsOf(options);
   const sizes = shards.filter(({ finished }) => !finished).map(({ size }) => size);
   const images = sizes.reduce((sum, size) => sum + size, 0);
   const each = columns.reduce((sum, { length, dtype }) => sum + length * NUMBER_BYTES[dtype], 0);
@@ -299,19 +307,19 @@ function requireRoom(
 
 async function encodeShard(
   { path, first, size }: Shard,
-  options: EncodeLatentsOptions & { readonly encoding: string },
+  work: Work,
 ): Promise<void> {
-  const { images, encoding, onProgress } = options, dim = rowLength(columnsOf(options));
+  const { images, encoding, onProgress } = work, dim = rowLength(work.columns);
   using part = PartFile.open(`${path}.part`, { key: `${encoding} ${first}`, dim });
   await requireUnchanged(part, { images, first, path });
   while (part.rows < size) {
     const begin = first + part.rows, count = Math.min(BATCH, size - part.rows);
     const indices = Uint32Array.from({ length: count }, (_, i) => begin + i);
     const pixels = await images.read(indices);
-    part.append(await encodeBatch(pixels, indices, options), hashImages(pixels, count));
+    part.append(await encodeBatch(pixels, indices, work), hashImages(pixels, count));
     onProgress?.(first + part.rows);
   }
-  writeShard(part, { ...options, path, first, size });
+  writeShard(part, { ...work, path, first, size });
   part.remove();
 }
 
@@ -319,10 +327,9 @@ async function encodeShard(
 async function encodeBatch(
   pixels: Float32Array,
   indices: Uint32Array,
-  options: EncodeLatentsOptions,
+  work: Work,
 ): Promise<Float32Array> {
-  const { images, tokenEncoder, patchTokens = false, flip = false } = options;
-  const columns = columnsOf(options);
+  const { images, tokenEncoder, columns, patchTokens = false, flip = false } = work;
   const row = rowLength(columns), count = indices.length;
   const rows = new Float32Array(count * row);
   /** Puts what was made of the images into its column, where there is one. */
@@ -342,7 +349,7 @@ async function encodeBatch(
   for (const mirrored of flip ? [0, 1] : [0]) {
     const seen = mirrored ? mirrorRows(pixels.slice(), height) : pixels;
     const ending = mirrored ? "_flip" : "";
-    keep(`latents${ending}`, await encodeLatent(seen, indices, { ...options, mirrored }));
+    keep(`latents${ending}`, await encodeLatent(seen, indices, { ...work, mirrored }));
     if (!tokenEncoder || (mirrored && !patchTokens)) continue;
     const { cls, patches } = await tokenEncoder.tokens(seen, shape);
     if (!mirrored) keep("cls_tokens", cls);
@@ -400,11 +407,9 @@ function requireStorable(
 /** Writes the rows of a part file as a shard. */
 function writeShard(
   part: PartFile,
-  options: EncodeLatentsOptions & Pick<Shard, "path" | "first" | "size"> & {
-    readonly encoding: string;
-  },
+  work: Work & Pick<Shard, "path" | "first" | "size">,
 ): void {
-  const { images, encoding, path, first, size } = options, columns = columnsOf(options);
+  const { images, columns, encoding, path, first, size } = work;
   const row = rowLength(columns);
   const labels = images.labels &&
     BigInt64Array.from({ length: size }, (_, i) => BigInt(images.labels![first + i]!));
