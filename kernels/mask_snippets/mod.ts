@@ -41,18 +41,6 @@ export interface MaskSnippetsOptions {
   readonly firstSample: number;
 }
 
-/** Which numbers are masked and what with: the parameters of the kernel. */
-interface Draw {
-  readonly batch: number;
-  readonly width: number;
-  readonly counters: Readonly<Record<string, number>>;
-  readonly threshold: number;
-  readonly scale: number;
-  readonly maskedNoise: number;
-  readonly keptNoise: number;
-  readonly whole: 0 | 1;
-}
-
 /**
  * Masks each number of each snippet on its own (GMem, appendix A.2), or whole snippets: `snippets` [B, d],
  * result [B, d]. Masked numbers get a gradient of zero.
@@ -91,19 +79,23 @@ export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Te
     );
   }
   const deviation = 1 / Math.sqrt(width);
-  const draw: Draw = {
+  const params = {
     batch,
     width,
-    counters: counterParams({ ...options, stream: Stream.SnippetMask }, batch),
+    ...counterParams({ ...options, stream: Stream.SnippetMask }, batch),
     threshold: kind === "noise" ? 0 : thresholdOf(ratio),
     scale: kind === "zero" ? 1 / (1 - ratio) : 1,
-    maskedNoise: kind === "random" ? deviation : 0,
-    keptNoise: kind === "noise" ? ratio * deviation : 0,
+    masked_noise: kind === "random" ? deviation : 0,
+    kept_noise: kind === "noise" ? ratio * deviation : 0,
     whole: kind === "whole" ? 1 : 0,
   };
-  const { device } = snippets;
-  const out = device.empty(snippets.shape);
-  maskInto(out, { x: snippets, draw, accumulate: 0 });
+  const { device } = snippets, out = device.empty(snippets.shape);
+  const workgroups = spreadWorkgroups(Math.ceil(batch * Math.ceil(width / 4) / 64));
+  device.dispatch(MASK_SNIPPETS, {
+    tensors: { x: snippets, out },
+    params: { ...params, accumulate: 0 },
+    workgroups,
+  });
   device.tape?.push({
     name: "maskSnippets",
     inputs: [snippets],
@@ -111,10 +103,12 @@ export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Te
     saved: [],
     backward(dy, gradients) {
       if (kind === "noise") return gradients.pass(snippets, dy);
-      gradients.into(
-        snippets,
-        (ds, accumulate) => maskInto(ds, { x: dy, draw: { ...draw, maskedNoise: 0 }, accumulate }),
-      );
+      gradients.into(snippets, (ds, accumulate) =>
+        device.dispatch(MASK_SNIPPETS, {
+          tensors: { x: dy, out: ds },
+          params: { ...params, masked_noise: 0, accumulate },
+          workgroups,
+        }));
     },
   });
   return out;
@@ -123,24 +117,4 @@ export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Te
 /** The number of u32 words whose uniform number (word + ½) / 2^32 lies below the ratio. */
 function thresholdOf(ratio: number): number {
   return Math.min(Math.ceil(ratio * 2 ** 32 - 0.5), 2 ** 32 - 1);
-}
-
-function maskInto(out: Tensor, options: { x: Tensor; draw: Draw; accumulate: 0 | 1 }): void {
-  const { x, draw, accumulate } = options;
-  const { batch, width } = draw;
-  out.device.dispatch(MASK_SNIPPETS, {
-    tensors: { x, out },
-    params: {
-      batch,
-      width,
-      ...draw.counters,
-      threshold: draw.threshold,
-      scale: draw.scale,
-      masked_noise: draw.maskedNoise,
-      kept_noise: draw.keptNoise,
-      whole: draw.whole,
-      accumulate,
-    },
-    workgroups: spreadWorkgroups(Math.ceil(batch * Math.ceil(width / 4) / 64)),
-  });
 }
