@@ -295,7 +295,7 @@ function slotsOf(headVectors: number): number {
 
 function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
   const { device, variant, batch, tokens, heads, headWidth } = size;
-  const { tensors, constants } = recording;
+  const { tensors, constants = {} } = recording;
   const params = { ...recording.params, tokens, heads, scale: headWidth ** -0.5 };
   const headVectors = headWidth / 4;
   if (variant === "naive") {
@@ -312,7 +312,7 @@ function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
           end: Math.min(tokens, first + step),
         },
         workgroups: spreadWorkgroups(Math.ceil(rows / 64)),
-        constants: { ...constants },
+        constants,
       });
     }
   } else if (variant === "rows") {
