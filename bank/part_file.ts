@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeAll } from "../kernels/core/atomic_file.ts";
+import { tryLock, writeAll } from "../kernels/core/atomic_file.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { ImageSource } from "./image_source.ts";
@@ -57,7 +57,7 @@ export class PartFile implements Disposable {
     return attempt(path, () => {
       using opened = new DisposableStack();
       const file = opened.use(Deno.openSync(path, { read: true, write: true, create: true }));
-      if (isTaken(file)) {
+      if (tryLock(file) === "taken") {
         throw new Error("another build appends to it, expected that it ends first");
       }
       const found = new Uint8Array(KEY_BYTES);
@@ -148,15 +148,6 @@ export class PartFile implements Disposable {
   get #open(): Deno.FsFile {
     if (this.#file === undefined) throw new Error("it is closed");
     return this.#file;
-  }
-}
-
-/** Whether another has the file; if none has, it is locked. */
-function isTaken(file: Deno.FsFile): boolean {
-  try {
-    return !file.tryLockSync(true);
-  } catch {
-    return false; // Some network file systems have no locks.
   }
 }
 

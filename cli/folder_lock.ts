@@ -6,7 +6,7 @@
 
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { messageOf } from "../kernels/core/errors.ts";
+import { tryLock } from "../kernels/core/atomic_file.ts";
 import { UsageError } from "./arguments.ts";
 import { writing } from "./output_file.ts";
 
@@ -41,7 +41,7 @@ export async function lockFolder(
   let file: Deno.FsFile, problem: string | undefined;
   for (;;) {
     file = await openLock(path);
-    problem = lockProblem(file);
+    problem = tryLock(file);
     // Whoever had it before may have removed the file after it was opened here.
     if (problem !== undefined || isAt(file, path)) break;
     file.close();
@@ -72,15 +72,6 @@ async function openLock(path: string): Promise<Deno.FsFile> {
     await Deno.mkdir(dirname(path), { recursive: true });
     return await Deno.open(path, { write: true, create: true });
   });
-}
-
-/** Why a lock was not got: another has it ("taken"), or what the system says where there are no locks. */
-function lockProblem(file: Deno.FsFile): string | undefined {
-  try {
-    return file.tryLockSync(true) ? undefined : "taken";
-  } catch (error) {
-    return messageOf(error);
-  }
 }
 
 /** Whether a path leads to an open file still. */

@@ -5,6 +5,7 @@
  */
 
 import { basename, dirname, join } from "node:path";
+import { messageOf } from "./errors.ts";
 
 /** What a file is called that is not complete. */
 const PARTIAL = /^(.+)\.gmem-[0-9a-f]{8}\.partial$/s;
@@ -41,7 +42,7 @@ export class AtomicFile implements Disposable {
     this.#partial = `${path}.gmem-${crypto.randomUUID().slice(0, 8)}.partial`;
     removeAbandoned(dirname(path), basename(path));
     this.#file = Deno.openSync(this.#partial, { write: true, createNew: true });
-    takeLock(this.#file);
+    tryLock(this.#file);
   }
 
   /** Writes all the bytes of `data`: from `position` on, or after those written last. */
@@ -104,19 +105,22 @@ export function removeAbandoned(folder: string, file?: string): void {
       const path = join(folder, name);
       using left = Deno.openSync(path, { write: true });
       // Between its making and its lock a file is empty.
-      if (left.statSync().size > 0 && takeLock(left)) Deno.removeSync(path);
+      if (left.statSync().size > 0 && tryLock(left) === undefined) Deno.removeSync(path);
     }
   } catch {
     // It is of use to nobody, and harms nobody.
   }
 }
 
-/** Locks a file, and says whether that went well: another may have it, or the disk has no locks. */
-function takeLock(file: Deno.FsFile): boolean {
+/**
+ * Locks an open file until it is closed, and gives nothing; or why it could not: another has it ("taken"), or what
+ * the system says where the disk has no locks, as with some network file systems.
+ */
+export function tryLock(file: Deno.FsFile): string | undefined {
   try {
-    return file.tryLockSync(true);
-  } catch {
-    return false;
+    return file.tryLockSync(true) ? undefined : "taken";
+  } catch (error) {
+    return messageOf(error);
   }
 }
 
