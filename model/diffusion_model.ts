@@ -16,6 +16,8 @@ export interface LabelCondition {
    * networks have none where they were trained with class_dropout_prob 0. Default `true`.
    */
   readonly nullClass?: boolean;
+  /** Labels or snippets guide a network, never both. */
+  readonly snippetDim?: never;
 }
 
 /** Snippets of a bank guide the network; zeros stand for none. */

@@ -122,7 +122,10 @@ export class SiT implements DiffusionModel {
   readonly #final: FinalLayer;
   readonly #projector: SiluMlp | undefined;
 
-  /** Declares all parameters in `store`; `RangeError` when a size is no whole number or does not fit. */
+  /**
+   * Declares all parameters in `store`. Throws a `RangeError` when a size is no whole number or does not fit, and
+   * a `TypeError` for a condition of both labels and snippets, or of neither.
+   */
   constructor(store: ParameterStore, options: SiTOptions) {
     checkOptions(options);
     this.options = options;
@@ -327,6 +330,13 @@ function checkOptions(options: SiTOptions): void {
   const fail = (problem: string) => {
     throw new RangeError(`Cannot make the model: ${problem}`);
   };
+  const { condition } = options;
+  if ("classes" in condition === "snippetDim" in condition) {
+    const found = "classes" in condition ? "both classes and snippetDim" : "neither";
+    throw new TypeError(
+      `Cannot make the model: its condition has ${found}, expected one of classes and snippetDim`,
+    );
+  }
   const sizes = { inputSize, channels, patchSize, width, depth, heads };
   for (const [name, size] of Object.entries(sizes)) {
     if (!Number.isInteger(size) || size < 0) fail(`${name} is ${size}, expected a whole number`);

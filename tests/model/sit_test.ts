@@ -395,6 +395,21 @@ gpuTest("SiT has as many parameters as the official sizes", (device) => {
   }
 });
 
+gpuTest("labels or snippets guide a SiT, never both", (device) => {
+  using store = new ParameterStore(device);
+  // @ts-expect-error The types refuse both where they are written down.
+  const both: SiTOptions["condition"] = { classes: 5, snippetDim: 12 };
+  const neither = {} as SiTOptions["condition"];
+  const wrong = [[both, "both classes and snippetDim"], [neither, "neither"]] as const;
+  for (const [condition, found] of wrong) {
+    assert.throws(() => new SiT(store, { ...SIZES, condition }), {
+      name: "TypeError",
+      message:
+        `Cannot make the model: its condition has ${found}, expected one of classes and snippetDim`,
+    });
+  }
+});
+
 gpuTest("SiT names what does not fit", (device) => {
   using store = new ParameterStore(device);
   const wrong: [Partial<SiTOptions>, string][] = [
