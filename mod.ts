@@ -106,6 +106,7 @@ export { type ParameterSize, parameterSizes } from "./model/parameter_sizes.ts";
 export { PatchEmbed } from "./model/patch_embed.ts";
 export { rotaryAngles, sinCosPositions } from "./model/positions.ts";
 export { type ModelOptionsHints, readModelOptions } from "./model/read_model_options.ts";
+export type { DeepPartial } from "./model/schema.ts";
 export { SiluMlp } from "./model/silu_mlp.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
 export { type BlockOptions, type Observe, SiTBlock } from "./model/sit_block.ts";

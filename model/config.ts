@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import type { DeepPartial } from "./schema.ts";
 import type { SiTOptions } from "./sit.ts";
 
 /** Sizes of a published network: depth in blocks, width in channels, attention heads. */
@@ -235,7 +236,7 @@ export function modelOptions(
 }
 
 /** The `model` section that {@linkcode modelOptions} makes such options of; what is left out is the default. */
-export function modelSettings(options: SiTOptions): Readonly<Record<string, unknown>> {
+export function modelSettings(options: SiTOptions): DeepPartial<ModelConfig> {
   const { inputSize: _, channels: __, condition, projector, ...sizes } = options;
   const { width: projectorWidth, ...others } = projector ?? {};
   return {

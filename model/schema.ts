@@ -9,6 +9,22 @@
 import { z } from "zod";
 import { expectedOneOf, nearestName } from "../kernels/core/nearest_name.ts";
 
+/**
+ * Any of the keys of a configuration or of one of its sections, and of what is in them: what is left out is the
+ * default.
+ *
+ * @example
+ * ```ts
+ * import { type Config, type DeepPartial, resolveConfig } from "@gmem/gmem";
+ *
+ * const small: DeepPartial<Config> = { model: { patchSize: 4, width: 192, depth: 4, heads: 3 } };
+ * console.log(resolveConfig(small).model.mlpRatio); // 4
+ * ```
+ */
+export type DeepPartial<T> = T extends readonly unknown[] ? T
+  : T extends object ? { readonly [Key in keyof T]?: DeepPartial<T[Key]> | undefined }
+  : T;
+
 /** One key of a schema, as `--help` lists it. */
 export interface SchemaField {
   /** Full name of the key, such as `train.batchSize`. */

@@ -205,8 +205,9 @@ export function draw(options: DrawOptions): Drawn {
  * import { checkSampling, Device, resolveConfig } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
- * const sampler = "euler-maruyama", diffusion = { form: "sbdm" };
- * const { sample: config } = resolveConfig({ sample: { sampler, diffusion, epsilon: 0.01 } });
+ * const { sample: config } = resolveConfig({
+ *   sample: { sampler: "euler-maruyama", diffusion: { form: "sbdm" }, epsilon: 0.01 },
+ * });
  * checkSampling(device, { config });
  * try {
  *   checkSampling(device, { config: { ...config, epsilon: null } }); // w(0) of sbdm is infinite

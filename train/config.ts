@@ -24,7 +24,7 @@ import {
   type ModelConfig,
   modelSchema,
 } from "../model/config.ts";
-import { readWithSchema, requireKnownKey, takesText } from "../model/schema.ts";
+import { type DeepPartial, readWithSchema, requireKnownKey, takesText } from "../model/schema.ts";
 import { type SampleConfig, sampleSchema } from "../sample/config.ts";
 import { overrideValue, splitOverride, withValue } from "./overrides.ts";
 import { SettingError } from "./setting_error.ts";
@@ -391,12 +391,12 @@ export function configSchema(name: string): z.ZodType<Config> {
  */
 export function parseConfig(text: string, options: ConfigOptions = {}): Config {
   const { name = "configuration" } = options;
-  return resolveConfig(parseYaml(text, { name }), options);
+  return readConfig(parseYaml(text, { name }), options);
 }
 
 /**
- * Checks a plain object (a configuration read from YAML, or from the `state.json` of a checkpoint),
- * fills in the defaults and freezes the result. The object itself is left as it is.
+ * Checks a plain object, fills in the defaults and freezes the result. The object itself is left as it is. One
+ * that a parser made, whose keys nobody knows beforehand, goes in `as DeepPartial<Config>`.
  *
  * @throws {SyntaxError} with every unknown key and wrong value; one named `SettingError` where it is the
  * overrides alone that are wrong.
@@ -408,7 +408,15 @@ export function parseConfig(text: string, options: ConfigOptions = {}): Config {
  * console.log(resolveConfig({ model: { name: "SiT-S/2" } }).model.width); // 384
  * ```
  */
-export function resolveConfig(value: unknown, options: ConfigOptions = {}): Config {
+export function resolveConfig(
+  value: DeepPartial<Config>,
+  options: ConfigOptions = {},
+): Config {
+  return readConfig(value, options);
+}
+
+/** As {@linkcode resolveConfig}, of what was read from YAML, or from the `state.json` of a checkpoint. */
+export function readConfig(value: unknown, options: ConfigOptions = {}): Config {
   const { name = "configuration", overrides = [] } = options;
   const schema = configSchema(name), own = withoutEmptySections(value);
   try {

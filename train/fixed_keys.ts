@@ -6,7 +6,7 @@
  */
 
 import { resolve } from "node:path";
-import { type Config, resolveConfig } from "./config.ts";
+import { type Config, readConfig } from "./config.ts";
 import { SettingError } from "./setting_error.ts";
 
 /** A run's configuration as it is stored, and what is asked of it now. */
@@ -43,8 +43,8 @@ function changed(
   { checkpoint: name, stored, overrides }: StoredRun,
   fixed: (config: Config) => Readonly<Record<string, unknown>>,
 ): Config {
-  const config = resolveConfig(stored, { name, overrides });
-  requireEqual(fixed(resolveConfig(stored, { name })), fixed(config));
+  const config = readConfig(stored, { name, overrides });
+  requireEqual(fixed(readConfig(stored, { name })), fixed(config));
   return config;
 }
 

@@ -17,6 +17,7 @@ import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { modelOptions, modelSettings } from "../model/config.ts";
 import { readModelOptions } from "../model/read_model_options.ts";
 import { type ConditionOptions, SiT } from "../model/sit.ts";
+import type { DeepPartial } from "../model/schema.ts";
 import { openWeights } from "../model/weights.ts";
 import { findCheckpoint, loadWeights, readStateOfSiT } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
@@ -128,7 +129,7 @@ export function readWeightsConfig(
   const model = readModelOptions(file, { heads }), { inputSize, channels } = model;
   const isLatent = channels !== 1 && channels !== 3;
   const tokenizer = TOKENIZERS[SD_VAE].channels === channels ? SD_VAE : null;
-  const value = {
+  const value: DeepPartial<Config> = {
     data: {
       kind: isLatent ? "latents" : "folder",
       path: dirname(path),

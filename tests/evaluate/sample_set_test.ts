@@ -3,6 +3,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import { drawnSamples, type DrawnSamplesOptions } from "../../evaluate/sample_set.ts";
+import type { SamplerName } from "../../sample/samplers.ts";
 import { resolveConfig } from "../../train/config.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -13,7 +14,7 @@ const LATENT = { channels: 2, side: 4 };
 async function drawing(
   device: Device,
   changes: Partial<DrawnSamplesOptions>,
-  sampler = "euler",
+  sampler: SamplerName = "euler",
 ): Promise<{ set: ReturnType<typeof drawnSamples>; pixels: number[] }> {
   using store = new ParameterStore(device, { seed: 1 });
   const model = new SiT(store, {

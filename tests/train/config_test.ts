@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { DeepPartial } from "../../model/schema.ts";
 import { type Config, parseConfig, resolveConfig, stringifyConfig } from "../../train/config.ts";
 import { configReference } from "../../train/config_help.ts";
 import { loadConfig } from "../../train/load_config.ts";
@@ -385,6 +386,24 @@ Deno.test("resolveConfig() leaves the object it reads as it is", () => {
   assert.equal(config.train.steps, 7);
   assert.deepEqual(given, { train: { steps: 5 } });
   assert(!Object.isFrozen(given.train));
+});
+
+Deno.test("the type of what resolveConfig() takes knows every key, and all may be left out", () => {
+  // @ts-expect-error A misspelt key.
+  assert.throws(() => resolveConfig({ train: { stpes: 1 } }), /unknown key train\.stpes/);
+  // @ts-expect-error A value that there is none of.
+  assert.throws(() => resolveConfig({ sample: { guidance: { channels: "one" } } }), /one of all/);
+  // @ts-expect-error A section that there is none of.
+  assert.throws(() => resolveConfig({ trian: { steps: 1 } }), /unknown key trian/);
+  const given = {
+    model: { repa: { depth: 2 }, name: null },
+    sample: { guidance: { interval: [0.25, 1] }, epsilon: undefined },
+    device: { variants: { matmul: "naive" } },
+  } as const;
+  const { model, sample } = resolveConfig(given);
+  assert.deepEqual([model.repa!.depth, sample.guidance.interval[0]], [2, 0.25]);
+  const parsed: unknown = JSON.parse('{ "train": { "steps": 7 } }');
+  assert.equal(resolveConfig(parsed as DeepPartial<Config>).train.steps, 7);
 });
 
 Deno.test("stringifyConfig() writes every key, and parseConfig() reads it back equal", () => {

@@ -272,7 +272,7 @@ gpuTest(
         { sampler: "heun", steps: 3, guidance: { scale: 2 } },
         { sampler: "dopri5" },
         { sampler: "dopri5", guidance: { scale: 2 } },
-      ]
+      ] as const
     ) {
       const { sample: config } = resolveConfig({ sample });
       const drawn = async ({ model, bank }: Training) => {
@@ -411,7 +411,7 @@ gpuTest("samplers refuse predictions in another shape than the state's", async (
   }
   using flat = prepare(device, (store) => new Flat(store));
   using condition = flat.bank.gather([2]);
-  for (const sampler of ["heun", "dopri5"]) {
+  for (const sampler of ["heun", "dopri5"] as const) {
     const { sample: config } = resolveConfig({ sample: { sampler, steps: 2 } });
     await assert.rejects(drawAdaptive({ model: flat.model, config, condition }), {
       name: "TypeError",
