@@ -117,7 +117,7 @@ export function identifyOutputs(
   if (pool === undefined) {
     throw new TypeError(
       `Cannot use ${path}: none of its outputs ${listed} is known as pooled features, expected ` +
-        "--output pool=NAME",
+        "to be told which is the output pool",
     );
   }
   return { ...Object.fromEntries(found), pool };

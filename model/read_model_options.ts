@@ -86,7 +86,7 @@ export function readModelOptions(source: TensorSource, hints: ModelOptionsHints 
   const heads = hints.heads ??
     (headWidth === undefined ? publishedHeads(width) : width / headWidth) ??
     fail(
-      `width ${width} does not tell the number of attention heads, expected hints.heads (--heads)`,
+      `width ${width} does not tell the number of attention heads, expected it as heads`,
     );
   return {
     inputSize: grid * patchSize,

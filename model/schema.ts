@@ -41,7 +41,7 @@ export interface SchemaField {
 export interface ReadOptions {
   /** What is read, as the user knows it: a file name, most often. */
   readonly name: string;
-  /** Full names of keys that were given on the command line and not in the file. */
+  /** Full names of keys that were given as settings above the file. */
   readonly overrides?: ReadonlySet<string>;
 }
 
@@ -165,7 +165,7 @@ function describeIssue(
     return issue.keys.map((key) => unknownKey(key, { root, parent: path, node }));
   }
   const key = path.join(".") || "the top level";
-  const origin = overrides.has(key) ? ` (given on the command line)` : "";
+  const origin = overrides.has(key) ? " (given as a setting)" : "";
   if (issue.code === "custom") return [`${key}${origin} ${issue.message}`];
   const expected = expectation(nodeAt(root, path) ?? {}, issue.input);
   return [`${key}${origin} is ${formatValue(issue.input)}, expected ${expected}`];

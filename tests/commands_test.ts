@@ -46,7 +46,7 @@ Deno.test("a command line that cannot be used gives exit code 2 and the nearest 
     ["train", ["--steps", "few"], "Cannot read --steps few: expected a whole number, at least 1"],
     ["train", ["configs/emoji.yaml", "--resume", "runs/x"], "Cannot resume with configs/emoji"],
     ["train", ["--set", "modle.width=16"], "unknown key modle, did you mean model"],
-    ["bank", ["build", "--dim", "999999", "--out", "x"], "bank.dim (given on the command line) is"],
+    ["bank", ["build", "--dim", "999999", "--out", "x"], "bank.dim (given as a setting) is"],
     ["sample", [], "Cannot draw: expected --checkpoint DIR or --weights FILE"],
     ["sample", ["--index", "3,x"], "Cannot read --index 3,x: expected whole numbers such as 3,17"],
     ["sample", ["--class", "a", "--by-noise"], "by --class and --by-noise: expected one of them"],
@@ -145,7 +145,12 @@ deviceTest("a run takes the snippets that it was trained with, and more behind t
     1,
     "the snippets of the bank are not those that it was trained with, expected the same bank",
   );
-  assertRefusal(await sample(), 1, `by ${path}: its snippets are not those`, "or --bank FILE");
+  assertRefusal(
+    await sample(),
+    1,
+    `by ${path}: its snippets are not those`,
+    "or another one in its place",
+  );
   assert.equal((await sample("--bank", path)).code, 0);
 
   const more = new Float32Array([...snippets, ...snippets.subarray(0, dim)]);

@@ -138,6 +138,19 @@ function allImports(): [path: string, imported: Import][] {
   );
 }
 
+/** What an entry point reaches, files of ours and libraries, each with the way to it. */
+function reachedFrom(entry: string): Map<string, string> {
+  const reached = new Map([[entry, entry]]), queue = [entry];
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    for (const each of importsOf(path, sourceText(path))) {
+      if (reached.has(each.target)) continue;
+      reached.set(each.target, `${reached.get(path)} > ${each.target}`);
+      if (isOurs(each)) queue.push(each.target);
+    }
+  }
+  return reached;
+}
+
 /** What a file may import of ours, as beginnings of paths. */
 function allowedFor(path: string): readonly string[] {
   if (ENTRIES[path]) return ENTRIES[path];
@@ -259,23 +272,22 @@ Deno.test("every library stands behind its one file", () => {
 });
 
 Deno.test("entry points that need a native library are apart from the others", () => {
-  const imports = new Map<string, Import[]>();
-  for (const path of sourceFiles()) imports.set(path, importsOf(path, sourceText(path)));
   for (const entry of [...Object.keys(ENTRIES), ...NATIVE_ENTRIES]) {
-    const reached = new Map([[entry, entry]]), queue = [entry], native: string[] = [];
-    for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
-      for (const each of imports.get(path) ?? []) {
-        const way = `${reached.get(path)} > ${each.target}`;
-        if (NATIVE.includes(each.target)) native.push(way);
-        if (!isOurs(each) || reached.has(each.target)) continue;
-        reached.set(each.target, way);
-        queue.push(each.target);
-      }
-    }
+    const native = [...reachedFrom(entry)].filter(([path]) => NATIVE.includes(path));
     if (NATIVE_ENTRIES.includes(entry)) assert.ok(native.length > 0, `${entry} reaches none`);
     else assert.deepEqual(native, []);
-    assert.ok(imports.has(entry), `${entry} is missing`);
   }
+});
+
+Deno.test("what the entry points reach names no option of a program", () => {
+  const reached = [...Object.keys(ENTRIES), ...NATIVE_ENTRIES].flatMap((
+    entry,
+  ) => [...reachedFrom(entry).keys()]);
+  const broken = [...new Set(reached)].filter((path) => path.endsWith(".ts")).flatMap((path) =>
+    withoutComments(sourceText(path)).match(/.*(?<=["'`\s(])--[a-z][a-z-]*(?![\w.]).*/g)
+      ?.map((line) => `${path}: ${line.trim()}`) ?? []
+  );
+  assertNone(broken);
 });
 
 Deno.test("deno.json exports the entry points, and its check looks at their documentation", () => {

@@ -374,12 +374,12 @@ export function requireSpace(
   // Weights, their average and two moments.
   const bytes = count * 4 * ELEMENT_BYTES.f32 * elements;
   const elsewhere = listCheckpoints(runDirectory).length === 0
-    ? "another disk by --set train.runDirectory=DIR"
+    ? "another disk by train.runDirectory"
     : "the run's folder moved to another disk";
   // Of two one is removed when the other is written.
   const fewer = keep === 1
-    ? ", or the last one alone by --set train.checkpointEvery=null"
-    : ", or fewer by --set train.keepCheckpoints=1";
+    ? ", or the last one alone by train.checkpointEvery=null"
+    : ", or fewer by train.keepCheckpoints=1";
   requireDiskSpace(runDirectory, bytes, {
     problem: `Cannot keep a run in ${runDirectory}: ` +
       (count === 1 ? "a checkpoint takes" : `${count} checkpoints take`),
@@ -425,7 +425,7 @@ export function loadCheckpoint(
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
     throw new CheckpointError(
       `Cannot go on from ${path}: the snippets of the bank are not those that it was trained with, ` +
-        "expected the same bank (--init FILE starts a new run from its weights)",
+        "expected the same bank, or a new run from its weights",
       { path },
     );
   }
@@ -453,8 +453,7 @@ export function requireTrainingImages(path: string, images: string): void {
   if (images === own) return;
   throw new CheckpointError(
     `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
-      "was trained on, expected the same files, data.heldOut and train.seed (--init FILE starts a " +
-      "new run from its weights)",
+      "was trained on, expected the same files, data.heldOut and train.seed, or a new run from its weights",
     { path },
   );
 }

@@ -435,7 +435,7 @@ function readOverridden(
   let given = own;
   const overridden = new Set<string>();
   for (const override of overrides) {
-    const { path, text } = splitOverride(override), name = `--set ${override}`;
+    const { path, text } = splitOverride(override), name = `setting ${override}`;
     requireKnownKey(schema, path, { name });
     const isText = takesText(schema, path);
     given = withValue(given, path, overrideValue(text, { isText, name }));

@@ -21,7 +21,7 @@ export function splitOverride(override: string): { path: string[]; text: string 
   const equals = override.indexOf("=");
   if (equals < 1) {
     const missing = equals < 0 ? "no value" : "no key";
-    throw new SyntaxError(`Cannot read --set ${override}: ${missing}, expected KEY=VALUE`);
+    throw new SyntaxError(`Cannot read setting ${override}: ${missing}, expected KEY=VALUE`);
   }
   return {
     path: override.slice(0, equals).trim().split("."),

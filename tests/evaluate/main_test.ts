@@ -379,7 +379,7 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
     [2, "Cannot take --steps with dopri5: its steps follow from the error", [
       ...[...checkpoint, "--steps", "2,4", "--sampler", "dopri5"],
     ]],
-    [2, "sample.steps (given on the command line) is 1, expected at least 2 with sde-heun", [
+    [2, "sample.steps (given as a setting) is 1, expected at least 2 with sde-heun", [
       ...[...checkpoint, "--steps", "1,4", "--sampler", "sde-heun"],
     ]],
     [2, "Cannot measure against held-out images: data.heldOut is 0, expected some held out", [

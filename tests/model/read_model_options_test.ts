@@ -85,7 +85,11 @@ Deno.test("readModelOptions() says what a file lacks", () => {
   const refused = [
     [without(/x_embedder/), 4, /it has no x_embedder\.proj\.weight, expected the weights of SiT/],
     [without(/y_embedder/), 4, /it has neither y_embedder.* nor condition_projection/],
-    [sourceOf(BASE), undefined, /memory\.pt: width 48 does not tell the number of attention heads/],
+    [
+      sourceOf(BASE),
+      undefined,
+      /memory\.pt: width 48 does not tell the number of attention heads, expected it as heads$/,
+    ],
   ] as const;
   for (const [source, heads, message] of refused) {
     assert.throws(() => readModelOptions(source, { heads }), { name: "CheckpointError", message });

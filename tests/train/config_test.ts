@@ -347,16 +347,22 @@ Deno.test("parseConfig() takes an override of text as it is written", () => {
 Deno.test("parseConfig() refuses overrides that do not fit and names the override", () => {
   assert.match(
     refusal("", ["train.stpes=1"]),
-    /^Cannot read --set train\.stpes=1: unknown key train\.stpes, did you mean train\.steps\?/,
+    /^Cannot read setting train\.stpes=1: unknown key train\.stpes, did you mean train\.steps\?/,
   );
   assert.match(refusal("", ["train.steps.x=1"]), /unknown key .*, train\.steps holds no keys/);
   assert.match(refusal("", ["sample.guidance.interval.0=1"]), /interval holds no keys/);
-  assert.match(refusal("", ["train.steps"]), /^Cannot read --set train\.steps: no value, expected/);
-  assert.match(refusal("", ["=5"]), /^Cannot read --set =5: no key, expected KEY=VALUE$/);
-  assert.match(refusal("", ["train.steps={a: "]), /^Cannot read --set train\.steps=\{a: : line 1/);
+  assert.match(
+    refusal("", ["train.steps"]),
+    /^Cannot read setting train\.steps: no value, expected/,
+  );
+  assert.match(refusal("", ["=5"]), /^Cannot read setting =5: no key, expected KEY=VALUE$/);
+  assert.match(
+    refusal("", ["train.steps={a: "]),
+    /^Cannot read setting train\.steps=\{a: : line 1/,
+  );
   assert.match(
     refusal("", ["train.steps=many"]),
-    /train\.steps \(given on the command line\) is "many", expected a whole number/,
+    /train\.steps \(given as a setting\) is "many", expected a whole number/,
   );
 });
 
@@ -476,7 +482,7 @@ Deno.test("parseConfig() takes snippets of latents from their shards or from a b
   assert.match(refusal("data: { kind: latents }"), /data\.path is null, expected a folder while/);
   assert.match(
     refusal(latents, ["data.latentMultiplier=0"]),
-    /data\.latentMultiplier \(given on the command line\) is 0, expected a number, above 0/,
+    /data\.latentMultiplier \(given as a setting\) is 0, expected a number, above 0/,
   );
 });
 

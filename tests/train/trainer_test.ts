@@ -464,19 +464,19 @@ Deno.test("requireSpace() says what the checkpoints of a run take and the disk h
     requireSpace(directory, [["weight", { elements: 2 ** 58 }]], { coming: 0, keep: 3 });
     saying(
       { coming: 1, keep: 3 },
-      /Cannot keep a run in .*: a checkpoint takes 4611686018 GB, the disk has [\d.]+ [kMG]B free, .*DIR$/,
+      /Cannot keep a run in .*: a checkpoint takes 4611686018 GB, the disk has [\d.]+ [kMG]B free, .*runDirectory$/,
     );
     saying(
       { coming: 3, keep: 3 },
-      /: 3 checkpoints take 13835058055 GB, .*, or fewer by --set train\.keepCheckpoints=1$/,
+      /: 3 checkpoints take 13835058055 GB, .*, or fewer by train\.keepCheckpoints=1$/,
     );
     // One more than are kept, while it is written.
     saying({ coming: 9, keep: 3 }, /: 4 checkpoints take /);
     saying({ coming: 9, keep: null }, /: 9 checkpoints take /);
-    saying({ coming: 9, keep: 3 }, /or another disk by --set train\.runDirectory=DIR/);
+    saying({ coming: 9, keep: 3 }, /or another disk by train\.runDirectory/);
     saying(
       { coming: 9, keep: 1 },
-      /: 2 checkpoints take .*, or the last one alone by --set train\.checkpointEvery=null$/,
+      /: 2 checkpoints take .*, or the last one alone by train\.checkpointEvery=null$/,
     );
     // Those that are there will go, but for one that is not the run's alone.
     for (const step of [1, 2]) writeCheckpoint(directory, step);
