@@ -49,6 +49,7 @@ export {
   ParameterStore,
   permutation,
   type Precision,
+  PRECISIONS,
   Random,
   SafetensorsFile,
   ShaderCompilationError,
@@ -81,12 +82,14 @@ export { linearInterpolant } from "./model/interpolants/linear.ts";
 export {
   dataCoefficients,
   type EndpointCoefficients,
+  LOSS_WEIGHTINGS,
   type LossCoefficients,
   lossCoefficients,
   type LossOptions,
   type LossWeighting,
   noiseCoefficients,
   type Prediction,
+  PREDICTIONS,
   scoreCoefficients,
   type StateCoefficients,
   targetCoefficients,
@@ -95,6 +98,8 @@ export {
 export {
   sampleInterval,
   type SampleIntervalOptions,
+  TIME_DISTRIBUTIONS,
+  type TimeDistribution,
   type TimeInterval,
   trainInterval,
 } from "./model/interpolants/time.ts";

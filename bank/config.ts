@@ -5,6 +5,7 @@
  */
 
 import { z } from "zod";
+import { SNIPPET_MASK_KINDS, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
 import {
   IMAGENET_STATISTICS,
   type Interpolation,
@@ -19,7 +20,7 @@ export interface MaskConfig {
    * zero drops dimensions and rescales the rest (released code), zero-plain drops them alone,
    * random replaces them by noise, noise adds noise to all, whole drops snippets, none leaves them.
    */
-  readonly kind: "zero" | "zero-plain" | "random" | "noise" | "whole" | "none";
+  readonly kind: SnippetMaskKind | "none";
   /** Share of a snippet's dimensions, or of snippets, that is masked, or the strength of the added noise. */
   readonly ratio: number;
 }
@@ -78,7 +79,7 @@ export interface BankConfig {
 }
 
 const maskSchema: z.ZodType<MaskConfig> = z.strictObject({
-  kind: z.enum(["zero", "zero-plain", "random", "noise", "whole", "none"]).default("zero")
+  kind: z.enum([...SNIPPET_MASK_KINDS, "none"]).default("zero")
     .describe(
       "zero drops dimensions and rescales the rest (released code), zero-plain drops them alone, " +
         "random replaces them by noise, noise adds noise to all, whole drops snippets, none leaves them",

@@ -33,6 +33,7 @@ export {
   type DeviceOptions,
   type DispatchOptions,
   type Precision,
+  PRECISIONS,
   spreadWorkgroups,
 } from "./core/device.ts";
 export {
@@ -110,6 +111,7 @@ export { type LossScaleOptions, type LossScaleState, updateLossScale } from "./l
 export {
   maskSnippets,
   type MaskSnippetsOptions,
+  SNIPPET_MASK_KINDS,
   type SnippetMaskKind,
 } from "./mask_snippets/mod.ts";
 export { matmul, type MatmulInto, matmulInto, type MatmulOptions } from "./matmul/mod.ts";

@@ -6,6 +6,13 @@
  */
 
 import { z } from "zod";
+import {
+  LOSS_WEIGHTINGS,
+  type LossWeighting,
+  type Prediction,
+  PREDICTIONS,
+} from "./interpolants/prediction.ts";
+import { TIME_DISTRIBUTIONS, type TimeDistribution } from "./interpolants/time.ts";
 import type { DeepPartial } from "./schema.ts";
 import type { SiTOptions } from "./sit.ts";
 
@@ -74,11 +81,11 @@ export interface InterpolantConfig {
   /** Path from noise to data: linear, gvp (sine and cosine) or vp (variance preserving). */
   readonly path: "linear" | "gvp" | "vp";
   /** What the network puts out. */
-  readonly prediction: "velocity" | "noise" | "score";
+  readonly prediction: Prediction;
   /** Weight of the loss over time; only for noise and score prediction. */
-  readonly weighting: "none" | "velocity" | "likelihood";
+  readonly weighting: LossWeighting;
   /** Distribution of the training times. */
-  readonly timeDistribution: "uniform" | "logit-normal";
+  readonly timeDistribution: TimeDistribution;
   /** Add one minus the cosine between output and target, as LightningDiT does. */
   readonly cosineLoss: boolean;
 }
@@ -190,11 +197,11 @@ export const modelSchema: z.ZodType<ModelConfig> = givenModelSchema.transform((g
 export const interpolantSchema: z.ZodType<InterpolantConfig> = z.strictObject({
   path: z.enum(["linear", "gvp", "vp"]).default("linear")
     .describe("Path from noise to data: linear, gvp (sine and cosine) or vp (variance preserving)"),
-  prediction: z.enum(["velocity", "noise", "score"]).default("velocity")
+  prediction: z.enum(PREDICTIONS).default("velocity")
     .describe("What the network puts out"),
-  weighting: z.enum(["none", "velocity", "likelihood"]).default("none")
+  weighting: z.enum(LOSS_WEIGHTINGS).default("none")
     .describe("Weight of the loss over time; only for noise and score prediction"),
-  timeDistribution: z.enum(["uniform", "logit-normal"]).default("uniform")
+  timeDistribution: z.enum(TIME_DISTRIBUTIONS).default("uniform")
     .describe("Distribution of the training times"),
   cosineLoss: z.boolean().default(false)
     .describe("Add one minus the cosine between output and target, as LightningDiT does"),

@@ -5,6 +5,7 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 import { add } from "../kernels/add/mod.ts";
@@ -123,8 +124,8 @@ export class SiT implements DiffusionModel {
   readonly #projector: SiluMlp | undefined;
 
   /**
-   * Declares all parameters in `store`. Throws a `RangeError` when a size is no whole number or does not fit, and
-   * a `TypeError` for a condition of both labels and snippets, or of neither.
+   * Declares all parameters in `store`. Throws a `RangeError` when a size is no whole number or does not fit or there
+   * is no such embedding, and a `TypeError` for a condition of both labels and snippets, or of neither.
    */
   constructor(store: ParameterStore, options: SiTOptions) {
     checkOptions(options);
@@ -321,9 +322,10 @@ function conditionEmbedder(
     return new LabelEmbedder(store.at("y_embedder"), { ...condition, width });
   }
   const { snippetDim, embedding = "linear" } = condition;
-  const Embedder = embedding === "linear" ? LinearSnippetEmbedder : MlpSnippetEmbedder;
-  return new Embedder(store.at("condition_projection"), { snippetDim, width });
+  return new SNIPPET_EMBEDDERS[embedding](store.at("condition_projection"), { snippetDim, width });
 }
+
+const SNIPPET_EMBEDDERS = { linear: LinearSnippetEmbedder, mlp3: MlpSnippetEmbedder } as const;
 
 function checkOptions(options: SiTOptions): void {
   const { inputSize, channels, patchSize, width, depth, heads, projector } = options;
@@ -336,6 +338,10 @@ function checkOptions(options: SiTOptions): void {
     throw new TypeError(
       `Cannot make the model: its condition has ${found}, expected one of classes and snippetDim`,
     );
+  }
+  if ("embedding" in condition) {
+    const { embedding = "linear" } = condition;
+    requireOneOf("Cannot make the model: embedding", embedding, Object.keys(SNIPPET_EMBEDDERS));
   }
   const sizes = { inputSize, channels, patchSize, width, depth, heads };
   for (const [name, size] of Object.entries(sizes)) {

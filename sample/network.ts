@@ -5,6 +5,7 @@
  */
 
 import { combine } from "../kernels/combine/mod.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { InterpolantConfig } from "../model/config.ts";
 import { gvpInterpolant } from "../model/interpolants/gvp.ts";
@@ -12,6 +13,7 @@ import type { Interpolant, InterpolantName } from "../model/interpolants/interpo
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import {
   type Prediction,
+  PREDICTIONS,
   type StateCoefficients,
   velocityCoefficients,
 } from "../model/interpolants/prediction.ts";
@@ -66,12 +68,11 @@ export function pathOf(config: { readonly interpolant: InterpolantConfig }): Req
   return { interpolant: INTERPOLANTS[path], prediction };
 }
 
-/** The path with its defaults. */
+/** The path with its defaults; `RangeError` for a prediction that there is none of. */
 export function resolvePath(path: Path): Required<Path> {
-  return {
-    interpolant: path.interpolant ?? linearInterpolant,
-    prediction: path.prediction ?? "velocity",
-  };
+  const { interpolant = linearInterpolant, prediction = "velocity" } = path;
+  requireOneOf("Cannot draw: prediction", prediction, PREDICTIONS);
+  return { interpolant, prediction };
 }
 
 /** The velocity of the probability-flow ODE at (x, t): one evaluation of the network. */

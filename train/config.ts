@@ -15,6 +15,7 @@
  */
 
 import { z } from "zod";
+import { type Precision, PRECISIONS } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import { type ForcedVariants, OPS_WITH_VARIANTS } from "../kernels/core/tuning.ts";
 import { type BankConfig, bankSchema } from "../bank/config.ts";
@@ -105,7 +106,7 @@ export interface TrainConfig {
    * What the operands of the blocks' matrix products are rounded to; all else stays f32, but GPUs sum
    * each eight products in f16.
    */
-  readonly precision: "f32" | "f16";
+  readonly precision: Precision;
   /** Steps without an overflow after which the loss scale of f16 doubles. */
   readonly lossScaleInterval: number;
   /** Steps between two log lines. */
@@ -278,7 +279,7 @@ const givenTrainSchema = z.strictObject({
     .describe(
       "Compute activations again in the backward pass: less memory, about a third more time",
     ),
-  precision: z.enum(["f32", "f16"]).default("f32")
+  precision: z.enum(PRECISIONS).default("f32")
     .describe(
       "What the operands of the blocks' matrix products are rounded to; all else stays f32, " +
         "but GPUs sum each eight products in f16",

@@ -7,16 +7,27 @@
 import { counted } from "../kernels/core/counted.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
 import { fill, storeAt } from "../kernels/core/in_place.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { Tape } from "../kernels/core/tape.ts";
 import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 import { interpolate } from "../kernels/interpolate/mod.ts";
-import { maskSnippets, type SnippetMaskKind } from "../kernels/mask_snippets/mod.ts";
+import {
+  maskSnippets,
+  SNIPPET_MASK_KINDS,
+  type SnippetMaskKind,
+} from "../kernels/mask_snippets/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
-import type { LossWeighting, Prediction } from "../model/interpolants/prediction.ts";
+import {
+  LOSS_WEIGHTINGS,
+  type LossWeighting,
+  type Prediction,
+  PREDICTIONS,
+} from "../model/interpolants/prediction.ts";
+import { TIME_DISTRIBUTIONS, type TimeDistribution } from "../model/interpolants/time.ts";
 import type { Path } from "../sample/network.ts";
 import { BatchInputs, type BatchPart, type TrainingData, type TrainingSnippets } from "./batch.ts";
 import { type HistoryLayout, historyLayout, summarize, type TrainRecord } from "./history.ts";
@@ -49,7 +60,7 @@ export interface TrainerOptions {
   /** Weight of the loss over time. Default `"none"`. */
   readonly weighting?: LossWeighting;
   /** Distribution of the times. Default `"uniform"`. */
-  readonly timeDistribution?: "uniform" | "logit-normal";
+  readonly timeDistribution?: TimeDistribution;
   /** Add 1 − cosine between output and target over the channels (LightningDiT). Default `false`. */
   readonly cosineLoss?: boolean;
   /**
@@ -477,7 +488,11 @@ function requireRate(name: string, rate: number): void {
 
 function checkOptions(options: SettledOptions): void {
   const { batchSize, gradientAccumulation, learningRate, warmupSteps, classDropout } = options;
-  const { dataset, bank, model: { options: { condition } } } = options;
+  const { dataset, bank, mask, model: { options: { condition } } } = options;
+  requireOneOf("Cannot train: prediction", options.prediction, PREDICTIONS);
+  requireOneOf("Cannot train: weighting", options.weighting, LOSS_WEIGHTINGS);
+  requireOneOf("Cannot train: timeDistribution", options.timeDistribution, TIME_DISTRIBUTIONS);
+  if (mask) requireOneOf("Cannot train: mask.kind", mask.kind, SNIPPET_MASK_KINDS);
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulation })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new RangeError(`Cannot train: ${name} is ${value}, expected a positive whole number`);

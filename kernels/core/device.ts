@@ -15,6 +15,7 @@ import {
 } from "./errors.ts";
 import type { Kernel } from "./kernel.ts";
 import { isWhole, MAX_WORKGROUPS } from "./limits.ts";
+import { requireOneOf } from "./nearest_name.ts";
 import { NonFiniteSearch } from "./non_finite.ts";
 import { paramsWriter, Pipelines } from "./pipelines.ts";
 import { type Profile, requestDevice } from "./profile.ts";
@@ -60,11 +61,14 @@ export interface DeviceOptions {
   note?: (line: string) => void;
 }
 
+/** What operands of matrix products may be rounded to. */
+export const PRECISIONS = ["f32", "f16"] as const;
+
 /**
  * What operands of matrix products are rounded to. Sums are f32, but with `"f16"` on GPUs, whose
  * packed multiply-adds sum each eight products in f16 first; see `matmulInto` for the error.
  */
-export type Precision = "f32" | "f16";
+export type Precision = typeof PRECISIONS[number];
 
 /** What a dispatch binds. */
 export interface DispatchOptions {
@@ -262,8 +266,8 @@ export class Device implements Disposable {
   /**
    * Runs `fn`, which records a forward pass, with the operands of every `linear` rounded to
    * `precision`; the backward pass of what it recorded rounds alike. Results and everything else stay
-   * f32, and so do sums but for those of each eight products, which GPUs make in f16. Throws
-   * `UnsupportedDeviceError` as {@linkcode Device.requirePrecision} does.
+   * f32, and so do sums but for those of each eight products, which GPUs make in f16. Throws what
+   * {@linkcode Device.requirePrecision} throws.
    */
   withPrecision<T>(precision: Precision, fn: () => T): T {
     this.requirePrecision(precision);
@@ -276,8 +280,12 @@ export class Device implements Disposable {
     }
   }
 
-  /** Throws `UnsupportedDeviceError` when the adapter cannot compute with a precision. */
+  /**
+   * Throws `UnsupportedDeviceError` when the adapter cannot compute with a precision, and `RangeError` for one that
+   * there is none of.
+   */
   requirePrecision(precision: Precision): void {
+    requireOneOf("Cannot compute: precision", precision, PRECISIONS);
     if (precision === "f32" || this.profile.f16) return;
     throw new UnsupportedDeviceError(
       `Cannot compute in f16: ${this.profile.label} lacks shader-f16, expected it or precision f32`,

@@ -43,6 +43,21 @@ export function expectedOneOf(names: readonly string[], near: string | undefined
 }
 
 /**
+ * Throws a `RangeError` that begins with `subject` unless a name is one of `names`: types tell it of typed code
+ * alone.
+ *
+ * @example
+ * ```ts
+ * requireOneOf("Cannot train: precision", "f16", ["f32", "f16"]); // fp16: is fp16, did you mean f16? Expected …
+ * ```
+ */
+export function requireOneOf(subject: string, name: string, names: readonly string[]): void {
+  if (names.includes(name)) return;
+  const near = nearestName(String(name), names);
+  throw new RangeError(`${subject} is ${name}${expectedOneOf(names, near)}`);
+}
+
+/**
  * The end of another error about a name: the question whether the candidate near to it was meant, or nothing.
  *
  * @example

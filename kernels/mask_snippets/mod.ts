@@ -8,12 +8,16 @@ import cosSin from "../common/cos_sin.wgsl.ts";
 import philox from "../common/philox.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { requireOneOf } from "../core/nearest_name.ts";
 import { Stream } from "../core/random.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { counterParams } from "../random_normal/counters.ts";
 import source from "./mask_snippets.wgsl.ts";
 
 const MASK_SNIPPETS = new Kernel({ source, includes: [cosSin, philox] });
+
+/** Names of the ways to mask snippets. */
+export const SNIPPET_MASK_KINDS = ["zero", "zero-plain", "random", "noise", "whole"] as const;
 
 /**
  * How snippets are masked:
@@ -25,7 +29,7 @@ const MASK_SNIPPETS = new Kernel({ source, includes: [cosSin, philox] });
  * - `"whole"`: all numbers of a snippet are zero with probability `ratio`, as the empty snippet that guidance
  *   leads away from.
  */
-export type SnippetMaskKind = "zero" | "zero-plain" | "random" | "noise" | "whole";
+export type SnippetMaskKind = typeof SNIPPET_MASK_KINDS[number];
 
 /** Options of {@linkcode maskSnippets}. */
 export interface MaskSnippetsOptions {
@@ -49,8 +53,8 @@ export interface MaskSnippetsOptions {
  * `Stream.SnippetMask` is below the ratio, all of them by that of number 0 where snippets are masked as a whole;
  * noise is `Random.normal` of element 2^33 + j.
  *
- * Throws `TypeError` when there are not two axes, and `RangeError` for a ratio, step or sample out
- * of range.
+ * Throws `TypeError` when there are not two axes, and `RangeError` for a kind that there is none of, and a ratio,
+ * step or sample out of range.
  *
  * @example
  * ```ts
@@ -72,6 +76,7 @@ export function maskSnippets(snippets: Tensor, options: MaskSnippetsOptions): Te
       `Cannot mask snippets ${formatShape(snippets.shape)}: expected shape [B, d]`,
     );
   }
+  requireOneOf("Cannot mask snippets: kind", kind, SNIPPET_MASK_KINDS);
   if (!(ratio >= 0 && (kind === "noise" ? ratio < Infinity : ratio < 1))) {
     throw new RangeError(
       `Cannot mask snippets: the ratio is ${ratio}, expected 0 <= ratio` +

@@ -6,17 +6,23 @@
 
 import type { Interpolant } from "./interpolant.ts";
 
+/** Names of what a network may predict. */
+export const PREDICTIONS = ["velocity", "noise", "score"] as const;
+
 /**
  * What the network's output means: the path's velocity alpha' data + sigma' noise, the noise in
  * x_t, or the score, the gradient of log p_t(x), whose conditional value is -noise / sigma.
  */
-export type Prediction = "velocity" | "noise" | "score";
+export type Prediction = typeof PREDICTIONS[number];
+
+/** Names of the weightings of the loss. */
+export const LOSS_WEIGHTINGS = ["none", "velocity", "likelihood"] as const;
 
 /**
  * How the loss of a noise or score network is weighted over time: not at all, as a velocity loss
  * would weight it, or as the bound on the likelihood weights it (SiT).
  */
-export type LossWeighting = "none" | "velocity" | "likelihood";
+export type LossWeighting = typeof LOSS_WEIGHTINGS[number];
 
 /** A quantity as `x * x_t + output * networkOutput`, element by element. */
 export interface StateCoefficients {

@@ -12,6 +12,12 @@ import type { Prediction } from "./prediction.ts";
  */
 export type TimeInterval = readonly [start: number, end: number];
 
+/** Names of the distributions of training times. */
+export const TIME_DISTRIBUTIONS = ["uniform", "logit-normal"] as const;
+
+/** How training times are distributed: {@linkcode uniformTime} or {@linkcode logitNormalTime}. */
+export type TimeDistribution = typeof TIME_DISTRIBUTIONS[number];
+
 /** The whole path, from noise at 0 to data at 1. */
 export const FULL_INTERVAL: TimeInterval = [0, 1];
 

@@ -87,6 +87,11 @@ gpuTest("maskSnippets() refuses ratios and shapes that make no sense", (device) 
     );
     assert.throws(() => maskSnippets(snippets, { ...DRAW, kind: "noise", ratio: NaN }), RangeError);
     maskSnippets(snippets, { ...DRAW, kind: "noise", ratio: 1 });
+    const kind = "zeros" as "zero";
+    assert.throws(() => maskSnippets(snippets, { ...DRAW, kind, ratio: 0.4 }), {
+      name: "RangeError",
+      message: /^Cannot mask snippets: kind is zeros, did you mean zero\? Expected one of zero, /,
+    });
     assert.throws(
       () => maskSnippets(device.empty([6]), { ...DRAW, kind: "zero", ratio: 0.4 }),
       /snippets \[6\]: expected shape/,

@@ -434,6 +434,12 @@ gpuTest("SiT names what does not fit", (device) => {
       message: `Cannot make the model: ${problem}`,
     });
   }
+  const embedding = "mlp" as "mlp3";
+  assert.throws(() => new SiT(store, { ...SIZES, condition: { snippetDim: 12, embedding } }), {
+    name: "RangeError",
+    message:
+      "Cannot make the model: embedding is mlp, did you mean mlp3? Expected one of linear, mlp3",
+  });
   // The last block is one of them.
   using projecting = new ParameterStore(device);
   new SiT(projecting, {

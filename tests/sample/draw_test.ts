@@ -103,6 +103,17 @@ gpuTest("draw() and drawAdaptive() refuse a condition of no image", async (devic
   }
 });
 
+gpuTest("draw() refuses a prediction that there is none of", (device) => {
+  const { sample: config } = parseConfig("sample: { steps: 2 }");
+  const prediction = "epsilon" as "noise";
+  for (const sampler of ["heun", "dopri5", "sde-heun"] as const) {
+    assert.throws(() => checkSampling(device, { config: { ...config, sampler }, prediction }), {
+      name: "RangeError",
+      message: "Cannot draw: prediction is epsilon, expected one of velocity, noise, score",
+    });
+  }
+});
+
 gpuTest("draw() guides as two networks would", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
   const model = new SiT(store, SIZES);

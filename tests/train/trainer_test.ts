@@ -1160,6 +1160,31 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
       message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} is `),
     });
   }
+  const misspelt: [wrong: unknown, problem: string][] = [
+    [
+      { prediction: "nosie" },
+      "train: prediction is nosie, did you mean noise? Expected one of velocity",
+    ],
+    [{ weighting: "loss" }, "train: weighting is loss, expected one of none, velocity, likelihood"],
+    [{ timeDistribution: "normal" }, "train: timeDistribution is normal, expected one of uniform"],
+    [
+      { mask: { kind: "zeros", ratio: 0.4 } },
+      "train: mask.kind is zeros, did you mean zero? Expected one of zero, zero-plain, random, noise, whole",
+    ],
+    [
+      { precision: "fp16" },
+      "compute: precision is fp16, did you mean f16? Expected one of f32, f16",
+    ],
+  ];
+  for (const [wrong, problem] of misspelt) {
+    assert.throws(
+      () => new Trainer({ model, dataset, bank, ...wrong as Partial<TrainerOptions> }),
+      {
+        name: "RangeError",
+        message: new RegExp(`^Cannot ${problem.replace("?", "\\?")}`),
+      },
+    );
+  }
   const { size } = dataset, read = () => new Float32Array();
   const labels = Uint32Array.from(dataset.labels);
   labels[5] = 3;

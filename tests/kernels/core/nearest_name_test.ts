@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { expectedOneOf, nearestName } from "../../../kernels/core/nearest_name.ts";
+import { expectedOneOf, nearestName, requireOneOf } from "../../../kernels/core/nearest_name.ts";
 
 Deno.test("nearestName() finds swaps, slips, other spellings and initials", () => {
   const names = ["steps", "seed", "learningRate", "batchSize"];
@@ -21,4 +21,17 @@ Deno.test("nearestName() takes the nearest of several and gives up on strangers"
 Deno.test("expectedOneOf() asks before it lists", () => {
   assert.equal(expectedOneOf(["a", "b"], undefined), ", expected one of a, b");
   assert.equal(expectedOneOf(["a", "b"], "b"), ", did you mean b? Expected one of a, b");
+});
+
+Deno.test("requireOneOf() takes what is listed, as it is written, and nothing else", () => {
+  for (const name of ["f32", "f16"]) requireOneOf("precision", name, ["f32", "f16"]);
+  const refused = (name: unknown, message: string) =>
+    assert.throws(() => requireOneOf("precision", name as string, ["f32", "f16"]), {
+      name: "RangeError",
+      message,
+    });
+  refused("F16", "precision is F16, did you mean f16? Expected one of f32, f16");
+  refused("double", "precision is double, expected one of f32, f16");
+  refused(undefined, "precision is undefined, expected one of f32, f16");
+  refused(16, "precision is 16, did you mean f16? Expected one of f32, f16");
 });
