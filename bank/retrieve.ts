@@ -6,7 +6,7 @@
  * @module
  */
 
-import { counted } from "../kernels/core/counted.ts";
+import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean, nearestName } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
@@ -30,7 +30,7 @@ export interface ChoiceOptions {
  * Draws an index for each of N images, 0 … size − 1 with the same probability and independent of the
  * others: those of snippets that `sample` draws from where nothing else is said. Returns [N].
  *
- * Throws a RangeError unless the size is a whole number of at least 1.
+ * Throws a RangeError unless the size is a whole number of at least 1, and the count a whole number.
  *
  * @example
  * ```ts
@@ -48,6 +48,7 @@ export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
       `Cannot draw an index below ${size}: expected a whole number of at least 1`,
     );
   }
+  requireCount("Cannot draw indices: count", count);
   const random = new Random(seed, Stream.Label);
   return Uint32Array.from({ length: count }, (_, i) => Math.floor(random.uniform(0, i, 0) * size));
 }

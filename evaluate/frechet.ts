@@ -7,7 +7,7 @@
 import { symmetricEigen } from "../bank/eigen.ts";
 import { Moments } from "../bank/moments.ts";
 import { swapAxes } from "../bank/select_rows.ts";
-import { counted } from "../kernels/core/counted.ts";
+import { counted, requireCount } from "../kernels/core/counted.ts";
 
 /** Mean and covariance of a set of vectors, however they are known. */
 export interface Gaussian {
@@ -39,8 +39,9 @@ export class GaussianStatistics implements Gaussian {
   readonly dim: number;
   readonly #moments: Moments;
 
-  /** Starts empty. */
+  /** Starts empty. Throws a RangeError unless the length is a whole number from 1. */
   constructor(dim: number) {
+    requireCount("Cannot gather statistics: dim", dim, 1);
     this.dim = dim;
     this.#moments = new Moments(dim);
   }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { requireCount } from "../kernels/core/counted.ts";
+
 /** Samples of a split, as in ADM's evaluator. */
 const SPLIT = 5000;
 
@@ -40,10 +42,11 @@ export class InceptionScore {
   #count = 0;
 
   /**
-   * Starts empty. `split` is the number of samples of a split, 5,000 by default; `RangeError` unless it
-   * is a positive integer.
+   * Starts empty. `split` is the number of samples of a split, 5,000 by default; `RangeError` unless both
+   * are positive integers.
    */
   constructor(classes: number, options: { readonly split?: number } = {}) {
+    requireCount("Cannot score: classes", classes, 1);
     const { split = SPLIT } = options;
     if (!Number.isInteger(split) || split < 1) {
       throw new RangeError(`Cannot split by ${split} samples: expected a positive integer`);
@@ -111,6 +114,8 @@ export class InceptionScore {
 /**
  * Softmax of logits [n, C], row by row: probabilities [n, C] for {@linkcode InceptionScore}.
  *
+ * Throws a RangeError unless C is a whole number from 1, and a TypeError if the logits are not whole rows.
+ *
  * @example
  * ```ts
  * import { softmaxRows } from "@gmem/gmem";
@@ -120,6 +125,12 @@ export class InceptionScore {
  * ```
  */
 export function softmaxRows(logits: Float32Array, classes: number): Float32Array {
+  requireCount("Cannot take a softmax: classes", classes, 1);
+  if (logits.length % classes !== 0) {
+    throw new TypeError(
+      `Cannot take a softmax of ${logits.length} logits: expected rows of ${classes}`,
+    );
+  }
   const out = new Float32Array(logits.length);
   for (let first = 0; first < logits.length; first += classes) {
     const row = logits.subarray(first, first + classes);

@@ -53,7 +53,7 @@ export class Attention {
   /** Declares the parameters; `RangeError` where the width is no multiple of `heads`. */
   constructor(p: ParameterScope, options: AttentionLayerOptions) {
     const { width, heads, qkNorm: norm = "none" } = options;
-    if (width % heads !== 0) {
+    if (heads < 1 || width % heads !== 0) {
       throw new RangeError(
         `Cannot make the attention: width ${width} is no multiple of ${heads} heads`,
       );

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireCount } from "../kernels/core/counted.ts";
 import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { gatherRows } from "../kernels/embed_rows/mod.ts";
@@ -48,9 +49,13 @@ export interface LabelEmbedderOptions {
 export class LabelEmbedder implements ConditionEmbedder {
   readonly #table: Parameter;
 
-  /** Declares `embedding_table.weight` [classes + 1, D], or [classes, D] without a null class. */
+  /**
+   * Declares `embedding_table.weight` [classes + 1, D], or [classes, D] without a null class; `RangeError` for
+   * sizes that are no whole numbers.
+   */
   constructor(p: ParameterScope, options: LabelEmbedderOptions) {
     const { classes, width, nullClass = true } = options;
+    requireCount("Cannot make the table of classes: classes", classes);
     const rows = nullClass ? classes + 1 : classes;
     this.#table = p.parameter("embedding_table.weight", [rows, width], normal(0.02));
   }

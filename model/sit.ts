@@ -343,7 +343,10 @@ function checkOptions(options: SiTOptions): void {
     const { embedding = "linear" } = condition;
     requireOneOf("Cannot make the model: embedding", embedding, Object.keys(SNIPPET_EMBEDDERS));
   }
-  const sizes = { inputSize, channels, patchSize, width, depth, heads };
+  const given = "classes" in condition
+    ? { classes: condition.classes }
+    : { snippetDim: condition.snippetDim };
+  const sizes = { inputSize, channels, patchSize, width, depth, heads, ...given };
   for (const [name, size] of Object.entries(sizes)) {
     if (!Number.isInteger(size) || size < 0) fail(`${name} is ${size}, expected a whole number`);
   }

@@ -7,6 +7,7 @@
 import type { Bank } from "../bank/bank.ts";
 import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
 import { type ChoiceOptions, drawUniform } from "../bank/retrieve.ts";
+import { requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
@@ -18,7 +19,8 @@ import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
 /**
  * Indices [N] of k groups in turn: that of image i is drawn uniformly by the seed from group i mod k, as
  * `sample` draws from several classes. One group of all indices gives what `drawUniform` does. Throws
- * `RangeError` for an empty group, such as a class without images, and where there is none.
+ * `RangeError` for an empty group, such as a class without images, where there is none, and for a count that is no
+ * whole number.
  *
  * @example
  * ```ts
@@ -40,6 +42,7 @@ export function chooseAmong(
       }, expected indices in each`,
     );
   }
+  requireCount("Cannot choose: count", count);
   const random = new Random(seed, Stream.Label);
   return Uint32Array.from({ length: count }, (_, i) => {
     const group = groups[i % groups.length]!;
@@ -52,7 +55,7 @@ export function chooseAmong(
  * same seed starts from. Snippet i is chosen with the probability of its frequency, all with the same one if
  * the bank has none. Waits for the GPU.
  *
- * Throws a RangeError where the GPU cannot bind the tensors of one image.
+ * Throws a RangeError for a count that is no whole number, and where the GPU cannot bind the tensors of one image.
  *
  * @example
  * ```ts
@@ -74,6 +77,7 @@ export async function chooseByNoise(
   options: ChoiceOptions & { readonly bank: Bank },
 ): Promise<Uint32Array> {
   const { bank, count, seed } = options;
+  requireCount("Cannot choose: count", count);
   const indices = new Uint32Array(count), frequencies = noiseFrequencies(bank);
   // Noise is no larger than the activations of a network without guidance.
   const most = imagesAtOnce(model, { guided: false });

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { counted } from "../kernels/core/counted.ts";
+import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
 import type { SampleConfig } from "./config.ts";
@@ -85,7 +85,7 @@ export interface DrawnBatch extends DrawnImages {
  * from the error of all of them, by its tolerance. Waits for the GPU.
  *
  * Throws what the samplers throw, a TypeError where `conditionOf` gives another number of conditions, and a
- * RangeError where the GPU cannot bind the tensors of one image.
+ * RangeError for a count that is no whole number, and where the GPU cannot bind the tensors of one image.
  *
  * @example
  * ```ts
@@ -108,6 +108,7 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
   const { onProgress, ...drawing } = options;
   const { count, model: { options: { channels, inputSize } } } = options;
   const length = channels * inputSize ** 2;
+  requireCount("Cannot draw: count", count);
   const images = new Float32Array(count * length);
   let evaluations = 0;
   for await (const batch of drawBatches(drawing)) {
@@ -142,6 +143,7 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
 export async function* drawBatches(
   options: Omit<DrawAllOptions, "onProgress">,
 ): AsyncGenerator<DrawnBatch> {
+  requireCount("Cannot draw: count", options.count);
   const guided = options.config.guidance.scale !== 1;
   const batch = imagesAtOnce(options.model, { guided });
   for (let first = 0; first < options.count; first += batch) {
@@ -172,8 +174,8 @@ async function drawBatch(
  * noise j, the same for all snippets, so that only the snippet makes the difference along a row of
  * one noise. Waits for the GPU.
  *
- * Throws a TypeError if the snippets are not whole rows of the model's length, and what
- * {@linkcode drawAll} throws.
+ * Throws a TypeError if the snippets are not whole rows of the model's length, a RangeError for a number of noises
+ * that is no whole number, and what {@linkcode drawAll} throws.
  *
  * @example
  * ```ts
@@ -202,6 +204,7 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
         (dim === 0 ? "a model that takes snippets" : `snippets of length ${dim}`),
     );
   }
+  requireCount("Cannot draw: noises", noises);
   const length = channels * inputSize ** 2, rows = snippets.length / dim;
   const images = new Float32Array(rows * noises * length);
   let evaluations = 0;

@@ -188,6 +188,10 @@ Deno.test("drawUniform() draws every index equally often, the same for any numbe
     name: "RangeError",
     message: "Cannot draw an index below 0: expected a whole number of at least 1",
   });
+  assert.throws(() => drawUniform(5, { count: -1, seed: 0 }), {
+    name: "RangeError",
+    message: "Cannot draw indices: count is -1, expected a whole number from 0",
+  });
 });
 
 Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by their records", () => {

@@ -63,6 +63,12 @@ Deno.test("GaussianStatistics and frechetDistance() refuse what cannot be compar
     () => frechetDistance(new GaussianStatistics(2), new GaussianStatistics(3)),
     /vectors of 2 and of 3/,
   );
+  for (const dim of [-1, 0, 1.5]) {
+    assert.throws(() => new GaussianStatistics(dim), {
+      name: "RangeError",
+      message: `Cannot gather statistics: dim is ${dim}, expected a whole number from 1`,
+    });
+  }
 });
 
 Deno.test("frechetDistance() of rotated Gaussians is the closed form", () => {

@@ -41,4 +41,17 @@ Deno.test("softmaxRows() takes large logits, and InceptionScore refuses what is 
       message: `Cannot split by ${split} samples: expected a positive integer`,
     });
   }
+  for (const classes of [0, -1, 2.5]) {
+    const wrong = `classes is ${classes}, expected a whole number from 1`;
+    const logits = new Float32Array(5);
+    assert.throws(() => new InceptionScore(classes), { message: `Cannot score: ${wrong}` });
+    assert.throws(() => softmaxRows(logits, classes), {
+      name: "RangeError",
+      message: `Cannot take a softmax: ${wrong}`,
+    });
+  }
+  assert.throws(() => softmaxRows(new Float32Array(5), 2), {
+    name: "TypeError",
+    message: "Cannot take a softmax of 5 logits: expected rows of 2",
+  });
 });

@@ -1,14 +1,26 @@
 import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Attention } from "../../model/attention.ts";
+import { LabelEmbedder } from "../../model/condition.ts";
 import { SiluMlp } from "../../model/silu_mlp.ts";
 
 Deno.test("Attention refuses heads that do not divide its width", () => {
   const store = new ParameterStore(undefined);
-  for (const heads of [3, 0, 0.3]) {
+  for (const heads of [3, 0, 0.3, -4]) {
     assert.throws(() => new Attention(store.at("attn"), { width: 32, heads }), {
       name: "RangeError",
       message: `Cannot make the attention: width 32 is no multiple of ${heads} heads`,
+    });
+  }
+});
+
+Deno.test("LabelEmbedder refuses a number of classes that is none", () => {
+  const store = new ParameterStore(undefined);
+  for (const classes of [-1, 1.5, NaN]) {
+    assert.throws(() => new LabelEmbedder(store.at("y_embedder"), { classes, width: 8 }), {
+      name: "RangeError",
+      message:
+        `Cannot make the table of classes: classes is ${classes}, expected a whole number from 0`,
     });
   }
 });

@@ -416,6 +416,8 @@ gpuTest("SiT names what does not fit", (device) => {
     [{ depth: NaN }, "depth is NaN, expected a whole number"],
     [{ depth: -1 }, "depth is -1, expected a whole number"],
     [{ channels: 1.5 }, "channels is 1.5, expected a whole number"],
+    [{ condition: { classes: -1 } }, "classes is -1, expected a whole number"],
+    [{ condition: { snippetDim: 1.5 } }, "snippetDim is 1.5, expected a whole number"],
     [{ inputSize: 9 }, "size 9 is no multiple of patch 2"],
     [{ width: 30 }, "width 30 is no multiple of 4"],
     [{ heads: 5 }, "width 32 is no multiple of 5 heads"],

@@ -40,6 +40,12 @@ Deno.test("chooseAmong() draws evenly from each group in turn", () => {
       message: `Cannot choose: ${state}, expected indices in each`,
     });
   }
+  for (const count of [-1, 1.5, NaN]) {
+    assert.throws(() => chooseAmong([[3]], { count, seed: 5 }), {
+      name: "RangeError",
+      message: `Cannot choose: count is ${count}, expected a whole number from 0`,
+    });
+  }
 });
 
 Deno.test("drawLabels() draws labels as often as the data have them", () => {
@@ -105,4 +111,8 @@ gpuTest("chooseByNoise() goes by the noise that each image starts from", async (
   assert.deepEqual(new Set(chosen), new Set([0, 2, 3]));
   using even = FullBank.from(device, { dim: 2, snippets: SNIPPETS });
   assert.equal(new Set(await chooseByNoise(model, { bank: even, count: 150, seed: 3 })).size, 4);
+  await assert.rejects(chooseByNoise(model, { bank, count: -1, seed: 3 }), {
+    name: "RangeError",
+    message: "Cannot choose: count is -1, expected a whole number from 0",
+  });
 });

@@ -4,7 +4,7 @@ import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import { sampleSchema } from "../../sample/config.ts";
 import { startingNoise } from "../../sample/draw.ts";
-import { drawAll, drawRows } from "../../sample/rows.ts";
+import { drawAll, drawBatches, drawRows } from "../../sample/rows.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -129,6 +129,26 @@ gpuTest(
     }
   },
 );
+
+gpuTest("drawing refuses a number of images that is none, and draws none of 0", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const drawing = {
+    model: makeModel(store, true),
+    config: sampleSchema.parse({ sampler: "euler", steps: 1 }),
+    conditionOf: (_: number, count: number) => device.tensor(snippetRows(count), [count, DIM]),
+    snippets: snippetRows(1),
+  };
+  for (const wrong of [-1, 1.5, NaN, Infinity]) {
+    const refusal = (name: string) => ({
+      name: "RangeError",
+      message: `Cannot draw: ${name} is ${wrong}, expected a whole number from 0`,
+    });
+    await assert.rejects(drawAll({ ...drawing, count: wrong }), refusal("count"));
+    await assert.rejects(drawBatches({ ...drawing, count: wrong }).next(), refusal("count"));
+    await assert.rejects(drawRows({ ...drawing, noises: wrong }), refusal("noises"));
+  }
+  assert.equal((await drawAll({ ...drawing, count: 0 })).images.length, 0);
+});
 
 gpuTest("drawAll() refuses more conditions than images", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
