@@ -107,7 +107,7 @@ export class Kernel {
   /**
    * Reads the shader; `includes` are texts with functions and what they share, put after it, so that the
    * lines of the compiler's errors are the shader's own. Throws `SyntaxError` for a text without entry
-   * point, and for bindings and `Params` of other types or forms.
+   * point or with several, and for bindings and `Params` of other types or forms.
    */
   constructor(options: { source: string; includes?: readonly string[] }) {
     this.#source = [options.source, ...(options.includes ?? [])].join("\n");
@@ -115,6 +115,12 @@ export class Kernel {
     const entry = ENTRY.exec(text);
     if (!entry) throw new SyntaxError("Cannot read shader: no @compute entry point");
     this.name = entry[1]!;
+    const entries = text.match(/@compute\b/g)!.length;
+    if (entries > 1) {
+      throw new SyntaxError(
+        `Cannot read kernel ${this.name}: its text has ${entries} @compute entry points, expected one`,
+      );
+    }
     this.#usesSubgroups = /\bsubgroup[A-Z_]/.test(text);
     this.#usesHalves = /\b(?:f16|(?:vec[234]|mat[234]x[234])h)\b/.test(text);
     this.overrides = new Set([...text.matchAll(OVERRIDE)].map((match) => match[1]!));

@@ -108,6 +108,10 @@ Deno.test("Kernel refuses shaders that it cannot bind", () => {
     const [source, message] of [
       [shader({ entry: "fn example() {}" }), /no @compute entry point/],
       [
+        shader({}) + "@workgroup_size(8) @compute fn another() {}",
+        /kernel example: its text has 2 @compute entry points, expected one$/,
+      ],
+      [
         shader({ bindings: "@group(0) @binding(0) var<uniform> settings: Params;" }),
         /kernel example: uniform settings: Params at 0, expected params: Params at 0$/,
       ],
