@@ -6,6 +6,7 @@
 
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { isWhole } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import imageToTokensSource from "./image_to_tokens.wgsl.ts";
 import tokensToImageSource from "./tokens_to_image.wgsl.ts";
@@ -116,15 +117,22 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
   const tokenChannels = depth / (patch * patch);
   const { channels = tokenChannels, gridWidth = Math.sqrt(count) } = options;
   const gridHeight = count / gridWidth;
-  if (
-    tokens.shape.length !== 3 || !Number.isInteger(tokenChannels) ||
-    !Number.isInteger(gridWidth) || !Number.isInteger(gridHeight) ||
-    !Number.isInteger(channels) || channels < 1 || channels > tokenChannels
-  ) {
+  const cuts = tokens.shape.length === 3 && Number.isInteger(patch) && patch >= 1 &&
+    Number.isInteger(tokenChannels);
+  const fills = Number.isInteger(gridWidth) && gridWidth >= 1 && Number.isInteger(gridHeight);
+  const expected = !cuts
+    ? "[B, T, patch² · channels]"
+    : !isWhole(channels, tokenChannels) || channels === 0
+    ? `channels from 1 to ${tokenChannels} in place of ${channels}`
+    : fills
+    ? undefined
+    : options.gridWidth === undefined
+    ? "a square number of tokens, or gridWidth"
+    : `tokens in whole rows of gridWidth ${gridWidth}`;
+  if (expected !== undefined) {
+    const shape = formatShape(tokens.shape);
     throw new TypeError(
-      `Cannot put tokens ${formatShape(tokens.shape)} together as patches of ${patch} with ` +
-        `${channels} channels in rows of ${gridWidth}: expected [B, T, patch² · channels or more] ` +
-        "with T a multiple of the row",
+      `Cannot put tokens ${shape} together as patches of ${patch}: expected ${expected}`,
     );
   }
   const { device } = tokens;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Tape } from "../../kernels/core/tape.ts";
 import { linear } from "../../kernels/linear/mod.ts";
-import { patchify, unpatchify } from "../../kernels/patchify/mod.ts";
+import { patchify, unpatchify, type UnpatchifyOptions } from "../../kernels/patchify/mod.ts";
 import { patchifyReference, unpatchifyReference } from "../../kernels/patchify/reference.ts";
 import { assertClose, checkOp, sumTolerance } from "../_check_op.ts";
 import { goldenTest } from "../_goldens.ts";
@@ -103,11 +103,20 @@ gpuTest("patchify() and unpatchify() name the shapes that do not fit", (device) 
     assert.throws(() => patchify(device.empty([3, 6, 6]), { patch: 2 }), TypeError);
     assert.throws(() => patchify(device.empty([1, 3, 6, 9]), { patch: 1.5 }), TypeError);
     const tokens = device.empty([1, 6, 12]);
-    assert.throws(() => unpatchify(tokens, { patch: 2 }), /tokens \[1, 6, 12\]/);
-    assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 4 }), TypeError);
-    assert.throws(() => unpatchify(tokens, { patch: 5, gridWidth: 3 }), TypeError);
-    assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 3, channels: 4 }), TypeError);
-    assert.throws(() => unpatchify(tokens, { patch: 2, gridWidth: 3, channels: 1.5 }), TypeError);
+    const refused = (options: Omit<UnpatchifyOptions, "patch">, expected: string, patch = 2) =>
+      assert.throws(() => unpatchify(tokens, { ...options, patch }), {
+        name: "TypeError",
+        message:
+          `Cannot put tokens [1, 6, 12] together as patches of ${patch}: expected ${expected}`,
+      });
+    refused({}, "a square number of tokens, or gridWidth");
+    for (const gridWidth of [4, 0, -3, 1.5]) {
+      refused({ gridWidth }, `tokens in whole rows of gridWidth ${gridWidth}`);
+    }
+    for (const patch of [5, -2, 0.5]) refused({ gridWidth: 3 }, "[B, T, patch² · channels]", patch);
+    for (const channels of [4, 1.5, 0]) {
+      refused({ gridWidth: 3, channels }, `channels from 1 to 3 in place of ${channels}`);
+    }
     assert.deepEqual(unpatchify(tokens, { patch: 2, gridWidth: 3 }).shape, [1, 3, 4, 6]);
   });
 });
