@@ -125,15 +125,26 @@ export function readFinite(
   key: string,
 ): Float32Array {
   const values = source.readFloat32(key);
+  requireFinite(values, { verb: "load", path: source.path, key });
+  return values;
+}
+
+/** Throws a `CheckpointError` that names the first element of a tensor of a file which is no finite number. */
+export function requireFinite(
+  values: Float32Array,
+  { verb, path, key }: {
+    readonly verb: "load" | "write";
+    readonly path: string;
+    readonly key: string;
+  },
+): void {
   // A loop takes a tenth of the time of findIndex, and weights can be hundreds of millions.
   let wrong = 0;
   while (wrong < values.length && Number.isFinite(values[wrong])) wrong++;
-  if (wrong === values.length) return values;
+  if (wrong === values.length) return;
   throw new CheckpointError(
-    `Cannot load ${source.path}: ${key} holds ${
-      values[wrong]
-    } at ${wrong}, expected finite numbers`,
-    { path: source.path, key },
+    `Cannot ${verb} ${path}: ${key} holds ${values[wrong]} at ${wrong}, expected finite numbers`,
+    { path, key },
   );
 }
 
@@ -182,7 +193,8 @@ export function matchStateDict(
  * Writes all parameters to a safetensors file, the trained ones from `slabs` if given (a moving
  * average). The texts of `metadata` go into the header. Waits for the GPU.
  *
- * Throws a `CheckpointError` if the disk refuses; a file that was there stays as it was.
+ * Throws a `CheckpointError` if the disk refuses, and one that names a number that is not finite, as loading does;
+ * a file that was there stays as it was.
  *
  * @example
  * ```ts
@@ -211,6 +223,7 @@ export async function saveStateDict(
   const metadata = { format: "pt", ...options.metadata };
   using writer = new SafetensorsWriter(path, entries, { metadata });
   for await (const [parameter, values] of store.read(options.slabs)) {
+    requireFinite(values, { verb: "write", path, key: parameter.name });
     writer.append(parameter.name, values);
   }
   writer.commit();

@@ -25,7 +25,7 @@ import { modelSettings } from "../model/config.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
 import { isProjector } from "../model/read_model_options.ts";
 import { SiT } from "../model/sit.ts";
-import { loadStateDict, readFinite, saveStateDict } from "../model/state_dict.ts";
+import { loadStateDict, readFinite, requireFinite, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
 import { pathOf } from "../sample/network.ts";
 import { type Config, resolveConfig } from "./config.ts";
@@ -220,8 +220,8 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * kept until the new one is in its place; on failure nothing is left behind. The trainer must wait
  * meanwhile.
  *
- * Throws a {@linkcode CheckpointError} when the disk refuses, or when the trainer took a step meanwhile,
- * and what {@linkcode Trainer.requireSound} throws.
+ * Throws a {@linkcode CheckpointError} when the disk refuses, when the trainer took a step meanwhile, or when a
+ * weight or a moment is no finite number, with which no checkpoint loads, and what {@linkcode Trainer.requireSound} throws.
  *
  * @example
  * ```ts
@@ -584,7 +584,10 @@ async function saveTensors(
   for (let first = 0; first < tensors.length; first += READ_TOGETHER) {
     const part = tensors.slice(first, first + READ_TOGETHER);
     const values = await Promise.all(part.map(([, tensor]) => tensor.read()));
-    for (const [i, [name]] of part.entries()) writer.append(name, values[i]!);
+    for (const [i, [key]] of part.entries()) {
+      requireFinite(values[i]!, { verb: "write", path, key });
+      writer.append(key, values[i]!);
+    }
   }
   writer.commit();
 }

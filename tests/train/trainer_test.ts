@@ -970,6 +970,43 @@ gpuTest("saveCheckpoint() refuses weights that changed while it wrote", async (d
   }
 });
 
+gpuTest(
+  "saveCheckpoint() refuses what no checkpoint loads, and leaves what was there",
+  async (device) => {
+    const directory = await Deno.makeTempDir();
+    try {
+      using parts = makeTrainer(device);
+      const path = await saveCheckpoint(directory, { ...parts, config: {} });
+      const before = await Deno.readFile(`${path}/model.safetensors`);
+      const { parameters } = parts.model, { optimizer } = parts.trainer;
+      const name = "final_layer.linear.bias", bias = parameters.get(name);
+      const moments = new Map(optimizer.stateEntries()),
+        averages = new Map(optimizer.averageEntries());
+      const moment = [...moments.keys()].find((key) => key.includes(name))!;
+      const places = [
+        ["model", name, bias],
+        ["ema", name, averages.get(name)!],
+        ["optimizer", moment, moments.get(moment)!],
+      ] as const;
+      for (const [file, key, tensor] of places) {
+        const good = await tensor.read();
+        tensor.write(good.map((value, i) => i === 3 ? Infinity : value));
+        await assert.rejects(saveCheckpoint(directory, { ...parts, config: {} }), {
+          name: "CheckpointError",
+          message: new RegExp(
+            `^Cannot write .*${file}.safetensors: ${key} holds Infinity at 3, expected finite numbers$`,
+          ),
+        });
+        tensor.write(good);
+      }
+      assert.deepEqual([...Deno.readDirSync(directory)].map((each) => each.name), ["step_0000000"]);
+      assert.deepEqual(await Deno.readFile(`${path}/model.safetensors`), before);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
 /** Makes the last layer, and with it all gradients, thirty times as large. */
 async function enlargeOutput({ parameters }: SiT): Promise<void> {
   const weight = parameters.get("final_layer.linear.weight");
