@@ -525,6 +525,7 @@ export class Device implements Disposable {
       byteLength,
     );
     tensor.storage.version++;
+    this.#tape?.noteMade([tensor], { of: [], by: "a write" });
     this.#waitingUploadBytes += byteLength;
     if (this.#waitingUploadBytes > MAX_WAITING_UPLOAD_BYTES) this.#submitUploads();
   }

@@ -195,6 +195,7 @@ gpuTest("Tape refuses what an op made and something else wrote to since", async 
     ["store_at", (h, update) => storeAt(h, update, { first: 0 })],
     ["a copy", (h, update) => device.copy(update, h)],
     ["fill", (h) => fill(h, 1)],
+    ["a write", (h) => h.write(Float32Array.of(1, 1))],
   ];
   for (const [by, write] of writers) {
     using tape = new Tape(device);
@@ -228,11 +229,14 @@ gpuTest("Tape refuses what an op made and something else wrote to since", async 
     }
   }
   // What is watched may be filled while the tape records.
-  const [dx] = await gradientsOf(device, [x], () => {
-    device.copy(y, x);
-    return sum(multiply(x, x));
-  });
-  assert.deepEqual(dx, [10, 14]);
+  for (const fillIn of [() => device.copy(y, x), () => x.write(Float32Array.of(5, 7))]) {
+    const [dx] = await gradientsOf(device, [x], () => {
+      fillIn();
+      return sum(multiply(x, x));
+    });
+    assert.deepEqual(dx, [10, 14]);
+    x.write(Float32Array.of(2, 3));
+  }
 });
 
 gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", async (device) => {
