@@ -117,7 +117,7 @@ export function identifyOutputs(
   if (pool === undefined) {
     throw new TypeError(
       `Cannot use ${path}: none of its outputs ${listed} is known as pooled features, expected ` +
-        "to be told which is the output pool",
+        "one of them to be given as the output pool=NAME",
     );
   }
   return { ...Object.fromEntries(found), pool };

@@ -85,9 +85,7 @@ export function readModelOptions(source: TensorSource, hints: ModelOptionsHints 
   const headWidth = rope?.[1] ?? headNorm?.[0];
   const heads = hints.heads ??
     (headWidth === undefined ? publishedHeads(width) : width / headWidth) ??
-    fail(
-      `width ${width} does not tell the number of attention heads, expected it as heads`,
-    );
+    fail(`width ${width} does not tell the number of attention heads, expected the option heads`);
   return {
     inputSize: grid * patchSize,
     channels,

@@ -149,7 +149,7 @@ deviceTest("a run takes the snippets that it was trained with, and more behind t
     await sample(),
     1,
     `by ${path}: its snippets are not those`,
-    "or another one in its place",
+    "or another one as the option bank",
   );
   assert.equal((await sample("--bank", path)).code, 0);
 

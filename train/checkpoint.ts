@@ -425,7 +425,7 @@ export function loadCheckpoint(
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
     throw new CheckpointError(
       `Cannot go on from ${path}: the snippets of the bank are not those that it was trained with, ` +
-        "expected the same bank, or a new run from its weights",
+        "expected the same bank, or a new run that starts from its weights (init)",
       { path },
     );
   }
@@ -453,7 +453,8 @@ export function requireTrainingImages(path: string, images: string): void {
   if (images === own) return;
   throw new CheckpointError(
     `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
-      "was trained on, expected the same files, data.heldOut and train.seed, or a new run from its weights",
+      "was trained on, expected the same files, data.heldOut and train.seed, or a new " +
+      "run that starts from its weights (init)",
     { path },
   );
 }

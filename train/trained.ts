@@ -277,7 +277,7 @@ function openOwnBank(path: string, { checkpoint, bankFingerprint }: CheckpointCo
   const file = opened.use(BankFile.openIfThere(path));
   if (file === undefined) {
     throw new Deno.errors.NotFound(
-      `Cannot guide ${checkpoint}: its bank ${path} is not there, expected it, or another bank in its place`,
+      `Cannot guide ${checkpoint}: its bank ${path} is not there, expected it, or another one as the option bank`,
     );
   }
   if (bankFingerprint === undefined || beginsWith(file, bankFingerprint)) {
@@ -286,7 +286,7 @@ function openOwnBank(path: string, { checkpoint, bankFingerprint }: CheckpointCo
   }
   throw new TypeError(
     `Cannot guide ${checkpoint} by ${path}: its snippets are not those that the model was trained ` +
-      "with, expected that bank, or another one in its place",
+      "with, expected that bank, or another one as the option bank",
   );
 }
 

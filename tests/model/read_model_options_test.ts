@@ -88,7 +88,7 @@ Deno.test("readModelOptions() says what a file lacks", () => {
     [
       sourceOf(BASE),
       undefined,
-      /memory\.pt: width 48 does not tell the number of attention heads, expected it as heads$/,
+      /memory\.pt: width 48 does not tell the number of attention heads, expected the option heads$/,
     ],
   ] as const;
   for (const [source, heads, message] of refused) {

@@ -196,7 +196,7 @@ deviceTest("sample names another bank where that of the run is gone", async () =
   assertRefusal(
     await runTask("sample", ["--checkpoint", directory, "--out", out]),
     1,
-    `its bank ${bank} is not there, expected it, or another bank in its place`,
+    `its bank ${bank} is not there, expected it, or another one as the option bank`,
   );
 });
 

@@ -56,7 +56,7 @@ gpuTest(
         name: "TypeError",
         message:
           `Cannot guide ${found.checkpoint} by ${path}: its snippets are not those that the model ` +
-          "was trained with, expected that bank, or another one in its place",
+          "was trained with, expected that bank, or another one as the option bank",
       });
       // Another one may be asked for, of snippets as long.
       assert.equal(sizeOf(path), 20);
