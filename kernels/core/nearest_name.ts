@@ -92,7 +92,7 @@ function editDistance(from: string, to: string): number {
       const [left, diagonal] = [current[column - 1]!, above[column - 1]!];
       const same = from[row - 1] === to[column - 1];
       let distance = Math.min(left + 1, above[column]! + 1, diagonal + (same ? 0 : 1));
-      if (row > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]) {
+      if (from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]) {
         distance = Math.min(distance, rows[row - 2]![column - 2]! + 1);
       }
       current.push(distance);

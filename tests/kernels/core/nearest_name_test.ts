@@ -9,10 +9,14 @@ Deno.test("nearestName() finds swaps, slips, other spellings and initials", () =
   assert.equal(nearestName("learning_rate", names), "learningRate");
   assert.equal(nearestName("LEARNING-RATE", names), "learningRate");
   assert.equal(nearestName("lr", names), "learningRate");
+  // Two of seven letters and three of six: a third may be wrong.
+  assert.equal(nearestName("btchsze", names), "batchSize");
+  assert.equal(nearestName("btchze", names), undefined);
 });
 
 Deno.test("nearestName() takes the nearest of several and gives up on strangers", () => {
   assert.equal(nearestName("depht", ["width", "deaths", "depth"]), "depth");
+  assert.equal(nearestName("depth", ["dpeth", "depth"]), "depth");
   assert.equal(nearestName("depth", ["width", "heads"]), undefined);
   assert.equal(nearestName("", ["steps"]), undefined);
   assert.equal(nearestName("steps", []), undefined);
