@@ -46,7 +46,7 @@ export class NonFiniteSearch {
   /** Records the search through `x`, which an error calls `name`. Whole numbers are always finite. */
   record(x: Tensor, name: string): void {
     const { dtype, elements, offset, storage } = x;
-    if (dtype === "u32" || elements === 0) return;
+    if (dtype === "u32") return;
     const format = FORMATS[dtype];
     storage.retain();
     const shape = [Math.ceil(elements / format.per_word)];

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { cast } from "../../../kernels/cast/mod.ts";
 import { Device } from "../../../kernels/core/device.ts";
 import { GpuValidationError, NonFiniteResultError } from "../../../kernels/core/errors.ts";
-import { addTo } from "../../../kernels/core/in_place.ts";
+import { addTo, fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
 import { multiply } from "../../../kernels/multiply/mod.ts";
+import { topK } from "../../../kernels/top_k/mod.ts";
 import { gpuTest, inRowsOfTwo } from "../../_gpu.ts";
 
 const COPY = new Kernel({
@@ -101,6 +102,18 @@ debugTest("Device to debug finds halves that are not finite", async (device) => 
     await assert.rejects(device.settle(), { path: /^cast_to_f16\w* > out$/ }, `at ${place}`);
   }
 });
+
+debugTest(
+  "Device to debug passes over whole numbers and tensors of no elements",
+  async (device) => {
+    using x = device.tensor(Float32Array.of(3, 1, 2), [1, 3]), none = device.empty([0]);
+    const { values, indices } = topK(x, 2);
+    fill(none, Infinity);
+    assert.deepEqual([...await values.read(), ...await indices.readUint32()], [3, 2, 0, 2]);
+    values.dispose();
+    indices.dispose();
+  },
+);
 
 debugTest("Device to debug searches tensors alone, not what lies behind them", async (device) => {
   const words = new Uint32Array(64).fill(0x7fc00000, 3);
