@@ -117,6 +117,8 @@ export interface ArchiveEntry {
   claimedBytes?: number;
   /** What the directory says of the header's place instead of the truth. */
   claimedOffset?: number;
+  /** A comment that the directory has of it. */
+  comment?: Uint8Array;
 }
 
 /** Options of {@linkcode makeArchive}. */
@@ -154,8 +156,9 @@ export function makeArchive(entries: ArchiveEntry[], options: ArchiveOptions = {
     directory.push(...littleEndian(wide ? 0xffffffff : size, 4));
     directory.push(...littleEndian(wide ? 0xffffffff : size, 4));
     directory.push(...littleEndian(name.length, 2), ...littleEndian(extra.length, 2));
-    directory.push(...littleEndian(0, 10), ...littleEndian(wide ? 0xffffffff : offset, 4));
-    directory.push(...name, ...extra);
+    const { comment = new Uint8Array(0) } = entry;
+    directory.push(...littleEndian(comment.length, 2), ...littleEndian(0, 8));
+    directory.push(...littleEndian(wide ? 0xffffffff : offset, 4), ...name, ...extra, ...comment);
   }
   const start = file.length;
   for (const byte of directory) file.push(byte);

@@ -284,7 +284,7 @@ Deno.test("TorchFile reads zip64 archives, comments and entries of newer PyTorch
   const storages = { 0: eighths(4) };
   const value = code.tensor("FloatStorage", [4]);
   const more: ArchiveEntry[] = [
-    { name: "archive/.format_version", content: Uint8Array.of(0x31) },
+    { name: "archive/.format_version", content: Uint8Array.of(0x31), comment: new Uint8Array(7) },
     { name: "archive/.storage_alignment", content: Uint8Array.of(0x36, 0x34) },
     { name: "archive/.data/serialization_id", content: new Uint8Array(40).fill(0x30) },
   ];
@@ -552,6 +552,15 @@ Deno.test("TorchFile refuses damaged archives", () => {
     makeArchive([{ ...pickle, claimedOffset: Number.MAX_SAFE_INTEGER }], { wide: true }),
     /it ends at byte/,
   );
+  // A disk cannot even look for such a place.
+  const path = Deno.makeTempFileSync();
+  try {
+    const far = { ...pickle, claimedOffset: Number.MAX_SAFE_INTEGER };
+    Deno.writeFileSync(path, makeArchive([far], { wide: true }));
+    assert.throws(() => TorchFile.open(path), /^CheckpointError: .* it ends at byte/);
+  } finally {
+    Deno.removeSync(path);
+  }
   refuseFile(
     makeArchive([{ ...pickle, claimedBytes: 2 ** 60 }], { wide: true }),
     /has the number 1152921504606846976/,
