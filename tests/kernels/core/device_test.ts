@@ -347,6 +347,29 @@ gpuTest("Device.dispatch() runs a kernel without Params among others", async (de
   );
 });
 
+gpuTest("Device.dispatch() takes every i32 and no other number for one", async (device) => {
+  const kernel = new Kernel({
+    source: /* wgsl */ `
+      struct Params { shift: i32 }
+      @group(0) @binding(0) var<uniform> params: Params;
+      @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+      @compute @workgroup_size(1)
+      fn shift() { out[0] = f32(params.shift); }`,
+  });
+  using out = device.empty([1]);
+  const tensors = { out }, workgroups = [1] as const;
+  for (const shift of [-(2 ** 31), -7, 2 ** 31 - 1]) {
+    device.dispatch(kernel, { tensors, params: { shift }, workgroups });
+    assert.deepEqual(await out.read(), Float32Array.of(shift));
+  }
+  for (const shift of [-(2 ** 31) - 1, 2 ** 31, 0.5]) {
+    assert.throws(() => device.dispatch(kernel, { tensors, params: { shift }, workgroups }), {
+      name: "RangeError",
+      message: new RegExp(`^Cannot dispatch shift: shift is ${shift}, expected`),
+    });
+  }
+});
+
 gpuTest("Device.dispatch() compiles a pipeline for each set of constants", async (device) => {
   const results: number[] = [];
   for (const BIAS of [1, 2, 1]) {
@@ -450,6 +473,11 @@ Deno.test({
     assert.throws(() => device.variant("matmul", "tiled", { among: others }), {
       name: "RangeError",
       message: 'Cannot compute matmul with variant "naive": expected one of tiled, split',
+    });
+    const variants: Record<string, string> = { matmull: "naive" };
+    assert.throws(() => new Device(device.gpu, { profile: device.profile, variants }), {
+      name: "RangeError",
+      message: /^Cannot force a variant of matmull: expected one of /,
     });
   },
 });
@@ -765,6 +793,21 @@ gpuTest("Device.trim() gives back what is free, and work goes on as before", asy
   assert.deepEqual([device.pool.heldBytes, device.pool.liveBytes], [liveBytes, liveBytes]);
   assert.deepEqual(await sum(), [6, 12]);
   assert.ok(device.pool.created > created);
+});
+
+ownDeviceTest("Device.trim() lets go of what was bound, and binds it anew", (device) => {
+  let made = 0;
+  const create = device.gpu.createBindGroup;
+  device.gpu.createBindGroup = (descriptor) => {
+    made++;
+    return create.call(device.gpu, descriptor);
+  };
+  using x = device.empty([1]);
+  for (let i = 0; i < 2; i++) fill(x, i);
+  assert.equal(made, 1);
+  device.trim();
+  fill(x, 2);
+  assert.equal(made, 2);
 });
 
 ownDeviceTest("Device goes no further once the GPU was lost", async (device) => {
