@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
+import { Tensor } from "../../../kernels/core/tensor.ts";
 import { randomValues } from "../../_check_op.ts";
 import { gpuTest, inRowsOfTwo } from "../../_gpu.ts";
 
@@ -16,13 +17,17 @@ gpuTest("fill() and addTo() reach every element and nothing of another tensor", 
   }
 });
 
-gpuTest("fill() of a gradient leaves the padding of its slab zero", async (device) => {
+gpuTest("fill() and addTo() leave the padding of a gradient's slab zero", async (device) => {
   using store = new ParameterStore(device);
   using gradient = store.parameter("weight", [5], () => {}).gradient;
+  using whole = device.tensor(new Float32Array(64).fill(3), [64]);
+  whole.storage.retain();
+  using head = new Tensor(whole.storage, { shape: [5], dtype: "f32" });
   fill(gradient, 2);
+  addTo(gradient, head);
   assert.deepEqual(
     [...await store.gradients[0]!.read()],
-    [...Array(5).fill(2), ...Array(59).fill(0)],
+    [...Array(5).fill(5), ...Array(59).fill(0)],
   );
 });
 

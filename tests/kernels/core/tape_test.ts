@@ -422,6 +422,31 @@ gpuTest("Tape runs no backward for unused outputs and releases what they saved",
   gradient.dispose();
 });
 
+gpuTest("Tape asks an op for no gradient of an input that needs none", async (device) => {
+  using x = whole(device, 1, 2), constant = whole(device, 3, 4), dy = whole(device, 5, 6);
+  using tape = new Tape(device);
+  tape.watch(x);
+  using out = tape.record(() => {
+    const output = device.empty([2]);
+    device.tape!.push({
+      name: "probe",
+      inputs: [x, constant],
+      output,
+      saved: [],
+      backward(dy, gradients) {
+        gradients.into(constant, () => assert.fail("into"));
+        gradients.region(constant, () => assert.fail("region"));
+        gradients.pass(constant, dy);
+        gradients.pass(x, dy);
+      },
+    });
+    return output;
+  });
+  tape.backwardFrom(out, dy);
+  using dx = tape.gradient(x);
+  assert.deepEqual(await values(dx), [5, 6]);
+});
+
 gpuTest("Tape records nothing that needs no gradient", (device) => {
   using store = new ParameterStore(device);
   const frozen = store.frozen("frozen", [2], (v) => v.fill(3));
