@@ -75,7 +75,8 @@ export function inRowsOfTwo<Result>(device: Device, record: () => Result): Resul
       kernel.code(device.profile).includes("num_workgroups");
     dispatch.call(device, kernel, {
       ...options,
-      workgroups: spreads && x > 2 ? [2, Math.ceil(x / 2), z] : [x, y, z],
+      // More rows than a row is long, so that neither length does for the other.
+      workgroups: spreads && x > 2 ? [2, Math.max(3, Math.ceil(x / 2)), z] : [x, y, z],
     });
   };
   try {

@@ -268,6 +268,19 @@ gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", 
     return meanSquare(combine([[x, 2]]), constant);
   });
   assert.deepEqual(dx, [4, 6]);
+  // A view of an input is that input.
+  const [passed] = await gradientsOf(device, [x], () => {
+    const output = device.empty([2]);
+    device.tape!.push({
+      name: "view",
+      inputs: [x],
+      output,
+      saved: [x.reshape([2, 1])],
+      backward: (dy, gradients) => gradients.pass(x, dy),
+    });
+    return sum(output);
+  });
+  assert.deepEqual(passed, [1, 1]);
 });
 
 gpuTest("Tape.backward() assigns first, whatever the buffer held before", async (device) => {
