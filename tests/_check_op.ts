@@ -111,7 +111,7 @@ const SAMPLED = 48;
  * inputs, of large ones a sample and the slope along a direction to which all contribute. The backward
  * pass runs twice to see that gradients accumulate, the first time when nobody holds the inputs but what
  * the op saved of them; the forward pass twice to see that results are bit-equal; either the first time
- * with workgroups in rows.
+ * with workgroups in rows. What they are written to held NaN.
  */
 export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   const { inputs, op, reference, tolerance, name } = opCase;
@@ -126,6 +126,7 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   );
 
   const first = inRowsOfTwo(device, () => device.scope(() => op(tensors)));
+  spoilPool(device, [first.shape]);
   const second = device.scope(() => op(tensors));
   const got = await first.read(), again = await second.read();
   assert.deepEqual(got, again, `${name}: two runs differ`);
@@ -145,6 +146,7 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
       const out = device.scope(() =>
         tape.record(() => op(passing ? copiesOf(device, tensors) : tensors))
       );
+      spoilPool(device, Object.values(inputs));
       // In rows first: what they leave out would be right in buffers that were used before.
       if (passing) inRowsOfTwo(device, () => tape.backwardFrom(out, dy));
       else tape.backwardFrom(out, dy);
@@ -164,6 +166,21 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   }
   for (const tensor of Object.values(tensors)) tensor.dispose();
   assert.equal(device.pool.liveBytes, live, `${name}: tensors were not released`);
+}
+
+/** Leaves free buffers full of NaN, which the next tensors as large as those of `shapes` get. */
+export function spoilPool(device: Device, shapes: readonly Shape[]): void {
+  const spoil = () =>
+    shapes.flatMap((shape) =>
+      Array.from({ length: 4 }, () => {
+        const spoilt = device.empty(shape);
+        fill(spoilt, NaN);
+        return spoilt;
+      })
+    );
+  // What a scope releases never gets the buffer of what it does not.
+  for (const lasting of spoil()) lasting.dispose();
+  device.scope(() => void spoil());
 }
 
 /** Tensors of the same values, made by an op, that the current scope releases. */
@@ -247,9 +264,7 @@ export async function checkSlabPadding(device: Device, op: (x: Tensor) => Tensor
     using tape = new Tape(device);
     const ones = device.tensor(Float32Array.of(1, 1, 1), [3, 1]);
     const loss = tape.record(() => matmul(op(weight), ones).reshape([1]));
-    device.scope(() => {
-      for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
-    });
+    spoilPool(device, [[64]]);
     tape.backward(loss);
   });
   const slab = await store.gradients[0]!.read();

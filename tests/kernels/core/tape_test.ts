@@ -11,7 +11,7 @@ import { matmul } from "../../../kernels/matmul/mod.ts";
 import { meanSquare } from "../../../kernels/mean_square/mod.ts";
 import { multiply } from "../../../kernels/multiply/mod.ts";
 import { rope } from "../../../kernels/rope/mod.ts";
-import { randomValues } from "../../_check_op.ts";
+import { randomValues, spoilPool } from "../../_check_op.ts";
 import { gpuTest, NO_ADAPTER, openDevice } from "../../_gpu.ts";
 
 const PRODUCT = new Kernel({
@@ -115,13 +115,6 @@ function whole(device: Device, ...values: number[]): Tensor {
   return device.tensor(Float32Array.from(values), [values.length]);
 }
 
-/** Leaves a free buffer full of NaN that the next tensor of up to 256 bytes gets. */
-function poisonPool(device: Device): void {
-  device.scope(() => {
-    for (let i = 0; i < 8; i++) fill(device.empty([64]), NaN);
-  });
-}
-
 async function values(tensor: Tensor): Promise<number[]> {
   return [...await tensor.read()];
 }
@@ -135,7 +128,7 @@ async function gradientsOf(
   const gradients = device.scope(() => {
     const tape = new Tape(device);
     for (const tensor of watched) tape.watch(tensor);
-    poisonPool(device);
+    spoilPool(device, [[64]]);
     tape.backward(tape.record(fn));
     return watched.map((tensor) => tape.gradient(tensor));
   });
@@ -719,7 +712,7 @@ gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", asyn
     const tape = new Tape(device);
     const loss = tape.record(() => {
       const h = add(bias, x);
-      poisonPool(device);
+      spoilPool(device, [[64]]);
       return sum(multiply(h, h));
     });
     tape.backward(loss);
