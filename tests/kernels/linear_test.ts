@@ -193,10 +193,19 @@ variantTest("columnSum() adds exactly what is there", {
   among: COLUMN_SUMS,
   profile: { driver: "gpu" },
   async run(device) {
-    // Columns within a vec4, a workgroup and past one; rows within a chunk, past one, and of so many
-    // chunks that these are summed in chunks; small whole numbers, whose sums are exact.
-    for (const [rows, columns] of [[1, 4], [7, 64], [131, 68], [300, 136], [16_600, 4]] as const) {
-      const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11 - 5);
+    // Columns within a vec4, a workgroup, past one, and whole workgroups; rows within a chunk, past one, and
+    // of so many chunks that these are summed in chunks; small whole numbers, whose sums are exact.
+    for (
+      const [rows, columns] of [
+        [1, 4],
+        [7, 64],
+        [131, 68],
+        [300, 136],
+        [300, 256],
+        [16_600, 4],
+      ] as const
+    ) {
+      const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11);
       using x = device.tensor(values, [rows, columns]);
       using out = device.tensor(new Float32Array(columns).fill(3), [columns]);
       inRowsOfTwo(device, () => columnSum(out, { x, accumulate: 1 }));
