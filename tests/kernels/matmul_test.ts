@@ -197,21 +197,21 @@ forcedTest("matmul() with parts of the sum leaves the padding of a parameter's s
   variants: { matmul: "split" },
   async run(device) {
     using store = new ParameterStore(device);
-    const weight = store.parameter("weight", [3, 5], (values) => values.fill(1));
+    const weight = store.parameter("weight", [3, 3], (values) => values.fill(1));
     device.scope(() => {
       const ones = (...shape: number[]) => {
         const out = device.empty(shape);
         fill(out, 1);
         return out;
       };
-      const x = ones(1024, 3), rows = ones(1, 1024), columns = ones(5, 1);
+      const x = ones(1024, 3), rows = ones(1, 1024), columns = ones(3, 1);
       const tape = new Tape(device);
       const loss = tape.record(() => matmul(matmul(rows, matmul(x, weight)), columns).reshape([1]));
       spoilPool(device, [[64]]);
       tape.backward(loss);
     });
     const slab = [...await store.gradients[0]!.read()];
-    assert.deepEqual(slab, [...Array(15).fill(1024), ...Array(49).fill(0)]);
+    assert.deepEqual(slab, [...Array(9).fill(1024), ...Array(55).fill(0)]);
   },
 });
 

@@ -33,17 +33,17 @@ gpuTest("multiply() of a tensor by itself doubles its gradient", async (device) 
 
 gpuTest("multiply() of a parameter leaves the padding of its slab zero", async (device) => {
   using store = new ParameterStore(device);
-  const gain = store.parameter("gain", [1, 3], (values) => values.fill(1));
+  const gain = store.parameter("gain", [1, 5], (values) => values.fill(1));
   device.scope(() => {
     spoilPool(device, [[64]]);
-    const x = device.empty([1, 3]);
-    storeAt(x, device.tensor(Float32Array.of(1, 2, 3), [3]), { first: 0 });
-    const ones = device.tensor(Float32Array.of(1, 1, 1), [3, 1]);
+    const x = device.empty([1, 5]);
+    storeAt(x, device.tensor(Float32Array.of(1, 2, 3, 4, 5), [5]), { first: 0 });
+    const ones = device.tensor(new Float32Array(5).fill(1), [5, 1]);
     const tape = new Tape(device);
     tape.backward(tape.record(() => matmul(multiply(gain, x), ones).reshape([1])));
   });
   const slab = [...await store.gradients[0]!.read()];
-  assert.deepEqual(slab, [1, 2, 3, ...Array(61).fill(0)]);
+  assert.deepEqual(slab, [1, 2, 3, 4, 5, ...Array(59).fill(0)]);
 });
 
 goldenTest("multiply() with a given mask gives the official masked condition", {
