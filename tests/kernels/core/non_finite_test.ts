@@ -79,7 +79,7 @@ debugTest("Device to debug names the block whose gradient is not finite", async 
 debugTest("Device to debug finds every kind of such a number, wherever it is", async (device) => {
   const bits = { "+∞": 0x7f800000, "−∞": 0xff800000, NaN: 0x7fc00000, "another NaN": 0xff800001 };
   for (const [name, wrong] of Object.entries(bits)) {
-    for (const place of [0, 1, 63, 64, 256]) {
+    for (const place of [0, 1, 63, 64, 130, 256]) {
       const words = new Uint32Array(257).fill(0x7f7fffff); // The largest finite number.
       words[place] = wrong;
       using x = device.tensor(words, [257]), out = device.empty([257]);
