@@ -10,9 +10,12 @@ gpuTest("fill() and addTo() reach every element and nothing of another tensor", 
     const values = new Float32Array(randomValues([size], size));
     using x = device.tensor(values, [size]), out = device.tensor(values, [size]);
     inRowsOfTwo(device, () => addTo(out, x));
-    assert.deepEqual(await out.read(), values.map((value) => 2 * value));
+    addTo(out, x);
+    assert.deepEqual(await out.read(), values.map((value) => 3 * value));
     inRowsOfTwo(device, () => fill(out, -0.75));
     assert.deepEqual(await out.read(), new Float32Array(size).fill(-0.75));
+    fill(out, 2);
+    assert.deepEqual(await out.read(), new Float32Array(size).fill(2));
     assert.deepEqual(await x.read(), values);
   }
 });
