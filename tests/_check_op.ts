@@ -1,6 +1,7 @@
 /** Checks an op against its float64 reference: values, gradients, determinism, accumulation, leaks. */
 
 import assert from "node:assert/strict";
+import { blockBytes } from "../kernels/core/buffer_pool.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { fill } from "../kernels/core/in_place.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -111,7 +112,7 @@ const SAMPLED = 48;
  * inputs, of large ones a sample and the slope along a direction to which all contribute. The backward
  * pass runs twice to see that gradients accumulate, the first time when nobody holds the inputs but what
  * the op saved of them; the forward pass twice to see that results are bit-equal; either the first time
- * with workgroups in rows. What they are written to held NaN.
+ * with workgroups in rows. What results are written to held NaN, and so does what lies behind the inputs.
  */
 export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   const { inputs, op, reference, tolerance, name } = opCase;
@@ -121,6 +122,7 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   );
   const checked = opCase.gradients ?? names;
   const live = device.pool.liveBytes;
+  spoilPool(device, Object.values(inputs));
   const tensors = Object.fromEntries(
     names.map((key) => [key, device.tensor(new Float32Array(values[key]!), inputs[key]!)]),
   );
@@ -168,12 +170,15 @@ export async function checkOp(device: Device, opCase: OpCase): Promise<void> {
   assert.equal(device.pool.liveBytes, live, `${name}: tensors were not released`);
 }
 
-/** Leaves free buffers full of NaN, which the next tensors as large as those of `shapes` get. */
+/**
+ * Leaves free buffers full of NaN, to the ends of their blocks, which the next tensors as large as those of
+ * `shapes` get.
+ */
 export function spoilPool(device: Device, shapes: readonly Shape[]): void {
   const spoil = () =>
     shapes.flatMap((shape) =>
       Array.from({ length: 4 }, () => {
-        const spoilt = device.empty(shape);
+        const spoilt = device.empty([blockBytes(4 * elementsOf(shape)) / 4]);
         fill(spoilt, NaN);
         return spoilt;
       })

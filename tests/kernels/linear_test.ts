@@ -208,13 +208,16 @@ variantTest("columnSum() adds exactly what is there", {
       const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11);
       using x = device.tensor(values, [rows, columns]);
       using out = device.tensor(new Float32Array(columns).fill(3), [columns]);
+      using assigned = device.tensor(new Float32Array(columns).fill(NaN), [columns]);
       inRowsOfTwo(device, () => columnSum(out, { x, accumulate: 1 }));
+      columnSum(assigned, { x });
       const want = Array.from({ length: columns }, (_, j) => {
         let sum = 3;
         for (let i = 0; i < rows; i++) sum += values[i * columns + j]!;
         return sum;
       });
       assert.deepEqual([...await out.read()], want);
+      assert.deepEqual([...await assigned.read()], want.map((sum) => sum - 3));
     }
   },
 });
