@@ -1,12 +1,12 @@
 export default /* wgsl */ `
-// dproducts[i][j] (+)= dloss s / (2 batch) (exp(s x - rows[i]) + exp(s x - columns[j]) - 2 [i = j]),
+// dproducts[i][j] = dloss s / (2 batch) (exp(s x - rows[i]) + exp(s x - columns[j]) - 2 [i = j]),
 // x = products[i][j], s = exp(log_scale), rows and columns the halves of normalizers
 //
 // products, dproducts: [batch, batch]; log_scale, dloss: [1]; normalizers: [2 batch], see lines.wgsl.ts.
 // One invocation per element. No barrier.
 // Error: (4 |log_scale| + 8) 2^-24 of the largest |s x|, and as much of 2, times the factor.
 
-struct Params { batch: u32, accumulate: u32 }
+struct Params { batch: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> products: array<f32>;
 @group(0) @binding(2) var<storage, read> log_scale: array<f32>;
@@ -28,8 +28,6 @@ fn contrastive_loss_backward(
   let x = scale * products[at];
   var value = exp(x - normalizers[i]) + exp(x - normalizers[params.batch + j]);
   if (i == j) { value -= 2.0; }
-  value *= dloss[0] * scale / f32(2u * params.batch);
-  if (params.accumulate == 1u) { value += dproducts[at]; }
-  dproducts[at] = value;
+  dproducts[at] = value * (dloss[0] * scale / f32(2u * params.batch));
 }
 `;

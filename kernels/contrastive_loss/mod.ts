@@ -72,7 +72,8 @@ export function contrastiveLoss(a: Tensor, b: Tensor, logScale: Tensor): Tensor 
       output: loss,
       saved: [products, logScale, normalizers, slope],
       backward(dLoss, gradients) {
-        gradients.into(products, (dProducts, accumulate) =>
+        // Nothing else reads the products, whose gradient this alone writes.
+        gradients.into(products, (dProducts) =>
           device.dispatch(BACKWARD, {
             tensors: {
               products,
@@ -81,7 +82,7 @@ export function contrastiveLoss(a: Tensor, b: Tensor, logScale: Tensor): Tensor 
               dloss: dLoss,
               dproducts: dProducts,
             },
-            params: { batch, accumulate },
+            params: { batch },
             workgroups: spreadWorkgroups(Math.ceil(batch * batch / 64)),
           }));
         // A product of two numbers is one of matrices.
