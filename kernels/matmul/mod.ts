@@ -126,7 +126,7 @@ export function matmulInto(
     supports: (name) => supportsMatmul(name, { profile, size }),
   });
   if (variant === "split" || variant === "tiled" || variant === "tiled_128") {
-    return tiledInto(out, { ...operands, size, variant });
+    return tiledInto(out, { ...operands, transposeA, transposeB, size, variant });
   }
   if (a.dtype === "f16") {
     // The other kernels read f32 alone.
@@ -230,9 +230,12 @@ export function matmul(
 
 function tiledInto(
   out: Tensor,
-  product: { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant } & MatmulInto,
+  product:
+    & { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant }
+    & MatmulInto
+    & Required<MatmulOptions>,
 ): void {
-  const { a, b, bias, size, variant, transposeA = false, transposeB = false } = product;
+  const { a, b, bias, size, variant, transposeA, transposeB } = product;
   const { M, N, K, batch = 1 } = size;
   const { device } = out;
   const accumulate = product.accumulate ?? 0;
