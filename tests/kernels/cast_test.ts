@@ -72,7 +72,10 @@ variantTest("cast() rounds to the nearest f16, ties to even", {
       const want = roundToF16Reference(values);
       sameNumbers(await half.read(), want, values);
       sameNumbers(await back.read(), want, values);
-      for (const tensor of [x, half, back]) tensor.dispose();
+      const plain = cast(x, { dtype: "f16" }), again = cast(half, { dtype: "f32" });
+      sameNumbers(await plain.read(), want, values);
+      sameNumbers(await again.read(), want, values);
+      for (const tensor of [x, half, back, plain, again]) tensor.dispose();
     }
   },
 });

@@ -48,9 +48,11 @@ async function embed(
 ): Promise<Float32Array> {
   const { times, ...rest } = options;
   using t = device.tensor(times, [times.length]);
-  using out = inRowsOfTwo(device, () => embedTime(t, rest));
+  using out = inRowsOfTwo(device, () => embedTime(t, rest)), again = embedTime(t, rest);
   assert.deepEqual(out.shape, [times.length, options.width]);
-  return await out.read();
+  const waves = await out.read();
+  assert.deepEqual(await again.read(), waves);
+  return waves;
 }
 
 gpuTest("embedTime() matches the reference up to angles of a thousand", async (device) => {

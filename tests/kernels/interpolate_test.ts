@@ -6,30 +6,29 @@ import { goldenTest } from "../_goldens.ts";
 import { gpuTest, inRowsOfTwo, NO_ADAPTER, sharedDevice } from "../_gpu.ts";
 
 gpuTest("interpolate() matches the reference", async (device) => {
-  for (const shape of [[1, 1], [3, 7], [2, 4, 8, 8], [5, 3, 133]]) {
+  for (const shape of [[1, 1], [3, 7], [2, 4, 8, 8], [5, 3, 133], [129, 1]]) {
     const values = {
       data: randomValues(shape, 1),
       noise: randomValues(shape, 2),
       coefficients: randomValues([shape[0]!, 4], 3),
     };
-    const got = inRowsOfTwo(
-      device,
-      () =>
-        device.scope(() =>
-          interpolate(
-            device.tensor(new Float32Array(values.data), shape),
-            device.tensor(new Float32Array(values.noise), shape),
-            device.tensor(new Float32Array(values.coefficients), [shape[0]!, 4]),
-          )
-        ),
-    );
+    const record = () =>
+      device.scope(() =>
+        interpolate(
+          device.tensor(new Float32Array(values.data), shape),
+          device.tensor(new Float32Array(values.noise), shape),
+          device.tensor(new Float32Array(values.coefficients), [shape[0]!, 4]),
+        )
+      );
     const want = interpolateReference(values.data, values.noise, values.coefficients);
-    for (const name of ["x", "target"] as const) {
-      assert.deepEqual(got[name].shape, shape);
-      // Two products and a sum of numbers below one.
-      const options = { tolerance: 4 * ROUNDING, scale: 1, name: `${name} ${shape}` };
-      assertClose(await got[name].read(), want[name], options);
-      got[name].dispose();
+    for (const got of [inRowsOfTwo(device, record), record()]) {
+      for (const name of ["x", "target"] as const) {
+        assert.deepEqual(got[name].shape, shape);
+        // Two products and a sum of numbers below one.
+        const options = { tolerance: 4 * ROUNDING, scale: 1, name: `${name} ${shape}` };
+        assertClose(await got[name].read(), want[name], options);
+        got[name].dispose();
+      }
     }
   }
 });

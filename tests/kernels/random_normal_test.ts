@@ -7,11 +7,13 @@ const SEED = 0x0123456789abcdefn;
 
 gpuTest("randomNormal() draws the numbers of Random for every tail of four", async (device) => {
   const random = new Random(SEED, Stream.Noise);
-  for (const shape of [[1], [3, 1], [2, 2], [2, 3], [1, 5], [5, 3, 7, 2], [2, 3, 32, 32]]) {
+  for (const shape of [[1], [3, 1], [2, 2], [2, 3], [65, 5], [5, 3, 7, 2], [2, 3, 32, 32]]) {
     const options = { seed: SEED, stream: Stream.Noise, step: 77, firstSample: 4_294_967_000 };
     using out = inRowsOfTwo(device, () => randomNormal(device, shape, options));
+    using again = randomNormal(device, shape, options);
     assert.deepEqual(out.shape, shape);
     const got = await out.read();
+    assert.deepEqual(await again.read(), got);
     const elements = got.length / shape[0]!;
     got.forEach((value, i) => {
       const sample = options.firstSample + Math.floor(i / elements), element = i % elements;
@@ -28,6 +30,12 @@ gpuTest("randomNormal() draws the numbers of Random for every tail of four", asy
       );
     });
   }
+});
+
+gpuTest("randomNormal() draws nothing for a batch of none", async (device) => {
+  const options = { seed: 5, stream: Stream.Sampler, step: 3, firstSample: 10 };
+  using none = randomNormal(device, [0, 5], options);
+  assert.deepEqual(await none.read(), new Float32Array(0));
 });
 
 gpuTest("randomNormal() gives a sample the same numbers in any batch", async (device) => {
