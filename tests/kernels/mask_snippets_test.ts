@@ -33,7 +33,7 @@ gpuTest(
     const width = 768, batch = 64;
     const values = randomValues([batch, width], 3).map((value) => value + 2);
     using snippets = device.tensor(new Float32Array(values), [batch, width]);
-    for (const ratio of [0, 0.4, 0.999]) {
+    for (const ratio of [0, 0.4, 0.999, 1 - 2 ** -53]) {
       using out = maskSnippets(snippets, { ...DRAW, kind: "zero-plain", ratio });
       const got = await out.read();
       const want = maskSnippetsReference(values, { ...DRAW, kind: "zero-plain", ratio, width });
