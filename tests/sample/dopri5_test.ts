@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { combine } from "../../kernels/combine/mod.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
@@ -130,6 +131,20 @@ gpuTest("sampleDopri5() solves polynomials of its degree exactly in few steps", 
   sample.dispose();
 });
 
+gpuTest(
+  "sampleDopri5() meets the last time in one step where its sum falls short",
+  async (device) => {
+    const one = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
+    const network = countEvaluations((x) => combine([[x, 1e-3]]));
+    const [start, end] = [0.05, 0.21];
+    assert.ok(start + (end - start) < end);
+    const sample = await sampleDopri5(network, one, { times: [start, end] });
+    assert.equal(network.evaluations, 2 + 6);
+    one.dispose();
+    sample.dispose();
+  },
+);
+
 gpuTest("sampleDopri5() shortens no step behind one whose error was allowed", async (device) => {
   const zero = device.tensor(new Float32Array(4), [1, 1, 2, 2]);
   const asked: number[] = [];
@@ -183,17 +198,28 @@ gpuTest("sampleDopri5() refuses times, tolerances and velocities of no use", asy
   const x = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
   const still: Network = (x) => x.device.tensor(new Float32Array(4), x.shape);
   for (const times of [[], [0], [0, 0], [0, 0.5, 0.4], [NaN, 1], [0, NaN]]) {
-    await assert.rejects(sampleDopri5(still, x, { times }), RangeError);
+    await assert.rejects(sampleDopri5(still, x, { times }), {
+      name: "RangeError",
+      message: `Cannot integrate the ODE over the times [${times.join(", ")}]: ` +
+        "expected two or more, rising",
+    });
   }
   for (const tolerance of [0, -1, NaN, Infinity]) {
-    await assert.rejects(sampleDopri5(still, x, { relativeTolerance: tolerance }), RangeError);
-    await assert.rejects(sampleDopri5(still, x, { absoluteTolerance: tolerance }), RangeError);
+    for (const name of ["relative", "absolute"]) {
+      await assert.rejects(sampleDopri5(still, x, { [`${name}Tolerance`]: tolerance }), {
+        name: "RangeError",
+        message: `Cannot integrate the ODE: ${name} tolerance is ${tolerance}, ` +
+          "expected a positive number",
+      });
+    }
   }
   const broken: Network = (x, t) =>
     x.device.tensor(new Float32Array(4).fill(t > 0.5 ? NaN : 1), x.shape);
   await assert.rejects(sampleDopri5(broken, x), {
     name: "RangeError",
-    message: /^Cannot integrate the ODE at t = 0\.\d+: no step is short enough, expected finite/,
+    // Steps become shorter until they stand where the velocities end.
+    message:
+      /^Cannot integrate the ODE at t = 0\.(5|4999\d*): no step is short enough, expected finite/,
   });
   x.dispose();
 });
