@@ -218,14 +218,6 @@ export class FrechetReference {
       inner: dim,
       columns: rank,
     });
-    // Rounding leaves the two sides of the diagonal a little apart.
-    for (let i = 0; i < rank; i++) {
-      for (let j = 0; j < i; j++) {
-        middle[i * rank + j] =
-          middle[j * rank + i] =
-            (middle[i * rank + j]! + middle[j * rank + i]!) / 2;
-      }
-    }
     if (rank > 0) {
       for (const value of symmetricEigen(middle, rank).values) {
         distance -= 2 * Math.sqrt(Math.max(value, 0));

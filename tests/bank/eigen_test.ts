@@ -36,6 +36,12 @@ Deno.test("symmetricEigen() knows the values of a matrix of two rows", () => {
   assertClose(values, [3, 1], { tolerance: 1e-15, name: "values" });
 });
 
+Deno.test("symmetricEigen() takes the values below the diagonal where both sides differ", () => {
+  const matrix = Float64Array.of(2, -1, -1, 2);
+  const apart = Float64Array.of(2, -1 + 1e-9, -1, 2);
+  assert.deepEqual(symmetricEigen(apart, 2), symmetricEigen(matrix, 2));
+});
+
 Deno.test("symmetricEigen() throws on wrong sizes and on values that are not finite", () => {
   assert.throws(() => symmetricEigen(new Float64Array(5), 2), {
     name: "TypeError",
