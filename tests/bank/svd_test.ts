@@ -295,3 +295,16 @@ gpuTest(
     assert.deepEqual(fitted.shared, shared);
   },
 );
+
+gpuTest(
+  "DeviceMoments bounds a piece by eight sums and by the bytes of rows and of sums",
+  (device) => {
+    const sums = [[64, 8], [1500, 5], [2400, 2], [4100, 1]] as const;
+    for (const [dim, count] of sums) {
+      using moments = new DeviceMoments(device, { size: 100_000, dim });
+      assert.equal(moments.pieceRows, count * 1024, `length ${dim}`);
+    }
+    using few = new DeviceMoments(device, { size: 20, dim: 64 });
+    assert.equal(few.pieceRows, 20);
+  },
+);
