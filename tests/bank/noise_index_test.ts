@@ -17,6 +17,7 @@ Deno.test("noiseScores() are means of unit variance", () => {
   const [first, second] = noiseScores(Float32Array.of(1, 2, 3, 4, -1, -2, -3, -4), 2);
   assert.equal(first, 5);
   assert.equal(second, -5);
+  assert.deepEqual([...noiseScores(Float32Array.of(3, -1), 2)], [3, -1]);
 });
 
 Deno.test("noiseQuantiles() are those of the standard normal distribution", () => {
@@ -62,10 +63,12 @@ Deno.test("indexByNoise() never goes past the first and last snippets of any fre
 });
 
 Deno.test("indexByNoise() refuses noise that is not whole images and frequencies of no meaning", () => {
-  assert.throws(() => indexByNoise(new Float32Array(5), { batch: 2, frequencies: [1] }), {
-    name: "TypeError",
-    message: "Cannot score noise of 5 values: expected 2 images of equal size",
-  });
+  for (const size of [0, 5]) {
+    assert.throws(() => indexByNoise(new Float32Array(size), { batch: 2, frequencies: [1] }), {
+      name: "TypeError",
+      message: `Cannot score noise of ${size} values: expected 2 images of equal size`,
+    });
+  }
   for (const frequencies of [[1, -1], [NaN], [Infinity], [0, 0], []]) {
     assert.throws(() => indexByNoise(noiseOf(0), { batch: 1, frequencies }), RangeError);
   }
