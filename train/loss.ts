@@ -41,7 +41,7 @@ export function denoisingLoss(
   target: Tensor,
   options: { scales?: Tensor; cosineLoss?: boolean } = {},
 ): Tensor {
-  const square = meanSquare(output, target, options.scales ? { scale: options.scales } : {});
+  const square = meanSquare(output, target, { scale: options.scales });
   if (!options.cosineLoss) return square;
   const cosine = cosineLoss(output, target);
   return weightedSum([square, cosine], [1, 1]);
