@@ -5,8 +5,10 @@ import { Device } from "../../kernels/core/device.ts";
 import { Kernel } from "../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
+import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import { SiT } from "../../model/sit.ts";
 import { draw } from "../../sample/draw.ts";
+import { BatchInputs } from "../../train/batch.ts";
 import {
   checkpointsAfter,
   findCheckpoint,
@@ -657,6 +659,29 @@ gpuTest("Trainer mirrors the same images whether the data or it turns the rows",
   );
   assert.deepEqual(drawn, coins);
   assert.equal(new Set(coins).size, 2);
+});
+
+gpuTest("BatchInputs drops the labels that a draw for step and image picks", async (device) => {
+  using parts = makeTrainer(device, { labels: true });
+  const { model, dataset } = parts;
+  using inputs = new BatchInputs(device, {
+    ...{ model, dataset, bank: undefined, alignmentWeight: undefined, flip: false, seed: 7 },
+    ...{ batchSize: 8, gradientAccumulation: 2, classDropout: 0.25, timeDistribution: "uniform" },
+    ...{ interpolant: linearInterpolant, prediction: "velocity", weighting: "none" },
+  });
+  const random = new Random(7, Stream.Label), labels: number[] = [], expected: number[] = [];
+  for (let number = 0; number < 8; number++) {
+    const part = await inputs.read(number);
+    const step = Math.floor(number / 2), firstSample = number % 2 * 4;
+    inputs.write(part, { step, firstSample });
+    labels.push(...await inputs.condition.readUint32());
+    for (const [i, index] of part.indices.entries()) {
+      const dropped = random.uniform(step, firstSample + i, 0) < 0.25;
+      expected.push(dropped ? 3 : dataset.labels![index]!);
+    }
+  }
+  assert.deepEqual(labels, expected);
+  assert.deepEqual(new Set(labels), new Set([0, 1, 2, 3]));
 });
 
 gpuTest("Trainer turns the rows of a copy, not of what the data gave", async (device) => {
