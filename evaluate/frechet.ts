@@ -107,8 +107,8 @@ export function knownGaussian(
   const dim = mean.length;
   if (dim === 0 || covariance.length !== dim * dim) {
     throw new TypeError(
-      `Cannot use a covariance of ${covariance.length} values with a mean of ${dim}: expected ` +
-        `${dim * dim}`,
+      `Cannot use a covariance of ${covariance.length} values with a mean of ${dim}: ` +
+        "expected d² and d, at least 1",
     );
   }
   for (const [name, values] of Object.entries({ mean, covariance })) {

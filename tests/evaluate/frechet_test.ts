@@ -123,6 +123,11 @@ Deno.test("knownGaussian() and GaussianStatistics refuse what is not finite or d
   const known = (...covariance: number[]) =>
     knownGaussian({ mean, covariance: Float64Array.from(covariance) });
   assert.throws(() => known(1, 0, 0), /covariance of 3 values with a mean of 2/);
+  const none = new Float64Array();
+  assert.throws(
+    () => knownGaussian({ mean: none, covariance: none }),
+    /covariance of 0 values with a mean of 0: expected d² and d, at least 1$/,
+  );
   assert.throws(() => known(1, NaN, NaN, 1), /covariance that holds NaN at 1/);
   assert.throws(() => known(1, 0.5, 0.25, 1), /expected a symmetric matrix/);
   assert.throws(() => known(1e-9, 5e-10, 2e-10, 1e-9), /expected a symmetric matrix/);

@@ -27,6 +27,9 @@ Deno.test("InceptionScore is 1 for equal rows and the number of classes for sure
   assert.ok(Math.abs(equal.result().mean - 1) < 1e-7);
   const sure = new InceptionScore(3).add(Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1));
   assert.ok(Math.abs(sure.result().mean - 3) < 1e-12);
+  // A class that no sample has counts for nothing.
+  const two = new InceptionScore(3).add(Float32Array.of(1, 0, 0, 0, 1, 0));
+  assert.ok(Math.abs(two.result().mean - 2) < 1e-12);
 });
 
 Deno.test("softmaxRows() takes large logits, and InceptionScore refuses what is no probability", () => {

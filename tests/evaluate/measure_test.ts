@@ -88,8 +88,11 @@ Deno.test("bootstrapFrechet() is the same for the same seed, and has no interval
 
 Deno.test("bootstrapShare() has the width of a binomial share", () => {
   const inside = Uint8Array.from({ length: 400 }, (_, i) => Number(i % 4 === 0));
-  const { value, interval } = bootstrapShare(inside, { resamples: 400, seed: 0 });
+  const told: number[] = [];
+  const options = { resamples: 400, seed: 0, onProgress: (done: number) => void told.push(done) };
+  const { value, interval } = bootstrapShare(inside, options);
   assert.equal(value, 0.25);
+  assert.deepEqual(told, Array.from({ length: 400 }, (_, i) => i + 1));
   const half = (interval![1] - interval![0]) / 2, want = 1.96 * Math.sqrt(0.25 * 0.75 / 400);
   // The quantiles of 400 resamples are uncertain by a tenth.
   assert.ok(Math.abs(half / want - 1) < 0.25, `${half} against ${want}`);
