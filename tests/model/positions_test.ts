@@ -37,4 +37,5 @@ Deno.test("tables of positions refuse sizes that they cannot divide", () => {
     });
     assert.throws(() => rotaryAngles(grid, width), RangeError);
   }
+  assert.deepEqual(sinCosPositions(0, 8), new Float64Array());
 });
