@@ -92,6 +92,19 @@ const NETWORKS: readonly [name: string, options: SiTOptions][] = [
   }],
 ];
 
+Deno.test("largestActivationBytes() counts what the last layer gives of few large patches", () => {
+  const options = { ...SMALL, patchSize: 16, width: 8, heads: 1, learnSigma: true };
+  // One token of 256 pixels, three channels each, twice.
+  assert.equal(largestActivationBytes(options), 4 * 256 * 3 * 2);
+});
+
+Deno.test("activationBytes() counts the snippets of a batch", () => {
+  const [few, many] = [16, 1016].map((snippetDim) =>
+    activationBytes({ ...SMALL, condition: { snippetDim } }, { batch: 4 })
+  );
+  assert.equal(many! - few!, 4 * 4 * 1000);
+});
+
 /** Kernels that a CPU driver compiles quickly; which ones compute does not change the memory. */
 const QUICK = { matmul: "naive", attention: "naive", layerNorm: "naive" };
 
@@ -126,7 +139,7 @@ async function measureActivations(
 }
 
 for (const [name, options] of NETWORKS) {
-  Deno.test(`activationBytes() of ${name} is what a training step holds, within 15 %`, {
+  Deno.test(`activationBytes() of ${name} is what a training step holds, or up to 12 % more`, {
     ignore: NO_ADAPTER,
   }, async () => {
     for (const recompute of [false, true]) {
@@ -136,8 +149,9 @@ for (const [name, options] of NETWORKS) {
       using device = new Device(gpu, { profile: { ...profile, driver: "gpu" }, variants: QUICK });
       const measured = await measureActivations(device, options, { batch: 4, recompute });
       const computed = activationBytes(options, { batch: 4, recompute });
+      const ratio = computed / measured;
       assert.ok(
-        Math.abs(computed / measured - 1) < 0.15,
+        ratio > 0.99 && ratio < 1.12,
         `${computed} bytes computed, ${measured} measured with recompute ${recompute}`,
       );
     }
