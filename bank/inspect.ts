@@ -178,7 +178,7 @@ function describeEncoder(encoder: EncoderDescription): string {
 
 function countClasses(file: BankFile): Record<string, number> {
   const counts = file.classes.map(() => 0);
-  for (const label of file.labels ?? []) if (label >= 0) counts[label] = (counts[label] ?? 0) + 1;
+  for (const label of file.labels ?? []) if (label >= 0) counts[label]!++;
   return Object.fromEntries(file.classes.map((name, index) => [name, counts[index]!]));
 }
 
