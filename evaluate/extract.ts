@@ -19,7 +19,7 @@ export interface ExtractOptions {
   /** Gives the features; none without it. */
   readonly encoder?: Encoder | undefined;
   /** Gives what {@linkcode Extracted.inception} has; nothing without it. */
-  readonly inception?: Inception | undefined;
+  readonly inception?: Pick<Inception, "run"> | undefined;
   /** Images whose pixels are kept, from the first on; none by default. */
   readonly kept?: number;
   /** The `.npz` file to write the images to; none by default. */

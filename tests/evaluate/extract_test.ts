@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { extract } from "../../evaluate/extract.ts";
-import type { ImageStream } from "../../evaluate/image_stream.ts";
+import type { ByteBatch, ImageStream } from "../../evaluate/image_stream.ts";
 import type { Reporter } from "../../evaluate/reporter.ts";
 import { pixelEncoder } from "../bank/_images.ts";
 
@@ -32,4 +32,15 @@ Deno.test("extract() keeps pixels and features of batches in the places of their
   assert.deepEqual(features, await encoder.encode(values, shape));
   assert.deepEqual([inception, told], [undefined, [3, 5, 7]]);
   assert.deepEqual((await extract(stream, { ...options, kept: 9 })).pixels, all);
+
+  // Features of a network that are the pixels, and others of one number.
+  const run = ({ pixels }: ByteBatch) => {
+    const pool = Float32Array.from(pixels);
+    const spatial = pool.filter((_, i) => i % 3 === 0);
+    return Promise.resolve({ pool, spatial, probabilities: pool.map(() => 1 / 3) });
+  };
+  const made = (await extract(stream, { ...options, inception: { run } })).inception!;
+  assert.deepEqual([made.dim, made.pool], [3, Float32Array.from(all)]);
+  assert.deepEqual([made.spatial!.dim, made.spatial!.count], [1, 7]);
+  assert.equal(made.score!.classes, 3);
 });
