@@ -67,6 +67,13 @@ Deno.test("Inception gives pooled and spatial features and probabilities, in ADM
     await network.run(grey, { imageSize: SIDE, channels: 1 }),
     await network.run({ ...grey, pixels: colours }, { imageSize: SIDE, channels: 3 }),
   );
+  const one = await network.run(grey, { imageSize: SIDE, channels: 1 });
+  assert.equal(one.probabilities!.length, CLASSES);
+
+  // A network of images from 0 to 1 takes them as torchvision's does, 299 pixels wide.
+  using large = await Inception.open(PATH, { pixels: "unit" });
+  const { spatial } = await large.run(grey, { imageSize: SIDE, channels: 1 });
+  assert.equal(spatial!.length, Math.floor(299 / PATCH) ** 2 * 7);
 });
 
 Deno.test("Inception refuses what is no network of images", async () => {
