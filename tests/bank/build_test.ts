@@ -191,7 +191,7 @@ Deno.test("buildBank() goes on with the same encoder from a file that was moved"
   });
 });
 
-Deno.test("buildBank() begins anew for another encoder", async () => {
+Deno.test("buildBank() begins anew for another encoder, and for images of other names", async () => {
   const images = sourceOf(randomImages(3, SIZES), SIZES);
   const encoder = pixelEncoder(4);
   await inDirectory(async (directory) => {
@@ -204,6 +204,23 @@ Deno.test("buildBank() begins anew for another encoder", async () => {
     const { snippets } = await encodeImages({ images, encoder });
     using file = BankFile.open(path);
     assert.deepEqual(file.rows(0, 3), snippets);
+  });
+  const pixels = randomImages(700, SIZES);
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`, asked: number[] = [];
+    const named = (name: string, last: number) => {
+      const names = Array.from({ length: 700 }, (_, i) => `${name} ${i}`);
+      const images = sourceOf(pixels, { ...SIZES, names });
+      const read = (indices: Uint32Array) => {
+        asked.push(...indices);
+        return indices[0]! > last ? Promise.reject(new Error("killed")) : images.read(indices);
+      };
+      return { ...images, read };
+    };
+    await assert.rejects(buildBank({ images: named("a", 300), encoder, path }), /killed/);
+    asked.length = 0;
+    await buildBank({ images: named("b", 700), encoder, path });
+    assert.equal(asked.length, 700);
   });
 });
 

@@ -103,6 +103,21 @@ Deno.test("compressBank() stores coefficients in half or a byte with a small los
   });
 });
 
+Deno.test("compressBank() leaves no file behind when it does not end", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`, out = `${directory}/low.safetensors`;
+    writeBank(path, { dim: DIM, snippets: SNIPPETS });
+    using file = BankFile.open(path);
+    const onProgress = (done: number) => {
+      if (done > SIZE) throw new Error("enough");
+    };
+    await assert.rejects(compressBank(file, { rank: 2, path: out, onProgress }), /enough/);
+    assert.deepEqual(Array.from(Deno.readDirSync(directory), ({ name }) => name), [
+      "bank.safetensors",
+    ]);
+  });
+});
+
 gpuTest("compressBank() by a device writes what the CPU computes, to f32", async (device) => {
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;

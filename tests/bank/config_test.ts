@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type BankConfig, bankSchema } from "../../bank/config.ts";
+import { type BankConfig, bankFiles, bankSchema } from "../../bank/config.ts";
 import { IMAGENET_STATISTICS } from "../../bank/encoders/preprocessing.ts";
 import { parseConfig } from "../../train/config.ts";
 
@@ -32,6 +32,17 @@ Deno.test("a bank section takes what other encoders need only from those", () =>
   assert.equal(read("bank: { encoder: onnx, path: bank.safetensors }").onnx, null);
   // The network says how long a snippet is.
   read("bank: { encoder: onnx, dim: 768, resolution: 4, onnx: { path: a.onnx } }");
+});
+
+Deno.test("bankFiles() are the files that the encoder of the section reads", () => {
+  const sections = { onnx: { path: "a.onnx" }, features: { path: "a.npy" } };
+  const files = (encoder: BankConfig["encoder"]) =>
+    bankFiles(bankSchema.parse({ encoder, ...sections }));
+  assert.deepEqual(files("onnx"), { "bank.onnx.path": "a.onnx" });
+  assert.deepEqual(files("features"), { "bank.features.path": "a.npy" });
+  assert.deepEqual(files("pixel_pca"), {});
+  assert.deepEqual(bankFiles(bankSchema.parse({ encoder: "onnx", path: "bank" })), {});
+  assert.deepEqual(bankFiles(bankSchema.parse({ encoder: "features", path: "bank" })), {});
 });
 
 Deno.test("a bank section names the key that is wrong", () => {

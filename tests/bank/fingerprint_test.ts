@@ -4,6 +4,8 @@ import type { CoefficientStorage } from "../../bank/coefficient_format.ts";
 import { BankFile } from "../../bank/file.ts";
 import { bankFingerprint, beginsWith } from "../../bank/fingerprint.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
+import { spreadIndices } from "../../bank/select_rows.ts";
+import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { randomValues } from "../_check_op.ts";
 import { inDirectory } from "./_images.ts";
 
@@ -21,6 +23,8 @@ Deno.test("the fingerprint of a bank is that of its first snippets, whatever fol
     const own = snippets.slice(0, size * dim), bank = bankOf(own);
     const fingerprint = bankFingerprint(bank);
     assert.equal(fingerprint.size, size);
+    const seen = Array.from(spreadIndices(64, size), (index) => bank.rows(index, 1));
+    assert.equal(fingerprint.sha256, sha256Hex(...seen));
     assert.deepEqual(bankFingerprint(bankOf(own)), fingerprint);
     assert.ok(beginsWith(bank, fingerprint));
     assert.ok(beginsWith(bankOf(snippets), fingerprint));

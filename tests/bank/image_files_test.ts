@@ -43,6 +43,10 @@ Deno.test("listImageFiles() says what a folder without readable images holds", a
     message: `Cannot load images: ${folder.root} holds no images but some in formats that ` +
       "are not read: 1 .bmp, expected a folder of images",
   });
+  using other = await folderOf(["notes.txt"]);
+  await assert.rejects(listImageFiles(other.root, { expected: "a folder of images" }), {
+    message: `Cannot load images: ${other.root} holds no images, expected a folder of images`,
+  });
   await assert.rejects(
     listImageFiles(`${folder.root}/none`, { expected: "a folder of images" }),
     /none does not exist, expected a folder of images/,
