@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { readWithSchema, requireKnownKey, schemaFields } from "../../model/schema.ts";
+import { readWithSchema, requireKnownKey, schemaFields, takesText } from "../../model/schema.ts";
 
 Deno.test("schemaFields() tells bounds, choices, lists and null", () => {
   const schema = z.strictObject({
@@ -23,6 +23,18 @@ Deno.test("schemaFields() tells bounds, choices, lists and null", () => {
     ["maybe", "a mapping, or null"],
     ["maybe.text", "text"],
   ]);
+});
+
+Deno.test("takesText() is true of any text and null alone", () => {
+  const schema = z.strictObject({
+    text: z.string(),
+    maybe: z.string().nullable(),
+    choice: z.enum(["a", "b"]),
+    number: z.number(),
+    either: z.union([z.string(), z.number()]),
+  });
+  const keys = ["text", "maybe", "choice", "number", "either", "none"];
+  assert.deepEqual(keys.filter((key) => takesText(schema, [key])), ["text", "maybe"]);
 });
 
 Deno.test("readWithSchema() says what is wrong with a list or an item of it", () => {

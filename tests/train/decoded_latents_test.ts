@@ -9,12 +9,12 @@ Deno.test.afterAll(() => Deno.remove(SHARDS, { recursive: true }));
 const LATENTS = writeShards(SHARDS, { counts: [70, 80] }).get("latents")!;
 
 /** Numbers of a latent, and of its image. */
-const LENGTH = CHANNELS * SIDE ** 2, VALUES = 3 * 2 ** 2;
+const LENGTH = CHANNELS * SIDE ** 2, VALUES = 3 * 3 ** 2;
 
-/** Shows the first values of each latent, divided by four, as four pixels of three channels. */
+/** Shows the first values of each latent, divided by four, as nine pixels of three channels. */
 const VIEWER = {
   channels: 3,
-  imageSize: 2,
+  imageSize: 3,
   view: (latents: Float32Array) => {
     const count = latents.length / LENGTH;
     return Promise.resolve(
@@ -44,11 +44,15 @@ Deno.test("decodeLatents() makes bytes of all latents, or of some that are sprea
   const indices = Array.from({ length: SIZE }, (_, i) => i);
   assert.deepEqual([...all.pixels], bytesOf(indices));
   assert.ok(new Set(all.pixels).size > 20);
-  assert.deepEqual([all.size, all.imageSize, all.channels, all.names[9]], [SIZE, 2, 3, "9"]);
+  assert.deepEqual([all.size, all.imageSize, all.channels, all.names[9]], [SIZE, 3, 3, "9"]);
   assert.deepEqual(done, [[64, SIZE], [128, SIZE], [SIZE, SIZE]]);
   const some = await decodeLatents(latents, { viewer: VIEWER, most: 3 });
   assert.deepEqual(some.names, ["25", "75", "125"]);
   assert.deepEqual([...some.pixels], bytesOf([25, 75, 125]));
+  done.length = 0;
+  const onProgress = (...counts: number[]) => void done.push(counts);
+  await decodeLatents(latents, { viewer: VIEWER, most: 64, onProgress });
+  assert.deepEqual(done, [[64, 64]]);
 });
 
 Deno.test("decodeLatents() names the latent of which a decoder makes what is not finite", async () => {
