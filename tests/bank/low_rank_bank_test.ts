@@ -65,6 +65,7 @@ gpuTest(
   async (device) => {
     using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });
     assert.deepEqual([bank.size, bank.dim, bank.rank], [SIZE, DIM, RANK]);
+    assert.equal(bank.storage, "f32");
     const indices = Uint32Array.from({ length: SIZE }, (_, i) => i);
     using onGpu = device.tensor(indices, [SIZE]);
     for (const given of [indices, onGpu]) {

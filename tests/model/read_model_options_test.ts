@@ -44,7 +44,9 @@ const NETWORKS: readonly [SiTOptions, heads?: number][] = [
   // Norms of queries and rotary angles tell the heads.
   [{ ...BASE, qkNorm: true, condition: { snippetDim: 12 }, mlpRatio: 2.6 }],
   [{ ...BASE, rope: true, swiglu: true, rmsNorm: true }],
+  // 88 hidden channels, and 89.
   [{ ...BASE, rope: true, swiglu: true, width: 40, heads: 2, mlpRatio: 3.3 }],
+  [{ ...BASE, rope: true, swiglu: true, width: 40, heads: 2, mlpRatio: 3.35 }],
 ];
 
 Deno.test("readModelOptions() tells every network by its shapes", () => {
