@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { bankSchema } from "../../bank/config.ts";
 import { OnnxEncoder } from "../../bank/encoders/onnx.ts";
 import { encoderOfBank } from "../../bank/encoders/open.ts";
 import { openTextEncoder, textEncoderOf } from "../../bank/encoders/open_text.ts";
+import { makeBank } from "../../bank/make.ts";
 import { OnnxNetwork } from "../../bank/onnx_network.ts";
 import { Inception } from "../../evaluate/inception.ts";
 import { resolveConfig } from "../../train/config.ts";
@@ -10,6 +12,7 @@ import { OnnxDecoder } from "../../train/onnx_decoder.ts";
 import { OnnxLatentEncoder } from "../../train/onnx_latent_encoder.ts";
 import { openViewer } from "../../train/viewer.ts";
 import { gpuTest } from "../_gpu.ts";
+import { sourceOf } from "./_images.ts";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
@@ -79,7 +82,10 @@ gpuTest("whatever opens a network hands the providers on", async (device) => {
       decoder: fixture("tiny_decoder.onnx"),
     },
   });
+  const config = bankSchema.parse({ encoder: "onnx", onnx: { path: ENCODER, size: 8 } });
+  const images = sourceOf(new Float32Array(3 * 64), { channels: 3, imageSize: 8 });
   const opening = [
+    () => makeBank({ device, config, images, providers, path: "nowhere/bank" }),
     () => OnnxEncoder.open({ device, path: ENCODER, preprocessing, providers }),
     () => encoderOfBank({ encoder: encoder.description }, { device, providers }),
     () => openTextEncoder({ onnx: TEXT_ENCODER, providers }),
