@@ -91,6 +91,9 @@ gpuTest("nearestSnippets() goes by directions where norms are a little off", asy
   // As far from 1 as a bank may have them: the second has the larger product with the query.
   const snippets = Float32Array.of(0.9992, 0, 1.0008 * Math.cos(0.03), 1.0008 * Math.sin(0.03));
   assert.equal(await nearestToEast(device, snippets, "cosine"), 0);
+  // The other way round the second is the one whose distance is smaller by its norm.
+  const shorter = Float32Array.of(1.0008, 0, 0.9992 * Math.cos(0.03), 0.9992 * Math.sin(0.03));
+  assert.equal(await nearestToEast(device, shorter, "cosine"), 0);
 });
 
 gpuTest("nearestSnippets() goes by distances where norms are a little off", async (device) => {

@@ -3,8 +3,29 @@ import { buildBank } from "../../bank/build.ts";
 import { compressBank } from "../../bank/compress.ts";
 import { BankFile } from "../../bank/file.ts";
 import { copyBank } from "../../bank/merge.ts";
-import { findUnlike, openBankOf } from "../../evaluate/reference_set.ts";
+import { findUnlike, openBankOf, openReferenceSet } from "../../evaluate/reference_set.ts";
+import { ImageSet } from "../../train/datasets/image_set.ts";
 import { inDirectory, pixelEncoder, randomImages, sourceOf } from "../bank/_images.ts";
+
+Deno.test("openReferenceSet() knows the training images from all others", async () => {
+  const imagesOf = (name: string) =>
+    new ImageSet({ imageSize: 1, channels: 1, pixels: Uint8Array.of(7), names: [name] });
+  const sources = {
+    training: () => Promise.resolve(imagesOf("a")),
+    heldOut: () => Promise.resolve(imagesOf("b")),
+    openImages: () =>
+      Promise.resolve({
+        ...{ images: undefined, pool: undefined, spatial: undefined },
+        [Symbol.dispose]() {},
+      }),
+  };
+  for (
+    const [asked, isTraining] of [["train", true], ["held-out", false], ["dir", false]] as const
+  ) {
+    using set = await openReferenceSet(asked, sources);
+    assert.deepEqual([set.asked, set.isTraining], [asked, isTraining]);
+  }
+});
 
 Deno.test("snippets are features of images only in full and of the same images", async () => {
   await inDirectory(async (directory) => {
