@@ -147,6 +147,8 @@ Deno.test("importTorchBank() scales factors of raw features, beside which new sn
       });
       importTorchBank(path, { out });
       using file = BankFile.open(out);
+      // Those of snippets of norm 1 are kept as they are.
+      if (norm === 1) assert.deepEqual(file.readShared(), { mean, basis, singularValues });
       const expected = added(own), imported = added(file.readShared());
       // What the factors keep of snippets of norm 1 has a norm a little below 1. The scale is off by as much,
       // and with it the part of the mean that lies outside of the basis.
@@ -163,6 +165,8 @@ Deno.test("importTorchBank() refuses other contents and leaves no file", async (
     const storages = { 0: Float32Array.of(1, 2, 0, 0, 3, 4) };
     const cases = [
       [code.tensor("FloatStorage", [6]), "CheckpointError", /shape \[6\], expected \[N, d\]/],
+      [code.tensor("FloatStorage", [3, 2, 1]), "CheckpointError", /shape \[3, 2, 1\], expected/],
+      [code.tensor("FloatStorage", [0, 2]), "CheckpointError", /shape \[0, 2\], expected/],
       [code.record({ C: code.none }), "CheckpointError", /holds none, expected a tensor \[N, d\]/],
       [code.list(code.integer(1)), "CheckpointError", /holds none/],
       [code.tensor("FloatStorage", [3, 2]), "RangeError", /snippet 1 of ".*": its norm is 0/],
