@@ -169,6 +169,9 @@ Deno.test("compareFeatures() warns of samples that are too few for their compone
   assert.deepEqual([exact.samples, exact.warnings.length], [30, 1]);
   const good = await compareFeatures({ samples, reference: REFERENCE }, { dim: DIM });
   assert.deepEqual(good.warnings, []);
+  const defaults = { neighbours: 3, resamples: 100, chance: true, seed: 0 };
+  const told = await compareFeatures({ samples, reference: REFERENCE }, { dim: DIM, ...defaults });
+  assert.deepEqual(good, told);
   assert.ok(good.precision!.value > 0.8 && good.recall!.value > 0.8);
   assert.ok(good.frechet.interval![0] <= good.frechet.value);
 });
