@@ -338,6 +338,12 @@ Deno.test("loadMnist() reads raw and gzipped files, with and without padding", a
     assert.deepEqual(plain.names, ["train/0", "train/1", "train/2"]);
     assert.equal(plain.classes[5], "5");
 
+    const { data } = parseConfig("data: { kind: mnist, imageSize: 28, channels: 1 }", {
+      overrides: [`data.path=${JSON.stringify(path)}`],
+    });
+    const { train } = await loadImages(data, { seed: 0, note: assert.fail });
+    assert.deepEqual([train.size, train.imageSize], [3, 28]);
+
     const padded = await loadMnist(pathToFileURL(path), { split: "test" });
     assert.equal(padded.imageSize, 32);
     assert.equal(padded.names[2], "test/2");

@@ -41,6 +41,11 @@ gpuTest(
         return trained.bank!.size;
       };
       assert.equal(sizeOf(), 20);
+      // Nothing stays on the GPU of a model that the weights do not fit.
+      const before = device.pool.liveBytes, model = { ...found.config.model, width: 32 };
+      const wider = { ...found, config: { ...found.config, model } };
+      assert.throws(() => openTrained(device, wider), { name: "CheckpointError" });
+      assert.equal(device.pool.liveBytes, before);
       {
         using grown = FullBank.load(device, path);
         grown.addExternal(await grown.snippet(3));
