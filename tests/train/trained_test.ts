@@ -11,7 +11,7 @@ import { resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { buildRun } from "../../train/run.ts";
 import { RUN_BANK } from "../../train/run_files.ts";
-import { openTrained, readCheckpointConfig } from "../../train/trained.ts";
+import { openTrained, readCheckpointConfig, stepsPerEpochOf } from "../../train/trained.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -41,6 +41,13 @@ gpuTest(
         return trained.bank!.size;
       };
       assert.equal(sizeOf(), 20);
+      assert.equal(stepsPerEpochOf(found), 20 / config.train.batchSize);
+      const labelled = { ...found, bankFingerprint: undefined };
+      assert.equal(
+        stepsPerEpochOf({ ...labelled, classCounts: [4, 12] }),
+        16 / config.train.batchSize,
+      );
+      assert.equal(stepsPerEpochOf({ ...labelled, classCounts: [] }), undefined);
       // Nothing stays on the GPU of a model that the weights do not fit.
       const before = device.pool.liveBytes, model = { ...found.config.model, width: 32 };
       const wider = { ...found, config: { ...found.config, model } };
