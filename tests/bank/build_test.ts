@@ -234,6 +234,9 @@ Deno.test("shardOf() parts a source; the merged banks of the shards are that of 
     texts: names.toReversed(),
   });
   assert.deepEqual(shardOf(images, { number: 2, count: 3 }).names, names.slice(3, 6));
+  // Labels with sign keep theirs.
+  const signed = { ...images, labels: Int32Array.from(names, (_, i) => i - 4) };
+  assert.deepEqual(shardOf(signed, { number: 2, count: 3 }).labels, Int32Array.of(-1, 0, 1));
   const encoder = pixelEncoder(4);
   await inDirectory(async (directory) => {
     const paths = [1, 2, 3].map((number) => `${directory}/${number}`);

@@ -146,7 +146,15 @@ Deno.test("AdmBatchWriter writes a zip archive that others read", async () => {
     }
     const bytes = Deno.readFileSync(path), array = unzipSync(bytes)["arr_0.npy"]!;
     assert.deepEqual(array, Uint8Array.of(...npy("|u1", [SIZE, SIDE, SIDE, 3], pixelsLast())));
-    assert.equal(new DataView(bytes.buffer).getUint32(14, true), crc32(array));
+    const view = new DataView(bytes.buffer);
+    assert.equal(view.getUint32(14, true), crc32(array));
+    // The last records, of 56, 20 and 22 bytes: one entry, whose directory ends where the first of them begins.
+    const end = bytes.length - 98;
+    assert.equal(view.getUint32(end, true), 0x06064b50);
+    const [here, all, length, start] = [24, 32, 40, 48].map((at) =>
+      view.getBigUint64(end + at, true)
+    );
+    assert.deepEqual([here, all, start! + length!], [1n, 1n, BigInt(end)]);
   });
 });
 

@@ -455,6 +455,7 @@ Deno.test("configReference() says the same as the comments on the types", async 
     }
   }
   const lines = configReference().split("\n");
+  assert(!lines.some((line) => line.includes("undefined")));
   for (let index = 0; index < lines.length; index += 2) {
     const name = /(\w+): /.exec(lines[index]!)![1];
     const wanted = `${name}: ${lines[index + 1]!.trim()}`;

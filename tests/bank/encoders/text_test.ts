@@ -90,6 +90,11 @@ Deno.test("textEncoderOf() opens what a description says", async () => {
   using made = await openTextEncoder({ onnx: NETWORK, pooling: "mean" });
   using again = await textEncoderOf(made.description);
   assert.deepEqual(again.description, made.description);
+  const settings = { ...made.description.settings, output: "none" };
+  await assert.rejects(
+    textEncoderOf({ ...made.description, settings }),
+    /output is none, expected one of/,
+  );
   using built = await openTextEncoder();
   using same = await textEncoderOf(built.description);
   assert.deepEqual(same.description, built.description);
