@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { mixChannels } from "../../bank/pixels.ts";
+import { imagesFor } from "../../train/bank_pictures.ts";
+import { resolveConfig } from "../../train/config.ts";
 import { pictureOfPairs, pictureOfRows } from "../../train/datasets/picture_rows.ts";
+import type { TrainedModel } from "../../train/trained.ts";
+import { randomValues } from "../_check_op.ts";
+import { gpuTest } from "../_gpu.ts";
+import { sourceOf } from "../bank/_images.ts";
 
 /** Grey of the pixel at (x, y). */
 function greyAt(
@@ -71,3 +77,18 @@ Deno.test("mixChannels() makes grey of colours and colours of grey", () => {
     [1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4],
   );
 });
+
+gpuTest(
+  "imagesFor() reads images in the order of their indices, and white ones for -1",
+  async (device) => {
+    const images = sourceOf(new Float32Array(randomValues([3, 3 * 64], 2)), {
+      channels: 3,
+      imageSize: 8,
+    });
+    const trained = { config: resolveConfig({ data: { imageSize: 8 } }) } as TrainedModel;
+    const read = await imagesFor(trained, { device, images, indices: [2, -1, 0] });
+    const [last, first] = [2, 0].map((index) => images.read(Uint32Array.of(index)));
+    const white = new Float32Array(3 * 64).fill(1);
+    assert.deepEqual([...read], [...await last!, ...white, ...await first!]);
+  },
+);
