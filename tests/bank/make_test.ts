@@ -105,6 +105,13 @@ gpuTest("makeBank() takes of vectors for all images those of its own", async (de
     const want = Array.from(indices, (index) => [...features.subarray(2 * index, 2 * index + 2)]);
     const rows = normalizeSnippets(Float32Array.from(want.flat()), { dim: 2 });
     assert.deepEqual(file.rows(0, indices.length), rows);
+    const { bank: lost } = parseConfig(
+      `bank: { encoder: features, features: { path: ${directory}/none.npy } }`,
+    );
+    await assert.rejects(makeBank({ ...options, config: lost }), {
+      name: "CheckpointError",
+      message: /none\.npy/,
+    });
     for (const places of [undefined, { of: size - 1, indices }]) {
       await assert.rejects(makeBank({ ...options, places }), {
         name: "TypeError",
