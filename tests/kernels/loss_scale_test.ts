@@ -44,6 +44,8 @@ gpuTest(
     const state = { scale, goodSteps };
     using out = updateLossScale(raw, state, { interval: 10, maxScale: 16 });
     assert.deepEqual([...await out.read()], [10, 1 / 8]);
+    using grown = updateLossScale(raw, state, { interval: 1, maxScale: 16 });
+    assert.deepEqual([...await grown.read(), ...await scale.read()], [10, 1 / 8, 16]);
     assert.throws(
       () => updateLossScale(scale, state, { interval: 1, maxScale: 1 }),
       /\[2\], \[1\]/,
