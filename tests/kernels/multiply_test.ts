@@ -11,7 +11,7 @@ import { gpuTest, NO_ADAPTER, sharedDevice } from "../_gpu.ts";
 
 gpuTest("multiply() and its gradients match the reference", async (device) => {
   // 65 vec4 begin a second workgroup.
-  for (const shape of [[1], [7, 37], [2, 16, 64]]) {
+  for (const shape of [[1], [1, 257], [2, 16, 64]]) {
     await checkOp(device, {
       name: `multiply ${shape}`,
       inputs: { a: shape, b: shape },
