@@ -12,7 +12,6 @@ import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../b
 import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
-import { counted } from "../kernels/core/counted.ts";
 import {
   checkDrawing,
   checkModelOptions,
@@ -24,6 +23,7 @@ import { prepareOutput, writeOutput } from "../cli/output_file.ts";
 import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors_writer.ts";
 import { imagesOfRun } from "../train/bank_images.ts";
@@ -55,7 +55,7 @@ import { pathOf } from "./network.ts";
 import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
 import type { Viewer } from "./viewer.ts";
 
-/** Samples of each text where --count does not say. */
+/** Samples of each text where nothing says how many. */
 const TEXT_SAMPLES = 8;
 
 /** Neighbours that a search finds at most. */
@@ -164,7 +164,8 @@ function wayOf(options: Options): Way | undefined {
 /** The checkpoint or the file of weights that was asked for. */
 function readModel(options: Options): CheckpointConfig {
   const { checkpoint, weights, reversed, heads, sampler, steps, seed } = options;
-  const count = options.count ?? (indicesIn(options.index).length || undefined);
+  const count = options.count ??
+    (options.text.length > 0 ? TEXT_SAMPLES : indicesIn(options.index).length || undefined);
   const overrides = [...sampleOverrides({ sampler, steps, count, seed }), ...options.set];
   checkModelOptions(options);
   if (weights !== undefined) return readWeightsConfig(weights, { reversed, heads, overrides });
@@ -287,8 +288,8 @@ async function neighboursOf(
  * front, where the run's images are there, that of the bank's snippet nearest to it.
  */
 async function drawTexts(trained: TrainedModel, { device, options }: Task): Promise<Samples> {
-  const { text: texts, mapper: path, onnx, count: noises = TEXT_SAMPLES } = options;
-  const { model, config } = trained, bank = trained.bank!;
+  const { text: texts, mapper: path, onnx } = options;
+  const { model, config } = trained, bank = trained.bank!, noises = config.sample.count;
   const { source, target } = readMapperEnds(path!);
   using encoder = await textEncoderOf(source, { onnx, providers: config.device.onnxProviders });
   // An imported bank may not name its encoder; a snippet of another length is refused all the same.

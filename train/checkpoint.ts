@@ -221,7 +221,8 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * meanwhile.
  *
  * Throws a {@linkcode CheckpointError} when the disk refuses, when the trainer took a step meanwhile, or when a
- * weight or a moment is no finite number, with which no checkpoint loads, and what {@linkcode Trainer.requireSound} throws.
+ * weight or a moment is no finite number, with which no checkpoint loads, and what
+ * {@linkcode Trainer.requireSound} throws.
  *
  * @example
  * ```ts

@@ -11,7 +11,6 @@ import {
   BANK_INTERPOLATE_COMMAND,
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands/bank.ts";
-import { counted } from "../../kernels/core/counted.ts";
 import { requireFiles } from "../../cli/input_files.ts";
 import { sampleOverrides } from "../../cli/model_options.ts";
 import { openDevice } from "../../cli/open_device.ts";
@@ -19,6 +18,7 @@ import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import { typedPath } from "../../cli/typed_path.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
 import {

@@ -7,11 +7,11 @@
 import { dirname, join } from "node:path";
 import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
-import { counted } from "../../kernels/core/counted.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import type { Config } from "../../train/config.ts";

@@ -651,12 +651,12 @@ export class Device implements Disposable {
       return new GpuValidationError(error.message, { path: path || "the last commands" });
     }
     const { heldBytes } = this.pool, largest = largestOf(inUse);
+    const held = [`${heldBytes} bytes held`, ...largest.slice(0, 3).map(listed)].join(", ");
     return new OutOfMemoryError(
-      `Cannot take ${requestedBytes || "some"} bytes more: the GPU is out of memory with ` +
-        `${heldBytes} bytes held${
-          listedTensors(largest)
-        }, expected smaller parts, such as a smaller ` +
-        `batch (${UNDEFINED_RESULTS})`,
+      `Cannot take ${
+        requestedBytes || "some"
+      } bytes more: the GPU is out of memory with ${held}, ` +
+        `expected smaller parts, such as a smaller batch (${UNDEFINED_RESULTS})`,
       { requestedBytes, heldBytes, largest },
     );
   }
@@ -771,11 +771,9 @@ function toHalves(data: Float32Array | Uint32Array): Float16Array {
   return halves;
 }
 
-/** What holds most memory, for an error: ", 84 of [32, 64, 256] with 176160768, …". */
-function listedTensors(largest: readonly HeldTensors[]): string {
-  return largest.slice(0, 3)
-    .map(({ shape, count, bytes }) => `, ${count} of ${formatShape(shape)} with ${bytes}`)
-    .join("");
+/** Tensors of one shape, for an error: "176160768 by 84 of [32, 64, 256]". */
+function listed({ shape, count, bytes }: HeldTensors): string {
+  return `${bytes} by ${count} of ${formatShape(shape)}`;
 }
 
 function collectTensors(value: unknown, into: Set<Tensor>): void {

@@ -177,8 +177,8 @@ export class Tape implements Gradients, Disposable {
   }
 
   /**
-   * Notes what a kernel, a copy or a write makes or changes while this tape records, so that {@linkcode Tape.push} finds
-   * what no op recorded. Called by the device.
+   * Notes what a kernel, a copy or a write makes or changes while this tape records, so that
+   * {@linkcode Tape.push} finds what no op recorded. Called by the device.
    */
   noteMade(written: readonly Tensor[], { of, by }: { of: readonly Tensor[]; by: string }): void {
     const lost = of.some((tensor) =>

@@ -117,22 +117,22 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
   const tokenChannels = depth / (patch * patch);
   const { channels = tokenChannels, gridWidth = Math.sqrt(count) } = options;
   const gridHeight = count / gridWidth;
-  const cuts = tokens.shape.length === 3 && Number.isInteger(patch) && patch >= 1 &&
-    Number.isInteger(tokenChannels);
-  const fills = Number.isInteger(gridWidth) && gridWidth >= 1 && Number.isInteger(gridHeight);
-  const expected = !cuts
-    ? "[B, T, patch² · channels]"
-    : !isWhole(channels, tokenChannels) || channels === 0
-    ? `channels from 1 to ${tokenChannels} in place of ${channels}`
-    : fills
-    ? undefined
-    : options.gridWidth === undefined
-    ? "a square number of tokens, or gridWidth"
-    : `tokens in whole rows of gridWidth ${gridWidth}`;
-  if (expected !== undefined) {
+  const refuse = (expected: string) => {
     const shape = formatShape(tokens.shape);
     throw new TypeError(
       `Cannot put tokens ${shape} together as patches of ${patch}: expected ${expected}`,
+    );
+  };
+  const cuts = Number.isInteger(patch) && patch >= 1 && Number.isInteger(tokenChannels);
+  if (tokens.shape.length !== 3 || !cuts) refuse("[B, T, patch² · channels]");
+  if (channels === 0 || !isWhole(channels, tokenChannels)) {
+    refuse(`channels from 1 to ${tokenChannels} in place of ${channels}`);
+  }
+  if (!Number.isInteger(gridWidth) || gridWidth < 1 || !Number.isInteger(gridHeight)) {
+    refuse(
+      options.gridWidth === undefined
+        ? "a square number of tokens, or gridWidth"
+        : `tokens in whole rows of gridWidth ${gridWidth}`,
     );
   }
   const { device } = tokens;

@@ -406,7 +406,7 @@ deviceTest("bank learn-text learns words that sample --text draws from", async (
 
   const out = inTemporary("words/drawn.png");
   const draw = (...args: string[]) =>
-    runTask("sample", ["--checkpoint", directory, "--out", out, "--count", "3", ...args]);
+    runTask("sample", ["--checkpoint", directory, "--out", out, "-s", "sample.count=3", ...args]);
   const texts = ["--text", "red heart", "--text", "cat face"];
   const drawn = await draw("--mapper", mapper, ...texts, "--json");
   assert.equal(drawn.code, 0, drawn.stderr);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { counted } from "../../kernels/core/counted.ts";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
+import { counted } from "../../kernels/core/counted.ts";
 import { onFullDisk } from "../_disk.ts";
 import { canLink } from "../_system.ts";
 import { stepName } from "../../train/run_files.ts";

@@ -734,8 +734,8 @@ Deno.test("Device says how much it asked for when the GPU is out of memory", asy
       { shape: [4, 256], count: 1, bytes: 4096 },
     ],
     message: new RegExp(
-      "^Cannot take 8192 bytes more: .* with 8192 bytes held, 1 of \\[8, 128\\] with 4096, " +
-        "1 of \\[4, 256\\] with 4096, expected .* smaller batch \\(",
+      "^Cannot take 8192 bytes more: .* with 8192 bytes held, 4096 by 1 of \\[8, 128\\], " +
+        "4096 by 1 of \\[4, 256\\], expected .* smaller batch \\(",
     ),
   });
   assert.deepEqual(device.pool.inUse(), [{ shape: held.shape, bytes: 4096 }]);
