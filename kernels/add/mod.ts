@@ -34,10 +34,10 @@ export function add(a: Tensor, b: Tensor): Tensor {
     output: out,
     saved: [],
     backward(dy, gradients) {
-      gradients.into(b, (db, accumulate) => {
-        if (accumulate) addTo(db, dy);
-        else device.scope(() => combineInto(db, [[dy.reshape(db.shape), 1]]));
-      });
+      gradients.into(
+        b,
+        (db, accumulate) => accumulate ? addTo(db, dy) : combineInto(db, [[dy, 1]]),
+      );
       gradients.pass(a, dy);
     },
   });

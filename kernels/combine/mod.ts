@@ -51,11 +51,11 @@ export function combine(terms: readonly Term[]): Tensor {
     saved: [],
     backward(dy, gradients) {
       for (const [x, coefficient] of terms) {
-        gradients.into(x, (dx, accumulate) =>
-          device.scope(() => {
-            const term = [dy.reshape(dx.shape), coefficient] as const;
-            combineInto(dx, accumulate ? [[dx, 1], term] : [term]);
-          }));
+        const term = [dy, coefficient] as const;
+        gradients.into(
+          x,
+          (dx, accumulate) => combineInto(dx, accumulate ? [[dx, 1], term] : [term]),
+        );
       }
     },
   });

@@ -10,7 +10,10 @@ import { addTo, fill } from "./in_place.ts";
 import { Parameter } from "./parameter_store.ts";
 import { formatShape, onAnother, type Shape, type Storage, type Tensor } from "./tensor.ts";
 
-/** Writes a gradient: into `gradient`, adding to what is there when `accumulate` is 1. */
+/**
+ * Writes a gradient: into `gradient`, which has the shape of the tensor that was asked for, adding to what is
+ * there when `accumulate` is 1.
+ */
 export type WriteGradient = (gradient: Tensor, accumulate: 0 | 1) => void;
 
 /** Where an op's backward puts its gradients. Callbacks run only for tensors that need one. */
@@ -33,7 +36,7 @@ export interface TapeNode {
   readonly output: Tensor;
   /** Tensors that the backward pass reads; kept alive until then. One that is no input gets no gradient. */
   readonly saved: readonly Tensor[];
-  /** Records the backward kernels for the cotangent `dy` of the output. */
+  /** Records the backward kernels for the cotangent `dy` of the output, of the shape of that. */
   backward(dy: Tensor, gradients: Gradients): void;
 }
 
@@ -285,7 +288,7 @@ export class Tape implements Gradients, Disposable {
   /** As {@linkcode Tape.backward} from a tensor of any shape and its cotangent of the same shape. */
   backwardFrom(output: Tensor, cotangent: Tensor): void {
     this.#requireTracked(output);
-    const own = this.#clone(cotangent);
+    const own = this.#clone(cotangent, cotangent.shape);
     this.#device.withTape(undefined, () => this.#propagate(output, own));
     own.dispose();
   }
@@ -339,18 +342,19 @@ export class Tape implements Gradients, Disposable {
       try {
         if (gradient) {
           requireUnchanged(node);
+          const { shape } = node.output;
           // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
-          const dy = watched ? this.#clone(gradient) : gradient;
+          using dy = watched ? this.#clone(gradient, shape) : gradient.reshape(shape);
           this.#current = node;
           this.#device.named(`${node.name} backward`, () => node.backward(dy, this), {
             within: node.path,
           });
-          dy.dispose();
         }
       } finally {
         letGo(held);
       }
       if (watched) continue;
+      gradient?.dispose();
       this.#gradients.delete(produced);
       this.#tracked.delete(produced);
     }
@@ -371,7 +375,7 @@ export class Tape implements Gradients, Disposable {
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
     const gradient = this.#gradients.get(storage);
-    if (gradient) write(gradient, 1);
+    if (gradient) addAs(tensor.shape, gradient, write);
     else write(this.#makeGradient(storage, tensor.shape), 0);
   }
 
@@ -382,7 +386,7 @@ export class Tape implements Gradients, Disposable {
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
     let gradient = this.#gradients.get(storage);
     if (!gradient) fill(gradient = this.#makeGradient(storage, tensor.shape), 0);
-    write(gradient, 1);
+    addAs(tensor.shape, gradient, write);
   }
 
   /** See {@linkcode Gradients.pass}. */
@@ -396,8 +400,8 @@ export class Tape implements Gradients, Disposable {
     this.#gradients.set(storage, dy.reshape(tensor.shape));
   }
 
-  #clone(tensor: Tensor): Tensor {
-    const copy = this.#device.empty(tensor.shape);
+  #clone(tensor: Tensor, shape: Shape): Tensor {
+    const copy = this.#device.empty(shape);
     this.#device.copy(tensor, copy);
     return copy;
   }
@@ -497,6 +501,12 @@ function requireUnchanged({ name, held }: RecordedNode): void {
 
 function letGo(held: readonly Held[]): void {
   for (const { storage } of held) storage.release();
+}
+
+/** Adds to a gradient, whose first writer may have seen its tensor by a view of another shape. */
+function addAs(shape: Shape, gradient: Tensor, write: WriteGradient): void {
+  using view = gradient.reshape(shape);
+  write(view, 1);
 }
 
 /** Parameters always add: their gradients are zeroed by the optimiser alone. */

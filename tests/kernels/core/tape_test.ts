@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { combine, combineInto } from "../../../kernels/combine/mod.ts";
+import { concatenateTokens, sliceTokens } from "../../../kernels/copy_tokens/mod.ts";
 import type { Device } from "../../../kernels/core/device.ts";
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
@@ -948,6 +949,23 @@ gpuTest(
       });
       for (const shape of [[0], [64], [65]]) tape.watch(device.empty(shape));
     });
+  },
+);
+
+gpuTest(
+  "Tape gives ops gradients in the shapes that they saw, whatever views others took",
+  async (device) => {
+    using x = device.tensor(Float32Array.of(1, 2, 3, 4), [1, 2, 2]);
+    using two = whole(device, 5, 6), four = whole(device, 1, 10, 100, 1000);
+    // The cotangent of the tokens is first written by an op that sees them as a row, and that of x likewise.
+    const fn = () => {
+      const token = multiply(sliceTokens(x, { first: 1, count: 1 }).reshape([2]), two);
+      const all = multiply(concatenateTokens([x]).reshape([4]), four);
+      return sum(
+        combine([[sum(token), 1], [sum(all), 1], [sum(multiply(x.reshape([4]), four)), 1]]),
+      );
+    };
+    assert.deepEqual(await gradientsOf(device, [x], fn), [[2, 20, 205, 2006]]);
   },
 );
 
