@@ -76,7 +76,8 @@ export function diffusionCoefficient(
     case "decreasing":
       return 0.25 * (norm * Math.cos(Math.PI * t) + 1) ** 2;
     case "increasing-decreasing":
-      return norm * Math.sin(Math.PI * t) ** 2;
+      // Of the nearer end: exactly 0 at both.
+      return norm * Math.sin(Math.PI * Math.min(t, 1 - t)) ** 2;
   }
 }
 

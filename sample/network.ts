@@ -116,7 +116,7 @@ export function countEvaluations(network: Network): Network & { readonly evaluat
 /** Gives the state at the end of an interval of a grid from that at its start. */
 export type Advance = (x: Tensor, interval: { t: number; next: number; step: number }) => Tensor;
 
-/** Runs the steps of a fixed grid. */
+/** Runs the steps of a fixed grid; where one throws, the state before it is released. */
 export function integrate(
   x: Tensor,
   options: { times: readonly number[]; onStep?: SamplerOptions["onStep"] | undefined },
@@ -124,15 +124,17 @@ export function integrate(
 ): Tensor {
   const { times, onStep } = options;
   const { device } = x;
-  let state = x;
-  for (let step = 0; step + 1 < times.length; step++) {
-    const t = times[step]!, next = times[step + 1]!;
-    const moved = device.scope(() => advance(state, { t, next, step }));
-    if (state !== x) state.dispose();
-    state = moved;
-    onStep?.({ step, t: next, x: state });
-    // The GPU works on this step while the next is recorded.
-    device.flush();
-  }
-  return state;
+  return device.scope(() => {
+    let state = x;
+    for (let step = 0; step + 1 < times.length; step++) {
+      const t = times[step]!, next = times[step + 1]!;
+      const moved = device.scope(() => advance(state, { t, next, step }));
+      if (state !== x) state.dispose();
+      state = moved;
+      onStep?.({ step, t: next, x: state });
+      // The GPU works on this step while the next is recorded.
+      device.flush();
+    }
+    return state;
+  });
 }

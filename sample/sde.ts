@@ -185,13 +185,13 @@ function makeProcess(network: Network, options: SdeOptions): Process {
           step: step + 1,
           firstSample,
         }),
-    run(x, advance) {
-      const state = integrate(x, { times, onStep }, advance);
-      if (lastStep === "none") return state;
-      const last = integrate(state, { times: [end, 1] }, (x) => finish(x, lastStep));
-      state.dispose();
-      onStep?.({ step: steps - 1, t: 1, x: last });
-      return last;
-    },
+    run: (x, advance) =>
+      x.device.scope(() => {
+        const state = integrate(x, { times, onStep }, advance);
+        if (lastStep === "none") return state;
+        const last = integrate(state, { times: [end, 1] }, (x) => finish(x, lastStep));
+        onStep?.({ step: steps - 1, t: 1, x: last });
+        return last;
+      }),
   };
 }

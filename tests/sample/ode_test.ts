@@ -6,7 +6,7 @@ import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import type { Prediction } from "../../model/interpolants/prediction.ts";
 import { sampleInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
-import { countEvaluations } from "../../sample/network.ts";
+import { countEvaluations, type Network } from "../../sample/network.ts";
 import {
   type OdeSampler,
   sampleEuler,
@@ -15,6 +15,7 @@ import {
   sampleMidpoint,
   sampleRk4,
 } from "../../sample/ode.ts";
+import { sampleEulerMaruyama } from "../../sample/sde.ts";
 import { odeTimes } from "../../sample/times.ts";
 import { gpuTest } from "../_gpu.ts";
 import { flowError, gaussianNetwork, gaussianStates } from "./_gaussian.ts";
@@ -166,6 +167,27 @@ gpuTest("samplers report each step and leave the noise as it was", async (device
     sample.dispose();
   }
   assert.deepEqual(await states.read(), before);
+  states.dispose();
+  ones.dispose();
+});
+
+gpuTest("samplers of fixed steps hold nothing once what they call has failed", (device) => {
+  const { states, ones } = gaussianStates(device, { interpolant: linearInterpolant, t: 0 });
+  const network = gaussianNetwork(ones, { interpolant: linearInterpolant, prediction: "velocity" });
+  const late: Network = (x, t) => {
+    if (t > 0.5) throw new Error("enough");
+    return network(x, t);
+  };
+  // The last step of an SDE is apart from the others.
+  for (const sampler of [...METHODS.map(({ sampler }) => sampler), sampleEulerMaruyama]) {
+    assert.throws(() => sampler(late, states, { steps: 4 }), /enough/, sampler.name);
+    for (const failing of [1, 3]) {
+      const onStep = ({ step }: { step: number }) => {
+        if (step === failing) throw new Error("enough");
+      };
+      assert.throws(() => sampler(network, states, { steps: 4, onStep }), /enough/, sampler.name);
+    }
+  }
   states.dispose();
   ones.dispose();
 });

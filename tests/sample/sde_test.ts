@@ -166,6 +166,33 @@ for (const sampler of [sampleEulerMaruyama, sampleSdeHeun]) {
   });
 }
 
+gpuTest(
+  "sampleSdeHeun() runs to the data without a last step where the noise ends there",
+  async (device) => {
+    const interpolant = linearInterpolant, last: number[] = [];
+    const { states, ones } = gaussianStates(device, { interpolant, t: 0 });
+    const network = gaussianNetwork(ones, { interpolant, prediction: "velocity" });
+    for (const form of ["sigma", "linear", "decreasing", "increasing-decreasing"] as const) {
+      using sample = sampleSdeHeun(network, states, {
+        ...{ steps: 4, diffusion: { form }, lastStep: "none" },
+        onStep: ({ t }) => void (last[0] = t),
+      });
+      assert.deepEqual(last, [1], form);
+      assert.ok((await sample.read()).every(Number.isFinite), form);
+    }
+    // Elsewhere the score is asked for, which the data have none of.
+    assert.throws(
+      () =>
+        sampleSdeHeun(network, states, {
+          ...{ steps: 4, diffusion: { form: "constant" }, lastStep: "none" },
+        }),
+      RangeError,
+    );
+    states.dispose();
+    ones.dispose();
+  },
+);
+
 gpuTest("SDE samplers reach the data's mean and variance from their own noise", async (device) => {
   const shape = [64, 1, 32, 32], count = 64 * 32 * 32;
   const next = randomNormals(count);
