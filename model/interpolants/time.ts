@@ -115,6 +115,7 @@ export function trainInterval(interpolant: Interpolant, prediction: Prediction):
  * @param interpolant The path.
  * @param prediction What the network's output means.
  * @param options The SDE, if it is one, and another distance to the singular ends.
+ * @throws {RangeError} If epsilon and the last step leave no time between them.
  *
  * @example
  * ```ts
@@ -134,8 +135,10 @@ export function sampleInterval(
   if (velocity && sde === undefined) return FULL_INTERVAL;
   const distance = epsilon ?? (velocity ? 0 : 1e-3);
   const singularStart = interpolant.name !== "vp" && (!velocity || sde?.form === "sbdm");
-  return [
-    singularStart ? distance : 0,
-    1 - (sde !== undefined && sde.lastStepSize > 0 ? sde.lastStepSize : distance),
-  ];
+  const start = singularStart ? distance : 0;
+  const end = 1 - (sde !== undefined && sde.lastStepSize > 0 ? sde.lastStepSize : distance);
+  if (start < end) return [start, end];
+  throw new RangeError(
+    `Cannot sample from time ${start} to ${end}: expected a smaller epsilon, or a shorter last step`,
+  );
 }

@@ -781,6 +781,23 @@ Deno.test("trainInterval() and sampleInterval() keep the official distances", ()
   );
 });
 
+Deno.test("sampleInterval() refuses distances that leave no time between them", () => {
+  const sde = { form: "sigma", lastStepSize: 0.7 } as const;
+  assert.deepEqual(sampleInterval(linearInterpolant, "noise", { sde, epsilon: 0.2 })[0], 0.2);
+  for (const epsilon of [0.3 + 2 ** -40, 0.4, NaN]) {
+    assert.throws(() => sampleInterval(linearInterpolant, "noise", { sde, epsilon }), {
+      name: "RangeError",
+      message:
+        `Cannot sample from time ${epsilon} to ${1 - 0.7}: expected a smaller epsilon, or a ` +
+        "shorter last step",
+    });
+  }
+  for (const lastStepSize of [1, 1.5]) {
+    const sde = { form: "sigma", lastStepSize } as const;
+    assert.throws(() => sampleInterval(linearInterpolant, "velocity", { sde }), RangeError);
+  }
+});
+
 goldenTest("trainInterval() and sampleInterval() reproduce every recorded interval", {
   golden: "transport_losses",
   fn(golden) {
