@@ -68,9 +68,9 @@ export class NonFiniteSearch {
     const end = this.#first + this.#names.length;
     const [number = NOTHING] = new Uint32Array(await read(this.#found));
     const name = this.#names[number - this.#first];
-    // Another wait may have gone on beside this one, and come here first.
-    this.#names.splice(0, end - this.#first);
-    this.#first = end;
+    // Another wait may have gone on beside this one, begun later and come here first.
+    this.#names.splice(0, Math.max(0, end - this.#first));
+    this.#first = Math.max(this.#first, end);
     if (name === undefined) return;
     this.#found.write(Uint32Array.of(NOTHING));
     throw new NonFiniteResultError(name);

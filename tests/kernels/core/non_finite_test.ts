@@ -4,6 +4,7 @@ import { Device } from "../../../kernels/core/device.ts";
 import { GpuValidationError, NonFiniteResultError } from "../../../kernels/core/errors.ts";
 import { addTo, fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
+import { NonFiniteSearch } from "../../../kernels/core/non_finite.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
 import { multiply } from "../../../kernels/multiply/mod.ts";
@@ -126,6 +127,35 @@ debugTest("Device to debug searches tensors alone, not what lies behind them", a
   device.dispatch(COPY, { tensors: { x, out: head }, params: { elements: 3 }, workgroups });
   await device.settle();
 });
+
+gpuTest(
+  "A wait that ends after one that began later leaves the search its numbers",
+  async ({ gpu, profile }) => {
+    const device = new Device(gpu, { profile }), search = new NonFiniteSearch(device);
+    using fine = device.tensor(Float32Array.of(1), [1]);
+    const begun: PromiseWithResolvers<ArrayBuffer>[] = [];
+    const wait = () =>
+      search.throwFound(() => {
+        const read = Promise.withResolvers<ArrayBuffer>();
+        begun.push(read);
+        return read.promise;
+      });
+    const found = (number: number) => Uint32Array.of(number).buffer;
+    search.record(fine, "first");
+    const early = wait();
+    search.record(fine, "second");
+    const late = wait();
+    begun[1]!.resolve(found(2 ** 32 - 1));
+    await late;
+    search.record(fine, "third");
+    begun[0]!.resolve(found(2 ** 32 - 1));
+    await early;
+    search.record(fine, "fourth");
+    const last = wait();
+    begun[2]!.resolve(found(2));
+    await assert.rejects(last, { path: "third" });
+  },
+);
 
 debugTest("Device to debug names the kernel that the GPU refuses", async (device) => {
   using whole = device.empty([128]), out = device.empty([64]);
