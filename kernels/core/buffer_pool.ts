@@ -20,6 +20,11 @@ export const STAGING_TEXEL_BYTES = 16;
 /** Bytes of a row without its padding: 16 KiB. */
 export const STAGING_ROW_BYTES = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
 
+/** Bytes that a staging texture of a device holds at most. */
+export function mostStagedBytes({ maxTextureDimension2D }: GPUSupportedLimits): number {
+  return maxTextureDimension2D * STAGING_ROW_BYTES;
+}
+
 /** Whether a tensor is made in a scope, `passing`, or outside of every scope, `lasting`. */
 export type Life = "passing" | "lasting";
 

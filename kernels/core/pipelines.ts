@@ -4,7 +4,7 @@
  * @module
  */
 
-import { blockBytes, type Pooled, STAGING_ROW_BYTES } from "./buffer_pool.ts";
+import { blockBytes, mostStagedBytes, type Pooled } from "./buffer_pool.ts";
 import { ShaderCompilationError } from "./errors.ts";
 import type { Binding, Kernel } from "./kernel.ts";
 import { isWhole } from "./limits.ts";
@@ -164,7 +164,7 @@ export class Pipelines {
   #assertBindable(kernel: Kernel, { name, access }: Binding, tensor: Tensor): void {
     const { size } = bufferRange(tensor), { limits } = this.#gpu;
     const most = access === "texture"
-      ? limits.maxTextureDimension2D * STAGING_ROW_BYTES
+      ? mostStagedBytes(limits)
       : limits.maxStorageBufferBindingSize;
     if (size! <= most) return;
     throw new RangeError(

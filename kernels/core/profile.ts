@@ -4,6 +4,8 @@
  * @module
  */
 
+import { mostStagedBytes } from "./buffer_pool.ts";
+
 /** The facts by which kernels choose their variant. */
 export interface Profile {
   /** `"cpu"` for a software driver such as Mesa's lavapipe, where the best kernel shapes differ. */
@@ -16,7 +18,7 @@ export interface Profile {
   readonly subgroupEnable: "" | "enable subgroups;";
   /** Whether shaders can use `f16`. */
   readonly f16: boolean;
-  /** Largest storage binding in bytes. */
+  /** Largest storage binding in bytes; on CPU drivers no more than a texture holds that mirrors it. */
   readonly maxBindingBytes: number;
   /** Workgroup memory in bytes. */
   readonly workgroupBytes: number;
@@ -74,7 +76,11 @@ export async function requestDevice(
     subgroupSize: enable === undefined ? 0 : fixedSize ?? 0,
     subgroupEnable: enable ?? "",
     f16,
-    maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
+    maxBindingBytes: Math.min(
+      gpu.limits.maxStorageBufferBindingSize,
+      gpu.limits.maxBufferSize,
+      driver === "cpu" ? mostStagedBytes(gpu.limits) : Infinity,
+    ),
     workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     workgroupInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
     label: [

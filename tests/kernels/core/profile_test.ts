@@ -6,6 +6,8 @@ interface Stated {
   info?: Partial<GPUAdapterInfo> & { isFallbackAdapter?: boolean };
   /** Features that the adapter lists. */
   features?: readonly string[];
+  /** Limits that differ from {@linkcode LIMITS}. */
+  limits?: Partial<typeof LIMITS>;
   /** Whether its devices have subgroups, listed or not. */
   subgroups?: boolean;
   /** Whether shaders with subgroup operations compile, given whether they enable them. */
@@ -17,15 +19,16 @@ const LIMITS = {
   maxStorageBufferBindingSize: 2048,
   maxComputeWorkgroupStorageSize: 16384,
   maxComputeInvocationsPerWorkgroup: 256,
+  maxTextureDimension2D: 8192,
 };
 
 /** An adapter that grants what it lists, and remembers what it was asked for. */
 function adapterOf(stated: Stated, asked: GPUDeviceDescriptor[] = []): GPUAdapter {
-  const { info = {}, features = [], subgroups = false, compiles = () => true } = stated;
+  const { info = {}, features = [], limits, subgroups = false, compiles = () => true } = stated;
   return {
     info: { vendor: "", architecture: "", description: "", ...info },
     features: new Set(features),
-    limits: LIMITS,
+    limits: { ...LIMITS, ...limits },
     requestDevice(descriptor: GPUDeviceDescriptor) {
       const wanted = [...descriptor.requiredFeatures ?? []] as string[];
       asked.push(descriptor);
@@ -82,6 +85,22 @@ Deno.test("requestDevice() asks for all that the adapter has, and reads the limi
     [2048, 16384, 256],
   );
   assert.equal((await requestDevice(adapterOf({}))).profile.f16, false);
+});
+
+Deno.test("requestDevice() lets CPU drivers bind no more than a texture takes, and buffers hold", async () => {
+  const large = { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 30 };
+  for (
+    const [isFallbackAdapter, limits, bytes] of [
+      [false, large, 2 ** 30],
+      [true, large, 2 ** 27],
+      [true, { ...large, maxTextureDimension2D: 2 ** 15 }, 2 ** 29],
+      [true, { ...large, maxStorageBufferBindingSize: 2 ** 26 }, 2 ** 26],
+      [true, { ...large, maxBufferSize: 2 ** 25 }, 2 ** 25],
+    ] as const
+  ) {
+    const { profile } = await requestDevice(adapterOf({ info: { isFallbackAdapter }, limits }));
+    assert.equal(profile.maxBindingBytes, bytes);
+  }
 });
 
 Deno.test("requestDevice() finds out how subgroups compile, if they do", async () => {
