@@ -9,8 +9,6 @@ import type { Parameter, ParameterScope } from "../kernels/core/parameter_store.
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { gatherRows } from "../kernels/embed_rows/mod.ts";
 import { normal } from "./initializers.ts";
-import { Linear } from "./linear.ts";
-import { SiluMlp } from "./silu_mlp.ts";
 
 /** Turns a batch of conditions into vectors [B, D]. */
 export interface ConditionEmbedder {
@@ -63,37 +61,5 @@ export class LabelEmbedder implements ConditionEmbedder {
   /** Labels u32 [B] to [B, D], those past the last row by the last; `TypeError` for another type or shape. */
   forward(labels: Tensor): Tensor {
     return gatherRows(this.#table, labels);
-  }
-}
-
-/** One affine layer from the snippet's d to D, as in the released GMem code. */
-export class LinearSnippetEmbedder implements ConditionEmbedder {
-  readonly #linear: Linear;
-
-  /** Declares `linear`. */
-  constructor(p: ParameterScope, options: { snippetDim: number; width: number }) {
-    const { snippetDim, width } = options;
-    this.#linear = new Linear(p.at("linear"), { inputs: snippetDim, outputs: width });
-  }
-
-  /** Snippets [B, d] to [B, D]. */
-  forward(snippets: Tensor): Tensor {
-    return this.#linear.forward(snippets);
-  }
-}
-
-/** Three affine layers with SiLU between them, as the GMem paper says (appendix B.2). */
-export class MlpSnippetEmbedder implements ConditionEmbedder {
-  readonly #net: SiluMlp;
-
-  /** Declares `net.0`, `net.2` and `net.4`. */
-  constructor(p: ParameterScope, options: { snippetDim: number; width: number }) {
-    const { snippetDim, width } = options;
-    this.#net = new SiluMlp(p.at("net"), [snippetDim, width, width, width]);
-  }
-
-  /** Snippets [B, d] to [B, D]. */
-  forward(snippets: Tensor): Tensor {
-    return this.#net.forward(snippets);
   }
 }

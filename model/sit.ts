@@ -12,16 +12,12 @@ import { add } from "../kernels/add/mod.ts";
 import { addRows } from "../kernels/add_rows/mod.ts";
 import { unpatchify } from "../kernels/patchify/mod.ts";
 import { silu } from "../kernels/silu/mod.ts";
-import {
-  type ConditionEmbedder,
-  LabelEmbedder,
-  LinearSnippetEmbedder,
-  MlpSnippetEmbedder,
-} from "./condition.ts";
+import { type ConditionEmbedder, LabelEmbedder } from "./condition.ts";
 import { largestActivationBytes } from "./cost.ts";
 import type { DiffusionModel, LabelCondition, SnippetCondition } from "./diffusion_model.ts";
 import { FinalLayer } from "./final_layer.ts";
 import { constant } from "./initializers.ts";
+import { Linear } from "./linear.ts";
 import { PatchEmbed } from "./patch_embed.ts";
 import { rotaryAngles, sinCosPositions } from "./positions.ts";
 import { SiluMlp } from "./silu_mlp.ts";
@@ -32,7 +28,7 @@ import { TimestepEmbedder } from "./timestep_embedder.ts";
 export type ConditionOptions =
   | LabelCondition
   | SnippetCondition & {
-    /** One affine layer (released GMem) or three with SiLU (paper). Default `"linear"`. */
+    /** One affine layer (released GMem) or three with SiLU (paper, appendix B.2). Default `"linear"`. */
     readonly embedding?: "linear" | "mlp3";
   };
 
@@ -321,11 +317,11 @@ function conditionEmbedder(
   if ("classes" in condition) {
     return new LabelEmbedder(store.at("y_embedder"), { ...condition, width });
   }
-  const { snippetDim, embedding = "linear" } = condition;
-  return new SNIPPET_EMBEDDERS[embedding](store.at("condition_projection"), { snippetDim, width });
+  const { snippetDim, embedding = "linear" } = condition, p = store.at("condition_projection");
+  return embedding === "linear"
+    ? new Linear(p.at("linear"), { inputs: snippetDim, outputs: width })
+    : new SiluMlp(p.at("net"), [snippetDim, width, width, width]);
 }
-
-const SNIPPET_EMBEDDERS = { linear: LinearSnippetEmbedder, mlp3: MlpSnippetEmbedder } as const;
 
 function checkOptions(options: SiTOptions): void {
   const { inputSize, channels, patchSize, width, depth, heads, projector } = options;
@@ -341,7 +337,7 @@ function checkOptions(options: SiTOptions): void {
   }
   if ("embedding" in condition) {
     const { embedding = "linear" } = condition;
-    requireOneOf("Cannot make the model: embedding", embedding, Object.keys(SNIPPET_EMBEDDERS));
+    requireOneOf("Cannot make the model: embedding", embedding, ["linear", "mlp3"]);
   }
   const given = "classes" in condition
     ? { classes: condition.classes }
