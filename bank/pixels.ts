@@ -26,6 +26,27 @@ export function toValues(bytes: Uint8Array): Float32Array {
   return values;
 }
 
+/** Some images, or what becomes images, for messages. */
+export interface NumberedImages {
+  /** Index of the first one. */
+  readonly first: number;
+  /** Their number n. */
+  readonly count: number;
+  /** What one of them is called. */
+  readonly what: string;
+}
+
+/** Throws a RangeError that names the first image among `values` [n, …] with one that is not finite. */
+export function requireFiniteImages(values: Float32Array, images: NumberedImages): void {
+  const { first, count, what } = images;
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong < 0) return;
+  throw new RangeError(
+    `Cannot use ${what} ${first + Math.floor(wrong / (values.length / count))}: it holds ` +
+      `${values[wrong]}, expected finite numbers`,
+  );
+}
+
 /** Turns images of one channel to three equal ones, or of three to one of grey. */
 export function mixChannels(
   images: Float32Array,

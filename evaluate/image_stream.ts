@@ -5,7 +5,7 @@
  */
 
 import { type ImageSource, readInOrder } from "../bank/image_source.ts";
-import { toBytes, toValues } from "../bank/pixels.ts";
+import { type NumberedImages, requireFiniteImages, toBytes, toValues } from "../bank/pixels.ts";
 
 /** Some images of a stream. */
 export interface ByteBatch {
@@ -88,27 +88,6 @@ export function requireOneSize(samples: NamedStream, reference: NamedStream): vo
         `${own} pixels and the reference ${other} × ${other}, expected one size`,
     );
   }
-}
-
-/** Some images, or what becomes images, for messages. */
-export interface NumberedImages {
-  /** Index of the first one. */
-  readonly first: number;
-  /** Their number n. */
-  readonly count: number;
-  /** What one of them is called. */
-  readonly what: string;
-}
-
-/** Throws a RangeError that names the first image among `values` [n, …] with one that is not finite. */
-export function requireFiniteImages(values: Float32Array, images: NumberedImages): void {
-  const { first, count, what } = images;
-  const wrong = values.findIndex((value) => !Number.isFinite(value));
-  if (wrong < 0) return;
-  throw new RangeError(
-    `Cannot measure ${what} ${first + Math.floor(wrong / (values.length / count))}: it holds ` +
-      `${values[wrong]}, expected finite numbers`,
-  );
 }
 
 /**

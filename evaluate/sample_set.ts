@@ -5,12 +5,12 @@
  * @module
  */
 
-import { toBytes } from "../bank/pixels.ts";
+import { requireFiniteImages, toBytes } from "../bank/pixels.ts";
 import { counted } from "../kernels/core/counted.ts";
 import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
 import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
-import { type ByteBatch, firstOf, type ImageStream, requireFiniteImages } from "./image_stream.ts";
+import { type ByteBatch, firstOf, type ImageStream } from "./image_stream.ts";
 
 /** Samples and where they come from. */
 export interface SampleSet {
@@ -73,8 +73,6 @@ export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
     for await (const batch of drawBatches(drawing)) {
       const { first, count } = batch;
       evaluations = batch.evaluations;
-      // What a decoder makes of an infinite latent may well be finite.
-      requireFiniteImages(batch.images, { first, count, what: "sample" });
       const images = await viewer.view(batch.images);
       requireFiniteImages(images, { first, count, what: "sample" });
       yield { first, count, pixels: toBytes(images) };

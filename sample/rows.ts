@@ -5,6 +5,7 @@
  * @module
  */
 
+import { requireFiniteImages } from "../bank/pixels.ts";
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
@@ -85,7 +86,8 @@ export interface DrawnBatch extends DrawnImages {
  * from the error of all of them, by its tolerance. Waits for the GPU.
  *
  * Throws what the samplers throw, a TypeError where `conditionOf` gives another number of conditions, and a
- * RangeError for a count that is no whole number, and where the GPU cannot bind the tensors of one image.
+ * RangeError for a count that is no whole number, where the GPU cannot bind the tensors of one image, and for an
+ * image with a value that is not finite, which it names.
  *
  * @example
  * ```ts
@@ -165,8 +167,11 @@ async function drawBatch(
     );
   }
   const drawn = await drawAdaptive({ ...drawing, condition, firstSample: first });
-  using images = drawn.images;
-  return { first, count, images: await images.read(), evaluations: drawn.evaluations };
+  using drawnImages = drawn.images;
+  const images = await drawnImages.read();
+  // As bytes they would be black, and a decoder might make something finite of them.
+  requireFiniteImages(images, { first, count, what: "sample" });
+  return { first, count, images, evaluations: drawn.evaluations };
 }
 
 /**

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { toBytes } from "../bank/pixels.ts";
+import { requireFiniteImages, toBytes } from "../bank/pixels.ts";
 import { spreadIndices } from "../bank/select_rows.ts";
-import { requireFiniteImages } from "../evaluate/image_stream.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { ImageSet } from "./datasets/image_set.ts";
 import type { LatentShards } from "./datasets/latent_shards.ts";

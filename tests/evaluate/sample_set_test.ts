@@ -75,6 +75,6 @@ gpuTest("drawnSamples() names the sample that is not finite", async (device) => 
   const view = (latents: Float32Array) => Promise.resolve(meansOf(latents).fill(NaN, 3, 4));
   await assert.rejects(drawing(device, { viewer: { channels: 1, imageSize: 1, view } }), {
     name: "RangeError",
-    message: "Cannot measure sample 3: it holds NaN, expected finite numbers",
+    message: "Cannot use sample 3: it holds NaN, expected finite numbers",
   });
 });

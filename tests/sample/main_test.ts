@@ -1,6 +1,7 @@
 /** The command as a user meets it: what it writes, and what it says to bad input. */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BankFile } from "../../bank/file.ts";
 import { indexByNoise } from "../../bank/noise_index.ts";
@@ -53,6 +54,18 @@ deviceTest("sample draws a picture with any sampler, guidance and condition", as
   ]);
   assert.equal(code, 0, stderr);
   assert.match(stderr, /^64\/70 \(91 %\).*\n70\/70 \(100 %\)\nwrote /m);
+});
+
+deviceTest("sample writes no picture of samples without numbers", async () => {
+  const { directory } = await trainedRun();
+  const out = inTemporary("none.png");
+  const unbounded = ["--set", "sample.guidance.scale=1e300"];
+  assertRefusal(
+    await runTask("sample", ["--checkpoint", directory, ...unbounded, "--out", out]),
+    1,
+    "Cannot use sample 0: it holds NaN, expected finite numbers",
+  );
+  assert(!existsSync(out));
 });
 
 deviceTest("sample draws from the snippets that it is asked for", async () => {

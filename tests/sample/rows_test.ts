@@ -150,6 +150,24 @@ gpuTest("drawing refuses a number of images that is none, and draws none of 0", 
   assert.equal((await drawAll({ ...drawing, count: 0 })).images.length, 0);
 });
 
+gpuTest("drawing names the image with a value that is not finite", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const drawing = {
+    model: makeModel(store, true),
+    config: sampleSchema.parse({ sampler: "euler", steps: 1 }),
+  };
+  const snippets = snippetRows(70).fill(NaN, 66 * DIM, 67 * DIM);
+  const conditionOf = (first: number, count: number) =>
+    device.tensor(snippets.slice(first * DIM, (first + count) * DIM), [count, DIM]);
+  const refusal = (image: number) => ({
+    name: "RangeError",
+    message: `Cannot use sample ${image}: it holds NaN, expected finite numbers`,
+  });
+  await assert.rejects(drawAll({ ...drawing, count: 70, conditionOf }), refusal(66));
+  const wrong = snippets.subarray(66 * DIM, 67 * DIM);
+  await assert.rejects(drawRows({ ...drawing, snippets: wrong, noises: 2 }), refusal(0));
+});
+
 gpuTest("drawAll() refuses more conditions than images", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
   const options = {

@@ -67,6 +67,6 @@ Deno.test("decodeLatents() names the latent of which a decoder makes what is not
   };
   await assert.rejects(decodeLatents(latents, { viewer: { ...VIEWER, view }, most: 1000 }), {
     name: "RangeError",
-    message: "Cannot measure decoded latent 70: it holds NaN, expected finite numbers",
+    message: "Cannot use decoded latent 70: it holds NaN, expected finite numbers",
   });
 });

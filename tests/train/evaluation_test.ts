@@ -99,7 +99,7 @@ gpuTest("SampleDistance.measure() measures the bytes of samples", async (device)
   );
   await assert.rejects(measure((images) => images.fill(NaN, 3 * 8 * 8)), {
     name: "RangeError",
-    message: "Cannot measure sample 1: it holds NaN, expected finite numbers",
+    message: "Cannot use sample 1: it holds NaN, expected finite numbers",
   });
 });
 
