@@ -5,6 +5,7 @@
  */
 
 import { combine, type Term } from "../kernels/combine/mod.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
 import { type Network, resolvePath, type SamplerOptions, velocity } from "./network.ts";
@@ -100,8 +101,8 @@ interface Tolerances {
  * with, then six for each step that is tried, after which it waits for the GPU. To be called outside
  * of a scope.
  *
- * Throws `RangeError` when the times do not rise, when a tolerance is not positive, or when the
- * error stays too large however short the step.
+ * Throws `RangeError` when the times do not rise, when a tolerance is not positive, for an `ending` that there
+ * is none of, or when the error stays too large however short the step.
  *
  * @example
  * ```ts
@@ -123,10 +124,11 @@ export async function sampleDopri5(
 ): Promise<Tensor> {
   const { interpolant, prediction } = resolvePath(options);
   const { times = sampleInterval(interpolant, prediction) } = options;
-  const { relativeTolerance = 1e-3, absoluteTolerance = 1e-6 } = options;
+  const { relativeTolerance = 1e-3, absoluteTolerance = 1e-6, ending = "cut" } = options;
+  requireOneOf("Cannot integrate the ODE: ending", ending, ["cut", "interpolate"]);
   const tolerances = { relative: relativeTolerance, absolute: absoluteTolerance };
   checkOptions(times, tolerances);
-  const end = options.ending === "interpolate" ? Infinity : times.at(-1)!;
+  const end = ending === "interpolate" ? Infinity : times.at(-1)!;
   const { device } = x;
   const field = velocity(network, options);
   // A view of its own, since the network may return a tensor that is not the solver's to release.

@@ -9,12 +9,13 @@
  */
 
 import { combine } from "../kernels/combine/mod.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import { Stream } from "../kernels/core/random.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
-import type { DiffusionForm } from "../model/interpolants/interpolant.ts";
+import { DIFFUSION_FORMS, type DiffusionForm } from "../model/interpolants/interpolant.ts";
 import { dataCoefficients, velocityCoefficients } from "../model/interpolants/prediction.ts";
-import { sampleInterval } from "../model/interpolants/time.ts";
+import { sampleInterval, type TimeInterval } from "../model/interpolants/time.ts";
 import { diffusionCoefficient, driftCoefficients } from "./diffusion.ts";
 import {
   type Advance,
@@ -63,8 +64,9 @@ export type SdeSampler = (network: Network, x: Tensor, options?: SdeOptions) => 
  * Euler–Maruyama: x += h a(x, t) + √(2 w h) n, of noise [B, C, H, W], with the drift a = v + w s. One
  * evaluation a step.
  *
- * Throws a RangeError where path or diffusion is singular at a time of the grid, or `steps` is not an
- * integer of at least 2 (1 without a last step), or time leaves no room for the last step.
+ * Throws a RangeError where path or diffusion is singular at a time of the grid, for `steps` that are no
+ * integer of at least 2 (1 without a last step), for another option that is out of its range or a name of none,
+ * and where the last step and `epsilon` leave no time for noisy steps.
  *
  * @example
  * ```ts
@@ -144,12 +146,14 @@ function makeProcess(network: Network, options: SdeOptions): Process {
   const { steps = 50, lastStep = "mean", lastStepSize = 0.04, seed = 0, firstSample = 0, onStep } =
     options;
   const { form, norm = 1 } = options.diffusion ?? { form: "sigma" };
+  checkSde({ form, norm, lastStep, lastStepSize });
   const { interpolant, prediction } = resolvePath(options);
   const sde = { form, lastStepSize: lastStep === "none" ? 0 : lastStepSize };
   const interval = sampleInterval(interpolant, prediction, {
     sde,
     ...(options.epsilon !== undefined && { epsilon: options.epsilon }),
   });
+  checkInterval(interval);
   const times = lastStep === "none"
     ? odeTimes({ steps }, interval)
     : sdeTimes(interval, steps).slice(0, -1);
@@ -194,4 +198,33 @@ function makeProcess(network: Network, options: SdeOptions): Process {
         return last;
       }),
   };
+}
+
+/** Throws for names that there are none of, and for numbers with which states would be none. */
+function checkSde(
+  { form, norm, lastStep, lastStepSize }: {
+    form: DiffusionForm;
+    norm: number;
+    lastStep: LastStep;
+    lastStepSize: number;
+  },
+): void {
+  requireOneOf("Cannot sample: diffusion.form", form, DIFFUSION_FORMS);
+  requireOneOf("Cannot sample: lastStep", lastStep, LAST_STEPS);
+  if (!(norm >= 0 && norm < Infinity)) {
+    throw new RangeError(`Cannot sample: diffusion.norm is ${norm}, expected a number from 0`);
+  }
+  if (lastStep === "none" || (lastStepSize > 0 && lastStepSize < 1)) return;
+  throw new RangeError(
+    `Cannot sample: lastStepSize is ${lastStepSize}, expected a number above 0 and below 1`,
+  );
+}
+
+/** Throws where what is kept from both ends of time leaves nothing between them. */
+function checkInterval([start, end]: TimeInterval): void {
+  if (start < end) return;
+  throw new RangeError(
+    `Cannot sample: the noisy steps would go from time ${start} to ${end}, expected a smaller ` +
+      "epsilon or lastStepSize",
+  );
 }

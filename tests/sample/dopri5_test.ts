@@ -213,6 +213,10 @@ gpuTest("sampleDopri5() refuses times, tolerances and velocities of no use", asy
       });
     }
   }
+  await assert.rejects(sampleDopri5(still, x, { ending: "clip" as "cut" }), {
+    name: "RangeError",
+    message: "Cannot integrate the ODE: ending is clip, expected one of cut, interpolate",
+  });
   const broken: Network = (x, t) =>
     x.device.tensor(new Float32Array(4).fill(t > 0.5 ? NaN : 1), x.shape);
   await assert.rejects(sampleDopri5(broken, x), {

@@ -312,3 +312,29 @@ gpuTest(
     ones.dispose();
   },
 );
+
+gpuTest("SDE samplers refuse options with which no number would come out", (device) => {
+  using noise = device.tensor(new Float32Array(4), [1, 1, 2, 2]);
+  const cases: [options: unknown, message: RegExp][] = [
+    [{ diffusion: { form: "sigmas" } }, /diffusion\.form is sigmas, did you mean sigma\?/],
+    [{ lastStep: "tweedy" }, /lastStep is tweedy, did you mean tweedie\?/],
+    ...[-1, NaN, Infinity].map((norm): [unknown, RegExp] => [
+      { diffusion: { form: "sigma", norm } },
+      new RegExp(`diffusion\\.norm is ${norm}, expected a number from 0`),
+    ]),
+    ...[-0.5, 0, 1, 2, NaN].map((lastStepSize): [unknown, RegExp] => [
+      { lastStepSize },
+      new RegExp(`lastStepSize is ${lastStepSize}, expected a number above 0 and below 1`),
+    ]),
+    [
+      { diffusion: { form: "sbdm" }, epsilon: 0.25, lastStepSize: 0.75 },
+      /noisy steps would go from time 0\.25 to 0\.25, expected a smaller epsilon or lastStepSize/,
+    ],
+  ];
+  for (const sampler of [sampleEulerMaruyama, sampleSdeHeun]) {
+    for (const [options, message] of cases) {
+      const draw = () => sampler((x) => x, noise, { steps: 3, ...options as SdeOptions });
+      assert.throws(draw, { name: "RangeError", message });
+    }
+  }
+});
