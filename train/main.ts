@@ -413,14 +413,11 @@ async function trainRun(
   });
   const preview = viewer &&
     new Preview({ run, config, viewer, directory: pictures });
-  using distance = await prepareDistance({
-    run,
-    config,
-    heldOut,
-    viewer,
-    directory,
-    json,
-  });
+  using distance = await attempt(
+    "the measurements",
+    { tell: say },
+    () => prepareDistance({ run, config, heldOut, viewer, directory, json }),
+  );
   using progress = openProgress(steps, { start: trainer.step, json });
   const tell = (line: string) => json ? say(line) : progress.note(line);
   const { batchSize, recompute } = config.train;

@@ -255,6 +255,23 @@ deviceTest("train comes to its end on three images", async () => {
   assert(Number.isFinite(report.frechet.samples) && report.frechet.halves === undefined);
 });
 
+deviceTest("train comes to its end on images that are all alike", async () => {
+  const images = inTemporary("alike"), directory = inTemporary("run_of_alike");
+  Deno.mkdirSync(images);
+  const data = new Uint8Array(3 * 8 * 8).fill(128);
+  const png = encodePng({ width: 8, height: 8, channels: 3, data });
+  for (const name of ["a.png", "b.png"]) Deno.writeFileSync(join(images, name), png);
+  // Labels need no encoder but for the distances.
+  const labelled = ["--set", "data.heldOut=0", "--set", "model.conditioning=label"];
+  const run = await trainSmall(directory, "--data", images, ...labelled);
+  assert.equal(run.code, 0, run.stderr);
+  assert.match(
+    run.stderr,
+    /^skipped the measurements: Cannot fit pixel_pca to 2 images: they are all alike, expected/m,
+  );
+  assert(existsSync(join(directory, "step_0000003")));
+});
+
 deviceTest("train goes on without measurements and pictures that fail", async () => {
   const directory = inTemporary("unmeasured"), last = join(directory, "step_0000003");
   // Guidance without bounds draws samples without numbers.
