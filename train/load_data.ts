@@ -11,11 +11,12 @@ import type { Places } from "../bank/make.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
-import { loadEmoji } from "./datasets/emoji.ts";
+import { EMOJI_SIZES, loadEmoji } from "./datasets/emoji.ts";
 import type { ImageFolder, OpenFolderOptions } from "./datasets/image_folder.ts";
 import { ImageSet, splitIndices } from "./datasets/image_set.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { loadMnist } from "./datasets/mnist.ts";
+import { SettingError } from "./setting_error.ts";
 
 const GIBIBYTE = 2 ** 30;
 
@@ -44,7 +45,8 @@ export interface LoadDataOptions {
  * files, which are open until the result is disposed; images of a folder do so where they would take more
  * memory than the configuration allows.
  *
- * Throws a RangeError if they have another size than the configuration says, and what the loaders throw.
+ * Throws a SettingError if they have another size than the configuration says or are too few to hold so many
+ * out, and what the loaders throw.
  */
 export async function loadData(config: DataConfig, options: LoadDataOptions): Promise<LoadedData> {
   if (config.kind !== "latents") return await loadImages(config, options);
@@ -85,8 +87,10 @@ function ofImages(config: DataConfig): ImagesConfig {
 }
 
 /** The images that a kind of data set has: of any side, where none is said. */
-const KINDS: Readonly<Record<ImagesConfig["kind"], { channels: number; sides?: number[] }>> = {
-  emoji: { channels: 3 },
+const KINDS: Readonly<
+  Record<ImagesConfig["kind"], { channels: number; sides?: readonly number[] }>
+> = {
+  emoji: { channels: 3, sides: EMOJI_SIZES },
   folder: { channels: 3 },
   mnist: { channels: 1, sides: [28, 32] },
   cifar10: { channels: 3, sides: [32] },
@@ -99,7 +103,7 @@ function requireSize(
 ): void {
   const { sides = [imageSize] } = found;
   if (sides.includes(imageSize) && channels === found.channels) return;
-  throw new RangeError(
+  throw new SettingError(
     `Cannot use data.kind ${kind}: data.imageSize is ${imageSize} and data.channels ${channels}, ` +
       `expected ${sides.join(" or ")} and ${found.channels}, as the data have`,
   );
@@ -119,6 +123,14 @@ function partsOf<Data extends { readonly size: number }>(
   if (heldOut === 0) {
     const indices = Uint32Array.from({ length: size }, (_, i) => i);
     return { train: all, heldOut: undefined, places: { indices, of: size } };
+  }
+  if (heldOut >= size) {
+    throw new SettingError(
+      `Cannot hold out data.heldOut ${config.heldOut} of ${
+        counted(size, "image")
+      }: expected some ` +
+        "left to train on",
+    );
   }
   const chosen = splitIndices(size, { heldOut, seed });
   return {

@@ -26,10 +26,27 @@ Deno.test("loadImages() refuses a size that the data do not have before it reads
     ["cifar10", "imageSize: 16", /imageSize is 16 and data\.channels 3, expected 32 and 3, as/],
     ["mnist", "imageSize: 28", /imageSize is 28 and data\.channels 3, expected 28 or 32 and 1/],
     ["folder", "channels: 1", /imageSize is 32 and data\.channels 1, expected 32 and 3, as/],
+    [
+      "emoji",
+      "imageSize: 24",
+      /imageSize is 24 and data\.channels 3, expected 32 or 16 or 8 and 3/,
+    ],
   ] as const;
   for (const [kind, size, message] of cases) {
     const { data } = parseConfig(`data: { kind: ${kind}, path: nowhere, ${size} }`);
-    await assert.rejects(loadImages(data, options), message);
+    await assert.rejects(loadImages(data, options), { name: "SettingError", message });
+  }
+});
+
+Deno.test("loadImages() refuses to hold out all images", async () => {
+  const options = { seed: 3, note: (line: string) => assert.fail(line) };
+  for (const heldOut of [1906, 5000, 0.9999]) {
+    const { data } = parseConfig(`data: { imageSize: 8, heldOut: ${heldOut} }`);
+    await assert.rejects(loadImages(data, options), {
+      name: "SettingError",
+      message:
+        `Cannot hold out data.heldOut ${heldOut} of 1906 images: expected some left to train on`,
+    });
   }
 });
 

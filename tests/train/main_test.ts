@@ -255,6 +255,18 @@ deviceTest("train comes to its end on three images", async () => {
   assert(Number.isFinite(report.frechet.samples) && report.frechet.halves === undefined);
 });
 
+deviceTest("train takes settings that the data do not fit for wrong usage", async () => {
+  const directory = inTemporary("unfit");
+  for (
+    const [setting, message] of [
+      ["data.heldOut=5000", "Cannot hold out data.heldOut 5000 of 1906 images"],
+      ["data.channels=1", "data.imageSize is 8 and data.channels 1, expected 32 or 16 or 8 and 3"],
+    ] as const
+  ) {
+    assertRefusal(await trainSmall(directory, "--set", setting), 2, message);
+  }
+});
+
 deviceTest("train comes to its end on images that are all alike", async () => {
   const images = inTemporary("alike"), directory = inTemporary("run_of_alike");
   Deno.mkdirSync(images);

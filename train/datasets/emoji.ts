@@ -35,7 +35,7 @@ const KEYS: readonly (keyof Emoji)[] = ["name", "text", "category", "subcategory
 const CELL_SIZE = 32;
 
 /** Sizes that a cell can be averaged to by whole squares of pixels, and that still show something. */
-const IMAGE_SIZES: readonly number[] = [32, 16, 8];
+export const EMOJI_SIZES: readonly number[] = [32, 16, 8];
 
 /** The sheet has colours and no alpha. */
 const CHANNELS = 3;
@@ -62,9 +62,9 @@ const CHANNELS = 3;
 export async function loadEmoji(options: EmojiOptions): Promise<ImageSet> {
   const { imageSize, classes: level = "category" } = options;
   const folder = options.folder ?? new URL("../../examples/emoji/", import.meta.url);
-  if (!IMAGE_SIZES.includes(imageSize)) {
+  if (!EMOJI_SIZES.includes(imageSize)) {
     throw new RangeError(
-      `Cannot load emoji: imageSize is ${imageSize}, expected one of ${IMAGE_SIZES.join(", ")}`,
+      `Cannot load emoji: imageSize is ${imageSize}, expected one of ${EMOJI_SIZES.join(", ")}`,
     );
   }
   const [sheetBytes, listBytes] = await Promise.all([
