@@ -65,7 +65,8 @@ export class BankWriter implements Disposable {
   /**
    * Begins a file with everything but the snippets.
    *
-   * Throws a {@linkcode CheckpointError} if the records do not fit the size, or if the disk refuses.
+   * Throws a {@linkcode CheckpointError} if there is no snippet, if the records do not fit the size, or if the
+   * disk refuses.
    */
   constructor(path: string, bank: BankDeclaration) {
     const { size, dim } = bank;
@@ -225,7 +226,10 @@ function storedRecords(
   path: string,
   bank: BankDeclaration,
 ): { tensors: [string, SafetensorsTensor][]; metadata: Record<string, string> } {
-  const problem = findRecordProblem(bank, bank);
+  const { size } = bank;
+  const problem = Number.isInteger(size) && size > 0
+    ? findRecordProblem(bank, bank)
+    : { key: "size", state: `its size is ${size}, expected a whole number of snippets from 1` };
   if (problem !== undefined) {
     throw new CheckpointError(`Cannot write bank ${JSON.stringify(path)}: ${problem.state}`, {
       path,

@@ -4,11 +4,15 @@
  * @module
  */
 
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
+
 /** The largest whole number that I8 holds on both sides of zero. */
 const INT8_MOST = 127;
 
 /** How the coefficients of a low-rank bank are stored: 4, 2 or 1 bytes each. */
 export type CoefficientStorage = "f32" | "f16" | "int8";
+
+const STORAGES: readonly CoefficientStorage[] = ["f32", "f16", "int8"];
 
 /** How coefficients become stored numbers, and what these mean. */
 export class CoefficientFormat {
@@ -19,12 +23,14 @@ export class CoefficientFormat {
   /**
    * Takes the largest magnitude of each column [r], which `int8` needs.
    *
-   * Throws a TypeError for `int8` without the maxima of the r columns.
+   * Throws a TypeError for `int8` without the maxima of the r columns, and a RangeError for a storage that there
+   * is none of.
    */
   constructor(
     storage: CoefficientStorage,
     columns: { readonly rank: number; readonly columnMaxima: Float64Array | undefined },
   ) {
+    requireOneOf("Cannot store coefficients: storage", storage, STORAGES);
     const { rank, columnMaxima } = columns, count = columnMaxima?.length ?? 0;
     if (storage === "int8" && count !== rank) {
       throw new TypeError(

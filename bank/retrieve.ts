@@ -8,7 +8,7 @@
 
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
-import { didYouMean, nearestName } from "../kernels/core/nearest_name.ts";
+import { didYouMean, nearestName, requireOneOf } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
@@ -56,7 +56,7 @@ export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
 /**
  * Returns the indices of all snippets of a class, in order.
  *
- * Throws a RangeError that lists the classes if there is none of that name.
+ * Throws a RangeError that lists the classes if there is none of that name, and one if there are no labels.
  *
  * @example
  * ```ts
@@ -72,8 +72,11 @@ export function indicesOfClass(records: ImageRecords, name: string): Uint32Array
   if (label < 0 || labels === undefined) {
     throw new RangeError(
       `Cannot retrieve class ${JSON.stringify(name)}: the bank has ` +
-        (classes.length === 0 ? "no classes" : `the classes ${listed(classes)}`) +
-        didYouMean(name, classes),
+        (classes.length === 0
+          ? "no classes"
+          : label >= 0
+          ? "no labels that say which snippets are of it"
+          : `the classes ${listed(classes)}${didYouMean(name, classes)}`),
     );
   }
   const found: number[] = [];
@@ -171,6 +174,8 @@ export function indicesNamed(records: ImageRecords, name: string): Uint32Array {
 /** How two snippets are compared. */
 export type Metric = "cosine" | "euclidean";
 
+const METRICS: readonly Metric[] = ["cosine", "euclidean"];
+
 /** What {@linkcode nearestSnippets} looks for. */
 export interface NearestOptions {
   /** Neighbours of each query, at most 100; no more than the bank has are found. */
@@ -208,7 +213,7 @@ const CHUNK_ROWS = 2 ** 18;
  * numbers. Waits for the GPU.
  *
  * Throws a TypeError if the queries are not whole rows of the bank's length, and a RangeError if one
- * is zero or not finite or the count is not a whole number from 1 to 100.
+ * is zero or not finite, the count is not a whole number from 1 to 100 or there is no such metric.
  *
  * @example
  * ```ts
@@ -228,6 +233,7 @@ export async function nearestSnippets(
 ): Promise<Neighbour[][]> {
   const { bank, queries, metric = "cosine" } = search;
   const { dim } = bank;
+  requireOneOf("Cannot find what is near: metric", metric, METRICS);
   const count = checkSearch(search);
   const rows = queries.length / dim;
   const found: { first: number; scores: Tensor; columns: Tensor }[] = [];

@@ -5,6 +5,7 @@
  */
 
 import { selectRows } from "../bank/select_rows.ts";
+import { requireCount } from "../kernels/core/counted.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { FrechetReference, type Gaussian, GaussianStatistics } from "./frechet.ts";
 
@@ -32,6 +33,9 @@ const MOST_RESAMPLED = 5000;
 /** Probability on either side of the interval. */
 const TAIL = 0.025;
 
+/** How the error begins for a number of resamples that is none. */
+const RESAMPLES = "Cannot resample: resamples";
+
 /**
  * The Fréchet distance of samples [n, d] to a reference that is held fixed, with a 95 % interval: the
  * distance of resamples, drawn with replacement, has the quantiles q; their deviations from the mean m
@@ -41,7 +45,8 @@ const TAIL = 0.025;
  * out. Of n > 5,000 samples, 5,000 are drawn and the deviations scaled by √(5000 / n). The interval
  * tells what another draw of n samples would give; the bias of a finite n is not in it.
  *
- * Throws a TypeError if the lengths differ, and a RangeError for fewer than two samples.
+ * Throws a TypeError if the lengths differ, and a RangeError for fewer than two samples, and for resamples that
+ * are no whole number.
  *
  * @example
  * ```ts
@@ -59,6 +64,7 @@ export function bootstrapFrechet(
 ): Estimate {
   const { reference, resamples, seed, onProgress } = options;
   const { dim } = reference;
+  requireCount(RESAMPLES, resamples);
   const root = new FrechetReference(reference);
   const value = root.distanceTo(new GaussianStatistics(dim).add(samples));
   const count = samples.length / dim, drawn = Math.min(count, MOST_RESAMPLED);
@@ -76,6 +82,8 @@ export function bootstrapFrechet(
  * A share with a 95 % interval: `inside` [n] has 1 for every one that counts and 0 for the others, and
  * is drawn from n times with replacement. For precision and recall the manifold is held fixed.
  *
+ * Throws a RangeError where n is 0, and for resamples that are no whole number.
+ *
  * @example
  * ```ts
  * import { bootstrapShare } from "@gmem/gmem";
@@ -88,6 +96,8 @@ export function bootstrapFrechet(
 export function bootstrapShare(inside: Uint8Array, options: BootstrapOptions): Estimate {
   const { resamples, seed, onProgress } = options;
   const count = inside.length;
+  requireCount(RESAMPLES, resamples);
+  requireCount("Cannot give a share: the number of all", count, 1);
   const value = inside.reduce((sum, each) => sum + each, 0) / count;
   const values: number[] = [];
   for (let resample = 0; resample < resamples; resample++) {

@@ -6,7 +6,7 @@
 
 import { meanRow } from "../bank/projection.ts";
 import { selectRows } from "../bank/select_rows.ts";
-import { counted } from "../kernels/core/counted.ts";
+import { counted, requireCount } from "../kernels/core/counted.ts";
 import { permutation } from "../kernels/core/random.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
@@ -108,6 +108,7 @@ export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck>
   const size = training.length / dim, n = samples.length / dim;
   if (n === 0) throw new RangeError("Cannot look for copies among 0 samples: expected some");
   const shown = Math.min(options.shown ?? 8, n);
+  requireCount("Cannot look for copies: shown", shown);
   const device = distanceDevice(options.device, { rows: n, columns: size, dim });
   const found = await nearestRows(samples, training, {
     dim,

@@ -7,6 +7,7 @@
 
 import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../bank/onnx_network.ts";
 import { joinRows, swapAxes } from "../bank/select_rows.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import { softmaxRows } from "./inception_score.ts";
 import { type ByteBatch, withChannels } from "./image_stream.ts";
 
@@ -15,6 +16,8 @@ export type InceptionOutput = "pool" | "spatial" | "logits";
 
 /** What the values of black and white are to the network: 0 to 255, 0 to 1, or −1 to 1. */
 export type PixelRange = "bytes" | "unit" | "signed";
+
+const PIXEL_RANGES: readonly PixelRange[] = ["bytes", "unit", "signed"];
 
 /** How {@linkcode Inception.open} finds its way. */
 export interface InceptionOptions extends ProviderOptions {
@@ -208,11 +211,12 @@ export class Inception implements Disposable {
   /**
    * Opens an ONNX file.
    *
-   * Throws a NotFound error if there is none, and a TypeError if it cannot be read as one, does not take
-   * RGB images or has no pooled features.
+   * Throws a NotFound error if there is none, a TypeError if it cannot be read as one, does not take RGB
+   * images or has no pooled features, and a RangeError for a range of pixels that there is none of.
    */
   static async open(path: string, options: InceptionOptions = {}): Promise<Inception> {
     const { pixels = "bytes", providers } = options;
+    requireOneOf(`Cannot use ${path}: pixels`, pixels, PIXEL_RANGES);
     using opened = new DisposableStack();
     const network = opened.use(
       await OnnxNetwork.open(path, {

@@ -6,8 +6,10 @@
  */
 
 import { selectRows } from "../bank/select_rows.ts";
+import { requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { storeAt } from "../kernels/core/in_place.ts";
+import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import { type Parameter, ParameterStore } from "../kernels/core/parameter_store.ts";
 import { Tape } from "../kernels/core/tape.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
@@ -34,6 +36,8 @@ export interface MappingPairs {
  * its snippet than to those of others; `cosine`, 1 − cos, that it is its snippet.
  */
 export type MappingLoss = "contrastive" | "cosine";
+
+const LOSSES: readonly MappingLoss[] = ["contrastive", "cosine"];
 
 /** How {@linkcode trainMapper} trains. */
 export interface MapperTrainingOptions {
@@ -74,8 +78,8 @@ const ROWS = 1024;
  * Trains a mapper by Adam from the start. Equal options give equal weights on one adapter. Waits for
  * the GPU once an epoch.
  *
- * Throws a TypeError unless there is one snippet for each vector, and a RangeError if the loss of an
- * epoch is not finite.
+ * Throws a TypeError unless there is one snippet for each vector, and a RangeError for a loss that there is none
+ * of, for epochs or a batch size that are no whole numbers from 1, and if the loss of an epoch is not finite.
  *
  * @example
  * ```ts
@@ -99,6 +103,9 @@ export async function trainMapper(
 ): Promise<OwnedMapper> {
   const { pairs, loss, width, epochs, learningRate, seed, onEpoch } = options;
   const { snippetDim } = pairs;
+  requireOneOf("Cannot train a mapper: loss", loss, LOSSES);
+  requireCount("Cannot train a mapper: epochs", epochs, 1);
+  requireCount("Cannot train a mapper: batchSize", options.batchSize, 1);
   const size = pairs.snippets.length / snippetDim, inputs = pairs.inputs.length / size;
   if (size === 0 || !Number.isInteger(size) || !Number.isInteger(inputs) || inputs === 0) {
     throw new TypeError(
@@ -215,7 +222,8 @@ export interface RetrievalAccuracy {
  * Compares mapped vectors with the snippets of their images, both [n, d] of norm 1: each looks for its
  * own among all n. 2·n²·d operations on the CPU.
  *
- * Throws a TypeError that names the row if a value is not finite.
+ * Throws a TypeError unless there are as many of both, at least one, and one that names the row if a value is
+ * not finite.
  *
  * @example
  * ```ts
@@ -233,6 +241,12 @@ export function retrievalAccuracy(
 ): RetrievalAccuracy {
   const { snippetDim: dim } = options;
   const images = snippets.length / dim;
+  if (images === 0 || !Number.isInteger(images) || mapped.length !== snippets.length) {
+    throw new TypeError(
+      `Cannot look for the right images of ${mapped.length} values among ${snippets.length}: ` +
+        `expected as many vectors as snippets of length ${dim}, at least one`,
+    );
+  }
   requireFinite(mapped, { dim, name: "mapped vector" });
   requireFinite(snippets, { dim, name: "snippet" });
   let first = 0, firstFive = 0, cosines = 0;

@@ -7,6 +7,7 @@
 
 import { z } from "zod";
 import type { Device } from "../../kernels/core/device.ts";
+import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { normalizeSnippets } from "../normalize.ts";
 import type { EncoderRecords } from "../bank.ts";
 import { type NetworkOutput, OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
@@ -307,8 +308,10 @@ function checkPreprocessing(
   preprocessing: Preparation,
   options: { network: Network; path: string },
 ): void {
-  const { size, crop, range: [low, high], mean, std } = preprocessing;
+  const { size, crop, interpolation, range: [low, high], mean, std, pooling } = preprocessing;
   const { network: { file, channels, output }, path } = options;
+  requireOneOf(`Cannot encode with ${path}: interpolation`, interpolation, INTERPOLATIONS);
+  requireOneOf(`Cannot encode with ${path}: pooling`, pooling, POOLINGS);
   const outputs = file.outputs.map(({ name }) => name);
   const problem = !Number.isInteger(size) || size < 1
     ? `size is ${size}, expected a positive integer`

@@ -9,6 +9,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../kernels/core/errors.ts";
+import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { isSize } from "../../kernels/core/safetensors_format.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
@@ -27,6 +28,8 @@ export interface OnnxTextOptions extends ProviderOptions {
 
 /** What makes one vector of those of all tokens. */
 export type TextPooling = "cls" | "mean";
+
+const POOLINGS: readonly TextPooling[] = ["cls", "mean"];
 
 const KIND = "onnx_text";
 
@@ -79,8 +82,8 @@ export class OnnxTextEncoder implements TextVectorEncoder {
   /**
    * Opens a network and its tokenizer and encodes one text, which tells the length of its vectors.
    *
-   * Throws a NotFound error if one of the files is not there, and a TypeError if they are no network
-   * of texts and no tokenizer.
+   * Throws a NotFound error if one of the files is not there, a TypeError if they are no network of texts
+   * and no tokenizer, and a RangeError for a pooling that there is none of.
    */
   static async open(path: string, options: OnnxTextOptions = {}): Promise<OnnxTextEncoder> {
     const { providers } = options, tokenizerPath = join(dirname(path), TOKENIZER);
@@ -92,6 +95,7 @@ export class OnnxTextEncoder implements TextVectorEncoder {
     );
     const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
+    requireOneOf(`Cannot encode texts with ${path}: pooling`, pooling, POOLINGS);
     checkNetwork(network, output);
     const probe = await run(network, { ids: tokenizer("a"), taken });
     const description = {

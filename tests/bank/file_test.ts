@@ -331,6 +331,11 @@ Deno.test("LowRankWriter refuses bytes without maxima, and what halves cannot ho
       name: "TypeError",
       message: "Cannot store coefficients as int8: there are 0 column maxima, expected 1",
     });
+    assert.throws(() => new LowRankWriter(path, { size: 2, shared, storage: "int4" as "int8" }), {
+      name: "RangeError",
+      message:
+        "Cannot store coefficients: storage is int4, did you mean int8? Expected one of f32, f16, int8",
+    });
     using writer = new LowRankWriter(path, { size: 2, shared, storage: "f16" });
     // 65520 is half-way to what would be the next number of 16 bits.
     assert.throws(() => writer.append(Float32Array.of(65520, 1)), {
@@ -367,6 +372,14 @@ Deno.test("BankWriter leaves nothing behind unless all snippets came and were co
     assert.throws(() => writeLowRankBank(path, { ...LOW_RANK, encoderWeights: broken }), {
       name: "CheckpointError",
     });
+    for (const size of [0, 1.5]) {
+      assert.throws(() => new BankWriter(path, { size, dim: 3 }), {
+        name: "CheckpointError",
+        message:
+          `Cannot write bank ${JSON.stringify(path)}: its size is ${size}, expected a whole ` +
+          "number of snippets from 1",
+      });
+    }
     assert.throws(() => writeBank(path, { ...BANK, names: ["a"] }), {
       name: "CheckpointError",
       message: /^Cannot write bank ".*": there are 1 names for 5 snippets$/,

@@ -174,6 +174,11 @@ gpuTest(
     for (const [queries, count, message] of bad) {
       await assert.rejects(nearestSnippets(device, { bank, queries, count }), { message });
     }
+    const search = { bank, queries: Float32Array.of(1, 0), count: 1 };
+    await assert.rejects(nearestSnippets(device, { ...search, metric: "l2" as "cosine" }), {
+      name: "RangeError",
+      message: "Cannot find what is near: metric is l2, expected one of cosine, euclidean",
+    });
   },
 );
 
@@ -210,6 +215,11 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
   });
   assert.throws(() => indicesOfClass(RECORDS, "Dogs"), {
     message: 'Cannot retrieve class "Dogs": the bank has the classes cat, dog; did you mean dog?',
+  });
+  assert.throws(() => indicesOfClass({ classes: ["dog"] }, "dog"), {
+    name: "RangeError",
+    message:
+      'Cannot retrieve class "dog": the bank has no labels that say which snippets are of it',
   });
   assert.throws(() => indexOfName(RECORDS, "dog"), {
     message: 'Cannot retrieve "dog": none of 3 snippets has that name, such as a.png, b.png, c.png',

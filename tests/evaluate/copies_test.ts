@@ -217,6 +217,15 @@ Deno.test("checkCopies() counts what is just as near, far from the origin as wel
   assert.equal(beyond.nearer, 0.5);
 });
 
+Deno.test("checkCopies() refuses a number of samples to show that is none", async () => {
+  const training = Float32Array.of(0, 1, 2, 4, 8, 16);
+  const options = { samples: training, training, dim: 1, seed: 0, shown: -1 };
+  await assert.rejects(checkCopies(options), {
+    name: "RangeError",
+    message: "Cannot look for copies: shown is -1, expected a whole number from 0",
+  });
+});
+
 Deno.test("checkCopies() refuses training images that are all alike", async () => {
   const training = new Float32Array(30).fill(1 / 3);
   await assert.rejects(checkCopies({ samples: training, training, dim: 3, seed: 0 }), {

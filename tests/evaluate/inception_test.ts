@@ -78,6 +78,10 @@ Deno.test("Inception gives pooled and spatial features and probabilities, in ADM
 
 Deno.test("Inception refuses what is no network of images", async () => {
   await assert.rejects(Inception.open(`${PATH}.none`), /expected an ONNX file of Inception/);
+  await assert.rejects(Inception.open(PATH, { pixels: "float" as "unit" }), {
+    name: "RangeError",
+    message: `Cannot use ${PATH}: pixels is float, expected one of bytes, unit, signed`,
+  });
   await assert.rejects(
     Inception.open(PATH, { outputs: { pool: "pool_4" } }),
     /it has no output pool_4, expected one of logits \[/,

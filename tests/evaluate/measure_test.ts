@@ -86,6 +86,23 @@ Deno.test("bootstrapFrechet() is the same for the same seed, and has no interval
   assert.deepEqual([none.value, none.interval], [once.value, undefined]);
 });
 
+Deno.test("resampling refuses numbers of resamples that are none, and shares of nothing", () => {
+  const reference = new GaussianStatistics(DIM).add(REFERENCE), samples = normal(50, { seed: 2 });
+  for (const resamples of [-1, 1.5, NaN]) {
+    const refusal = {
+      name: "RangeError",
+      message: `Cannot resample: resamples is ${resamples}, expected a whole number from 0`,
+    };
+    const options = { resamples, seed: 0 };
+    assert.throws(() => bootstrapFrechet(samples, { ...options, reference }), refusal);
+    assert.throws(() => bootstrapShare(Uint8Array.of(1, 0), options), refusal);
+  }
+  assert.throws(() => bootstrapShare(new Uint8Array(), { resamples: 0, seed: 0 }), {
+    name: "RangeError",
+    message: "Cannot give a share: the number of all is 0, expected a whole number from 1",
+  });
+});
+
 Deno.test("bootstrapShare() has the width of a binomial share", () => {
   const inside = Uint8Array.from({ length: 400 }, (_, i) => Number(i % 4 === 0));
   const told: number[] = [];

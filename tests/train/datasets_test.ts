@@ -274,6 +274,11 @@ Deno.test("loadEmoji() averages squares of pixels for 16 and 8, and refuses othe
   for (const imageSize of [24, 64, 0]) {
     await assert.rejects(loadEmoji({ imageSize }), /expected one of 32, 16, 8$/);
   }
+  await assert.rejects(loadEmoji({ imageSize: 8, classes: "categories" as "category" }), {
+    name: "RangeError",
+    message: "Cannot load emoji: classes is categories, did you mean category? Expected one of " +
+      "category, subcategory",
+  });
 });
 
 Deno.test("loadEmoji() fetches the files of a folder on a server", async () => {
@@ -385,6 +390,10 @@ Deno.test("loadMnist() names what is wrong with a file", async () => {
     await fails({ labels: idxFile([1], new Uint8Array(1)) }, /2 images and 1 labels/);
     await fails({ labels: idxFile([2], Uint8Array.of(3, 10)) }, /image 1 has label 10/);
     await assert.rejects(loadMnist(path, { imageSize: 30 as 28 }), RangeError);
+    await assert.rejects(loadMnist(path, { split: "val" as "test" }), {
+      name: "RangeError",
+      message: "Cannot load MNIST: split is val, expected one of train, test",
+    });
   });
 });
 
@@ -423,6 +432,10 @@ Deno.test("loadCifar10() names what is wrong with a file", async () => {
   await inDirectory(async (path) => {
     await assert.rejects(loadCifar10(`${path}/none`), /none does not exist/);
     await assert.rejects(loadCifar10(path), /expected data_batch_1.bin to data_batch_5.bin/);
+    await assert.rejects(loadCifar10(path, { split: "val" as "test" }), {
+      name: "RangeError",
+      message: "Cannot load CIFAR-10: split is val, expected one of train, test",
+    });
     await Deno.writeFile(`${path}/test_batch.bin`, new Uint8Array(3074));
     await assert.rejects(
       loadCifar10(path, { split: "test" }),

@@ -373,6 +373,14 @@ Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", a
       name: "RangeError",
       message: "Cannot encode images: shardSize is 0, expected a positive integer",
     });
+    await assert.rejects(encodeLatents({ ...settings, posterior: "mode" as "mean" }), {
+      name: "RangeError",
+      message: "Cannot encode images: posterior is mode, expected one of sample, mean",
+    });
+    await assert.rejects(encodeLatents({ ...settings, dtype: "BF16" as "F16" }), {
+      name: "RangeError",
+      message: "Cannot encode images: dtype is BF16, did you mean F16? Expected one of F32, F16",
+    });
     const loud: LatentEncoder = {
       imageSize: SIDE,
       latent: { channels: 1, imageSize: 1 },

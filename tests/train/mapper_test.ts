@@ -171,6 +171,20 @@ gpuTest("trainMapper() and mapVectors() name what does not fit", async (device) 
     trainMapper(device, { ...made, pairs: short }),
     /mapper of 1151 values to 960: expected vectors \[n, e\] and snippets \[n, 5\]/,
   );
+  const wrong = [
+    [{ loss: "mse" as "cosine" }, "loss is mse, expected one of contrastive, cosine"],
+    ...[0, -1, 1.5].flatMap((count) =>
+      (["epochs", "batchSize"] as const).map((name) =>
+        [{ [name]: count }, `${name} is ${count}, expected a whole number from 1`] as const
+      )
+    ),
+  ] as const;
+  for (const [change, said] of wrong) {
+    await assert.rejects(trainMapper(device, { ...made, ...change }), {
+      name: "RangeError",
+      message: `Cannot train a mapper: ${said}`,
+    });
+  }
   using owned = await trainMapper(device, { ...made, epochs: 1 });
   await assert.rejects(
     mapVectors(owned.mapper, new Float32Array(7)),
@@ -209,6 +223,18 @@ Deno.test("retrievalAccuracy() finds nothing by ties but exact copies of the rig
   assert.deepEqual([between.top1, between.top5], [0, 1]);
   const copies = Float32Array.of(1, 0, 1, 0, 0, 1);
   assert.equal(retrievalAccuracy(copies, copies, { snippetDim: 2 }).top1, 1);
+});
+
+Deno.test("retrievalAccuracy() refuses vectors that are not as many as snippets, or none", () => {
+  for (const [mapped, snippets] of [[0, 4], [2, 4], [4, 2], [3, 3], [0, 0]] as const) {
+    const compare = () =>
+      retrievalAccuracy(new Float32Array(mapped), new Float32Array(snippets), { snippetDim: 2 });
+    assert.throws(compare, {
+      name: "TypeError",
+      message: `Cannot look for the right images of ${mapped} values among ${snippets}: ` +
+        "expected as many vectors as snippets of length 2, at least one",
+    });
+  }
 });
 
 Deno.test("retrievalAccuracy() names the row that is not finite", () => {

@@ -5,6 +5,7 @@
  */
 
 import { directoryPath, readDirectory } from "../../bank/directory.ts";
+import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { ImageSet } from "./image_set.ts";
 
 /** Which part of CIFAR-10 {@linkcode loadCifar10} reads. */
@@ -40,7 +41,7 @@ const RECORD_BYTES = 1 + IMAGE_BYTES;
  * `data_batch_1/0`, `data_batch_1/1`, ….
  *
  * Throws an Error if there is no such file, and a SyntaxError if a file is not a whole number of
- * records of 3073 bytes or has a label above 9.
+ * records of 3073 bytes or has a label above 9, and a RangeError for another split.
  *
  * @example
  * ```ts
@@ -60,6 +61,7 @@ export async function loadCifar10(
   options: Cifar10Options = {},
 ): Promise<ImageSet> {
   const { split = "train" } = options;
+  requireOneOf("Cannot load CIFAR-10: split", split, ["train", "test"]);
   const pattern = split === "train" ? /^data_batch_\d+\.bin$/ : /^test_batch\.bin$/;
   const expected = split === "train" ? "data_batch_1.bin to data_batch_5.bin" : "test_batch.bin";
   const path = directoryPath(directory);

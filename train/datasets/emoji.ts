@@ -7,6 +7,7 @@
 import { averageBlocks } from "../../bank/pixels.ts";
 import { swapAxes } from "../../bank/select_rows.ts";
 import { isRecord, parseJson } from "../../kernels/core/json.ts";
+import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { ImageSet } from "./image_set.ts";
 import { decodePng, type RawImage } from "./png.ts";
 
@@ -47,7 +48,7 @@ const CHANNELS = 3;
  * Reads files where gmem is on disk, which needs `--allow-read`, and fetches them where gmem was
  * imported from a server, which needs `--allow-net`.
  *
- * Throws a RangeError if imageSize is not 32, 16 or 8, an Error if a file cannot be read, and a
+ * Throws a RangeError if imageSize is not 32, 16 or 8 or there are no such classes, an Error if a file cannot be read, and a
  * SyntaxError if the files do not belong together.
  *
  * @example
@@ -67,6 +68,7 @@ export async function loadEmoji(options: EmojiOptions): Promise<ImageSet> {
       `Cannot load emoji: imageSize is ${imageSize}, expected one of ${EMOJI_SIZES.join(", ")}`,
     );
   }
+  requireOneOf("Cannot load emoji: classes", level, ["category", "subcategory"]);
   const [sheetBytes, listBytes] = await Promise.all([
     readBytes(new URL("sheet.png", folder)),
     readBytes(new URL("emoji.json", folder)),

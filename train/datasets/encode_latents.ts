@@ -16,6 +16,7 @@ import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
+import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { SafetensorsWriter } from "../../kernels/core/safetensors_writer.ts";
@@ -121,9 +122,10 @@ const DIGITS = 3;
  *
  * Throws a TypeError if the images are not those that the encoder takes, there are no patch tokens to
  * keep or an encoder gives another count of numbers than it says, a RangeError if the shard size is not a
- * positive integer or a latent has a number that the type cannot hold, a {@linkcode CheckpointError} if
- * the folder holds safetensors files of another origin, if an image has changed since the call that was
- * killed, or if the disk has too little room or refuses, and what encoder and images throw.
+ * positive integer, there is no such posterior or dtype or a latent has a number that the type cannot hold, a
+ * {@linkcode CheckpointError} if the folder holds safetensors files of another origin, if an image has changed
+ * since the call that was killed, or if the disk has too little room or refuses, and what encoder and images
+ * throw.
  *
  * @example
  * ```ts
@@ -146,7 +148,9 @@ const DIGITS = 3;
  * ```
  */
 export async function encodeLatents(options: EncodeLatentsOptions): Promise<void> {
-  const { images, encoder, shardSize = 10_000 } = options;
+  const { images, encoder, shardSize = 10_000, posterior = "sample", dtype = "F32" } = options;
+  requireOneOf("Cannot encode images: posterior", posterior, ["sample", "mean"]);
+  requireOneOf("Cannot encode images: dtype", dtype, Object.keys(NUMBER_BYTES));
   if (images.imageSize !== encoder.imageSize || images.channels !== 3) {
     throw new TypeError(
       `Cannot encode images: they are ${images.channels} × ${images.imageSize} × ` +

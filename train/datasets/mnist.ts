@@ -6,6 +6,7 @@
 
 import { gunzipSync } from "node:zlib";
 import { directoryPath, readDirectory } from "../../bank/directory.ts";
+import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { elementsOf } from "../../kernels/core/tensor.ts";
 import { ImageSet } from "./image_set.ts";
 
@@ -45,7 +46,7 @@ const MAX_UNPACKED_BYTES = 2 ** 30;
  * the background is 0. Names are `train/0`, `train/1`, ….
  *
  * Throws an Error if a file is missing, a SyntaxError if one is damaged or does not hold what its
- * name says, and a RangeError if imageSize is not 28 or 32.
+ * name says, and a RangeError if imageSize is not 28 or 32, or for another split.
  *
  * @example
  * ```ts
@@ -70,6 +71,7 @@ export async function loadMnist(
   if (imageSize !== 28 && imageSize !== 32) {
     throw new RangeError(`Cannot load MNIST: imageSize is ${imageSize}, expected 28 or 32`);
   }
+  requireOneOf("Cannot load MNIST: split", split, ["train", "test"]);
   const prefix = split === "train" ? "train" : "t10k";
   const path = directoryPath(directory);
   const images = await readIdx(path, { kind: `${prefix}-images`, dimensions: 3 });

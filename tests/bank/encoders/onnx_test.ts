@@ -130,6 +130,8 @@ gpuTest(
       [{ mean: [0] }, /there are 1 means and 3 standard deviations, expected 3$/],
       [{ std: [1, 0, 1] }, /std is 1, 0, 1, expected positive numbers$/],
       [{ output: "x" }, /output is x, expected one of last_hidden_state, pooled$/],
+      [{ pooling: "max" as "mean" }, /pooling is max, expected one of cls, mean, patch-mean$/],
+      [{ interpolation: "cubic" as "bicubic" }, /interpolation is cubic, .*one of bicubic, bilin/],
     ] as const;
     for (const [part, message] of bad) {
       await assert.rejects(

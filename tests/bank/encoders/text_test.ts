@@ -72,6 +72,10 @@ Deno.test("OnnxTextEncoder runs a network on the tokens of each text", async () 
   const kept = [CLS, RED, RED, RED, RED, SEP];
   assertClose(long, wantedOf(kept, 0), { tolerance: 1e-6, name: "truncated" });
 
+  await assert.rejects(OnnxTextEncoder.open(NETWORK, { pooling: "max" as "mean" }), {
+    name: "RangeError",
+    message: `Cannot encode texts with ${NETWORK}: pooling is max, expected one of cls, mean`,
+  });
   using mean = await OnnxTextEncoder.open(NETWORK, { pooling: "mean" });
   const wanted = Array.from(
     { length: DIM },
