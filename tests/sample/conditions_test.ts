@@ -33,7 +33,11 @@ Deno.test("chooseAmong() draws evenly from each group in turn", () => {
     assert.ok(Math.abs(counts.get(index)! - share) < 110, `${index}: ${counts.get(index)}`);
   }
   for (
-    const [none, state] of [[[], "there are no groups"], [[[3], []], "group 1 is empty"]] as const
+    const [none, state] of [
+      [[], "there are no groups"],
+      [[[], [3]], "group 0 is empty"],
+      [[[3], []], "group 1 is empty"],
+    ] as const
   ) {
     assert.throws(() => chooseAmong(none, { count: 2, seed: 5 }), {
       name: "RangeError",
@@ -64,6 +68,7 @@ Deno.test("drawLabels() draws labels as often as the data have them", () => {
 
 Deno.test("labelOfClass() knows names, and numbers where no class has that name", () => {
   const named = { classes: 4, classNames: ["cat", "dog", "3", "cow"] };
+  assert.equal(labelOfClass("cat", named), 0);
   assert.equal(labelOfClass("dog", named), 1);
   assert.equal(labelOfClass("3", named), 2);
   assert.equal(labelOfClass("2", named), 2);
@@ -81,6 +86,12 @@ Deno.test("labelOfClass() knows names, and numbers where no class has that name"
   assert.throws(() => labelOfClass("cat", { classes: 98, classNames: many }), {
     message: /expected class 0, .*, class 9 or 88 more, or a number from 0 to 97$/,
   });
+  for (const [count, end] of [[10, "class 9"], [11, "class 9 or 1 more"]] as const) {
+    const classNames = many.slice(0, count);
+    assert.throws(() => labelOfClass("cat", { classes: count, classNames }), {
+      message: new RegExp(`class 8, ${end}, or a number from 0 to ${count - 1}$`),
+    });
+  }
 });
 
 gpuTest(

@@ -62,6 +62,8 @@ gpuTest(
     for (const t of interval) {
       assert.deepEqual((await predict(device, { t, scale: 2, interval })).values, [5, 5, 5, 5]);
     }
+    const moment = { t: 0.5, scale: 2, interval: [0.5, 0.5] as const };
+    assert.deepEqual((await predict(device, moment)).values, [5, 5, 5, 5]);
     assert.equal((await predict(device, { t: 0.5, scale: 1 })).both, 0);
     for (const wrong of [{ scale: NaN }, { scale: 2, interval: [0.9, 0.1] as const }]) {
       assert.throws(() => guided(constant(3), constants(3, 1), wrong), RangeError);

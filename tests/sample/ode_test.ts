@@ -140,6 +140,10 @@ gpuTest("samplers go back over falling times, and refuse times that are none", a
     assert.ok(Math.max(...errors) < bound, `${name}: ${Math.max(...errors)}`);
     sample.dispose();
     back.dispose();
+    // Two times are the fewest: one step.
+    using once = sampler(network, states, { times: [0, 1] });
+    using same = sampler(network, states, { steps: 1 });
+    assert.deepEqual(await once.read(), await same.read(), name);
     for (const refused of [[], [0], [0, NaN, 1], [0, Infinity]]) {
       assert.throws(() => sampler(network, states, { times: refused }), RangeError, name);
     }
