@@ -15,7 +15,7 @@ import type { Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
 import { DIFFUSION_FORMS, type DiffusionForm } from "../model/interpolants/interpolant.ts";
 import { dataCoefficients, velocityCoefficients } from "../model/interpolants/prediction.ts";
-import { sampleInterval, type TimeInterval } from "../model/interpolants/time.ts";
+import { sampleInterval } from "../model/interpolants/time.ts";
 import { diffusionCoefficient, driftCoefficients } from "./diffusion.ts";
 import {
   type Advance,
@@ -153,7 +153,6 @@ function makeProcess(network: Network, options: SdeOptions): Process {
     sde,
     ...(options.epsilon !== undefined && { epsilon: options.epsilon }),
   });
-  checkInterval(interval);
   const times = lastStep === "none"
     ? odeTimes({ steps }, interval)
     : sdeTimes(interval, steps).slice(0, -1);
@@ -217,14 +216,5 @@ function checkSde(
   if (lastStep === "none" || (lastStepSize > 0 && lastStepSize < 1)) return;
   throw new RangeError(
     `Cannot sample: lastStepSize is ${lastStepSize}, expected a number above 0 and below 1`,
-  );
-}
-
-/** Throws where what is kept from both ends of time leaves nothing between them. */
-function checkInterval([start, end]: TimeInterval): void {
-  if (start < end) return;
-  throw new RangeError(
-    `Cannot sample: the noisy steps would go from time ${start} to ${end}, expected a smaller ` +
-      "epsilon or lastStepSize",
   );
 }

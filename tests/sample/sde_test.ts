@@ -328,7 +328,7 @@ gpuTest("SDE samplers refuse options with which no number would come out", (devi
     ]),
     [
       { diffusion: { form: "sbdm" }, epsilon: 0.25, lastStepSize: 0.75 },
-      /noisy steps would go from time 0\.25 to 0\.25, expected a smaller epsilon or lastStepSize/,
+      /from time 0\.25 to 0\.25: expected a smaller epsilon, or a shorter last step/,
     ],
   ];
   for (const sampler of [sampleEulerMaruyama, sampleSdeHeun]) {
