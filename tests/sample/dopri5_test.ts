@@ -131,6 +131,20 @@ gpuTest("sampleDopri5() solves polynomials of its degree exactly in few steps", 
   sample.dispose();
 });
 
+gpuTest("a step of sampleDopri5() has the polynomial of its method", async (device) => {
+  // dx/dt = x over one step of 1, in which every weight of every stage has a part.
+  using one = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
+  const network = countEvaluations((x) => combine([[x, 1]]));
+  const tolerances = { relativeTolerance: 100, absoluteTolerance: 100 };
+  using sample = await sampleDopri5(network, one, tolerances);
+  assert.equal(network.evaluations, 2 + 6);
+  // exp(1) to the fifth order, and the 1/600 of this method for the sixth (Dormand and Prince 1980).
+  const expected = 1 + 1 + 1 / 2 + 1 / 6 + 1 / 24 + 1 / 120 + 1 / 600;
+  // Stages are sums of terms of up to 25, of which the step takes a third: some roundings of 2^-24 of 8.
+  const [value] = await sample.read();
+  assert.ok(Math.abs(value! - expected) < 2e-6, `${value! - expected}`);
+});
+
 gpuTest(
   "sampleDopri5() meets the last time in one step where its sum falls short",
   async (device) => {
