@@ -6,7 +6,7 @@
 
 import type { Device } from "../kernels/core/device.ts";
 import { formatShape, Tensor } from "../kernels/core/tensor.ts";
-import { gatherRows, gatherRowsOfParts } from "../kernels/embed_rows/mod.ts";
+import { gatherRowsOfParts } from "../kernels/embed_rows/mod.ts";
 import { checkIndices } from "./bank.ts";
 
 /** Rows that a {@linkcode RowTable} is filled with. */
@@ -177,8 +177,7 @@ export class RowTable implements Disposable {
   }
 
   #gather(indices: Tensor): Tensor {
-    const parts = this.#parts.map(({ rows }) => rows);
-    return parts.length === 1 ? gatherRows(parts[0]!, indices) : gatherRowsOfParts(parts, indices);
+    return gatherRowsOfParts(this.#parts.map(({ rows }) => rows), indices);
   }
 
   /** Adds a part at the end with room for `capacity` rows, of which `size` are there. */

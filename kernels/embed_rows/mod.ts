@@ -9,10 +9,8 @@ import { Kernel } from "../core/kernel.ts";
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import gatherPartSource from "./gather_part.wgsl.ts";
-import gatherRowsSource from "./gather_rows.wgsl.ts";
 import scatterRowsSource from "./scatter_rows.wgsl.ts";
 
-const GATHER_ROWS = new Kernel({ source: gatherRowsSource });
 const GATHER_PART = new Kernel({ source: gatherPartSource });
 const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
 
@@ -47,11 +45,7 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
   }
   const { device } = table;
   const out = device.empty([batch, width]);
-  device.dispatch(GATHER_ROWS, {
-    tensors: { table, indices, out },
-    params: { rows, width, batch },
-    workgroups: spreadWorkgroups(Math.ceil(batch * width / 64)),
-  });
+  gatherPart(out, { part: table, indices, first: 0, total: rows });
   device.tape?.push({
     name: "gatherRows",
     inputs: [table],
@@ -111,13 +105,22 @@ export function gatherRowsOfParts(parts: readonly Tensor[], indices: Tensor): Te
   const total = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
   let first = 0;
   for (const part of parts) {
-    const rows = part.shape[0]!;
-    device.dispatch(GATHER_PART, {
-      tensors: { part, indices, out },
-      params: { first, rows, total, width, batch },
-      workgroups: spreadWorkgroups(batch),
-    });
-    first += rows;
+    gatherPart(out, { part, indices, first, total });
+    first += part.shape[0]!;
   }
   return out;
+}
+
+/** Writes the rows of `out` [B, D] that lie in a part [N, D], the rows from `first` on of `total`. */
+function gatherPart(
+  out: Tensor,
+  options: { part: Tensor; indices: Tensor; first: number; total: number },
+): void {
+  const { part, indices, first, total } = options;
+  const [rows = 0, width = 0] = part.shape, batch = indices.elements;
+  out.device.dispatch(GATHER_PART, {
+    tensors: { part, indices, out },
+    params: { first, rows, total, width, batch },
+    workgroups: spreadWorkgroups(batch),
+  });
 }
