@@ -750,6 +750,21 @@ gpuTest("Tape.checkpoint() holds nothing once its backward pass has failed", (de
   assert.equal(device.pool.liveBytes, live);
 });
 
+gpuTest("Tape.checkpoint() of constants holds nothing after the backward pass", async (device) => {
+  using x = whole(device, 1, 2), constant = whole(device, 3, 4);
+  using tape = new Tape(device);
+  tape.watch(x);
+  using loss = device.scope(() =>
+    tape.record(() => {
+      const square = tape.checkpoint([constant], (c) => multiply(c, c));
+      return sum(multiply(square, x));
+    })
+  );
+  tape.backward(loss);
+  using gradient = tape.gradient(x);
+  assert.deepEqual(await values(gradient), [9, 16]);
+});
+
 interface StackGradients {
   readonly input: Float32Array;
   readonly weights: Float32Array[];
