@@ -34,10 +34,11 @@ export class GeluMlp implements FeedForward {
   readonly #fc1: Linear;
   readonly #fc2: Linear;
 
-  /** Declares `fc1` [h, D] and `fc2` [D, h] with h = ⌊D · ratio⌋. */
+  /** Declares `fc1` [h, D] and `fc2` [D, h] with h = ⌊D · ratio⌋; `RangeError` where that is 0. */
   constructor(p: ParameterScope, options: { width: number; ratio: number }) {
     const { width, ratio } = options;
     const hidden = Math.floor(width * ratio);
+    requireHidden(hidden, options);
     this.#fc1 = new Linear(p.at("fc1"), { inputs: width, outputs: hidden });
     this.#fc2 = new Linear(p.at("fc2"), { inputs: hidden, outputs: width });
   }
@@ -71,10 +72,13 @@ export class SwigluMlp implements FeedForward {
   readonly #w12: Linear;
   readonly #w3: Linear;
 
-  /** Declares `w12` [2h, D] and `w3` [D, h] with h of {@linkcode swigluHidden}. */
+  /**
+   * Declares `w12` [2h, D] and `w3` [D, h] with h of {@linkcode swigluHidden}; `RangeError` where that is 0.
+   */
   constructor(p: ParameterScope, options: { width: number; ratio: number }) {
     const { width, ratio } = options;
     const hidden = swigluHidden(width, ratio);
+    requireHidden(hidden, options);
     this.#w12 = new Linear(p.at("w12"), { inputs: width, outputs: 2 * hidden });
     this.#w3 = new Linear(p.at("w3"), { inputs: hidden, outputs: width });
   }
@@ -83,4 +87,11 @@ export class SwigluMlp implements FeedForward {
   forward(x: Tensor): Tensor {
     return this.#w3.forward(swiglu(this.#w12.forward(x)));
   }
+}
+
+function requireHidden(hidden: number, { width, ratio }: { width: number; ratio: number }): void {
+  if (hidden >= 1) return;
+  throw new RangeError(
+    `Cannot make the feed-forward layers: ratio ${ratio} leaves no hidden channels of width ${width}`,
+  );
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
+import { isWhole } from "../kernels/core/limits.ts";
 import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
@@ -352,7 +353,7 @@ function checkOptions(options: SiTOptions): void {
   if (options.rope && (width / heads) % 4 !== 0) {
     fail(`head width ${width / heads} is no multiple of 4, as rotary positions need`);
   }
-  if (projector && (projector.depth < 1 || projector.depth > depth)) {
+  if (projector && (projector.depth === 0 || !isWhole(projector.depth, depth))) {
     fail(`projector after block ${projector.depth}, expected 1 to ${depth}`);
   }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Attention } from "../../model/attention.ts";
 import { LabelEmbedder } from "../../model/condition.ts";
+import { GeluMlp, SwigluMlp } from "../../model/mlp.ts";
 import { SiluMlp } from "../../model/silu_mlp.ts";
 
 Deno.test("Attention refuses heads that do not divide its width", () => {
@@ -32,5 +33,20 @@ Deno.test("SiluMlp takes two widths or more", () => {
       name: "RangeError",
       message: `Cannot make layers between widths [${widths}]: expected two or more`,
     });
+  }
+});
+
+Deno.test("GeluMlp and SwigluMlp refuse a ratio that leaves no hidden channels", () => {
+  // SwiGLU takes two thirds of them.
+  for (const [Mlp, least] of [[GeluMlp, 1 / 8], [SwigluMlp, 2 / 8]] as const) {
+    const store = new ParameterStore(undefined);
+    new Mlp(store.at("least"), { width: 8, ratio: least });
+    for (const ratio of [least - 1 / 16, 0, -4, NaN]) {
+      assert.throws(() => new Mlp(store.at("mlp"), { width: 8, ratio }), {
+        name: "RangeError",
+        message:
+          `Cannot make the feed-forward layers: ratio ${ratio} leaves no hidden channels of width 8`,
+      });
+    }
   }
 });

@@ -429,6 +429,10 @@ gpuTest("SiT names what does not fit", (device) => {
       { projector: { depth: 3, width: 8, targetWidth: 8 } },
       "projector after block 3, expected 1 to 2",
     ],
+    [
+      { projector: { depth: 1.5, width: 8, targetWidth: 8 } },
+      "projector after block 1.5, expected 1 to 2",
+    ],
   ];
   for (const [options, problem] of wrong) {
     assert.throws(() => new SiT(store, { ...SIZES, ...LABELS, ...options }), {
