@@ -5,11 +5,11 @@
  */
 
 import { counted } from "../kernels/core/counted.ts";
+import { formatBytes } from "../kernels/core/format_bytes.ts";
 import type { CoefficientStorage } from "./coefficient_format.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
 import { symmetricEigen } from "./eigen.ts";
 import type { BankFile, CompressionLoss } from "./file.ts";
-import { formatBytes } from "./format_bytes.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
 

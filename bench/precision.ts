@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { Device, type Precision } from "../kernels/core/device.ts";
+import { formatBytes } from "../kernels/core/format_bytes.ts";
 import type { Config } from "../train/config.ts";
 import { loadConfig } from "../train/load_config.ts";
 import { loadData } from "../train/load_data.ts";
@@ -71,14 +72,14 @@ async function main(): Promise<void> {
   };
   if (values.json) return console.log(JSON.stringify(result));
   console.log(
-    "| precision | smoothed loss at the end | ms a step | peak MiB | skipped steps | loss scale |\n" +
+    "| precision | smoothed loss at the end | ms a step | peak | skipped steps | loss scale |\n" +
       "|---|---|---|---|---|---|",
   );
   for (const { precision, milliseconds, peakBytes, skipped, lossScale } of runs) {
-    const loss = result.last[precision].toPrecision(5), mebibytes = peakBytes / 2 ** 20;
+    const loss = result.last[precision].toPrecision(5);
     console.log(
       `| ${precision} | ${loss} | ${milliseconds.toFixed(0)} | ${
-        mebibytes.toFixed(1)
+        formatBytes(peakBytes)
       } | ${skipped} | ${lossScale ?? ""} |`,
     );
   }

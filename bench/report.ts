@@ -4,6 +4,7 @@
  * @module
  */
 
+import { formatBytes } from "../kernels/core/format_bytes.ts";
 import type { Ceilings } from "./ceilings.ts";
 import type { GrowthRow } from "./growth.ts";
 import type { MemoryRow } from "./memory.ts";
@@ -259,7 +260,7 @@ function stepTable(rows: readonly StepRow[], { gigaflops }: Ceilings): Table {
         row.dispatches.toFixed(0),
         `${digits(row.javascriptMilliseconds)} ms`,
         `${row.allocations}`,
-        mebibytes(row.peakBytes),
+        formatBytes(row.peakBytes),
       ];
     }),
   };
@@ -305,16 +306,12 @@ function memoryTable(rows: readonly MemoryRow[]): Table {
       row.group,
       `${row.batch}`,
       row.recompute ? "yes" : "no",
-      mebibytes(row.activationBytes),
-      mebibytes(row.estimatedBytes),
+      formatBytes(row.activationBytes),
+      formatBytes(row.estimatedBytes),
       (row.estimatedBytes / row.activationBytes).toFixed(3),
-      mebibytes(row.peakBytes),
+      formatBytes(row.peakBytes),
     ]),
   };
-}
-
-function mebibytes(bytes: number): string {
-  return `${digits(bytes / 2 ** 20)} MiB`;
 }
 
 function percent(share: number): string {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { formatBytes } from "../kernels/core/format_bytes.ts";
 import { formatShape, type Shape } from "../kernels/core/tensor.ts";
 import { activationBytes, countFlops, type Flops } from "./cost.ts";
 import { officialCount, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
@@ -124,23 +125,18 @@ export function describeCost(cost: ModelCost): string[] {
     ...(flops.projector > 0 ? [`projector        ${gigaflops(flops.projector)}`] : []),
     `training step    ${gigaflops(flops.training)}`,
     `  recomputing    ${gigaflops(flops.trainingWithRecomputation)}`,
-    `parameters       ${formatMebibytes(bytes.parameters)}`,
-    `gradients        ${formatMebibytes(bytes.gradients)}`,
-    `optimiser        ${formatMebibytes(bytes.optimizer)}`,
-    `moving average   ${formatMebibytes(bytes.average)}`,
-    `activations      ${formatMebibytes(activations)} at batch ${batch}`,
-    `  recomputing    ${formatMebibytes(recomputed)} at batch ${batch}`,
-    `training in all  ${formatMebibytes(totalBytes(bytes, { recompute: false }))}`,
-    `  recomputing    ${formatMebibytes(totalBytes(bytes, { recompute: true }))}`,
+    `parameters       ${formatBytes(bytes.parameters)}`,
+    `gradients        ${formatBytes(bytes.gradients)}`,
+    `optimiser        ${formatBytes(bytes.optimizer)}`,
+    `moving average   ${formatBytes(bytes.average)}`,
+    `activations      ${formatBytes(activations)} at batch ${batch}`,
+    `  recomputing    ${formatBytes(recomputed)} at batch ${batch}`,
+    `training in all  ${formatBytes(totalBytes(bytes, { recompute: false }))}`,
+    `  recomputing    ${formatBytes(totalBytes(bytes, { recompute: true }))}`,
   ];
 }
 
 function formatGiga(count: number): string {
   const giga = count / 1e9;
   return giga.toLocaleString("en", { maximumFractionDigits: giga < 1 ? 4 : giga < 100 ? 2 : 0 });
-}
-
-/** "1,234.5 MiB" */
-export function formatMebibytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: 1 })} MiB`;
 }

@@ -5,8 +5,8 @@
  */
 
 import { statfsSync } from "node:fs";
-import { formatBytes } from "../bank/format_bytes.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
+import { formatBytes } from "../kernels/core/format_bytes.ts";
 
 /** What {@linkcode requireDiskSpace} says where there is too little. */
 export interface DiskSpaceOptions {

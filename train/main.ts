@@ -29,9 +29,10 @@ import { shellWord } from "../cli/shell_word.ts";
 import { clonePath } from "../cli/typed_path.ts";
 import { removeAbandoned, writeAtomically } from "../kernels/core/atomic_file.ts";
 import { counted } from "../kernels/core/counted.ts";
+import { formatBytes } from "../kernels/core/format_bytes.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { modelOptions } from "../model/config.ts";
-import { formatMebibytes, modelCost, totalBytes } from "../model/inspect.ts";
+import { modelCost, totalBytes } from "../model/inspect.ts";
 import { readModelOptions } from "../model/read_model_options.ts";
 import { SiT } from "../model/sit.ts";
 import { matchStateDict } from "../model/state_dict.ts";
@@ -185,7 +186,7 @@ async function main(): Promise<void> {
   }).finally(encoding.stop);
   say(`model   ${run.model.parameters.trainedElements.toLocaleString("en")} learned parameters`);
   const cost = modelCost(run.model.options, { batch: Math.ceil(batchSize / run.trainer.parts) });
-  say(`memory  about ${formatMebibytes(totalBytes(cost.bytes, { recompute }))} on a GPU`);
+  say(`memory  about ${formatBytes(totalBytes(cost.bytes, { recompute }))} on a GPU`);
   if (run.trainer.parts > gradientAccumulation) {
     say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);
   }

@@ -49,7 +49,7 @@ Deno.test("describeSizes() folds what all blocks have alike and keeps the count"
 });
 
 Deno.test("describeCost() says each cost, of a batch and with recomputation", () => {
-  const mebibyte = 2 ** 20;
+  const megabyte = 1e6;
   const cost = {
     officialCount: 1_234_567,
     trainedCount: 1234,
@@ -61,12 +61,12 @@ Deno.test("describeCost() says each cost, of a batch and with recomputation", ()
     },
     batch: 10,
     bytes: {
-      parameters: mebibyte,
-      gradients: 2 * mebibyte,
-      optimizer: 4 * mebibyte,
-      average: 8 * mebibyte,
-      activations: 1600 * mebibyte,
-      activationsWithRecomputation: 32.25 * mebibyte,
+      parameters: megabyte,
+      gradients: 2 * megabyte,
+      optimizer: 4 * megabyte,
+      average: 8 * megabyte,
+      activations: 1600 * megabyte,
+      activationsWithRecomputation: 32.25 * megabyte,
     },
   };
   assert.deepEqual(describeCost(cost), [
@@ -75,14 +75,14 @@ Deno.test("describeCost() says each cost, of a batch and with recomputation", ()
     "projector        2 GFLOP an image, 20 at batch 10",
     "training step    12.35 GFLOP an image, 123 at batch 10",
     "  recomputing    150 GFLOP an image, 1,504 at batch 10",
-    "parameters       1 MiB",
-    "gradients        2 MiB",
-    "optimiser        4 MiB",
-    "moving average   8 MiB",
-    "activations      1,600 MiB at batch 10",
-    "  recomputing    32.3 MiB at batch 10",
-    "training in all  1,615 MiB",
-    "  recomputing    47.3 MiB",
+    "parameters       1.00 MB",
+    "gradients        2.00 MB",
+    "optimiser        4.00 MB",
+    "moving average   8.00 MB",
+    "activations      1.60 GB at batch 10",
+    "  recomputing    32.3 MB at batch 10",
+    "training in all  1.61 GB",
+    "  recomputing    47.3 MB",
   ]);
   const plain = describeCost({ ...cost, flops: { ...cost.flops, projector: 0 } });
   assert.ok(!plain.some((line) => line.startsWith("projector")));

@@ -1,5 +1,5 @@
 /**
- * Sizes of files and banks as people read them.
+ * Sizes of files, banks and tensors as people read them.
  *
  * @module
  */
