@@ -215,7 +215,10 @@ export class Device implements Disposable {
     });
   }
 
-  /** Opens the fastest adapter. Throws `UnsupportedDeviceError` when there is none that will do. */
+  /**
+   * Opens the fastest adapter. Throws `UnsupportedDeviceError` when there is none that will do, and `RangeError`
+   * for a forced variant of an op that has none.
+   */
   static async open(options: DeviceOptions = {}): Promise<Device> {
     if (!("gpu" in navigator)) {
       throw new UnsupportedDeviceError("Cannot open a GPU: this runtime has no WebGPU", {
@@ -229,14 +232,17 @@ export class Device implements Disposable {
       });
     }
     const { gpu, profile } = await requestDevice(adapter);
+    using opened = new DisposableStack();
+    opened.defer(() => gpu.destroy());
     if (profile.driver === "cpu" && !options.allowFallback) {
-      gpu.destroy();
       throw new UnsupportedDeviceError(
         `Cannot open a GPU: ${profile.label} computes on the CPU, expected a GPU or allowFallback: true`,
         { missing: ["a hardware adapter"] },
       );
     }
-    return new Device(gpu, { ...options, profile });
+    const device = new Device(gpu, { ...options, profile });
+    opened.move();
+    return device;
   }
 
   /** The tape that records now, if any; ops append to it. */

@@ -10,6 +10,7 @@ import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
 import { Tensor } from "../../../kernels/core/tensor.ts";
+import type { ForcedVariants } from "../../../kernels/core/tuning.ts";
 import { gpuTest, NO_ADAPTER, openDevice, testProfile } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
@@ -479,6 +480,29 @@ Deno.test({
       name: "RangeError",
       message: /^Cannot force a variant of matmull: expected one of /,
     });
+  },
+});
+
+Deno.test({
+  name: "Device.open() closes what it opened and then refuses",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  ignore: NO_ADAPTER,
+  async fn() {
+    const { requestDevice } = GPUAdapter.prototype, opened: GPUDevice[] = [];
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      const gpu = await requestDevice.call(this, descriptor);
+      opened.push(gpu);
+      return gpu;
+    };
+    try {
+      const variants = { matmull: "naive" } as ForcedVariants;
+      await assert.rejects(openDevice({ variants }), RangeError);
+    } finally {
+      GPUAdapter.prototype.requestDevice = requestDevice;
+    }
+    assert.equal(opened.length, 1);
+    assert.equal((await opened[0]!.lost).reason, "destroyed");
   },
 });
 
