@@ -280,7 +280,9 @@ export class SiT implements DiffusionModel {
       const inputs = tokens;
       const see: Observe | undefined = observe &&
         ((name, activation) => observe(`blocks.${i}.${name}`, activation));
-      const run = (h: Tensor, c: Tensor) => block.forward(h, c, { observe: see });
+      // Where it is recorded, it is run again for the backward pass, and was seen before.
+      const run = (h: Tensor, c: Tensor) =>
+        block.forward(h, c, { observe: recompute && device.tape ? undefined : see });
       tokens = device.named(
         `blocks.${i}`,
         () =>

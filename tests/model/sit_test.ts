@@ -307,6 +307,23 @@ gpuTest(
   },
 );
 
+gpuTest("SiT shows each activation once, with recompute too", async (device) => {
+  using subject = await makeSubject(device, MODELS["SiT with labels"]!);
+  const { model, x, t, condition } = subject, seen: string[][] = [];
+  for (const recompute of [false, true]) {
+    const names: string[] = [];
+    device.scope(() => {
+      using tape = new Tape(device);
+      const observe = (name: string) => void names.push(name);
+      const output = tape.record(() => model.forward(x, t, condition, { observe, recompute }));
+      tape.backwardFrom(output, output);
+    });
+    seen.push(names);
+  }
+  assert.ok(seen[0]!.includes("blocks.1.mlp"), `${seen[0]}`);
+  assert.deepEqual(seen[1], seen[0]);
+});
+
 halvesTest(
   "SiT rounds the operands of its blocks and its projector alone in f16",
   async (device) => {
