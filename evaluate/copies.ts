@@ -89,8 +89,8 @@ const TWINS = 1e-6;
  * near that is above 5 % by three standard errors, `3 √(0.05 · 0.95 (1/n + 1/m))` for n samples and m
  * measured training images, in less than 1 % of cases where n is 100 or more.
  *
- * Throws a RangeError if there are fewer training images than neighbours, if those are all alike, or
- * if there are no samples.
+ * Throws a RangeError if there are fewer training images than neighbours, if those are all alike, if
+ * there are no samples, or if a value is not finite.
  *
  * @example
  * ```ts

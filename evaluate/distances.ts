@@ -7,6 +7,7 @@
 import { meanRow, paddedWidth } from "../bank/projection.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
+import { requireFinite } from "./frechet.ts";
 
 /** What distances are taken of, and with what. */
 export interface DistanceOptions {
@@ -78,7 +79,7 @@ export function distanceDevice(
  * however large the sets are. |a|² + |b|² − 2 a·b with its error bound tells which of them can be within a
  * limit, and only those are taken component by component.
  *
- * Throws a TypeError if the values are not whole vectors.
+ * Throws a TypeError if the values are not whole vectors, and a RangeError if one is not finite.
  */
 export async function* distanceTiles(
   a: Float32Array,
@@ -92,6 +93,7 @@ export async function* distanceTiles(
       `Cannot compare ${a.length} values with ${b.length}: expected vectors of ${dim}`,
     );
   }
+  for (const vectors of [a, b]) requireFinite(vectors, { dim, firstIndex: 0 });
   const [n, m] = sizes as [number, number];
   const centre = device ? meanRow(b, dim) : undefined;
   const tiles = Math.ceil(n / TILE) * Math.ceil(m / TILE);
@@ -126,7 +128,8 @@ export async function* distanceTiles(
  * first comes first. Where fewer are `beyond` the least distance, the last squares are Infinity. Memory: a
  * tile and the result.
  *
- * Throws a RangeError if the set has fewer, and a TypeError if the values are not whole vectors.
+ * Throws a RangeError if the set has fewer or a value is not finite, and a TypeError if the values are
+ * not whole vectors.
  */
 export async function nearestRows(
   queries: Float32Array,

@@ -5,7 +5,6 @@
  */
 
 import { type DistanceOptions, distanceTiles, nearestRows } from "./distances.ts";
-import { requireFinite } from "./frechet.ts";
 
 /** Options of {@linkcode precisionRecall}. */
 export interface PrecisionRecallOptions extends DistanceOptions {
@@ -50,7 +49,6 @@ export async function precisionRecall(
 ): Promise<PrecisionRecall> {
   const { reference, samples } = sets;
   const { dim, device, neighbours = 3, onProgress } = options;
-  for (const vectors of [reference, samples]) requireFinite(vectors, { dim, firstIndex: 0 });
   const part = (index: number) => (done: number) => onProgress?.((index + done) / 3);
   const radii = async (vectors: Float32Array, index: number) => {
     const { squares } = await nearestRows(vectors, vectors, {

@@ -234,3 +234,14 @@ Deno.test("checkCopies() refuses training images that are all alike", async () =
       "expected different ones",
   });
 });
+
+Deno.test("checkCopies() refuses vectors that are not finite, which are near to nothing", async () => {
+  const training = Float32Array.of(0, 1, 2, 4, 8, 16), samples = training.slice();
+  samples[2] = NaN;
+  for (const sets of [{ samples, training }, { samples: training, training: samples }]) {
+    await assert.rejects(checkCopies({ ...sets, dim: 1, neighbours: 2, seed: 0 }), {
+      name: "RangeError",
+      message: "Cannot use features of image 2: component 0 is NaN, expected finite numbers",
+    });
+  }
+});
