@@ -43,11 +43,7 @@ export interface ChoiceOptions {
  */
 export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
   const { count, seed } = options;
-  if (!Number.isInteger(size) || size < 1) {
-    throw new RangeError(
-      `Cannot draw an index below ${size}: expected a whole number of at least 1`,
-    );
-  }
+  requireCount("Cannot draw indices: size", size, 1);
   requireCount("Cannot draw indices: count", count);
   const random = new Random(seed, Stream.Label);
   return Uint32Array.from({ length: count }, (_, i) => Math.floor(random.uniform(0, i, 0) * size));

@@ -48,9 +48,7 @@ export class InceptionScore {
   constructor(classes: number, options: { readonly split?: number } = {}) {
     requireCount("Cannot score: classes", classes, 1);
     const { split = SPLIT } = options;
-    if (!Number.isInteger(split) || split < 1) {
-      throw new RangeError(`Cannot split by ${split} samples: expected a positive integer`);
-    }
+    requireCount("Cannot score: split", split, 1);
     this.classes = classes;
     this.#split = split;
     this.#sum = new Float64Array(classes);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireCount } from "../kernels/core/counted.ts";
 import { FULL_INTERVAL, type TimeInterval } from "../model/interpolants/time.ts";
 
 /** How an ODE's time grid is laid out. */
@@ -30,11 +31,7 @@ export interface OdeTimesOptions {
  * ```
  */
 export function linspace([start, end]: TimeInterval, count: number): number[] {
-  if (!Number.isInteger(count) || count < 2) {
-    throw new RangeError(
-      `Cannot make time grid: count is ${count}, expected an integer of at least 2`,
-    );
-  }
+  requireCount("Cannot make time grid: count", count, 2);
   return Array.from({ length: count }, (_, i) => {
     // Weighting both ends by shares, unlike stepping from the start, hits both without rounding.
     const share = i / (count - 1);
@@ -96,9 +93,7 @@ export function odeTimes(
   { steps, shift = 0 }: OdeTimesOptions,
   interval: TimeInterval = FULL_INTERVAL,
 ): number[] {
-  if (!Number.isInteger(steps) || steps < 1) {
-    throw new RangeError(`Cannot make time grid: steps is ${steps}, expected a positive integer`);
-  }
+  requireCount("Cannot make time grid: steps", steps, 1);
   return linspace(interval, steps + 1).map((t) => shiftTime(t, shift));
 }
 

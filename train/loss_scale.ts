@@ -5,6 +5,7 @@
  */
 
 import { combine } from "../kernels/combine/mod.ts";
+import { requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { updateLossScale } from "../kernels/loss_scale/mod.ts";
@@ -49,11 +50,7 @@ export class LossScale implements Disposable {
   /** Starts at 2¹⁶. Throws `RangeError` when `growthInterval` is no whole number from 1. */
   constructor(device: Device, options: LossScaleGrowth = {}) {
     const { growthInterval = 2000 } = options;
-    if (!Number.isInteger(growthInterval) || growthInterval < 1) {
-      throw new RangeError(
-        `Cannot scale the loss: growthInterval is ${growthInterval}, expected a whole number from 1`,
-      );
-    }
+    requireCount("Cannot scale the loss: growthInterval", growthInterval, 1);
     this.#growthInterval = growthInterval;
     [this.scale, this.goodSteps] = device.unscoped(() => [
       device.tensor(Float32Array.of(FIRST_SCALE), [1]),

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from "../kernels/core/counted.ts";
+import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
 import { fill, storeAt } from "../kernels/core/in_place.ts";
 import { requireOneOf } from "../kernels/core/nearest_name.ts";
@@ -494,13 +494,10 @@ function checkOptions(options: SettledOptions): void {
   requireOneOf("Cannot train: timeDistribution", options.timeDistribution, TIME_DISTRIBUTIONS);
   if (mask) requireOneOf("Cannot train: mask.kind", mask.kind, SNIPPET_MASK_KINDS);
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulation })) {
-    if (Number.isInteger(value) && value >= 1) continue;
-    throw new RangeError(`Cannot train: ${name} is ${value}, expected a positive whole number`);
+    requireCount(`Cannot train: ${name}`, value, 1);
   }
   if (typeof learningRate === "number") requireRate("learningRate", learningRate);
-  if (!Number.isInteger(warmupSteps) || warmupSteps < 0) {
-    throw new RangeError(`Cannot train: warmupSteps is ${warmupSteps}, expected a whole number`);
-  }
+  requireCount("Cannot train: warmupSteps", warmupSteps);
   if (!(classDropout >= 0 && classDropout <= 1)) {
     throw new RangeError(
       `Cannot train: classDropout is ${classDropout}, expected a share from 0 to 1`,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireCount } from "../core/counted.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import source from "./loss_scale.wgsl.ts";
@@ -61,11 +62,7 @@ export function updateLossScale(
   if (shapes.join() !== "[2],[1],[1]") {
     throw new TypeError(`Cannot scale a loss with ${shapes.join(", ")}: expected [2], [1] and [1]`);
   }
-  if (!Number.isInteger(interval) || interval < 1) {
-    throw new RangeError(
-      `Cannot scale a loss: the interval is ${interval}, expected a whole number from 1`,
-    );
-  }
+  requireCount("Cannot scale a loss: the interval", interval, 1);
   const { device } = normAndFactor, out = device.empty([2]);
   device.dispatch(LOSS_SCALE, {
     tensors: { scaled: normAndFactor, scale, good_steps: goodSteps, out },

@@ -194,7 +194,7 @@ Deno.test("drawUniform() draws every index equally often, the same for any numbe
   assert.ok(counts.every((count) => Math.abs(count - 1000) < 120), counts.join());
   assert.throws(() => drawUniform(0, { count: 1, seed: 0 }), {
     name: "RangeError",
-    message: "Cannot draw an index below 0: expected a whole number of at least 1",
+    message: "Cannot draw indices: size is 0, expected a whole number from 1",
   });
   assert.throws(() => drawUniform(5, { count: -1, seed: 0 }), {
     name: "RangeError",

@@ -41,7 +41,7 @@ Deno.test("softmaxRows() takes large logits, and InceptionScore refuses what is 
   for (const split of [0, -1, 2.5]) {
     assert.throws(() => new InceptionScore(2, { split }), {
       name: "RangeError",
-      message: `Cannot split by ${split} samples: expected a positive integer`,
+      message: `Cannot score: split is ${split}, expected a whole number from 1`,
     });
   }
   for (const classes of [0, -1, 2.5]) {

@@ -48,7 +48,7 @@ Deno.test("linspace() hits both ends exactly and is even between", () => {
 Deno.test("linspace() refuses fewer than two times", () => {
   assert.throws(() => linspace([0, 1], 1), {
     name: "RangeError",
-    message: "Cannot make time grid: count is 1, expected an integer of at least 2",
+    message: "Cannot make time grid: count is 1, expected a whole number from 2",
   });
   assert.throws(() => linspace([0, 1], 2.5), RangeError);
 });
@@ -94,7 +94,7 @@ Deno.test("odeTimes() refuses a number of steps that is not a positive integer",
   for (const steps of [0, -1, 1.5, NaN]) {
     assert.throws(() => odeTimes({ steps }), {
       name: "RangeError",
-      message: `Cannot make time grid: steps is ${steps}, expected a positive integer`,
+      message: `Cannot make time grid: steps is ${steps}, expected a whole number from 1`,
     });
   }
 });

@@ -99,8 +99,8 @@ Deno.test("ImageSet() names what is wrong with its arrays", () => {
   assert.equal(new ImageSet(right).size, 2);
   const wrong: [Partial<ConstructorParameters<typeof ImageSet>[0]>, ErrorConstructor, RegExp][] = [
     [{ names: [], pixels: new Uint8Array(0) }, RangeError, /it has no images/],
-    [{ imageSize: 1.5 }, RangeError, /imageSize is 1.5, expected a positive integer/],
-    [{ channels: 0 }, RangeError, /channels is 0, expected a positive integer/],
+    [{ imageSize: 1.5 }, RangeError, /imageSize is 1.5, expected a whole number from 1/],
+    [{ channels: 0 }, RangeError, /channels is 0, expected a whole number from 1/],
     [{ pixels: Uint8Array.of(1) }, TypeError, /pixels has 1 bytes, expected 2 for \[2, 1, 1, 1\]/],
     [{ labels: Uint32Array.of(0) }, TypeError, /labels has 1 entries, expected 2/],
     [{ labels: Uint32Array.of(0, 1) }, RangeError, /image 1 has label 1, expected a label below 1/],

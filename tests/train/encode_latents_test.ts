@@ -371,7 +371,7 @@ Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", a
     });
     await assert.rejects(encodeLatents({ ...settings, shardSize: 0 }), {
       name: "RangeError",
-      message: "Cannot encode images: shardSize is 0, expected a positive integer",
+      message: "Cannot encode images: shardSize is 0, expected a whole number from 1",
     });
     await assert.rejects(encodeLatents({ ...settings, posterior: "mode" as "mean" }), {
       name: "RangeError",

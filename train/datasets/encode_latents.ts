@@ -14,7 +14,7 @@ import {
 } from "../../bank/encoders/encoder.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
-import { counted } from "../../kernels/core/counted.ts";
+import { counted, requireCount } from "../../kernels/core/counted.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
@@ -157,11 +157,7 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
         `${images.imageSize}, expected 3 × ${encoder.imageSize} × ${encoder.imageSize}`,
     );
   }
-  if (!Number.isInteger(shardSize) || shardSize < 1) {
-    throw new RangeError(
-      `Cannot encode images: shardSize is ${shardSize}, expected a positive integer`,
-    );
-  }
+  requireCount("Cannot encode images: shardSize", shardSize, 1);
   if (options.patchTokens && !options.tokenEncoder?.patches) {
     throw new TypeError(
       "Cannot keep patch tokens: expected a token encoder that gives more than one vector an image",
@@ -341,7 +337,7 @@ async function encodeBatch(
     const column = columns.find((each) => each.name === name);
     if (!column) return;
     const { start, length } = column;
-    requireCount(values, { what: name, expected: count * length });
+    requireLength(values, { what: name, expected: count * length });
     for (const [i, index] of indices.entries()) {
       const own = values.subarray(i * length, (i + 1) * length);
       requireStorable(own, index, { images, column });
@@ -373,8 +369,8 @@ async function encodeLatent(
   if (!std || posterior === "mean") return mean;
   const { channels, imageSize } = encoder.latent, length = channels * imageSize ** 2;
   const expected = indices.length * length, noise = new Float32Array(length);
-  requireCount(mean, { what: "mean", expected });
-  requireCount(std, { what: "std", expected });
+  requireLength(mean, { what: "mean", expected });
+  requireLength(std, { what: "std", expected });
   const random = new Random(seed, Stream.Posterior), latents = mean.slice();
   for (const [i, index] of indices.entries()) {
     random.fillNormal(noise, { step: mirrored, sample: index });
@@ -384,7 +380,7 @@ async function encodeLatent(
 }
 
 /** Throws where an encoder gave more or fewer numbers than its description says. */
-function requireCount(
+function requireLength(
   values: Float32Array,
   { what, expected }: { what: string; expected: number },
 ): void {

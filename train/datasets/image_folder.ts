@@ -14,6 +14,7 @@ import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
 import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
 import { swapAxes } from "../../bank/select_rows.ts";
+import { requireCount } from "../../kernels/core/counted.ts";
 import { messageOf } from "../../kernels/core/errors.ts";
 import { ImageSet, type ImageSetData } from "./image_set.ts";
 
@@ -190,7 +191,7 @@ async function decodeFolder(
   options: OpenFolderOptions,
 ): Promise<DecodedFolder> {
   const { imageSize, onProgress, memory = 0 } = options;
-  checkImageSize(imageSize);
+  requireCount("Cannot load images: imageSize", imageSize, 1);
   const root = directoryPath(directory);
   const { names, unread } = await listImageFiles(root, { expected: EXPECTED });
   const classOfImage = listClasses(names, root);
@@ -318,7 +319,7 @@ export async function loadImageFiles(
   options: { readonly imageSize: number },
 ): Promise<ImageSet> {
   const { imageSize } = options;
-  checkImageSize(imageSize);
+  requireCount("Cannot load images: imageSize", imageSize, 1);
   const imageLength = CHANNELS * imageSize * imageSize;
   const pixels = allocate(paths.length, imageSize), reasons = new Map<number, string>();
   await decodeEach(paths, {
@@ -334,14 +335,6 @@ export async function loadImageFiles(
     );
   }
   return new ImageSet({ imageSize, channels: CHANNELS, pixels, names: paths });
-}
-
-function checkImageSize(imageSize: number): void {
-  if (!Number.isInteger(imageSize) || imageSize < 1) {
-    throw new RangeError(
-      `Cannot load images: imageSize is ${imageSize}, expected a positive integer`,
-    );
-  }
 }
 
 /** Returns the class of each name: its first-level folder, or the root's own name if none has one. */

@@ -7,6 +7,7 @@
 import { checkImageIndices } from "../../bank/image_source.ts";
 import { toValues } from "../../bank/pixels.ts";
 import { selectRows } from "../../bank/select_rows.ts";
+import { requireCount } from "../../kernels/core/counted.ts";
 import { permutation } from "../../kernels/core/random.ts";
 
 /** What an {@linkcode ImageSet} is made of. The arrays are kept, not copied. */
@@ -127,11 +128,7 @@ export class ImageSet {
       throw new RangeError("Cannot make an image set: it has no images, expected at least one");
     }
     for (const [name, value] of Object.entries({ imageSize, channels })) {
-      if (!Number.isInteger(value) || value < 1) {
-        throw new RangeError(
-          `Cannot make an image set: ${name} is ${value}, expected a positive integer`,
-        );
-      }
+      requireCount(`Cannot make an image set: ${name}`, value, 1);
     }
     const expectedPixels = size * channels * imageSize * imageSize;
     if (pixels.length !== expectedPixels) {

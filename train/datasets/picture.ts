@@ -5,6 +5,7 @@
  */
 
 import { toBytes } from "../../bank/pixels.ts";
+import { requireCount } from "../../kernels/core/counted.ts";
 import type { RawImage } from "./png.ts";
 
 /** How {@linkcode tileImages} lays the images out. */
@@ -55,11 +56,7 @@ export function pictureScale(
 export function tileImages(pixels: Float32Array, options: TileOptions): RawImage {
   const { columns, imageSize, channels, scale = 1 } = options;
   for (const [name, value] of Object.entries({ columns, imageSize, channels, scale })) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new RangeError(
-        `Cannot tile images: ${name} is ${value}, expected an integer of at least 1`,
-      );
-    }
+    requireCount(`Cannot tile images: ${name}`, value, 1);
   }
   if (channels !== 1 && channels !== 3) {
     throw new RangeError(`Cannot tile images: they have ${channels} channels, expected 1 or 3`);

@@ -5,6 +5,7 @@
  */
 
 import { convertIndexedToRgb, decode, type DecodedPng, encode } from "fast-png";
+import { requireCount } from "../../kernels/core/counted.ts";
 import { messageOf } from "../../kernels/core/errors.ts";
 
 /** An image as rows of pixels. */
@@ -102,9 +103,7 @@ export function decodePng(bytes: Uint8Array): RawImage {
 export function encodePng(image: RawImage): Uint8Array {
   const { width, height, channels, data } = image;
   for (const [name, value] of Object.entries({ width, height })) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new RangeError(`Cannot encode PNG: ${name} is ${value}, expected a positive integer`);
-    }
+    requireCount(`Cannot encode PNG: ${name}`, value, 1);
   }
   if (data.length !== width * height * channels) {
     throw new TypeError(

@@ -5,6 +5,7 @@
  */
 
 import { adamwInto } from "../../kernels/adamw/mod.ts";
+import { requireCount } from "../../kernels/core/counted.ts";
 import type { Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../../kernels/core/tensor.ts";
 import { globalNorm } from "../../kernels/global_norm/mod.ts";
@@ -122,11 +123,7 @@ export class AdamW implements Disposable {
   }
 
   set stepCount(value: number) {
-    if (!Number.isInteger(value) || value < 0) {
-      throw new RangeError(
-        `Cannot set the step count: it is ${value}, expected a whole number from 0`,
-      );
-    }
+    requireCount("Cannot set the step count: it", value);
     this.#stepCount = value;
   }
 
