@@ -6,7 +6,6 @@
 
 import { dirname, extname, join } from "node:path";
 import { drawUniform } from "../bank/retrieve.ts";
-import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
@@ -19,6 +18,7 @@ import { conditionsAt, drawLabels } from "../sample/conditions.ts";
 import { pathOf } from "../sample/network.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { encodePng } from "../train/datasets/png.ts";
+import { checkNamedBank } from "../train/named_bank.ts";
 import { bankPathOf, loadTrainedWeights, openTrained, stepsPerEpochOf } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { type DataImages, dataImages } from "./commands/data_images.ts";
@@ -185,16 +185,9 @@ async function openSamples(
   const viewer = await parts.viewer();
   const trained = opened.use(openTrained(device, { ...found!, bank }));
   const { model, bank: guiding } = trained, drawn = count ?? COUNT;
-  if (guiding && bank !== undefined && options.weights === undefined) {
+  if (options.weights === undefined) {
     // What it finds is what is to be measured: a warning beside the numbers.
-    checkRunEncoder({
-      bank: guiding,
-      path: bank,
-      ownPath: bankPathOf(trained),
-      checkpoint: trained.checkpoint,
-      anyEncoder: true,
-      note: reporter.warn,
-    });
+    checkNamedBank(trained, { bank, anyEncoder: true, note: reporter.warn });
   }
   return drawings.map(({ found, sampling }) => {
     const choice = { count: drawn, seed: sampling.seed };

@@ -9,7 +9,6 @@ import { type Bank, captionOf, checkIndices } from "../bank/bank.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
-import { checkRunEncoder } from "../bank/run_encoder.ts";
 import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import {
@@ -34,6 +33,7 @@ import { encodePng, type RawImage } from "../train/datasets/png.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../train/encode_files.ts";
 import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
 import { mapVectors } from "../train/mapper_training.ts";
+import { checkNamedBank } from "../train/named_bank.ts";
 import { latentScaling } from "../train/run.ts";
 import {
   bankPathOf,
@@ -109,12 +109,9 @@ async function main(): Promise<void> {
   using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   using trained = openTrained(device, { ...found, bank: bankPath });
-  if (bankPath !== undefined && weights === undefined) {
-    checkRunEncoder({
-      bank: trained.bank!,
-      path: bankPath,
-      ownPath: bankPathOf(found),
-      checkpoint: found.checkpoint,
+  if (weights === undefined) {
+    checkNamedBank(trained, {
+      bank: bankPath,
       anyEncoder: options["any-encoder"],
       note: (line) => say(`note    ${line}`),
     });

@@ -152,7 +152,9 @@ export function readWeightsConfig(
 }
 
 /** The bank that a checkpoint was trained with: the configured file, or the one of the run. */
-export function bankPathOf({ checkpoint, config }: CheckpointConfig): string {
+export function bankPathOf(
+  { checkpoint, config }: Pick<CheckpointConfig, "checkpoint" | "config">,
+): string {
   return config.bank.path ?? join(dirname(checkpoint), RUN_BANK);
 }
 

@@ -30,6 +30,7 @@ import {
 } from "../../train/bank_pictures.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
+import { checkNamedBank } from "../../train/named_bank.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
@@ -44,7 +45,6 @@ import { BankFile } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
 import { loadBank } from "../load.ts";
 import { indexOfName, nearestSnippets } from "../retrieve.ts";
-import { checkRunEncoder } from "../run_encoder.ts";
 import { spreadIndices } from "../select_rows.ts";
 import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./console.ts";
 
@@ -81,7 +81,8 @@ export async function add(args: readonly string[]): Promise<void> {
   }
   using device = await openDevice(found?.config.device, say);
   using trained = found && openTrained(device, { ...found, bank: options.bank });
-  if (trained) checkNamedBank(trained, options);
+  const anyEncoder = options["any-encoder"];
+  if (trained) checkNamedBank(trained, { bank: options.bank, anyEncoder, note });
   using loaded = trained ? undefined : loadBank(device, path);
   const bank = trained?.bank ?? loaded!;
   using encoder = await encoderOfBank(bank, {
@@ -195,7 +196,7 @@ async function drawBetween(
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: options.bank });
-  checkNamedBank(trained, options);
+  checkNamedBank(trained, { bank: options.bank, anyEncoder: options["any-encoder"], note });
   const bank = trained.bank!;
   const pair = pairOf(bank, positionals);
   const [first, second] = await Promise.all(pair.map((index) => bank.snippet(index)));
@@ -236,7 +237,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     : await dataOf(options.config, { data, set: [] });
   using device = await openDevice(found.config.device, say);
   using trained = openTrained(device, { ...found, bank: path });
-  checkNamedBank(trained, options);
+  checkNamedBank(trained, { bank: options.bank, anyEncoder: options["any-encoder"], note });
   const bank = trained.bank!;
   const shown = Math.min(count, bank.size);
   const indices = spreadIndices(shown, bank.size);
@@ -292,20 +293,9 @@ function readRun(
   return found;
 }
 
-/** Throws where a bank that was named in place of a run's own means something else to its model. */
-function checkNamedBank(
-  trained: TrainedModel,
-  options: { readonly bank: string | undefined; readonly "any-encoder": boolean },
-): void {
-  if (options.bank === undefined) return;
-  checkRunEncoder({
-    bank: trained.bank!,
-    path: options.bank,
-    ownPath: bankPathOf(trained),
-    checkpoint: trained.checkpoint,
-    anyEncoder: options["any-encoder"],
-    note: (line) => say(`note      ${line}`),
-  });
+/** Tells what is not as it should be. */
+function note(line: string): void {
+  say(`note      ${line}`);
 }
 
 /** The images of the bank nearest to each of some snippets [k, d], as the last part of their rows. */
