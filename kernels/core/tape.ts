@@ -36,6 +36,11 @@ export interface TapeNode {
   readonly output: Tensor;
   /** Tensors that the backward pass reads; kept alive until then. One that is no input gets no gradient. */
   readonly saved: readonly Tensor[];
+  /**
+   * Arguments that the op is not differentiated in, such as a target, even where they view an input.
+   * Default none.
+   */
+  readonly constants?: readonly Tensor[];
   /** Records the backward kernels for the cotangent `dy` of the output, of the shape of that. */
   backward(dy: Tensor, gradients: Gradients): void;
 }
@@ -91,8 +96,11 @@ export class Tape implements Gradients, Disposable {
   readonly #tracked = new Set<Storage>();
   /** All that was ever tracked; of nested tapes together with their parent. */
   readonly #everTracked: WeakSet<Storage>;
-  /** What was made of tracked tensors and is not tracked itself, with the name of what made it. */
-  readonly #cutOff = new WeakMap<Storage, string>();
+  /**
+   * What was made of tracked tensors and is not tracked itself, with the name of what made it; of nested tapes
+   * together with their parent.
+   */
+  readonly #cutOff: WeakMap<Storage, string>;
   readonly #nested: boolean;
   readonly #watched = new Map<Storage, Shape>();
   /** Gradients so far, by the buffers of the tensors that they are of. */
@@ -111,6 +119,7 @@ export class Tape implements Gradients, Disposable {
     this.#nested = parent !== undefined;
     this.#gradients = parent ? parent.#gradients : new Map();
     this.#everTracked = parent ? parent.#everTracked : new WeakSet();
+    this.#cutOff = parent ? parent.#cutOff : new WeakMap();
     for (const input of inputs) {
       if (!(input instanceof Parameter) && parent?.tracks(input)) this.#track(input.storage);
     }
@@ -185,7 +194,7 @@ export class Tape implements Gradients, Disposable {
    */
   noteMade(written: readonly Tensor[], { of, by }: { of: readonly Tensor[]; by: string }): void {
     const lost = of.some((tensor) =>
-      (this.tracks(tensor) || this.#cutOff.has(tensor.storage)) &&
+      (this.tracks(tensor) || this.#isMissing(tensor) || this.#cutOff.has(tensor.storage)) &&
       !written.some(({ storage }) => storage === tensor.storage)
     );
     for (const { storage } of written) {
@@ -197,15 +206,17 @@ export class Tape implements Gradients, Disposable {
 
   /**
    * Appends an op's node when one of its inputs needs a gradient. Called by ops. Throws `TypeError` for an
-   * input that an op which is not differentiated made of what needs a gradient, or wrote to since, and for
-   * what needs one and was saved without being an input: it would be lost.
+   * input or a constant that an op which is not differentiated made of what needs a gradient, or wrote to
+   * since, and for what needs one and is a constant, or was saved without being an input: it would be lost.
    */
   push(node: TapeNode): void {
-    if (this.#nested) this.#requireInputs(node);
-    for (const saved of node.saved) {
-      if (this.tracks(saved) && !isPartOf(node, saved)) throw withoutGradient(saved, node);
+    const { name, inputs, saved, constants = [] } = node;
+    const apart = [...saved.filter((tensor) => !isPartOf(node, tensor)), ...constants];
+    for (const tensor of [...inputs, ...apart]) {
+      if (this.#isMissing(tensor)) throw notAnInput(name, tensor);
     }
-    for (const input of node.inputs) this.#requireRecorded(input, `record ${node.name}`);
+    for (const tensor of apart) if (this.tracks(tensor)) throw withoutGradient(tensor, node);
+    for (const tensor of [...inputs, ...constants]) this.#requireRecorded(tensor, `record ${name}`);
     const needed = new Map(
       node.inputs.filter((input) => this.tracks(input)).map((input) => [input, input.storage]),
     );
@@ -335,7 +346,7 @@ export class Tape implements Gradients, Disposable {
       );
     }
     this.#ranBackward = true;
-    this.#gradients.set(output.storage, cotangent.reshape(output.shape));
+    this.#begin(output, cotangent);
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
       const { produced, held } = node;
       const gradient = this.#gradients.get(produced), watched = this.#watched.has(produced);
@@ -364,6 +375,19 @@ export class Tape implements Gradients, Disposable {
       this.#gradients.delete(output.storage);
     }
     for (const [storage, shape] of this.#watched) this.#reshapeGradient(storage, shape);
+  }
+
+  /** The cotangent is the output's gradient; a parameter or what is watched may have one to add to. */
+  #begin(output: Tensor, cotangent: Tensor): void {
+    if (output instanceof Parameter) {
+      return writeParameter(output, (gradient) => addTo(gradient, cotangent));
+    }
+    const { storage } = output, gradient = this.#gradients.get(storage);
+    if (gradient) addTo(gradient, cotangent);
+    // What a checkpoint made of constants alone has no node to take it.
+    else if (this.#tracked.has(storage)) {
+      this.#gradients.set(storage, cotangent.reshape(output.shape));
+    }
   }
 
   /** The first writer made a watched gradient in the shape that its op saw. */
@@ -416,12 +440,14 @@ export class Tape implements Gradients, Disposable {
     this.#everTracked.add(storage);
   }
 
-  /** A gradient for what was gone back over already, or is yet to be, would be lost. */
-  #requireInputs({ name, inputs }: TapeNode): void {
-    for (const input of inputs) {
-      if (input instanceof Parameter || this.#tracked.has(input.storage)) continue;
-      if (this.#everTracked.has(input.storage)) throw notAnInput(name, input);
-    }
+  /**
+   * Whether a nested tape has no place for the gradient of a tensor: one for what was gone back over already,
+   * or is yet to be, would be lost.
+   */
+  #isMissing(tensor: Tensor): boolean {
+    if (!this.#nested || tensor instanceof Parameter) return false;
+    const { storage } = tensor;
+    return this.#everTracked.has(storage) && !this.#tracked.has(storage);
   }
 
   /** Parameters share a storage with others, so that nobody can tell which of them was written. */

@@ -102,6 +102,7 @@ export function meanSquarePerSample(
     inputs: [out],
     output: loss,
     saved: scale ? [out, target, scale] : [out, target],
+    constants: scale ? [target, scale] : [target],
     backward(dLoss, gradients) {
       const vector = elements % 4 === 0, items = vector ? elements / 4 : elements;
       gradients.into(

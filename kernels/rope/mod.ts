@@ -77,6 +77,7 @@ export function rope(qkv: Tensor, options: RopeOptions): Tensor {
     inputs: [qkv],
     output: out,
     saved: [cos, sin],
+    constants: [cos, sin],
     backward(dy, gradients) {
       gradients.into(
         qkv,

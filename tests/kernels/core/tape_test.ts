@@ -246,6 +246,14 @@ gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", 
     ["meanSquare", "[2]", () => meanSquare(weight, other)],
     ["meanSquare", "[2]", () => meanSquare(combine([[x, 1]]), weight)],
     ["rope", "[1, 2]", () => rope(device.empty([1, 1, 6]), { heads: 1, cos, sin: cos })],
+    // As the output itself, or a view of it.
+    ["meanSquare", "[2]", () => meanSquare(x, x, { scale: device.empty([2]) })],
+    ["meanSquare", "[2]", () => meanSquare(weight, weight, { scale: device.empty([2]) })],
+    [
+      "meanSquare",
+      "[2]",
+      () => meanSquare(x.reshape([2, 1]), device.empty([2, 1]), { scale: x.reshape([2]) }),
+    ],
   ];
   for (const [name, shape, record] of refused) {
     using tape = new Tape(device);
@@ -257,6 +265,23 @@ gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", 
         "expected a constant: what is made in device.withTape(undefined, …)",
     });
   }
+  // What no op recorded is no constant, either.
+  const filled = () => {
+    const target = device.empty([2]);
+    combineInto(target, [[x, 1]]);
+    return target;
+  };
+  const unrecorded = {
+    name: "TypeError",
+    message:
+      "Cannot record meanSquare: [2] was made by combine of what needs a gradient, and no op " +
+      "recorded that, expected differentiable ops alone, or device.withTape(undefined, …) around what " +
+      "is to count as constant",
+  };
+  await assert.rejects(
+    () => gradientsOf(device, [x], () => meanSquare(combine([[x, 2]]), filled())),
+    unrecorded,
+  );
   const [dx] = await gradientsOf(device, [x], () => {
     const constant = device.withTape(undefined, () => combine([[x, 1]]));
     return meanSquare(combine([[x, 2]]), constant);
@@ -306,6 +331,19 @@ gpuTest("Tape.backward() lets go of what it made where no scope does", async (de
   tape.backward(loss);
   using gradient = weight.gradient;
   assert.deepEqual(await values(gradient), [10, 20, 30]);
+});
+
+gpuTest("Tape.backward() adds to the gradient that its output has already", async (device) => {
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [1], (v) => v.set([3]));
+  using x = whole(device, 3);
+  const tape = new Tape(device);
+  tape.watch(x);
+  using product = tape.record(() => multiply(x, weight));
+  tape.backward(product);
+  for (const output of [x, weight]) tape.backward(tape.record(() => output));
+  using dx = tape.gradient(x), dw = weight.gradient;
+  assert.deepEqual([await values(dx), await values(dw)], [[4], [4]]);
 });
 
 gpuTest("Tape.backwardFrom() takes a cotangent and leaves it as it is", async (device) => {
@@ -856,6 +894,21 @@ Deno.test({
   },
 });
 
+gpuTest(
+  "Tape.checkpoint() of constants alone holds nothing after the backward pass",
+  async (device) => {
+    using x = whole(device, 2, 3), constant = whole(device, 5, 7);
+    const tape = new Tape(device);
+    tape.watch(x);
+    using out = device.scope(() =>
+      tape.record(() => multiply(x, tape.checkpoint([constant], (c) => multiply(c, c))))
+    );
+    tape.backwardFrom(out, x);
+    using dx = tape.gradient(x);
+    assert.deepEqual(await values(dx), [50, 147]);
+  },
+);
+
 gpuTest("Tape.checkpoint() refuses to lose the gradient of what is no input", async (device) => {
   using store = new ParameterStore(device);
   const weights = [1, 2].map((n) => store.parameter(`${n}`, [4], (values) => values.fill(n)));
@@ -882,6 +935,28 @@ gpuTest("Tape.checkpoint() refuses to lose the gradient of what is no input", as
     });
     assert.throws(() => tape.backwardFrom(out, x), refused);
   });
+  // Nor as what an op gives no gradient, or what no op recorded, within the checkpoint or before.
+  const byKernel = (h: Tensor) => {
+    const out = device.empty([4]);
+    combineInto(out, [[h, 1]]);
+    return out;
+  };
+  const readers: [message: RegExp, read: (x: Tensor, h: Tensor, made: Tensor) => Tensor][] = [
+    [/^Cannot recompute meanSquare: \[4\] is no input/, (x, h) => meanSquare(x, h)],
+    [/^Cannot record multiply: \[4\] was made by combine/, (x, h) => multiply(x, byKernel(h))],
+    [/^Cannot record multiply: \[4\] was made by combine/, (x, _, made) => multiply(x, made)],
+  ];
+  for (const [message, read] of readers) {
+    device.scope(() => {
+      using tape = new Tape(device);
+      const out = tape.record(() => {
+        const h = multiply(x, weights[0]!), made = byKernel(h);
+        return tape.checkpoint([multiply(x, weights[1]!)], (x) => read(x, h, made));
+      });
+      const cotangent = out.elements === 1 ? device.empty([1]) : x;
+      assert.throws(() => tape.backwardFrom(out, cotangent), { name: "TypeError", message });
+    });
+  }
   for (const slab of store.gradients) fill(slab, 0);
   device.scope(() => {
     using tape = new Tape(device);
