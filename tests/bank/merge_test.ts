@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
-import { writeBank } from "../../bank/bank_writer.ts";
+import { writeBank, writeLowRankBank } from "../../bank/bank_writer.ts";
 import { buildBank } from "../../bank/build.ts";
 import { compressBank } from "../../bank/compress.ts";
 import { BankFile } from "../../bank/file.ts";
 import { shardOf } from "../../bank/image_source.ts";
 import { copyBank, mergeBanks } from "../../bank/merge.ts";
+import { normalizeSnippets } from "../../bank/normalize.ts";
+import { factorize } from "../../bank/svd.ts";
 import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
+import { randomValues } from "../_check_op.ts";
 import { inDirectory, pixelEncoder, randomImages, sourceOf } from "./_images.ts";
 
 const SIZES = { imageSize: 2, channels: 3 } as const;
+
+const SIZE = 13, DIM = 10;
+const SNIPPETS = normalizeSnippets(randomValues([SIZE, DIM], 4), { dim: DIM });
 
 /** Writes the banks of 12 shards of 36 images, and calls with them. */
 async function withShards(
@@ -90,6 +96,90 @@ Deno.test("mergeBanks() joins classes by their names, and keeps what every bank 
     assert.deepEqual([...merged.labels!], [0, 1, 0, -1, -1, -1]);
     assert.deepEqual([...merged.frequencies!], [1, 2, 3, 4, 5, 6]);
     assert.equal(merged.names, undefined);
+  });
+});
+
+Deno.test("mergeBanks() leaves labels without names as they are", async () => {
+  await inDirectory(async (directory) => {
+    const bank = { dim: 1, snippets: Float32Array.of(1, 1) };
+    using opened = new DisposableStack();
+    const files = [{ ...bank, labels: [3, 0] }, bank, { ...bank, labels: [-1, 1] }].map(
+      (each, i) => {
+        writeBank(`${directory}/${i}`, each);
+        return opened.use(BankFile.open(`${directory}/${i}`));
+      },
+    );
+    await mergeBanks(files, { path: `${directory}/merged` });
+    using merged = BankFile.open(`${directory}/merged`);
+    assert.deepEqual([...merged.labels!], [3, 0, -1, -1, -1, 1]);
+  });
+});
+
+Deno.test("mergeBanks() puts banks in one, with classes by their names", async () => {
+  await inDirectory(async (directory) => {
+    const paths = ["a", "b", "c", "out"].map((name) => `${directory}/${name}`);
+    const part = (first: number, count: number) =>
+      SNIPPETS.slice(first * DIM, (first + count) * DIM);
+    writeBank(paths[0]!, {
+      dim: DIM,
+      snippets: part(0, 2),
+      labels: [1, 0],
+      classes: ["cat", "dog"],
+      names: ["1", "2"],
+      texts: ["x", "y"],
+    });
+    writeBank(paths[1]!, {
+      dim: DIM,
+      snippets: part(2, 3),
+      labels: [0, -1, 1],
+      classes: ["dog", "cow"],
+      frequencies: [4, 0, 2],
+      names: ["3", "4", "5"],
+    });
+    writeBank(paths[2]!, { dim: DIM, snippets: part(5, 1), names: ["6"] });
+    const files = paths.slice(0, 3).map((path) => BankFile.open(path));
+    await mergeBanks(files, { path: paths[3]! });
+    for (const file of files) file[Symbol.dispose]();
+    using merged = BankFile.open(paths[3]!);
+    assert.deepEqual(merged.rows(0, 6), part(0, 6));
+    assert.deepEqual(merged.classes, ["cat", "dog", "cow"]);
+    assert.deepEqual([...merged.labels!], [1, 0, 1, -1, 2, -1]);
+    assert.deepEqual([merged.names?.join(""), merged.texts], ["123456", undefined]);
+    assert.equal(merged.frequencies, undefined);
+    using counted = BankFile.open(paths[1]!);
+    await mergeBanks([counted, counted], { path: paths[3]! });
+    using twice = BankFile.open(paths[3]!);
+    assert.deepEqual(twice.frequencies, Float32Array.of(4, 0, 2, 4, 0, 2));
+  });
+});
+
+Deno.test("mergeBanks() refuses other lengths and encoders, and takes low-rank banks", async () => {
+  await inDirectory(async (directory) => {
+    const at = (name: string) => `${directory}/${name}`;
+    const encoder = { kind: "pixels", dim: DIM, preprocessing: {}, settings: {} };
+    writeBank(at("a"), { dim: DIM, snippets: SNIPPETS, encoder: { ...encoder, fingerprint: "1" } });
+    writeBank(at("b"), { dim: DIM, snippets: SNIPPETS, encoder: { ...encoder, fingerprint: "2" } });
+    writeBank(at("plain"), { dim: DIM, snippets: SNIPPETS });
+    writeBank(at("short"), { dim: 2, snippets: Float32Array.of(1, 0) });
+    using a = BankFile.open(at("a")), b = BankFile.open(at("b"));
+    using plain = BankFile.open(at("plain")), short = BankFile.open(at("short"));
+    const bad = [
+      [b, /their encoders differ, fingerprint is "2", expected "1"$/],
+      [plain, /only one of them names its encoder$/],
+      [short, /its snippets have length 2, expected 10$/],
+    ] as const;
+    for (const [other, message] of bad) {
+      await assert.rejects(mergeBanks([a, other], { path: at("out") }), {
+        name: "TypeError",
+        message,
+      });
+    }
+    writeLowRankBank(at("low"), await factorize(plain, { rank: DIM - 1 }));
+    using low = BankFile.open(at("low"));
+    await mergeBanks([plain, low], { path: at("out") });
+    using merged = BankFile.open(at("out"));
+    assert.deepEqual([merged.size, merged.rank], [2 * SIZE, undefined]);
+    assert.deepEqual(merged.rows(SIZE, SIZE), low.rows(0, SIZE));
   });
 });
 
