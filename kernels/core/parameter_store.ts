@@ -349,6 +349,7 @@ export class ParameterStore implements ParameterScope, Disposable {
     try {
       const all = [...this.#parameters.values()];
       this.#trained = this.#makeSlabs(all.filter(({ frozen }) => !frozen));
+      for (const { storage } of this.#trained) storage.holdsParameters = true;
       this.#frozen = this.#makeSlabs(all.filter(({ frozen }) => frozen));
       for (const parameter of all) parameter.write(valuesOf(parameter));
     } catch (error) {

@@ -207,12 +207,14 @@ export class Tape implements Gradients, Disposable {
   /**
    * Appends an op's node when one of its inputs needs a gradient. Called by ops. Throws `TypeError` for an
    * input or a constant that an op which is not differentiated made of what needs a gradient, or wrote to
-   * since, and for what needs one and is a constant, or was saved without being an input: it would be lost.
+   * since, for a view of parameters, and for what needs a gradient and is a constant, or was saved without
+   * being an input: it would be lost.
    */
   push(node: TapeNode): void {
     const { name, inputs, saved, constants = [] } = node;
     const apart = [...saved.filter((tensor) => !isPartOf(node, tensor)), ...constants];
     for (const tensor of [...inputs, ...apart]) {
+      requireNoView(tensor, `record ${name}`);
       if (this.#isMissing(tensor)) throw notAnInput(name, tensor);
     }
     for (const tensor of apart) if (this.tracks(tensor)) throw withoutGradient(tensor, node);
@@ -452,6 +454,7 @@ export class Tape implements Gradients, Disposable {
 
   /** Parameters share a storage with others, so that nobody can tell which of them was written. */
   #requireRecorded(tensor: Tensor, action: string): void {
+    requireNoView(tensor, action);
     const by = tensor instanceof Parameter ? undefined : this.#cutOff.get(tensor.storage);
     if (by !== undefined) throw cutOff(tensor, { by, action });
   }
@@ -498,6 +501,17 @@ function cutOff(tensor: Tensor, { by, action }: { by: string; action: string }):
     `Cannot ${action}: ${formatShape(tensor.shape)} was made by ${by} of what needs a gradient, ` +
       "and no op recorded that, expected differentiable ops alone, or device.withTape(undefined, …) around " +
       "what is to count as constant",
+  );
+}
+
+/** Throws for a tensor that views trained parameters: the gradient of those would be lost. */
+function requireNoView(tensor: Tensor, action: string): void {
+  if (tensor instanceof Parameter || !tensor.storage.holdsParameters) return;
+  throw new TypeError(
+    `Cannot ${action}: ${
+      formatShape(tensor.shape)
+    } is a view of trained parameters, to which no gradient ` +
+      "goes, expected a parameter itself, such as in a cast that can be reshaped",
   );
 }
 

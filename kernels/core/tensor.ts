@@ -81,6 +81,8 @@ export class Storage {
   readonly pooled: Pooled<GPUBuffer>;
   /** Raised by every dispatch, copy and upload that may write. */
   version = 0;
+  /** Whether trained parameters lie in it: a tensor that views them has none of their gradients. */
+  holdsParameters = false;
   readonly #staged = new Map<string, StagedCopy>();
   readonly #rounded = new Map<string, RoundedCopy>();
   #holders = 1;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { cast } from "../../../kernels/cast/mod.ts";
 import { combine, combineInto } from "../../../kernels/combine/mod.ts";
 import { concatenateTokens, sliceTokens } from "../../../kernels/copy_tokens/mod.ts";
 import type { Device } from "../../../kernels/core/device.ts";
@@ -300,6 +301,47 @@ gpuTest("Tape refuses to lose the gradient of what an op reads and gives none", 
     return sum(output);
   });
   assert.deepEqual(passed, [1, 1]);
+});
+
+gpuTest("Tape refuses views of parameters, to which no gradient goes", async (device) => {
+  using x = whole(device, 2, 3), constant = whole(device, 5, 7);
+  using store = new ParameterStore(device);
+  const weight = store.parameter("weight", [1, 2], (values) => values.set([10, 20]));
+  const view = () => store.view(store.values, weight).reshape([2]);
+  for (
+    const [name, record] of [
+      ["multiply", () => multiply(x, view())],
+      ["meanSquare", () => meanSquare(combine([[x, 1]]), view())],
+      ["checkpoint", () => device.tape!.checkpoint([view()], (w) => sum(multiply(w, w)))],
+    ] as const
+  ) {
+    using tape = new Tape(device);
+    tape.watch(x);
+    assert.throws(() => device.scope(() => tape.record(record)), {
+      name: "TypeError",
+      message:
+        `Cannot record ${name}: [2] is a view of trained parameters, to which no gradient goes, ` +
+        "expected a parameter itself, such as in a cast that can be reshaped",
+    });
+  }
+  // Gradients and averages are views of other slabs, and the cast is the way that the error names.
+  const averages = store.parallel();
+  for (const [i, dx] of [[0, 0], [10, 20]].entries()) {
+    const [read] = await gradientsOf(device, [x], () => {
+      const other = i === 0 ? store.view(averages, weight) : cast(weight, { dtype: "f32" });
+      return sum(multiply(x, other.reshape([2])));
+    });
+    assert.deepEqual(read, dx);
+  }
+  assert.deepEqual(
+    await gradientsOf(
+      device,
+      [constant],
+      () => sum(multiply(constant, weight.gradient.reshape([2]))),
+    ),
+    [[2, 3]],
+  );
+  for (const slab of averages) slab.dispose();
 });
 
 gpuTest("Tape.backward() assigns first, whatever the buffer held before", async (device) => {
