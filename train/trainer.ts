@@ -240,7 +240,10 @@ export class Trainer implements Disposable {
     return this.#options.gradientAccumulation;
   }
 
-  /** Steps done so far; set when a run is resumed, to a whole number from 0 (else `RangeError`). */
+  /**
+   * Steps done so far; set when a run is resumed, to a whole number from 0 (else `RangeError`). A run that goes
+   * on does so from there, where it is set after a record.
+   */
   get step(): number {
     return this.#step;
   }
@@ -317,7 +320,8 @@ export class Trainer implements Disposable {
       scaled: this.#lossScale !== undefined,
     });
     const { columns } = layout;
-    const rows = Math.min(logEvery, Math.max(1, steps - this.#step));
+    // Not those to go, which a checkpoint that is loaded on the way may make more.
+    const rows = Math.min(logEvery, Math.max(1, steps));
     using history = this.device.unscoped(() => this.device.empty([rows, columns]));
     let logged = this.#step, loggedAt = performance.now();
     let synced = this.#step, syncedAt = loggedAt, syncSteps = 1;
@@ -349,8 +353,10 @@ export class Trainer implements Disposable {
       const last = this.#step === steps || signal?.aborted;
       if (this.#step % logEvery !== 0 && !alsoAfter?.(this.#step) && !last) continue;
       yield await takeRecord();
-      // Whatever the caller did meanwhile (pictures, checkpoints) is not training time.
+      // Whatever the caller did meanwhile (pictures, checkpoints) is not training time, and may have loaded
+      // a checkpoint of another step.
       loggedAt = syncedAt = performance.now();
+      [logged, synced] = [this.#step, this.#step];
     }
   }
 

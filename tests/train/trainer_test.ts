@@ -268,6 +268,47 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
   }
 });
 
+gpuTest(
+  "Trainer.run() goes on from a checkpoint that is loaded at one of its records",
+  async (device) => {
+    const runDirectory = Deno.makeTempDirSync();
+    using straight = makeTrainer(device);
+    const all = await losses(straight.trainer, 1);
+    const earlier = await saveCheckpoint(runDirectory, { trainer: straight.trainer });
+    all.push(...await losses(straight.trainer, 5));
+    const later = await saveCheckpoint(runDirectory, { trainer: straight.trainer });
+    all.push(...await losses(straight.trainer, 9));
+
+    using jumping = makeTrainer(device);
+    const { trainer } = jumping, found: [step: number, loss: number][] = [];
+    // Begun near the end: the steps from an earlier checkpoint on are more than those to go.
+    await losses(trainer, 7);
+    const jumps = [earlier, later];
+    for await (
+      const { step, loss } of trainer.run({
+        steps: 9,
+        logEvery: 100,
+        alsoAfter: (step) => step === 8 || step === 4,
+      })
+    ) {
+      found.push([step, loss]);
+      const jump = jumps.shift();
+      if (jump !== undefined) loadCheckpoint(jump, { trainer });
+    }
+    const mean = (first: number, last: number) => {
+      const part = all.slice(first - 1, last);
+      return part.reduce((sum, loss) => sum + loss) / part.length;
+    };
+    const wanted = [[8, mean(8, 8)], [4, mean(2, 4)], [8, mean(6, 8)], [9, mean(9, 9)]];
+    // The order of a float64 sum is the record's own.
+    const rounded = (records: number[][]) =>
+      records.map(([step, loss]) => [step, loss!.toFixed(12)]);
+    assert.deepEqual(rounded(found), rounded(wanted));
+    assert.deepEqual(await weights(jumping.model), await weights(straight.model));
+    Deno.removeSync(runDirectory, { recursive: true });
+  },
+);
+
 gpuTest("loadCheckpoint() names a file with a number that is not finite", async (device) => {
   const directory = await Deno.makeTempDir();
   try {
