@@ -85,6 +85,28 @@ export class Parameter extends Tensor {
   }
 }
 
+/** Slabs from which the trained parameters of stores read their values, in place of the stores' own. */
+export type ValuesInPlace = ReadonlyMap<ParameterStore, readonly Tensor[]>;
+
+/** Functions that change it end before anything else runs, so that there is one for all. */
+let valuesInPlace: ValuesInPlace = new Map();
+
+/** What {@linkcode ParameterStore.withValues} has put in place now. */
+export function currentValues(): ValuesInPlace {
+  return valuesInPlace;
+}
+
+/** Runs `fn` with values in place that {@linkcode currentValues} gave, and no others. */
+export function withValuesInPlace<T>(values: ValuesInPlace, fn: () => T): T {
+  const outer = valuesInPlace;
+  valuesInPlace = values;
+  try {
+    return requireRecorded(fn());
+  } finally {
+    valuesInPlace = outer;
+  }
+}
+
 /** Where the parameters of a module are born: a store and the prefix of their names. */
 export interface ParameterScope {
   /** The scope of a part, its names prefixed by `part.` as well. */
@@ -197,7 +219,7 @@ export class ParameterStore implements ParameterScope, Disposable {
   /** Slabs with the trained values. */
   get values(): readonly Tensor[] {
     this.#allocate();
-    return this.#trained;
+    return valuesInPlace.get(this) ?? this.#trained;
   }
 
   /** Slabs with the gradients, parallel to {@linkcode ParameterStore.values}. */
@@ -230,18 +252,13 @@ export class ParameterStore implements ParameterScope, Disposable {
 
   /**
    * Runs `fn` with all trained parameters reading their values from parallel slabs, such as the
-   * moving average, which is how a model samples with its averaged weights. `TypeError` when `fn` is
-   * async or the slabs are not parallel.
+   * moving average, which is how a model samples with its averaged weights. What a tape records in it has
+   * the gradients at those values, wherever the backward pass runs. `TypeError` when `fn` is async or the
+   * slabs are not parallel.
    */
   withValues<T>(slabs: readonly Tensor[], fn: () => T): T {
     this.#requireParallel(slabs);
-    const own = this.values;
-    this.#trained = slabs;
-    try {
-      return requireRecorded(fn());
-    } finally {
-      this.#trained = own;
-    }
+    return withValuesInPlace(new Map(valuesInPlace).set(this, slabs), fn);
   }
 
   /**
@@ -275,7 +292,7 @@ export class ParameterStore implements ParameterScope, Disposable {
   /** The slab that holds a parameter's values. */
   slabOf(parameter: Parameter): Tensor {
     const { slab } = this.placeOf(parameter);
-    return (parameter.frozen ? this.#frozen : this.#trained)[slab]!;
+    return (parameter.frozen ? this.#frozen : this.values)[slab]!;
   }
 
   /** Releases all slabs; the parameters throw `ReferenceError` from then on. */

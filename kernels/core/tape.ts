@@ -7,7 +7,12 @@
 import { blockBytes } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 import { addTo, fill } from "./in_place.ts";
-import { Parameter } from "./parameter_store.ts";
+import {
+  currentValues,
+  Parameter,
+  type ValuesInPlace,
+  withValuesInPlace,
+} from "./parameter_store.ts";
 import { formatShape, onAnother, type Shape, type Storage, type Tensor } from "./tensor.ts";
 
 /**
@@ -53,6 +58,8 @@ interface RecordedNode extends TapeNode {
   readonly needed: ReadonlyMap<Tensor, Storage>;
   /** The names under which it was recorded. */
   readonly path: string;
+  /** What parameters read their values from. */
+  readonly values: ValuesInPlace;
   readonly produced: Storage;
   /** What it holds until its backward pass: a tensor may view another storage by then. */
   readonly held: readonly Held[];
@@ -359,9 +366,8 @@ export class Tape implements Gradients, Disposable {
           // `pass` may hand the buffer on to be added to, which must not change a watched gradient.
           using dy = watched ? this.#clone(gradient, shape) : gradient.reshape(shape);
           this.#current = node;
-          this.#device.named(`${node.name} backward`, () => node.backward(dy, this), {
-            within: node.path,
-          });
+          const run = () => withValuesInPlace(node.values, () => node.backward(dy, this));
+          this.#device.named(`${node.name} backward`, run, { within: node.path });
         }
       } finally {
         letGo(held);
@@ -459,7 +465,7 @@ export class Tape implements Gradients, Disposable {
     if (by !== undefined) throw cutOff(tensor, { by, action });
   }
 
-  #append(node: Omit<RecordedNode, "path" | "produced" | "held">): void {
+  #append(node: Omit<RecordedNode, "path" | "values" | "produced" | "held">): void {
     const produced = node.output.storage;
     this.#track(produced);
     this.#cutOff.delete(produced);
@@ -468,7 +474,8 @@ export class Tape implements Gradients, Disposable {
       storage.retain();
       return { storage, shape, version: tensor instanceof Parameter ? undefined : storage.version };
     });
-    this.#nodes.push({ ...node, path: this.#device.path, produced, held });
+    const { path } = this.#device, values = currentValues();
+    this.#nodes.push({ ...node, path, values, produced, held });
   }
 
   /** The storage of an input of the current node, where that needs a gradient. */

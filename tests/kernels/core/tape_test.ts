@@ -743,7 +743,7 @@ gpuTest("Tape goes back once, and lets go of what it did not go back over", (dev
 });
 
 gpuTest(
-  "Tape lets go of what it saved, whatever values a parameter has by then",
+  "Tape has the gradients at the values that parameters read, and lets go of what it saved",
   async (device) => {
     using store = new ParameterStore(device);
     const p = store.parameter("p", [4], (v) => v.fill(2));
@@ -753,11 +753,25 @@ gpuTest(
     using others = device.tensor(new Float32Array(64).fill(3), [64]);
     using x = whole(device, 1, 2, 3, 4);
     const before = device.pool.liveBytes;
-    device.scope(() => {
-      using tape = new Tape(device);
-      const out = store.withValues([others], () => tape.record(() => multiply(x, p)));
-      tape.backwardFrom(out, x);
-    });
+    type Around = <T>(fn: () => T) => T;
+    const here: Around = (fn) => fn(), there: Around = (fn) => store.withValues([others], fn);
+    for (const checkpoint of [false, true]) {
+      // The gradients are those at the values of the forward pass.
+      for (const [record, goBack, factor] of [[there, here, 3], [here, there, 2]] as const) {
+        const dx = device.scope(() => {
+          using tape = new Tape(device);
+          tape.watch(x);
+          const run = (x: Tensor) => multiply(x, p);
+          const out = record(() =>
+            tape.record(() => checkpoint ? tape.checkpoint([x], run) : run(x))
+          );
+          goBack(() => tape.backwardFrom(out, x));
+          return tape.gradient(x);
+        });
+        assert.deepEqual(await values(dx), [1, 2, 3, 4].map((value) => factor * value));
+        dx.dispose();
+      }
+    }
     assert.equal(device.pool.liveBytes, before);
     assert.deepEqual(await values(p), own);
     assert.throws(
