@@ -76,7 +76,7 @@ export async function placedImages(
         `${first} first, which are not among those of the data`,
     );
   }
-  return await imagesFor(trained, { device, images, indices });
+  return await imagesFor(trained.config.data, { device, images, indices });
 }
 
 /** Index in a set of the image behind a snippet, by its name or else by its own index; -1 if it is not there. */

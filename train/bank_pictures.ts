@@ -121,13 +121,13 @@ export async function pictureTransfer(
 }
 
 /**
- * Reads images [n, C, H, W] as a model has them: resized to its size, grey or in colour. An index of −1
- * gives a white image.
+ * Reads images [n, C, H, W] in one size and number of channels, such as those of a model's data: resized,
+ * grey or in colour. An index of −1 gives a white image.
  *
  * Throws what `resizeImages` throws.
  */
 export async function imagesFor(
-  trained: TrainedModel,
+  { imageSize, channels }: { readonly imageSize: number; readonly channels: number },
   options: {
     readonly device: Device;
     readonly images: ImageSource;
@@ -135,8 +135,7 @@ export async function imagesFor(
   },
 ): Promise<Float32Array> {
   const { device, images, indices } = options;
-  const { channels, imageSize } = tileOf(trained);
-  const length = pixelsOf(trained);
+  const length = channels * imageSize ** 2;
   const known = Array.from(indices).filter((index) => index >= 0);
   const shape = {
     count: known.length,

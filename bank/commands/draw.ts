@@ -109,7 +109,11 @@ export async function add(args: readonly string[]): Promise<void> {
     // A low-rank bank gives back what its directions hold of the new snippets.
     using kept = bank.gather(added.map(({ index }) => index));
     drawn = await pictureNovel(trained, {
-      images: await imagesFor(trained, { device, images, indices: added.map((_, i) => i) }),
+      images: await imagesFor(trained.config.data, {
+        device,
+        images,
+        indices: added.map((_, i) => i),
+      }),
       snippets: await kept.read(),
       noises,
       nearest: near,

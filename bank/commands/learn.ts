@@ -14,7 +14,7 @@ import { say } from "../../cli/say.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
-import type { Config } from "../../train/config.ts";
+import { imagesFor } from "../../train/bank_pictures.ts";
 import { splitIndices } from "../../train/datasets/image_set.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { loadImages } from "../../train/load_data.ts";
@@ -31,6 +31,7 @@ import type { EncoderDescription } from "../encoders/encoder.ts";
 import { openTextEncoder } from "../encoders/open_text.ts";
 import { openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
+import type { LabelledImages } from "../image_source.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
 import { selectRows, spreadIndices } from "../select_rows.ts";
@@ -55,6 +56,7 @@ export async function learnText(args: readonly string[]): Promise<void> {
   await prepareOutput(out, { inputs });
   await preparePicture(picture, { inputs: [...inputs, out], option: "--picture" });
   const config = await dataOf(options.config, options);
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   using device = await openDevice(config.device, say);
   using bank = loadBank(device, options.bank);
   const { dim, texts = [] } = bank;
@@ -94,7 +96,7 @@ export async function learnText(args: readonly string[]): Promise<void> {
     const index = indices[learned.heldOut[at]!]!;
     return { index, text: texts[index]!, nearest: found[row]!.map((near) => near.index) };
   });
-  const drawn = rows.length > 0 && await pictureOfTexts(picture, { rows, bank, config });
+  const drawn = rows.length > 0 && await pictureOfTexts(picture, { rows, device, bank, images });
   const { accuracy, loss } = learned;
   print(json, { out, loss, accuracy, rows, ...(drawn && { picture }) }, [
     ...describeLearned(learned),
@@ -116,35 +118,25 @@ async function pictureOfTexts(
   path: string,
   options: {
     readonly rows: readonly { readonly index: number; readonly nearest: readonly number[] }[];
+    readonly device: Device;
     readonly bank: Bank;
-    readonly config: Config;
+    readonly images: LabelledImages;
   },
 ): Promise<boolean> {
-  const { rows, bank, config } = options;
-  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const { rows, device, bank, images } = options;
   const { imageSize } = images, channels = images.channels as 1 | 3;
-  const length = channels * imageSize ** 2;
-  let known = 0;
-  const read = async (indices: readonly number[]) => {
-    const pixels = new Float32Array(indices.length * length).fill(1);
-    for (const [i, index] of indices.entries()) {
-      const at = imageOf(images, { index, bank });
-      if (at < 0) continue;
-      known++;
-      pixels.set(await images.read(Uint32Array.of(at)), i * length);
-    }
-    return pixels;
-  };
-  const parts = [
-    { images: await read(rows.map(({ index }) => index)), columns: 1 },
-    {
-      images: await read(rows.flatMap(({ nearest }) => nearest)),
-      columns: rows[0]!.nearest.length,
-    },
-  ];
-  if (known === 0) {
+  const placed = [rows.map(({ index }) => [index]), rows.map(({ nearest }) => nearest)]
+    .map((lists) => ({
+      indices: lists.flat().map((index) => imageOf(images, { index, bank })),
+      columns: lists[0]!.length,
+    }));
+  if (placed.every(({ indices }) => indices.every((index) => index < 0))) {
     say("note      without a picture: expected --config or --data that the bank was built from");
     return false;
+  }
+  const parts = [];
+  for (const { indices, columns } of placed) {
+    parts.push({ images: await imagesFor(images, { device, images, indices }), columns });
   }
   await writePicture(path, pictureOfRows(parts, { imageSize, channels }));
   return true;

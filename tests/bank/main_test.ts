@@ -581,6 +581,17 @@ deviceTest("bank learn-text puts its picture beside the mapper", async () => {
   ]);
 });
 
+deviceTest("bank learn-text says before it learns that the images are not there", async () => {
+  const { directory } = await trainedRun();
+  const learned = await runBank(
+    ...["learn-text", "--bank", join(directory, "bank.safetensors"), "--epochs", "1"],
+    ...["--out", inTemporary("early/mapper.safetensors"), "--data", inTemporary("no_images")],
+  );
+  assertRefusal(learned, 1, `Cannot load images: ${inTemporary("no_images")} does not exist`);
+  assert.doesNotMatch(learned.stdout + learned.stderr, /loss/);
+  assert.deepEqual(contents(inTemporary("early")).size, 0);
+});
+
 deviceTest("bank export names the file that the disk refuses and leaves none", async () => {
   if (Deno.build.os === "windows") return console.log("skipped: sh cannot limit files on Windows");
   const { directory } = await trainedRun();

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { mixChannels } from "../../bank/pixels.ts";
 import { imagesFor } from "../../train/bank_pictures.ts";
-import { resolveConfig } from "../../train/config.ts";
 import { pictureOfPairs, pictureOfRows } from "../../train/datasets/picture_rows.ts";
-import type { TrainedModel } from "../../train/trained.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
 import { sourceOf } from "../bank/_images.ts";
@@ -85,8 +83,11 @@ gpuTest(
       channels: 3,
       imageSize: 8,
     });
-    const trained = { config: resolveConfig({ data: { imageSize: 8 } }) } as TrainedModel;
-    const read = await imagesFor(trained, { device, images, indices: [2, -1, 0] });
+    const read = await imagesFor({ imageSize: 8, channels: 3 }, {
+      device,
+      images,
+      indices: [2, -1, 0],
+    });
     const [last, first] = [2, 0].map((index) => images.read(Uint32Array.of(index)));
     const white = new Float32Array(3 * 64).fill(1);
     assert.deepEqual([...read], [...await last!, ...white, ...await first!]);
