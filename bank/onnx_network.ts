@@ -5,10 +5,12 @@
  * @module
  */
 
+import { dirname, join } from "node:path";
 import { InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
 import { messageOf } from "../kernels/core/errors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
+import { weightFilesOf } from "./onnx_weight_files.ts";
 
 /** What is known of an input or output of a network. */
 export interface NetworkPort {
@@ -20,17 +22,20 @@ export interface NetworkPort {
   readonly type: string;
 }
 
-/** An array that goes into a network: as float32, uint8 or int64. */
+/** An array that goes into a network. */
 export interface NetworkInput {
-  /** The elements. */
+  /**
+   * The elements. Those of float32 become float16 for a network that takes float16, and those of int64
+   * int32 for one that takes int32.
+   */
   readonly values: Float32Array | Uint8Array | BigInt64Array;
   /** Sizes of the axes. */
   readonly shape: readonly number[];
 }
 
-/** An array of float32 that comes out of a network. */
+/** An array that comes out of a network. */
 export interface NetworkOutput {
-  /** The elements. */
+  /** The elements, of float32 or float16. */
   readonly values: Float32Array;
   /** Sizes of the axes. */
   readonly shape: readonly number[];
@@ -54,7 +59,8 @@ export interface OpenNetworkOptions extends ProviderOptions {
 }
 
 /**
- * A network in an ONNX file, run by onnxruntime.
+ * A network in an ONNX file, run by onnxruntime, with the files beside it that hold its weights where the file
+ * names any.
  *
  * @example
  * ```ts ignore
@@ -64,7 +70,7 @@ export interface OpenNetworkOptions extends ProviderOptions {
  * ```
  */
 export class OnnxNetwork implements Disposable {
-  /** SHA-256 of the file in hexadecimal digits. */
+  /** SHA-256, in hexadecimal digits, of the file and of those that hold its weights. */
   readonly fingerprint: string;
   /** What goes in. */
   readonly inputs: readonly NetworkPort[];
@@ -93,22 +99,32 @@ export class OnnxNetwork implements Disposable {
   /**
    * Opens a file.
    *
-   * Throws a NotFound error if there is none, an Error if it cannot be read, and a TypeError if it is no
-   * network or a provider does not work here; all say the purpose and what was expected.
+   * Throws a NotFound error if there is none or a file of its weights is missing, an Error if one cannot be
+   * read, and a TypeError if it is no network or a provider does not work here; all say the purpose and what was
+   * expected.
    */
   static async open(path: string, options: OpenNetworkOptions): Promise<OnnxNetwork> {
     const { expected = "an ONNX file", providers = ["cpu"] } = options;
     const purpose = `${options.purpose} ${path}`;
     requireProviders(providers, purpose);
-    const bytes = await Deno.readFile(path).catch((cause) => {
-      const refusal = (state: string) => `Cannot ${purpose}: ${state}, expected ${expected}`;
-      if (!(cause instanceof Deno.errors.NotFound)) {
-        throw new Error(refusal(messageOf(cause)), { cause });
-      }
-      throw new Deno.errors.NotFound(refusal("there is no such file"), { cause });
-    });
+    const read = (file: string, missing: string) =>
+      Deno.readFile(file).catch((cause) => {
+        if (!(cause instanceof Deno.errors.NotFound)) {
+          const state = `${messageOf(cause)}, expected ${expected}`;
+          throw new Error(`Cannot ${purpose}: ${state}`, { cause });
+        }
+        throw new Deno.errors.NotFound(`Cannot ${purpose}: ${missing}`, { cause });
+      });
+    const bytes = await read(path, `there is no such file, expected ${expected}`);
+    const weights: { path: string; data: Uint8Array }[] = [];
+    for (const name of weightFilesOf(bytes)) {
+      const file = join(dirname(path), name);
+      const missing =
+        `it keeps weights in ${name}, which is not in its folder, expected both there`;
+      weights.push({ path: name, data: await read(file, missing) });
+    }
     const create = (executionProviders: readonly string[]) =>
-      InferenceSession.create(bytes, { executionProviders });
+      InferenceSession.create(bytes, { executionProviders, externalData: weights });
     const session = await create(providers).catch(async (cause) => {
       const fail = (state: string, error: unknown): never => {
         throw new TypeError(`Cannot ${purpose}${state}`, { cause: error });
@@ -123,7 +139,8 @@ export class OnnxNetwork implements Disposable {
         cause,
       );
     });
-    return new OnnxNetwork(session, { fingerprint: sha256Hex(bytes), purpose });
+    const fingerprint = sha256Hex(bytes, ...weights.map(({ data }) => data));
+    return new OnnxNetwork(session, { fingerprint, purpose });
   }
 
   /** The error for a network that is not what it should be: "Cannot encode with a.onnx: `state`". */
@@ -141,14 +158,17 @@ export class OnnxNetwork implements Disposable {
   /**
    * Gives outputs for inputs by their names.
    *
-   * Throws a TypeError, one line, if the network does not take them or an output is not of float32.
+   * Throws a TypeError, one line, if the network does not take them or an output is not of float32 or float16.
    */
   async run(
     inputs: Readonly<Record<string, NetworkInput>>,
     outputs: readonly string[],
   ): Promise<NetworkOutput[]> {
     const tensors = Object.fromEntries(
-      Object.entries(inputs).map(([name, input]) => [name, tensorOf(input)]),
+      Object.entries(inputs).map(([name, input]) => {
+        const type = this.inputs.find((port) => port.name === name)?.type;
+        return [name, tensorOf(input, type)];
+      }),
     );
     const results = await this.#session.run(tensors, outputs).catch((cause) => {
       throw new TypeError(oneLine(cause), { cause });
@@ -156,8 +176,9 @@ export class OnnxNetwork implements Disposable {
     return outputs.map((name) => {
       const { data, dims, type } = results[name]!;
       if (data instanceof Float32Array) return { values: data, shape: dims };
+      if (data instanceof Float16Array) return { values: Float32Array.from(data), shape: dims };
       throw new TypeError(
-        `its output ${name} is [${dims.join(", ")}] of ${type}, expected float32`,
+        `its output ${name} is [${dims.join(", ")}] of ${type}, expected float32 or float16`,
       );
     });
   }
@@ -204,10 +225,18 @@ function requireProviders(providers: readonly string[], purpose: string): void {
   );
 }
 
-function tensorOf({ values, shape }: NetworkInput): Tensor {
-  if (values instanceof Float32Array) return new Tensor("float32", values, shape);
+/** A tensor for an input of a type, which need not be the one that the values have. */
+function tensorOf({ values, shape }: NetworkInput, type: string | undefined): Tensor {
+  if (values instanceof Float32Array) {
+    if (type !== "float16") return new Tensor("float32", values, shape);
+    // Deno shows a native library a Float16Array as empty: its bits go in under their own type.
+    const bits = new Uint16Array(Float16Array.from(values).buffer);
+    return Object.assign(new Tensor("uint16", bits, shape), { type });
+  }
   if (values instanceof Uint8Array) return new Tensor("uint8", values, shape);
-  return new Tensor("int64", values, shape);
+  return type === "int32"
+    ? new Tensor(type, Int32Array.from(values, Number), shape)
+    : new Tensor("int64", values, shape);
 }
 
 /** What onnxruntime says, which takes several lines, without its last one of general advice. */

@@ -37,7 +37,7 @@ export type { ProviderOptions } from "../onnx_network.ts";
 export interface OnnxOptions extends ProviderOptions {
   /** What resizes images. */
   readonly device: Device;
-  /** The ONNX file: one input [n, C, r, r] of f32, outputs [n, d] or [n, T, d]. */
+  /** The ONNX file: one input [n, C, r, r], outputs [n, d] or [n, T, d], all of f32 or f16. */
   readonly path: string;
   /** What is done to images; part of the encoder's identity. */
   readonly preprocessing: OnnxPreprocessing;
@@ -59,6 +59,12 @@ const storedSchema: z.ZodType<Required<OnnxPreprocessing>> = z.object({
 
 /** Images that go through the network at once. */
 const BATCH_SIZE = 16;
+
+/** Images of the trial: more than the one that a file with a fixed number would take. */
+const TRIAL = 2;
+
+/** Channels of an image where neither the file nor the preprocessing says. */
+const COLOURS = 3;
 
 /** Everything that is done to an image. */
 type Preparation = Required<Omit<OnnxPreprocessing, "output">>;
@@ -131,7 +137,8 @@ export class OnnxEncoder implements Encoder {
     const { device, path, providers } = options;
     using opened = new DisposableStack();
     const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with", providers }));
-    const channels = inputChannels(file);
+    const { preprocessing: given } = options;
+    const channels = inputChannels(file) ?? given.mean?.length ?? given.std?.length ?? COLOURS;
     const {
       size,
       crop = 1,
@@ -141,15 +148,16 @@ export class OnnxEncoder implements Encoder {
       std = Array(channels).fill(1),
       output = file.outputs[0]!.name,
       pooling = "cls",
-    } = options.preprocessing;
+    } = given;
     const network = { file, channels, output };
     const preprocessing = { size, crop, interpolation, range, mean, std, pooling };
     checkPreprocessing(preprocessing, { network, path });
-    const probe = await file.tryWith([1, channels, size, size], {
-      what: `an image of ${size} × ${size} pixels`,
+    const probe = await file.tryWith([TRIAL, channels, size, size], {
+      what: `${TRIAL} images of ${channels} × ${size} × ${size}`,
       output,
     });
-    const dim = pool(probe, { pooling, file }).length;
+    if (probe.shape[0] !== TRIAL) throw outputError(file, probe);
+    const dim = pool(probe, { pooling, file }).length / TRIAL;
     opened.move();
     return new OnnxEncoder(device, {
       network,
@@ -275,9 +283,7 @@ function pool(
   const [count = 0, tokens = 0, dim = 0] = shape;
   const first = pooling === "patch-mean" ? 1 : 0, end = pooling === "cls" ? 1 : tokens;
   if (shape.length !== 3 || first >= end) {
-    throw file.error(
-      `its output has shape [${shape.join(", ")}], expected [n, d] or [n, T, d]`,
-    );
+    throw outputError(file, output);
   }
   const out = new Float32Array(count * dim);
   for (let image = 0; image < count; image++) {
@@ -292,16 +298,21 @@ function pool(
   return out;
 }
 
-function inputChannels(file: OnnxNetwork): number {
+function outputError(file: OnnxNetwork, { shape }: NetworkOutput): TypeError {
+  return file.error(`its output has shape [${shape.join(", ")}], expected [n, d] or [n, T, d]`);
+}
+
+/** Channels of the images that a network takes, or undefined for any. */
+function inputChannels(file: OnnxNetwork): number | undefined {
   const [{ shape = [] } = {}, ...others] = file.inputs, channels = shape[1];
-  if (others.length > 0 || shape.length !== 4 || typeof channels !== "number") {
+  if (others.length > 0 || shape.length !== 4) {
     const names = file.inputs.map(({ name }) => name).join(", ");
     throw file.error(
       `its inputs are ${names}, the first of shape [${shape.join(", ")}], ` +
         "expected one [n, C, H, W]",
     );
   }
-  return channels;
+  return typeof channels === "number" && channels > 0 ? channels : undefined;
 }
 
 function checkPreprocessing(

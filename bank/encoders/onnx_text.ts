@@ -36,6 +36,9 @@ const KIND = "onnx_text";
 /** The file of the tokenizer, in the folder of the network. */
 const TOKENIZER = "tokenizer.json";
 
+/** The file beside it, where there is one, that says how many tokens the network takes. */
+const TOKENIZER_CONFIG = "tokenizer_config.json";
+
 /** Inputs that a network may have, and the value that each token gives; the first has the tokens. */
 const INPUTS: Readonly<Record<string, (id: number) => number>> = {
   input_ids: (id) => id,
@@ -46,7 +49,8 @@ const INPUTS: Readonly<Record<string, (id: number) => number>> = {
 /**
  * A text encoder that is an ONNX file, run by onnxruntime, with the `tokenizer.json` in its
  * folder. Each text goes through the network alone, so that none is padded. A text of more tokens than
- * the tokenizer's `truncation` allows keeps its first ones and the last.
+ * the tokenizer's `truncation` allows keeps its first ones and the last; where the tokenizer has none, than
+ * `model_max_length` of a `tokenizer_config.json` in that folder allows.
  *
  * @example
  * ```ts ignore
@@ -88,7 +92,8 @@ export class OnnxTextEncoder implements TextVectorEncoder {
   static async open(path: string, options: OnnxTextOptions = {}): Promise<OnnxTextEncoder> {
     const { providers } = options, tokenizerPath = join(dirname(path), TOKENIZER);
     const words = await readTokenizer(tokenizerPath);
-    const tokenizer = openTokenizer(tokenizerPath, words);
+    const maxLength = await readMaxLength(join(dirname(path), TOKENIZER_CONFIG));
+    const { tokenizer, truncates } = openTokenizer(tokenizerPath, { words, maxLength });
     using opened = new DisposableStack();
     const network = opened.use(
       await OnnxNetwork.open(path, { purpose: "encode texts with", providers }),
@@ -102,7 +107,10 @@ export class OnnxTextEncoder implements TextVectorEncoder {
       kind: KIND,
       dim: probe.length,
       fingerprint: network.fingerprint,
-      preprocessing: { tokenizer: sha256Hex(words) },
+      preprocessing: {
+        tokenizer: sha256Hex(words),
+        ...(truncates || maxLength === undefined ? {} : { maxLength }),
+      },
       settings: taken,
       source: path,
     };
@@ -158,7 +166,22 @@ async function readTokenizer(path: string): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
-function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
+/** The tokens that the network takes, where a file says a number that is meant: no limit is written as 1e30. */
+async function readMaxLength(path: string): Promise<number | undefined> {
+  try {
+    const most: unknown = JSON.parse(await Deno.readTextFile(path)).model_max_length;
+    return isSize(most) && most >= 1 ? most : undefined;
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return undefined;
+    throw tokenizerError(path, cause);
+  }
+}
+
+/** The tokenizer of a file, and whether the file itself says how many tokens a text has at most. */
+function openTokenizer(
+  path: string,
+  options: { words: Uint8Array; maxLength: number | undefined },
+): { tokenizer: TruncatingTokenizer; truncates: boolean } {
   const attempt = <T>(act: () => T): T => {
     try {
       return act();
@@ -166,23 +189,25 @@ function openTokenizer(path: string, bytes: Uint8Array): TruncatingTokenizer {
       throw tokenizerError(path, cause);
     }
   };
-  const { tokenizer, most } = attempt(() => {
-    const definition = JSON.parse(new TextDecoder().decode(bytes));
-    const most: unknown = definition.truncation?.max_length ?? Infinity;
+  const { library, most, truncates } = attempt(() => {
+    const definition = JSON.parse(new TextDecoder().decode(options.words));
+    const own: unknown = definition.truncation?.max_length;
+    const most = own ?? options.maxLength ?? Infinity;
     if (typeof most !== "number" || !(most >= 1)) {
       throw new RangeError(`truncation.max_length is ${JSON.stringify(most)}`);
     }
-    return { tokenizer: new Tokenizer(definition, {}), most };
+    return { library: new Tokenizer(definition, {}), most, truncates: own !== undefined };
   });
-  return (text) =>
+  const tokenizer = (text: string) =>
     attempt(() => {
-      const { ids } = tokenizer.encode(text);
+      const { ids } = library.encode(text);
       // The library takes what stands in the file for the numbers of tokens.
       if (!ids.every(isSize)) {
         throw new TypeError(`the tokens of ${JSON.stringify(text)} are ${JSON.stringify(ids)}`);
       }
       return ids.length <= most ? ids : [...ids.slice(0, most - 1), ids.at(-1)!];
     });
+  return { tokenizer, truncates };
 }
 
 function tokenizerError(path: string, cause: unknown): TypeError {

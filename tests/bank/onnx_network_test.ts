@@ -12,6 +12,7 @@ import { OnnxDecoder } from "../../train/onnx_decoder.ts";
 import { OnnxLatentEncoder } from "../../train/onnx_latent_encoder.ts";
 import { openViewer } from "../../train/viewer.ts";
 import { gpuTest } from "../_gpu.ts";
+import { floatBytes, onnxFile, type OnnxWeight } from "../_onnx.ts";
 import { sourceOf } from "./_images.ts";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
@@ -46,6 +47,65 @@ Deno.test("OnnxNetwork.open() tells a provider that does not work from a file th
     name: "TypeError",
     message: /^Cannot encode with .*\.ts: .*, expected an ONNX file$/,
   });
+});
+
+/** y = x · weight, for x [n, 2]. */
+function product(weight: Omit<OnnxWeight, "name" | "shape">, type?: OnnxWeight["type"]) {
+  return onnxFile({
+    nodes: [{ op: "MatMul", inputs: ["x", "w"], outputs: ["y"] }],
+    inputs: [{ name: "x", shape: ["n", 2], ...type && { type } }],
+    outputs: [{ name: "y", shape: ["n", 3], ...type && { type } }],
+    weights: [{ name: "w", shape: [2, 3], ...type && { type }, ...weight }],
+  });
+}
+
+const WEIGHTS = [1, 2, 3, 4, 5, 6], INPUT = { values: Float32Array.of(1, 10), shape: [1, 2] };
+
+Deno.test("OnnxNetwork reads and hashes weights that lie in a file beside it", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/a.onnx`, purpose = "encode with";
+    const file = { name: "a.onnx.data", offset: 8, length: 24 };
+    Deno.writeFileSync(path, product({ file }));
+    await assert.rejects(OnnxNetwork.open(path, { purpose }), {
+      name: "NotFound",
+      message: `Cannot encode with ${path}: it keeps weights in a.onnx.data, which is not in its ` +
+        "folder, expected both there",
+    });
+    Deno.mkdirSync(`${directory}/a.onnx.data`);
+    await assert.rejects(
+      OnnxNetwork.open(path, { purpose }),
+      /^Error: Cannot encode with .*a\.onnx: /,
+    );
+    Deno.removeSync(`${directory}/a.onnx.data`);
+    const fingerprints = new Set<string>();
+    for (const scale of [1, -1]) {
+      const values = WEIGHTS.map((value) => scale * value);
+      Deno.writeFileSync(`${directory}/a.onnx.data`, floatBytes([7, 7, ...values]));
+      using network = await OnnxNetwork.open(path, { purpose });
+      const { values: found } = await network.apply(INPUT);
+      assert.deepEqual([...found], [41, 52, 63].map((value) => scale * value));
+      fingerprints.add(network.fingerprint);
+    }
+    // The graph is the same one: its bytes alone do not tell the two networks apart.
+    assert.equal(fingerprints.size, 2);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("OnnxNetwork takes and gives float32 for a network of float16", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".onnx" });
+  try {
+    const bytes = new Uint8Array(Float16Array.from(WEIGHTS).buffer);
+    Deno.writeFileSync(path, product({ bytes }, "float16"));
+    using network = await OnnxNetwork.open(path, { purpose: "encode with" });
+    const { values, shape } = await network.apply(INPUT);
+    assert.ok(values instanceof Float32Array);
+    assert.deepEqual([[...values], shape], [[41, 52, 63], [1, 3]]);
+  } finally {
+    await Deno.remove(path);
+  }
 });
 
 Deno.test("whatever refuses a network lets go of it", async () => {

@@ -9,6 +9,7 @@ import {
 import { normalizeSnippets } from "../../../bank/normalize.ts";
 import { assertClose } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
+import { floatBytes, onnxFile, type OnnxPort } from "../../_onnx.ts";
 import { randomImages } from "../_images.ts";
 
 const PATH = fileURLToPath(new URL("../../fixtures/tiny_encoder.onnx", import.meta.url));
@@ -169,6 +170,80 @@ gpuTest("OnnxEncoder crops before it resizes and maps colours to its range", asy
   assertClose(await bytes.encode(image, shape), want, { tolerance: 1e-5, name: "bytes" });
 });
 
+/** A file whose features [n, d] are products of all numbers of an image [C, 2, 2]. */
+function flatNetwork(shape: OnnxPort["shape"], values: readonly number[]): Uint8Array {
+  return onnxFile({
+    nodes: [
+      { op: "Flatten", inputs: ["pixel_values"], outputs: ["flat"], attributes: { axis: 1 } },
+      { op: "MatMul", inputs: ["flat", "w"], outputs: ["features"] },
+    ],
+    inputs: [{ name: "pixel_values", shape }],
+    outputs: [{ name: "features", shape: [shape[0]!, "d"] }],
+    weights: [{ name: "w", shape: [values.length / 2, 2], bytes: floatBytes(values) }],
+  });
+}
+
+gpuTest("OnnxEncoder takes a file that leaves the channels open", async (device) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    // As exporters name the axes when all of them are free.
+    const free = ["batch_size", "num_channels", "height", "width"];
+    const cases: [number, Partial<OnnxPreprocessing>][] = [
+      [3, {}],
+      [3, IMAGENET_STATISTICS],
+      [1, { mean: [0.5], std: [0.5] }],
+    ];
+    for (const [channels, part] of cases) {
+      const values = Array.from({ length: 8 * channels }, (_, i) => Math.cos(i));
+      const open = async (shape: OnnxPort["shape"], name: string) => {
+        const path = `${directory}/${name}.onnx`;
+        await Deno.writeFile(path, flatNetwork(shape, values));
+        return OnnxEncoder.open({ device, path, preprocessing: { size: 2, ...part } });
+      };
+      using encoder = await open(free, "free");
+      using fixed = await open(["n", channels, 2, 2], "fixed");
+      assert.deepEqual(encoder.description.preprocessing, fixed.description.preprocessing);
+      const images = randomImages(3, { channels, imageSize: 2 });
+      const shape = { count: 3, channels, height: 2, width: 2 };
+      assert.deepEqual(await encoder.encode(images, shape), await fixed.encode(images, shape));
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+gpuTest("OnnxEncoder.open() refuses a file for one image at a time", async (device) => {
+  const path = await Deno.makeTempFile({ suffix: ".onnx" });
+  try {
+    const values = Array.from({ length: 24 }, (_, i) => Math.cos(i));
+    await Deno.writeFile(path, flatNetwork([1, 3, 2, 2], values));
+    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+      name: "TypeError",
+      message: /it does not take 2 images of 3 × 2 × 2, .*Got: 2 Expected: 1\b/,
+    });
+    // One that makes a single vector of all its images.
+    await Deno.writeFile(
+      path,
+      onnxFile({
+        nodes: [{
+          op: "Flatten",
+          inputs: ["pixel_values"],
+          outputs: ["features"],
+          attributes: { axis: 0 },
+        }],
+        inputs: [{ name: "pixel_values", shape: ["n", 3, 2, 2] }],
+        outputs: [{ name: "features", shape: [1, "d"] }],
+      }),
+    );
+    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+      name: "TypeError",
+      message: /its output has shape \[1, 24\], expected \[n, d\] or \[n, T, d\]$/,
+    });
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
   const open = (path: string, size: number) =>
     OnnxEncoder.open({ device, path, preprocessing: { size } });
@@ -187,7 +262,7 @@ gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
   await assert.rejects(open(PATH, 12), {
     name: "TypeError",
     message:
-      /tiny_encoder\.onnx: it does not take an image of 12 × 12 pixels, .*Got: 12 Expected: 8\b.*$/,
+      /tiny_encoder\.onnx: it does not take 2 images of 3 × 12 × 12, .*Got: 12 Expected: 8\b.*$/,
   });
 });
 

@@ -4,6 +4,7 @@ import { HashedNgrams } from "../../../bank/encoders/hashed_ngrams.ts";
 import { OnnxTextEncoder } from "../../../bank/encoders/onnx_text.ts";
 import { openTextEncoder, textEncoderOf } from "../../../bank/encoders/open_text.ts";
 import { assertClose } from "../../_check_op.ts";
+import { floatBytes, onnxFile } from "../../_onnx.ts";
 
 const FOLDER = new URL("../../fixtures/tiny_text_encoder/", import.meta.url);
 const NETWORK = fileURLToPath(new URL("model.onnx", FOLDER));
@@ -127,6 +128,75 @@ Deno.test("OnnxTextEncoder takes a text of one token and none without", async ()
     await assert.rejects(encoder.encode(["cat", " "]), {
       name: "RangeError",
       message: 'Cannot encode the text " ": expected a word in it',
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("OnnxTextEncoder keeps to the length in tokenizer_config.json where the tokenizer has none", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/model.onnx`;
+    Deno.copyFileSync(NETWORK, path);
+    const words = JSON.parse(Deno.readTextFileSync(new URL("tokenizer.json", FOLDER)));
+    const write = (truncation: unknown) =>
+      Deno.writeTextFileSync(
+        `${directory}/tokenizer.json`,
+        JSON.stringify({ ...words, truncation }),
+      );
+    const configure = (text: string) =>
+      Deno.writeTextFileSync(`${directory}/tokenizer_config.json`, text);
+    const long = "red red red heart";
+    write(null);
+    using free = await OnnxTextEncoder.open(path);
+    const whole = wantedOf([CLS, RED, RED, RED, HEART, SEP], 0);
+    assertClose(await free.encode([long]), whole, { tolerance: 1e-6, name: "no limit" });
+
+    configure('{ "model_max_length": 4 }');
+    using limited = await OnnxTextEncoder.open(path);
+    const kept = wantedOf([CLS, RED, RED, SEP], 0);
+    assertClose(await limited.encode([long]), kept, { tolerance: 1e-6, name: "4 tokens" });
+    assert.notDeepEqual(limited.description.preprocessing, free.description.preprocessing);
+
+    // How tokenizers write that there is none.
+    configure('{ "model_max_length": 1000000000000000019884624838656 }');
+    using unlimited = await OnnxTextEncoder.open(path);
+    assert.deepEqual(unlimited.description, free.description);
+
+    configure('{ "model_max_length": 4 }');
+    write(words.truncation);
+    using own = await OnnxTextEncoder.open(path);
+    assertClose(await own.encode([long]), whole, { tolerance: 1e-6, name: "the tokenizer's 6" });
+    assert.deepEqual(Object.keys(own.description.preprocessing), ["tokenizer"]);
+
+    configure("{");
+    await assert.rejects(OnnxTextEncoder.open(path), {
+      name: "TypeError",
+      message: /^Cannot encode texts with .*tokenizer_config\.json: .*, expected the tokenizer of/,
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("OnnxTextEncoder gives tokens of int32 to a network that takes them", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/model.onnx`, values = Array.from({ length: 18 }, (_, i) => i);
+    Deno.copyFileSync(new URL("tokenizer.json", FOLDER), `${directory}/tokenizer.json`);
+    const network = onnxFile({
+      nodes: [{ op: "Gather", inputs: ["table", "input_ids"], outputs: ["tokens"] }],
+      inputs: [{ name: "input_ids", type: "int32", shape: ["n", "t"] }],
+      outputs: [{ name: "tokens", shape: ["n", "t", 2] }],
+      weights: [{ name: "table", shape: [9, 2], bytes: floatBytes(values) }],
+    });
+    Deno.writeFileSync(path, network);
+    using encoder = await OnnxTextEncoder.open(path, { pooling: "mean" });
+    const sum = CLS + RED + SEP;
+    assertClose(await encoder.encode(["red"]), [2 * sum / 3, 2 * sum / 3 + 1], {
+      tolerance: 1e-6,
+      name: "mean",
     });
   } finally {
     await Deno.remove(directory, { recursive: true });
