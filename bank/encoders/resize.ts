@@ -22,11 +22,14 @@ export interface ResizeOptions {
   readonly interpolation?: Interpolation;
 }
 
+/** Sides in pixels. */
+type Size = Pick<ImageBatchShape, "height" | "width">;
+
 /** Bytes of images on the GPU at once: within every device's largest binding. */
 const MAX_BYTES = 2 ** 26;
 
-/** The kernel's filter widens up to here; beyond, details would alias into the result. */
-const MAX_SHRINKING = 60;
+/** The kernel's filter widens up to here; images that shrink by more do so in several passes. */
+const MOST_IN_A_PASS = 60;
 
 /**
  * Resizes the central part of images [n, C, H, W] to [n, C, size, size]: `bicubic` by `resample` on the
@@ -34,8 +37,7 @@ const MAX_SHRINKING = 60;
  * evaluated, is a size of 224 with a crop of 224 / 256 = 0.875. Images that have the size already are
  * returned as they are.
  *
- * Throws a TypeError if the values are not those of the shape, and a RangeError if a side is more
- * than 60 times the size.
+ * Throws a TypeError if the values are not those of the shape.
  */
 export async function resizeImages(
   device: Device,
@@ -51,35 +53,42 @@ export async function resizeImages(
     );
   }
   if (crop === 1 && height === size && width === size) return images;
-  if (Math.max(height, width) > MAX_SHRINKING * size) {
-    throw new RangeError(
-      `Cannot resize images of ${width} by ${height} pixels to ${size}: expected at most ` +
-        `${MAX_SHRINKING * size} pixels a side, shrink them before`,
-    );
-  }
   return interpolation === "bicubic"
-    ? await resizeByKernel(device, images, { shape, size, crop })
+    ? await resizeByKernel(device, images, { shape, size: { height: size, width: size }, crop })
     : resizeByTaps(images, { shape, size, crop, interpolation });
 }
 
 async function resizeByKernel(
   device: Device,
   images: Float32Array,
-  options: { shape: ImageBatchShape; size: number; crop: number },
+  options: { shape: ImageBatchShape; size: Size; crop: number },
 ): Promise<Float32Array> {
-  const { shape: { count, channels, height, width }, size, crop } = options;
+  const { shape, size, crop } = options, { count, channels, height, width } = shape;
+  const most = { height: MOST_IN_A_PASS * size.height, width: MOST_IN_A_PASS * size.width };
+  if (crop * height > most.height || crop * width > most.width) {
+    const between = {
+      height: Math.min(Math.ceil(crop * height), most.height),
+      width: Math.min(Math.ceil(crop * width), most.width),
+    };
+    const smaller = await resizeByKernel(device, images, { shape, size: between, crop });
+    return await resizeByKernel(device, smaller, {
+      shape: { ...shape, ...between },
+      size,
+      crop: 1,
+    });
+  }
   const window = {
     x: (1 - crop) / 2 * width,
     y: (1 - crop) / 2 * height,
     width: crop * width,
     height: crop * height,
   };
-  const transform = cropTransform(window, { width: size, height: size });
-  const perImage = channels * height * width, perResult = channels * size * size;
+  const transform = cropTransform(window, size);
+  const perImage = channels * height * width, perResult = channels * size.height * size.width;
   const resized = new Float32Array(count * perResult);
-  const most = Math.max(1, Math.floor(MAX_BYTES / (4 * Math.max(perImage, perResult))));
-  for (let first = 0; first < count; first += most) {
-    const part = Math.min(most, count - first);
+  const atOnce = Math.max(1, Math.floor(MAX_BYTES / (4 * Math.max(perImage, perResult))));
+  for (let first = 0; first < count; first += atOnce) {
+    const part = Math.min(atOnce, count - first);
     using result = device.scope(() =>
       resample(
         device.tensor(
@@ -87,7 +96,7 @@ async function resizeByKernel(
           [part, channels, height, width],
         ),
         stackTransforms(device, Array(part).fill(transform)),
-        { height: size, width: size },
+        size,
       )
     );
     resized.set(await result.read(), first * perResult);

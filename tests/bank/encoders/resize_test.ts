@@ -18,14 +18,13 @@ function weightOf(interpolation: Interpolation, distance: number): number {
 /** The same by its definition: a weighted mean of all pixels for each one of the result. */
 function resized(
   images: Float32Array,
-  options: { size: number; crop: number; interpolation: Interpolation },
+  options: { shape: typeof SHAPE; size: number; crop: number; interpolation: Interpolation },
 ): Float64Array {
-  const { size, crop, interpolation } = options;
-  const { count, channels, height, width } = SHAPE;
-  // Pillow drops what lies outside; the others go on with the last pixel.
-  const border = interpolation === "bilinear" ? 0 : 6;
+  const { shape: { count, channels, height, width }, size, crop, interpolation } = options;
   const axis = (length: number, position: number) => {
     const scale = crop * length / size;
+    // Pillow drops what lies outside; the others go on with the last pixel, as far as a filter reaches.
+    const border = interpolation === "bilinear" ? 0 : 2 + 2 * Math.ceil(scale);
     const spread = interpolation === "torch-bicubic" ? 1 : Math.max(1, scale);
     const centre = (1 - crop) / 2 * length + (position + 0.5) * scale;
     return Array.from({ length: length + 2 * border }, (_, i) => ({
@@ -35,9 +34,10 @@ function resized(
   };
   return Float64Array.from({ length: count * channels * size * size }, (_, i) => {
     const x = i % size, y = Math.floor(i / size) % size, plane = Math.floor(i / size ** 2);
+    const columns = axis(width, x);
     let sum = 0, total = 0;
     for (const down of axis(height, y)) {
-      for (const across of axis(width, x)) {
+      for (const across of columns) {
         const weight = down.weight * across.weight;
         sum += weight * images[(plane * height + down.index) * width + across.index]!;
         total += weight;
@@ -54,9 +54,9 @@ gpuTest(
     const images = new Float32Array(randomValues([count, channels, height, width], 3));
     for (const interpolation of ["bicubic", "bilinear", "torch-bicubic"] as const) {
       for (const [size, crop] of [[4, 1], [13, 1], [4, 0.7], [13, 0.7]] as const) {
-        const options = { size, crop, interpolation };
+        const options = { shape: SHAPE, size, crop, interpolation };
         assertClose(
-          await resizeImages(device, images, { ...options, shape: SHAPE }),
+          await resizeImages(device, images, options),
           new Float32Array(resized(images, options)),
           { tolerance: 2e-5, name: `${interpolation} to ${size}, crop ${crop}` },
         );
@@ -64,6 +64,24 @@ gpuTest(
     }
   },
 );
+
+gpuTest("resizeImages() shrinks without limit, and drops what is too fine", async (device) => {
+  const shape = { count: 1, channels: 1, height: 1, width: 61 * 61 };
+  // Stripes of one pixel on a slope from 0 to 2; none at the edges, with which the image goes on beyond them.
+  const images = Float32Array.from(
+    { length: shape.width },
+    (_, x) => 2 * x / shape.width + (x % 2 === 0 ? 1 : -1) * Math.sin(Math.PI * x / shape.width),
+  );
+  for (const [size, crop] of [[1, 1], [2, 1], [2, 0.9]] as const) {
+    const options = { shape, size, crop, interpolation: "bicubic" } as const;
+    // Of several passes the later ones see the edge of what the first made, not the pixels beyond it.
+    assertClose(
+      await resizeImages(device, images, options),
+      new Float32Array(resized(images, options)),
+      { tolerance: 5e-3, name: `to ${size}, crop ${crop}` },
+    );
+  }
+});
 
 gpuTest(
   "resizeImages() returns images of the size as they are, unless it crops",
