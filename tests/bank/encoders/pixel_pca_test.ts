@@ -137,37 +137,6 @@ gpuTest("PixelPca resizes images of another size on the GPU", async (device) => 
   );
 });
 
-gpuTest("resizeImages() keeps a plain colour, and images that have the size", async (device) => {
-  const plain = new Float32Array(3 * 10 * 8).fill(0.5);
-  const shape = { count: 1, channels: 3, height: 10, width: 8 };
-  const resized = await resizeImages(device, plain, { shape, size: 4 });
-  assertClose(resized, new Float32Array(48).fill(0.5), { tolerance: 1e-6, name: "plain" });
-  assert.equal(
-    await resizeImages(device, plain.subarray(0, 192), {
-      shape: { ...shape, height: 8 },
-      size: 8,
-    }).then((same) => same.buffer),
-    plain.buffer,
-  );
-});
-
-gpuTest("resizeImages() throws on wrong sizes and on images that would alias", async (device) => {
-  const shape = { count: 1, channels: 1, height: 2, width: 2 };
-  await assert.rejects(resizeImages(device, new Float32Array(3), { shape, size: 1 }), {
-    name: "TypeError",
-    message: "Cannot resize images of 3 values: expected 4 for [1, 1, 2, 2]",
-  });
-  await assert.rejects(
-    resizeImages(device, new Float32Array(122), { shape: { ...shape, width: 61 }, size: 1 }),
-    { name: "RangeError", message: /expected at most 60 pixels a side/ },
-  );
-  const most = { ...shape, width: 60 };
-  assert.equal(
-    (await resizeImages(device, new Float32Array(120), { shape: most, size: 1 })).length,
-    1,
-  );
-});
-
 gpuTest("PixelPca.fromBank() is the encoder that the bank was built with", async (device) => {
   using encoder = await fit(device);
   const bank = await encodeImages({ images: sourceOf(IMAGES, SIZES), encoder });

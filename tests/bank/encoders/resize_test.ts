@@ -83,6 +83,13 @@ gpuTest("resizeImages() shrinks without limit, and drops what is too fine", asyn
   }
 });
 
+gpuTest("resizeImages() keeps a plain colour", async (device) => {
+  const shape = { count: 1, channels: 3, height: 10, width: 8 };
+  const plain = new Float32Array(3 * 10 * 8).fill(0.5);
+  const resized = await resizeImages(device, plain, { shape, size: 4 });
+  assertClose(resized, new Float32Array(48).fill(0.5), { tolerance: 1e-6, name: "plain" });
+});
+
 gpuTest(
   "resizeImages() returns images of the size as they are, unless it crops",
   async (device) => {
