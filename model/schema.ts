@@ -90,7 +90,8 @@ export function readWithSchema<T>(
   const problems = result.error.issues.flatMap((issue) =>
     describeIssue(issue, { root, overrides: options.overrides ?? new Set() })
   );
-  throw new SyntaxError(`Cannot read ${options.name}: ${joinProblems(problems)}`);
+  // A value may break several rules that are told as one.
+  throw new SyntaxError(`Cannot read ${options.name}: ${joinProblems([...new Set(problems)])}`);
 }
 
 /**

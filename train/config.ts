@@ -304,7 +304,7 @@ const givenTrainSchema = z.strictObject({
   runDirectory: z.string().min(1).optional()
     .describe("Where log, pictures and checkpoints go"),
 }).superRefine(({ batchSize, gradientAccumulation }, context) => {
-  if (batchSize % gradientAccumulation === 0) return;
+  if (context.issues.length > 0 || batchSize % gradientAccumulation === 0) return;
   context.addIssue({
     code: "custom",
     path: ["gradientAccumulation"],
@@ -343,6 +343,8 @@ export function configSchema(name: string): z.ZodType<Config> {
     optimizer: optimizerSchema.prefault({}),
     sample: sampleSchema.prefault({}),
   }).superRefine(({ data, model, bank }, context) => {
+    // Sections with a problem of their own may lack what is compared here.
+    if (context.issues.length > 0) return;
     if (data.imageSize % model.patchSize !== 0) {
       context.addIssue({
         code: "custom",

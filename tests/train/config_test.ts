@@ -252,10 +252,26 @@ Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => 
 });
 
 Deno.test("parseConfig() finds no second problem in what is missing for the first", () => {
-  assert.equal(
-    refusal("data: { kind: folder }"),
-    "Cannot read configs/x.yaml: data.path is null, expected a folder while data.kind is folder",
-  );
+  const cases: [text: string, problem: string][] = [
+    ["data: { kind: folder }", "data.path is null, expected a folder while data.kind is folder"],
+    ["data: { channels: 0 }", "data.channels is 0, expected a whole number, at least 1"],
+    ["model: { patchSize: 0 }", "model.patchSize is 0, expected a whole number, at least 1"],
+    [
+      "model: { depth: 1.0e+30 }",
+      "model.depth is 1e+30, expected a whole number, at least 1 and at most 1000",
+    ],
+    [
+      "bank: { resolution: 0 }",
+      "bank.resolution is 0, expected a whole number, at least 1 and at most 4096",
+    ],
+    [
+      "train: { gradientAccumulation: 0 }",
+      "train.gradientAccumulation is 0, expected a whole number, at least 1",
+    ],
+  ];
+  for (const [text, problem] of cases) {
+    assert.equal(refusal(text), `Cannot read configs/x.yaml: ${problem}`);
+  }
 });
 
 Deno.test("parseConfig() accepts the values next to those it refuses", () => {
