@@ -131,8 +131,10 @@ export class ZipDirectory {
     if (method !== STORED && method !== DEFLATED) {
       throw this.#error(`${entry} is compressed by method ${method}, expected deflate`);
     }
+    // First, since it sees to it that the bytes are there.
+    const offset = this.#offsetOf(record);
     let content: Uint8Array = new Uint8Array(packedBytes);
-    this.#source.read(content, this.#offsetOf(record));
+    this.#source.read(content, offset);
     if (method === DEFLATED) {
       try {
         content = inflateRawSync(content, { maxOutputLength: Math.max(1, bytes) });

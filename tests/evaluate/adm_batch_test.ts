@@ -226,6 +226,18 @@ Deno.test("openAdmBatch() says what is wrong with a file", async () => {
       name: "CheckpointError",
       message: /its entry "arr_0.npy" is damaged: its checksum is \d+, expected \d+$/,
     });
+    // A compressed entry that claims more than memory holds, in the field that stands for 0xffffffff.
+    const wide = new Uint8Array(new BigUint64Array([2n ** 53n - 1n]).buffer);
+    const claiming = zipSync({
+      "arr_0.npy": [npy("|u1", [1, 1, 1], Uint8Array.of(1)), { extra: { 1: wide } }],
+    });
+    const entry = new TextDecoder("latin1").decode(claiming).lastIndexOf("PK\x01\x02");
+    new DataView(claiming.buffer).setUint32(entry + 20, 0xffffffff, true);
+    Deno.writeFileSync(path, claiming);
+    assert.throws(() => openAdmBatch(path), {
+      name: "CheckpointError",
+      message: /its entry "arr_0.npy" ends at byte \d+, expected at most \d+$/,
+    });
     Deno.writeTextFileSync(path, "no archive");
     assert.throws(() => openAdmBatch(path), { name: "CheckpointError" });
   });

@@ -189,7 +189,8 @@ Deno.test("decodePng() reads palettes, filters, grey with alpha and interlaced f
 Deno.test("decodePng() refuses damaged, cut, huge and other than 8-bit files", async () => {
   const whole = plainPng([1, 2, 3]);
   assert.throws(() => decodePng(new Uint8Array(0)), SyntaxError);
-  assert.throws(() => decodePng(new TextEncoder().encode("not a picture at all, text")), Error);
+  const text = new TextEncoder().encode("not a picture at all, but a text");
+  assert.throws(() => decodePng(text), /^SyntaxError: Cannot decode PNG: wrong PNG signature/);
   for (let length = 8; length < whole.length; length++) {
     assert.throws(() => decodePng(whole.slice(0, length)), SyntaxError, `${length} bytes`);
   }
@@ -199,6 +200,18 @@ Deno.test("decodePng() refuses damaged, cut, huge and other than 8-bit files", a
   const huge = whole.slice();
   new DataView(huge.buffer).setUint32(16, 0x7fffffff);
   assert.throws(() => decodePng(huge), RangeError);
+  // Within the limit, but more than there can be in so few bytes: nothing of that size is to be made.
+  new DataView(huge.buffer).setUint32(16, 2 ** 14);
+  new DataView(huge.buffer).setUint32(20, 2 ** 14);
+  assert.throws(() => decodePng(huge), /claims 16384x16384 pixels, more than \d+ bytes hold/);
+  // One colour deflates best.
+  const black = {
+    width: 4096,
+    height: 4096,
+    channels: 3,
+    data: new Uint8Array(3 * 4096 ** 2),
+  } as const;
+  assert.equal(decodePng(encodePng(black)).data.length, black.data.length);
   const deep = await sharp(Uint16Array.of(0, 65535), { raw: { width: 2, height: 1, channels: 1 } })
     .toColourspace("grey16").png().toBuffer();
   assert.throws(() => decodePng(deep), /16 bits per sample, expected 8/);

@@ -23,9 +23,17 @@ export interface RawImage {
 /** More pixels than any picture here has; a header that claims more is not worth the memory. */
 const MAX_PIXELS = 2 ** 28;
 
-/** The header's width and height follow the signature, a chunk length and the chunk's name. */
-const WIDTH_OFFSET = 16;
-const HEIGHT_OFFSET = 20;
+/** How PNG files begin: 0x89 and "PNG". */
+const SIGNATURE = 0x89504e47;
+
+/** The header's fields follow the signature, a chunk length and the chunk's name. */
+const WIDTH_OFFSET = 16, HEIGHT_OFFSET = 20, DEPTH_OFFSET = 24, KIND_OFFSET = 25;
+
+/** Samples of a pixel by the header's kind of colour: grey, RGB, palette, grey and alpha, RGB and alpha. */
+const SAMPLES: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** Deflate says at most 258 bytes in 2 bits. */
+const MOST_INFLATION = 1032;
 
 /** Above level 6 deflate takes five times as long for half a percent. */
 const COMPRESSION_LEVEL = 6;
@@ -46,16 +54,7 @@ const COMPRESSION_LEVEL = 6;
  * ```
  */
 export function decodePng(bytes: Uint8Array): RawImage {
-  if (bytes.length > HEIGHT_OFFSET + 4) {
-    const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const width = header.getUint32(WIDTH_OFFSET);
-    const height = header.getUint32(HEIGHT_OFFSET);
-    if (width * height > MAX_PIXELS) {
-      throw new RangeError(
-        `Cannot decode PNG: it claims ${width}x${height} pixels, expected at most ${MAX_PIXELS}`,
-      );
-    }
-  }
+  requirePixels(bytes);
   let png: DecodedPng;
   try {
     png = decode(bytes, { checkCrc: true });
@@ -114,6 +113,25 @@ export function encodePng(image: RawImage): Uint8Array {
   return encode({ width, height, channels, data, depth: 8 }, {
     zlib: { level: COMPRESSION_LEVEL },
   });
+}
+
+/** Throws where the header claims so many pixels that they are not worth the memory, or cannot be there. */
+function requirePixels(bytes: Uint8Array): void {
+  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  // What is no PNG, or has no header, the decoder tells.
+  if (bytes.length <= KIND_OFFSET || header.getUint32(0) !== SIGNATURE) return;
+  const width = header.getUint32(WIDTH_OFFSET), height = header.getUint32(HEIGHT_OFFSET);
+  const claim = `Cannot decode PNG: it claims ${width}x${height} pixels`;
+  if (width * height > MAX_PIXELS) {
+    throw new RangeError(`${claim}, expected at most ${MAX_PIXELS}`);
+  }
+  const samples = SAMPLES[bytes[KIND_OFFSET]!] ?? 1;
+  const rowBytes = Math.ceil(width * samples * bytes[DEPTH_OFFSET]! / 8);
+  if (height * rowBytes > MOST_INFLATION * bytes.length) {
+    throw new SyntaxError(
+      `${claim}, more than ${bytes.length} bytes hold, expected the bytes of a whole PNG file`,
+    );
+  }
 }
 
 function convertPalette(png: DecodedPng): Uint8Array {
