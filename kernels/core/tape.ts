@@ -263,8 +263,9 @@ export class Tape implements Gradients, Disposable {
     if (tape !== this) return tape.checkpoint(inputs, fn);
     for (const input of inputs) this.#requireRecorded(input, "record checkpoint");
     const output = device.withTape(undefined, run);
-    if (inputs.some(({ storage }) => storage === output.storage)) return output;
-    if (this.#tracked.has(output.storage)) throw notAnInput("checkpoint", output);
+    const { storage } = output;
+    if (inputs.some((input) => input.storage === storage)) return output;
+    if (this.#tracked.has(storage)) throw notAnInput("checkpoint", output);
     this.#append({
       name: "checkpoint",
       inputs,
@@ -275,8 +276,9 @@ export class Tape implements Gradients, Disposable {
       backward: (dy) => {
         using inner = new Tape(device, { parent: this, inputs });
         const again = device.withPrecision(precision, () => inner.record(run));
-        inner.#propagate(again, dy);
-        again.dispose();
+        // What the function gives without making it is a constant, and not for it to release.
+        if (again.storage !== storage) inner.#propagate(again, dy);
+        if (again !== output) again.dispose();
       },
     });
     return output;

@@ -954,14 +954,20 @@ gpuTest(
   "Tape.checkpoint() of constants alone holds nothing after the backward pass",
   async (device) => {
     using x = whole(device, 2, 3), constant = whole(device, 5, 7);
-    const tape = new Tape(device);
-    tape.watch(x);
-    using out = device.scope(() =>
-      tape.record(() => multiply(x, tape.checkpoint([constant], (c) => multiply(c, c))))
-    );
-    tape.backwardFrom(out, x);
-    using dx = tape.gradient(x);
-    assert.deepEqual(await values(dx), [50, 147]);
+    const makers: [power: number, make: () => Tensor][] = [
+      [2, () => multiply(constant, constant)],
+      [1, () => constant.reshape([2, 1]).reshape([2])],
+      [1, () => constant],
+    ];
+    for (const [power, make] of makers) {
+      const tape = new Tape(device);
+      tape.watch(x);
+      using out = device.scope(() => tape.record(() => multiply(x, tape.checkpoint([], make))));
+      tape.backwardFrom(out, x);
+      using dx = tape.gradient(x);
+      assert.deepEqual(await values(dx), [2 * 5 ** power, 3 * 7 ** power]);
+    }
+    assert.deepEqual(await values(constant), [5, 7]);
   },
 );
 
