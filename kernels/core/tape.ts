@@ -13,7 +13,7 @@ import {
   type ValuesInPlace,
   withValuesInPlace,
 } from "./parameter_store.ts";
-import { formatShape, onAnother, type Shape, type Storage, type Tensor } from "./tensor.ts";
+import { formatShape, onAnother, type Shape, Storage, type Tensor } from "./tensor.ts";
 
 /**
  * Writes a gradient: into `gradient`, which has the shape of the tensor that was asked for, adding to what is
@@ -262,10 +262,15 @@ export class Tape implements Gradients, Disposable {
     if (!tape) return run();
     if (tape !== this) return tape.checkpoint(inputs, fn);
     for (const input of inputs) this.#requireRecorded(input, "record checkpoint");
+    const older = Storage.made;
     const output = device.withTape(undefined, run);
     const { storage } = output;
-    if (inputs.some((input) => input.storage === storage)) return output;
-    if (this.#tracked.has(storage)) throw notAnInput("checkpoint", output);
+    if (storage.number <= older) {
+      const isInput = inputs.some((input) => input.storage === storage);
+      if (this.#tracked.has(storage) && !isInput) throw notAnInput("checkpoint", output);
+      // An input is tracked already, and a constant is none of what was recorded.
+      return output;
+    }
     this.#append({
       name: "checkpoint",
       inputs,
@@ -276,9 +281,8 @@ export class Tape implements Gradients, Disposable {
       backward: (dy) => {
         using inner = new Tape(device, { parent: this, inputs });
         const again = device.withPrecision(precision, () => inner.record(run));
-        // What the function gives without making it is a constant, and not for it to release.
-        if (again.storage !== storage) inner.#propagate(again, dy);
-        if (again !== output) again.dispose();
+        inner.#propagate(again, dy);
+        again.dispose();
       },
     });
     return output;

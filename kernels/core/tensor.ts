@@ -75,6 +75,9 @@ interface RoundedCopy extends Current {
  * ```
  */
 export class Storage {
+  static #made = 0;
+  /** Number among all that were made, from 1: older ones have lower numbers. */
+  readonly number: number = ++Storage.#made;
   /** The device that owns the buffer. */
   readonly device: Device;
   /** The pooled buffer. */
@@ -91,6 +94,11 @@ export class Storage {
   constructor(device: Device, pooled: Pooled<GPUBuffer>) {
     this.device = device;
     this.pooled = pooled;
+  }
+
+  /** How many were made so far, on any device. */
+  static get made(): number {
+    return Storage.#made;
   }
 
   /** Whether somebody still holds it. */
