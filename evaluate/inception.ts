@@ -185,7 +185,7 @@ export function resizeAsTensorFlow(
  * ```
  */
 export class Inception implements Disposable {
-  /** SHA-256 of the file. */
+  /** SHA-256 of the file and of those that hold its weights. */
   readonly fingerprint: string;
   /** Names of the outputs that are taken. */
   readonly outputs: ReturnType<typeof identifyOutputs>;

@@ -227,7 +227,7 @@ export class TorchFile implements Disposable {
       this.path,
       start[0] === 0x80
         ? "it is no zip archive but a pickle, as PyTorch before 1.6 wrote it, expected a file saved " +
-          "again by a newer PyTorch: torch.save(torch.load(path), path)"
+          'again by a newer PyTorch: torch.save(torch.load(path, map_location="cpu"), path)'
         : "it is no zip archive, expected a file that torch.save wrote",
     );
   }

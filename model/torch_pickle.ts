@@ -522,7 +522,8 @@ class Unpickler {
         `asks for ${
           path.slice(0, 200)
         }, expected only tensors, dicts, lists, tuples and scalars, as any other ` +
-          "object would have to run code that the file chooses",
+          "object would have to run code that the file chooses: if you trust it, save its weights " +
+          "alone with PyTorch",
       );
     }
     return new PickleGlobal(path);
@@ -561,15 +562,26 @@ class Unpickler {
     );
   }
 
-  /** Handles (storage, offset, shape, strides, …); what follows concerns gradients only. */
+  /**
+   * Handles (storage, offset, shape, strides, …, marks); what stands between concerns gradients only. A mark says
+   * that the numbers are the negatives of those stored.
+   */
   #rebuildTensor(values: readonly TorchValue[]): TorchTensor {
-    const [holder, offset, shape, strides] = values;
+    const [holder, offset, shape, strides, , , marks] = values;
     if (
       !(holder instanceof PickleStorage) || !isSize(offset) || !isSizes(shape) ||
       !isSizes(strides) || shape.length !== strides.length
     ) {
       throw this.#error(
         "makes a tensor of something that is no storage, offset, shape and strides",
+      );
+    }
+    if (marks instanceof Map && marks.size > 0) {
+      throw this.#error(
+        `makes a tensor with the marks ${
+          [...marks.keys()].join(", ")
+        }, expected one whose numbers ` +
+          "are stored as they are",
       );
     }
     const { storage } = holder;

@@ -41,7 +41,7 @@ export class OnnxLatentEncoder implements LatentEncoder, Disposable {
   readonly imageSize: number;
   /** Sizes of a latent. */
   readonly latent: LatentSize;
-  /** SHA-256 of the file in hexadecimal digits. */
+  /** SHA-256, in hexadecimal digits, of the file and of those that hold its weights. */
   readonly fingerprint: string;
   readonly #network: OnnxNetwork;
 

@@ -83,7 +83,13 @@ export const code = {
   tensor(
     type: string,
     shape: number[],
-    place: { key?: string; count?: number; offset?: number; strides?: number[] } = {},
+    place: {
+      key?: string;
+      count?: number;
+      offset?: number;
+      strides?: number[];
+      marks?: Record<string, Code>;
+    } = {},
   ): Code {
     const count = place.count ?? shape.reduce((product, size) => product * size, 1);
     const strides = place.strides ??
@@ -97,6 +103,7 @@ export const code = {
       code.tuple(...strides.map(code.integer)),
       code.no,
       code.call("collections", "OrderedDict"),
+      ...place.marks === undefined ? [] : [code.record(place.marks)],
     );
   },
   /** A whole pickle: PROTO, the value, STOP. */
