@@ -193,6 +193,15 @@ Deno.test("compareFeatures() warns of samples that are too few for their compone
   assert.ok(good.frechet.interval![0] <= good.frechet.value);
 });
 
+Deno.test("compareFeatures() takes 10,000 references for precision and recall", async () => {
+  // Of 20,000 every other one is taken; those that are not are far from all samples.
+  const reference = Float32Array.from({ length: 20_000 }, (_, i) => i % 2 === 0 ? 1e6 + i : i);
+  const samples = Float32Array.from({ length: 400 }, (_, i) => 50 * i + 25);
+  const options = { dim: 1, resamples: 0, chance: false };
+  const { recall, reference: size } = await compareFeatures({ samples, reference }, options);
+  assert.deepEqual([recall!.value, size], [1, 20_000]);
+});
+
 Deno.test("compareFeatures() gives precision of the samples and recall of the reference", async () => {
   // The samples are a part of the reference: all of them lie within it, and not the other way round.
   const reference = REFERENCE.slice(), samples = REFERENCE.slice(0, 100 * DIM);
