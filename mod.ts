@@ -281,8 +281,8 @@ export { type AdmBatch, AdmBatchWriter, openAdmBatch } from "./evaluate/adm_batc
 export {
   bootstrapFrechet,
   type BootstrapOptions,
-  bootstrapShare,
   type Estimate,
+  estimateShare,
 } from "./evaluate/bootstrap.ts";
 export {
   checkCopies,

@@ -8,7 +8,7 @@ import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { permutation } from "../kernels/core/random.ts";
-import { bootstrapFrechet, bootstrapShare, type Estimate } from "./bootstrap.ts";
+import { bootstrapFrechet, type Estimate, estimateShare } from "./bootstrap.ts";
 import { distanceDevice } from "./distances.ts";
 import { frechetDistance, type Gaussian, GaussianStatistics } from "./frechet.ts";
 import { precisionRecall } from "./manifold.ts";
@@ -31,7 +31,7 @@ export interface CompareOptions {
   readonly device?: Device | undefined;
   /** Which nearest neighbour gives a radius; 3 by default. */
   readonly neighbours?: number;
-  /** Resamples for the intervals; 100 by default, 0 for none. */
+  /** Resamples for the interval of the Fréchet distance; 100 by default, 0 for none. */
   readonly resamples?: number;
   /**
    * Measure parts of the reference against each other as well, which takes two decompositions more;
@@ -137,9 +137,9 @@ export async function compareFeatures(
     device: distanceDevice(device, { rows: most, columns: most, dim }),
     onProgress: (done) => onProgress?.(MANIFOLD_SHARE * done),
   });
-  const bootstrap = { resamples, seed };
   const frechet = bootstrapFrechet(samples, {
-    ...bootstrap,
+    resamples,
+    seed,
     reference: statistics,
     onProgress: (done) =>
       onProgress?.(MANIFOLD_SHARE + (1 - MANIFOLD_SHARE) * done / Math.max(1, resamples)),
@@ -152,8 +152,8 @@ export async function compareFeatures(
     reference: size,
     dim,
     frechet,
-    precision: manifold && bootstrapShare(manifold.sampleInside, bootstrap),
-    recall: manifold && bootstrapShare(manifold.referenceInside, bootstrap),
+    precision: manifold && estimateShare(manifold.sampleInside),
+    recall: manifold && estimateShare(manifold.referenceInside),
     chance,
     warnings: warningsOf({ n, size, dim, chance }),
   };

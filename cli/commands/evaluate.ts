@@ -87,7 +87,8 @@ export const EVALUATE_COMMAND = {
       type: "integer",
       minimum: 0,
       default: 100,
-      description: "Resamples behind the 95 % intervals, at least 20; 0 for no intervals",
+      description:
+        "Resamples behind the 95 % interval of the Fréchet distance, at least 20; 0 for none",
     },
     bank: {
       type: "string",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { bootstrapFrechet, bootstrapShare, quantile } from "../../evaluate/bootstrap.ts";
+import { bootstrapFrechet, estimateShare, quantile } from "../../evaluate/bootstrap.ts";
 import { checkCopies, type CopyCheck, copyVerdict, drawCopies } from "../../evaluate/copies.ts";
 import { frechetDistance, GaussianStatistics, knownGaussian } from "../../evaluate/frechet.ts";
 import { chanceDistance, compareFeatures } from "../../evaluate/measure.ts";
@@ -86,7 +86,7 @@ Deno.test("bootstrapFrechet() is the same for the same seed, and has no interval
   assert.deepEqual([none.value, none.interval], [once.value, undefined]);
 });
 
-Deno.test("resampling refuses numbers of resamples that are none, and shares of nothing", () => {
+Deno.test("numbers of resamples that are none are refused, and shares of nothing", () => {
   const reference = new GaussianStatistics(DIM).add(REFERENCE), samples = normal(50, { seed: 2 });
   for (const resamples of [-1, 1.5, NaN]) {
     const refusal = {
@@ -95,34 +95,30 @@ Deno.test("resampling refuses numbers of resamples that are none, and shares of 
     };
     const options = { resamples, seed: 0 };
     assert.throws(() => bootstrapFrechet(samples, { ...options, reference }), refusal);
-    assert.throws(() => bootstrapShare(Uint8Array.of(1, 0), options), refusal);
   }
-  assert.throws(() => bootstrapShare(new Uint8Array(), { resamples: 0, seed: 0 }), {
+  assert.throws(() => estimateShare(new Uint8Array()), {
     name: "RangeError",
     message: "Cannot give a share: the number of all is 0, expected a whole number from 1",
   });
 });
 
-Deno.test("bootstrapShare() has the width of a binomial share", () => {
-  const inside = Uint8Array.from({ length: 400 }, (_, i) => Number(i % 4 === 0));
-  const told: number[] = [];
-  const options = { resamples: 400, seed: 0, onProgress: (done: number) => void told.push(done) };
-  const { value, interval } = bootstrapShare(inside, options);
-  assert.equal(value, 0.25);
-  assert.deepEqual(told, Array.from({ length: 400 }, (_, i) => i + 1));
-  const half = (interval![1] - interval![0]) / 2, want = 1.96 * Math.sqrt(0.25 * 0.75 / 400);
-  // The quantiles of 400 resamples are uncertain by a tenth.
-  assert.ok(Math.abs(half / want - 1) < 0.25, `${half} against ${want}`);
-});
-
-Deno.test("bootstrapShare() draws by a stream that nothing else has", () => {
-  const inside = Uint8Array.from({ length: 60 }, (_, i) => Number(i % 3 === 0));
-  for (let seed = 0; seed < 5; seed++) {
-    const random = new Random(seed, Stream.Bootstrap);
-    let sum = 0;
-    for (let i = 0; i < 60; i++) sum += inside[Math.floor(60 * random.uniform(0, 0, i))]!;
-    const { interval } = bootstrapShare(inside, { resamples: 1, seed });
-    assert.deepEqual(interval, [sum / 60, sum / 60]);
+Deno.test("estimateShare() has the interval of Wilson", () => {
+  const shareOf = (count: number, all: number) =>
+    estimateShare(Uint8Array.from({ length: all }, (_, i) => Number(i < count)));
+  // Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+  const known = [[81, 263, 0.2553, 0.3662], [15, 148, 0.0624, 0.1605], [0, 20, 0, 0.1611], [
+    1,
+    29,
+    0.0061,
+    0.1718,
+  ]] as const;
+  for (const [count, all, low, high] of known) {
+    const { value, interval } = shareOf(count, all);
+    assert.equal(value, count / all);
+    assert.deepEqual(interval!.map((end) => Math.round(end * 1e4) / 1e4), [low, high]);
+    const [otherLow, otherHigh] = shareOf(all - count, all).interval!;
+    assert.ok(Math.abs(1 - otherHigh - interval![0]) < 1e-15);
+    assert.ok(Math.abs(1 - otherLow - interval![1]) < 1e-15);
   }
 });
 
@@ -208,8 +204,9 @@ Deno.test("compareFeatures() gives precision of the samples and recall of the re
   for (let i = samples.length; i < reference.length; i++) reference[i]! += 100;
   const { precision, recall } = await compareFeatures({ samples, reference }, { dim: DIM });
   assert.deepEqual([precision!.value, recall!.value], [1, 0.25]);
-  assert.deepEqual(precision!.interval, [1, 1]);
-  // 100 of 400 that are drawn again have a deviation of √(¼ ¾ / 400), 0.022.
+  // Of 100, all inside: (1 + z²/100)⁻¹ with z = 1.96.
+  assert.deepEqual(precision!.interval!.map((end) => end.toFixed(3)), ["0.963", "1.000"]);
+  // A share of 100 in 400 has a deviation of √(¼ ¾ / 400), 0.022.
   const [low, high] = recall!.interval!;
   assert.ok(low > 0.16 && low < 0.23 && high > 0.27 && high < 0.34, `${low} to ${high}`);
 });
