@@ -183,9 +183,13 @@ export class Tape implements Gradients, Disposable {
   /**
    * Runs `fn` while recording its ops; `TypeError` when it is async. Tensors that it reads are not to be
    * written until the backward pass, which throws an Error where one was that an op saved; writes to
-   * parameters it cannot tell.
+   * parameters it cannot tell. Throws `ReferenceError` once the tape is disposed of, which could not let go
+   * of what it records.
    */
   record<T>(fn: () => T): T {
+    if (this.#disposed) {
+      throw new ReferenceError("Cannot record: the tape was disposed of, expected a new one");
+    }
     this.#ranBackward = false;
     return this.#device.withTape(this, fn);
   }

@@ -1071,7 +1071,7 @@ gpuTest(
   },
 );
 
-gpuTest("Tape.backward() refuses a tape that was disposed of", (device) => {
+gpuTest("a tape that was disposed of neither records nor goes back", (device) => {
   using x = whole(device, 1), store = new ParameterStore(device);
   const weight = store.parameter("weight", [1], (v) => v.fill(3));
   const tape = new Tape(device);
@@ -1080,6 +1080,10 @@ gpuTest("Tape.backward() refuses a tape that was disposed of", (device) => {
   assert.throws(() => tape.backward(out), {
     name: "ReferenceError",
     message: "Cannot differentiate [1]: the tape was disposed of, and what it recorded is gone",
+  });
+  assert.throws(() => tape.record(() => multiply(x, weight)), {
+    name: "ReferenceError",
+    message: "Cannot record: the tape was disposed of, expected a new one",
   });
 });
 
