@@ -387,11 +387,6 @@ export class Tape implements Gradients, Disposable {
       this.#gradients.delete(produced);
       this.#tracked.delete(produced);
     }
-    // A checkpoint of constants alone has no node that would take its cotangent.
-    if (!this.#watched.has(output.storage)) {
-      this.#gradients.get(output.storage)?.dispose();
-      this.#gradients.delete(output.storage);
-    }
     for (const [storage, shape] of this.#watched) this.#reshapeGradient(storage, shape);
   }
 
