@@ -4,11 +4,12 @@
  * @module
  */
 
-import { parseArguments } from "../../cli/arguments.ts";
+import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { BANK_NEAREST_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { say } from "../../cli/say.ts";
 import { counted } from "../../kernels/core/counted.ts";
+import { messageOf } from "../../kernels/core/errors.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
@@ -33,7 +34,15 @@ export async function nearest(args: readonly string[]): Promise<void> {
     onnx: options.onnx,
     providers: config.device.onnxProviders,
   });
-  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const data = await loadImages(config.data, { seed: config.train.seed, note: say })
+    .catch((cause) => {
+      // The built-in images, which the bank need not be of.
+      const asked = options.data ?? options.config ?? options.set[0];
+      throw asked === undefined
+        ? new UsageError(unknownImages(messageOf(cause)), { cause })
+        : cause;
+    });
+  const { train: images } = data;
   const query = await loadFiles(positionals, config.data.imageSize);
   const queries = await encodeFiles(query, encoder);
   const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;
@@ -44,9 +53,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
   const shown = rows.filter(({ image }) => image >= 0).map(({ image }) => image);
   if (shown.length === 0) {
     throw new RangeError(
-      "Cannot draw the neighbours: none of them is among the " +
-        `${counted(images.size, "configured image")}, expected --config or --data that the bank ` +
-        "was built from",
+      unknownImages(`none of them is among the ${counted(images.size, "configured image")}`),
     );
   }
   const { imageSize } = images, channels = images.channels as 1 | 3;
@@ -67,4 +74,8 @@ export async function nearest(args: readonly string[]): Promise<void> {
     ),
     `wrote     ${out}`,
   ]);
+}
+
+function unknownImages(problem: string): string {
+  return `Cannot draw the neighbours: ${problem}, expected --config or --data that the bank was built from`;
 }

@@ -318,6 +318,11 @@ deviceTest(
       const { neighbours } = JSON.parse(stdout);
       assert.equal(neighbours[0].name, "other.png");
       assert.ok(neighbours[0].cosine > 1 - 1e-6, stdout);
+      // There are no emoji of the 10 × 10 pixels that this bank's images have.
+      const alone = ["nearest", at("photos/other.png"), "--bank", at("crop")];
+      const lost = await runBank(...alone, "--out", at("near.png"));
+      assert.equal(lost.code, 2, lost.stderr);
+      assert.match(lost.stderr, /Cannot draw the neighbours: .*, expected --config or --data that/);
     });
   },
 );
