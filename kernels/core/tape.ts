@@ -205,7 +205,8 @@ export class Tape implements Gradients, Disposable {
    */
   noteMade(written: readonly Tensor[], { of, by }: { of: readonly Tensor[]; by: string }): void {
     const lost = of.some((tensor) =>
-      (this.tracks(tensor) || this.#isMissing(tensor) || this.#cutOff.has(tensor.storage)) &&
+      (this.tracks(tensor) || (this.#nested && this.#isGone(tensor)) ||
+        this.#cutOff.has(tensor.storage)) &&
       !written.some(({ storage }) => storage === tensor.storage)
     );
     for (const { storage } of written) {
@@ -218,17 +219,18 @@ export class Tape implements Gradients, Disposable {
   /**
    * Appends an op's node when one of its inputs needs a gradient. Called by ops. Throws `TypeError` for an
    * input or a constant that an op which is not differentiated made of what needs a gradient, or wrote to
-   * since, for a view of parameters, and for what needs a gradient and is a constant, or was saved without
-   * being an input: it would be lost.
+   * since, for an input that a backward pass went back over, for a view of parameters, and for what needs a
+   * gradient and is a constant, or was saved without being an input: it would be lost.
    */
   push(node: TapeNode): void {
     const { name, inputs, saved, constants = [] } = node;
     const apart = [...saved.filter((tensor) => !isPartOf(node, tensor)), ...constants];
-    for (const tensor of [...inputs, ...apart]) {
-      requireNoView(tensor, `record ${name}`);
-      if (this.#isMissing(tensor)) throw notAnInput(name, tensor);
+    for (const tensor of [...inputs, ...apart]) requireNoView(tensor, `record ${name}`);
+    for (const input of inputs) this.#requireThere(input, name);
+    for (const tensor of apart) {
+      if (this.#nested && this.#isGone(tensor)) throw notAnInput(name, tensor);
+      if (this.tracks(tensor)) throw withoutGradient(tensor, node);
     }
-    for (const tensor of apart) if (this.tracks(tensor)) throw withoutGradient(tensor, node);
     for (const tensor of [...inputs, ...constants]) this.#requireRecorded(tensor, `record ${name}`);
     const needed = new Map(
       node.inputs.filter((input) => this.tracks(input)).map((input) => [input, input.storage]),
@@ -265,7 +267,10 @@ export class Tape implements Gradients, Disposable {
     const run = () => device.scope(() => fn(...inputs));
     if (!tape) return run();
     if (tape !== this) return tape.checkpoint(inputs, fn);
-    for (const input of inputs) this.#requireRecorded(input, "record checkpoint");
+    for (const input of inputs) {
+      this.#requireRecorded(input, "record checkpoint");
+      this.#requireThere(input, "checkpoint");
+    }
     const older = Storage.made;
     const output = device.withTape(undefined, run);
     const { storage } = output;
@@ -454,13 +459,18 @@ export class Tape implements Gradients, Disposable {
   }
 
   /**
-   * Whether a nested tape has no place for the gradient of a tensor: one for what was gone back over already,
-   * or is yet to be, would be lost.
+   * Whether a tensor needed a gradient and has no place for one: it was gone back over, or for a nested tape
+   * is yet to be.
    */
-  #isMissing(tensor: Tensor): boolean {
-    if (!this.#nested || tensor instanceof Parameter) return false;
+  #isGone(tensor: Tensor): boolean {
+    if (tensor instanceof Parameter) return false;
     const { storage } = tensor;
     return this.#everTracked.has(storage) && !this.#tracked.has(storage);
+  }
+
+  /** Throws for an input whose gradient would go no further than to it. */
+  #requireThere(tensor: Tensor, name: string): void {
+    if (this.#isGone(tensor)) throw this.#nested ? notAnInput(name, tensor) : gone(name, tensor);
   }
 
   /** Parameters share a storage with others, so that nobody can tell which of them was written. */
@@ -505,6 +515,16 @@ function notAnInput(name: string, tensor: Tensor): TypeError {
       formatShape(tensor.shape)
     } is no input of its checkpoint, expected ` +
       "all tensors that it reads in the list, and the function to use them as it receives them",
+  );
+}
+
+function gone(name: string, tensor: Tensor): TypeError {
+  return new TypeError(
+    `Cannot record ${name}: a backward pass went back over what made ${
+      formatShape(tensor.shape)
+    }, ` +
+      "expected it to be recorded again, or as a constant a copy that is made in " +
+      "device.withTape(undefined, …)",
   );
 }
 

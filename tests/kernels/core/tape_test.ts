@@ -1071,6 +1071,36 @@ gpuTest(
   },
 );
 
+gpuTest("Tape refuses to end a gradient at what it went back over", async (device) => {
+  using x = whole(device, 3), one = whole(device, 1);
+  using tape = new Tape(device);
+  tape.watch(x);
+  using square = tape.record(() => multiply(x, x));
+  tape.backward(square);
+  const readers: [name: string, read: () => Tensor][] = [
+    ["multiply", () => multiply(square.reshape([1]), x)],
+    ["checkpoint", () => tape.checkpoint([square], (h) => multiply(h, x))],
+  ];
+  for (const [name, read] of readers) {
+    assert.throws(() => device.scope(() => tape.record(read)), {
+      name: "TypeError",
+      message:
+        `Cannot record ${name}: a backward pass went back over what made [1], expected it to be ` +
+        "recorded again, or as a constant a copy that is made in device.withTape(undefined, …)",
+    });
+  }
+  // As a constant, a target among them.
+  const constant = () => device.withTape(undefined, () => multiply(square, one));
+  const second = device.scope(() => tape.record(() => multiply(constant(), x)));
+  tape.backward(second);
+  const third = device.scope(() => tape.record(() => meanSquare(x, square)));
+  tape.backward(third);
+  using dx = tape.gradient(x);
+  assert.deepEqual(await values(dx), [2 * 3 + 9 + 2 * (3 - 9)]);
+  second.dispose();
+  third.dispose();
+});
+
 gpuTest("a tape that was disposed of neither records nor goes back", (device) => {
   using x = whole(device, 1), store = new ParameterStore(device);
   const weight = store.parameter("weight", [1], (v) => v.fill(3));
