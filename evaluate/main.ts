@@ -18,6 +18,7 @@ import { conditionsAt, drawLabels } from "../sample/conditions.ts";
 import { pathOf } from "../sample/network.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { encodePng } from "../train/datasets/png.ts";
+import { requireDrawable } from "../train/drawable.ts";
 import { checkNamedBank } from "../train/named_bank.ts";
 import { bankPathOf, loadTrainedWeights, openTrained, stepsPerEpochOf } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
@@ -181,6 +182,9 @@ async function openSamples(
   if (path !== undefined) {
     const { images } = opened.use(await openImages(path));
     return [storedSamples(images, { source: path, count })];
+  }
+  for (const { found, sampling } of drawings) {
+    requireDrawable(device, { ...found.config, sample: sampling });
   }
   const viewer = await parts.viewer();
   const trained = opened.use(openTrained(device, { ...found!, bank }));

@@ -30,6 +30,7 @@ import { type LatentScaling, unscaleLatents } from "../train/datasets/latent_sca
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";
 import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
+import { requireDrawable } from "../train/drawable.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../train/encode_files.ts";
 import { loadMapper, readMapperEnds } from "../train/mapper_file.ts";
 import { mapVectors } from "../train/mapper_training.ts";
@@ -108,6 +109,7 @@ async function main(): Promise<void> {
   });
   using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
+  requireDrawable(device, config);
   using trained = openTrained(device, { ...found, bank: bankPath });
   if (weights === undefined) {
     checkNamedBank(trained, {

@@ -58,6 +58,7 @@ import { adviseAfter, type StartedRun } from "./commands/advice.ts";
 import type { Config } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
+import { requireDrawable } from "./drawable.ts";
 import { configToGoOn } from "./fixed_keys.ts";
 import { loadConfig } from "./load_config.ts";
 import { loadData, type LoadedData } from "./load_data.ts";
@@ -148,6 +149,8 @@ async function main(): Promise<void> {
   if (device.profile.driver === "cpu") {
     say("        no GPU was found: the CPU driver computes the same, much slower");
   }
+  const makesPictures = config.data.kind !== "latents" || config.data.decoder !== null;
+  if (makesPictures) requireDrawable(device, config);
   const decoding = watchWork({ what: "data    decoding the images", json });
   using data = await loadData(config.data, {
     seed: config.train.seed,
@@ -245,6 +248,14 @@ function requireUsed({ data, model, bank }: Config): void {
   const guided =
     "model.conditioning is label, and labels guide the network in place of snippets, expected ";
   if (bank.path !== null) throw new UsageError(`Cannot take bank.path: ${guided}bank.path null`);
+  if (bank.encoder !== "pixel_pca") {
+    throw new UsageError(`Cannot take bank.encoder ${bank.encoder}: ${guided}pixel_pca`);
+  }
+  if (model.snippetEmbedding !== "linear") {
+    throw new UsageError(
+      `Cannot take model.snippetEmbedding ${model.snippetEmbedding}: ${guided}linear`,
+    );
+  }
   // The kind by default says nothing: many configurations have it.
   if (bank.mask.kind === "zero" || bank.mask.kind === "none") return;
   throw new UsageError(`Cannot take bank.mask.kind ${bank.mask.kind}: ${guided}none`);

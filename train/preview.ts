@@ -7,8 +7,6 @@
 import { join } from "node:path";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
-import { checkSampling } from "../sample/draw.ts";
-import { pathOf } from "../sample/network.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import type { Config } from "./config.ts";
 import { pictureScale, tileImages } from "./datasets/picture.ts";
@@ -29,17 +27,13 @@ export class Preview {
   readonly #directory: string;
   readonly #indices: Uint32Array;
 
-  /**
-   * Chooses images evenly spread over the data set; pictures go to `directory`. Throws a `RangeError`
-   * where the configured sampler cannot draw, before a run has trained for nothing.
-   */
+  /** Chooses images evenly spread over the data set; pictures go to `directory`. */
   constructor(options: { run: Run; config: Config; viewer: Viewer; directory: string }) {
     const { run, config } = options;
     this.#run = run;
     this.#config = config;
     this.#viewer = options.viewer;
     this.#directory = options.directory;
-    checkSampling(run.device, { config: config.sample, ...pathOf(config) });
     const { size } = run.dataset, count = Math.min(config.sample.count, size);
     this.#indices = spreadIndices(count, size);
   }

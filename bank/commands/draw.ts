@@ -28,6 +28,7 @@ import {
   pictureTransfer,
   type SamplePicture,
 } from "../../train/bank_pictures.ts";
+import { requireDrawable } from "../../train/drawable.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../../train/encode_files.ts";
 import { loadImages } from "../../train/load_data.ts";
 import { checkNamedBank } from "../../train/named_bank.ts";
@@ -80,6 +81,7 @@ export async function add(args: readonly string[]): Promise<void> {
     await preparePicture(picture, { inputs: [...inputs, path, out], option: "--picture" });
   }
   using device = await openDevice(found?.config.device, say);
+  if (found) requireDrawable(device, found.config);
   using trained = found && openTrained(device, { ...found, bank: options.bank });
   const anyEncoder = options["any-encoder"];
   if (trained) checkNamedBank(trained, { bank: options.bank, anyEncoder, note });
@@ -199,6 +201,7 @@ async function drawBetween(
   const found = readRun(checkpoint, options);
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);
+  requireDrawable(device, found.config);
   using trained = openTrained(device, { ...found, bank: options.bank });
   checkNamedBank(trained, { bank: options.bank, anyEncoder: options["any-encoder"], note });
   const bank = trained.bank!;
@@ -240,6 +243,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     ? undefined
     : await dataOf(options.config, { data, set: [] });
   using device = await openDevice(found.config.device, say);
+  requireDrawable(device, found.config);
   using trained = openTrained(device, { ...found, bank: path });
   checkNamedBank(trained, { bank: options.bank, anyEncoder: options["any-encoder"], note });
   const bank = trained.bank!;

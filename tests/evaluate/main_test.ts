@@ -412,3 +412,10 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
   );
   for (const [[code, said], finished] of runs) assertRefusal(finished, code, said);
 });
+
+deviceTest("evaluate refuses a sampler that cannot draw before it reads images", async () => {
+  const set = ["sample.sampler=sde-heun", "sample.diffusion.form=sbdm"].flatMap((s) => ["-s", s]);
+  const run = await evaluate("--checkpoint", await trainedRun(), ...set);
+  assertRefusal(run, 2, "Cannot draw with sample.sampler sde-heun as sample.epsilon");
+  assert.match(run.stderr, /^device .*\nerror: .*\n$/);
+});

@@ -65,6 +65,12 @@ deviceTest("sample writes no picture of samples without numbers", async () => {
     1,
     "Cannot use sample 0: it holds NaN, expected finite numbers",
   );
+  const singular = ["--set", "sample.sampler=sde-heun", "--set", "sample.diffusion.form=sbdm"];
+  assertRefusal(
+    await runTask("sample", ["--checkpoint", directory, ...singular, "--out", out]),
+    2,
+    "Cannot draw with sample.sampler sde-heun as sample.epsilon",
+  );
   assert(!existsSync(out));
 });
 

@@ -201,6 +201,8 @@ Deno.test("train refuses a bank and a mask of snippets where labels guide the ne
     const [setting, said] of [
       [`bank.path=${bank}`, "Cannot take bank.path: model.conditioning is label"],
       ["bank.mask.kind=whole", "Cannot take bank.mask.kind whole: model.conditioning is label"],
+      ["bank={ encoder: onnx, onnx: { path: x.onnx } }", "Cannot take bank.encoder onnx: model.co"],
+      ["model.snippetEmbedding=mlp3", "Cannot take model.snippetEmbedding mlp3: model.conditio"],
     ] as const
   ) {
     const run = await trainSmall(
@@ -220,9 +222,18 @@ deviceTest("train refuses a sampler that cannot draw before it trains", async ()
     directory,
     ...settings("sample.sampler=euler-maruyama", "sample.diffusion.form=sbdm"),
   );
-  assert.equal(run.code, 1, run.stderr);
-  assert.match(run.stderr, /Cannot compute sbdm diffusion on the linear path/);
-  assert.doesNotMatch(run.stderr, /^1\//m);
+  assertRefusal(
+    run,
+    2,
+    /as sample\.epsilon.* are: Cannot compute sbdm diffusion on the linear path/,
+  );
+  assert.doesNotMatch(run.stderr, /^data /m);
+  const unguided = await trainSmall(
+    directory,
+    ...settings("model.conditioning=label", "model.classDropout=0", "sample.guidance.scale=2"),
+  );
+  assertRefusal(unguided, 2, "Cannot draw with sample.guidance.scale 2: model.classDropout is 0, ");
+  assert.doesNotMatch(unguided.stderr, /^data /m);
   assertRefusal(
     await trainSmall(directory, ...settings("sample.sampler=sde-heun", "sample.steps=1")),
     2,
