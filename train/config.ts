@@ -17,7 +17,11 @@
 import { z } from "zod";
 import { type Precision, PRECISIONS } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
-import { type ForcedVariants, OPS_WITH_VARIANTS } from "../kernels/core/tuning.ts";
+import {
+  type ForcedVariants,
+  OPS_WITH_VARIANTS,
+  type OpWithVariants,
+} from "../kernels/core/tuning.ts";
 import { type BankConfig, bankSchema } from "../bank/config.ts";
 import {
   type InterpolantConfig,
@@ -30,6 +34,7 @@ import { type SampleConfig, sampleSchema } from "../sample/config.ts";
 import { overrideValue, splitOverride, withValue } from "./overrides.ts";
 import { SettingError } from "./setting_error.ts";
 import { type TokenizerName, TOKENIZERS } from "./tokenizers.ts";
+import { variantsOf } from "./variants.ts";
 import { parseYaml, stringifyYaml } from "./yaml.ts";
 
 /** The `device` section: what runs the kernels. */
@@ -57,7 +62,7 @@ export interface DataConfig {
    * reads safetensors shards that a tokenizer made.
    */
   readonly kind: "emoji" | "folder" | "mnist" | "cifar10" | "latents";
-  /** Folder that holds the data; emoji needs none. */
+  /** Folder that holds the data; emoji has none. */
   readonly path: string | null;
   /** Published tokenizer; says imageSize, channels, latentNorm and latentMultiplier if left out. */
   readonly tokenizer: TokenizerName | null;
@@ -186,6 +191,16 @@ const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
       "What runs ONNX networks, the first choice first: cpu, or another execution provider of " +
         "onnxruntime, such as webgpu",
     ),
+}).superRefine(({ variants }, context) => {
+  for (const [op, variant] of Object.entries(variants)) {
+    const names = variantsOf(op as OpWithVariants);
+    if (names.includes(variant)) continue;
+    context.addIssue({
+      code: "custom",
+      path: ["variants", op],
+      message: `is ${JSON.stringify(variant)}, expected one of ${names.join(", ")}`,
+    });
+  }
 });
 
 const givenDataSchema = z.strictObject({
@@ -195,7 +210,7 @@ const givenDataSchema = z.strictObject({
         "latents reads safetensors shards that a tokenizer made",
     ),
   path: z.string().nullable().default(null)
-    .describe("Folder that holds the data; emoji needs none"),
+    .describe("Folder that holds the data; emoji has none"),
   tokenizer: z.enum(Object.keys(TOKENIZERS) as TokenizerName[]).nullable().default(null)
     .describe(
       "Published tokenizer; says imageSize, channels, latentNorm and latentMultiplier if left out",
@@ -233,6 +248,9 @@ const givenDataSchema = z.strictObject({
     context.addIssue({ code: "custom", path: [key], message, continue: false });
   if (kind !== "emoji" && path === null) {
     refuse("path", `is null, expected a folder while data.kind is ${kind}`);
+  }
+  if (kind === "emoji" && path !== null) {
+    refuse("path", `is ${JSON.stringify(path)}, expected null while data.kind is emoji`);
   }
   for (const [key, value] of Object.entries({ tokenizer, encoder, decoder })) {
     if (kind === "latents" || value === null) continue;

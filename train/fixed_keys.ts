@@ -69,18 +69,23 @@ function requireEqual(
 function networkKeys({ data, interpolant, model }: Config): Record<string, unknown> {
   const { imageSize, channels, latentNorm, latentMultiplier } = data;
   const { path, prediction } = interpolant;
-  return flat({
-    data: { imageSize, channels, latentNorm, latentMultiplier },
-    // What is undefined may change.
-    model: {
-      ...model,
-      name: undefined,
-      classDropout: undefined,
-      zeroInit: undefined,
-      repa: undefined,
-    },
-    interpolant: { path, prediction },
-  });
+  const isGuidedByLabels = model.conditioning === "label";
+  return {
+    // The null class is a row of the table of labels.
+    ...(isGuidedByLabels && { "model.classDropout > 0": model.classDropout > 0 }),
+    ...flat({
+      data: { imageSize, channels, latentNorm, latentMultiplier },
+      // What is undefined may change.
+      model: {
+        ...model,
+        name: undefined,
+        classDropout: undefined,
+        zeroInit: undefined,
+        repa: undefined,
+      },
+      interpolant: { path, prediction },
+    }),
+  };
 }
 
 /** The same with what the bank and the folder of the run follow from; files may lie elsewhere by now. */

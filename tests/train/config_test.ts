@@ -199,6 +199,10 @@ Deno.test("parseConfig() knows the ops whose variants can be forced", () => {
     /unknown key device\.variants\.layernorm, did you mean device\.variants\.layerNorm\?/;
   assert.match(refusal("device: { variants: { layernorm: naive } }"), unknown);
   assert.throws(() => parseConfig("", { overrides: ["device.variants.layernorm=naive"] }), unknown);
+  assert.match(
+    refusal("device: { variants: { rope: naive } }"),
+    /device\.variants\.rope is "naive", expected one of pairs, texture, vector$/,
+  );
 });
 
 Deno.test("parseConfig() lists all problems in one error", () => {
@@ -241,6 +245,7 @@ Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => 
     ["model: { depth: 3, repa: {} }", /model\.repa\.depth is 4, expected at most model\.depth 3/],
     ["interpolant: { weighting: velocity }", /interpolant\.weighting is velocity, expected none/],
     ["data: { kind: folder }", /data\.path is null, expected a folder while data\.kind is folder/],
+    ["data: { path: photos }", /data\.path is "photos", expected null while data\.kind is emoji/],
     ["data: { heldOut: 2.5 }", /data\.heldOut is 2\.5, expected a share below 1 or a whole/],
     ["data: { imageSize: 33 }", /data\.imageSize is 33, expected a multiple of model\.patchSize 2/],
     ["bank: { resolution: 4 }", /bank\.dim is 64, expected at most the 48 values/],

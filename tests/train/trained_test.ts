@@ -110,9 +110,22 @@ Deno.test("readCheckpointConfig() refuses settings that the weights were not tra
       assert.throws(() => read(override), { name: "SettingError", message });
     }
     // What draws, measures and lies elsewhere may change.
-    for (const override of ["sample.steps=3", "bank.dim=8", "data.path=moved", "model.heads=2"]) {
+    const other = ["sample.steps=3", "bank.dim=8", "data.path=moved", "model.heads=2"];
+    for (const override of [...other, "model.classDropout=0"]) {
       assert.equal(read(override).step, 500);
     }
+    // With labels, a class would be taken for the null class, or that for a class.
+    const labelled = { ...config, model: { ...config.model, conditioning: "label" } };
+    await Deno.writeTextFile(
+      join(directory, "step_0000500", "state.json"),
+      JSON.stringify({ format: 1, step: 500, config: labelled }),
+    );
+    assert.equal(read("model.classDropout=0.5").step, 500);
+    assert.throws(() => read("model.classDropout=0"), {
+      name: "SettingError",
+      message: "Cannot change model.classDropout > 0 to false: the run was started with true, " +
+        "expected that",
+    });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
