@@ -153,7 +153,8 @@ export const bankSchema: z.ZodType<BankConfig> = z.strictObject({
     ),
   dim: z.int().min(1).default(64)
     .describe("Length of a snippet of pixel_pca; the other encoders have their own"),
-  resolution: z.int().min(1).max(4096).default(16)
+  // The covariance of so many pixels in three channels takes 1.2 GB, and its eigenvectors hours.
+  resolution: z.int().min(1).max(64).default(16)
     .describe(
       "Side in pixels to which pixel_pca shrinks images before it takes principal components",
     ),

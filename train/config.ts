@@ -15,6 +15,7 @@
  */
 
 import { z } from "zod";
+import { SMALLEST_EPSILON } from "../kernels/adamw/mod.ts";
 import { type Precision, PRECISIONS } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import {
@@ -337,7 +338,7 @@ const optimizerSchema: z.ZodType<OptimizerConfig> = z.strictObject({
     .describe("Decay of the running mean of the gradient"),
   beta2: z.number().min(0).lt(1).default(0.999)
     .describe("Decay of the running mean of the squared gradient"),
-  epsilon: z.number().gt(0).default(1e-8)
+  epsilon: z.number().min(SMALLEST_EPSILON).default(1e-8)
     .describe("Added to the root of the squared gradient before the division"),
   weightDecay: z.number().min(0).default(0)
     .describe("Share of a weight taken off per step, times the learning rate"),

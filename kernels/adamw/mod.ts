@@ -175,4 +175,4 @@ function requireInRange(options: AdamwOptions): void {
 }
 
 /** GPUs may flush smaller numbers to zero, and a zero gradient would then divide 0 by 0. */
-const SMALLEST_EPSILON = 1.2e-38;
+export const SMALLEST_EPSILON = 1.2e-38;

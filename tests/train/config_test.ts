@@ -101,7 +101,7 @@ Deno.test("parseConfig() takes numbers up to their limits", () => {
     ["model.repa.projectorWidth", ["1"], ["0"]],
     ["model.repa.targetWidth", ["1"], ["0"]],
     ["bank.dim", ["1"], ["0"]],
-    ["bank.resolution", ["1", "4096"], ["0", "4097"]],
+    ["bank.resolution", ["1", "64"], ["0", "65"]],
     ["bank.mask.ratio", ["0", "0.99"], ["-0.1", "1"]],
     ["bank.onnx.size", ["1", "16384"], ["0", "16385"]],
     ["bank.onnx.crop", ["0.01", "1"], ["0", "1.01"]],
@@ -246,6 +246,7 @@ Deno.test("parseConfig() refuses what fits a key but not its neighbours", () => 
     ["interpolant: { weighting: velocity }", /interpolant\.weighting is velocity, expected none/],
     ["data: { kind: folder }", /data\.path is null, expected a folder while data\.kind is folder/],
     ["data: { path: photos }", /data\.path is "photos", expected null while data\.kind is emoji/],
+    ["optimizer: { epsilon: 1e-60 }", /optimizer\.epsilon is 1e-60, expected .* at least 1\.2e-38/],
     ["data: { heldOut: 2.5 }", /data\.heldOut is 2\.5, expected a share below 1 or a whole/],
     ["data: { imageSize: 33 }", /data\.imageSize is 33, expected a multiple of model\.patchSize 2/],
     ["bank: { resolution: 4 }", /bank\.dim is 64, expected at most the 48 values/],
@@ -267,7 +268,7 @@ Deno.test("parseConfig() finds no second problem in what is missing for the firs
     ],
     [
       "bank: { resolution: 0 }",
-      "bank.resolution is 0, expected a whole number, at least 1 and at most 4096",
+      "bank.resolution is 0, expected a whole number, at least 1 and at most 64",
     ],
     [
       "train: { gradientAccumulation: 0 }",
