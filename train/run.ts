@@ -37,6 +37,7 @@ import {
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { type TrainingFeatures, trainingFeatures } from "./features.ts";
 import { RUN_BANK } from "./run_files.ts";
+import { SettingError } from "./setting_error.ts";
 import { Trainer } from "./trainer.ts";
 
 /** Everything that trains together. */
@@ -63,8 +64,8 @@ export interface Run extends Disposable {
 /**
  * Scales latents, builds (or loads) the bank, makes the model and its trainer.
  *
- * Throws what these throw, and a `CheckpointError` that names the tensor if latent shards lack one that
- * the configuration needs.
+ * Throws what these throw, a `CheckpointError` that names the tensor if latent shards lack one that the
+ * configuration needs, and a `SettingError` if their tokens are not as its network's.
  */
 export async function buildRun(options: {
   device: Device;
@@ -224,10 +225,29 @@ function prepareLatents(
   if (data.flip) stored.require("latents_flip", "data.flip");
   if (repa) stored.require("representations", "model.repa");
   if (repa && data.flip) stored.require("representations_flip", "model.repa with data.flip");
+  if (repa) requireTokens(stored, model);
   if (conditioning === "label") stored.require("labels", "model.conditioning label");
   else if (bank.path === null) stored.require("cls_tokens", "the bank, while bank.path is null");
   if (data.latentNorm) keepStatistics(stored, options);
   return stored.scaled(latentScaling(data, runDirectory));
+}
+
+/** Throws unless the network of a configuration has as many and as wide tokens as the shards. */
+function requireTokens(
+  { directory, imageSize, tokens }: LatentShards,
+  { patchSize, repa }: Config["model"],
+): void {
+  const { count, width } = tokens!, wanted = (imageSize / patchSize) ** 2;
+  if (count === wanted && width === repa!.targetWidth) return;
+  throw new SettingError(
+    `Cannot align tokens as model.repa says: the shards of ${directory} have ${
+      counted(count, "token")
+    } of ` +
+      `${width} for a latent, and the network ${wanted} of model.repa.targetWidth ${
+        repa!.targetWidth
+      }, for ` +
+      `model.patchSize is ${patchSize}: expected as many and as wide ones`,
+  );
 }
 
 /**

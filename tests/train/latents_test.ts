@@ -1,6 +1,7 @@
 /** Training on latents, with snippets of their CLS tokens and the alignment loss. */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
@@ -379,15 +380,19 @@ gpuTest("buildRun() names the tensor that the shards lack, and what it is for", 
   await assert.rejects(
     openRun(device, { directory: "wide", config: configOf({ model: { repa } }) }),
     {
-      name: "TypeError",
-      message: `Cannot align tokens: those of the data are [${TOKENS}, ${TOKEN_WIDTH}], ` +
-        `expected [${TOKENS}, 10] as the model's projector has them`,
+      name: "SettingError",
+      message:
+        /have 4 tokens of 6 for a latent, and the network 4 of model\.repa\.targetWidth 10, /,
     },
   );
   await assert.rejects(
-    openRun(device, { directory: "coarse", config: configOf({ model: { patchSize: 1 } }) }),
-    /those of the data are \[4, 6\], expected \[16, 6\]/,
+    openRun(device, { directory: "fine", config: configOf({ model: { patchSize: 1 } }) }),
+    /and the network 16 of model\.repa\.targetWidth 6, for model\.patchSize is 1: expected as many/,
   );
+  // Before the bank is made.
+  for (const directory of ["wide", "fine"]) {
+    assert(!existsSync(join(TEMPORARY, directory, "bank.safetensors")));
+  }
 });
 
 gpuTest("Trainer mirrors images and tokens by one coin of seed and step", async (device) => {
