@@ -20,7 +20,6 @@ export interface OdeTimesOptions {
  *
  * @param interval The first and the last time.
  * @param count Number of times, at least 2.
- * @throws {RangeError} If count is not an integer of at least 2.
  *
  * @example
  * ```ts
@@ -31,7 +30,6 @@ export interface OdeTimesOptions {
  * ```
  */
 export function linspace([start, end]: TimeInterval, count: number): number[] {
-  requireCount("Cannot make time grid: count", count, 2);
   return Array.from({ length: count }, (_, i) => {
     // Weighting both ends by shares, unlike stepping from the start, hits both without rounding.
     const share = i / (count - 1);
@@ -126,5 +124,6 @@ export function sdeTimes(interval: TimeInterval, steps: number): number[] {
         "expected an end below 1 that leaves room for the last step",
     );
   }
+  requireCount("Cannot make time grid with a last step: steps", steps, 2);
   return [...linspace(interval, steps), 1];
 }
