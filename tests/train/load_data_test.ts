@@ -23,9 +23,21 @@ Deno.test("loadImages() says which of all images those to train on are", async (
 Deno.test("loadImages() refuses a size that the data do not have before it reads them", async () => {
   const options = { seed: 3, note: (line: string) => assert.fail(line) };
   const cases = [
-    ["cifar10", "imageSize: 16", /imageSize is 16 and data\.channels 3, expected 32 and 3, as/],
-    ["mnist", "imageSize: 28", /imageSize is 28 and data\.channels 3, expected 28 or 32 and 1/],
-    ["folder", "channels: 1", /imageSize is 32 and data\.channels 1, expected 32 and 3, as/],
+    [
+      "cifar10",
+      "path: nowhere, imageSize: 16",
+      /imageSize is 16 and data\.channels 3, expected 32 and 3, as/,
+    ],
+    [
+      "mnist",
+      "path: nowhere, imageSize: 28",
+      /imageSize is 28 and data\.channels 3, expected 28 or 32 and 1/,
+    ],
+    [
+      "folder",
+      "path: nowhere, channels: 1",
+      /imageSize is 32 and data\.channels 1, expected 32 and 3, as/,
+    ],
     [
       "emoji",
       "imageSize: 24",
@@ -33,7 +45,7 @@ Deno.test("loadImages() refuses a size that the data do not have before it reads
     ],
   ] as const;
   for (const [kind, size, message] of cases) {
-    const { data } = parseConfig(`data: { kind: ${kind}, path: nowhere, ${size} }`);
+    const { data } = parseConfig(`data: { kind: ${kind}, ${size} }`);
     await assert.rejects(loadImages(data, options), { name: "SettingError", message });
   }
 });
