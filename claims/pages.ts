@@ -12,6 +12,7 @@ import {
   formatInterval,
   formatNumber,
   type Letter,
+  LETTERS,
   type Table,
   type Verdict,
 } from "./claim.ts";
@@ -104,6 +105,7 @@ export function overviewPage(
           } | ${result.verdict.text} |`
         ),
       ].join("\n"),
+      ...notTested(results),
     ];
   });
   const [first] = scales;
@@ -132,9 +134,19 @@ export function overviewPage(
       "them; claim (a) has a second measure that does not.",
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
-    "```sh\ndeno task claims                # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims d --scale gpu  # one, larger\n```",
+    "```sh\ndeno task claims                  # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims a --scale small  # one, with five times the steps: an hour and more\ndeno task claims --scale gpu      # all, larger\n```",
     "This writes over the pages in `claims`; `--out DIR` writes others.",
   ].join("\n\n") + "\n";
+}
+
+/** A line that names the claims without a result, if there are any. */
+function notTested(results: readonly NamedResult[]): string[] {
+  const missing = LETTERS.filter((letter) =>
+    results.every(({ result }) => result.letter !== letter)
+  );
+  return missing.length === 0
+    ? []
+    : [`Not tested at this scale: ${missing.map((letter) => `(${letter})`).join(", ")}.`];
 }
 
 /** A result and the name of its files. */

@@ -25,7 +25,7 @@ export interface Scale {
   readonly samples: number;
   /** Evaluations of the network for a sample (NFE), except where claims b and e vary them; even. */
   readonly evaluations: number;
-  /** The evaluations that claims b and e compare, rising; each is even. */
+  /** The evaluations that claims b and e compare, rising; each is even, and 4 or more. */
   readonly budgets: readonly number[];
   /** Ranks of claim d as shares of the length of a snippet, falling, 0.5 among them. */
   readonly rankShares: readonly number[];
@@ -40,7 +40,7 @@ export interface Scale {
 }
 
 /** The scales by their names, smallest first. */
-export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
+export const SCALES: Readonly<Record<"tiny" | "small" | "laptop" | "gpu", Scale>> = {
   tiny: {
     name: "tiny",
     description:
@@ -57,6 +57,23 @@ export const SCALES: Readonly<Record<"tiny" | "laptop" | "gpu", Scale>> = {
     replicates: 200,
     batch: 32,
     checkpointEvery: 100,
+  },
+  small: {
+    name: "small",
+    description:
+      "emoji at 16 × 16, a network of 2.9 million parameters, 3,000 steps; for some hours of two CPU cores",
+    config: "configs/emoji_tiny.yaml",
+    overrides: ["train.steps=3000", "train.emaDecay=0.998", "optimizer.learningRate=1e-3"],
+    checkpoints: [100, 200, 400, 800, 1500, 3000],
+    maskRatios: [0, 0.2, 0.4, 0.6],
+    samples: 1024,
+    evaluations: 16,
+    budgets: [4, 8, 16, 32],
+    rankShares: [0.75, 0.5, 0.25, 0.125],
+    pairs: 64,
+    replicates: 200,
+    batch: 32,
+    checkpointEvery: 250,
   },
   laptop: {
     name: "laptop",

@@ -20,9 +20,10 @@ export const CLAIMS_COMMAND = {
   options: {
     scale: {
       type: "string",
-      choices: ["tiny", "laptop", "gpu"],
+      choices: ["tiny", "small", "laptop", "gpu"],
       default: "tiny",
-      description: "How much is trained and drawn: for two CPU cores, a laptop's GPU, a large GPU",
+      description:
+        "How much is trained and drawn: for two CPU cores, the same for hours, a laptop's GPU, a large GPU",
     },
     plan: {
       type: "boolean",
