@@ -153,7 +153,7 @@ export const bankSchema: z.ZodType<BankConfig> = z.strictObject({
     ),
   dim: z.int().min(1).default(64)
     .describe("Length of a snippet of pixel_pca; the other encoders have their own"),
-  // The covariance of so many pixels in three channels takes 1.2 GB, and its eigenvectors hours.
+  // Of three channels the covariance then takes 1.2 GB; the time for its eigenvectors grows as the sixth power.
   resolution: z.int().min(1).max(64).default(16)
     .describe(
       "Side in pixels to which pixel_pca shrinks images before it takes principal components",

@@ -134,7 +134,7 @@ export function overviewPage(
       "them; claim (a) has a second measure that does not.",
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
-    "```sh\ndeno task claims                  # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims a --scale small  # one, with five times the steps: an hour and more\ndeno task claims --scale gpu      # all, larger\n```",
+    "```sh\ndeno task claims                  # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims a --scale small  # one, with five times the steps\ndeno task claims --scale gpu      # all, larger\n```",
     "This writes over the pages in `claims`; `--out DIR` writes others.",
   ].join("\n\n") + "\n";
 }

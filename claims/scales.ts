@@ -39,43 +39,47 @@ export interface Scale {
   readonly checkpointEvery: number;
 }
 
+/** What all scales have alike. */
+const ALIKE = {
+  maskRatios: [0, 0.2, 0.4, 0.6],
+  rankShares: [0.75, 0.5, 0.25, 0.125],
+  replicates: 200,
+} as const;
+
 /** The scales by their names, smallest first. */
 export const SCALES: Readonly<Record<"tiny" | "small" | "laptop" | "gpu", Scale>> = {
   tiny: {
+    ...ALIKE,
     name: "tiny",
     description:
       "emoji at 16 × 16, a network of 2.9 million parameters, 600 steps; for two CPU cores",
     config: "configs/emoji_tiny.yaml",
     overrides: ["train.steps=600"],
     checkpoints: [100, 200, 400, 600],
-    maskRatios: [0, 0.2, 0.4, 0.6],
     samples: 256,
     evaluations: 16,
     budgets: [4, 8, 16, 32],
-    rankShares: [0.75, 0.5, 0.25, 0.125],
     pairs: 32,
-    replicates: 200,
     batch: 32,
     checkpointEvery: 100,
   },
   small: {
+    ...ALIKE,
     name: "small",
     description:
       "emoji at 16 × 16, a network of 2.9 million parameters, 3,000 steps; for some hours of two CPU cores",
     config: "configs/emoji_tiny.yaml",
     overrides: ["train.steps=3000", "train.emaDecay=0.998", "optimizer.learningRate=1e-3"],
     checkpoints: [100, 200, 400, 800, 1500, 3000],
-    maskRatios: [0, 0.2, 0.4, 0.6],
     samples: 1024,
     evaluations: 16,
     budgets: [4, 8, 16, 32],
-    rankShares: [0.75, 0.5, 0.25, 0.125],
     pairs: 64,
-    replicates: 200,
     batch: 32,
     checkpointEvery: 250,
   },
   laptop: {
+    ...ALIKE,
     name: "laptop",
     description:
       "emoji at 32 × 32, a network of 9 million parameters, 6,000 steps; for the GPU of a laptop",
@@ -92,30 +96,25 @@ export const SCALES: Readonly<Record<"tiny" | "small" | "laptop" | "gpu", Scale>
       "bank.mask.ratio=0.4",
     ],
     checkpoints: [250, 500, 1000, 2000, 4000, 6000],
-    maskRatios: [0, 0.2, 0.4, 0.6],
     samples: 1024,
     evaluations: 32,
     budgets: [4, 8, 16, 32, 64],
-    rankShares: [0.75, 0.5, 0.25, 0.125],
     pairs: 64,
-    replicates: 200,
     batch: 128,
     checkpointEvery: 500,
   },
   gpu: {
+    ...ALIKE,
     name: "gpu",
     description:
       "emoji at 32 × 32 in 256 tokens, 32 million parameters, 20,000 steps; for a large GPU",
     config: "configs/emoji.yaml",
     overrides: ["train.steps=20000"],
     checkpoints: [500, 1000, 2000, 5000, 10000, 20000],
-    maskRatios: [0, 0.2, 0.4, 0.6],
     samples: 4096,
     evaluations: 50,
     budgets: [4, 8, 16, 32, 64, 128, 250],
-    rankShares: [0.75, 0.5, 0.25, 0.125],
     pairs: 64,
-    replicates: 200,
     batch: 256,
     checkpointEvery: 1000,
   },

@@ -268,6 +268,7 @@ export class Tape implements Gradients, Disposable {
     if (!tape) return run();
     if (tape !== this) return tape.checkpoint(inputs, fn);
     for (const input of inputs) {
+      requireNoView(input, "record checkpoint");
       this.#requireRecorded(input, "record checkpoint");
       this.#requireThere(input, "checkpoint");
     }
@@ -475,7 +476,6 @@ export class Tape implements Gradients, Disposable {
 
   /** Parameters share a storage with others, so that nobody can tell which of them was written. */
   #requireRecorded(tensor: Tensor, action: string): void {
-    requireNoView(tensor, action);
     const by = tensor instanceof Parameter ? undefined : this.#cutOff.get(tensor.storage);
     if (by !== undefined) throw cutOff(tensor, { by, action });
   }

@@ -5,6 +5,7 @@ import { OnnxTextEncoder } from "../../../bank/encoders/onnx_text.ts";
 import { openTextEncoder, textEncoderOf } from "../../../bank/encoders/open_text.ts";
 import { assertClose } from "../../_check_op.ts";
 import { floatBytes, onnxFile } from "../../_onnx.ts";
+import { inDirectory } from "../_images.ts";
 
 const FOLDER = new URL("../../fixtures/tiny_text_encoder/", import.meta.url);
 const NETWORK = fileURLToPath(new URL("model.onnx", FOLDER));
@@ -110,8 +111,7 @@ Deno.test("textEncoderOf() opens what a description says", async () => {
 });
 
 Deno.test("OnnxTextEncoder takes a text of one token and none without", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
+  await inDirectory(async (directory) => {
     const path = `${directory}/model.onnx`;
     Deno.copyFileSync(NETWORK, path);
     // Nothing is put around the tokens of a text.
@@ -129,14 +129,11 @@ Deno.test("OnnxTextEncoder takes a text of one token and none without", async ()
       name: "RangeError",
       message: 'Cannot encode the text " ": expected a word in it',
     });
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  });
 });
 
 Deno.test("OnnxTextEncoder keeps to the length in tokenizer_config.json where the tokenizer has none", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
+  await inDirectory(async (directory) => {
     const path = `${directory}/model.onnx`;
     Deno.copyFileSync(NETWORK, path);
     const words = JSON.parse(Deno.readTextFileSync(new URL("tokenizer.json", FOLDER)));
@@ -175,14 +172,11 @@ Deno.test("OnnxTextEncoder keeps to the length in tokenizer_config.json where th
       name: "TypeError",
       message: /^Cannot encode texts with .*tokenizer_config\.json: .*, expected the tokenizer of/,
     });
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  });
 });
 
 Deno.test("OnnxTextEncoder gives tokens of int32 to a network that takes them", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
+  await inDirectory(async (directory) => {
     const path = `${directory}/model.onnx`, values = Array.from({ length: 18 }, (_, i) => i);
     Deno.copyFileSync(new URL("tokenizer.json", FOLDER), `${directory}/tokenizer.json`);
     const network = onnxFile({
@@ -198,14 +192,11 @@ Deno.test("OnnxTextEncoder gives tokens of int32 to a network that takes them", 
       tolerance: 1e-6,
       name: "mean",
     });
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  });
 });
 
 Deno.test("OnnxTextEncoder.open() says what does not fit", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
+  await inDirectory(async (directory) => {
     const at = (name: string) => `${directory}/${name}`;
     Deno.copyFileSync(NETWORK, at("model.onnx"));
     await assert.rejects(OnnxTextEncoder.open(at("model.onnx")), (error: Error) => {
@@ -264,7 +255,5 @@ Deno.test("OnnxTextEncoder.open() says what does not fit", async () => {
       OnnxTextEncoder.open(at("images.onnx")),
       /its inputs are pixel_values, expected input_ids and none but/,
     );
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  });
 });
