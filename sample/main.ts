@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import { type Bank, captionOf, checkIndices } from "../bank/bank.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
+import { requireFiniteImages } from "../bank/pixels.ts";
 import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
 import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
@@ -126,7 +127,10 @@ async function main(): Promise<void> {
   const { channels, imageSize } = config.data;
   const count = images.length / (channels * imageSize ** 2);
   if (viewer) {
-    const picture = pictureOf(await viewer.view(images), { samples, viewer, found, count });
+    const shown = await viewer.view(images);
+    // A decoder may make numbers of finite latents that are not finite, and those would be black.
+    requireFiniteImages(shown, { first: 0, count, what: "sample" });
+    const picture = pictureOf(shown, { samples, viewer, found, count });
     await writeOutput(out, encodePng(picture));
   } else {
     writeLatents(out, images, { data: config.data, scaling: scaling!, count });

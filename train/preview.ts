@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { requireFiniteImages } from "../bank/pixels.ts";
 import { spreadIndices } from "../bank/select_rows.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -44,11 +45,11 @@ export class Preview {
     const config = this.#config, { columns } = config.sample, count = this.#indices.length;
     const { images } = await drawSpread(this.#run, { count, config, sample: config.sample });
     const { channels, imageSize } = this.#viewer;
-    const pairs = pairRows(
-      await this.#viewer.view(await dataset.read(this.#indices)),
-      await this.#viewer.view(images),
-      columns * channels * imageSize ** 2,
-    );
+    const seen = await this.#viewer.view(await dataset.read(this.#indices));
+    requireFiniteImages(seen, { first: 0, count, what: "training image" });
+    const samples = await this.#viewer.view(images);
+    requireFiniteImages(samples, { first: 0, count, what: "sample" });
+    const pairs = pairRows(seen, samples, columns * channels * imageSize ** 2);
     const scale = pictureScale({ columns, imageSize });
     const picture = tileImages(pairs, { columns, imageSize, channels, scale });
     await Deno.mkdir(this.#directory, { recursive: true });

@@ -601,3 +601,21 @@ gpuTest("train, sample and evaluate see latents by what a decoder makes of them"
   const { reference } = await evaluate(...count, "--reference", photos, ...report);
   assert.deepEqual(reference, { source: photos, count: 7 });
 });
+
+gpuTest("what a decoder makes of finite latents is drawn only where it is finite", async () => {
+  const directory = join(TEMPORARY, "spoiled"), spoiled = join(TEMPORARY, "spoiled.onnx");
+  const bytes = Deno.readFileSync(DECODER),
+    weight = new Uint8Array(Float32Array.of(Math.sin(23)).buffer);
+  const at = bytes.findIndex((_, i) => weight.every((byte, k) => bytes[i + k] === byte));
+  assert.ok(at > 0);
+  bytes.set(new Uint8Array(Float32Array.of(NaN).buffer), at);
+  Deno.writeFileSync(spoiled, bytes);
+
+  const notes = await trainTask(directory, "--set", `data.decoder=${spoiled}`);
+  assert.match(notes, /training image 0: it holds NaN, expected finite numbers/);
+  const out = join(TEMPORARY, "spoiled.png");
+  const { code, stderr } = await runTask("sample", ["--checkpoint", directory, "--out", out]);
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /Cannot use sample 0: it holds NaN, expected finite numbers/);
+  assert.throws(() => Deno.statSync(out), Deno.errors.NotFound);
+});
