@@ -131,7 +131,10 @@ export function forcedTest(
   });
 }
 
-/** A {@linkcode forcedTest} for each variant in the op's own table, whose name it bears. */
+/**
+ * A {@linkcode forcedTest} for each variant in the op's own table, whose name it bears. With subgroups of 8,
+ * for which every variant has sizes, it fails where another one stood in for all of them.
+ */
 export function variantTest<V extends string>(
   name: string,
   options: {
@@ -146,9 +149,25 @@ export function variantTest<V extends string>(
     forcedTest(`${name} (${variant})`, {
       variants: { [op]: variant },
       profile,
-      run: (device) => run(device, variant),
+      async run(device) {
+        const used = usedVariants(device, op);
+        await run(device, variant);
+        if (device.profile.subgroupSize !== 8 || used.size === 0 || used.has(variant)) return;
+        throw new Error(`${variant} never ran, but ${[...used].join(", ")}`);
+      },
     });
   }
+}
+
+/** The names of an op's variants that a device takes from here on. */
+function usedVariants(device: Device, op: OpWithVariants): ReadonlySet<string> {
+  const used = new Set<string>(), choose: Device["variant"] = device.variant.bind(device);
+  device.variant = (name, picked, question) => {
+    const variant = choose(name, picked, question);
+    if (name === op) used.add(variant);
+    return variant;
+  };
+  return used;
 }
 
 async function runChecked(
