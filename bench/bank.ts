@@ -110,9 +110,8 @@ class BankBench implements Disposable {
     const wait = await waitMilliseconds(device);
     const rates = { host: hostCopyRate(), GPU: await gpuCopyRate(device, wait) };
     say(
-      `copy      host ${(rates.host / 1e6).toFixed(1)} GB/s, GPU ${
-        (rates.GPU / 1e6).toFixed(1)
-      } GB/s`,
+      `copy      host ${(rates.host / 1e6).toFixed(1)} GB/s, GPU ` +
+        `${(rates.GPU / 1e6).toFixed(1)} GB/s`,
     );
     return new BankBench(device, { directory, wait, rates });
   }
@@ -352,11 +351,9 @@ function table(rows: readonly Row[]): string[] {
     "| snippets | pass | time | bytes | against a copy | peak memory |",
     "|---:|---|---:|---:|---:|---:|",
     ...rows.map(({ name, snippets, milliseconds, bytes, copies, copiedBy, peakBytes }) =>
-      `| ${snippets.toLocaleString("en")} | ${name} | ${time(milliseconds)} | ${
-        rounded(bytes / 1e6, 3)
-      } MB | ${rounded(copies, 2)} × ${copiedBy} | ${
-        peakBytes === undefined ? "" : `${(peakBytes / 1e9).toFixed(2)} GB`
-      } |`
+      `| ${snippets.toLocaleString("en")} | ${name} | ${time(milliseconds)} | ` +
+      `${rounded(bytes / 1e6, 3)} MB | ${rounded(copies, 2)} × ${copiedBy} | ` +
+      `${peakBytes === undefined ? "" : `${(peakBytes / 1e9).toFixed(2)} GB`} |`
     ),
   ];
 }

@@ -78,17 +78,14 @@ async function main(): Promise<void> {
   for (const { precision, milliseconds, peakBytes, skipped, lossScale } of runs) {
     const loss = result.last[precision].toPrecision(5);
     console.log(
-      `| ${precision} | ${loss} | ${milliseconds.toFixed(0)} | ${
-        formatBytes(peakBytes)
-      } | ${skipped} | ${lossScale ?? ""} |`,
+      `| ${precision} | ${loss} | ${milliseconds.toFixed(0)} | ${formatBytes(peakBytes)} | ` +
+        `${skipped} | ${lossScale ?? ""} |`,
     );
   }
   console.log(
-    `\nsmoothed losses of f16 and f32 over ${steps} steps differ by ${
-      percent(result.largestDifference)
-    } at most, ${percent(result.meanDifference)} on average, ${
-      percent(result.meanSignedDifference)
-    } with sign`,
+    `\nsmoothed losses of f16 and f32 over ${steps} steps differ by ` +
+      `${percent(result.largestDifference)} at most, ${percent(result.meanDifference)} on ` +
+      `average, ${percent(result.meanSignedDifference)} with sign`,
   );
 }
 

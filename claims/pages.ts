@@ -63,7 +63,7 @@ export function resultOf(
 /** The page of one claim, beside its plot and its pictures. */
 export function claimPage(claim: Claim, result: Result, findings: Findings): string {
   const { scale, seed, device, date, tables, notes } = result;
-  const name = fileNameOf(claim);
+  const name = fileNameOf(claim), withSeed = seed === 0 ? "" : ` --seed ${seed}`;
   return [
     `# (${claim.letter}) ${claim.title}`,
     `> ${claim.statement}`,
@@ -80,9 +80,7 @@ export function claimPage(claim: Claim, result: Result, findings: Findings): str
       ...notes,
       `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}, ${date}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, the same for all that is compared; what resampling adds to a distance on average is taken off. Each model was trained once.`,
     ].map((note) => `- ${note}`).join("\n"),
-    `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${
-      seed === 0 ? "" : ` --seed ${seed}`
-    }\``,
+    `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${withSeed}\``,
   ].join("\n\n") + "\n";
 }
 
@@ -99,10 +97,9 @@ export function overviewPage(
       [
         "| claim | verdict | by how much |",
         "|---|---|---|",
-        ...results.map(({ name, result }) =>
-          `| (${result.letter}) [${result.title}](results/${folder}/${name}.md) | ${
-            verdictWord(result.verdict)
-          } | ${result.verdict.text} |`
+        ...results.map(({ name, result: { letter, title, verdict } }) =>
+          `| (${letter}) [${title}](results/${folder}/${name}.md) | ${verdictWord(verdict)} | ` +
+          `${verdict.text} |`
         ),
       ].join("\n"),
       ...notTested(results),

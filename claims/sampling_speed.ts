@@ -98,6 +98,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     best.push(measured.best);
     rows.push([name, "**best**", ...measured.best.map(intervalOf)]);
   }
+  const largest = budgets.at(-1)! / budgets[0]!;
   const saving = savingOf({ budgets, label: best[0]!, memory: best[1]! });
   return {
     verdict: verdictOf(saving, budgets),
@@ -105,9 +106,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     panels: [evaluationsPanel(laboratory, { budgets, curves })],
     pictures: [],
     notes: [
-      `At each number of evaluations each model's best sampler counts. The factor is the number of evaluations at which the label model has its least distance, over the fewest at which GMem is as near. Both are among the numbers that were tried, so the factor is a coarse one and can be told up to ${
-        budgets.at(-1)! / budgets[0]!
-      } only. What is told is at most 1 where the label model happens to be nearest at the fewest evaluations, and a lower bound where GMem is as near at the fewest.`,
+      `At each number of evaluations each model's best sampler counts. The factor is the number of evaluations at which the label model has its least distance, over the fewest at which GMem is as near. Both are among the numbers that were tried, so the factor is a coarse one and can be told up to ${largest} only. What is told is at most 1 where the label model happens to be nearest at the fewest evaluations, and a lower bound where GMem is as near at the fewest.`,
       "SDE-Heun takes an odd number of evaluations, one less than its column says.",
       `${samples} samples for each number, all from the same noises.`,
     ],

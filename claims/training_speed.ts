@@ -39,7 +39,7 @@ function armsOf(laboratory: Laboratory, model: ModelArm): Arm[] {
 }
 
 async function conclude(laboratory: Laboratory): Promise<Findings> {
-  const { scale, gmem, trainReference, train } = laboratory;
+  const { scale, gmem, trainReference, train, config } = laboratory;
   const steps = scale.checkpoints;
   const bootstrap = laboratory.bootstrap(scale.samples);
   const { imageSize } = train, coarse = { imageSize, factor: imageSize / COARSE };
@@ -62,6 +62,8 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const label = await measure("label"), memory = await measure(gmem);
   const speedUp = speedUpOf({ steps, label: label.curve, memory: memory.curve });
   const pixelSpeedUp = speedUpOf({ steps, label: label.pixels, memory: memory.pixels });
+  const dropped = Math.round(100 * config.model.classDropout);
+  const hidden = Math.round(100 * config.bank.mask.ratio);
   const row = (i: number) => [
     steps[i]!,
     intervalOf(label.curve[i]!),
@@ -105,9 +107,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     }],
     pictures: [{
       name: "samples",
-      caption: `From the same noises: for each of ${
-        steps.join(", ")
-      } steps a row of the label model and under it a row of GMem, given the snippets of the same images.`,
+      caption:
+        `From the same noises: for each of ${steps.join(", ")} steps a row of the label model ` +
+        "and under it a row of GMem, given the snippets of the same images.",
       columns: SHOWN,
       images: rowsOf(
         steps.flatMap((_, i) => [label.images[i]!, memory.images[i]!]),
@@ -115,11 +117,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       ),
     }],
     notes: [
-      `Both models have the same size and saw the same images, noises and times; the label model has the ${train.classes.length} subcategories of the emoji and drops ${
-        Math.round(100 * laboratory.config.model.classDropout)
-      } % of them, GMem hides ${
-        Math.round(100 * laboratory.config.bank.mask.ratio)
-      } % of a snippet. Neither is guided when samples are drawn.`,
+      `Both models have the same size and saw the same images, noises and times; the label model has the ${train.classes.length} subcategories of the emoji and drops ${dropped} % of them, GMem hides ${hidden} % of a snippet. Neither is guided when samples are drawn.`,
       "The encoder that measures is the one that made the snippets, so GMem is told in part what is asked of it. The second measure, images averaged to a few pixels, knows nothing of the encoder.",
       "A step between two checkpoints at which a distance is reached is read off the line between them, over the logarithm of the steps. Where GMem is there at the first checkpoint already, the factor is a lower bound.",
     ],

@@ -307,11 +307,10 @@ function programHelp(program: ProgramDefinition): string {
 function exampleSection(examples: readonly ExampleDefinition[]): string[] {
   if (examples.length === 0) return [];
   // A shell reads lines that end in a backslash as one; an option and its value stay in one line.
-  const lines = examples.map(({ command, description }) =>
-    `  ${wrapped(command, 4, / (?=-)/).trimStart().replaceAll("\n", " \\\n")}\n${
-      wrapped(description, 6)
-    }`
-  );
+  const lines = examples.map(({ command, description }) => {
+    const typed = wrapped(command, 4, / (?=-)/).trimStart().replaceAll("\n", " \\\n");
+    return `  ${typed}\n${wrapped(description, 6)}`;
+  });
   return [`Examples:\n${lines.join("\n")}`];
 }
 

@@ -137,10 +137,8 @@ export class ByteArchiveWriter implements Disposable {
   commit(): void {
     if (this.#left !== 0) {
       throw new TypeError(
-        `Cannot write ${
-          JSON.stringify(this.#path)
-        }: the pieces differ by ${this.#left} bytes from ` +
-          `[${this.#shape.join(", ")}]`,
+        `Cannot write ${JSON.stringify(this.#path)}: ` +
+          `the pieces differ by ${this.#left} bytes from [${this.#shape.join(", ")}]`,
       );
     }
     this.#attempt(() => {

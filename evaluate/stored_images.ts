@@ -58,10 +58,8 @@ async function openFolder(path: string, options: StoredImagesOptions): Promise<I
   const resized = names.filter((name) => !isPng(name)).length;
   if (resized > 0) {
     options.reporter.warn(
-      `${
-        counted(resized, "file")
-      } of ${path} in another format than PNG: taken as ${imageSize} × ` +
-        `${imageSize} pixels, cropped and resized where the size is another`,
+      `${counted(resized, "file")} of ${path} in another format than PNG: taken as ${imageSize} ` +
+        `× ${imageSize} pixels, cropped and resized where the size is another`,
     );
   }
   const decode = await options.loadDecoder();

@@ -73,9 +73,8 @@ export function constant(table: ArrayLike<number>): Initializer {
   return (values, { name, shape }) => {
     if (table.length !== values.length) {
       throw new TypeError(
-        `Cannot initialise ${name} ${
-          formatShape(shape)
-        }: ${table.length} values are given, expected ` +
+        `Cannot initialise ${name} ${formatShape(shape)}: ` +
+          `${table.length} values are given, expected ` +
           values.length,
       );
     }

@@ -256,17 +256,14 @@ export class SiT implements DiffusionModel {
       formatShape(rest) !== formatShape([channels, inputSize, inputSize]) || t.elements !== batch
     ) {
       throw new TypeError(
-        `Cannot run the model on states ${formatShape(x.shape)} at times ${
-          formatShape(t.shape)
-        }: ` +
-          `expected [B, ${channels}, ${inputSize}, ${inputSize}] and [B]`,
+        `Cannot run the model on states ${formatShape(x.shape)} at times ` +
+          `${formatShape(t.shape)}: expected [B, ${channels}, ${inputSize}, ${inputSize}] and [B]`,
       );
     }
     if (embedded.shape[0] !== batch) {
       throw new TypeError(
-        `Cannot run the model on ${batch} states under ${
-          embedded.shape[0]
-        } conditions: expected one each`,
+        `Cannot run the model on ${batch} states under ${embedded.shape[0]} conditions: ` +
+          "expected one each",
       );
     }
     const { device } = this;

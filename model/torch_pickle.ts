@@ -519,11 +519,9 @@ class Unpickler {
     const path = `${module}.${name}`;
     if (!KNOWN_GLOBALS.has(path)) {
       throw this.#error(
-        `asks for ${
-          path.slice(0, 200)
-        }, expected only tensors, dicts, lists, tuples and scalars, as any other ` +
-          "object would have to run code that the file chooses: if you trust it, save its weights " +
-          "alone with PyTorch",
+        `asks for ${path.slice(0, 200)}, expected only tensors, dicts, lists, tuples and ` +
+          "scalars, as any other object would have to run code that the file chooses: " +
+          "if you trust it, save its weights alone with PyTorch",
       );
     }
     return new PickleGlobal(path);
@@ -556,9 +554,8 @@ class Unpickler {
       values.length === 0
     ) return new TorchOpaque(NAMESPACE);
     throw this.#error(
-      `makes an object of ${
-        target instanceof PickleGlobal ? target.name : "no class"
-      }, expected only tensors, dicts, lists, tuples and scalars`,
+      `makes an object of ${target instanceof PickleGlobal ? target.name : "no class"}, ` +
+        "expected only tensors, dicts, lists, tuples and scalars",
     );
   }
 
@@ -578,10 +575,8 @@ class Unpickler {
     }
     if (marks instanceof Map && marks.size > 0) {
       throw this.#error(
-        `makes a tensor with the marks ${
-          [...marks.keys()].join(", ")
-        }, expected one whose numbers ` +
-          "are stored as they are",
+        `makes a tensor with the marks ${[...marks.keys()].join(", ")}, ` +
+          "expected one whose numbers are stored as they are",
       );
     }
     const { storage } = holder;

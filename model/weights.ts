@@ -54,10 +54,8 @@ export function openWeights(path: string, options: OpenWeightsOptions = {}): Wei
   }
   if (select !== undefined) {
     throw new CheckpointError(
-      `Cannot select ${JSON.stringify(select)} of ${
-        JSON.stringify(path)
-      }: a safetensors file has ` +
-        "no parts, expected a .pt or .pth file",
+      `Cannot select ${JSON.stringify(select)} of ${JSON.stringify(path)}: ` +
+        "a safetensors file has no parts, expected a .pt or .pth file",
       { path },
     );
   }

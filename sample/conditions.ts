@@ -36,11 +36,8 @@ export function chooseAmong(
 ): Uint32Array {
   const empty = groups.findIndex(({ length }) => length === 0);
   if (groups.length === 0 || empty >= 0) {
-    throw new RangeError(
-      `Cannot choose: ${
-        groups.length === 0 ? "there are no groups" : `group ${empty} is empty`
-      }, expected indices in each`,
-    );
+    const problem = groups.length === 0 ? "there are no groups" : `group ${empty} is empty`;
+    throw new RangeError(`Cannot choose: ${problem}, expected indices in each`);
   }
   requireCount("Cannot choose: count", count);
   const random = new Random(seed, Stream.Label);

@@ -599,10 +599,8 @@ function readDirectory(path: string): Deno.DirEntry[] {
     return [...Deno.readDirSync(path)];
   } catch (cause) {
     throw new CheckpointError(
-      `Cannot find a checkpoint: ${
-        directoryProblem(path, cause)
-      }, expected a run's folder such as ` +
-        "runs/emoji_tiny, or a checkpoint in one",
+      `Cannot find a checkpoint: ${directoryProblem(path, cause)}, ` +
+        "expected a run's folder such as runs/emoji_tiny, or a checkpoint in one",
       { path, cause },
     );
   }

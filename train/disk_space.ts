@@ -29,9 +29,8 @@ export function requireDiskSpace(
   if (free >= bytes) return;
   const { problem, expected } = options;
   throw new CheckpointError(
-    `${problem} ${formatBytes(bytes)}, the disk has ${
-      formatBytes(free)
-    } free, expected ${expected}`,
+    `${problem} ${formatBytes(bytes)}, the disk has ${formatBytes(free)} free, ` +
+      `expected ${expected}`,
     { path: directory },
   );
 }

@@ -126,10 +126,8 @@ function partsOf<Data extends { readonly size: number }>(
   }
   if (heldOut >= size) {
     throw new SettingError(
-      `Cannot hold out data.heldOut ${config.heldOut} of ${
-        counted(size, "image")
-      }: expected some ` +
-        "left to train on",
+      `Cannot hold out data.heldOut ${config.heldOut} of ${counted(size, "image")}: ` +
+        "expected some left to train on",
     );
   }
   const chosen = splitIndices(size, { heldOut, seed });

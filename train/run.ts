@@ -240,12 +240,9 @@ function requireTokens(
   const { count, width } = tokens!, wanted = (imageSize / patchSize) ** 2;
   if (count === wanted && width === repa!.targetWidth) return;
   throw new SettingError(
-    `Cannot align tokens as model.repa says: the shards of ${directory} have ${
-      counted(count, "token")
-    } of ` +
-      `${width} for a latent, and the network ${wanted} of model.repa.targetWidth ${
-        repa!.targetWidth
-      }, for ` +
+    "Cannot align tokens as model.repa says: " +
+      `the shards of ${directory} have ${counted(count, "token")} of ${width} for a latent, and ` +
+      `the network ${wanted} of model.repa.targetWidth ${repa!.targetWidth}, for ` +
       `model.patchSize is ${patchSize}: expected as many and as wide ones`,
   );
 }

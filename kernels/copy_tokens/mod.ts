@@ -44,9 +44,9 @@ export function concatenateTokens(sequences: readonly Tensor[]): Tensor {
   );
   if (!first || !fit) {
     throw new TypeError(
-      `Cannot concatenate the tokens of ${
-        sequences.map(({ shape }) => formatShape(shape)).join(", ") || "no sequence"
-      }: expected [B, T, D] of one B and one D`,
+      "Cannot concatenate the tokens of " +
+        `${sequences.map(({ shape }) => formatShape(shape)).join(", ") || "no sequence"}: ` +
+        "expected [B, T, D] of one B and one D",
     );
   }
   const { device } = first;
@@ -100,9 +100,8 @@ export function sliceTokens(x: Tensor, options: SliceTokensOptions): Tensor {
   const whole = Number.isInteger(first) && Number.isInteger(count);
   if (!whole || first < 0 || count < 1 || first + count > tokens) {
     throw new RangeError(
-      `Cannot slice ${count} tokens from ${first} on of ${
-        formatShape(x.shape)
-      }: expected tokens from 0 to ${tokens - 1}`,
+      `Cannot slice ${count} tokens from ${first} on of ${formatShape(x.shape)}: ` +
+        `expected tokens from 0 to ${tokens - 1}`,
     );
   }
   const { device } = x;

@@ -69,9 +69,8 @@ export class AtomicFile implements Disposable {
   #attempt(act: (file: Deno.FsFile) => void): void {
     if (this.#file === undefined) {
       throw new ReferenceError(
-        `Cannot write file ${
-          JSON.stringify(this.path)
-        }: the writer is closed, expected an open one`,
+        `Cannot write file ${JSON.stringify(this.path)}: ` +
+          "the writer is closed, expected an open one",
       );
     }
     try {

@@ -353,9 +353,8 @@ export class Device implements Disposable {
     if (variant === undefined || variant === picked) return picked;
     if (isOne(variant) && supports(variant)) return variant;
     this.#refuse(
-      `measured variant: ${op} (${key}) has no variant ${
-        JSON.stringify(variant)
-      } here, using ${picked}`,
+      "measured variant: " +
+        `${op} (${key}) has no variant ${JSON.stringify(variant)} here, using ${picked}`,
     );
     return picked;
   }
@@ -555,9 +554,8 @@ export class Device implements Disposable {
         `${formatShape(shape)} ${dtype}`
       );
       throw new TypeError(
-        `Cannot copy ${from} to ${to}${
-          first === undefined ? "" : ` from element ${first} on`
-        }: sizes or types differ`,
+        `Cannot copy ${from} to ${to}${first === undefined ? "" : ` from element ${first} on`}: ` +
+          "sizes or types differ",
       );
     }
     for (const { device, shape } of [source, target]) {
@@ -566,18 +564,14 @@ export class Device implements Disposable {
     const offset = target.offset + (first ?? 0) * ELEMENT_BYTES[target.dtype];
     if (source.buffer === target.buffer) {
       throw new TypeError(
-        `Cannot copy ${formatShape(source.shape)} to ${
-          formatShape(target.shape)
-        }: both lie in one ` +
-          "buffer, as the parameters of a store do, copy by way of a third tensor",
+        `Cannot copy ${formatShape(source.shape)} to ${formatShape(target.shape)}: both lie in ` +
+          "one buffer, as the parameters of a store do, copy by way of a third tensor",
       );
     }
     if (offset % 4 !== 0 || (first !== undefined && source.bytes % 4 !== 0)) {
       throw new TypeError(
-        `Cannot copy ${
-          formatShape(source.shape)
-        } f16 to element ${first} on: expected even numbers of ` +
-          "halves",
+        `Cannot copy ${formatShape(source.shape)} f16 to element ${first} on: ` +
+          "expected even numbers of halves",
       );
     }
     this.recorder.copyToBuffer(
@@ -659,10 +653,8 @@ export class Device implements Disposable {
     const { heldBytes } = this.pool, largest = largestOf(inUse);
     const held = [`${heldBytes} bytes held`, ...largest.slice(0, 3).map(listed)].join(", ");
     return new OutOfMemoryError(
-      `Cannot take ${
-        requestedBytes || "some"
-      } bytes more: the GPU is out of memory with ${held}, ` +
-        `expected smaller parts, such as a smaller batch (${UNDEFINED_RESULTS})`,
+      `Cannot take ${requestedBytes || "some"} bytes more: the GPU is out of memory with ` +
+        `${held}, expected smaller parts, such as a smaller batch (${UNDEFINED_RESULTS})`,
       { requestedBytes, heldBytes, largest },
     );
   }

@@ -151,10 +151,8 @@ export class Tape implements Gradients, Disposable {
     // Gradients are kept by buffers, whose sizes are whole blocks.
     if (offset > 0 || storage.pooled.bytes !== blockBytes(bytes)) {
       throw new TypeError(
-        `Cannot watch ${
-          formatShape(shape)
-        }: it is a part of a buffer, expected a tensor of its own, ` +
-          "copy it to one",
+        `Cannot watch ${formatShape(shape)}: ` +
+          "it is a part of a buffer, expected a tensor of its own, copy it to one",
       );
     }
     this.#track(storage);
@@ -338,36 +336,29 @@ export class Tape implements Gradients, Disposable {
   #requireTracked(output: Tensor): void {
     if (this.#disposed) {
       throw new ReferenceError(
-        `Cannot differentiate ${
-          formatShape(output.shape)
-        }: the tape was disposed of, and what it ` +
-          "recorded is gone",
+        `Cannot differentiate ${formatShape(output.shape)}: ` +
+          "the tape was disposed of, and what it recorded is gone",
       );
     }
     if (this.#ranBackward) {
       throw new ReferenceError(
-        `Cannot differentiate ${
-          formatShape(output.shape)
-        }: the tape went back over all that it recorded, ` +
-          "record it again",
+        `Cannot differentiate ${formatShape(output.shape)}: ` +
+          "the tape went back over all that it recorded, record it again",
       );
     }
     this.#requireRecorded(output, "differentiate");
     if (this.tracks(output)) return;
     throw new TypeError(
-      `Cannot differentiate ${
-        formatShape(output.shape)
-      }: expected what this tape recorded, made by ` +
-        "differentiable ops from trained parameters or watched tensors",
+      `Cannot differentiate ${formatShape(output.shape)}: expected what this tape recorded, ` +
+        "made by differentiable ops from trained parameters or watched tensors",
     );
   }
 
   #propagate(output: Tensor, cotangent: Tensor): void {
     if (cotangent.elements !== output.elements) {
       throw new TypeError(
-        `Cannot differentiate ${formatShape(output.shape)}: cotangent is ${
-          formatShape(cotangent.shape)
-        }`,
+        `Cannot differentiate ${formatShape(output.shape)}: ` +
+          `cotangent is ${formatShape(cotangent.shape)}`,
       );
     }
     this.#ranBackward = true;
@@ -511,20 +502,17 @@ export class Tape implements Gradients, Disposable {
 
 function notAnInput(name: string, tensor: Tensor): TypeError {
   return new TypeError(
-    `Cannot recompute ${name}: ${
-      formatShape(tensor.shape)
-    } is no input of its checkpoint, expected ` +
-      "all tensors that it reads in the list, and the function to use them as it receives them",
+    `Cannot recompute ${name}: ` +
+      `${formatShape(tensor.shape)} is no input of its checkpoint, expected all tensors that it ` +
+      "reads in the list, and the function to use them as it receives them",
   );
 }
 
 function gone(name: string, tensor: Tensor): TypeError {
   return new TypeError(
-    `Cannot record ${name}: a backward pass went back over what made ${
-      formatShape(tensor.shape)
-    }, ` +
-      "expected it to be recorded again, or as a constant a copy that is made in " +
-      "device.withTape(undefined, …)",
+    `Cannot record ${name}: ` +
+      `a backward pass went back over what made ${formatShape(tensor.shape)}, expected it to be ` +
+      "recorded again, or as a constant a copy that is made in device.withTape(undefined, …)",
   );
 }
 
@@ -540,10 +528,8 @@ function cutOff(tensor: Tensor, { by, action }: { by: string; action: string }):
 function requireNoView(tensor: Tensor, action: string): void {
   if (tensor instanceof Parameter || !tensor.storage.holdsParameters) return;
   throw new TypeError(
-    `Cannot ${action}: ${
-      formatShape(tensor.shape)
-    } is a view of trained parameters, to which no gradient ` +
-      "goes, expected a parameter itself, such as in a cast that can be reshaped",
+    `Cannot ${action}: ${formatShape(tensor.shape)} is a view of trained parameters, to which ` +
+      "no gradient goes, expected a parameter itself, such as in a cast that can be reshaped",
   );
 }
 
@@ -556,10 +542,8 @@ function isPartOf({ inputs, output }: TapeNode, tensor: Tensor): boolean {
 
 function withoutGradient(tensor: Tensor, { name }: TapeNode): TypeError {
   return new TypeError(
-    `Cannot record ${name}: ${
-      formatShape(tensor.shape)
-    } needs a gradient, and ${name} gives it none, ` +
-      "expected a constant: what is made in device.withTape(undefined, …)",
+    `Cannot record ${name}: ${formatShape(tensor.shape)} needs a gradient, and ${name} gives it ` +
+      "none, expected a constant: what is made in device.withTape(undefined, …)",
   );
 }
 
@@ -568,10 +552,8 @@ function requireUnchanged({ name, held }: RecordedNode): void {
   for (const { storage, shape, version } of held) {
     if (version === undefined || version === storage.version) continue;
     throw new Error(
-      `Cannot differentiate ${name}: ${
-        formatShape(shape)
-      }, which it saved, was written since, expected ` +
-        "no write from record to backward",
+      `Cannot differentiate ${name}: ${formatShape(shape)}, which it saved, was written since, ` +
+        "expected no write from record to backward",
     );
   }
 }

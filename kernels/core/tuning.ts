@@ -115,9 +115,8 @@ export function parseTuning(text: string, { version }: { version: string }): Tun
   }
   if (value.version !== version) {
     throw new RangeError(
-      `Cannot use the tuning: version ${
-        JSON.stringify(value.version)
-      } made it, expected ${version}`,
+      "Cannot use the tuning: " +
+        `version ${JSON.stringify(value.version)} made it, expected ${version}`,
     );
   }
   const adapters: Record<string, TuningTable> = {};
@@ -134,9 +133,8 @@ function readTable(label: string, table: unknown): TuningTable {
     );
   if (!valid) {
     throw new SyntaxError(
-      `Cannot read the tuning of ${
-        JSON.stringify(label)
-      }: expected names of variants by op and sizes`,
+      `Cannot read the tuning of ${JSON.stringify(label)}: ` +
+        "expected names of variants by op and sizes",
     );
   }
   return table as TuningTable;

@@ -160,9 +160,8 @@ export class ZipDirectory {
     }
     if (found === expected) return;
     throw this.#error(
-      `its entry ${
-        JSON.stringify(name)
-      } is damaged: its checksum is ${found}, expected ${expected}`,
+      `its entry ${JSON.stringify(name)} is damaged: ` +
+        `its checksum is ${found}, expected ${expected}`,
     );
   }
 

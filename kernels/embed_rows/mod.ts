@@ -94,10 +94,8 @@ export function gatherRowsOfParts(parts: readonly Tensor[], indices: Tensor): Te
   if (width === 0 || !fits || indices.shape.length !== 1 || indices.dtype !== "u32") {
     throw new TypeError(
       `Cannot take rows ${formatShape(indices.shape)} of type ${indices.dtype} from tables ` +
-        `${
-          parts.map(({ shape }) => formatShape(shape)).join(", ") || "of no part"
-        }: expected u32 ` +
-        "indices [B] and tables of one width",
+        `${parts.map(({ shape }) => formatShape(shape)).join(", ") || "of no part"}: ` +
+        "expected u32 indices [B] and tables of one width",
     );
   }
   const { device } = indices;

@@ -174,10 +174,10 @@ function affineNorm(
   const { norm, weight, bias, epsilon } = options;
   const width = x.shape.at(-1) ?? 0;
   if ((weight && weight.elements !== width) || (bias && bias.elements !== width)) {
+    const withWeight = weight ? ` with weight ${formatShape(weight.shape)}` : "";
+    const withBias = bias ? ` with bias ${formatShape(bias.shape)}` : "";
     throw new TypeError(
-      `Cannot normalise ${formatShape(x.shape)}${
-        weight ? ` with weight ${formatShape(weight.shape)}` : ""
-      }${bias ? ` with bias ${formatShape(bias.shape)}` : ""}: expected [${width}]`,
+      `Cannot normalise ${formatShape(x.shape)}${withWeight}${withBias}: expected [${width}]`,
     );
   }
   const tokens = x.elements / width;

@@ -60,10 +60,10 @@ export function linear(
   const { device } = x;
   const inputs = x.shape.at(-1) ?? 0, outputs = weight.shape[0] ?? 0;
   if (weight.elements !== inputs * outputs || (bias && bias.elements !== outputs)) {
+    const withBias = bias ? ` and bias ${formatShape(bias.shape)}` : "";
     throw new TypeError(
-      `Cannot apply weight ${formatShape(weight.shape)}${
-        bias ? ` and bias ${formatShape(bias.shape)}` : ""
-      } to ${formatShape(x.shape)}: expected weight [O, ${inputs}] and bias [O]`,
+      `Cannot apply weight ${formatShape(weight.shape)}${withBias} to ${formatShape(x.shape)}: ` +
+        `expected weight [O, ${inputs}] and bias [O]`,
     );
   }
   const rows = x.elements / inputs;

@@ -80,9 +80,8 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
   });
   if (weight && weight.elements !== width) {
     throw new TypeError(
-      `Cannot modulate ${formatShape(x.shape)} with weight ${
-        formatShape(weight.shape)
-      }: expected [${width}]`,
+      `Cannot modulate ${formatShape(x.shape)} with weight ${formatShape(weight.shape)}: ` +
+        `expected [${width}]`,
     );
   }
   const scaleAt = scale * width, shiftAt = shift === undefined ? undefined : shift * width;

@@ -46,9 +46,8 @@ export function rowSum(out: Tensor, options: RowSumOptions): void {
   const columns = x.elements / rows;
   if (!Number.isInteger(columns)) {
     throw new TypeError(
-      `Cannot sum ${formatShape(x.shape)} into ${
-        formatShape(out.shape)
-      }: expected [rows, ...] and [rows]`,
+      `Cannot sum ${formatShape(x.shape)} into ${formatShape(out.shape)}: ` +
+        "expected [rows, ...] and [rows]",
     );
   }
   if (columns <= MAX_SERIAL) {

@@ -408,10 +408,9 @@ function readClasses({ path, metadata }: SafetensorsFile, labels: Uint32Array): 
   const names = parseTexts(text);
   if (names !== undefined && names.length >= count) return names;
   throw new CheckpointError(
-    `Cannot read the classes in latent shard ${JSON.stringify(path)}: they are ` +
-      `${names ? names.length : "no list of texts"}, expected a name for each label up to ${
-        count - 1
-      }`,
+    `Cannot read the classes in latent shard ${JSON.stringify(path)}: ` +
+      `they are ${names ? names.length : "no list of texts"}, expected a name for each label up ` +
+      `to ${count - 1}`,
     { path },
   );
 }
