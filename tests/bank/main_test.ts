@@ -184,6 +184,12 @@ deviceTest("bank commands work on what bank build made", async () => {
         ],
         [["export", bank, "--out", at("x.txt")], /expected a name in .npy or .safetensors/],
         [["interpolate", "1", "-9", "--bank", bank], /error: .*-9/],
+        [["interpolate", "1", "2"], /^error: Cannot interpolate: expected --bank FILE, or/],
+        [
+          ["interpolate", "1", "2", "--bank", bank, "--out", at("x.png")],
+          /^error: Cannot draw .*x\.png without a model: expected --checkpoint DIR$/m,
+        ],
+        [["build", "--onnx", "x.onnx", "--dim", "4"], /^error: Cannot take --dim with --onnx: /],
         [["compress", bank, "--energy", "1.5"], /--energy 1.5: .* above 0 and at most 1$/m],
         [["compress", bank, "--energy", "0"], /--energy 0: .* above 0 and at most 1$/m],
         [["compress", bank, "--rank", "99"], /^error: Cannot keep rank 99: expected an integer/],
@@ -199,6 +205,23 @@ deviceTest("bank commands work on what bank build made", async () => {
       assert.match(stderr, message);
       assert.equal(code, stderr.includes("no such file") ? 1 : 2, stderr);
     }
+    Deno.mkdirSync(at("others"));
+    Deno.copyFileSync(at("query.png"), at("others/other.png"));
+    assertRefusal(
+      await runBank(
+        ...["nearest", at("query.png"), "--bank", bank, "--out", at("no.png")],
+        ...["--data", at("others"), "-s", "data.imageSize=8"],
+      ),
+      1,
+      "Cannot draw the neighbours: none of them is among the 1 configured image",
+    );
+    await run("import", at("all.npy"), "--out", at("plain"));
+    assertRefusal(
+      await runBank("learn-text", "--bank", at("plain"), "--out", at("no")),
+      1,
+      "Cannot learn texts of ",
+      "it has 0, expected a bank with a text for each image",
+    );
   });
 });
 
@@ -475,6 +498,12 @@ deviceTest("bank learn-features makes another encoder's vectors snippets of a ba
     await runBank("learn-features", vectors, "--bank", bank, "--out", mapper),
     1,
     "it has 2 vectors, expected one for each of the 206 snippets",
+  );
+  await writeNpy(vectors, { shape: [2, 5], pieces: [new Float32Array(10).fill(1)] });
+  assertRefusal(
+    await runBank("import", vectors, "--mapper", mapper, "--out", out),
+    1,
+    "it takes features of length 12, expected features of length 5",
   );
 });
 

@@ -1307,6 +1307,35 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
       message: `Cannot train: ${given?.length ?? "no"} labels, expected one for each of ${SIZE}`,
     });
   }
+
+  assert.throws(() => new Trainer({ ...withoutNull, dataset, bank }), {
+    name: "TypeError",
+    message: "Cannot train: labels guide the model, expected no bank",
+  });
+  using short = FullBank.from(device, { snippets: Float32Array.of(1, 0, 0, 1), dim: 2 });
+  assert.throws(() => new Trainer({ model, dataset, bank: short }), {
+    name: "TypeError",
+    message:
+      `Cannot train: the bank's snippets have 2 components, expected ${DIM} as the model takes`,
+  });
+  const one = Float32Array.from({ length: DIM }, (_, i) => Number(i === 0));
+  using few = FullBank.from(device, { snippets: one, dim: DIM });
+  assert.throws(() => new Trainer({ model, dataset, bank: few }), {
+    name: "TypeError",
+    message: `Cannot train: the bank has 1 snippet for ${SIZE} images, expected one each`,
+  });
+  class Huge extends SiT {
+    override largestActivationBytes(): number {
+      return 2 ** 50;
+    }
+  }
+  using own = new ParameterStore(device, { seed: 0 });
+  const huge = new Huge(own, model.options);
+  assert.throws(() => new Trainer({ model: huge, dataset, bank }), {
+    name: "RangeError",
+    message:
+      /^Cannot train: a tensor of one image takes 1125899906842624 bytes, the GPU binds \d+ at most, /,
+  });
 });
 
 gpuTest("Trainer and draw() refuse at once what lies on another device", async (device) => {
