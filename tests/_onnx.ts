@@ -5,7 +5,7 @@
  */
 
 /** Numbers that onnx.proto gives to the types of elements. */
-export const ONNX_TYPES = { float32: 1, int32: 6, int64: 7, float16: 10 } as const;
+export const ONNX_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 
 /** Name of a type of elements. */
 export type OnnxType = keyof typeof ONNX_TYPES;

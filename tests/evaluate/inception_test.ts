@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { identifyOutputs, Inception, resizeAsTensorFlow } from "../../evaluate/inception.ts";
 import { softmaxRows } from "../../evaluate/inception_score.ts";
+import { onnxFile, type OnnxNode, type OnnxPort } from "../_onnx.ts";
 
 const PATH = fileURLToPath(new URL("../fixtures/tiny_inception.onnx", import.meta.url));
 const SIDE = 8, PATCH = 4, PLACES = 4, CHANNELS = 9, CLASSES = 5;
@@ -74,6 +75,100 @@ Deno.test("Inception gives pooled and spatial features and probabilities, in ADM
   using large = await Inception.open(PATH, { pixels: "unit" });
   const { spatial } = await large.run(grey, { imageSize: SIDE, channels: 1 });
   assert.equal(spatial!.length, Math.floor(299 / PATCH) ** 2 * 7);
+});
+
+/** A file whose features are the pixels themselves, channels last as in TensorFlow, of which `first` makes floats. */
+function pixelNetwork(
+  input: Pick<OnnxPort, "type" | "shape">,
+  first: Pick<OnnxNode, "op" | "attributes">,
+  places: OnnxPort["shape"] = ["n", "h", "w", 3],
+): Uint8Array {
+  return onnxFile({
+    nodes: [
+      { ...first, inputs: ["images"], outputs: ["mixed_6/conv"] },
+      { op: "Flatten", inputs: ["mixed_6/conv"], outputs: ["pool_3"], attributes: { axis: 1 } },
+      { op: "Softmax", inputs: ["pool_3"], outputs: ["softmax"], attributes: { axis: 1 } },
+    ],
+    inputs: [{ name: "images", ...input }],
+    outputs: [
+      { name: "mixed_6/conv", shape: places },
+      { name: "pool_3", shape: ["n", "d"] },
+      { name: "softmax", shape: ["n", "d"] },
+    ],
+  });
+}
+
+const FLOATS = { op: "Cast", attributes: { to: 1 } };
+
+Deno.test("Inception takes bytes with channels last, and a file's own number and size of images", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".onnx" });
+  try {
+    const count = 6, side = 4, size = 2;
+    const pixels = Uint8Array.from({ length: count * 3 * side ** 2 }, (_, i) => (i * i * 13) % 256);
+    // A pixel of 0 and one of 255 that come first and last in what is left of the last image.
+    const last = pixels.subarray(-3 * side ** 2);
+    last[0] = 0;
+    last[2 * side ** 2 + 2 * side + 2] = 255;
+    // Every second pixel is left of each side.
+    const kept = Array.from(
+      { length: 3 * size ** 2 },
+      (_, i) => last[i % 3 * side ** 2 + Math.floor(i / 6) * 2 * side + Math.floor(i / 3) % 2 * 2]!,
+    );
+    const ranges = { bytes: [1, 0], unit: [1 / 255, 0], signed: [1 / 127.5, -1] } as const;
+    for (const [range, [factor, shift]] of Object.entries(ranges)) {
+      const type = range === "bytes" ? "uint8" : "float32";
+      await Deno.writeFile(path, pixelNetwork({ type, shape: [4, size, size, 3] }, FLOATS));
+      using network = await Inception.open(path, { pixels: range as keyof typeof ranges });
+      const batch = { first: 0, count, pixels };
+      const got = await network.run(batch, { imageSize: side, channels: 3 });
+      const want = Float32Array.from(kept, (value) => value * factor + shift);
+      assert.equal(got.pool.length, count * want.length);
+      // Two roundings of numbers up to 1.
+      assertNear(got.pool.subarray(-want.length), [...want], range === "bytes" ? 0 : 2 ** -23);
+      assert.deepEqual(got.spatial, got.pool);
+      // What adds up to 1 is no logits.
+      const sum = got.probabilities!.subarray(-want.length).reduce((a, b) => a + b);
+      assertNear(
+        got.probabilities!.subarray(-want.length),
+        [...softmaxRows(want.slice(), want.length)],
+        2 ** -20,
+      );
+      assert.ok(Math.abs(sum - 1) < 1e-5);
+    }
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("Inception names an image with features that are not finite, and an output of another count", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".onnx" });
+  try {
+    const pixels = new Uint8Array(20 * 12).fill(9);
+    pixels[18 * 12 + 4] = 0;
+    const batch = { first: 100, count: 20, pixels }, size = { imageSize: 2, channels: 3 };
+    await Deno.writeFile(path, pixelNetwork({ shape: ["n", 2, 2, 3] }, { op: "Log" }));
+    {
+      using network = await Inception.open(path);
+      await assert.rejects(network.run(batch, size), {
+        name: "RangeError",
+        message: /^Cannot use features of image 118: .* holds -Infinity at \d+, expected finite/,
+      });
+    }
+    const flat = { op: "Flatten", attributes: { axis: 0 } };
+    await Deno.writeFile(path, pixelNetwork({ shape: ["n", 2, 2, 3] }, flat, [1, "d"]));
+    using network = await Inception.open(path);
+    await assert.rejects(network.run(batch, size), {
+      name: "TypeError",
+      message: /its output \S+ is \[1, 192\], expected \[16, …\]$/,
+    });
+    await Deno.writeFile(path, pixelNetwork({ shape: ["n", 2, 4, 3] }, FLOATS));
+    await assert.rejects(Inception.open(path), {
+      name: "TypeError",
+      message: /its inputs are images \[n, 2, 4, 3\], expected one of square RGB images$/,
+    });
+  } finally {
+    await Deno.remove(path);
+  }
 });
 
 Deno.test("Inception refuses what is no network of images", async () => {
