@@ -67,6 +67,7 @@ Deno.test("mergeBanks() takes all shards, each once, and nothing beside them", a
     const cases = [
       [files.toSpliced(6, 1), /^Cannot merge the shards of a build: shard 7 of 12 is missing/],
       [[...files, files[3]!], /both are shard 4 of 12, expected each once$/],
+      [[], /^Cannot merge banks: there are none, expected one or more$/],
       [[...files, plain], /it is no shard, expected the 12 shards of one build alone$/],
     ] as const;
     for (const [banks, message] of cases) {

@@ -97,6 +97,23 @@ Deno.test("NpyFile says what is wrong with a file", async () => {
       Deno.writeFileSync(path, npy(header, data));
       assert.throws(() => NpyFile.open(path), { name: "CheckpointError", message });
     }
+    Deno.writeFileSync(
+      path,
+      npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", data),
+    );
+    {
+      const shrinking = NpyFile.open(path);
+      Deno.truncateSync(path, 140);
+      assert.throws(() => shrinking.rows(1, 1), {
+        name: "CheckpointError",
+        message: /it became shorter since it was opened$/,
+      });
+      shrinking[Symbol.dispose]();
+      assert.throws(() => shrinking.rows(0, 1), {
+        name: "ReferenceError",
+        message: /it is closed$/,
+      });
+    }
     Deno.writeTextFileSync(path, "no array, but long enough");
     assert.throws(() => NpyFile.open(path), /expected a file of numpy.save$/);
     const header = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", data);

@@ -403,6 +403,15 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
       ...[...checkpoint, "--reference", folder("scarce", 8, 8, 8, 8)],
     ]],
     [1, "another encoder made it, fingerprint is", [...checkpoint, "--reference", other]],
+    [2, "Cannot read --output pool: expected pool=NAME, spatial=NAME or logits=NAME", [
+      ...[...checkpoint, "--inception", INCEPTION, "--output", "pool"],
+    ]],
+    [2, "Cannot take --output: it names outputs of the network of --inception", [
+      ...[...checkpoint, "--output", "pool=a"],
+    ]],
+    [2, "Cannot draw copies to copies.jpg: expected a name in .png", [
+      ...[...checkpoint, "--copies", "copies.jpg"],
+    ]],
     [1, "expected an ONNX file of Inception", [
       ...[...checkpoint, "--inception", join(run, "bank.safetensors")],
     ]],

@@ -220,6 +220,14 @@ Deno.test("decodePng() refuses damaged, cut, huge and other than 8-bit files", a
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABAQAAAADcWUInAAAACklEQVR4nGNwAAAAQgBBKTf07wAAAABJRU5ErkJggg==",
   );
   assert.throws(() => decodePng(flat), /1 bits per sample, expected 8/);
+  // Four black pixels, and black to be seen through.
+  const clear = Uint8Array.fromBase64(
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAABCAIAAAB2XpiaAAAABnRSTlMAAAAAAABupgeRAAAAC0lEQVR4nGNgQAIAAA0AATBGj/4AAAAASUVORK5CYII=",
+  );
+  assert.throws(
+    () => decodePng(clear),
+    /it makes one colour transparent, expected an alpha channel/,
+  );
 });
 
 Deno.test("loadEmoji() returns every emoji with its class, name and text", async () => {

@@ -208,6 +208,12 @@ Deno.test("findStatistics() takes .safetensors before the official .pt", () => {
     name: "CheckpointError",
     message: /latents_stats\.pt": mean has 2 numbers, expected one for each of 3 channels/,
   });
+  Deno.writeFileSync(torch, makeTorchFile(code.record({ mean: code.none }), { storages: {} }));
+  assert.throws(() => readStatistics(torch, 2), {
+    name: "CheckpointError",
+    message: /latents_stats\.pt": it has no tensor mean, expected a dict of mean and std$/,
+  });
+  Deno.writeFileSync(torch, official);
   const statistics = { mean: Float32Array.of(0, 7), std: Float32Array.of(1, 2) };
   const path = join(directory, "latents_stats.safetensors");
   writeStatistics(path, statistics);
@@ -322,6 +328,11 @@ Deno.test("LatentShards.open() names a shard that was cut off, and a folder with
   });
   await assert.rejects(LatentShards.open(empty), /empty holds no shards, expected a folder of/);
   await assert.rejects(LatentShards.open(join(empty, "none")), /none does not exist, expected/);
+  const none = shards({ counts: [0, 0] });
+  await assert.rejects(LatentShards.open(none.directory), {
+    name: "Error",
+    message: /^Cannot load latents: the shards of \S+ are empty, expected latents in one$/,
+  });
 });
 
 Deno.test("LatentShards takes names where every shard has one for each image", async () => {

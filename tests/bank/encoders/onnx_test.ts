@@ -239,6 +239,31 @@ gpuTest("OnnxEncoder.open() refuses a file for one image at a time", async (devi
       name: "TypeError",
       message: /its output has shape \[1, 24\], expected \[n, d\] or \[n, T, d\]$/,
     });
+    // One that gives as many axes as its images have.
+    const input = { name: "pixel_values", shape: ["n", 3, 2, 2] };
+    const same = (name: string) => ({ op: "Identity", inputs: ["pixel_values"], outputs: [name] });
+    const output = { ...input, name: "features" };
+    await Deno.writeFile(
+      path,
+      onnxFile({ nodes: [same("features")], inputs: [input], outputs: [output] }),
+    );
+    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+      name: "TypeError",
+      message: /its output has shape \[2, 3, 2, 2\], expected \[n, d\] or \[n, T, d\]$/,
+    });
+    await Deno.writeFile(
+      path,
+      onnxFile({
+        nodes: [same("features")],
+        inputs: [{ ...input, shape: ["n", 12] }],
+        outputs: [{ ...output, shape: ["n", 12] }],
+      }),
+    );
+    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+      name: "TypeError",
+      message:
+        /its inputs are pixel_values, the first of shape \[n, 12\], expected one \[n, C, H, W\]$/,
+    });
   } finally {
     await Deno.remove(path);
   }
