@@ -443,6 +443,11 @@ Deno.test("loadCifar10() reads the batches in order", async () => {
     assert.deepEqual(pixelAt(train, { image: 0, x: 1, y: 1 }), [10, 10, 10]);
     assert.deepEqual(pixelAt(train, { image: 3, x: 1, y: 1 }), [20, 77, 20]);
     assert.deepEqual(pixelAt(train, { image: 3, x: 31, y: 31 }), [20, 20, 20]);
+    const { data } = parseConfig("data: { kind: cifar10 }", {
+      overrides: [`data.path=${JSON.stringify(path)}`],
+    });
+    const loaded = await loadImages(data, { seed: 0, note: assert.fail });
+    assert.deepEqual(loaded.train.read(Uint32Array.of(3)), train.read(Uint32Array.of(3)));
     const test = await loadCifar10(path, { split: "test" });
     assert.equal(test.size, 2);
     assert.equal(test.classes[test.labels[0]!], "cat");
