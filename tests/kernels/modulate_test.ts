@@ -16,6 +16,13 @@ const SIZES = [
   { batches: 1, tokens: 9, width: 1152 },
 ] as const;
 
+/** As SiT modulates, LightningDiT without shifts, and LightningDiT. */
+const LAYERS = [
+  { norm: "layer", shift: 3, scale: 1 },
+  { norm: "rms", scale: 2 },
+  { norm: "rms", shift: 0, scale: 2 },
+] as const;
+
 variantTest("modulate() matches the reference", {
   op: "layerNorm",
   among: ROWS,
@@ -27,32 +34,24 @@ variantTest("modulate() matches the reference", {
         forward: sumTolerance(width),
         backward: 2 * sumTolerance(width + batches * tokens),
       };
-      const layer = { norm: "layer", shift: 3, scale: 1 } as const;
-      await checkOp(device, {
-        name: `modulate ${variant} ${size}`,
-        inputs: { x: [batches, tokens, width], modulation: [batches, 6 * width] },
-        op: ({ x, modulation }) => modulate(x!, modulation!, layer),
-        reference: ({ x, modulation }) =>
-          modulateReference({ x: x!, modulation: modulation! }, { batches, width, ...layer }),
-        tolerance,
-      });
-      const rms = { norm: "rms", scale: 2 } as const;
-      await checkOp(device, {
-        name: `modulate ${variant} ${size} with rms`,
-        inputs: {
-          x: [batches, tokens, width],
-          modulation: [batches, 4 * width],
-          weight: [width],
-        },
-        op: ({ x, modulation, weight }) => modulate(x!, modulation!, { ...rms, weight }),
-        reference: ({ x, modulation, weight }) =>
-          modulateReference({ x: x!, modulation: modulation!, weight }, {
-            batches,
-            width,
-            ...rms,
-          }),
-        tolerance,
-      });
+      for (const layer of LAYERS) {
+        await checkOp(device, {
+          name: `modulate ${variant} ${size} as ${JSON.stringify(layer)}`,
+          inputs: {
+            x: [batches, tokens, width],
+            modulation: [batches, 4 * width],
+            ...(layer.norm === "rms" && { weight: [width] }),
+          },
+          op: ({ x, modulation, weight }) => modulate(x!, modulation!, { ...layer, weight }),
+          reference: ({ x, modulation, weight }) =>
+            modulateReference({ x: x!, modulation: modulation!, weight }, {
+              batches,
+              width,
+              ...layer,
+            }),
+          tolerance,
+        });
+      }
     }
   },
 });
