@@ -15,6 +15,7 @@ import {
   type Table,
   type Verdict,
 } from "./claim.ts";
+import { type CoarsePixels, coarsePixels } from "./coarse_pixels.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
@@ -53,12 +54,13 @@ interface Measured {
   readonly energy: number;
   readonly kept: Estimate;
   readonly distance: Estimate;
+  readonly pixels: Estimate;
   readonly follows: Estimate;
   readonly images: Float32Array;
 }
 
 /** Samples of every rank of one laboratory's bank, the full one first. */
-async function measureRanks(laboratory: Laboratory): Promise<Measured[]> {
+async function measureRanks(laboratory: Laboratory, coarse: CoarsePixels): Promise<Measured[]> {
   const { scale, bank: { dim } } = laboratory;
   const bootstrap = laboratory.bootstrap(scale.samples);
   const whole = await laboratory.snippetsOf(armOf(laboratory, undefined));
@@ -71,6 +73,7 @@ async function measureRanks(laboratory: Laboratory): Promise<Measured[]> {
       energy: rank === undefined ? 1 : (await laboratory.lowRank(rank)).energy,
       kept: bootstrap.mean(cosines(given, whole, { dim })),
       distance: bootstrap.frechet(samples.encodings, laboratory.trainReference),
+      pixels: coarse.distanceOf(samples.images, bootstrap),
       follows: bootstrap.mean(cosines(samples.encodings, whole, { dim })),
       images: samples.images,
     });
@@ -79,14 +82,15 @@ async function measureRanks(laboratory: Laboratory): Promise<Measured[]> {
 }
 
 /** What each rank costs, as a share of the full bank's distance. */
-function costsOf(measured: readonly Measured[]): Interval[] {
-  return measured.map(({ distance }) =>
-    intervalOf(derive([distance, measured[0]!.distance], (low, full) => (low - full) / full))
+function costsOf(distances: readonly Estimate[]): Interval[] {
+  return distances.map((distance) =>
+    intervalOf(derive([distance, distances[0]!], (low, full) => (low - full) / full))
   );
 }
 
-function tableOf(title: string, measured: readonly Measured[]): Table {
-  const costs = costsOf(measured);
+function tableOf(title: string, measured: readonly Measured[], coarse: CoarsePixels): Table {
+  const costs = costsOf(measured.map(({ distance }) => distance));
+  const pixelCosts = costsOf(measured.map(({ pixels }) => pixels));
   return {
     title,
     columns: [
@@ -95,14 +99,18 @@ function tableOf(title: string, measured: readonly Measured[]): Table {
       "cosine of kept to whole snippets",
       "distance to the training images",
       "cost, as a share of the full bank's distance",
+      `distance of ${coarse.name}`,
+      "cost",
       "cosine of a sample to its whole snippet",
     ],
-    rows: measured.map(({ rank, energy, kept, distance, follows }, i) => [
+    rows: measured.map(({ rank, energy, kept, distance, pixels, follows }, i) => [
       i === 0 ? `${rank} (full)` : rank,
       `${(100 * energy).toFixed(1)} %`,
       intervalOf(kept),
       intervalOf(distance),
       i === 0 ? "" : costs[i]!,
+      intervalOf(pixels),
+      i === 0 ? "" : pixelCosts[i]!,
       intervalOf(follows),
     ]),
   };
@@ -110,18 +118,20 @@ function tableOf(title: string, measured: readonly Measured[]): Table {
 
 async function conclude(laboratory: Laboratory): Promise<Findings> {
   const { scale, bank: { dim }, train } = laboratory;
-  const measured = await measureRanks(laboratory);
-  const plain = await measureRanks(await laboratory.with(COMPRESSION.alsoWith!));
+  const coarse = coarsePixels(laboratory);
+  const measured = await measureRanks(laboratory, coarse);
+  const plain = await measureRanks(await laboratory.with(COMPRESSION.alsoWith!), coarse);
+  const distances = measured.map(({ distance }) => distance);
   const half = scale.rankShares.indexOf(CLAIMED) + 1;
   const ranks = measured.map(({ rank }) => rank);
   return {
     verdict: ifFollowing(
-      verdictOf({ cost: costsOf(measured)[half]!, rank: ranks[half]!, dim }),
+      verdictOf({ cost: costsOf(distances)[half]!, rank: ranks[half]!, dim }),
       intervalOf(measured[0]!.follows),
     ),
     tables: [
-      tableOf("The bank of the default configuration", measured),
-      tableOf("A bank whose directions keep their variances (`bank.whiten=false`)", plain),
+      tableOf("The bank of the default configuration", measured, coarse),
+      tableOf("A bank whose directions keep their variances (`bank.whiten=false`)", plain, coarse),
     ],
     panels: [
       {
@@ -130,7 +140,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         xValues: ranks,
         curves: [{
           name: "samples",
-          points: pointsOf(ranks, measured.map(({ distance }) => distance)),
+          points: pointsOf(ranks, distances),
         }],
       },
       {
@@ -162,6 +172,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     notes: [
       "The model is the same throughout and was trained with the full bank; only the bank that is sampled from is compressed.",
       "The verdict is that of the default bank. Its encoder scales all directions to the same variance, so that half of the rank is little more than half of the energy: a harder test than the features of a large network, whose energy lies in few directions. The second bank is of that kind; it has a model of its own, and distances in its own encoder's space.",
+      "The encoder that measures is the one that made the snippets, so what compression takes from them it counts in full. The second measure, images averaged to a few pixels, knows nothing of the encoder.",
     ],
   };
 }

@@ -4,19 +4,16 @@
  * @module
  */
 
-import { averageBlocks } from "../bank/pixels.ts";
 import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
+import { coarsePixels } from "./coarse_pixels.ts";
 import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
 import { pointsOf, rowsOf } from "./figures.ts";
-import { type Laboratory, referenceTo } from "./laboratory.ts";
+import type { Laboratory } from "./laboratory.ts";
 import { difference, type Estimate, intervalOf } from "./statistics.ts";
 
 /** Fewer steps by this factor count as far fewer. */
 const FAR_FEWER = 2;
-
-/** Side in pixels of the coarse images of the second measure. */
-const COARSE = 4;
 
 /** Samples in a row of the picture. */
 const SHOWN = 12;
@@ -42,11 +39,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   const { scale, gmem, trainReference, train, config } = laboratory;
   const steps = scale.checkpoints;
   const bootstrap = laboratory.bootstrap(scale.samples);
-  const { imageSize } = train, coarse = { imageSize, factor: imageSize / COARSE };
-  const coarseReference = referenceTo(
-    averageBlocks(train.read(laboratory.spread(train.size)), coarse),
-    COARSE ** 2 * train.channels,
-  );
+  const coarse = coarsePixels(laboratory);
   const measure = async (model: ModelArm) => {
     const curve: Estimate[] = [],
       pixels: Estimate[] = [],
@@ -54,7 +47,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     for (const arm of armsOf(laboratory, model)) {
       const samples = await laboratory.samples(arm);
       curve.push(bootstrap.frechet(samples.encodings, trainReference));
-      pixels.push(bootstrap.frechet(averageBlocks(samples.images, coarse), coarseReference));
+      pixels.push(coarse.distanceOf(samples.images, bootstrap));
       images.push(samples.images);
     }
     return { curve, pixels, images };
@@ -80,7 +73,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         "label: distance",
         "GMem: distance",
         "label − GMem",
-        `label: distance of ${COARSE} × ${COARSE} pixels`,
+        `label: distance of ${coarse.name}`,
         `GMem: the same`,
       ],
       rows: steps.map((_, i) => row(i)),
@@ -89,7 +82,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       columns: ["measured by", "factor"],
       rows: [
         ["the bank's encoder", formatFactor(speedUp)],
-        [`${COARSE} × ${COARSE} pixels`, formatFactor(pixelSpeedUp)],
+        [coarse.name, formatFactor(pixelSpeedUp)],
       ],
     }],
     panels: [{
