@@ -16,7 +16,7 @@ import {
   type Verdict,
 } from "./claim.ts";
 import { type CoarsePixels, coarsePixels } from "./coarse_pixels.ts";
-import { pointsOf, rowsOf } from "./figures.ts";
+import { heldOutLevel, pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { derive, type Estimate, type Interval, intervalOf } from "./statistics.ts";
 
@@ -142,6 +142,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
           name: "samples",
           points: pointsOf(ranks, distances),
         }],
+        levels: [heldOutLevel(laboratory)],
       },
       {
         xTitle: "rank of the bank",

@@ -20,6 +20,13 @@ export function pointsOf(
   });
 }
 
+/** A line at the distance of the held-out images to the training images. */
+export function heldOutLevel(
+  { heldOut, heldOutDistance }: Laboratory,
+): { name: string; y: number } {
+  return { name: `${heldOut.size} held-out images`, y: heldOutDistance };
+}
+
 /** Distances over the evaluations of the network that a sample costs. */
 export function evaluationsPanel(
   laboratory: Laboratory,
@@ -31,7 +38,7 @@ export function evaluationsPanel(
     logX: true,
     xValues: budgets,
     curves,
-    levels: [{ name: `${laboratory.heldOut.size} held-out images`, y: laboratory.heldOutDistance }],
+    levels: [heldOutLevel(laboratory)],
   };
 }
 

@@ -8,7 +8,7 @@ import { type Arm, type ModelArm, nameOf } from "./arm.ts";
 import { type Claim, type Findings, outcomeAbove, type Verdict } from "./claim.ts";
 import { coarsePixels } from "./coarse_pixels.ts";
 import { type Factor, factorOf, formatFactor, rangeOf } from "./factor.ts";
-import { pointsOf, rowsOf } from "./figures.ts";
+import { heldOutLevel, pointsOf, rowsOf } from "./figures.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { difference, type Estimate, intervalOf } from "./statistics.ts";
 
@@ -93,10 +93,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         { name: "SiT, labels", points: pointsOf(steps, label.curve) },
         { name: nameOf(gmem), points: pointsOf(steps, memory.curve) },
       ],
-      levels: [{
-        name: `${laboratory.heldOut.size} held-out images`,
-        y: laboratory.heldOutDistance,
-      }],
+      levels: [heldOutLevel(laboratory)],
     }],
     pictures: [{
       name: "samples",
