@@ -21,9 +21,8 @@ export interface CoarsePixels {
 
 /** The measure to the training images of a laboratory. */
 export function coarsePixels(laboratory: Laboratory): CoarsePixels {
-  const { train } = laboratory,
-    { imageSize } = train,
-    coarse = { imageSize, factor: imageSize / SIDE };
+  const { train } = laboratory, { imageSize } = train;
+  const coarse = { imageSize, factor: imageSize / SIDE };
   const reference = referenceTo(
     averageBlocks(train.read(laboratory.spread(train.size)), coarse),
     SIDE ** 2 * train.channels,
