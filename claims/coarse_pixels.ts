@@ -15,11 +15,11 @@ const SIDE = 4;
 export interface CoarsePixels {
   /** What is compared, for tables. */
   readonly name: string;
-  /** Fréchet distance of images to the training images. */
+  /** Fréchet distance of images [n, C, H, W] in [−1, 1] to the training images. */
   distanceOf(images: Float32Array, bootstrap: Bootstrap): Estimate;
 }
 
-/** The measure to the training images of a laboratory. */
+/** The measure to the training images of a laboratory; settings of the bank do not change those. */
 export function coarsePixels(laboratory: Laboratory): CoarsePixels {
   const { train } = laboratory, { imageSize } = train;
   const coarse = { imageSize, factor: imageSize / SIDE };

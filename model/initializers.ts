@@ -74,8 +74,7 @@ export function constant(table: ArrayLike<number>): Initializer {
     if (table.length !== values.length) {
       throw new TypeError(
         `Cannot initialise ${name} ${formatShape(shape)}: ` +
-          `${table.length} values are given, expected ` +
-          values.length,
+          `${table.length} values are given, expected ${values.length}`,
       );
     }
     values.set(table);

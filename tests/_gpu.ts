@@ -133,7 +133,8 @@ export function forcedTest(
 
 /**
  * A {@linkcode forcedTest} for each variant in the op's own table, whose name it bears. With subgroups of 8,
- * for which every variant has sizes, it fails where another one stood in for all of them.
+ * for which every variant has sizes, it fails where another one stood in for all of them; a test that skips
+ * itself asks for none.
  */
 export function variantTest<V extends string>(
   name: string,

@@ -44,7 +44,7 @@ Deno.test({
   async fn() {
     const { driver } = (await sharedDevice()).profile;
     if (driver === "gpu") return console.log("skipped: a GPU has subgroups of its own size");
-    // At once: compiling takes most of the time, and one core.
+    // At once, which takes about half as long as one after the other.
     const found = await Promise.all([4, 16].map(passedWith));
     for (const passed of found) {
       if (passed === undefined) console.log("skipped: not a driver of Mesa");

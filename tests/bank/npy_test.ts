@@ -97,10 +97,8 @@ Deno.test("NpyFile says what is wrong with a file", async () => {
       Deno.writeFileSync(path, npy(header, data));
       assert.throws(() => NpyFile.open(path), { name: "CheckpointError", message });
     }
-    Deno.writeFileSync(
-      path,
-      npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", data),
-    );
+    const whole = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", data);
+    Deno.writeFileSync(path, whole);
     {
       const shrinking = NpyFile.open(path);
       Deno.truncateSync(path, 140);
@@ -116,8 +114,7 @@ Deno.test("NpyFile says what is wrong with a file", async () => {
     }
     Deno.writeTextFileSync(path, "no array, but long enough");
     assert.throws(() => NpyFile.open(path), /expected a file of numpy.save$/);
-    const header = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", data);
-    Deno.writeFileSync(path, header.subarray(0, 60));
+    Deno.writeFileSync(path, whole.subarray(0, 60));
     assert.throws(
       () => NpyFile.open(path),
       /it is cut short or no array: its header has 118 bytes, expected at most 50$/,

@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type Arm, stepsFor } from "../../claims/arm.ts";
+import { coarsePixels } from "../../claims/coarse_pixels.ts";
 import { Laboratory } from "../../claims/laboratory.ts";
 import type { Result } from "../../claims/pages.ts";
 import { CLAIMS, testClaim } from "../../claims/run.ts";
 import type { Scale } from "../../claims/scales.ts";
+import { intervalOf } from "../../claims/statistics.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { decodePng } from "../../train/datasets/png.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -70,6 +72,16 @@ gpuTest("Laboratory.open() stops while it makes the bank", async (device) => {
   const options = { device, scale: SMOKE, directory, signal, note: () => {}, onProgress: () => {} };
   await assert.rejects(Laboratory.open(options), /^Error: stopped$/);
   assert.deepEqual([...Deno.readDirSync(directory)], []);
+});
+
+gpuTest("coarsePixels() finds training images near, and their negatives far", async (device) => {
+  await using laboratory = (await open(device, "coarse")).laboratory;
+  const { train, scale: { samples } } = laboratory, coarse = coarsePixels(laboratory);
+  const images = train.read(laboratory.spread(samples)), bootstrap = laboratory.bootstrap(samples);
+  const distanceOf = (factor: number) =>
+    intervalOf(coarse.distanceOf(images.map((value) => factor * value), bootstrap)).value;
+  assert.equal(coarse.name, "4 × 4 pixels");
+  assert.ok(10 * distanceOf(1) < distanceOf(-1), `${distanceOf(1)} and ${distanceOf(-1)}`);
 });
 
 gpuTest("testClaim() goes on where it was stopped, and finds the same", async (device) => {

@@ -212,62 +212,62 @@ gpuTest("OnnxEncoder takes a file that leaves the channels open", async (device)
   }
 });
 
-gpuTest("OnnxEncoder.open() refuses a file for one image at a time", async (device) => {
-  const path = await Deno.makeTempFile({ suffix: ".onnx" });
-  try {
-    const values = Array.from({ length: 24 }, (_, i) => Math.cos(i));
-    await Deno.writeFile(path, flatNetwork([1, 3, 2, 2], values));
-    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
-      name: "TypeError",
-      message: /it does not take 2 images of 3 × 2 × 2, .*Got: 2 Expected: 1\b/,
-    });
-    // One that makes a single vector of all its images.
-    await Deno.writeFile(
-      path,
-      onnxFile({
-        nodes: [{
-          op: "Flatten",
-          inputs: ["pixel_values"],
-          outputs: ["features"],
-          attributes: { axis: 0 },
-        }],
-        inputs: [{ name: "pixel_values", shape: ["n", 3, 2, 2] }],
-        outputs: [{ name: "features", shape: [1, "d"] }],
-      }),
-    );
-    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
-      name: "TypeError",
-      message: /its output has shape \[1, 24\], expected \[n, d\] or \[n, T, d\]$/,
-    });
-    // One that gives as many axes as its images have.
-    const input = { name: "pixel_values", shape: ["n", 3, 2, 2] };
-    const same = (name: string) => ({ op: "Identity", inputs: ["pixel_values"], outputs: [name] });
-    const output = { ...input, name: "features" };
-    await Deno.writeFile(
-      path,
-      onnxFile({ nodes: [same("features")], inputs: [input], outputs: [output] }),
-    );
-    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
-      name: "TypeError",
-      message: /its output has shape \[2, 3, 2, 2\], expected \[n, d\] or \[n, T, d\]$/,
-    });
-    await Deno.writeFile(
-      path,
-      onnxFile({
-        nodes: [same("features")],
-        inputs: [{ ...input, shape: ["n", 12] }],
-        outputs: [{ ...output, shape: ["n", 12] }],
-      }),
-    );
-    await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
-      name: "TypeError",
-      message:
-        /its inputs are pixel_values, the first of shape \[n, 12\], expected one \[n, C, H, W\]$/,
-    });
-  } finally {
-    await Deno.remove(path);
-  }
-});
+gpuTest(
+  "OnnxEncoder.open() refuses a file for one image at a time, and of other axes than images and vectors",
+  async (device) => {
+    const path = await Deno.makeTempFile({ suffix: ".onnx" });
+    try {
+      const values = Array.from({ length: 24 }, (_, i) => Math.cos(i));
+      await Deno.writeFile(path, flatNetwork([1, 3, 2, 2], values));
+      await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+        name: "TypeError",
+        message: /it does not take 2 images of 3 × 2 × 2, .*Got: 2 Expected: 1\b/,
+      });
+      // One that makes a single vector of all its images.
+      await Deno.writeFile(
+        path,
+        onnxFile({
+          nodes: [{
+            op: "Flatten",
+            inputs: ["pixel_values"],
+            outputs: ["features"],
+            attributes: { axis: 0 },
+          }],
+          inputs: [{ name: "pixel_values", shape: ["n", 3, 2, 2] }],
+          outputs: [{ name: "features", shape: [1, "d"] }],
+        }),
+      );
+      await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+        name: "TypeError",
+        message: /its output has shape \[1, 24\], expected \[n, d\] or \[n, T, d\]$/,
+      });
+      // One that gives as many axes as its images have.
+      const input = { name: "pixel_values", shape: ["n", 3, 2, 2] };
+      const output = { ...input, name: "features" };
+      const nodes = [{ op: "Identity", inputs: ["pixel_values"], outputs: ["features"] }];
+      await Deno.writeFile(path, onnxFile({ nodes, inputs: [input], outputs: [output] }));
+      await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+        name: "TypeError",
+        message: /its output has shape \[2, 3, 2, 2\], expected \[n, d\] or \[n, T, d\]$/,
+      });
+      await Deno.writeFile(
+        path,
+        onnxFile({
+          nodes,
+          inputs: [{ ...input, shape: ["n", 12] }],
+          outputs: [{ ...output, shape: ["n", 12] }],
+        }),
+      );
+      await assert.rejects(OnnxEncoder.open({ device, path, preprocessing: { size: 2 } }), {
+        name: "TypeError",
+        message:
+          /its inputs are pixel_values, the first of shape \[n, 12\], expected one \[n, C, H, W\]$/,
+      });
+    } finally {
+      await Deno.remove(path);
+    }
+  },
+);
 
 gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
   const open = (path: string, size: number) =>
