@@ -39,8 +39,8 @@ export interface BuildOptions extends EncodeOptions {
  * Encodes all images of a source to a bank file, with one batch in memory at a time: snippet i is that
  * of image i. The file takes its name when it is complete; one that was there stays until then.
  *
- * Snippets are kept beside it in `PATH.part` as they are made. A build that was killed goes on from
- * there when it is called again with the same encoder and the same images, by number, size and names;
+ * Snippets are kept beside it in `PATH.part` as they are made. A build that was killed or failed goes on
+ * from there when it is called again with the same encoder and the same images, by number, size and names;
  * with others it begins anew. The result is the same, bit for bit. The pixels of the first and of the
  * last image that were done are compared with what they were, by a hash.
  *
@@ -87,8 +87,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
       part.append(rows, marks());
     }
   } catch (error) {
-    // Images that the encoder refuses are to be changed first; the snippets may then be others.
-    if (error instanceof RangeError || error instanceof TypeError) part.remove();
+    if (part.rows === 0) part.remove();
     throw error;
   }
   using writer = new BankWriter(path, { ...records, size: images.size, shard: images.shard });

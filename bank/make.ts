@@ -47,6 +47,8 @@ export interface MakeBankOptions {
   readonly encoder?: Encoder | undefined;
   /** The bank file to write. */
   readonly path: string;
+  /** Gets the number of snippets and their length before any is made; what it throws ends the build. */
+  readonly accept?: ((snippets: { size: number; dim: number }) => void) | undefined;
   /** Gets a line for people where the images are few for snippets of such length. */
   readonly note?: ((line: string) => void) | undefined;
   /** Called with the number of images or vectors read, of all. */
@@ -61,13 +63,14 @@ export interface MakeBankOptions {
  * vectors in the file as images.
  */
 export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
-  const { device, config, images, places, shard, providers, path, note, onProgress } = options;
+  const { device, config, images, places, shard, providers, path } = options;
+  const { accept, note, onProgress } = options;
   if (config.encoder === "features" && options.encoder === undefined) {
     if (shard !== undefined) {
       throw new TypeError("Cannot encode a shard: bank.encoder is features, expected an encoder");
     }
     const read = (done: number) => onProgress?.(done, images.size);
-    await bankOfFeatures(config.features!, { images, places, path, onProgress: read });
+    await bankOfFeatures(config.features!, { images, places, path, accept, onProgress: read });
     return undefined;
   }
   const { dim, resolution, whiten } = config, few = comfortableDim(images.size);
@@ -80,6 +83,7 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
     );
   }
   const encoded = shard === undefined ? images : shardOf(images, shard);
+  if (fits) accept?.({ size: encoded.size, dim });
   const fitted = fits ? images.size : 0;
   const advance = (done: number) => onProgress?.(done, fitted + encoded.size);
   using opened = new DisposableStack();
@@ -89,6 +93,7 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
       ? await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress: advance })
       : await openOnnx(config.onnx, { device, providers }),
   );
+  if (!fits) accept?.({ size: encoded.size, dim: encoder.dim });
   await buildBank({
     images: encoded,
     encoder,
@@ -106,10 +111,11 @@ async function bankOfFeatures(
     readonly images: ImageSource;
     readonly places: Places | undefined;
     readonly path: string;
+    readonly accept: MakeBankOptions["accept"];
     readonly onProgress: (done: number) => void;
   },
 ): Promise<void> {
-  const { images, path, onProgress } = options;
+  const { images, path, accept, onProgress } = options;
   const all = `${path}.all`;
   try {
     if (/\.pth?$/.test(features.path)) importTorchBank(features.path, { out: all });
@@ -117,6 +123,7 @@ async function bankOfFeatures(
     using file = BankFile.open(all);
     const places = placesIn(file, { ...options, from: features.path });
     const { dim, encoder, frequencies } = file, { size } = images;
+    accept?.({ size, dim });
     using writer = new BankWriter(path, {
       ...recordsOfImages(images),
       encoder,

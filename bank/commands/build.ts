@@ -12,7 +12,7 @@ import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
-import { counted } from "../../kernels/core/counted.ts";
+import { shellWord } from "../../cli/shell_word.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Config } from "../../train/config.ts";
 import { configHelp } from "../../train/config_help.ts";
@@ -34,7 +34,7 @@ import { importFeatures, openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
 import { type ImageSource, parseShard, type Shard, shardOf } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
-import { makeBank, type Places } from "../make.ts";
+import { makeBank, type MakeBankOptions, type Places } from "../make.ts";
 import { readRows } from "../snippet_source.ts";
 import { requireKept } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
@@ -57,7 +57,6 @@ export async function build(args: readonly string[]): Promise<void> {
   const config = await configOf(options.config, { overrides, like: options.like });
   if (options.like === undefined) {
     requireFiles(bankFiles(config.bank));
-    requireRank(rank, config.bank);
   }
   using device = await openDevice(config.device, say);
   say(`device    ${device.profile.label}`);
@@ -82,33 +81,34 @@ export async function build(args: readonly string[]): Promise<void> {
     await encode(encoding, out);
   } else {
     const whole = `${out}.whole`;
-    try {
-      await encode(encoding, whole);
-      using file = BankFile.open(whole);
-      lookUp(() => requireKept({ rank }, file));
-      const made = await compressBank(file, { rank, device, path: out });
-      for (const line of describeCompression(made)) say(line);
-    } finally {
-      rmSync(whole, { force: true });
-    }
+    await encode(encoding, whole, (snippets) => lookUp(() => requireKept({ rank }, snippets)));
+    await compressWhole(whole, { rank, device, out });
   }
   using file = BankFile.open(out);
   show(inspectBank(file), json);
+}
+
+/** Makes a bank of low rank of the whole one, which then goes; where it cannot be made that stays. */
+async function compressWhole(
+  whole: string,
+  { rank, device, out }: { rank: number; device: Device; out: string },
+): Promise<void> {
+  try {
+    using file = BankFile.open(whole);
+    const made = await compressBank(file, { rank, device, path: out });
+    for (const line of describeCompression(made)) say(line);
+  } catch (error) {
+    const [from, to] = [whole, out].map(shellWord);
+    say(`note      the snippets are kept: deno task bank compress ${from} --rank N --out ${to}`);
+    throw error;
+  }
+  rmSync(whole);
 }
 
 function readShard(text: string): Shard {
   const shard = parseShard(text);
   if (shard !== undefined) return shard;
   throw new UsageError(`Cannot read --shard ${text}: expected a part and their number, as 3/8`);
-}
-
-/** Throws where the snippets will be too short for a rank; only those of pixel_pca say it before. */
-function requireRank(rank: number | undefined, { encoder, dim }: Config["bank"]): void {
-  if (rank === undefined || encoder !== "pixel_pca" || rank <= dim) return;
-  throw new UsageError(
-    `Cannot keep --rank ${rank}: snippets have ${counted(dim, "component")}, ` +
-      "expected at most as many",
-  );
 }
 
 /** What the options of `bank build` say of the configuration. */
@@ -178,7 +178,11 @@ interface Encoding {
 }
 
 /** Writes the bank of the images by the encoder that the configuration or another bank names. */
-async function encode(encoding: Encoding, path: string): Promise<void> {
+async function encode(
+  encoding: Encoding,
+  path: string,
+  accept?: MakeBankOptions["accept"],
+): Promise<void> {
   const { device, like, onnx, json, ...making } = encoding;
   using opened = new DisposableStack();
   let encoder: Encoder | undefined;
@@ -193,6 +197,7 @@ async function encode(encoding: Encoding, path: string): Promise<void> {
     device,
     encoder,
     path,
+    accept,
     note: (line) => say(`note      ${line}`),
     onProgress: progress.advance,
   }).finally(progress.stop);

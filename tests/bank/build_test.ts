@@ -57,6 +57,12 @@ Deno.test("buildBank() names the image without direction and leaves the old file
       message: /snippet 270/,
     });
     assert.equal(await Deno.readTextFile(path), "old");
+    // With another image in its place the build goes on.
+    const done: number[] = [];
+    const onProgress = (count: number) => done.push(count);
+    const mended = sourceOf(randomImages(300, SIZES), SIZES);
+    await buildBank({ images: mended, encoder: pixelEncoder(4), path, onProgress });
+    assert.deepEqual(done, [300]);
     assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
   });
 });
@@ -88,6 +94,24 @@ Deno.test("buildBank() refuses what is no snippet of each image, and begins anew
       assert.deepEqual([...Deno.readDirSync(directory)], []);
     }
     await buildBank({ images, encoder: good, path });
+  });
+});
+
+Deno.test("buildBank() goes on after an encoder that failed on a later batch, whatever its error", async () => {
+  const images = sourceOf(randomImages(300, SIZES), SIZES), good = pixelEncoder(4);
+  const failing: typeof good = {
+    ...good,
+    encode: (pixels, shape) =>
+      shape.firstIndex! > 0
+        ? Promise.reject(new TypeError("out of memory"))
+        : good.encode(pixels, shape),
+  };
+  await inDirectory(async (directory) => {
+    const path = `${directory}/bank.safetensors`, done: number[] = [];
+    await assert.rejects(buildBank({ images, encoder: failing, path }), /out of memory/);
+    const onProgress = (count: number) => done.push(count);
+    await buildBank({ images, encoder: good, path, onProgress });
+    assert.deepEqual(done, [300]);
   });
 });
 

@@ -173,7 +173,7 @@ deviceTest("bank commands work on what bank build made", async () => {
         ],
         [["build", "--shard", "3"], /^error: Cannot read --shard 3: expected a part/],
         [["build", "--shard", "3/2"], /^error: Cannot read --shard 3\/2: expected a part/],
-        [["build", "--dim", "4", "--rank", "9"], /^error: Cannot keep --rank 9: .* 4 components/],
+        [["build", "--dim", "4", "--rank", "9"], /^error: Cannot keep rank 9: .* from 1 to 4, /m],
         [
           ["build", "--onnx", "nowhere.onnx"],
           /^error: Cannot read nowhere\.onnx: there is no such/,
@@ -215,6 +215,23 @@ deviceTest("bank commands work on what bank build made", async () => {
       1,
       "Cannot draw the neighbours: none of them is among the 1 configured image",
     );
+    for (const name of ["twin.png", "third.png"]) {
+      Deno.copyFileSync(at("query.png"), at(`others/${name}`));
+    }
+    const alike = await runBank(
+      ...["build", "--like", bank, "--data", at("others"), "-s", "data.imageSize=8"],
+      ...["--rank", "2", "--out", at("alike")],
+    );
+    assertRefusal(
+      alike,
+      1,
+      "the snippets are kept: deno task bank compress ",
+      "Cannot factor the snippets: all of them are equal",
+    );
+    {
+      using file = BankFile.open(at("alike.whole"));
+      assert.deepEqual(file.names, ["other.png", "third.png", "twin.png"]);
+    }
     await run("import", at("all.npy"), "--out", at("plain"));
     assertRefusal(
       await runBank("learn-text", "--bank", at("plain"), "--out", at("no")),
@@ -285,6 +302,12 @@ deviceTest("bank build --onnx encodes by a network, which bank add finds by the 
     assert.match(astray.stderr, /which is not there, expected .* --onnx/);
     const again = await runBank(...like, "--onnx", elsewhere, "--out", alike);
     assert.equal(again.code, 0, again.stderr);
+    assertRefusal(
+      await runBank(...like, "--onnx", elsewhere, "--rank", "7", "--out", `${directory}/low`),
+      2,
+      "Cannot keep rank 7: expected an integer from 1 to 6, as many as 26 snippets [6] can differ in",
+    );
+    assert.ok(!existsSync(`${directory}/low.whole`));
     // The network with a name of its producer, "x", behind it: field 2 of the model.
     Deno.writeFileSync(onnx, Uint8Array.of(...Deno.readFileSync(elsewhere), 0x12, 1, 0x78));
     const other = await runBank("add", image, "--bank", bank);
