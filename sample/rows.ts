@@ -202,7 +202,7 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
   const { snippets, noises, onProgress, ...drawing } = options;
   const { model } = options;
   const { condition, channels, inputSize } = model.options;
-  const dim = "snippetDim" in condition ? condition.snippetDim : 0;
+  const dim = condition.snippetDim ?? 0;
   if (dim === 0 || snippets.length === 0 || snippets.length % dim !== 0) {
     throw new TypeError(
       `Cannot draw from ${snippets.length} values: expected ` +

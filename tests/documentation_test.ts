@@ -1,6 +1,8 @@
 /** What the documentation of exports has: names of one meaning, examples, and what `--help` says. */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { schemaFields } from "../model/schema.ts";
 import { configSchema } from "../train/config.ts";
 
@@ -70,6 +72,32 @@ for (const entry of ENTRIES) {
     assert.deepEqual(without, []);
   });
 }
+
+Deno.test("the program of README type-checks in a project of its own", async () => {
+  const root = fileURLToPath(new URL("../", import.meta.url));
+  const readme = Deno.readTextFileSync(join(root, "README.md"));
+  const [program, settings] = ["ts", "json"].map((language) =>
+    readme.split("```" + language + "\n")[1]!.split("```")[0]!
+  );
+  const project = JSON.parse(settings!);
+  assert.deepEqual(project.links, ["../gmem"]);
+  const folder = await Deno.makeTempDir();
+  try {
+    // A project does not inherit what the clone sets for its own types.
+    Deno.writeTextFileSync(
+      join(folder, "deno.json"),
+      JSON.stringify({ ...project, links: [root] }),
+    );
+    Deno.writeTextFileSync(join(folder, "first.ts"), program!);
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "first.ts"],
+      cwd: folder,
+    }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("what kernels throw can be told by names of the main entry point", async () => {
   const names = new Set((await documentationOf("mod.ts")).map(({ name }) => name));

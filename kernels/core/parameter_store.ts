@@ -111,7 +111,7 @@ export function withValuesInPlace<T>(values: ValuesInPlace, fn: () => T): T {
 export interface ParameterScope {
   /** The scope of a part, its names prefixed by `part.` as well. */
   at(part: string): ParameterScope;
-  /** A new trained parameter. */
+  /** A new trained parameter, or a frozen one where the store freezes its name. */
   parameter(name: string, shape: Shape, init: Initializer): Parameter;
   /** A new frozen parameter, such as a table of positions. */
   frozen(name: string, shape: Shape, init: Initializer): Parameter;
@@ -138,6 +138,7 @@ export interface ParameterScope {
 export class ParameterStore implements ParameterScope, Disposable {
   readonly #device: Device | undefined;
   readonly #seed: number;
+  readonly #freezes: (name: string) => boolean;
   readonly #parameters = new Map<string, Parameter>();
   readonly #initializers = new Map<string, Initializer>();
   readonly #places = new Map<Parameter, Place>();
@@ -148,12 +149,17 @@ export class ParameterStore implements ParameterScope, Disposable {
   #disposed = false;
 
   /**
-   * Makes an empty store; `seed` decides all initial values. Without a device the store only knows
-   * names and shapes, which is enough to count the parameters of a model.
+   * Makes an empty store; `seed` decides all initial values. Parameters whose full name `freezes` holds for
+   * are frozen, as for the training of a few layers. Without a device the store only knows names and shapes,
+   * which is enough to count the parameters of a model.
    */
-  constructor(device: Device | undefined, options: { seed?: number } = {}) {
+  constructor(
+    device: Device | undefined,
+    options: { seed?: number; freezes?: (name: string) => boolean } = {},
+  ) {
     this.#device = device;
     this.#seed = options.seed ?? 0;
+    this.#freezes = options.freezes ?? (() => false);
   }
 
   /** The device that holds the slabs; `TypeError` when the store was made without one. */
@@ -169,7 +175,7 @@ export class ParameterStore implements ParameterScope, Disposable {
 
   /** See {@linkcode ParameterScope.parameter}. */
   parameter(name: string, shape: Shape, init: Initializer): Parameter {
-    return this.#declare(name, shape, { init, frozen: false });
+    return this.#declare(name, shape, { init, frozen: this.#freezes(name) });
   }
 
   /** See {@linkcode ParameterScope.frozen}. */

@@ -269,5 +269,8 @@ export function requireRecorded<T>(result: T): T {
   if (!(result instanceof Promise)) return result;
   // What it still fails at is of no interest besides this error.
   result.catch(() => {});
-  throw new TypeError("Cannot record an async function: expected one that does not wait");
+  throw new TypeError(
+    "Cannot record an async function, or one that gives a promise: expected one that does not wait, " +
+      "await what it reads after it",
+  );
 }

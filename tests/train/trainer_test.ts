@@ -69,12 +69,16 @@ interface Parts extends Disposable {
 
 function makeTrainer(
   device: Device,
-  options: Partial<TrainerOptions> & { labels?: boolean; zeroInit?: boolean } = {},
+  options: Partial<TrainerOptions> & {
+    labels?: boolean;
+    zeroInit?: boolean;
+    freezes?: (name: string) => boolean;
+  } = {},
 ): Parts {
-  const { labels = false, zeroInit = true, ...rest } = options;
+  const { labels = false, zeroInit = true, freezes = () => false, ...rest } = options;
   const dataset = makeImages();
   const bank = labels ? undefined : makeBank(device);
-  const store = new ParameterStore(device, { seed: 5 });
+  const store = new ParameterStore(device, { seed: 5, freezes });
   const model = new SiT(store, {
     inputSize: 8,
     channels: 3,
@@ -111,6 +115,12 @@ async function losses(trainer: Trainer, steps: number): Promise<number[]> {
   const out: number[] = [];
   for await (const { loss } of trainer.run({ steps, logEvery: 1 })) out.push(loss);
   return out;
+}
+
+/** Every parameter's values, by its name. */
+async function valuesOf({ parameters }: SiT): Promise<Map<string, Float32Array>> {
+  const read = await Array.fromAsync(parameters.read());
+  return new Map(read.map(([{ name }, values]) => [name, values.slice()]));
 }
 
 async function weights({ parameters }: SiT): Promise<Float32Array> {
@@ -155,6 +165,24 @@ gpuTest("Trainer.run() takes the ten steps that it always took", async (device) 
     }
   }
 });
+
+gpuTest(
+  "Trainer.run() steps the parameters that the store does not freeze, as if it froze none",
+  async (device) => {
+    const zeroInit = false, inHead = (name: string) => name.startsWith("final_layer.");
+    using all = makeTrainer(device, { zeroInit, clip: null });
+    using head = makeTrainer(device, { zeroInit, clip: null, freezes: (name) => !inHead(name) });
+    const before = await valuesOf(all.model);
+    // The gradients of a first step are the same; later ones meet other blocks.
+    for (const { trainer } of [all, head]) await losses(trainer, 1);
+    const [whole, part] = [await valuesOf(all.model), await valuesOf(head.model)];
+    assert.deepEqual([...part.keys()].sort(), [...whole.keys()].sort());
+    for (const [name, values] of part) {
+      assert.deepEqual(values, inHead(name) ? whole.get(name) : before.get(name), name);
+      if (inHead(name)) assert.notDeepEqual(values, before.get(name), name);
+    }
+  },
+);
 
 gpuTest("Trainer.run() allocates nothing after the first step", async (device) => {
   using parts = makeTrainer(device);

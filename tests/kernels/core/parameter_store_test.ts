@@ -26,6 +26,19 @@ gpuTest(
   },
 );
 
+Deno.test("ParameterStore freezes the parameters whose full name it is told", () => {
+  const asked: string[] = [];
+  const freezes = (name: string) => asked.push(name) === 1;
+  const store = new ParameterStore(undefined, { freezes });
+  const block = store.at("blocks.0");
+  const first = block.parameter("first", [2], filled(1));
+  const second = block.parameter("second", [3], filled(1));
+  const table = block.frozen("table", [4], filled(1));
+  assert.deepEqual([first.frozen, second.frozen, table.frozen], [true, false, true]);
+  assert.deepEqual(asked, ["blocks.0.first", "blocks.0.second"]);
+  assert.equal(store.trainedElements, 3);
+});
+
 gpuTest(
   "ParameterStore initialises every parameter with its name, shape and the seed",
   async (device) => {
