@@ -12,6 +12,7 @@ import { symmetricEigen } from "./eigen.ts";
 import type { BankFile, CompressionLoss } from "./file.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
+import { selectRows } from "./select_rows.ts";
 
 /** How the snippets spread over the directions of their space. */
 export interface SnippetSpectrum {
@@ -73,20 +74,20 @@ export function inspectBank(file: BankFile): BankSummary {
   let least = Infinity, largest = 0;
   for (let first = 0; first < size; first += CHUNK_ROWS) {
     const count = Math.min(CHUNK_ROWS, size - first);
-    const looked = Array.from({ length: count }, (_, row) => first + row)
-      .filter((index) => index % stride === 0);
+    const looked = Uint32Array.from({ length: count }, (_, row) => row)
+      .filter((row) => (first + row) % stride === 0);
     if (rank === undefined) {
       const rows = file.rows(first, count);
       for (const norm of snippetNorms(rows, dim)) {
         least = Math.min(least, norm);
         largest = Math.max(largest, norm);
       }
-      for (const index of looked) {
-        moments.add(rows.subarray((index - first) * dim, (index - first + 1) * dim));
-      }
+      moments.add(selectRows(rows, { indices: looked, width: dim }));
     } else {
       file.coefficients(first, count);
-      for (const index of looked) moments.add(file.rows(index, 1));
+      const rows = new Float32Array(looked.length * dim);
+      for (const [i, row] of looked.entries()) rows.set(file.rows(first + row, 1), i * dim);
+      moments.add(rows);
     }
   }
   return {

@@ -1,5 +1,5 @@
 /**
- * The one way in which programs open the device.
+ * How the commands open the device: with the kernels that were measured for it.
  *
  * @module
  */

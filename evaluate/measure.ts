@@ -13,6 +13,9 @@ import { distanceDevice } from "./distances.ts";
 import { frechetDistance, type Gaussian, GaussianStatistics } from "./frechet.ts";
 import { precisionRecall } from "./manifold.ts";
 
+/** Rows that are copied at once. */
+const COPIED_ROWS = 4096;
+
 /** What {@linkcode compareFeatures} compares. */
 export interface FeatureSets {
   /** Features of the samples [n, d]. */
@@ -195,11 +198,17 @@ export function chanceDistance(
   if (size < 4) {
     throw new RangeError(`Cannot split ${counted(size, "vector")}: expected at least four`);
   }
-  const parts = [new GaussianStatistics(dim), new GaussianStatistics(dim)] as const;
-  for (const [i, index] of permutation(size, seed, 1).entries()) {
-    parts[i < count ? 0 : 1].add(vectors.subarray(index * dim, (index + 1) * dim));
-  }
-  return { value: frechetDistance(...parts), count };
+  const order = permutation(size, seed, 1);
+  const statisticsOf = (indices: Uint32Array) => {
+    const statistics = new GaussianStatistics(dim);
+    for (let first = 0; first < indices.length; first += COPIED_ROWS) {
+      const some = indices.subarray(first, first + COPIED_ROWS);
+      statistics.add(selectRows(vectors, { indices: some, width: dim }));
+    }
+    return statistics;
+  };
+  const [chosen, others] = [order.subarray(0, count), order.subarray(count)].map(statisticsOf);
+  return { value: frechetDistance(chosen!, others!), count };
 }
 
 function warningsOf(

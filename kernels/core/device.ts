@@ -89,6 +89,8 @@ export interface DispatchOptions {
 interface Circumstances {
   /** Bytes of memory that are asked for. */
   readonly requestedBytes?: number;
+  /** The buffers in use, where an error may be for want of memory; by default those that are when it is told. */
+  readonly inUse?: HeldBuffer[];
   /** The names for an error; by default those that stand now. */
   readonly path?: string;
   /** Told of an error. */
@@ -641,11 +643,8 @@ export class Device implements Disposable {
 
   #gpuError(
     error: GPUError,
-    { path = "", requestedBytes = 0, inUse = this.pool.inUse() }: {
-      path?: string;
-      requestedBytes?: number;
-      inUse?: HeldBuffer[];
-    } = {},
+    { path = "", requestedBytes = 0, inUse = this.pool.inUse() }: Omit<Circumstances, "failed"> =
+      {},
   ): Error {
     if (!(error instanceof GPUOutOfMemoryError)) {
       return new GpuValidationError(error.message, { path: path || "the last commands" });
@@ -706,7 +705,8 @@ export class Device implements Disposable {
     try {
       return fn();
     } finally {
-      for (let scope = 0; scope < 2; scope++) this.#checkScope(options);
+      this.#checkScope(options);
+      this.#checkScope({ ...options, inUse: this.pool.inUse() });
     }
   }
 
@@ -722,11 +722,10 @@ export class Device implements Disposable {
   }
 
   /** Pops an error scope; what it caught is thrown at the next wait. */
-  #checkScope({ failed, requestedBytes = 0, path = this.#path }: Circumstances = {}): void {
-    const inUse = this.pool.inUse();
+  #checkScope({ failed, path = this.#path, ...memory }: Circumstances = {}): void {
     this.#check(this.gpu.popErrorScope(), (error) => {
       failed?.();
-      return this.#gpuError(error, { path, requestedBytes, inUse });
+      return this.#gpuError(error, { path, ...memory });
     });
   }
 

@@ -39,7 +39,7 @@ export interface AdamWStep {
 
 /**
  * AdamW with gradient clipping and a moving average of the parameters: two dispatches for each slab
- * and one more, whatever the number of parameters.
+ * and two more, whatever the number of parameters.
  *
  * A gradient that is not finite skips the step: parameters, moments and averages stay, the gradients
  * are zeroed. The step still counts, since the CPU does not wait to see it. `stepCount` is the number of

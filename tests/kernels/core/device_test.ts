@@ -725,19 +725,22 @@ function failingGpu(
     lost?: Promise<GPUDeviceLostInfo>;
   } = {},
 ): Device {
-  const scopes: (GPUError | null)[] = [];
+  const scopes: { filter: GPUErrorFilter; error: GPUError | null }[] = [];
   let taken = 0;
   const gpu = {
     limits: { maxBufferSize: Infinity },
     lost,
     queue: { writeBuffer() {}, submit() {}, onSubmittedWorkDone: () => Promise.resolve() },
     addEventListener() {},
-    pushErrorScope: () => scopes.push(null),
-    popErrorScope: () => Promise.resolve(scopes.pop()),
+    pushErrorScope: (filter: GPUErrorFilter) => scopes.push({ filter, error: null }),
+    popErrorScope: () => Promise.resolve(scopes.pop()!.error),
     createCommandEncoder: () => ({ copyBufferToBuffer() {}, finish() {} }),
     createBuffer({ size }: GPUBufferDescriptor) {
       taken += size;
-      if (taken > bytes) scopes[scopes.length - 1] = new GPUOutOfMemoryError("full");
+      if (taken > bytes) {
+        scopes.findLast(({ filter }) => filter === "out-of-memory")!.error =
+          new GPUOutOfMemoryError("full");
+      }
       return { mapAsync, destroy() {} };
     },
   };
