@@ -103,7 +103,7 @@ interface View {
  * progress.note("wrote runs/emoji/samples_0000010.png");
  * ```
  */
-export class Progress {
+export class Progress implements Disposable {
   readonly #total: number;
   readonly #clock: () => number;
   readonly #view: View;

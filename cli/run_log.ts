@@ -30,7 +30,7 @@ export interface RunLogOptions {
  * log.append({ step: 10, loss: 0.42 });
  * ```
  */
-export class RunLog {
+export class RunLog implements Disposable {
   readonly #file: Deno.FsFile;
   /** The record that was appended last, and where it begins. */
   #last: { readonly step: number; readonly start: number } | undefined;

@@ -11,7 +11,7 @@ import { FULL_INTERVAL, type TimeInterval } from "../model/interpolants/time.ts"
 export interface OdeTimesOptions {
   /** Number of solver steps, at least 1; the grid has one point more. */
   readonly steps: number;
-  /** Timestep shift as in `shiftTime`, off unless given. */
+  /** Timestep shift as in `shiftTime`. Default 1, which is none. */
   readonly shift?: number;
 }
 
@@ -88,7 +88,7 @@ export function shiftTime(t: number, shift: number): number {
  * ```
  */
 export function odeTimes(
-  { steps, shift = 0 }: OdeTimesOptions,
+  { steps, shift = 1 }: OdeTimesOptions,
   interval: TimeInterval = FULL_INTERVAL,
 ): number[] {
   requireCount("Cannot make time grid: steps", steps, 1);

@@ -70,7 +70,7 @@ export class LossScale implements Disposable {
   update(normAndFactor: Tensor, options: { maxNorm?: number | undefined } = {}): Tensor {
     return updateLossScale(normAndFactor, this, {
       ...options,
-      interval: this.#growthInterval,
+      growthInterval: this.#growthInterval,
       maxScale: MAX_SCALE,
     });
   }

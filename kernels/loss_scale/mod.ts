@@ -24,7 +24,7 @@ export interface LossScaleOptions {
   /** Largest norm after clipping, above 0; left out, nothing is clipped. */
   readonly maxNorm?: number | undefined;
   /** Steps without an overflow after which the scale doubles, a whole number from 1. */
-  readonly interval: number;
+  readonly growthInterval: number;
   /** Largest scale. */
   readonly maxScale: number;
 }
@@ -33,10 +33,10 @@ export interface LossScaleOptions {
  * From (norm, factor) [2] that `globalNorm` gave, unclipped, for gradients of scale · loss: the norm
  * and the clipping factor of the gradients of the loss itself, as the tensor (norm, factor) [2].
  * The scale is halved, to 1 at least, after an overflow, which shows as a factor of 0, and doubled
- * after `interval` steps without one (Micikevicius et al., "Mixed precision training", 2018, section
+ * after `growthInterval` steps without one (Micikevicius et al., "Mixed precision training", 2018, section
  * 3.2). All on the GPU: nobody waits to see it. Not differentiated.
  *
- * Throws `TypeError` when a shape does not fit, `RangeError` when `interval` is no whole number from 1.
+ * Throws `TypeError` when a shape does not fit, `RangeError` when `growthInterval` is no whole number from 1.
  *
  * @example
  * ```ts
@@ -46,7 +46,7 @@ export interface LossScaleOptions {
  * using scaled = device.tensor(Float32Array.of(40, 1), [2]); // of gradients of 8 · loss
  * using scale = device.tensor(Float32Array.of(8), [1]);
  * using goodSteps = device.tensor(Float32Array.of(99), [1]);
- * const options = { interval: 100, maxScale: 65536 };
+ * const options = { growthInterval: 100, maxScale: 65536 };
  * using out = updateLossScale(scaled, { scale, goodSteps }, options);
  * console.log(await out.read()); // Float32Array(2) [ 5, 0.125 ]
  * console.log(await scale.read()); // Float32Array(1) [ 16 ]
@@ -57,19 +57,19 @@ export function updateLossScale(
   state: LossScaleState,
   options: LossScaleOptions,
 ): Tensor {
-  const { scale, goodSteps } = state, { maxNorm, interval, maxScale } = options;
+  const { scale, goodSteps } = state, { maxNorm, growthInterval, maxScale } = options;
   const shapes = [normAndFactor, scale, goodSteps].map(({ shape }) => formatShape(shape));
   if (shapes.join() !== "[2],[1],[1]") {
     throw new TypeError(`Cannot scale a loss with ${shapes.join(", ")}: expected [2], [1] and [1]`);
   }
-  requireCount("Cannot scale a loss: the interval", interval, 1);
+  requireCount("Cannot scale a loss: growthInterval", growthInterval, 1);
   const { device } = normAndFactor, out = device.empty([2]);
   device.dispatch(LOSS_SCALE, {
     tensors: { scaled: normAndFactor, scale, good_steps: goodSteps, out },
     params: {
       has_limit: Number(maxNorm !== undefined),
       max_norm: maxNorm ?? 0,
-      interval,
+      growth_interval: growthInterval,
       max_scale: maxScale,
     },
     workgroups: [1],

@@ -7,7 +7,7 @@ import { gpuTest } from "../_gpu.ts";
 gpuTest(
   "updateLossScale() matches the reference through growth, overflow and limits",
   async (device) => {
-    const options = { maxNorm: 2, interval: 3, maxScale: 2 ** 18 };
+    const options = { maxNorm: 2, growthInterval: 3, maxScale: 2 ** 18 };
     using scale = device.tensor(Float32Array.of(2 ** 16), [1]);
     using goodSteps = device.tensor(Float32Array.of(0), [1]);
     let want = { norm: 0, factor: 0, scale: 2 ** 16, goodSteps: 0 };
@@ -42,14 +42,17 @@ gpuTest(
     using goodSteps = device.tensor(Float32Array.of(0), [1]);
     using raw = device.tensor(Float32Array.of(80, 1), [2]);
     const state = { scale, goodSteps };
-    using out = updateLossScale(raw, state, { interval: 10, maxScale: 16 });
+    using out = updateLossScale(raw, state, { growthInterval: 10, maxScale: 16 });
     assert.deepEqual([...await out.read()], [10, 1 / 8]);
-    using grown = updateLossScale(raw, state, { interval: 1, maxScale: 16 });
+    using grown = updateLossScale(raw, state, { growthInterval: 1, maxScale: 16 });
     assert.deepEqual([...await grown.read(), ...await scale.read()], [10, 1 / 8, 16]);
     assert.throws(
-      () => updateLossScale(scale, state, { interval: 1, maxScale: 1 }),
+      () => updateLossScale(scale, state, { growthInterval: 1, maxScale: 1 }),
       /\[2\], \[1\]/,
     );
-    assert.throws(() => updateLossScale(raw, state, { interval: 0, maxScale: 1 }), RangeError);
+    assert.throws(
+      () => updateLossScale(raw, state, { growthInterval: 0, maxScale: 1 }),
+      RangeError,
+    );
   },
 );
