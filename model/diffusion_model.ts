@@ -5,7 +5,7 @@
  */
 
 import type { ParameterStore } from "../kernels/core/parameter_store.ts";
-import type { Tensor } from "../kernels/core/tensor.ts";
+import { formatShape, type Tensor } from "../kernels/core/tensor.ts";
 
 /** Labels of classes guide the network. */
 export interface LabelCondition {
@@ -75,4 +75,21 @@ export interface DiffusionModel {
    * the GPU cannot bind at once; left out, none are.
    */
   largestActivationBytes?(options: { readonly training: boolean }): number;
+}
+
+/** Throws a TypeError unless a condition is what a network takes: its layers would not say what is wrong with it. */
+export function requireCondition(
+  { shape, dtype }: Tensor,
+  { condition }: Pick<DiffusionModel["options"], "condition">,
+): void {
+  const fits = "classes" in condition
+    ? dtype === "u32" && shape.length === 1
+    : dtype === "f32" && shape.length === 2 && shape[1] === condition.snippetDim;
+  if (fits) return;
+  throw new TypeError(
+    `Cannot run the model under a condition ${formatShape(shape)} of ${dtype}: expected ` +
+      ("classes" in condition
+        ? "labels [B] of u32"
+        : `snippets [B, ${condition.snippetDim}] of f32`),
+  );
 }

@@ -15,7 +15,12 @@ import { unpatchify } from "../kernels/patchify/mod.ts";
 import { silu } from "../kernels/silu/mod.ts";
 import { type ConditionEmbedder, LabelEmbedder } from "./condition.ts";
 import { largestActivationBytes } from "./cost.ts";
-import type { DiffusionModel, LabelCondition, SnippetCondition } from "./diffusion_model.ts";
+import {
+  type DiffusionModel,
+  type LabelCondition,
+  requireCondition,
+  type SnippetCondition,
+} from "./diffusion_model.ts";
 import { FinalLayer } from "./final_layer.ts";
 import { constant } from "./initializers.ts";
 import { Linear } from "./linear.ts";
@@ -294,20 +299,6 @@ export class SiT implements DiffusionModel {
     observe?.("final_layer", values);
     return { output: unpatchify(values, { patch, channels }), tapped };
   }
-}
-
-/** The layers of a condition would not say what is wrong with it. */
-function requireCondition({ shape, dtype }: Tensor, { condition }: SiTOptions): void {
-  const fits = "classes" in condition
-    ? dtype === "u32" && shape.length === 1
-    : dtype === "f32" && shape.length === 2 && shape[1] === condition.snippetDim;
-  if (fits) return;
-  throw new TypeError(
-    `Cannot run the model under a condition ${formatShape(shape)} of ${dtype}: expected ` +
-      ("classes" in condition
-        ? "labels [B] of u32"
-        : `snippets [B, ${condition.snippetDim}] of f32`),
-  );
 }
 
 function conditionEmbedder(

@@ -10,7 +10,7 @@ import { fill } from "../kernels/core/in_place.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { formatShape, onAnother, type Tensor } from "../kernels/core/tensor.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
-import type { DiffusionModel } from "../model/diffusion_model.ts";
+import { type DiffusionModel, requireCondition } from "../model/diffusion_model.ts";
 import { velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
 import type { SampleConfig } from "./config.ts";
@@ -290,6 +290,7 @@ function guidedNetwork(options: DrawOptions): GuidedNetwork {
       `Cannot draw under a condition ${formatShape(condition.shape)}: expected one image at least`,
     );
   }
+  requireCondition(condition, model.options);
   const withWeights = <T>(fn: () => T): T =>
     weights ? model.parameters.withValues(weights, fn) : fn();
   // Around each evaluation alone: the adaptive sampler waits between them.

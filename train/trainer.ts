@@ -18,7 +18,7 @@ import {
   type SnippetMaskKind,
 } from "../kernels/mask_snippets/mod.ts";
 import { randomNormal } from "../kernels/random_normal/mod.ts";
-import type { DiffusionModel } from "../model/diffusion_model.ts";
+import { type DiffusionModel, requireCondition } from "../model/diffusion_model.ts";
 import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
 import {
@@ -544,12 +544,20 @@ function checkOptions(options: SettledOptions): void {
         `${counted(dataset.size, "image")}, expected one each`,
     );
   }
-  requireGather(bank, options.model.parameters.device);
+  requireGather(bank, options.model);
 }
 
-/** Throws what taking a snippet throws, as on another device: else the first step would, with its data read. */
-function requireGather(bank: TrainingSnippets, device: Device): void {
-  device.scope(() => void bank.gather(device.tensor(new Uint32Array(1), [1])));
+/**
+ * Throws what taking a snippet throws, as on another device, and where it is none: else the first step would, with
+ * its data read.
+ */
+function requireGather(
+  bank: TrainingSnippets,
+  { parameters: { device }, options }: DiffusionModel,
+): void {
+  device.scope(() =>
+    requireCondition(bank.gather(device.tensor(new Uint32Array(1), [1])), options)
+  );
 }
 
 /** The GPU would take another class for a label that the model does not have. */

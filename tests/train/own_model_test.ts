@@ -184,14 +184,15 @@ function prepare(
   make: (store: ParameterStore) => DiffusionModel,
   options: Partial<TrainerOptions> = {},
 ): Training {
-  const stack = new DisposableStack();
+  using stack = new DisposableStack();
   const snippets = normalizeSnippets(randomValues([SIZE, DIM], 3), { dim: DIM });
   const bank = stack.use(FullBank.from(device, { dim: DIM, snippets }));
   const model = make(stack.use(new ParameterStore(device, { seed: 4 })));
   const trainer = stack.use(
     new Trainer({ model, bank, dataset: DATA, batchSize: 4, learningRate: 1e-2, ...options }),
   );
-  return { model, trainer, bank, [Symbol.dispose]: () => stack.dispose() };
+  const held = stack.move();
+  return { model, trainer, bank, [Symbol.dispose]: () => held.dispose() };
 }
 
 async function losses(trainer: Trainer, steps: number): Promise<number[]> {
@@ -400,6 +401,25 @@ gpuTest(
     const { liveBytes } = device.pool;
     await assert.rejects(drawAdaptive({ model: guided.model, config, condition }), /no empty one/);
     assert.equal(device.pool.liveBytes, liveBytes);
+  },
+);
+
+gpuTest(
+  "snippets of another length than a network of one's own takes are refused, in training and drawing",
+  async (device) => {
+    using table = device.tensor(new Float32Array(2 * SIZE), [SIZE, 2]);
+    const short = { size: SIZE, dim: DIM, gather: (indices: Tensor) => gatherRows(table, indices) };
+    assert.throws(() => prepare(device, (store) => new Small(store), { bank: short }), {
+      name: "TypeError",
+      message:
+        `Cannot run the model under a condition [1, 2] of f32: expected snippets [B, ${DIM}] of f32`,
+    });
+    using plain = prepare(device, (store) => new Plain(store));
+    const { sample: config } = resolveConfig({ sample: { steps: 2 } });
+    await assert.rejects(drawAdaptive({ model: plain.model, config, condition: table }), {
+      name: "TypeError",
+      message: /under a condition \[\d+, 2\] of f32: expected snippets/,
+    });
   },
 );
 
