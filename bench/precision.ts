@@ -105,7 +105,6 @@ async function train(precision: Precision, given: Config): Promise<Measured> {
       config,
       ...data,
       runDirectory: directory,
-      resume: false,
       note: (line) => progress.note(`${precision}: ${line}`),
     });
     const losses: number[] = [], times: number[] = [];

@@ -32,7 +32,6 @@ import { draw } from "../sample/draw.ts";
 import { pathOf } from "../sample/network.ts";
 import {
   listCheckpoints,
-  loadCheckpoint,
   loadWeights,
   removeOldCheckpoints,
   saveCheckpoint,
@@ -465,12 +464,10 @@ export class Laboratory implements AsyncDisposable {
       config,
       train: this.train,
       runDirectory: directory,
-      resume: false,
+      checkpoint: listCheckpoints(directory).at(-1)?.path,
       note: () => {},
     });
     const { trainer, model } = run;
-    const last = listCheckpoints(directory).at(-1);
-    if (last) loadCheckpoint(last.path, run);
     note(`train   ${nameOf(arm)}: step ${trainer.step} of ${steps}`);
     const stops = [...scale.checkpoints, ...multiples(scale.checkpointEvery, steps)]
       .filter((step) => step > trainer.step).toSorted((a, b) => a - b);

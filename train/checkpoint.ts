@@ -419,8 +419,21 @@ export function loadCheckpoint(
   checkpointOrRun: string,
   options: LoadCheckpointOptions,
 ): CheckpointState {
-  const { trainer, images, bankFingerprint: bank } = options;
-  const path = findCheckpoint(checkpointOrRun);
+  const { trainer } = options, path = findCheckpoint(checkpointOrRun);
+  restoreWeights(path, { ...options, model: trainer.model });
+  return restoreTrainer(path, trainer);
+}
+
+/**
+ * The first half of {@linkcode loadCheckpoint}, which needs no trainer yet: checks that the data are those of
+ * the checkpoint, and loads its weights into a model. Throws what that throws.
+ */
+export function restoreWeights(
+  path: string,
+  { model, images, bankFingerprint: bank }: Omit<LoadCheckpointOptions, "trainer"> & {
+    readonly model: DiffusionModel;
+  },
+): void {
   const state = readCheckpointState(path);
   if (images !== undefined) requireTrainingImages(path, images);
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
@@ -430,8 +443,15 @@ export function loadCheckpoint(
       { path },
     );
   }
-  loadWeights(join(path, "model.safetensors"), trainer.model);
-  const { optimizer } = trainer;
+  loadWeights(join(path, "model.safetensors"), model);
+}
+
+/**
+ * The second half of {@linkcode loadCheckpoint}: average, moments and step of the trainer of a model that has
+ * the checkpoint's weights. Throws what that throws.
+ */
+export function restoreTrainer(path: string, trainer: Trainer): CheckpointState {
+  const state = readCheckpointState(path), { optimizer } = trainer;
   withFile(join(path, AVERAGED_WEIGHTS), (file) => {
     for (const [name, tensor] of optimizer.averageEntries()) tensor.write(readFinite(file, name));
   });

@@ -43,10 +43,8 @@ import {
   checkpointsAfter,
   findCheckpoint,
   fingerprintOf,
-  initializeFrom,
   lastCheckpoint,
   listCheckpoints,
-  loadCheckpoint,
   readCheckpointState,
   readStateOfSiT,
   removeOldCheckpoints,
@@ -183,7 +181,8 @@ async function main(): Promise<void> {
     train,
     places,
     runDirectory: directory,
-    resume: resumed !== undefined,
+    checkpoint: resumed,
+    weights: init === undefined ? undefined : { path: init, reversed },
     note: say,
     onEncoded: encoding.advance,
   }).finally(encoding.stop);
@@ -193,14 +192,8 @@ async function main(): Promise<void> {
   if (run.trainer.parts > gradientAccumulation) {
     say(`batch   ${batchSize} images in ${run.trainer.parts} parts, as large as the adapter binds`);
   }
-  if (init !== undefined) {
-    initializeFrom(init, { ...run, reversed });
-    say(`weights ${init}`);
-  }
-  if (resumed) {
-    loadCheckpoint(resumed, run);
-    say(`resume  ${resumed}, of ${counted(config.train.steps, "step")}`);
-  }
+  if (init !== undefined) say(`weights ${init}`);
+  if (resumed) say(`resume  ${resumed}, of ${counted(config.train.steps, "step")}`);
   requireSpace(directory, run.model.parameters.entries(), {
     coming: checkpointsAfter(run.trainer.step, config.train),
     keep: config.train.keepCheckpoints,

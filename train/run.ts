@@ -24,7 +24,7 @@ import type { Tensor } from "../kernels/core/tensor.ts";
 import { modelOptions } from "../model/config.ts";
 import { SiT } from "../model/sit.ts";
 import { pathOf } from "../sample/network.ts";
-import { fingerprintOf } from "./checkpoint.ts";
+import { fingerprintOf, loadWeights, restoreTrainer, restoreWeights } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import {
   findStatistics,
@@ -62,10 +62,12 @@ export interface Run extends Disposable {
 }
 
 /**
- * Scales latents, builds (or loads) the bank, makes the model and its trainer.
+ * Scales latents, builds (or loads) the bank, makes the model and its trainer, which go on from a checkpoint,
+ * or start from a file of weights or from random ones.
  *
- * Throws what these throw, a `CheckpointError` that names the tensor if latent shards lack one that the
- * configuration needs, and a `SettingError` if their tokens are not as its network's.
+ * Throws what these throw, what `loadCheckpoint` and `initializeFrom` throw, a `CheckpointError` that names the
+ * tensor if latent shards lack one that the configuration needs, and a `SettingError` if their tokens are not as
+ * its network's.
  */
 export async function buildRun(options: {
   device: Device;
@@ -75,13 +77,15 @@ export async function buildRun(options: {
   /** Where those to train on stand among all: a file of vectors may have one for each of all. */
   places?: Places;
   runDirectory: string;
-  /** Take bank and statistics that the run was started with; a fresh run makes its own. */
-  resume: boolean;
+  /** Folder of the checkpoint to go on from, with bank and statistics of its run; a fresh run makes its own. */
+  checkpoint?: string | undefined;
+  /** The file of weights that a fresh run starts from, in place of random ones. */
+  weights?: { readonly path: string; readonly reversed: boolean } | undefined;
   note: (line: string) => void;
   /** Called with the number of images encoded, where a bank is built. */
   onEncoded?: (done: number, total: number) => void;
 }): Promise<Run> {
-  const { device, config } = options;
+  const { device, config, checkpoint, weights } = options;
   using opened = new DisposableStack();
   const train = options.train instanceof LatentShards
     ? prepareLatents(options.train, options)
@@ -103,6 +107,10 @@ export async function buildRun(options: {
       snippetDim: bank?.dim ?? 0,
     }),
   );
+  const images = fingerprintOf(train), bankFingerprint = snippets?.fingerprint;
+  // Before the trainer: its optimiser uses the store, which then initialises what was not loaded.
+  if (checkpoint !== undefined) restoreWeights(checkpoint, { model, images, bankFingerprint });
+  else if (weights) loadWeights(weights.path, model, weights);
   const { mask } = config.bank;
   const { weighting, timeDistribution, cosineLoss } = config.interpolant;
   const { learningRate, warmupSteps, ...optimizer } = config.optimizer;
@@ -136,7 +144,7 @@ export async function buildRun(options: {
       lossScaleInterval,
     }),
   );
-  const images = fingerprintOf(train);
+  if (checkpoint !== undefined) restoreTrainer(checkpoint, trainer);
   const encoder = snippets?.encoder;
   const features = bank && encoder && !(train instanceof LatentShards)
     ? trainingFeatures({ device, bank, encoder, images: train })
@@ -151,7 +159,7 @@ export async function buildRun(options: {
     model,
     trainer,
     images,
-    bankFingerprint: snippets?.fingerprint,
+    bankFingerprint,
     conditionOf: (indices) =>
       bank
         ? bank.gather(indices)
@@ -253,10 +261,10 @@ function requireTokens(
  */
 function keepStatistics(
   stored: LatentShards,
-  { runDirectory, resume, note }: Parameters<typeof buildRun>[0],
+  { runDirectory, checkpoint, note }: Parameters<typeof buildRun>[0],
 ): void {
   const kept = join(runDirectory, STATISTICS_FILE);
-  if (resume && existsSync(kept)) return;
+  if (checkpoint !== undefined && existsSync(kept)) return;
   const found = findStatistics(stored.directory, stored.channels);
   writeStatistics(kept, found?.statistics ?? measureStatistics(stored));
   note(`latents ${found ? `statistics of ${found.path}` : "statistics measured"}, in ${kept}`);
@@ -266,10 +274,11 @@ function keepStatistics(
 async function prepareBank(
   options: Omit<Parameters<typeof buildRun>[0], "train"> & { train: Run["dataset"] },
 ): Promise<RunBank & { readonly encoder: Encoder | undefined }> {
-  const { device, config, train, places, runDirectory, resume, note, onEncoded } = options;
+  const { device, config, train, places, runDirectory, checkpoint, note, onEncoded } = options;
   const { onnxProviders: providers } = config.device;
   const built = join(runDirectory, RUN_BANK);
-  const file = config.bank.path ?? (resume && existsSync(built) ? built : undefined);
+  const goesOn = checkpoint !== undefined && existsSync(built);
+  const file = config.bank.path ?? (goesOn ? built : undefined);
   if (file) {
     const opened = openRunBank(device, file), { bank } = opened;
     note(`bank    ${file}: ${counted(bank.size, "snippet")} of ${bank.dim}`);

@@ -50,7 +50,7 @@ async function open(
   });
   const options = { device, config, train, runDirectory: join(TEMPORARY, conditioning) };
   Deno.mkdirSync(options.runDirectory, { recursive: true });
-  const run = await buildRun({ ...options, resume: false, note: () => {} });
+  const run = await buildRun({ ...options, note: () => {} });
   return { run, config, heldOut, viewer: await openViewer(config.data, options.runDirectory) };
 }
 

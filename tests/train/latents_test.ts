@@ -17,7 +17,7 @@ import type { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { SiT } from "../../model/sit.ts";
-import { loadCheckpoint, saveCheckpoint } from "../../train/checkpoint.ts";
+import { saveCheckpoint } from "../../train/checkpoint.ts";
 import { type Config, resolveConfig } from "../../train/config.ts";
 import { writeStatistics } from "../../train/datasets/latent_scaling.ts";
 import type { LatentShards } from "../../train/datasets/latent_shards.ts";
@@ -77,9 +77,9 @@ interface OpenRun extends Run {
 /** A run on the shards in a folder of its own. */
 async function openRun(
   device: Device,
-  options: { directory: string; config?: Config; resume?: boolean },
+  options: { directory: string; config?: Config; checkpoint?: string },
 ): Promise<OpenRun> {
-  const { config = configOf(), resume = false, directory: name } = options;
+  const { config = configOf(), checkpoint, directory: name } = options;
   const directory = join(TEMPORARY, name), notes: string[] = [];
   Deno.mkdirSync(directory, { recursive: true });
   const note = (line: string) => void notes.push(line);
@@ -90,7 +90,7 @@ async function openRun(
       config,
       ...data,
       runDirectory: directory,
-      resume,
+      checkpoint,
       note,
     });
     return {
@@ -209,8 +209,7 @@ gpuTest("a run on latents goes on from its checkpoint bit for bit", async (devic
       /^latents statistics of .*changing\/latents_stats\.safetensors, in/,
     );
   }
-  using second = await openRun(device, { directory: "resumed", config, resume: true });
-  loadCheckpoint(checkpoint, second);
+  using second = await openRun(device, { directory: "resumed", config, checkpoint });
   assert.deepEqual(losses(await train(second, 6)), expected.slice(3));
   for (const i of [0, 1]) {
     const values = ({ model, trainer }: Run) =>

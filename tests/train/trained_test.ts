@@ -31,7 +31,7 @@ gpuTest(
       const images = await loadEmoji({ imageSize: 8 });
       const train = images.subset(Uint32Array.from({ length: 20 }, (_, i) => 90 * i));
       {
-        const options = { device, config, train, runDirectory: directory, resume: false };
+        const options = { device, config, train, runDirectory: directory };
         using run = await buildRun({ ...options, note: () => {} });
         await saveCheckpoint(directory, { ...run, config });
       }
