@@ -127,8 +127,9 @@ export async function buildRun(options: {
       timeDistribution,
       cosineLoss,
       alignmentWeight: config.model.repa?.weight,
-      mask: mask.kind === "none" ? undefined : { kind: mask.kind, ratio: mask.ratio },
-      classDropout: config.model.classDropout,
+      ...(bank
+        ? { mask: mask.kind === "none" ? undefined : { kind: mask.kind, ratio: mask.ratio } }
+        : { classDropout: config.model.classDropout }),
       flip: config.data.flip,
       learningRate,
       warmupSteps,

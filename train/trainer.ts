@@ -70,7 +70,7 @@ export interface TrainerOptions {
   readonly alignmentWeight?: number | undefined;
   /** How snippets are hidden; none if left out. The paper's best is `zero`, 0.4; for guidance there is `whole`. */
   readonly mask?: { readonly kind: SnippetMaskKind; readonly ratio: number } | undefined;
-  /** Share of labels replaced by the null class. Default 0.1; used with label conditioning. */
+  /** Share of labels replaced by the null class. Default 0.1 where labels guide the model. */
   readonly classDropout?: number;
   /** Mirror half of the images. Default `false`. */
   readonly flip?: boolean;
@@ -186,7 +186,7 @@ export class Trainer implements Disposable {
       weighting: "none",
       timeDistribution: "uniform",
       cosineLoss: false,
-      classDropout: 0.1,
+      classDropout: "classes" in model.options.condition ? 0.1 : 0,
       flip: false,
       learningRate: 1e-4,
       warmupSteps: 0,
@@ -522,7 +522,9 @@ function checkOptions(options: SettledOptions): void {
   }
   if (options.alignmentWeight !== undefined) checkTokens(options);
   if ("classes" in condition) {
-    if (bank) throw new TypeError("Cannot train: labels guide the model, expected no bank");
+    for (const [name, given] of Object.entries({ bank, mask })) {
+      if (given) throw new TypeError(`Cannot train: labels guide the model, expected no ${name}`);
+    }
     if (condition.nullClass === false && classDropout > 0) {
       throw new RangeError(
         `Cannot train: the model has no null class for labels to be dropped to, expected ` +
@@ -532,6 +534,11 @@ function checkOptions(options: SettledOptions): void {
     return checkLabels(dataset, condition.classes);
   }
   if (!bank) throw new TypeError("Cannot train: the model takes snippets, expected a bank");
+  if (classDropout > 0) {
+    throw new TypeError(
+      "Cannot train: snippets guide the model, expected no classDropout, but a mask of kind whole",
+    );
+  }
   if (bank.dim !== condition.snippetDim) {
     throw new TypeError(
       `Cannot train: the bank's snippets have ${counted(bank.dim, "component")}, expected ` +

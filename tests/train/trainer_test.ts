@@ -1340,6 +1340,16 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
     name: "TypeError",
     message: "Cannot train: labels guide the model, expected no bank",
   });
+  const mask = { kind: "whole", ratio: 0.1 } as const;
+  assert.throws(() => new Trainer({ ...withoutNull, dataset, mask }), {
+    name: "TypeError",
+    message: "Cannot train: labels guide the model, expected no mask",
+  });
+  assert.throws(() => new Trainer({ model, dataset, bank, classDropout: 0.1 }), {
+    name: "TypeError",
+    message:
+      "Cannot train: snippets guide the model, expected no classDropout, but a mask of kind whole",
+  });
   using short = FullBank.from(device, { snippets: Float32Array.of(1, 0, 0, 1), dim: 2 });
   assert.throws(() => new Trainer({ model, dataset, bank: short }), {
     name: "TypeError",
