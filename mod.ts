@@ -76,6 +76,7 @@ export {
   DIFFUSION_FORMS,
   type DiffusionForm,
   type Interpolant,
+  INTERPOLANT_NAMES,
   type InterpolantName,
 } from "./model/interpolants/interpolant.ts";
 export { linearInterpolant } from "./model/interpolants/linear.ts";

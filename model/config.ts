@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { INTERPOLANT_NAMES, type InterpolantName } from "./interpolants/interpolant.ts";
 import {
   LOSS_WEIGHTINGS,
   type LossWeighting,
@@ -79,7 +80,7 @@ export interface ModelConfig {
 /** The `interpolant` section: the path from noise (t = 0) to data (t = 1) and the loss on it. */
 export interface InterpolantConfig {
   /** Path from noise to data: linear, gvp (sine and cosine) or vp (variance preserving). */
-  readonly path: "linear" | "gvp" | "vp";
+  readonly path: InterpolantName;
   /** What the network puts out. */
   readonly prediction: Prediction;
   /** Weight of the loss over time; only for noise and score prediction. */
@@ -195,7 +196,7 @@ export const modelSchema: z.ZodType<ModelConfig> = givenModelSchema.transform((g
 
 /** Reads an `interpolant` section: checks it and fills in defaults. */
 export const interpolantSchema: z.ZodType<InterpolantConfig> = z.strictObject({
-  path: z.enum(["linear", "gvp", "vp"]).default("linear")
+  path: z.enum(INTERPOLANT_NAMES).default("linear")
     .describe("Path from noise to data: linear, gvp (sine and cosine) or vp (variance preserving)"),
   prediction: z.enum(PREDICTIONS).default("velocity")
     .describe("What the network puts out"),

@@ -8,22 +8,15 @@ import { combine } from "../kernels/combine/mod.ts";
 import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { InterpolantConfig } from "../model/config.ts";
-import { gvpInterpolant } from "../model/interpolants/gvp.ts";
-import type { Interpolant, InterpolantName } from "../model/interpolants/interpolant.ts";
+import type { Interpolant } from "../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../model/interpolants/linear.ts";
+import { INTERPOLANTS } from "../model/interpolants/named_interpolants.ts";
 import {
   type Prediction,
   PREDICTIONS,
   type StateCoefficients,
   velocityCoefficients,
 } from "../model/interpolants/prediction.ts";
-import { vpInterpolant } from "../model/interpolants/vp.ts";
-
-const INTERPOLANTS: Readonly<Record<InterpolantName, Interpolant>> = {
-  linear: linearInterpolant,
-  gvp: gvpInterpolant,
-  vp: vpInterpolant,
-};
 
 /** A network at a fixed condition: states [B, C, H, W] at one time (1 is data) to its prediction. */
 export type Network = (x: Tensor, t: number) => Tensor;

@@ -23,11 +23,11 @@ import { sha256Hex } from "../kernels/core/sha256.ts";
 import { ELEMENT_BYTES } from "../kernels/core/tensor.ts";
 import { modelSettings } from "../model/config.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
+import { INTERPOLANTS } from "../model/interpolants/named_interpolants.ts";
 import { isProjector } from "../model/read_model_options.ts";
 import { SiT } from "../model/sit.ts";
 import { loadStateDict, readFinite, requireFinite, saveStateDict } from "../model/state_dict.ts";
 import { openWeights, type OpenWeightsOptions, reverseTime } from "../model/weights.ts";
-import { pathOf } from "../sample/network.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { requireDiskSpace } from "./disk_space.ts";
 import { AVERAGED_WEIGHTS, CHECKPOINT_NAME, stepName } from "./run_files.ts";
@@ -310,8 +310,7 @@ function configOf({ path, model }: Trainer): Config {
 
 /** Whether a trainer trains on another path than the one that a configuration means by its name. */
 function hasOwnPath({ path: { interpolant } }: Trainer): boolean {
-  const { interpolant: named } = pathOf(resolveConfig({ interpolant: { path: interpolant.name } }));
-  return named !== interpolant;
+  return INTERPOLANTS[interpolant.name] !== interpolant;
 }
 
 /** Number of labels of each class [classes]. */

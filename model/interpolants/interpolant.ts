@@ -4,8 +4,11 @@
  * @module
  */
 
+/** Names of the probability paths. */
+export const INTERPOLANT_NAMES = ["linear", "gvp", "vp"] as const;
+
 /** Name of a probability path, as written in a configuration. */
-export type InterpolantName = "linear" | "gvp" | "vp";
+export type InterpolantName = typeof INTERPOLANT_NAMES[number];
 
 /**
  * Names of the diffusion coefficients w(t) of the reverse SDE, in SiT's order.
