@@ -10,7 +10,7 @@ import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean, nearestName, requireOneOf } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
-import { Tensor } from "../kernels/core/tensor.ts";
+import { type Tensor, viewOf } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
 import { rowSquares } from "../kernels/row_squares/mod.ts";
 import { type TopK, topK } from "../kernels/top_k/mod.ts";
@@ -334,8 +334,7 @@ function bestOf(
   if (metric === "cosine") matmulInto(all, product);
   // Of two snippets the one with the larger q · s − ‖s‖² / 2 is nearer to q.
   else matmulInto(all, { ...product, bias: rowSquares(read, { scale: -0.5 }) });
-  all.storage.retain();
-  const scores = device.adopt(new Tensor(all.storage, { shape: [rows, size], dtype: "f32" }));
+  const scores = device.adopt(viewOf(all, { shape: [rows, size] }));
   return metric === "cosine"
     ? topK(scores, count, { factors: rowSquares(read, { inverseRoot: true }) })
     : topK(scores, count);

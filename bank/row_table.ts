@@ -5,7 +5,7 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
-import { formatShape, Tensor } from "../kernels/core/tensor.ts";
+import { formatShape, Tensor, viewOf } from "../kernels/core/tensor.ts";
 import { gatherRowsOfParts } from "../kernels/embed_rows/mod.ts";
 import { checkIndices } from "./bank.ts";
 
@@ -209,11 +209,4 @@ export class RowTable implements Disposable {
     const room = this.#device.unscoped(() => this.#device.empty([capacity, width]));
     return { room, rows: viewOf(room, { first: 0, shape: [size, width] }) };
   }
-}
-
-/** A tensor over a part of another one's buffer, from the element `first` on. */
-function viewOf(room: Tensor, part: { first: number; shape: [number, number] }): Tensor {
-  const { storage } = room;
-  storage.retain();
-  return new Tensor(storage, { shape: part.shape, dtype: "f32", offset: part.first * 4 });
 }

@@ -10,7 +10,7 @@ import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { addTo } from "../core/in_place.ts";
 import { Kernel } from "../core/kernel.ts";
 import { MAX_WORKGROUPS } from "../core/limits.ts";
-import { formatShape, Tensor } from "../core/tensor.ts";
+import { formatShape, type Tensor, viewOf } from "../core/tensor.ts";
 import backwardKeys from "./backward_keys.wgsl.ts";
 import backwardNaive from "./backward_naive.wgsl.ts";
 import backwardQueries from "./backward_queries.wgsl.ts";
@@ -233,16 +233,9 @@ function inBatches(
 
 /** A view of some elements of the batch. */
 function partOf(tensor: Tensor, entries: { first: number; count: number }): Tensor {
-  const { storage, dtype, offset, bytes, device } = tensor;
   const [batch = 1, ...shape] = tensor.shape, { first, count } = entries;
-  storage.retain();
-  return device.adopt(
-    new Tensor(storage, {
-      shape: [count, ...shape],
-      dtype,
-      offset: offset + first * bytes / batch,
-    }),
-  );
+  const part = { first: first * tensor.elements / batch, shape: [count, ...shape] };
+  return tensor.device.adopt(viewOf(tensor, part));
 }
 
 /** Records the kernel of a variant over all rows of all heads. */

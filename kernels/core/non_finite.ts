@@ -8,7 +8,7 @@ import { type Device, spreadWorkgroups } from "./device.ts";
 import { NonFiniteResultError } from "./errors.ts";
 import source from "./find_non_finite.wgsl.ts";
 import { Kernel } from "./kernel.ts";
-import { Tensor } from "./tensor.ts";
+import { type Tensor, viewOf } from "./tensor.ts";
 
 const FIND = new Kernel({ source });
 /** What the GPU holds as long as nothing was found. */
@@ -45,12 +45,11 @@ export class NonFiniteSearch {
 
   /** Records the search through `x`, which an error calls `name`. Whole numbers are always finite. */
   record(x: Tensor, name: string): void {
-    const { dtype, elements, offset, storage } = x;
+    const { dtype, elements } = x;
     if (dtype === "u32") return;
     const format = FORMATS[dtype];
-    storage.retain();
     const shape = [Math.ceil(elements / format.per_word)];
-    using bits = new Tensor(storage, { shape, dtype: "u32", offset });
+    using bits = viewOf(x, { shape, dtype: "u32" });
     const number = this.#first + this.#names.push(name) - 1;
     this.#device.dispatch(FIND, {
       tensors: { bits, found: this.#found },

@@ -7,7 +7,14 @@
 import type { Device } from "./device.ts";
 import { fill } from "./in_place.ts";
 import { requireRecorded } from "./recorder.ts";
-import { formatShape, requireWholeSizes, type Shape, type Storage, Tensor } from "./tensor.ts";
+import {
+  formatShape,
+  requireWholeSizes,
+  type Shape,
+  type Storage,
+  Tensor,
+  viewOf,
+} from "./tensor.ts";
 
 /** A binding begins at a whole block of 256 bytes, and each parameter is bound by itself. */
 const ALIGNMENT_ELEMENTS = 64;
@@ -250,10 +257,7 @@ export class ParameterStore implements ParameterScope, Disposable {
       throw new TypeError(`Cannot view slabs at ${parameter.name}: it is frozen, in none of them`);
     }
     this.#requireParallel(slabs);
-    const { storage } = slabs[slab]!;
-    storage.retain();
-    const options = { shape: parameter.shape, dtype: parameter.dtype, offset: first * 4 };
-    return this.device.adopt(new Tensor(storage, options));
+    return this.device.adopt(viewOf(slabs[slab]!, { first, shape: parameter.shape }));
   }
 
   /**

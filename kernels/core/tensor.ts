@@ -254,9 +254,7 @@ export class Tensor implements Disposable {
           `${this.elements} elements, expected ${elementsOf(shape)}`,
       );
     }
-    const { storage, dtype, offset } = this;
-    storage.retain();
-    return this.device.adopt(new Tensor(storage, { shape, dtype, offset }));
+    return this.device.adopt(viewOf(this, { shape }));
   }
 
   /**
@@ -316,4 +314,22 @@ export class Tensor implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/**
+ * A tensor over the buffer of another one, from that one's element `first` on (default 0) and of its type unless
+ * told another. The caller disposes it, or gives it to {@linkcode Device.adopt}. A tape tells tensors by their
+ * buffers and would take a part for the whole: use parts in what it does not record.
+ */
+export function viewOf(
+  tensor: Tensor,
+  part: { first?: number; shape: Shape; dtype?: DType },
+): Tensor {
+  const { storage, offset } = tensor, { first = 0, shape, dtype = tensor.dtype } = part;
+  storage.retain();
+  return new Tensor(storage, {
+    shape,
+    dtype,
+    offset: offset + first * ELEMENT_BYTES[tensor.dtype],
+  });
 }

@@ -5,7 +5,7 @@ import { fill } from "../../kernels/core/in_place.ts";
 import { Kernel } from "../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { Tensor } from "../../kernels/core/tensor.ts";
+import { type Tensor, viewOf } from "../../kernels/core/tensor.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { assertClose, randomValues, ROUNDING } from "../_check_op.ts";
 import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
@@ -84,8 +84,7 @@ gpuTest("castInto() a parameter leaves the padding of its slab zero", async (dev
   using store = new ParameterStore(device);
   const weight = store.parameter("weight", [5], () => {});
   using half = device.tensor(Float32Array.of(1, 2, 3, 4, 5, NaN, NaN, NaN), [8], { dtype: "f16" });
-  half.storage.retain();
-  using part = new Tensor(half.storage, { shape: [5], dtype: "f16" });
+  using part = viewOf(half, { shape: [5] });
   castInto(weight, part);
   assert.deepEqual([...await store.values[0]!.read()], [1, 2, 3, 4, 5, ...Array(59).fill(0)]);
 });
@@ -162,8 +161,7 @@ gpuTest("rounded() rounds once until the elements change, and outlives them", as
 
 gpuTest("rounded() keeps views of one buffer apart", async (device) => {
   using x = device.tensor(Float32Array.of(1, 2, 3, 4), [4]);
-  x.storage.retain();
-  using part = new Tensor(x.storage, { shape: [2], dtype: "f32" });
+  using part = viewOf(x, { shape: [2] });
   using all = rounded(x), first = rounded(part);
   assert.notEqual(all.buffer, first.buffer);
   assert.deepEqual([[...await all.read()], [...await first.read()]], [[1, 2, 3, 4], [1, 2]]);

@@ -9,7 +9,7 @@ import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
-import { Tensor } from "../../../kernels/core/tensor.ts";
+import { type Tensor, viewOf } from "../../../kernels/core/tensor.ts";
 import type { ForcedVariants } from "../../../kernels/core/tuning.ts";
 import { gpuTest, NO_ADAPTER, openDevice, testProfile } from "../../_gpu.ts";
 
@@ -242,8 +242,7 @@ gpuTest(
   "Device.dispatch() binds views that begin at one place by their lengths",
   async (device) => {
     using x = device.tensor(new Float32Array(128).fill(3), [128]), out = device.empty([128]);
-    x.storage.retain();
-    using start = new Tensor(x.storage, { shape: [64], dtype: "f32" });
+    using start = viewOf(x, { shape: [64] });
     for (const view of [start, x]) {
       device.dispatch(SCALE, {
         tensors: { x: view, out },
@@ -597,9 +596,8 @@ ownDeviceTest(
   "Device.settle() throws a validation error and names what was recorded",
   async (device) => {
     const whole = device.empty([128]), out = device.empty([4]);
-    whole.storage.retain();
     // No adapter binds a buffer from its second element on.
-    const view = new Tensor(whole.storage, { shape: [4], dtype: "f32", offset: 4 });
+    const view = viewOf(whole, { first: 1, shape: [4] });
     device.named("blocks.3", () =>
       device.named("scale", () => {
         device.dispatch(SCALE, {

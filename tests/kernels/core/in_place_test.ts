@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
-import { Tensor } from "../../../kernels/core/tensor.ts";
+import { viewOf } from "../../../kernels/core/tensor.ts";
 import { randomValues } from "../../_check_op.ts";
 import { gpuTest, inRowsOfTwo } from "../../_gpu.ts";
 
@@ -24,8 +24,7 @@ gpuTest("fill() and addTo() leave the padding of a gradient's slab zero", async 
   using store = new ParameterStore(device);
   using gradient = store.parameter("weight", [5], () => {}).gradient;
   using whole = device.tensor(new Float32Array(64).fill(3), [64]);
-  whole.storage.retain();
-  using head = new Tensor(whole.storage, { shape: [5], dtype: "f32" });
+  using head = viewOf(whole, { shape: [5] });
   fill(gradient, 2);
   addTo(gradient, head);
   assert.deepEqual(

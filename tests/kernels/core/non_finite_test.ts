@@ -6,7 +6,7 @@ import { addTo, fill } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { NonFiniteSearch } from "../../../kernels/core/non_finite.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
-import { Tensor } from "../../../kernels/core/tensor.ts";
+import { type Tensor, viewOf } from "../../../kernels/core/tensor.ts";
 import { multiply } from "../../../kernels/multiply/mod.ts";
 import { topK } from "../../../kernels/top_k/mod.ts";
 import { gpuTest, inRowsOfTwo } from "../../_gpu.ts";
@@ -122,8 +122,7 @@ debugTest("Device to debug searches tensors alone, not what lies behind them", a
   const params = { elements: 64 }, workgroups = [1] as const;
   device.dispatch(COPY, { tensors: { x, out }, params, workgroups });
   await assert.rejects(device.settle(), { name: "NonFiniteResultError" });
-  out.storage.retain();
-  using head = new Tensor(out.storage, { shape: [3], dtype: "f32" });
+  using head = viewOf(out, { shape: [3] });
   device.dispatch(COPY, { tensors: { x, out: head }, params: { elements: 3 }, workgroups });
   await device.settle();
 });
@@ -159,8 +158,7 @@ gpuTest(
 
 debugTest("Device to debug names the kernel that the GPU refuses", async (device) => {
   using whole = device.empty([128]), out = device.empty([64]);
-  whole.storage.retain();
-  using view = new Tensor(whole.storage, { shape: [64], dtype: "f32", offset: 4 });
+  using view = viewOf(whole, { first: 1, shape: [64] });
   device.named("blocks.3", () => addTo(out, view));
   await assert.rejects(device.settle(), (error) => {
     assert.ok(error instanceof GpuValidationError, `${error}`);
