@@ -8,6 +8,7 @@
  */
 
 import { fileError } from "../kernels/core/byte_source.ts";
+import { isSize } from "../kernels/core/safetensors_format.ts";
 import { readNumbers, STORED_BYTES, type StoredType } from "../kernels/core/stored_numbers.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
 
@@ -254,10 +255,6 @@ function gather(
     }
   }
   return out;
-}
-
-function isSize(value: TorchValue | undefined): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function isSizes(value: TorchValue | undefined): value is number[] {
