@@ -6,9 +6,10 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
+import { paddedSize } from "../kernels/core/padded_size.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
-import { addRow, centreRows, meanRow, paddedWidth } from "./projection.ts";
+import { addRow, centreRows, meanRow } from "./projection.ts";
 
 /** Rows that are added to the sums at once: as many as the inner loop holds in registers. */
 const BLOCK = 4;
@@ -151,8 +152,8 @@ export class DeviceMoments implements Disposable {
 
   /** Begins with no rows of the `size` that there will be, which bounds the pieces. */
   constructor(device: Device, options: { readonly size: number; readonly dim: number }) {
-    const { size, dim } = options, width = paddedWidth(dim);
-    const sumRows = Math.min(SUM_ROWS, paddedWidth(size));
+    const { size, dim } = options, width = paddedSize(dim);
+    const sumRows = Math.min(SUM_ROWS, paddedSize(size));
     const sums = Math.min(
       MOST_SUMS,
       Math.ceil(size / sumRows),
@@ -173,7 +174,7 @@ export class DeviceMoments implements Disposable {
 
   /** Whether a device can hold the products [d, d] of rows of this length in one binding. */
   static supports(device: Device, dim: number): boolean {
-    return 4 * paddedWidth(dim) ** 2 <= device.profile.maxBindingBytes;
+    return 4 * paddedSize(dim) ** 2 <= device.profile.maxBindingBytes;
   }
 
   /** Shifts rows [n, d], n at most {@linkcode pieceRows}, uploads them and submits their products. */
@@ -195,7 +196,7 @@ export class DeviceMoments implements Disposable {
 
   /** Adds the products of a piece. */
   add(sums: Float32Array): void {
-    const { dim } = this, width = paddedWidth(dim), products = this.#products;
+    const { dim } = this, width = paddedSize(dim), products = this.#products;
     for (let first = 0; first < sums.length; first += width * width) {
       for (let i = 0; i < dim; i++) {
         addRow(

@@ -5,6 +5,7 @@
  */
 
 import type { Device } from "../kernels/core/device.ts";
+import { paddedSize } from "../kernels/core/padded_size.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
 
@@ -41,11 +42,6 @@ export function projectRows(rows: Float32Array, projection: Projection): Float64
   return out;
 }
 
-/** The next multiple of 4: the fastest products want such sizes, and columns of zeros add nothing. */
-export function paddedWidth(width: number): number {
-  return Math.ceil(width / 4) * 4;
-}
-
 /** What {@linkcode centreRows} writes. */
 export interface CentreOptions {
   /** Centre [n], subtracted from every row in float64. */
@@ -59,7 +55,7 @@ export interface CentreOptions {
 /** Writes rows [count, n] minus their centre, each rounded once, with columns padded to a multiple of 4. */
 export function centreRows(rows: Float32Array, options: CentreOptions): void {
   const { centre, out, sums } = options;
-  const n = centre.length, width = paddedWidth(n), count = rows.length / n;
+  const n = centre.length, width = paddedSize(n), count = rows.length / n;
   for (let row = 0; row < count; row++) {
     centreRow(rows.subarray(row * n, (row + 1) * n), {
       centre,
@@ -94,18 +90,18 @@ export class DeviceProjection implements Disposable {
   /** Uploads the directions [k, n]. */
   constructor(device: Device, options: DeviceProjectionOptions) {
     const { mean, directions, pieceRows } = options;
-    const n = mean.length, width = paddedWidth(n);
-    const rows = paddedWidth(pieceRows);
+    const n = mean.length, width = paddedSize(n);
+    const rows = paddedSize(pieceRows);
     const count = directions.length / n;
-    const padded = new Float32Array(paddedWidth(count) * width);
+    const padded = new Float32Array(paddedSize(count) * width);
     for (let k = 0; k < count; k++) padded.set(directions.subarray(k * n, (k + 1) * n), k * width);
     this.#mean = mean;
     this.#count = count;
     this.#centred = new Float32Array(rows * width);
     [this.#rows, this.#directions, this.#products] = device.unscoped(() => [
       device.empty([rows, width]),
-      device.tensor(padded, [paddedWidth(count), width]),
-      device.empty([rows, paddedWidth(count)]),
+      device.tensor(padded, [paddedSize(count), width]),
+      device.empty([rows, paddedSize(count)]),
     ]);
   }
 
@@ -120,7 +116,7 @@ export class DeviceProjection implements Disposable {
   /** Waits for the product and returns its first `rows` rows [rows, k]. */
   async end(rows: number): Promise<Float32Array> {
     const products = await this.#products.read();
-    const count = this.#count, width = paddedWidth(count);
+    const count = this.#count, width = paddedSize(count);
     if (count === width) return products.subarray(0, rows * count);
     const out = new Float32Array(rows * count);
     for (let row = 0; row < rows; row++) {

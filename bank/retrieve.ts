@@ -9,6 +9,7 @@
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean, nearestName, requireOneOf } from "../kernels/core/nearest_name.ts";
+import { paddedSize } from "../kernels/core/padded_size.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import { type Tensor, viewOf } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
@@ -235,8 +236,8 @@ export async function nearestSnippets(
   const found: { first: number; scores: Tensor; columns: Tensor }[] = [];
   const lowRank = bank instanceof LowRankBank ? bank : undefined;
   const points = lowRank?.inSpan(queries) ?? queries, width = points.length / rows;
-  // The fastest products want multiples of 4; the scores of queries of zeros are left alone.
-  const padded = new Float32Array(4 * Math.ceil(rows / 4) * width);
+  // The scores of the queries of zeros are left alone.
+  const padded = new Float32Array(paddedSize(rows) * width);
   padded.set(points);
   using wanted = device.unscoped(() => device.tensor(padded, [padded.length / width, width]));
   try {

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { dotProduct, paddedWidth, projectRows } from "./projection.ts";
+import { paddedSize } from "../kernels/core/padded_size.ts";
+import { dotProduct, projectRows } from "./projection.ts";
 import { swapAxes } from "./select_rows.ts";
 import type { SharedFactors } from "./svd.ts";
 
@@ -33,7 +34,7 @@ export function spanOf(factors: Pick<SharedFactors, "basis" | "mean">): Span {
   columns.set(swapAxes(basis, { rows: dim, columns: rank }));
   columns.set(mean, rank * dim);
   const found = rank < dim - 1 ? orthonormalAxes(columns, dim) : unitAxes(dim);
-  const width = paddedWidth(Math.max(1, found.length));
+  const width = paddedSize(Math.max(1, found.length));
   const axes = new Float64Array(width * dim);
   for (const [row, axis] of found.entries()) axes.set(axis, row * dim);
   const placed = projectRows(columns, { mean: new Float64Array(dim), directions: axes });

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { meanRow, paddedWidth } from "../bank/projection.ts";
+import { meanRow } from "../bank/projection.ts";
 import type { Device } from "../kernels/core/device.ts";
+import { paddedSize } from "../kernels/core/padded_size.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
 import { requireFinite } from "./frechet.ts";
 
@@ -190,15 +191,15 @@ async function productsOnDevice(
   device: Device,
   tile: { left: readonly Float32Array[]; right: readonly Float32Array[]; dim: number },
 ): Promise<Float32Array> {
-  const { left, right } = tile, dim = paddedWidth(tile.dim);
+  const { left, right } = tile, dim = paddedSize(tile.dim);
   const upload = (rows: readonly Float32Array[]) => {
-    const count = paddedWidth(rows.length), joined = new Float32Array(count * dim);
+    const count = paddedSize(rows.length), joined = new Float32Array(count * dim);
     for (const [i, row] of rows.entries()) joined.set(row, i * dim);
     return device.tensor(joined, [count, dim]);
   };
-  const width = paddedWidth(right.length);
+  const width = paddedSize(right.length);
   using products = device.scope(() => {
-    const out = device.empty([paddedWidth(left.length), width]);
+    const out = device.empty([paddedSize(left.length), width]);
     matmulInto(out, { a: upload(left), b: upload(right), transposeB: true });
     return out;
   });

@@ -5,6 +5,7 @@
  */
 
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
+import { paddedSize } from "../core/padded_size.ts";
 import type { Profile } from "../core/profile.ts";
 
 const VARIANTS = ["rows", "tiled", "naive"] as const;
@@ -64,7 +65,7 @@ export function planTiled(headWidth: number): TiledPlan {
 
 /** Bytes of the scores of one head, rows and columns rounded up to a multiple of 4. */
 export function scoreBytes(tokens: number): number {
-  return 4 * (4 * Math.ceil(tokens / 4)) ** 2;
+  return 4 * paddedSize(tokens) ** 2;
 }
 
 /** Whether a variant can compute a size on an adapter. */

@@ -7,6 +7,7 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { paddedSize } from "../core/padded_size.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { gatherRows } from "../embed_rows/mod.ts";
 import subgroup from "./subgroup.wgsl.ts";
@@ -62,7 +63,7 @@ export interface ReconstructOptions {
 export function reconstruct(coefficients: Tensor, options: ReconstructOptions): Tensor {
   const { basis, mean, indices } = options;
   const [rows = 0, rank = 0] = coefficients.shape, width = mean.elements;
-  const columns = paddedRank(rank);
+  const columns = paddedSize(rank);
   if (
     coefficients.shape.length !== 2 || rows === 0 || rank === 0 || width === 0 ||
     formatShape(basis.shape) !== formatShape([width, columns])
@@ -136,14 +137,10 @@ function takeRows(table: Tensor, indices: Tensor): Tensor {
  * ```
  */
 export function padBasis(basis: Float32Array, rank: number): Float32Array {
-  const columns = paddedRank(rank), width = basis.length / rank;
+  const columns = paddedSize(rank), width = basis.length / rank;
   const padded = new Float32Array(width * columns);
   for (let row = 0; row < width; row++) {
     padded.set(basis.subarray(row * rank, (row + 1) * rank), row * columns);
   }
   return padded;
-}
-
-function paddedRank(rank: number): number {
-  return Math.ceil(rank / 4) * 4;
 }
