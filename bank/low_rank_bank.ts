@@ -8,7 +8,7 @@ import type { Device } from "../kernels/core/device.ts";
 import { Tensor } from "../kernels/core/tensor.ts";
 import { l2Normalize } from "../kernels/l2_normalize/mod.ts";
 import { linear } from "../kernels/linear/mod.ts";
-import { padBasis, reconstruct } from "../kernels/reconstruct/mod.ts";
+import { MAX_FUSED_RANK, padBasis, reconstruct } from "../kernels/reconstruct/mod.ts";
 import {
   type AddedRecord,
   type BankRecords,
@@ -26,9 +26,6 @@ import type { RowSource } from "./row_table.ts";
 import { type Span, spanOf } from "./span.ts";
 import { externalCoefficients, findFactorProblem, mixRows, type SharedFactors } from "./svd.ts";
 import { rowsInMemory, TableBank } from "./table_bank.ts";
-
-/** Coefficients that one kernel reconstructs a snippet from; more take a product and a normalisation. */
-const MOST_FUSED = 768;
 
 /**
  * A low-rank bank: snippet i is c_i Bᵀ + μ (GMem, equation 9), normalised. On the GPU are the
@@ -135,7 +132,7 @@ export class LowRankBank extends TableBank {
   override gather(indices: Uint32Array | readonly number[] | Tensor): Tensor {
     const { device } = this.#decoder, table = this.wholeTable;
     return device.scope(() => {
-      if (table === undefined || this.rank > MOST_FUSED) {
+      if (table === undefined || this.rank > MAX_FUSED_RANK) {
         return this.#decoder.rows(this.takeRows(indices));
       }
       if (indices instanceof Tensor) return this.#decoder.rows(table, indices);
@@ -251,7 +248,7 @@ class Decoder implements Disposable {
     const width = mean.length, rank = basis.length / width;
     this.device = device;
     this.#rank = rank;
-    const stored = rank > MOST_FUSED ? basis : padBasis(basis, rank);
+    const stored = rank > MAX_FUSED_RANK ? basis : padBasis(basis, rank);
     using opened = new DisposableStack();
     const tensor: Device["tensor"] = (...of) =>
       opened.use(device.unscoped(() => device.tensor(...of)));
@@ -262,7 +259,7 @@ class Decoder implements Disposable {
 
   /** Returns the normalised c Bᵀ + μ [n, D] of coefficients [N, r], all or those of some indices. */
   rows(coefficients: Tensor, indices?: Tensor): Tensor {
-    if (this.#rank > MOST_FUSED) {
+    if (this.#rank > MAX_FUSED_RANK) {
       return l2Normalize(linear(coefficients, this.#basis, { bias: this.#mean }));
     }
     const factors = { basis: this.#basis, mean: this.#mean };

@@ -23,8 +23,11 @@ export const KERNELS: Readonly<Record<ReconstructVariant, Kernel>> = {
 /** Rows that one workgroup makes. */
 const ROWS: Readonly<Record<ReconstructVariant, number>> = { subgroup: 32, workgroup: 4 };
 
-/** Coefficients that the kernels have room for, and elements of a row that their loops stay short for. */
-const MAX_RANK = 768, MAX_WIDTH = 16_384;
+/** Coefficients of a row that the kernels have room for; with more, a product and a normalisation do the same. */
+export const MAX_FUSED_RANK = 768;
+
+/** Elements of a row that their loops stay short for. */
+const MAX_WIDTH = 16_384;
 
 /** Below it a row has no direction, and is divided by this instead of by its norm. */
 const EPSILON = 1e-12;
@@ -80,10 +83,10 @@ export function reconstruct(coefficients: Tensor, options: ReconstructOptions): 
         "u32 indices [B]",
     );
   }
-  if (rank > MAX_RANK || width > MAX_WIDTH) {
+  if (rank > MAX_FUSED_RANK || width > MAX_WIDTH) {
     throw new RangeError(
       `Cannot reconstruct rows of ${width} numbers from ${rank}: expected at most ${MAX_WIDTH} from ` +
-        `${MAX_RANK}`,
+        `${MAX_FUSED_RANK}`,
     );
   }
   const { device } = coefficients, { profile } = device;
