@@ -246,7 +246,10 @@ function complete(
   }
 }
 
-/** A function of its own, which the compiler gets to see often enough to make it fast. */
+/**
+ * A function of its own, which the compiler gets to see often enough to make it fast. One that is called with the
+ * float64 vectors of `bank/projection.ts` too takes three to four times as long for either.
+ */
 function dotProduct(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
