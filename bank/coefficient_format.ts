@@ -12,7 +12,8 @@ const INT8_MOST = 127;
 /** How the coefficients of a low-rank bank are stored: 4, 2 or 1 bytes each. */
 export type CoefficientStorage = "f32" | "f16" | "int8";
 
-const STORAGES: readonly CoefficientStorage[] = ["f32", "f16", "int8"];
+/** Every {@linkcode CoefficientStorage}. */
+export const STORAGES: readonly CoefficientStorage[] = ["f32", "f16", "int8"];
 
 /** How coefficients become stored numbers, and what these mean. */
 export class CoefficientFormat {

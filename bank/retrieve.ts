@@ -171,7 +171,8 @@ export function indicesNamed(records: ImageRecords, name: string): Uint32Array {
 /** How two snippets are compared. */
 export type Metric = "cosine" | "euclidean";
 
-const METRICS: readonly Metric[] = ["cosine", "euclidean"];
+/** Every {@linkcode Metric}. */
+export const METRICS: readonly Metric[] = ["cosine", "euclidean"];
 
 /** What {@linkcode nearestSnippets} looks for. */
 export interface NearestOptions {

@@ -16,6 +16,9 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "evaluate/": [...KERNEL_FILES, "bank/", "sample/"],
   "train/": [...KERNEL_FILES, "model/", "bank/", "sample/", "evaluate/"],
   "cli/": [
+    "bank/coefficient_format.ts",
+    "bank/encoders/preprocessing.ts",
+    "bank/retrieve.ts",
     "deno.json",
     "kernels/core/atomic_file.ts",
     "kernels/core/device.ts",

@@ -14,9 +14,11 @@ import { isSize } from "../../kernels/core/safetensors_format.ts";
 import { sha256Hex } from "../../kernels/core/sha256.ts";
 import { OnnxNetwork, type ProviderOptions } from "../onnx_network.ts";
 import type { EncoderDescription } from "./encoder.ts";
+import { TEXT_POOLINGS, type TextPooling } from "./preprocessing.ts";
 import type { TextVectorEncoder } from "./text_encoder.ts";
 
 export type { ProviderOptions } from "../onnx_network.ts";
+export type { TextPooling } from "./preprocessing.ts";
 
 /** How {@linkcode OnnxTextEncoder.open} makes an encoder. */
 export interface OnnxTextOptions extends ProviderOptions {
@@ -25,11 +27,6 @@ export interface OnnxTextOptions extends ProviderOptions {
   /** The vector of an output [n, T, e]: that of the first token, BERT's CLS, or the tokens' mean. */
   readonly pooling?: TextPooling | undefined;
 }
-
-/** What makes one vector of those of all tokens. */
-export type TextPooling = "cls" | "mean";
-
-const POOLINGS: readonly TextPooling[] = ["cls", "mean"];
 
 const KIND = "onnx_text";
 
@@ -100,7 +97,7 @@ export class OnnxTextEncoder implements TextVectorEncoder {
     );
     const { output = network.outputs[0]!.name, pooling = "cls" } = options;
     const taken = { output, pooling };
-    requireOneOf(`Cannot encode texts with ${path}: pooling`, pooling, POOLINGS);
+    requireOneOf(`Cannot encode texts with ${path}: pooling`, pooling, TEXT_POOLINGS);
     checkNetwork(network, output);
     const probe = await run(network, { ids: tokenizer("a"), taken });
     const description = {

@@ -7,6 +7,7 @@
 
 import type { EncoderDescription } from "./encoder.ts";
 import { HashedNgrams } from "./hashed_ngrams.ts";
+import type { TextPooling } from "./preprocessing.ts";
 import type { TextVectorEncoder } from "./text_encoder.ts";
 
 /** What {@linkcode openTextEncoder} opens. */
@@ -16,7 +17,7 @@ export interface OpenTextOptions {
   /** Its output; the first by default. */
   readonly output?: string | undefined;
   /** What makes one vector of those of all tokens; `cls` by default. */
-  readonly pooling?: "cls" | "mean" | undefined;
+  readonly pooling?: TextPooling | undefined;
   /** What runs the network; see `ProviderOptions`. */
   readonly providers?: readonly string[] | undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * What an encoder that is a file of its own does to images, as data. The library's entry points may
- * import this; the encoder itself needs a native library.
+ * What encoders that are files of their own do to images and texts, as data. The library's entry points may
+ * import this; the encoders themselves need a native library.
  *
  * @module
  */
@@ -20,6 +20,12 @@ export const POOLINGS = ["cls", "mean", "patch-mean"] as const;
 
 /** How tokens [n, T, d] become [n, d]: the first token, the mean of all, or of all but the first. */
 export type Pooling = typeof POOLINGS[number];
+
+/** What makes one vector of those of all tokens of a text: that of the first token, or their mean. */
+export type TextPooling = "cls" | "mean";
+
+/** Every {@linkcode TextPooling}. */
+export const TEXT_POOLINGS: readonly TextPooling[] = ["cls", "mean"];
 
 /** What is done to an image before the network sees it, and what is taken of its output. */
 export interface OnnxPreprocessing {

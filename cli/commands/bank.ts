@@ -4,6 +4,9 @@
  * @module
  */
 
+import { STORAGES } from "../../bank/coefficient_format.ts";
+import { POOLINGS, TEXT_POOLINGS } from "../../bank/encoders/preprocessing.ts";
+import { METRICS } from "../../bank/retrieve.ts";
 import type { CommandDefinition, ProgramDefinition } from "../arguments.ts";
 import { ANY_ENCODER, JSON_LINES, ONNX_FILE, SET } from "./shared_options.ts";
 
@@ -106,7 +109,7 @@ export const BANK_BUILD_COMMAND = {
     },
     pooling: {
       type: "string",
-      choices: ["cls", "mean", "patch-mean"],
+      choices: POOLINGS,
       description: "With --onnx: the tokens that make the snippet, the first by default; " +
         "short for --set bank.onnx.pooling",
     },
@@ -243,7 +246,7 @@ export const BANK_COMPRESS_COMMAND = {
     },
     storage: {
       type: "string",
-      choices: ["f32", "f16", "int8"],
+      choices: STORAGES,
       default: "f32",
       description: "How coefficients are stored: 4, 2 or 1 bytes each",
     },
@@ -452,7 +455,7 @@ export const BANK_NEAREST_COMMAND = {
     },
     metric: {
       type: "string",
-      choices: ["cosine", "euclidean"],
+      choices: METRICS,
       default: "cosine",
       description: "What near means",
     },
@@ -590,7 +593,7 @@ export const BANK_LEARN_TEXT_COMMAND = {
     },
     pooling: {
       type: "string",
-      choices: ["cls", "mean"],
+      choices: TEXT_POOLINGS,
       description:
         "With --onnx: the vector is that of the first token, the default, or the mean of all",
     },
