@@ -8,6 +8,7 @@
  * @module
  */
 
+import { selectRows } from "../bank/select_rows.ts";
 import { quantile } from "../evaluate/bootstrap.ts";
 import { type FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
@@ -110,13 +111,11 @@ export class Bootstrap {
     }
     const distance = (sample: Float32Array) =>
       reference.distanceTo(new GaussianStatistics(dim).add(sample));
-    const value = distance(vectors), sample = new Float32Array(vectors.length);
-    const replicates = Float64Array.from(this.#rows, (rows) => {
-      for (const [i, row] of rows.entries()) {
-        sample.set(vectors.subarray(row * width, (row + 1) * width), i * width);
-      }
-      return distance(sample);
-    });
+    const value = distance(vectors);
+    const replicates = Float64Array.from(
+      this.#rows,
+      (indices) => distance(selectRows(vectors, { indices, width })),
+    );
     const mean = replicates.reduce((sum, each) => sum + each, 0) /
       replicates.length;
     return { value, replicates: replicates.map((each) => each - mean + value) };
