@@ -44,6 +44,7 @@ export async function openDevice(
     tuning: readTuning({ note }),
     note,
   });
+  // `Device.open` would name its own option, and people know the key of the configuration.
   const { driver, label } = device.profile;
   if (driver === "gpu" || allowCpuDriver) return device;
   device.dispose();
