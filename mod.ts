@@ -8,8 +8,8 @@
  * @example
  * ```ts ignore
  * import {
- *   buildBank, Device, draw, encodePng, loadBank, loadEmoji, ParameterStore, PixelPca,
- *   resolveConfig, SiT, tileImages, Trainer,
+ *   buildBank, Device, draw, encodePng, loadBank, loadEmoji, ParameterStore, PixelPca, SiT, tileImages,
+ *   Trainer,
  * } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
@@ -27,7 +27,7 @@
  * for await (const { step, loss } of trainer.run({ steps: 500 })) console.log(step, loss);
  *
  * using condition = bank.gather(Uint32Array.of(3, 17, 42, 99));
- * const { images } = draw({ model, condition, config: resolveConfig({}).sample });
+ * const { images } = draw({ model, condition });
  * const picture = tileImages(await images.read(), { columns: 4, imageSize: 16, channels: 3 });
  * await Deno.writeFile("samples.png", encodePng(picture));
  * ```

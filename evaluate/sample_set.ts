@@ -7,6 +7,7 @@
 
 import { requireFiniteImages, toBytes } from "../bank/pixels.ts";
 import { counted } from "../kernels/core/counted.ts";
+import { resolveSample } from "../sample/config.ts";
 import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
 import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
@@ -62,8 +63,8 @@ export interface DrawnSamplesOptions extends Omit<DrawAllOptions, "onProgress"> 
  * with a value that is not finite.
  */
 export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
-  const { source, viewer, prepare, ...drawing } = options;
-  const { count, config: { sampler, steps: asked } } = options;
+  const { source, viewer, prepare, ...drawing } = options, { count } = options;
+  const { sampler, steps: asked } = resolveSample(options.config);
   const { channels, imageSize } = viewer;
   // The adaptive sampler has as many as it needs.
   const steps = SAMPLERS[sampler].kind === "adaptive" ? undefined : asked;

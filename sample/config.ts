@@ -5,6 +5,7 @@
  */
 
 import { z } from "zod";
+import { type DeepPartial, readWithSchema } from "../model/schema.ts";
 import { DIFFUSION_FORMS, type DiffusionForm } from "../model/interpolants/interpolant.ts";
 import { type NamedSampler, SAMPLER_NAMES, type SamplerName, SAMPLERS } from "./samplers.ts";
 import { LAST_STEPS, type LastStep } from "./sde.ts";
@@ -133,6 +134,15 @@ export const sampleSchema: z.ZodType<SampleConfig> = z.strictObject({
     });
   }
 });
+
+/**
+ * Checks settings to draw with, and fills in the defaults.
+ *
+ * Throws a SyntaxError with every unknown name and wrong value.
+ */
+export function resolveSample(settings: DeepPartial<SampleConfig> = {}): SampleConfig {
+  return readWithSchema(sampleSchema, settings, { name: "what to draw with" });
+}
 
 function namesOf(kind: NamedSampler["kind"]): string {
   return SAMPLER_NAMES.filter((name) => SAMPLERS[name].kind === kind).join(", ");

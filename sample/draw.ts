@@ -13,7 +13,8 @@ import { randomNormal } from "../kernels/random_normal/mod.ts";
 import { type DiffusionModel, requireCondition } from "../model/diffusion_model.ts";
 import { velocityCoefficients } from "../model/interpolants/prediction.ts";
 import { sampleInterval } from "../model/interpolants/time.ts";
-import type { SampleConfig } from "./config.ts";
+import type { DeepPartial } from "../model/schema.ts";
+import { resolveSample, type SampleConfig } from "./config.ts";
 import { guided } from "./guidance.ts";
 import {
   countEvaluations,
@@ -27,8 +28,8 @@ import { odeTimes } from "./times.ts";
 
 /** A sampler on a path. */
 export interface SamplerSettings extends Path {
-  /** Sampler, steps, guidance and seed. */
-  readonly config: SampleConfig;
+  /** Sampler, steps, guidance and seed; what is left out is the default. */
+  readonly config?: DeepPartial<SampleConfig> | undefined;
 }
 
 /** What to draw with. */
@@ -46,10 +47,13 @@ export interface DrawOptions extends SamplerSettings {
   readonly firstSample?: number;
   /**
    * Called after each step. `dopri5`, whose steps follow from the error, calls it with the state interpolated
-   * to each time that `steps` and `timestepShift` give to other samplers.
+   * to each time that `steps` gives to other samplers.
    */
   readonly onStep?: (step: SamplerStep) => void;
 }
+
+/** Options with all settings. */
+type Settled<Options extends SamplerSettings> = Options & { readonly config: SampleConfig };
 
 /** Which noises {@linkcode startingNoise} makes. */
 export interface StartingNoiseOptions {
@@ -172,7 +176,7 @@ export function pairedNetwork(model: DiffusionModel, embedded: Tensor): Network 
  *
  * @example
  * ```ts
- * import { Device, draw, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ * import { Device, draw, ParameterStore, SiT } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
@@ -181,62 +185,61 @@ export function pairedNetwork(model: DiffusionModel, embedded: Tensor): Network 
  *   condition: { classes: 10 },
  * });
  * using labels = device.tensor(Uint32Array.of(3, 7), [2]);
- * const { sample: config } = resolveConfig({ sample: { sampler: "heun", steps: 4 } });
- * const { images, evaluations } = draw({ model, condition: labels, config });
+ * const { images, evaluations } = draw({ model, condition: labels, config: { sampler: "heun", steps: 4 } });
  * console.log(images.shape, evaluations); // [ 2, 3, 8, 8 ] 8
  * images.dispose();
  * ```
  */
 export function draw(options: DrawOptions): Drawn {
-  const { device } = options.model.parameters;
+  const { device } = options.model.parameters, settled = settle(options);
   return device.scope(() => {
-    const { network, evaluations } = guidedNetwork(options);
-    const images = integrateFixed(network, noiseOf(options), options);
+    const { network, evaluations } = guidedNetwork(settled);
+    const images = integrateFixed(network, noiseOf(settled), settled);
     return { images, evaluations: evaluations() };
   });
 }
 
 /**
  * Throws what drawing with these settings throws for any network and condition: a `RangeError` where
- * the path is singular at a time of the sampler, or its steps are too few.
+ * the path is singular at a time of the sampler, or its steps are too few, and a `SyntaxError` for an unknown name or
+ * a value that is out of range.
  *
  * @example
  * ```ts
- * import { checkSampling, Device, resolveConfig } from "@gmem/gmem";
+ * import { checkSampling, Device } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
- * const { sample: config } = resolveConfig({
- *   sample: { sampler: "euler-maruyama", diffusion: { form: "sbdm" }, epsilon: 0.01 },
- * });
- * checkSampling(device, { config });
+ * const config = { sampler: "euler-maruyama", diffusion: { form: "sbdm" } } as const;
+ * checkSampling(device, { config: { ...config, epsilon: 0.01 } });
  * try {
- *   checkSampling(device, { config: { ...config, epsilon: null } }); // w(0) of sbdm is infinite
+ *   checkSampling(device, { config }); // w(0) of sbdm is infinite
  * } catch (error) {
  *   console.log(error instanceof RangeError); // true
  * }
  * ```
  */
 export function checkSampling(device: Device, options: SamplerSettings): void {
-  if (SAMPLERS[options.config.sampler].kind === "adaptive") {
-    const grid = times(options), { interpolant, prediction } = resolvePath(options);
+  const settled = settle(options);
+  if (SAMPLERS[settled.config.sampler].kind === "adaptive") {
+    const grid = times(settled), { interpolant, prediction } = resolvePath(options);
     for (const t of grid) velocityCoefficients(interpolant, prediction, t);
     return;
   }
   device.scope(() => {
     const noise = device.tensor(new Float32Array(1), [1, 1, 1, 1]);
-    integrateFixed((x) => x, noise, options);
+    integrateFixed((x) => x, noise, settled);
   });
 }
 
 /**
- * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps` and
- * `timestepShift` do not change. Waits for the GPU with `dopri5`.
+ * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps`
+ * does not change. Waits for the GPU with `dopri5`.
  *
  * Throws what {@linkcode draw} throws, but for that sampler, and what {@linkcode sampleDopri5} throws.
  *
  * @example
  * ```ts
- * import { Device, drawAdaptive, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ * import { Device, drawAdaptive, ParameterStore, SiT } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
@@ -245,20 +248,19 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
  *   condition: { classes: 10 },
  * });
  * using condition = device.tensor(Uint32Array.of(3, 7), [2]);
- * const { sample: config } = resolveConfig({ sample: { sampler: "dopri5" } });
- * const { images, evaluations } = await drawAdaptive({ model, condition, config });
+ * const { images, evaluations } = await drawAdaptive({ model, condition, config: { sampler: "dopri5" } });
  * console.log(images.shape, evaluations); // [ 2, 3, 8, 8 ] 44
  * images.dispose();
  * ```
  */
 export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
-  const sampler = SAMPLERS[options.config.sampler];
+  const settled = settle(options), sampler = SAMPLERS[settled.config.sampler];
   if (sampler.kind !== "adaptive") return draw(options);
   const { device } = options.model.parameters;
-  const { network, evaluations, embedded } = device.scope(() => guidedNetwork(options));
+  const { network, evaluations, embedded } = device.scope(() => guidedNetwork(settled));
   try {
-    using noise = noiseOf(options);
-    const grid = times(options), { onStep } = options;
+    using noise = noiseOf(settled);
+    const grid = times(settled), { onStep } = options;
     const images = await sampler.sample(network, noise, {
       ...resolvePath(options),
       ...(onStep ? { onStep, times: grid } : { times: [grid[0]!, grid.at(-1)!] }),
@@ -272,6 +274,10 @@ export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
   }
 }
 
+function settle<Options extends SamplerSettings>(options: Options): Settled<Options> {
+  return { ...options, config: resolveSample(options.config) };
+}
+
 interface GuidedNetwork {
   /** What the sampler integrates. */
   readonly network: Network;
@@ -282,7 +288,7 @@ interface GuidedNetwork {
 }
 
 /** Runs in a scope, which releases what embedding makes on the way. */
-function guidedNetwork(options: DrawOptions): GuidedNetwork {
+function guidedNetwork(options: Settled<DrawOptions>): GuidedNetwork {
   const { model, condition, weights, config: { guidance } } = options;
   if (condition.device !== model.parameters.device) throw onAnother("draw", "the condition");
   if (condition.elements === 0) {
@@ -339,7 +345,7 @@ function nullCondition(model: DiffusionModel, { elements, shape }: Tensor): Tens
 function integrateFixed(
   network: Network,
   noise: Tensor,
-  options: SamplerSettings & Pick<DrawOptions, "firstSample" | "onStep">,
+  options: Settled<SamplerSettings> & Pick<DrawOptions, "firstSample" | "onStep">,
 ): Tensor {
   const { config, firstSample = 0, onStep } = options;
   const shared = { ...resolvePath(options), ...(onStep && { onStep }) };
@@ -365,11 +371,11 @@ function integrateFixed(
   });
 }
 
-function noiseOf({ model, condition, config, firstSample = 0 }: DrawOptions): Tensor {
+function noiseOf({ model, condition, config, firstSample = 0 }: Settled<DrawOptions>): Tensor {
   return startingNoise(model, { count: condition.shape[0]!, seed: config.seed, firstSample });
 }
 
-function times(options: SamplerSettings): readonly number[] {
+function times(options: Settled<SamplerSettings>): readonly number[] {
   const { steps, timestepShift, epsilon } = options.config;
   const { interpolant, prediction } = resolvePath(options);
   const interval = sampleInterval(interpolant, prediction, {

@@ -9,7 +9,8 @@ import { requireFiniteImages } from "../bank/pixels.ts";
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
-import type { SampleConfig } from "./config.ts";
+import type { DeepPartial } from "../model/schema.ts";
+import { resolveSample, type SampleConfig } from "./config.ts";
 import { drawAdaptive, type DrawOptions } from "./draw.ts";
 import type { Path } from "./network.ts";
 
@@ -39,8 +40,8 @@ export function imagesAtOnce(
 export interface DrawManyOptions extends Path, Pick<DrawOptions, "weights"> {
   /** The trained network. */
   readonly model: DiffusionModel;
-  /** Sampler, steps, guidance and seed. */
-  readonly config: SampleConfig;
+  /** Sampler, steps, guidance and seed; what is left out is the default. */
+  readonly config?: DeepPartial<SampleConfig> | undefined;
   /** Called after each batch with the number of images drawn. */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
@@ -91,7 +92,7 @@ export interface DrawnBatch extends DrawnImages {
  *
  * @example
  * ```ts
- * import { Device, drawAll, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ * import { Device, drawAll, ParameterStore, SiT } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
@@ -99,9 +100,9 @@ export interface DrawnBatch extends DrawnImages {
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
  *   condition: { classes: 10 },
  * });
- * const { sample: config } = resolveConfig({ sample: { sampler: "euler", steps: 2 } });
  * const conditionOf = (first: number, count: number) =>
  *   device.tensor(Uint32Array.from({ length: count }, (_, i) => (first + i) % 10), [count]);
+ * const config = { sampler: "euler", steps: 2 } as const;
  * const { images, evaluations } = await drawAll({ model, config, count: 3, conditionOf });
  * console.log(images.length, evaluations); // 48 2
  * ```
@@ -128,7 +129,7 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
  *
  * @example
  * ```ts
- * import { Device, drawBatches, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ * import { Device, drawBatches, ParameterStore, SiT } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
@@ -136,9 +137,8 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
  *   condition: { classes: 10 },
  * });
- * const { sample: config } = resolveConfig({ sample: { sampler: "euler", steps: 1 } });
  * const conditionOf = (_: number, count: number) => device.tensor(new Uint32Array(count), [count]);
- * const batches = drawBatches({ model, config, count: 65, conditionOf });
+ * const batches = drawBatches({ model, config: { sampler: "euler", steps: 1 }, count: 65, conditionOf });
  * for await (const { first, count } of batches) console.log(first + count); // 64 and then 65
  * ```
  */
@@ -146,7 +146,7 @@ export async function* drawBatches(
   options: Omit<DrawAllOptions, "onProgress">,
 ): AsyncGenerator<DrawnBatch> {
   requireCount("Cannot draw: count", options.count);
-  const guided = options.config.guidance.scale !== 1;
+  const guided = resolveSample(options.config).guidance.scale !== 1;
   const batch = imagesAtOnce(options.model, { guided });
   for (let first = 0; first < options.count; first += batch) {
     yield await drawBatch(options, { first, count: Math.min(batch, options.count - first) });
@@ -184,7 +184,7 @@ async function drawBatch(
  *
  * @example
  * ```ts
- * import { Device, drawRows, ParameterStore, resolveConfig, SiT } from "@gmem/gmem";
+ * import { Device, drawRows, ParameterStore, SiT } from "@gmem/gmem";
  *
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
@@ -192,9 +192,8 @@ async function drawBatch(
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
  *   condition: { snippetDim: 2 },
  * });
- * const { sample: config } = resolveConfig({ sample: { sampler: "euler", steps: 2 } });
  * const snippets = Float32Array.of(1, 0, 0, 1);
- * const { images } = await drawRows({ model, config, snippets, noises: 3 });
+ * const { images } = await drawRows({ model, config: { sampler: "euler", steps: 2 }, snippets, noises: 3 });
  * console.log(images.length); // 96 of [2, 3, 1, 4, 4]
  * ```
  */

@@ -205,14 +205,13 @@ gpuTest("drawAdaptive() shows states of dopri5 at the times of even steps", asyn
   const drawn = await drawAdaptive({
     model,
     condition,
-    config: { ...sample, timestepShift: 3 },
+    config: sample,
     onStep: ({ step, t, x }) => {
       seen.push([step, t]);
       states.push(x.read());
     },
   });
-  // 3 t / (1 + 2 t) at quarters.
-  assert.deepEqual(seen, [[0, 0.5], [1, 0.75], [2, 0.9], [3, 1]]);
+  assert.deepEqual(seen, [[0, 0.25], [1, 0.5], [2, 0.75], [3, 1]]);
   const images = await drawn.images.read();
   drawn.images.dispose();
   const each = await Promise.all(states);
@@ -304,6 +303,24 @@ gpuTest(
   },
 );
 
+gpuTest("draw() and drawAdaptive() take the defaults for what is left out", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const model = new SiT(store, SIZES);
+  using condition = device.tensor(new Float32Array(4).fill(0.5), [1, 4]);
+  const whole = { ...parseConfig("").sample, steps: 3 };
+  const drawn = [
+    draw({ model, condition, config: whole }),
+    draw({ model, condition, config: { steps: 3 } }),
+    await drawAdaptive({ model, condition, config: { steps: 3 } }),
+  ];
+  const [want, ...others] = await Promise.all(drawn.map(({ images }) => images.read()));
+  for (const images of others) assert.deepEqual(images, want);
+  for (const { images } of drawn) images.dispose();
+  const all = draw({ model, condition });
+  assert.equal(all.evaluations, 100);
+  all.images.dispose();
+});
+
 gpuTest("checkSampling() refuses what drawing would", (device) => {
   const { sample: config } = parseConfig("");
   for (const sampler of ["euler", "dopri5", "sde-heun"] as const) {
@@ -311,16 +328,18 @@ gpuTest("checkSampling() refuses what drawing would", (device) => {
   }
   const prediction = "noise";
   checkSampling(device, { config, prediction });
-  for (const sampler of ["heun", "dopri5"] as const) {
+  for (
+    const [wrong, message] of [
+      [{ sampler: "dopri5", timestepShift: 3 }, "timestepShift is 3, expected 1 with dopri5"],
+      [{ sampler: "sde-heun", steps: 1 }, "steps is 1, expected at least 2 with sde-heun"],
+      [{ epsilon: 0 }, "epsilon is 0, expected a number, above 0"],
+    ] as const
+  ) {
     assert.throws(
-      () => checkSampling(device, { config: { ...config, sampler, epsilon: 0 }, prediction }),
-      RangeError,
+      () => checkSampling(device, { config: wrong }),
+      (error: Error) => error.name === "SyntaxError" && error.message.includes(message),
     );
   }
-  assert.throws(
-    () => checkSampling(device, { config: { ...config, sampler: "sde-heun", steps: 1 } }),
-    RangeError,
-  );
   // Where the official samplers give infinite numbers.
   for (
     const singular of [
