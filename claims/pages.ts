@@ -89,11 +89,14 @@ export function overviewPage(
   scales: readonly { readonly folder: string; readonly results: readonly NamedResult[] }[],
 ): string {
   const sections = scales.flatMap(({ folder, results }) => {
-    const [{ result: { scale, seed, device, date } }] = results as [NamedResult, ...NamedResult[]];
+    const [{ result: { scale } }] = results as [NamedResult, ...NamedResult[]];
+    const all = (valueOf: (result: Result) => string | number) =>
+      [...new Set(results.map(({ result }) => valueOf(result)))].sort().join(" and ");
     const shown = results.filter(({ result }) => result.verdict.outcome === "shown").length;
     return [
       `## Scale ${scale.name}: ${shown} of ${results.length} shown`,
-      `${capitalized(scale.description)}. Seed ${seed}, ${device}, ${date}.`,
+      `${capitalized(scale.description)}. Seed ${all(({ seed }) => seed)}, ` +
+      `${all(({ device }) => device)}, ${all(({ date }) => date)}.`,
       [
         "| claim | verdict | by how much |",
         "|---|---|---|",

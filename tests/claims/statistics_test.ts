@@ -39,7 +39,7 @@ Deno.test("Bootstrap.mean() gives the interval of the textbook", () => {
   assertNear(interval.high, mean + 1.96 * error, 0.12 * error);
 });
 
-Deno.test("Bootstrap draws by a stream that nothing else has", () => {
+Deno.test("Bootstrap draws row by row from its stream, at places of the seed, the unit and their number", () => {
   const values = Float64Array.from({ length: 60 }, (_, i) => i);
   const random = new Random(3, Stream.Bootstrap);
   let sum = 0;

@@ -206,31 +206,37 @@ Deno.test("numbers and intervals are written to three digits that count", () => 
   );
 });
 
-Deno.test("overviewPage() lists verdicts by scale and counts those shown", () => {
-  const result = (letter: "a" | "b", outcome: "shown" | "undecided"): Result => ({
+Deno.test("overviewPage() lists verdicts by scale, counts those shown, and names all seeds, devices and days", () => {
+  const result = (
+    letter: "a" | "b",
+    outcome: "shown" | "undecided",
+    { seed, date }: { seed: number; date: string },
+  ): Result => ({
     letter,
     title: `Title ${letter}`,
     statement: `Statement ${letter}.`,
     source: "section 1",
     verdict: { outcome, text: `by ${letter}` },
     scale: SCALES.tiny,
-    seed: 0,
+    seed,
     device: "some adapter",
-    date: "2026-11-22",
+    date,
     tables: [],
     notes: [],
   });
   const page = overviewPage([{
     folder: "tiny",
     results: [
-      { name: "a_one", result: result("a", "shown") },
-      { name: "b_two", result: result("b", "undecided") },
+      { name: "a_one", result: result("a", "shown", { seed: 7, date: "2026-11-23" }) },
+      { name: "b_two", result: result("b", "undecided", { seed: 0, date: "2026-11-22" }) },
     ],
   }]);
   assert(page.includes("## Scale tiny: 1 of 2 shown"), page);
   assert(page.includes("| (a) [Title a](results/tiny/a_one.md) | shown | by a |"), page);
   assert(page.includes("| (b) [Title b](results/tiny/b_two.md) | undecided | by b |"), page);
   assert(page.includes("- (a) Statement a."), page);
+  assert(page.includes("Seed 0 and 7, some adapter, 2026-11-22 and 2026-11-23."), page);
+  assert(page.includes("Not tested at this scale: (c), (d), (e), (f), (g)."), page);
 });
 
 Deno.test("every scale has what the claims ask for", () => {

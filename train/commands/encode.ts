@@ -18,12 +18,7 @@ import { counted } from "../../kernels/core/counted.ts";
 import type { Config } from "../config.ts";
 import { configHelp } from "../config_help.ts";
 import { encodeLatents } from "../datasets/encode_latents.ts";
-import {
-  findStatistics,
-  measureStatistics,
-  STATISTICS_FILE,
-  writeStatistics,
-} from "../datasets/latent_scaling.ts";
+import { keepStatistics, STATISTICS_FILE } from "../datasets/latent_scaling.ts";
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { loadConfig } from "../load_config.ts";
 import { openFolder } from "../load_data.ts";
@@ -77,6 +72,10 @@ async function main(): Promise<void> {
   }).finally(progress.stop);
   using latents = await LatentShards.open(directory);
   const statistics = data.latentNorm ? keepStatistics(latents) : undefined;
+  if (statistics) {
+    const { path, measured } = statistics;
+    say(`        statistics ${measured ? `measured, in ${path}` : `of ${path}, which was there`}`);
+  }
   const seconds = (performance.now() - started) / 1000;
   const shards = Math.ceil(images.size / shardSize);
   say(
@@ -86,7 +85,15 @@ async function main(): Promise<void> {
   if (json) {
     const { size } = latents;
     console.log(
-      JSON.stringify({ directory, size, channels, imageSize, shards, statistics, seconds }),
+      JSON.stringify({
+        directory,
+        size,
+        channels,
+        imageSize,
+        shards,
+        statistics: statistics?.path,
+        seconds,
+      }),
     );
   }
 }
@@ -156,18 +163,4 @@ async function readImages(
     },
     onProgress: ({ done, total }) => progress.advance(done, total),
   }).finally(progress.stop);
-}
-
-/** Sees to it that there are statistics beside the shards, and returns their path. */
-function keepStatistics(latents: LatentShards): string {
-  const { directory, channels } = latents;
-  const found = findStatistics(directory, channels)?.path;
-  if (found !== undefined) {
-    say(`        statistics of ${found}, which was there`);
-    return found;
-  }
-  const path = join(directory, STATISTICS_FILE);
-  writeStatistics(path, measureStatistics(latents));
-  say(`        statistics measured, in ${path}`);
-  return path;
 }

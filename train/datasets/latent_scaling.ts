@@ -18,6 +18,9 @@ export const STATISTICS_FILE = "latents_stats.safetensors";
 /** What LightningDiT and GMem call the same. */
 export const OFFICIAL_STATISTICS_FILE = "latents_stats.pt";
 
+/** Metadata of statistics that were measured of the latents beside them. */
+const MEASURED: Readonly<Record<string, string>> = { measured: "true" };
+
 /** Latents that statistics are taken of, at most, as in LightningDiT. */
 const MOST_MEASURED = 10_000;
 
@@ -210,6 +213,30 @@ export function readStatistics(path: string, channels: number): ChannelStatistic
 }
 
 /**
+ * Measures the statistics of latents and writes them to the file beside their shards, unless somebody put one
+ * there: what was measured before is measured again, since the latents may be others. Says where they are.
+ *
+ * Throws what reading the latents throws, and a {@linkcode CheckpointError} if the disk refuses or if the file that
+ * is there cannot be read.
+ */
+export function keepStatistics(
+  latents: StoredLatents & { readonly directory: string },
+): { readonly path: string; readonly measured: boolean } {
+  const { directory, channels } = latents;
+  const found = findStatistics(directory, channels)?.path;
+  if (found !== undefined && !wereMeasured(found)) return { path: found, measured: false };
+  const path = join(directory, STATISTICS_FILE);
+  writeStatistics(path, measureStatistics(latents), MEASURED);
+  return { path, measured: true };
+}
+
+function wereMeasured(path: string): boolean {
+  if (!path.endsWith(".safetensors")) return false;
+  using file = SafetensorsFile.open(path);
+  return Object.entries(MEASURED).every(([key, value]) => file.metadata[key] === value);
+}
+
+/**
  * Writes statistics as tensors `mean` and `std` [1, C, 1, 1], which {@linkcode readStatistics} reads.
  *
  * Throws a {@linkcode CheckpointError} if the disk refuses.
@@ -228,12 +255,16 @@ export function readStatistics(path: string, channels: number): ChannelStatistic
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export function writeStatistics(path: string, statistics: ChannelStatistics): void {
+export function writeStatistics(
+  path: string,
+  statistics: ChannelStatistics,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
   const shape = [1, statistics.mean.length, 1, 1];
   writeSafetensors(path, [
     ["mean", { dtype: "F32", shape, data: statistics.mean }],
     ["std", { dtype: "F32", shape, data: statistics.std }],
-  ]);
+  ], { metadata });
 }
 
 function readSafetensors(path: string): ChannelStatistics {

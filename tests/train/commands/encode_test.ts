@@ -6,7 +6,11 @@ import { fileURLToPath } from "node:url";
 import { BankWriter } from "../../../bank/bank_writer.ts";
 import { BankFile } from "../../../bank/file.ts";
 import { LatentShards } from "../../../train/datasets/latent_shards.ts";
-import { measureStatistics, readStatistics } from "../../../train/datasets/latent_scaling.ts";
+import {
+  measureStatistics,
+  readStatistics,
+  writeStatistics,
+} from "../../../train/datasets/latent_scaling.ts";
 import { decodePng } from "../../../train/datasets/png.ts";
 import { assertClose } from "../../_check_op.ts";
 import { gpuTest } from "../../_gpu.ts";
@@ -80,7 +84,27 @@ Deno.test("encode writes the latents of a configuration, in the sorted order of 
 
   const again = await runTask("encode", args);
   assert.equal(again.code, 0, again.stderr);
-  assert.match(again.stderr, /statistics of .*latents_stats\.safetensors, which was there/);
+  assert.match(again.stderr, /statistics measured, in .*latents_stats\.safetensors/);
+  // Those of the latents that are there now, and not of others that were; but what somebody else put there stays.
+  const grey = join(TEMPORARY, "grey"), elsewhere = join(TEMPORARY, "grey_shards");
+  Deno.mkdirSync(elsewhere);
+  writeStatistics(join(elsewhere, "latents_stats.safetensors"), {
+    mean: new Float32Array(CHANNELS),
+    std: new Float32Array(CHANNELS).fill(7),
+  });
+  writeImages(grey, NAMES.slice(0, 3), SIDE);
+  const kept = await runTask("encode", [CONFIG, "--data", grey, "--out", elsewhere]);
+  assert.match(kept.stderr, /statistics of .*latents_stats\.safetensors, which was there/);
+  Deno.removeSync(elsewhere, { recursive: true });
+  Deno.mkdirSync(elsewhere);
+  Deno.copyFileSync(statistics, join(elsewhere, "latents_stats.safetensors"));
+  const fresh = await runTask("encode", [CONFIG, "--data", grey, "--out", elsewhere]);
+  assert.equal(fresh.code, 0, fresh.stderr);
+  using few = await LatentShards.open(elsewhere);
+  assert.deepEqual(
+    readStatistics(join(elsewhere, "latents_stats.safetensors"), CHANNELS),
+    measureStatistics(few),
+  );
   const unknown = await runTask("encode", [...args, "-s", "device.onnxProviders=[abacus]"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /by abacus: onnxruntime has no such execution provider/);
