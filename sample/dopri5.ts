@@ -139,7 +139,7 @@ export async function sampleDopri5(
   const held = new Set<Tensor>();
   try {
     let point = await startPoint(x, { t: times[0]!, v, held });
-    let length = await firstStep(point, { v, tolerances });
+    let length = await firstStep(point, { v, tolerances, end });
     let wanted = 1;
     for (;;) {
       const { t } = point, left = end - t, h = Math.min(length, left);
@@ -219,13 +219,14 @@ async function startPoint(
 /** A step whose error is likely to be a hundredth of what is allowed (Hairer et al. 1993, II.4). */
 async function firstStep(
   { t, x, values, velocity }: Point,
-  { v, tolerances }: { v: Network; tolerances: Tolerances },
+  { v, tolerances, end }: { v: Network; tolerances: Tolerances; end: number },
 ): Promise<number> {
   const scales = values.map((value) => tolerances.absolute + tolerances.relative * Math.abs(value));
   const slopes = await velocity.read();
   const size = rootMeanSquare(values.map((value, i) => value / scales[i]!));
   const slope = rootMeanSquare(slopes.map((value, i) => value / scales[i]!));
-  const probe = size < 1e-5 || slope < 1e-5 ? 1e-6 : 0.01 * size / slope;
+  const short = size < 1e-5 || slope < 1e-5 ? 1e-6 : 0.01 * size / slope;
+  const probe = Math.min(short, end - t);
   const next = x.device.scope(() => v(combine([[x, 1], [velocity, probe]]), t + probe));
   const nextSlopes = await next.read();
   next.dispose();
@@ -287,7 +288,8 @@ function errorRatio(
 
 function rootMeanSquare(values: Float32Array): number {
   const square = values.reduce((sum, value) => sum + value * value, 0);
-  return Math.sqrt(square / values.length);
+  // No values are a batch of no images, whose steps have no error.
+  return Math.sqrt(square / Math.max(1, values.length));
 }
 
 /** How much longer the next step may be; an error that is no number calls for a shorter one. */

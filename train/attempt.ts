@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DeviceLostError, messageOf, OutOfMemoryError } from "../kernels/core/errors.ts";
+import { isOfDevice, messageOf } from "../kernels/core/errors.ts";
 
 /**
  * Does what training can go on without: where it fails, a line says why, and there is no result. Without
@@ -18,7 +18,7 @@ export async function attempt<T>(
   try {
     return await work();
   } catch (error) {
-    if (error instanceof DeviceLostError || error instanceof OutOfMemoryError) throw error;
+    if (isOfDevice(error)) throw error;
     tell(`skipped ${what}: ${messageOf(error)}`);
     return undefined;
   }

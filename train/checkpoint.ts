@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import { directoryProblem } from "../bank/directory.ts";
 import type { BankFingerprint } from "../bank/fingerprint.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
-import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
+import { CheckpointError, isOfDevice, messageOf } from "../kernels/core/errors.ts";
 import { isRecord, isTexts } from "../kernels/core/json.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { isSize, show } from "../kernels/core/safetensors_format.ts";
@@ -288,7 +288,7 @@ export async function saveCheckpoint(
     removeDirectory(old);
   } catch (cause) {
     removeLeft(runDirectory);
-    if (cause instanceof CheckpointError) throw cause;
+    if (cause instanceof CheckpointError || isOfDevice(cause)) throw cause;
     throw new CheckpointError(`Cannot write checkpoint ${path}: ${messageOf(cause)}`, {
       path,
       cause,
@@ -451,6 +451,7 @@ export function restoreWeights(
  */
 export function restoreTrainer(path: string, trainer: Trainer): CheckpointState {
   const state = readCheckpointState(path), { optimizer } = trainer;
+  trainer.spoil();
   withFile(join(path, AVERAGED_WEIGHTS), (file) => {
     for (const [name, tensor] of optimizer.averageEntries()) tensor.write(readFinite(file, name));
   });
@@ -590,7 +591,7 @@ function withFile(path: string, use: (file: SafetensorsFile) => void): void {
   try {
     use(file);
   } catch (cause) {
-    if (cause instanceof CheckpointError) throw cause;
+    if (cause instanceof CheckpointError || isOfDevice(cause)) throw cause;
     throw new CheckpointError(`Cannot load ${path}: ${messageOf(cause)}`, { path, cause });
   }
 }

@@ -258,16 +258,16 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Throws an Error where the GPU did not do what steps recorded: weights and moments are undefined then
-   * until those of a checkpoint are loaded; a ReferenceError once the trainer is disposed of.
+   * Throws an Error where the GPU did not do what steps recorded, or a checkpoint was read in part: weights and
+   * moments are undefined then until those of a checkpoint are loaded; a ReferenceError once the trainer is disposed of.
    */
   requireSound(): void {
     if (this.#held.disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
-    if (this.#unsure && this.#unsure.failures !== this.device.failures) this.#spoil();
+    if (this.#unsure && this.#unsure.failures !== this.device.failures) this.spoil();
     if (!this.#spoilt) return;
     throw new Error(
-      `Cannot use what was trained: commands after step ${this.#step} failed on the GPU and left weights ` +
-        "and moments undefined, expected a checkpoint to be loaded",
+      `Cannot use what was trained: commands after step ${this.#step} failed on the GPU, or a checkpoint was ` +
+        "read in part, and left weights and moments undefined, expected a checkpoint to be loaded",
     );
   }
 
@@ -388,17 +388,17 @@ export class Trainer implements Disposable {
           if (alignment) storeAt(history, alignment, { first: row + place.alignment + i });
         });
       }
+      this.device.scope(() => {
+        const lossScale = this.#lossScale;
+        const norm = this.optimizer.step({ learningRate, lossScale });
+        storeAt(history, norm, { first: row + place.norm });
+        if (lossScale) storeAt(history, lossScale.scale, { first: row + place.lossScale });
+      });
     } catch (error) {
       // The parts before have added to the gradients, which the optimiser alone zeroes.
       this.#zeroGradients();
       throw error;
     }
-    this.device.scope(() => {
-      const lossScale = this.#lossScale;
-      const norm = this.optimizer.step({ learningRate, lossScale });
-      storeAt(history, norm, { first: row + place.norm });
-      if (lossScale) storeAt(history, lossScale.scale, { first: row + place.lossScale });
-    });
     this.device.flush();
     this.#step++;
   }
@@ -420,12 +420,16 @@ export class Trainer implements Disposable {
       this.#unsure = undefined;
       return result;
     } catch (error) {
-      this.#spoil();
+      this.spoil();
       throw error;
     }
   }
 
-  #spoil(): void {
+  /**
+   * Says that weights, moments and averages are those of no step, as while a checkpoint is read into them: until
+   * {@linkcode Trainer.step} is set, runs and `saveCheckpoint` throw an Error.
+   */
+  spoil(): void {
     this.#step = this.#unsure?.step ?? this.#step;
     [this.#unsure, this.#spoilt] = [undefined, true];
   }
@@ -485,6 +489,10 @@ function requireSteps(numbers: Record<"steps" | "logEvery" | "syncEvery", number
     if (whole && value >= (name === "steps" ? 0 : 1)) continue;
     throw new RangeError(`Cannot train: ${name} is ${value}, expected a whole number of steps`);
   }
+  if (Math.min(numbers.steps, numbers.logEvery) < Infinity) return;
+  throw new RangeError(
+    "Cannot train: steps and logEvery are Infinity, expected one of them to be a number of steps",
+  );
 }
 
 function requireRate(name: string, rate: number): void {

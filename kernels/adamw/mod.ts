@@ -90,7 +90,7 @@ export function adamwInto(slabs: AdamwSlabs, options: AdamwOptions): void {
   const { values, gradients, firstMoments, secondMoments, averages, factor } = slabs;
   const { learningRate, beta1, beta2, epsilon, weightDecay, step, emaDecay = 0 } = options;
   requireParallel(slabs);
-  requireInRange(options);
+  requireAdamwOptions(options);
   const { device } = values;
   const variant = stagedVariant(device, "adamw", { among: KERNELS, otherwise: "storage" });
   const vectors = values.elements / 4;
@@ -156,7 +156,8 @@ function requireParallel({ factor, ...slabs }: AdamwSlabs): void {
   }
 }
 
-function requireInRange(options: AdamwOptions): void {
+/** Throws a RangeError for a number that {@linkcode adamwInto} cannot step with. */
+export function requireAdamwOptions(options: AdamwOptions): void {
   const { learningRate, beta1, beta2, epsilon, weightDecay, step, emaDecay = 0 } = options;
   const rules: readonly [name: string, value: number, fits: boolean, expected: string][] = [
     ["learningRate", learningRate, learningRate >= 0, "0 or more"],

@@ -377,6 +377,8 @@ export class Device implements Disposable {
     const bytes = elementsOf(shape) * ELEMENT_BYTES[dtype];
     const life = this.#scopes.length > 0 ? "passing" : "lasting";
     const storage = new Storage(this, this.pool.takeBuffer(bytes, { life, shape }));
+    // A kernel that writes a part of it must not be taken for the one that left something in the rest.
+    if (this.#search) this.recorder.clear(storage.pooled.resource);
     return this.adopt(new Tensor(storage, { shape, dtype }));
   }
 

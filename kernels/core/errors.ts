@@ -249,3 +249,8 @@ export class CheckpointError extends Error {
 export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
+
+/** Whether an error is for want of the device or of its memory, which whatever was to be done then does not mend. */
+export function isOfDevice(error: unknown): error is DeviceLostError | OutOfMemoryError {
+  return error instanceof DeviceLostError || error instanceof OutOfMemoryError;
+}

@@ -214,6 +214,11 @@ export class Recorder {
     );
   }
 
+  /** Appends the zeroing of a buffer. */
+  clear(buffer: GPUBuffer): void {
+    this.#endPass().clearBuffer(buffer);
+  }
+
   /** Sends everything recorded to the queue. */
   submit(): void {
     if (this.#encoder) this.#guarded(() => this.#submit());

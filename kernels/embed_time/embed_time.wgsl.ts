@@ -3,9 +3,9 @@ export default /* wgsl */ `
 // with half = floor(width / 2) and f_k = max_period^(-k / half)
 //
 // t: [batch]; out: [batch, width]. One invocation per pair of a cosine and a sine. No barrier.
-// rate_high + rate_low = log2(max_period) / half, the first of 12 bits so that k rate_high is exact.
-// Error: |error| <= 2^-22 (1 + |t f_k|) for |t f_k| <= 3000: the angle itself is rounded to f32, its
-// cosine and sine are within 2 units in the last place.
+// rate_high + rate_low = log2(max_period) / half, the first of 12 bits so that k rate_high is exact for
+// k < 4096. Error: |error| <= 2^-22 (1 + |t f_k|) for |t f_k| <= 3000 and widths up to 8192: the angle
+// itself is rounded to f32, its cosine and sine are within 2 units in the last place.
 
 struct Params { batch: u32, width: u32, rate_high: f32, rate_low: f32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -26,7 +26,7 @@ export interface EmbedTimeOptions {
  * al., arXiv 1706.03762, section 3.5, with the cosines first, as DiT has them). `t` [B], result
  * [B, width]. Not differentiated.
  *
- * The error is at most 2^-22 (1 + |t f_k|) up to |t f_k| = 3000.
+ * The error is at most 2^-22 (1 + |t f_k|) up to |t f_k| = 3000 and a width of 8192.
  *
  * Throws `TypeError` when `t` has more than one axis, and `RangeError` for a width below 2 or a
  * period outside 1 <= maxPeriod < 2^126.

@@ -63,11 +63,7 @@ export function globalNorm(
   options: GlobalNormOptions = {},
 ): Tensor {
   const { maxNorm } = options;
-  if (maxNorm !== undefined && !(maxNorm > 0 && maxNorm < Infinity)) {
-    throw new RangeError(
-      `Cannot clip gradients: maxNorm is ${maxNorm}, expected a finite number above 0`,
-    );
-  }
+  requireMaxNorm(maxNorm);
   const device = slabs[0]?.device;
   if (!device) throw new TypeError("Cannot take a norm: no slabs, expected one or more");
   for (const { elements, shape } of slabs) {
@@ -105,4 +101,12 @@ export function globalNorm(
     });
     return out;
   });
+}
+
+/** Throws a RangeError for a largest norm that gradients cannot be clipped to; undefined does not clip. */
+export function requireMaxNorm(maxNorm: number | undefined): void {
+  if (maxNorm === undefined || (maxNorm > 0 && maxNorm < Infinity)) return;
+  throw new RangeError(
+    `Cannot clip gradients: maxNorm is ${maxNorm}, expected a finite number above 0`,
+  );
 }

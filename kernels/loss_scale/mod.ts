@@ -7,6 +7,7 @@
 import { requireCount } from "../core/counted.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
+import { requireMaxNorm } from "../global_norm/mod.ts";
 import source from "./loss_scale.wgsl.ts";
 
 const LOSS_SCALE = new Kernel({ source });
@@ -36,7 +37,8 @@ export interface LossScaleOptions {
  * after `growthInterval` steps without one (Micikevicius et al., "Mixed precision training", 2018, section
  * 3.2). All on the GPU: nobody waits to see it. Not differentiated.
  *
- * Throws `TypeError` when a shape does not fit, `RangeError` when `growthInterval` is no whole number from 1.
+ * Throws `TypeError` when a shape does not fit, `RangeError` when `growthInterval` is no whole number from 1 or
+ * `maxNorm` not a positive number.
  *
  * @example
  * ```ts
@@ -62,6 +64,7 @@ export function updateLossScale(
   if (shapes.join() !== "[2],[1],[1]") {
     throw new TypeError(`Cannot scale a loss with ${shapes.join(", ")}: expected [2], [1] and [1]`);
   }
+  requireMaxNorm(maxNorm);
   requireCount("Cannot scale a loss: growthInterval", growthInterval, 1);
   const { device } = normAndFactor, out = device.empty([2]);
   device.dispatch(LOSS_SCALE, {

@@ -50,6 +50,10 @@ gpuTest(
       () => updateLossScale(scale, state, { growthInterval: 1, maxScale: 1 }),
       /\[2\], \[1\]/,
     );
+    for (const maxNorm of [0, -1, NaN]) {
+      const options = { maxNorm, growthInterval: 1, maxScale: 1 };
+      assert.throws(() => updateLossScale(raw, state, options), /maxNorm is/);
+    }
     assert.throws(
       () => updateLossScale(raw, state, { growthInterval: 0, maxScale: 1 }),
       RangeError,

@@ -208,6 +208,31 @@ gpuTest("sampleDopri5() keeps nothing when its caller throws", async (device) =>
   ones.dispose();
 });
 
+gpuTest(
+  "sampleDopri5() asks the network for no time beyond the last, unless it interpolates",
+  async (device) => {
+    using x = device.tensor(Float32Array.of(1, -2), [2, 1, 1, 1]);
+    const latest = async (rate: number, options: Dopri5Options) => {
+      const asked: number[] = [];
+      const network: Network = (x, t) => {
+        asked.push(t);
+        return combine([[x, rate]]);
+      };
+      using _ = await sampleDopri5(network, x, options);
+      return Math.max(...asked);
+    };
+    assert.equal(await latest(1e-3, {}), 1);
+    assert.equal(await latest(-1, { times: [0.995, 1] }), 1);
+    assert.ok(await latest(1e-3, { ending: "interpolate" }) > 1);
+  },
+);
+
+gpuTest("sampleDopri5() takes no images to none", async (device) => {
+  using x = device.empty([0, 1, 2, 2]);
+  using sample = await sampleDopri5((x) => combine([[x, -1]]), x);
+  assert.deepEqual(sample.shape, [0, 1, 2, 2]);
+});
+
 gpuTest("sampleDopri5() refuses times, tolerances and velocities of no use", async (device) => {
   const x = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
   const still: Network = (x) => x.device.tensor(new Float32Array(4), x.shape);

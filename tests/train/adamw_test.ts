@@ -323,6 +323,19 @@ gpuTest("AdamW names a state of the wrong size, a bad step count and a bad decay
   for (const emaDecay of [1, -0.1, NaN]) {
     assert.throws(() => new AdamW(store, { emaDecay }), RangeError);
   }
+  for (
+    const wrong of [
+      { clip: 0 },
+      { clip: -1 },
+      { clip: NaN },
+      { beta1: 1 },
+      { beta2: -1 },
+      { epsilon: 0 },
+      { weightDecay: NaN },
+    ]
+  ) {
+    assert.throws(() => new AdamW(store, wrong), RangeError, JSON.stringify(wrong));
+  }
 });
 
 gpuTest("AdamW.step() makes no buffers from the second step on", async (device) => {

@@ -26,7 +26,7 @@ import { ImageSet } from "../../train/datasets/image_set.ts";
 import { NonFiniteLossError, type TrainRecord } from "../../train/history.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { sumTolerance, testNumbers } from "../_check_op.ts";
-import { gpuTest, halvesTest, openDevice } from "../_gpu.ts";
+import { gpuTest, halvesTest, NO_ADAPTER, openDevice } from "../_gpu.ts";
 
 const SIZE = 24, DIM = 8;
 
@@ -997,6 +997,46 @@ gpuTest("Trainer counts and saves no step whose commands failed", async (device)
   }
 });
 
+gpuTest("Trainer does not go on from a checkpoint that was read in part", async (device) => {
+  const directory = await Deno.makeTempDir({ prefix: "gmem_damaged_" });
+  try {
+    using parts = makeTrainer(device);
+    const { trainer } = parts;
+    const good = await saveCheckpoint(directory, parts);
+    await losses(trainer, 2);
+    const damaged = await saveCheckpoint(directory, parts), expected = await losses(trainer, 4);
+    const moments = `${damaged}/optimizer.safetensors`;
+    Deno.truncateSync(moments, Deno.statSync(moments).size - 100);
+    assert.throws(() => loadCheckpoint(damaged, parts), { name: "CheckpointError" });
+    const refused = /^Error: Cannot use what was trained: .* or a checkpoint was read in part, /;
+    await assert.rejects(losses(trainer, 6), refused);
+    await assert.rejects(saveCheckpoint(directory, parts), refused);
+    loadCheckpoint(good, parts);
+    assert.deepEqual((await losses(trainer, 4)).slice(2), expected);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test({
+  name: "saveCheckpoint() does not hide that the GPU was lost",
+  ignore: NO_ADAPTER,
+  async fn() {
+    const directory = await Deno.makeTempDir({ prefix: "gmem_lost_" });
+    const device = await openDevice();
+    try {
+      using parts = makeTrainer(device);
+      await losses(parts.trainer, 1);
+      device.gpu.destroy();
+      await device.gpu.lost;
+      await assert.rejects(saveCheckpoint(directory, parts), { name: "DeviceLostError" });
+      assert.deepEqual([...Deno.readDirSync(directory)], []);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+});
+
 gpuTest("a trainer that was disposed of neither trains nor is saved", async (device) => {
   using parts = makeTrainer(device);
   parts.trainer[Symbol.dispose]();
@@ -1246,10 +1286,18 @@ gpuTest(
   "Trainer.run() refuses numbers of steps that are none, and images of another size",
   async (device) => {
     using parts = makeTrainer(device);
-    for (const wrong of [{ steps: NaN }, { steps: 2.5 }, { logEvery: 0 }, { syncEvery: -1 }]) {
+    for (
+      const wrong of [
+        { steps: NaN },
+        { steps: 2.5 },
+        { logEvery: 0 },
+        { syncEvery: -1 },
+        { steps: Infinity, logEvery: Infinity },
+      ]
+    ) {
       await assert.rejects(parts.trainer.run({ steps: 2, ...wrong }).next(), {
         name: "RangeError",
-        message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} is `),
+        message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} (is|and) `),
       });
     }
     const { labels } = makeImages(), read = () => new Float32Array(8 * 3 * 16);
@@ -1288,7 +1336,7 @@ gpuTest("Trainer refuses parts that do not fit", (device) => {
   for (const wrong of settings) {
     assert.throws(() => new Trainer({ model, dataset, bank, ...wrong }), {
       name: "RangeError",
-      message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} is `),
+      message: new RegExp(`^Cannot train: ${Object.keys(wrong)[0]} (is|and) `),
     });
   }
   const misspelt: [wrong: unknown, problem: string][] = [

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { adamwInto } from "../../kernels/adamw/mod.ts";
+import { adamwInto, type AdamwOptions, requireAdamwOptions } from "../../kernels/adamw/mod.ts";
 import { requireCount } from "../../kernels/core/counted.ts";
 import type { Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../../kernels/core/tensor.ts";
-import { globalNorm } from "../../kernels/global_norm/mod.ts";
+import { globalNorm, requireMaxNorm } from "../../kernels/global_norm/mod.ts";
 import type { LossScale } from "../loss_scale.ts";
 
 /** The constants of {@linkcode AdamW}. */
@@ -70,7 +70,9 @@ export class AdamW implements Disposable {
    */
   readonly averages: readonly Tensor[];
   readonly #store: ParameterStore;
-  readonly #options: AdamWOptions;
+  readonly #options:
+    & AdamWOptions
+    & Pick<AdamwOptions, "beta1" | "beta2" | "epsilon" | "weightDecay">;
   readonly #firstMoments: readonly Tensor[];
   readonly #secondMoments: readonly Tensor[];
   readonly #averageViews: readonly [name: string, average: Tensor][];
@@ -80,7 +82,7 @@ export class AdamW implements Disposable {
 
   /**
    * Makes the state of all trained parameters of `store`, which is in use from here on. Throws
-   * `RangeError` when `emaDecay` is not in [0, 1); {@linkcode AdamW.step} checks the other numbers.
+   * `RangeError` for a number out of its range.
    */
   constructor(store: ParameterStore, options: AdamWOptions = {}) {
     const { emaDecay } = options;
@@ -89,12 +91,16 @@ export class AdamW implements Disposable {
         `Cannot average parameters: emaDecay is ${emaDecay}, expected a number in [0, 1)`,
       );
     }
+    const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, clip } = options;
+    const constants = { beta1, beta2, epsilon, weightDecay };
+    requireMaxNorm(clip);
+    requireAdamwOptions({ ...constants, learningRate: 0, step: 1 });
     using opened = new DisposableStack();
     const parallel = () => store.parallel().map((slab) => opened.use(slab));
     const view = (slabs: readonly Tensor[], parameter: Parameter) =>
       opened.use(store.view(slabs, parameter));
     this.#store = store;
-    this.#options = { ...options };
+    this.#options = { ...options, ...constants };
     this.#firstMoments = parallel();
     this.#secondMoments = parallel();
     this.averages = emaDecay === undefined ? store.values : parallel();
@@ -134,7 +140,7 @@ export class AdamW implements Disposable {
    */
   step(options: AdamWStep): Tensor {
     const { learningRate, lossScale } = options;
-    const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, clip } = this.#options;
+    const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
     const { values, gradients } = this.#store;
     const step = this.#stepCount + 1;
     const factor = clippingFactor(gradients, { lossScale, maxNorm: clip });

@@ -116,6 +116,29 @@ debugTest(
   },
 );
 
+debugTest(
+  "Device to debug does not take a kernel that writes a part for the one that left the rest",
+  async (device) => {
+    const bits = (values: Float32Array) => device.tensor(new Uint32Array(values.buffer), [64]);
+    {
+      using wrong = bits(new Float32Array(64).fill(NaN)), out = device.empty([64]);
+      device.dispatch(COPY, {
+        tensors: { x: wrong, out },
+        params: { elements: 64 },
+        workgroups: [1],
+      });
+      await assertFound(device, "copy_bits > out");
+    }
+    using right = bits(new Float32Array(64)), recycled = device.empty([64]);
+    device.dispatch(COPY, {
+      tensors: { x: right, out: recycled },
+      params: { elements: 3 },
+      workgroups: [1],
+    });
+    await device.settle();
+  },
+);
+
 debugTest("Device to debug searches tensors alone, not what lies behind them", async (device) => {
   const words = new Uint32Array(64).fill(0x7fc00000, 3);
   using x = device.tensor(words, [64]), out = device.empty([64]);
