@@ -133,6 +133,7 @@ export type Allocate = <T>(bytes: number, make: () => T, failed: () => void) => 
 export class BufferPool {
   readonly #gpu: GPUDevice;
   readonly #allocate: Allocate;
+  readonly #mostBytes: number;
   readonly #buffers = new FreeLists<GPUBuffer>();
   readonly #textures = new FreeLists<GPUTexture>();
   /** What there was no memory for, and nobody must get again. */
@@ -148,6 +149,7 @@ export class BufferPool {
   constructor(gpu: GPUDevice, allocate: Allocate) {
     this.#gpu = gpu;
     this.#allocate = allocate;
+    this.#mostBytes = gpu.limits.maxBufferSize;
   }
 
   /** Bytes in use now. */
@@ -181,9 +183,9 @@ export class BufferPool {
    */
   takeBuffer(bytes: number, { life, shape }: BufferUse): Pooled<GPUBuffer> {
     const size = blockBytes(bytes);
-    if (size > this.#gpu.limits.maxBufferSize) {
+    if (size > this.#mostBytes) {
       throw new OutOfMemoryError(
-        `Cannot make a buffer of ${size} bytes: this adapter allows ${this.#gpu.limits.maxBufferSize}`,
+        `Cannot make a buffer of ${size} bytes: this adapter allows ${this.#mostBytes}`,
         {
           requestedBytes: size,
           heldBytes: this.#heldBytes,
