@@ -18,7 +18,9 @@ export const ELEMENT_BYTES: Readonly<Record<DType, number>> = { f32: 4, u32: 4, 
 
 /** The product of a shape's axes. */
 export function elementsOf(shape: Shape): number {
-  return shape.reduce((product, size) => product * size, 1);
+  let product = 1;
+  for (const size of shape) product *= size;
+  return product;
 }
 
 /** Throws `RangeError` unless every size is a whole number. */
@@ -190,6 +192,10 @@ export class Tensor implements Disposable {
   readonly shape: Shape;
   /** Element type. */
   readonly dtype: DType;
+  /** Number of elements. */
+  readonly elements: number;
+  /** Size in bytes. */
+  readonly bytes: number;
   readonly #storage: Storage | undefined;
   readonly #offset: number;
   #disposed = false;
@@ -203,6 +209,8 @@ export class Tensor implements Disposable {
     this.#offset = options.offset ?? 0;
     this.shape = options.shape;
     this.dtype = options.dtype;
+    this.elements = elementsOf(options.shape);
+    this.bytes = this.elements * ELEMENT_BYTES[options.dtype];
   }
 
   /** The buffer's shared owner; a `ReferenceError` once it is released. */
@@ -230,16 +238,6 @@ export class Tensor implements Disposable {
   /** Bytes from the start of {@linkcode Tensor.buffer}. */
   get offset(): number {
     return this.#offset;
-  }
-
-  /** Number of elements. */
-  get elements(): number {
-    return elementsOf(this.shape);
-  }
-
-  /** Size in bytes. */
-  get bytes(): number {
-    return this.elements * ELEMENT_BYTES[this.dtype];
   }
 
   /**
