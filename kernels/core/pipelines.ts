@@ -65,11 +65,11 @@ export class Pipelines {
   compile(kernel: Kernel, constants: Readonly<Record<string, number>> = {}): CompiledKernel {
     let variants = this.#compiled.get(kernel);
     if (!variants) this.#compiled.set(kernel, variants = new Map());
-    const names = Object.keys(constants);
-    const key = names.length === 0 ? "" : names.map((name) => `${name}=${constants[name]}`).join();
+    let key = "";
+    for (const name in constants) key += `${name}=${constants[name]},`;
     const known = variants.get(key);
     if (known) return known;
-    for (const name of names) {
+    for (const name of Object.keys(constants)) {
       if (!kernel.overrides.has(name)) {
         throw new TypeError(
           `Cannot compile ${kernel.name}: override ${name}, expected ${listed(kernel.overrides)}`,
