@@ -46,6 +46,8 @@ export interface Pooled<T> {
   readonly bytes: number;
   /** The life of every tensor that it is handed out for. */
   readonly life: Life;
+  /** Of the tensor that has it; undefined for a texture and where nobody has it. */
+  shape: readonly number[] | undefined;
 }
 
 /**
@@ -136,9 +138,8 @@ export class BufferPool {
   readonly #mostBytes: number;
   readonly #buffers = new FreeLists<GPUBuffer>();
   readonly #textures = new FreeLists<GPUTexture>();
-  /** What there was no memory for, and nobody must get again. */
-  readonly #missing = new WeakSet<Pooled<unknown>>();
-  readonly #inUse = new Map<Pooled<unknown>, readonly number[]>();
+  /** All that is held. What there was no memory for is not, and nobody must get it again. */
+  readonly #held = new Set<Pooled<unknown>>();
   #nextId = 1;
   #liveBytes = 0;
   #heldBytes = 0;
@@ -174,7 +175,11 @@ export class BufferPool {
 
   /** Buffers in use now, with the shapes that they were taken for. */
   inUse(): HeldBuffer[] {
-    return Array.from(this.#inUse, ([{ bytes }, shape]) => ({ shape, bytes }));
+    const inUse: HeldBuffer[] = [];
+    for (const { shape, bytes } of this.#held) {
+      if (shape) inUse.push({ shape, bytes });
+    }
+    return inUse;
   }
 
   /**
@@ -201,16 +206,16 @@ export class BufferPool {
           usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
         }),
     );
-    this.#inUse.set(item, shape);
+    item.shape = shape;
     this.#use(size);
     return item;
   }
 
   /** Takes a buffer back; work already recorded may still read it. */
   putBuffer(item: Pooled<GPUBuffer>): void {
-    this.#inUse.delete(item);
+    item.shape = undefined;
     this.#liveBytes -= item.bytes;
-    if (!this.#missing.has(item)) this.#buffers.put(item);
+    if (this.#held.has(item)) this.#buffers.put(item);
   }
 
   /** A texture of whole rows of {@linkcode STAGING_ROW_BYTES} for `bytes` of f32. */
@@ -234,13 +239,14 @@ export class BufferPool {
   /** Takes a texture back. */
   putTexture(item: Pooled<GPUTexture>): void {
     this.#liveBytes -= item.bytes;
-    if (!this.#missing.has(item)) this.#textures.put(item);
+    if (this.#held.has(item)) this.#textures.put(item);
   }
 
   /** Destroys everything that is free. The caller has flushed. */
   trim(): void {
     for (const item of [...this.#buffers.drain(), ...this.#textures.drain()]) {
       item.resource.destroy();
+      this.#held.delete(item);
       this.#heldBytes -= item.bytes;
     }
   }
@@ -253,11 +259,11 @@ export class BufferPool {
     this.#heldBytes += size.bytes;
     const resource = this.#allocate(size.bytes, create, () => {
       this.#heldBytes -= size.bytes;
-      this.#missing.add(item);
-      this.#inUse.delete(item);
+      this.#held.delete(item);
       free.remove(item);
     });
-    const item: Pooled<T> = { id: this.#nextId++, resource, ...size };
+    const item: Pooled<T> = { id: this.#nextId++, resource, ...size, shape: undefined };
+    this.#held.add(item);
     return item;
   }
 

@@ -92,7 +92,7 @@ gpuTest(
       assert.deepEqual(pool.inUse(), [{ shape: [8, 8], bytes: 256 }, { shape: [64], bytes: 512 }]);
       pool.putBuffer(first);
       pool.takeBuffer(256, { life: "lasting", shape: [2, 32] });
-      assert.deepEqual(pool.inUse(), [{ shape: [64], bytes: 512 }, { shape: [2, 32], bytes: 256 }]);
+      assert.deepEqual(pool.inUse(), [{ shape: [2, 32], bytes: 256 }, { shape: [64], bytes: 512 }]);
     }),
 );
 
