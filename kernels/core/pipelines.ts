@@ -100,7 +100,6 @@ export class Pipelines {
   ): GPUBindGroup {
     const { bindings } = kernel;
     if (Object.keys(tensors).length !== bindings.length) throw bindingMismatch(kernel, tensors);
-    const staged: (Pooled<GPUTexture> | undefined)[] = [];
     let key = "";
     for (const binding of bindings) {
       const tensor = tensors[binding.name];
@@ -116,20 +115,22 @@ export class Pipelines {
         throw onAnother(`dispatch ${kernel.name}`, binding.name);
       }
       this.#assertBindable(kernel, binding, tensor);
-      const texture = binding.access === "texture" ? this.#stage(tensor) : undefined;
-      staged.push(texture);
-      key += texture
-        ? `t${texture.id},`
+      key += binding.access === "texture"
+        ? `t${this.#stage(tensor).id},`
         : `${tensor.storage.pooled.id}:${tensor.offset}:${tensor.bytes},`;
     }
     const known = compiled.groups.get(key);
     if (known) return known;
     assertApart(kernel, tensors);
     if (++this.#cachedGroups > MAX_CACHED_GROUPS) this.forgetGroups();
-    const entries: GPUBindGroupEntry[] = bindings.map((binding, index) => ({
-      binding: binding.index,
-      resource: staged[index]?.resource.createView() ?? bufferRange(tensors[binding.name]!),
-    }));
+    const entries = bindings.map(({ name, index: binding, access }): GPUBindGroupEntry => {
+      const tensor = tensors[name]!;
+      // Staged above, and not again.
+      const resource = access === "texture"
+        ? this.#stage(tensor).resource.createView()
+        : bufferRange(tensor);
+      return { binding, resource };
+    });
     if (kernel.params.length > 0) {
       const { paramsBuffer, slotBytes } = this.#recorder;
       entries.push({ binding: 0, resource: { buffer: paramsBuffer, size: slotBytes } });
