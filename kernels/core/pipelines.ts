@@ -111,13 +111,14 @@ export class Pipelines {
             `expected ${binding.dtype}${advice}`,
         );
       }
-      if (tensor.device.recorder !== this.#recorder) {
+      const { storage, offset, bytes } = tensor;
+      if (storage.device.recorder !== this.#recorder) {
         throw onAnother(`dispatch ${kernel.name}`, binding.name);
       }
       this.#assertBindable(kernel, binding, tensor);
       key += binding.access === "texture"
         ? `t${this.#stage(tensor).id},`
-        : `${tensor.storage.pooled.id}:${tensor.offset}:${tensor.bytes},`;
+        : `${storage.pooled.id}:${offset}:${bytes},`;
     }
     const known = compiled.groups.get(key);
     if (known) return known;
