@@ -116,9 +116,10 @@ export class Pipelines {
         throw onAnother(`dispatch ${kernel.name}`, binding.name);
       }
       this.#assertBindable(kernel, binding, tensor);
-      key += binding.access === "texture"
-        ? `t${this.#stage(tensor).id},`
-        : `${storage.pooled.id}:${offset}:${bytes},`;
+      if (binding.access === "texture") key += `t${this.#stage(tensor).id},`;
+      // Most tensors have a buffer to themselves, which needs no range and no long text.
+      else if (blockBytes(bytes) === storage.pooled.bytes) key += `${storage.pooled.id},`;
+      else key += `${storage.pooled.id}:${offset}:${bytes},`;
     }
     const known = compiled.groups.get(key);
     if (known) return known;
