@@ -5,7 +5,7 @@
  */
 
 import { basename, dirname } from "node:path";
-import { writeAtomically } from "../kernels/core/atomic_file.ts";
+import { endOfLinks, writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CHECKPOINT_NAME, RUN_BANK } from "../train/run_files.ts";
 import { UsageError } from "./arguments.ts";
 
@@ -20,7 +20,7 @@ export interface OutputOptions {
 }
 
 /**
- * Checks that a command may write a file, and makes the folders on the way to it.
+ * Checks that a command may write a file, and makes the folders on the way to it, or to what a link there leads to.
  *
  * @throws {UsageError} when the name has another ending, or when the file is one that the command
  * reads, or a run's own bank: its snippets are those of the images that the run goes on with.
@@ -67,20 +67,19 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
     }
   }
   await writing(path, async () => {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.remove(await Deno.makeTempFile({ dir: dirname(path), prefix: ".gmem_" }));
+    const folder = dirname(endOfLinks(path));
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: ".gmem_" }));
   });
 }
 
 /**
- * Writes bytes or text to a file, whole or not at all; where a link stands, to the file that it leads to.
+ * Writes bytes or text to a file, whole or not at all.
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */
 export async function writeOutput(path: string, content: Uint8Array | string): Promise<void> {
-  await writing(path, () => {
-    writeAtomically(statusOf(path) === undefined ? path : Deno.realPathSync(path), content);
-  });
+  await writing(path, () => writeAtomically(path, content));
 }
 
 /**

@@ -4,17 +4,18 @@
  * @module
  */
 
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { messageOf } from "./errors.ts";
 
 /** What a file is called that is not complete. */
 const PARTIAL = /^(.+)\.gmem-[0-9a-f]{8}\.partial$/s;
 
 /**
- * A file that takes its name, and the place of an older one, when it is complete. Until then its bytes
- * are in a file beside it whose name ends in `.partial` and is this writer's alone, so that two processes
- * may write the same file at once. Whatever ends the writing but a kill removes that file; what a kill
- * leaves, the next writer of the same file removes, where the disk has locks.
+ * A file that takes its name, and the place of an older one, when it is complete; where a link has that name,
+ * the link stays and the file takes the place that it leads to. Until then its bytes are in a file beside it
+ * whose name ends in `.partial` and is this writer's alone, so that two processes may write the same file at
+ * once. Whatever ends the writing but a kill removes that file; what a kill leaves, the next writer of the
+ * same file removes, where the disk has locks.
  *
  * Throws what the disk throws; a failed write or commit closes the file.
  *
@@ -33,14 +34,17 @@ const PARTIAL = /^(.+)\.gmem-[0-9a-f]{8}\.partial$/s;
 export class AtomicFile implements Disposable {
   /** The path that the finished file gets. */
   readonly path: string;
+  /** Where it goes: the path itself, or what the link there leads to. */
+  readonly #place: string;
   readonly #partial: string;
   #file: Deno.FsFile | undefined;
 
-  /** Makes the file beside `path`. */
+  /** Makes the file beside `path`, or beside what the link there leads to. */
   constructor(path: string) {
     this.path = path;
-    this.#partial = `${path}.gmem-${crypto.randomUUID().slice(0, 8)}.partial`;
-    removeAbandoned(dirname(path), basename(path));
+    this.#place = endOfLinks(path);
+    this.#partial = `${this.#place}.gmem-${crypto.randomUUID().slice(0, 8)}.partial`;
+    removeAbandoned(dirname(this.#place), basename(this.#place));
     this.#file = Deno.openSync(this.#partial, { write: true, createNew: true });
     tryLock(this.#file);
   }
@@ -55,7 +59,7 @@ export class AtomicFile implements Disposable {
     this.#attempt((file) => {
       file.syncSync();
       // While it is locked: another writer must not take it for abandoned.
-      Deno.renameSync(this.#partial, this.path);
+      Deno.renameSync(this.#partial, this.#place);
       file.close();
       this.#file = undefined;
     });
@@ -89,6 +93,30 @@ export class AtomicFile implements Disposable {
     } catch {
       // What brought us here is the error to report; the name says that the file is partial.
     }
+  }
+}
+
+/**
+ * Where the file of a path is or will be: what the link there leads to, and the links after it, whether or not
+ * there is a file at their end; the path itself where no link is.
+ *
+ * Throws what the system says of links that lead round in a circle.
+ */
+export function endOfLinks(path: string): string {
+  if (!isLink(path)) return path;
+  try {
+    return Deno.realPathSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return endOfLinks(resolve(Deno.realPathSync(dirname(path)), Deno.readLinkSync(path)));
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSymlink;
+  } catch {
+    return false;
   }
 }
 

@@ -48,15 +48,17 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
   });
 });
 
-Deno.test("writeOutput() leaves a link and writes the file that it leads to", async () => {
+Deno.test("prepareOutput() looks at the place that a link leads to", async () => {
   if (!canLink()) return;
   await inDirectory(async (directory) => {
-    const file = `${directory}/file`, link = `${directory}/link`;
-    await writeOutput(file, "old");
-    Deno.symlinkSync(file, link);
-    await writeOutput(link, "new");
-    assert(Deno.lstatSync(link).isSymlink);
-    assert.equal(Deno.readTextFileSync(file), "new");
+    Deno.symlinkSync("far/off/file", `${directory}/link`);
+    await prepareOutput(`${directory}/link`);
+    await writeOutput(`${directory}/link`, "new");
+    assert.equal(Deno.readTextFileSync(`${directory}/far/off/file`), "new");
+    Deno.symlinkSync("round", `${directory}/round`);
+    await assert.rejects(prepareOutput(`${directory}/round`), {
+      message: /^Cannot write .*round: .*\(os error \d+\)/,
+    });
   });
 });
 

@@ -7,6 +7,7 @@ import {
   writeAtomically,
 } from "../../../kernels/core/atomic_file.ts";
 import { onFullDisk, withWrites } from "../../_disk.ts";
+import { canLink } from "../../_system.ts";
 
 /** Runs `test` with a folder that holds the file `kept`, and gives the names that are in it. */
 function withKept(test: (path: string, names: () => string[]) => void): void {
@@ -62,6 +63,34 @@ Deno.test("AtomicFile removes what it wrote when the disk refuses bytes or the n
     using file = new AtomicFile(path);
     assert.throws(() => file.commit(), /os error/);
     assert.deepEqual(names(), ["kept"]);
+  });
+});
+
+Deno.test("AtomicFile leaves a link and writes what it leads to, there or not yet", () => {
+  if (!canLink()) return;
+  withKept((path, names) => {
+    const folder = dirname(path);
+    Deno.mkdirSync(`${folder}/far`);
+    Deno.symlinkSync("kept", `${folder}/link`);
+    // Two links, of which the second is in a folder that is a link too, and no file at their end.
+    Deno.symlinkSync("far", `${folder}/near`);
+    Deno.symlinkSync("near/second", `${folder}/first`);
+    Deno.symlinkSync("../new", `${folder}/far/second`);
+    writeAtomically(`${folder}/link`, "newer");
+    writeAtomically(`${folder}/first`, "new");
+    assert.equal(Deno.readTextFileSync(path), "newer");
+    assert.equal(Deno.readTextFileSync(`${folder}/new`), "new");
+    assert.deepEqual(names(), ["far", "first", "kept", "link", "near", "new"]);
+    for (const link of ["link", "first", "far/second"]) {
+      assert(Deno.lstatSync(`${folder}/${link}`).isSymlink, link);
+    }
+    // The bytes are beside the file, which may be on another disk than the link.
+    using file = new AtomicFile(`${folder}/far/second`);
+    file.write(new Uint8Array(1));
+    assert.deepEqual([...Deno.readDirSync(`${folder}/far`)].map(({ name }) => name), ["second"]);
+    assert.equal(file.path, `${folder}/far/second`);
+    Deno.symlinkSync("round", `${folder}/round`);
+    assert.throws(() => new AtomicFile(`${folder}/round`), /os error/);
   });
 });
 
