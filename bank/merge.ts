@@ -22,8 +22,8 @@ export interface MergeOptions {
 /**
  * Writes a full bank of the snippets of several banks, 4,096 at a time: the shards of a build in the
  * order of their numbers, other banks in the order given. Low-rank banks are reconstructed. Classes of
- * equal names become one; a snippet whose bank has no labels gets none, and names, texts and frequencies
- * are kept where every bank has them.
+ * equal names become one; a snippet whose bank has no labels gets none; names, texts and frequencies
+ * are kept where every bank has them, and the weights of the encoder where any has.
  *
  * Throws a TypeError if there are no banks, if shards are missing, come twice or stand among other
  * banks, or if the lengths or the encoders differ, and a CheckpointError if one cannot be read or the
@@ -113,7 +113,7 @@ function checkPair(bank: BankFile, first: BankFile): void {
 }
 
 function mergeRecords(banks: readonly BankFile[]): BankRecords {
-  const { encoder, encoderWeights, imageSize } = banks[0]!;
+  const { encoder, imageSize } = banks[0]!;
   const classes = [...new Set(banks.flatMap((bank) => bank.classes))];
   const place = new Map(classes.map((name, label) => [name, label]));
   const labels = banks.flatMap((bank) =>
@@ -132,7 +132,8 @@ function mergeRecords(banks: readonly BankFile[]): BankRecords {
     : undefined;
   return {
     encoder,
-    encoderWeights,
+    // Banks of mapped vectors name their encoder alone.
+    encoderWeights: banks.find((bank) => bank.encoderWeights.size > 0)?.encoderWeights,
     // What a low-rank bank gives is no longer what the encoder gave.
     imageSize: imageSize !== undefined && banks.every((bank) => encodesWhole(bank, imageSize))
       ? imageSize

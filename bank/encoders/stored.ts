@@ -13,7 +13,8 @@ import { PixelPca } from "./pixel_pca.ts";
  * Returns the encoder that made a bank's snippets, to encode more images with it; undefined if the
  * bank does not name it, or if it is a file of its own.
  *
- * Throws a TypeError if what the bank has stored of it does not fit its description.
+ * Throws a TypeError if the bank names such an encoder and has nothing of it stored, as one of mapped vectors, or if
+ * what it has stored does not fit the description.
  *
  * @example
  * ```ts
@@ -32,5 +33,14 @@ import { PixelPca } from "./pixel_pca.ts";
  * ```
  */
 export function storedEncoder(device: Device, bank: EncoderRecords): Encoder | undefined {
-  return bank.encoder?.kind === "pixel_pca" ? PixelPca.fromBank(device, bank) : undefined;
+  const { encoder, encoderWeights } = bank;
+  if (encoder?.kind !== "pixel_pca") return undefined;
+  if (encoderWeights === undefined || encoderWeights.size === 0) {
+    throw new TypeError(
+      `Cannot encode an image for the bank: it names its encoder ${encoder.kind} and does not hold it, as ` +
+        "banks of mapped vectors, expected a bank that was built from images, or that was merged " +
+        "with one by the same encoder",
+    );
+  }
+  return PixelPca.fromBank(device, bank);
 }

@@ -154,6 +154,34 @@ Deno.test("mergeBanks() puts banks in one, with classes by their names", async (
   });
 });
 
+Deno.test("mergeBanks() keeps the weights of the encoder from whichever bank has them", async () => {
+  await inDirectory(async (directory) => {
+    const encoder = {
+      kind: "pixel_pca",
+      dim: DIM,
+      preprocessing: {},
+      settings: {},
+      fingerprint: "f",
+    };
+    const encoderWeights = new Map([["mean", { shape: [2], values: Float32Array.of(1, 2) }]]);
+    const snippets = SNIPPETS.slice(0, DIM), records = { dim: DIM, snippets, encoder };
+    const [without, having, out] = ["without", "having", "out"].map((name) =>
+      `${directory}/${name}`
+    );
+    writeBank(without!, records);
+    writeBank(having!, { ...records, encoderWeights });
+    using mapped = BankFile.open(without!), built = BankFile.open(having!);
+    for (const banks of [[mapped, built], [built, mapped]]) {
+      await mergeBanks(banks, { path: out! });
+      using merged = BankFile.open(out!);
+      assert.deepEqual(merged.encoderWeights, encoderWeights);
+    }
+    await mergeBanks([mapped, mapped], { path: out! });
+    using merged = BankFile.open(out!);
+    assert.equal(merged.encoderWeights.size, 0);
+  });
+});
+
 Deno.test("mergeBanks() refuses other lengths and encoders, and takes low-rank banks", async () => {
   await inDirectory(async (directory) => {
     const at = (name: string) => `${directory}/${name}`;

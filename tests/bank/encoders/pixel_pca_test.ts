@@ -169,6 +169,13 @@ gpuTest(
       name: "TypeError",
       message: "Cannot make the encoder pixel_pca: mean is missing, expected [72]",
     });
+    for (const encoderWeights of [undefined, new Map()]) {
+      assert.throws(() => storedEncoder(device, { encoder: description, encoderWeights }), {
+        name: "TypeError",
+        message:
+          /it names its encoder pixel_pca and does not hold it, .* merged with one by the same/,
+      });
+    }
     assert.throws(
       () =>
         PixelPca.fromBank(device, { encoder: { ...description, dim: 4 }, encoderWeights: weights }),
