@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, dirname } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { endOfLinks, writeAtomically } from "../kernels/core/atomic_file.ts";
 import { CHECKPOINT_NAME, RUN_BANK } from "../train/run_files.ts";
 import { UsageError } from "./arguments.ts";
@@ -13,6 +13,8 @@ import { UsageError } from "./arguments.ts";
 export interface OutputOptions {
   /** Files that the command reads and must not write over; those left out do not count. */
   readonly inputs?: readonly (string | undefined)[];
+  /** Other files that the command writes, there or not yet; those left out do not count. */
+  readonly others?: readonly (string | undefined)[];
   /** Endings of the names that say what is written; any name by default. */
   readonly endings?: readonly string[];
   /** The option that names the file; `--out` by default. */
@@ -23,7 +25,8 @@ export interface OutputOptions {
  * Checks that a command may write a file, and makes the folders on the way to it, or to what a link there leads to.
  *
  * @throws {UsageError} when the name has another ending, or when the file is one that the command
- * reads, or a run's own bank: its snippets are those of the images that the run goes on with.
+ * reads, another one that it writes, or a run's own bank: its snippets are those of the images that the run goes
+ * on with.
  * @throws {TypeError} when it is a folder, a device or a pipe, and an Error when its folder cannot be made or
  * takes no file.
  *
@@ -33,7 +36,7 @@ export interface OutputOptions {
  * ```
  */
 export async function prepareOutput(path: string, options: OutputOptions = {}): Promise<void> {
-  const { inputs = [], endings, option = "--out" } = options;
+  const { inputs = [], others = [], endings, option = "--out" } = options;
   const found = statusOf(path);
   if (found?.isDirectory) {
     throw new TypeError(`Cannot write ${path}: it is a folder, expected a file for ${option}`);
@@ -49,10 +52,15 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
       `Cannot write ${path}: expected a name in ${endings.join(" or ")} for ${option}`,
     );
   }
+  const place = await writing(path, () => placeOf(path));
+  if (others.some((other) => other !== undefined && placeOf(other) === place)) {
+    throw new UsageError(
+      `Cannot write ${path}: this command writes another file there, expected another name for ${option}`,
+    );
+  }
   if (found !== undefined) {
-    const place = Deno.realPathSync(path);
     const isInput = inputs.some((input) =>
-      input !== undefined && statusOf(input) !== undefined && Deno.realPathSync(input) === place
+      input !== undefined && statusOf(input) !== undefined && placeOf(input) === place
     );
     if (isInput) {
       throw new UsageError(
@@ -104,6 +112,13 @@ function fileOnTheWay(path: string): string | undefined {
   const folder = dirname(path), found = statusOf(folder);
   if (found !== undefined) return found.isDirectory ? undefined : folder;
   return folder === path ? undefined : fileOnTheWay(folder);
+}
+
+/** The one name of the file that a path is or will be, by whatever folders and links it is reached. */
+function placeOf(path: string): string {
+  if (statusOf(path) !== undefined) return Deno.realPathSync(path);
+  const end = resolve(endOfLinks(path)), folder = dirname(end);
+  return folder === end ? end : join(placeOf(folder), basename(end));
 }
 
 /** What stands at a path, or undefined. */

@@ -78,7 +78,11 @@ export async function add(args: readonly string[]): Promise<void> {
   const inputs = [...positionals, onnx, found && bankPathOf(found)];
   if (out !== undefined) await prepareOutput(out, { inputs });
   if (sample) {
-    await preparePicture(picture, { inputs: [...inputs, path, out], option: "--picture" });
+    await preparePicture(picture, {
+      inputs: [...inputs, path],
+      others: [out],
+      option: "--picture",
+    });
   }
   using device = await openDevice(found?.config.device, say);
   if (found) requireDrawable(device, found.config);

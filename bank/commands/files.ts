@@ -29,13 +29,18 @@ import { print, show } from "./console.ts";
 /** `bank inspect`: what is in a bank. */
 export async function inspect(args: readonly string[]): Promise<void> {
   const { options: { plot, json }, positionals } = parseArguments(BANK_INSPECT_COMMAND, args);
-  if (plot !== undefined) await prepareOutput(`${plot}_energy.svg`, { option: "--plot" });
+  const [energy, map] = [`${plot}_energy.svg`, `${plot}_map.svg`];
+  if (plot !== undefined) {
+    const inputs = positionals, option = "--plot";
+    await prepareOutput(energy, { inputs, option });
+    await prepareOutput(map, { inputs, others: [energy], option });
+  }
   using file = BankFile.open(positionals[0]!);
   const summary = inspectBank(file);
   show(summary, json);
   if (plot === undefined) return;
-  await writeText(`${plot}_energy.svg`, await plotEnergy(summary.spectrum.shares));
-  await writeText(`${plot}_map.svg`, await plotMap(await mapSnippets(file)));
+  await writeText(energy, await plotEnergy(summary.spectrum.shares));
+  await writeText(map, await plotMap(await mapSnippets(file)));
 }
 
 /** `bank compress`: a bank of low rank. */

@@ -43,6 +43,9 @@ const TEXT_ROWS = 8;
 /** Held-out pairs at most where a share is held out: comparing them grows with the square. */
 const MOST_HELD_OUT = 2000;
 
+/** Endings of the names of mappers, which no picture has. */
+const MAPPER_ENDINGS = [".safetensors"];
+
 /** `bank learn-text`: a mapper from the texts of a bank to its snippets. */
 export async function learnText(args: readonly string[]): Promise<void> {
   const { options } = parseArguments(BANK_LEARN_TEXT_COMMAND, args);
@@ -53,8 +56,8 @@ export async function learnText(args: readonly string[]): Promise<void> {
     );
   }
   const inputs = [options.bank, onnx, options.config];
-  await prepareOutput(out, { inputs });
-  await preparePicture(picture, { inputs: [...inputs, out], option: "--picture" });
+  await prepareOutput(out, { inputs, endings: MAPPER_ENDINGS });
+  await preparePicture(picture, { inputs, others: [out], option: "--picture" });
   const config = await dataOf(options.config, options);
   const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   using device = await openDevice(config.device, say);
@@ -147,7 +150,7 @@ export async function learnFeatures(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_LEARN_FEATURES_COMMAND, args);
   const { key, encoder, out, json } = options;
   const path = positionals[0]!;
-  await prepareOutput(out, { inputs: [path, options.bank] });
+  await prepareOutput(out, { inputs: [path, options.bank], endings: MAPPER_ENDINGS });
   using bank = BankFile.open(options.bank);
   using features = openFeatures(path, { key });
   const { size, dim } = features;

@@ -557,7 +557,7 @@ const LEARNING = {
     type: "string",
     value: "FILE",
     default: "mapper.safetensors",
-    description: "File to write",
+    description: "File to write: .safetensors",
   },
   json: JSON_LINES,
 } as const;

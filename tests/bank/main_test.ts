@@ -25,6 +25,7 @@ import {
   taskCommand,
   trainedRun,
 } from "../_tasks.ts";
+import { canLink } from "../_system.ts";
 import { inDirectory } from "./_images.ts";
 
 /** Runs the program with the permissions that its task has. */
@@ -234,7 +235,7 @@ deviceTest("bank commands work on what bank build made", async () => {
     }
     await run("import", at("all.npy"), "--out", at("plain"));
     assertRefusal(
-      await runBank("learn-text", "--bank", at("plain"), "--out", at("no")),
+      await runBank("learn-text", "--bank", at("plain"), "--out", at("no.safetensors")),
       1,
       "Cannot learn texts of ",
       "it has 0, expected a bank with a text for each image",
@@ -592,6 +593,19 @@ deviceTest("no bank command writes over what it reads or over the bank of a run"
   }));
   assert.deepEqual(contents(directory), before);
   assert.deepEqual(Deno.readFileSync(other), copied);
+  // Two outputs of a command are two files; a picture may be called what leads to another file.
+  if (canLink()) {
+    const picture = inTemporary("link.png"), out = inTemporary("linked.safetensors");
+    Deno.symlinkSync(out, picture);
+    assertRefusal(
+      await runBank(
+        ...["add", image, "--bank", other, "--checkpoint", directory, "--sample"],
+        ...["--any-encoder", "--out", out, "--picture", picture],
+      ),
+      2,
+      "this command writes another file there, expected another name for --picture",
+    );
+  }
   const folder = await runBank("add", image, "--bank", directory);
   assertRefusal(folder, 1, "it is a folder, expected a file for --bank");
   const added = await runBank("add", image, "--bank", other);
@@ -636,6 +650,17 @@ deviceTest("bank learn-text puts its picture beside the mapper", async () => {
     "mapper.safetensors",
     "texts.png",
   ]);
+  assertRefusal(
+    await runBank(
+      "learn-text",
+      "--bank",
+      join(directory, "bank.safetensors"),
+      "--out",
+      "texts.png",
+    ),
+    2,
+    "Cannot write texts.png: expected a name in .safetensors for --out",
+  );
 });
 
 deviceTest("bank learn-text says before it learns that the images are not there", async () => {

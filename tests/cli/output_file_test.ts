@@ -99,6 +99,29 @@ Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes
   });
 });
 
+Deno.test("prepareOutput() refuses the place of another output, there or not yet", async () => {
+  if (!canLink()) return;
+  await inDirectory(async (directory) => {
+    const out = `${directory}/out`;
+    Deno.symlinkSync(".", `${directory}/here`);
+    Deno.symlinkSync("out", `${directory}/link`);
+    for (const there of [false, true]) {
+      if (there) Deno.writeTextFileSync(out, "");
+      for (const same of ["out", "./out", "here/out", "link", "here/here/link"]) {
+        await assert.rejects(
+          prepareOutput(`${directory}/${same}`, { others: [undefined, out], option: "--picture" }),
+          {
+            name: "UsageError",
+            message:
+              /^Cannot write .*: this command writes another file there, .* name for --picture$/,
+          },
+        );
+      }
+      await prepareOutput(`${directory}/far/out`, { others: [out, `${directory}/far/off/out`] });
+    }
+  });
+});
+
 Deno.test("writeOutput() writes bytes and text, and names the file that cannot be written", async () => {
   await inDirectory(async (directory) => {
     for (const content of ["grün", Uint8Array.of(1, 2)]) {
