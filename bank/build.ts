@@ -14,7 +14,7 @@ import { hashImages, PartFile, requireUnchanged } from "./part_file.ts";
 import { recordsOfImages } from "./records.ts";
 
 /** Raised when part files change their form, so that those of another are begun anew. */
-const PART_FORMAT = 2;
+const PART_FORMAT = 3;
 
 /** Snippets that are copied at once from the part file. */
 const COPIED_ROWS = 4096;
@@ -47,8 +47,8 @@ export interface BuildOptions extends EncodeOptions {
  * Throws what the encoder throws: a TypeError for images that it does not take, a RangeError that
  * names the image for one that has no direction. Throws a TypeError or a RangeError where the encoder
  * gives something else than a snippet of norm 1 for each image; and a CheckpointError if the disk
- * refuses, if another build of that file is under way, or if an image has changed since the build that
- * was killed.
+ * refuses, if another build of that file is under way, if `PATH.part` is a file of another kind, or if an image
+ * has changed since the build that was killed.
  *
  * @example
  * ```ts

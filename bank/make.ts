@@ -4,7 +4,7 @@
  * @module
  */
 
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { BankWriter } from "./bank_writer.ts";
@@ -59,8 +59,8 @@ export interface MakeBankOptions {
  * Writes the bank of images with the encoder that a `bank` section names, and returns that encoder;
  * undefined for the vectors of another program, to which no image can be added.
  *
- * Throws what `PixelPca.fit`, `openOnnx` and `buildBank` throw, and a TypeError if there are not as many
- * vectors in the file as images.
+ * Throws what `PixelPca.fit`, `openOnnx` and `buildBank` throw, a TypeError if there are not as many vectors in the
+ * file as images, and an AlreadyExists error if `PATH.all`, where those vectors are kept meanwhile, is taken.
  */
 export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
   const { device, config, images, places, shard, providers, path } = options;
@@ -104,6 +104,18 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
   return encoder;
 }
 
+/**
+ * Checks that no file has a name which is needed for a while, and whose file is then removed.
+ *
+ * Throws an AlreadyExists error that says what for, and what to do.
+ */
+export function requireFree(path: string, said: { use: string; advice: string }): void {
+  if (!existsSync(path)) return;
+  throw new Deno.errors.AlreadyExists(
+    `Cannot write ${path}: the file is there and ${said.use}, expected none; ${said.advice}`,
+  );
+}
+
 /** Writes the bank of vectors that a file has for images, with what is known of the images. */
 async function bankOfFeatures(
   features: FeaturesConfig,
@@ -117,6 +129,10 @@ async function bankOfFeatures(
 ): Promise<void> {
   const { images, path, accept, onProgress } = options;
   const all = `${path}.all`;
+  requireFree(all, {
+    use: "all vectors would be kept there meanwhile",
+    advice: "move it away, or remove it if a build that was killed left it",
+  });
   try {
     if (/\.pth?$/.test(features.path)) importTorchBank(features.path, { out: all });
     else await importFeatures(features.path, { out: all, key: features.key ?? undefined });

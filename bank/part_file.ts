@@ -9,8 +9,14 @@ import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
 import type { ImageSource } from "./image_source.ts";
 
-/** Bytes of the SHA-256 that a part file begins with. */
+/** What every part file begins with, and no file of another kind. */
+const MAGIC = new TextEncoder().encode("gmempart");
+
+/** Bytes of the SHA-256 of the key, which follows. */
 const KEY_BYTES = 32;
+
+/** Bytes before the rows. */
+const HEAD_BYTES = MAGIC.length + KEY_BYTES;
 
 /** Numbers after those of a row: the mark of what the row was made of. */
 const MARK_NUMBERS = 1;
@@ -25,8 +31,8 @@ export interface PartOptions {
 
 /**
  * Rows of f32 that are appended to a file as they are made, each with a mark of 32 bits by which its
- * source is known again. The file begins with the SHA-256 of its key; a row that was cut off by a kill is
- * dropped when the file is opened again.
+ * source is known again. The file begins with the bytes `gmempart` and the SHA-256 of its key; a row that was
+ * cut off by a kill is dropped when the file is opened again.
  */
 export class PartFile implements Disposable {
   /** The file's path. */
@@ -49,27 +55,33 @@ export class PartFile implements Disposable {
    * Opens the file at `path` to append to it; makes it where there is none of this key. It is locked as long
    * as it is open, where the disk has locks.
    *
-   * Throws a {@linkcode CheckpointError} if another has it open, or if the disk refuses.
+   * Throws a {@linkcode CheckpointError} if another has it open, if the file there is of another kind, or if the disk
+   * refuses.
    */
   static open(path: string, options: PartOptions): PartFile {
     const { key, dim } = options, rowBytes = 4 * (dim + MARK_NUMBERS);
-    const wanted = Uint8Array.fromHex(sha256Hex(key));
+    const head = Uint8Array.of(...MAGIC, ...Uint8Array.fromHex(sha256Hex(key)));
     return attempt(path, () => {
       using opened = new DisposableStack();
       const file = opened.use(Deno.openSync(path, { read: true, write: true, create: true }));
       if (tryLock(file) === "taken") {
         throw new Error("another build appends to it, expected that it ends first");
       }
-      const found = new Uint8Array(KEY_BYTES);
-      const known = file.readSync(found) === KEY_BYTES &&
-        wanted.every((byte, i) => byte === found[i]);
-      const bytes = known ? file.statSync().size - KEY_BYTES : 0;
+      const found = readHead(file);
+      if (!MAGIC.subarray(0, found.length).every((byte, i) => byte === found[i])) {
+        throw new Error(
+          "it is no file of rows that a build keeps, expected none of that name; move it away, or " +
+            "remove it if a build of an older version left it",
+        );
+      }
+      const known = found.length === HEAD_BYTES && head.every((byte, i) => byte === found[i]);
+      const bytes = known ? file.statSync().size - HEAD_BYTES : 0;
       const rows = Math.floor(bytes / rowBytes);
       if (!known) {
         file.truncateSync(0);
-        writeAll(file, wanted, 0);
+        writeAll(file, head, 0);
       }
-      file.truncateSync(KEY_BYTES + rows * rowBytes);
+      file.truncateSync(HEAD_BYTES + rows * rowBytes);
       opened.move();
       return new PartFile(path, { file, dim, rows });
     });
@@ -92,7 +104,7 @@ export class PartFile implements Disposable {
       words.set(rows.subarray(row * dim, (row + 1) * dim), row * stride);
       bits[row * stride + dim] = marks[row]!;
     }
-    attempt(this.path, () => writeAll(this.#open, words, KEY_BYTES + this.#rows * 4 * stride));
+    attempt(this.path, () => writeAll(this.#open, words, HEAD_BYTES + this.#rows * 4 * stride));
     this.#rows += count;
   }
 
@@ -135,7 +147,7 @@ export class PartFile implements Disposable {
     const words = new Float32Array(count * this.#stride);
     const bytes = new Uint8Array(words.buffer);
     attempt(this.path, () => {
-      this.#open.seekSync(KEY_BYTES + first * 4 * this.#stride, Deno.SeekMode.Start);
+      this.#open.seekSync(HEAD_BYTES + first * 4 * this.#stride, Deno.SeekMode.Start);
       for (let done = 0; done < bytes.length;) {
         const read = this.#open.readSync(bytes.subarray(done));
         if (read === null) throw new Error("it became shorter");
@@ -149,6 +161,12 @@ export class PartFile implements Disposable {
     if (this.#file === undefined) throw new Error("it is closed");
     return this.#file;
   }
+}
+
+/** The bytes that stand where the head of a part file does; fewer of a shorter file. */
+function readHead(file: Deno.FsFile): Uint8Array {
+  const head = new Uint8Array(HEAD_BYTES);
+  return head.subarray(0, file.readSync(head) ?? 0);
 }
 
 function attempt<T>(path: string, action: () => T): T {

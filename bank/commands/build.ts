@@ -34,7 +34,7 @@ import { importFeatures, openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
 import { type ImageSource, parseShard, type Shard, shardOf } from "../image_source.ts";
 import { inspectBank } from "../inspect.ts";
-import { makeBank, type MakeBankOptions, type Places } from "../make.ts";
+import { makeBank, type MakeBankOptions, type Places, requireFree } from "../make.ts";
 import { readRows } from "../snippet_source.ts";
 import { requireKept } from "../svd.ts";
 import { importTorchBank } from "../torch.ts";
@@ -54,6 +54,14 @@ export async function build(args: readonly string[]): Promise<void> {
   const shard = options.shard === undefined ? undefined : readShard(options.shard);
   const overrides = buildOverrides(options);
   await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
+  const whole = `${out}.whole`;
+  if (rank !== undefined) {
+    requireFree(whole, {
+      use: "the snippets would be kept there before they are compressed",
+      advice: "move it away, or, if an earlier build left it, compress it by " +
+        `${compressCommand(whole, out)}, or remove it`,
+    });
+  }
   const config = await configOf(options.config, { overrides, like: options.like });
   if (options.like === undefined) {
     requireFiles(bankFiles(config.bank));
@@ -80,7 +88,6 @@ export async function build(args: readonly string[]): Promise<void> {
   if (rank === undefined) {
     await encode(encoding, out);
   } else {
-    const whole = `${out}.whole`;
     await encode(encoding, whole, (snippets) => lookUp(() => requireKept({ rank }, snippets)));
     await compressWhole(whole, { rank, device, out });
   }
@@ -98,11 +105,15 @@ async function compressWhole(
     const made = await compressBank(file, { rank, device, path: out });
     for (const line of describeCompression(made)) say(line);
   } catch (error) {
-    const [from, to] = [whole, out].map(shellWord);
-    say(`note      the snippets are kept: deno task bank compress ${from} --rank N --out ${to}`);
+    say(`note      the snippets are kept: ${compressCommand(whole, out)}`);
     throw error;
   }
   rmSync(whole);
+}
+
+/** What makes a bank of low rank of the whole one that was kept. */
+function compressCommand(whole: string, out: string): string {
+  return `deno task bank compress ${shellWord(whole)} --rank N --out ${shellWord(out)}`;
 }
 
 function readShard(text: string): Shard {

@@ -233,6 +233,14 @@ deviceTest("bank commands work on what bank build made", async () => {
       using file = BankFile.open(at("alike.whole"));
       assert.deepEqual(file.names, ["other.png", "third.png", "twin.png"]);
     }
+    const kept = Deno.readFileSync(at("alike.whole"));
+    assertRefusal(
+      await runBank("build", "--rank", "2", "--out", at("alike"), ...sizes),
+      1,
+      `Cannot write ${at("alike.whole")}: the file is there `,
+      "expected none; move it away, or, if an earlier build left it, compress it by deno task bank",
+    );
+    assert.deepEqual(Deno.readFileSync(at("alike.whole")), kept);
     await run("import", at("all.npy"), "--out", at("plain"));
     assertRefusal(
       await runBank("learn-text", "--bank", at("plain"), "--out", at("no.safetensors")),

@@ -118,6 +118,14 @@ gpuTest("makeBank() takes of vectors for all images those of its own", async (de
         message: /it has 4100 vectors, expected one for each of the 4098 images/,
       });
     }
+    Deno.writeTextFileSync(`${path}.all`, "notes");
+    await assert.rejects(makeBank({ ...options, places: { of: size, indices } }), {
+      name: "AlreadyExists",
+      message:
+        /^Cannot write .*\.all: the file is there .*, expected none; move it away, or remove/,
+    });
+    assert.equal(Deno.readTextFileSync(`${path}.all`), "notes");
+    Deno.removeSync(`${path}.all`);
     const shard = { number: 1, count: 2 };
     await assert.rejects(makeBank({ ...options, shard }), {
       name: "TypeError",
