@@ -21,6 +21,9 @@ import { mixChannels } from "../pixels.ts";
 import { nearestSnippets } from "../retrieve.ts";
 import { dataOf, preparePicture, print, writePicture } from "./console.ts";
 
+/** What has the images of a bank. */
+const EXPECTED = "expected --config or --data that the bank was built from";
+
 /** `bank nearest`: the images of a bank most like one. */
 export async function nearest(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_NEAREST_COMMAND, args);
@@ -39,7 +42,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
       // The built-in images, which the bank need not be of.
       const asked = options.data ?? options.config ?? options.set[0];
       throw asked === undefined
-        ? new UsageError(unknownImages(messageOf(cause)), { cause })
+        ? new UsageError(`Cannot draw the neighbours: ${messageOf(cause)}, ${EXPECTED}`, { cause })
         : cause;
     });
   const { train: images } = data;
@@ -51,31 +54,30 @@ export async function nearest(args: readonly string[]): Promise<void> {
     return { ...neighbour, name, image: imageOf(images, { index: neighbour.index, bank }) };
   });
   const shown = rows.filter(({ image }) => image >= 0).map(({ image }) => image);
-  if (shown.length === 0) {
-    throw new RangeError(
-      unknownImages(`none of them is among the ${counted(images.size, "configured image")}`),
-    );
+  const drawn = shown.length > 0;
+  if (drawn) {
+    const { imageSize } = images, channels = images.channels as 1 | 3;
+    const asked = mixChannels(query.read(Uint32Array.of(0)), {
+      from: query.channels,
+      to: channels,
+      plane: imageSize ** 2,
+    });
+    const parts = [{ images: asked, columns: 1 }, {
+      images: await images.read(Uint32Array.from(shown)),
+      columns: shown.length,
+    }];
+    await writePicture(out, pictureOfRows(parts, { imageSize, channels }));
   }
-  const { imageSize } = images, channels = images.channels as 1 | 3;
-  const asked = mixChannels(query.read(Uint32Array.of(0)), {
-    from: query.channels,
-    to: channels,
-    plane: imageSize ** 2,
-  });
-  const parts = [{ images: asked, columns: 1 }, {
-    images: await images.read(Uint32Array.from(shown)),
-    columns: shown.length,
-  }];
-  await writePicture(out, pictureOfRows(parts, { imageSize, channels }));
-  print(json, { neighbours: rows.map(({ image: _, ...row }) => row), picture: out }, [
+  const neighbours = rows.map(({ image: _, ...row }) => row);
+  print(json, { neighbours, ...(drawn && { picture: out }) }, [
     ...rows.map(({ index, cosine, distance, name }) =>
       `${String(index).padStart(9)}  cosine ${cosine.toFixed(4)}  distance ${distance.toFixed(4)}` +
       `  ${name}`
     ),
-    `wrote     ${out}`,
+    ...(drawn ? [`wrote     ${out}`] : []),
   ]);
-}
-
-function unknownImages(problem: string): string {
-  return `Cannot draw the neighbours: ${problem}, expected --config or --data that the bank was built from`;
+  if (!drawn) {
+    const problem = `none of them is among the ${counted(images.size, "configured image")}`;
+    say(`note      without a picture: ${problem}, ${EXPECTED}`);
+  }
 }

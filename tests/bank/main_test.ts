@@ -208,14 +208,21 @@ deviceTest("bank commands work on what bank build made", async () => {
     }
     Deno.mkdirSync(at("others"));
     Deno.copyFileSync(at("query.png"), at("others/other.png"));
-    assertRefusal(
-      await runBank(
-        ...["nearest", at("query.png"), "--bank", bank, "--out", at("no.png")],
-        ...["--data", at("others"), "-s", "data.imageSize=8"],
-      ),
-      1,
-      "Cannot draw the neighbours: none of them is among the 1 configured image",
+    // Neighbours without images of them are told without a picture.
+    const astray = [
+      ...["nearest", at("query.png"), "--bank", bank, "--count", "3", "--out", at("no.png")],
+      ...["--data", at("others"), "-s", "data.imageSize=8"],
+    ];
+    const told = await run(...astray, "--json");
+    assert.deepEqual(JSON.parse(told.stdout), { neighbours });
+    assert.match(
+      told.stderr,
+      /^note {6}without a picture: none of them is among the 1 configured image, expected --config /m,
     );
+    const { stdout: lines } = await run(...astray);
+    assert.match(lines, /^ *123 {2}cosine 1\.0000/);
+    assert.doesNotMatch(lines, /wrote/);
+    assert.ok(!existsSync(at("no.png")));
     for (const name of ["twin.png", "third.png"]) {
       Deno.copyFileSync(at("query.png"), at(`others/${name}`));
     }
