@@ -116,6 +116,8 @@ export type OptionValue<O extends OptionDefinition> = O extends { readonly multi
 export interface ParsedArguments<C extends CommandDefinition> {
   /** Options by name. */
   readonly options: { readonly [K in keyof C["options"]]: OptionValue<C["options"][K]> };
+  /** Names of the options that stand on the command line, whatever their values. */
+  readonly given: ReadonlySet<keyof C["options"]>;
   /** Positional arguments in order; those left out are missing at the end. */
   readonly positionals: readonly string[];
 }
@@ -225,7 +227,32 @@ export function parseArguments<const C extends CommandDefinition>(
       optionValue(option, { name, given: given.get(name) ?? [], command }),
     ]),
   );
-  return { options: options as ParsedArguments<C>["options"], positionals: read };
+  return {
+    options: options as ParsedArguments<C>["options"],
+    given: new Set(given.keys()),
+    positionals: read,
+  };
+}
+
+/**
+ * Checks that none of some options stands on the command line, such as those that are about something else which
+ * does not.
+ *
+ * @throws {UsageError} that names the first which does; `problem` says with or without what it cannot be taken,
+ * and what is expected.
+ *
+ * @example
+ * ```ts ignore
+ * refuseGiven(given, ["noises", "data"], "without a model: expected --checkpoint DIR");
+ * ```
+ */
+export function refuseGiven<Name extends PropertyKey>(
+  given: ReadonlySet<Name>,
+  names: readonly Name[],
+  problem: string,
+): void {
+  const name = names.find((name) => given.has(name));
+  if (name !== undefined) throw new UsageError(`Cannot take --${String(name)} ${problem}`);
 }
 
 /**

@@ -5,7 +5,13 @@
  */
 
 import { rmSync } from "node:fs";
-import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
+import {
+  lookUp,
+  parseArguments,
+  type ParsedArguments,
+  refuseGiven,
+  UsageError,
+} from "../../cli/arguments.ts";
 import { BANK_BUILD_COMMAND, BANK_IMPORT_COMMAND } from "../../cli/commands/bank.ts";
 import { requireFiles } from "../../cli/input_files.ts";
 import { openDevice } from "../../cli/open_device.ts";
@@ -49,10 +55,10 @@ const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics
 
 /** `bank build`: a bank of images, whole or of low rank. */
 export async function build(args: readonly string[]): Promise<void> {
-  const { options } = parseArguments(BANK_BUILD_COMMAND, args, { details: configHelp });
+  const { options, given } = parseArguments(BANK_BUILD_COMMAND, args, { details: configHelp });
   const { out, rank, json } = options;
   const shard = options.shard === undefined ? undefined : readShard(options.shard);
-  const overrides = buildOverrides(options);
+  const overrides = buildOverrides({ options, given });
   await prepareOutput(out, { inputs: [options.config, options.like, options.onnx] });
   const whole = `${out}.whole`;
   if (rank !== undefined) {
@@ -124,38 +130,28 @@ function readShard(text: string): Shard {
 
 /** What the options of `bank build` say of the configuration. */
 function buildOverrides(
-  options: {
-    readonly data: string | undefined;
-    readonly dim: number | undefined;
-    readonly resolution: number | undefined;
-    readonly onnx: string | undefined;
-    readonly statistics: keyof typeof STATISTICS | undefined;
-    readonly pooling: string | undefined;
-    readonly output: string | undefined;
-    readonly like: string | undefined;
-    readonly set: readonly string[];
-  },
+  { options, given }: Omit<ParsedArguments<typeof BANK_BUILD_COMMAND>, "positionals">,
 ): string[] {
   const { data, dim, resolution, onnx, statistics, pooling, output, like, set } = options;
   if (like !== undefined) {
-    const encoding = { dim, resolution, statistics, pooling, output };
-    for (const [name, value] of Object.entries(encoding)) {
-      if (value === undefined) continue;
-      throw new UsageError(
-        `Cannot take --${name} with --like: that bank says how it was encoded, expected it left out`,
-      );
-    }
+    refuseGiven(
+      given,
+      ["dim", "resolution", "statistics", "pooling", "output"],
+      "with --like: that bank says how it was encoded, expected it left out",
+    );
     return [...folderOverrides(data), ...set];
   }
   if (onnx === undefined) {
-    for (const [name, value] of Object.entries({ statistics, pooling, output })) {
-      if (value !== undefined) {
-        throw new UsageError(`Cannot take --${name} without a network: expected --onnx FILE`);
-      }
-    }
-  } else if (dim !== undefined) {
-    throw new UsageError(
-      "Cannot take --dim with --onnx: the network says how long a snippet is, expected it left out",
+    refuseGiven(
+      given,
+      ["statistics", "pooling", "output"],
+      "without a network: expected --onnx FILE",
+    );
+  } else {
+    refuseGiven(
+      given,
+      ["dim"],
+      "with --onnx: the network says how long a snippet is, expected it left out",
     );
   }
   const { mean, std } = STATISTICS[statistics ?? "imagenet"];

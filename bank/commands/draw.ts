@@ -5,7 +5,7 @@
  */
 
 import { basename } from "node:path";
-import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
+import { lookUp, parseArguments, refuseGiven, UsageError } from "../../cli/arguments.ts";
 import {
   BANK_ADD_COMMAND,
   BANK_INTERPOLATE_COMMAND,
@@ -51,13 +51,20 @@ import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./c
 
 /** `bank add`: new images in a bank, and samples from them. */
 export async function add(args: readonly string[]): Promise<void> {
-  const { options, positionals } = parseArguments(BANK_ADD_COMMAND, args);
+  const { options, given, positionals } = parseArguments(BANK_ADD_COMMAND, args);
   const { class: className, sample, checkpoint, onnx, picture, json } = options;
   if (sample !== (checkpoint !== undefined)) {
     throw new UsageError(
       sample
         ? "Cannot draw samples without a model: expected --checkpoint DIR beside --sample"
         : "Cannot use --checkpoint alone: expected --sample beside it",
+    );
+  }
+  if (!sample) {
+    refuseGiven(
+      given,
+      ["any-encoder", "noises", "seed", "data", "picture", "set"],
+      "without samples: expected --sample and --checkpoint DIR",
     );
   }
   requireFiles({ "--bank": options.bank });
@@ -154,10 +161,15 @@ export async function add(args: readonly string[]): Promise<void> {
 
 /** `bank interpolate`: snippets between two, or samples from them. */
 export async function interpolate(args: readonly string[]): Promise<void> {
-  const { options, positionals } = parseArguments(BANK_INTERPOLATE_COMMAND, args);
+  const { options, given, positionals } = parseArguments(BANK_INTERPOLATE_COMMAND, args);
   if (options.checkpoint !== undefined) {
     return await drawBetween(options.checkpoint, { ...options, positionals });
   }
+  refuseGiven(
+    given,
+    ["any-encoder", "noises", "data", "set"],
+    "without a model: expected --checkpoint DIR",
+  );
   const { bank, mode, steps, seed = 0, json } = options;
   const { out = typedPath("between.safetensors") } = options;
   if (bank === undefined) {

@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { lookUp, parseArguments, UsageError } from "../../cli/arguments.ts";
+import { lookUp, parseArguments, refuseGiven } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
@@ -48,12 +48,10 @@ const MAPPER_ENDINGS = [".safetensors"];
 
 /** `bank learn-text`: a mapper from the texts of a bank to its snippets. */
 export async function learnText(args: readonly string[]): Promise<void> {
-  const { options } = parseArguments(BANK_LEARN_TEXT_COMMAND, args);
+  const { options, given } = parseArguments(BANK_LEARN_TEXT_COMMAND, args);
   const { onnx, output, pooling, out, picture = join(dirname(out), "texts.png"), json } = options;
-  if (onnx === undefined && (output !== undefined || pooling !== undefined)) {
-    throw new UsageError(
-      "Cannot take --output or --pooling without a network: expected --onnx FILE",
-    );
+  if (onnx === undefined) {
+    refuseGiven(given, ["output", "pooling"], "without a network: expected --onnx FILE");
   }
   const inputs = [options.bank, onnx, options.config];
   await prepareOutput(out, { inputs, endings: MAPPER_ENDINGS });

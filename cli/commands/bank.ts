@@ -347,7 +347,10 @@ export const BANK_ADD_COMMAND = {
       default: "rows.png",
       description: "With --sample: picture to write",
     },
-    set: SET,
+    set: {
+      ...SET,
+      description: "With --sample: take this value for a key of the run's configuration",
+    },
     json: JSON_LINES,
   },
   examples: [
@@ -424,7 +427,10 @@ export const BANK_INTERPOLATE_COMMAND = {
       description: "File to write: between.safetensors by default, with --checkpoint the picture " +
         "between.png",
     },
-    set: SET,
+    set: {
+      ...SET,
+      description: "With --checkpoint: take this value for a key of the run's configuration",
+    },
     json: JSON_LINES,
   },
   examples: [

@@ -190,6 +190,20 @@ deviceTest("bank commands work on what bank build made", async () => {
           ["interpolate", "1", "2", "--bank", bank, "--out", at("x.png")],
           /^error: Cannot draw .*x\.png without a model: expected --checkpoint DIR$/m,
         ],
+        ...["--set=a.b=1", "--noises=4", "--data=nowhere", "--any-encoder"].map((option) =>
+          [
+            ["interpolate", "1", "2", "--bank", bank, "--out", at("no"), option],
+            /^error: Cannot take --[-a-z]+ without a model: expected --checkpoint DIR$/m,
+          ] as const
+        ),
+        ...["-s=a.b=1", "--noises=6", "--data=nowhere", "--picture=x.txt", "--seed=1"].map((
+          option,
+        ) =>
+          [
+            ["add", at("query.png"), "--bank", bank, "--out", at("no"), option],
+            /^error: Cannot take --[a-z]+ without samples: expected --sample and --checkpoint DIR$/m,
+          ] as const
+        ),
         [["build", "--onnx", "x.onnx", "--dim", "4"], /^error: Cannot take --dim with --onnx: /],
         [["compress", bank, "--energy", "1.5"], /--energy 1.5: .* above 0 and at most 1$/m],
         [["compress", bank, "--energy", "0"], /--energy 0: .* above 0 and at most 1$/m],

@@ -5,6 +5,7 @@ import {
   helpText,
   lookUp,
   parseArguments,
+  refuseGiven,
   selectCommand,
   UsageError,
 } from "../../cli/arguments.ts";
@@ -102,6 +103,16 @@ Deno.test("parseArguments() reads every way of writing an option", () => {
   });
   assert.deepEqual(positionals, ["x.yaml"]);
   assert.deepEqual(parseArguments(COMMAND, ["--out", "a", "--", "--json"]).positionals, ["--json"]);
+});
+
+Deno.test("parseArguments() tells which options were given, be it with their defaults", () => {
+  const { given } = parseArguments(COMMAND, ["--out", "a", "--kind", "heun", "-s", "a=1"]);
+  assert.deepEqual([...given], ["out", "kind", "set"]);
+  refuseGiven(given, ["steps", "json"], "alone");
+  assert.throws(() => refuseGiven(given, ["json", "set", "kind"], "alone: expected --json"), {
+    name: "UsageError",
+    message: "Cannot take --set alone: expected --json",
+  });
 });
 
 Deno.test("parseArguments() reads several values between commas", () => {
