@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { lookUp, parseArguments, refuseGiven } from "../../cli/arguments.ts";
+import { parseArguments, refuseGiven, UsageError } from "../../cli/arguments.ts";
 import { BANK_LEARN_FEATURES_COMMAND, BANK_LEARN_TEXT_COMMAND } from "../../cli/commands/bank.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
@@ -57,7 +57,6 @@ export async function learnText(args: readonly string[]): Promise<void> {
   await prepareOutput(out, { inputs, endings: MAPPER_ENDINGS });
   await preparePicture(picture, { inputs, others: [out], option: "--picture" });
   const config = await dataOf(options.config, options);
-  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   using device = await openDevice(config.device, say);
   using bank = loadBank(device, options.bank);
   const { dim, texts = [] } = bank;
@@ -68,6 +67,8 @@ export async function learnText(args: readonly string[]): Promise<void> {
         "text for each image, such as that of the built-in emoji",
     );
   }
+  const target = targetOf(bank, options.bank), split = splitPairs(indices.length, options);
+  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
   using encoder = await openTextEncoder({
     onnx,
     output,
@@ -84,7 +85,8 @@ export async function learnText(args: readonly string[]): Promise<void> {
       snippetDim: dim,
     },
     loss: "contrastive",
-    ends: { source: encoder.description, target: targetOf(bank, options.bank) },
+    ends: { source: encoder.description, target },
+    split,
   });
   const { length } = learned.heldOut;
   const shown = [...spreadIndices(Math.min(TEXT_ROWS, length), length)];
@@ -158,6 +160,7 @@ export async function learnFeatures(args: readonly string[]): Promise<void> {
         `expected one for each of the ${counted(bank.size, "snippet")} of ${options.bank}`,
     );
   }
+  const target = targetOf(bank, options.bank), split = splitPairs(size, options);
   using device = await openDevice(undefined, say);
   const source: EncoderDescription = {
     kind: "features",
@@ -174,10 +177,35 @@ export async function learnFeatures(args: readonly string[]): Promise<void> {
       snippetDim: bank.dim,
     },
     loss: "cosine",
-    ends: { source, target: targetOf(bank, options.bank) },
+    ends: { source, target },
+    split,
   });
   const { accuracy, loss } = learned;
   print(json, { out, loss, accuracy }, [...describeLearned(learned), `wrote     ${out}`]);
+}
+
+/** Places of the pairs to learn from, and of those that are held out, in rising order. */
+type PairSplit = ReturnType<typeof splitIndices>;
+
+/** Chooses the pairs that `--held-out` means, a share or their number. */
+function splitPairs(
+  size: number,
+  options: { readonly "held-out": number; readonly seed: number },
+): PairSplit {
+  const share = options["held-out"], { seed } = options;
+  const heldOut = share < 1 ? Math.min(Math.round(share * size), MOST_HELD_OUT) : share;
+  if (heldOut === 0) {
+    return { train: Uint32Array.from({ length: size }, (_, i) => i), heldOut: new Uint32Array() };
+  }
+  if (!Number.isInteger(heldOut) || heldOut >= size) {
+    throw new UsageError(
+      `Cannot hold out ${share} of ${
+        counted(size, "pair")
+      }: expected a share below 1, or a whole ` +
+        `number below ${size}, for --held-out`,
+    );
+  }
+  return splitIndices(size, { heldOut, seed });
 }
 
 /** What was learned, and what became of the pairs that were held out. */
@@ -197,20 +225,15 @@ async function learn(
   device: Device,
   options: Pick<MapperTrainingOptions, "pairs" | "loss" | "width" | "epochs" | "seed"> & {
     readonly ends: MapperEnds;
+    readonly split: PairSplit;
     readonly batch: number;
     readonly "learning-rate": number;
-    readonly "held-out": number;
     readonly out: string;
     readonly json: boolean;
   },
 ): Promise<Learned> {
-  const { pairs, ends, epochs, seed, out, json } = options;
+  const { pairs, ends, split: { train, heldOut }, epochs, out, json } = options;
   const { snippetDim } = pairs, { dim } = ends.source;
-  const size = pairs.snippets.length / snippetDim, share = options["held-out"];
-  const kept = share < 1 ? Math.min(Math.round(share * size), MOST_HELD_OUT) : share;
-  const { train, heldOut } = kept === 0
-    ? { train: Uint32Array.from({ length: size }, (_, i) => i), heldOut: new Uint32Array() }
-    : lookUp(() => splitIndices(size, { heldOut: kept, seed }));
   const part = (indices: Uint32Array) => ({
     inputs: selectRows(pairs.inputs, { indices, width: dim }),
     snippets: selectRows(pairs.snippets, { indices, width: snippetDim }),
@@ -230,7 +253,9 @@ async function learn(
   });
   progress.stop();
   await saveMapper(out, owned.mapper, ends);
-  if (kept === 0) return { loss: last, heldOut, mapped: new Float32Array(), accuracy: null };
+  if (heldOut.length === 0) {
+    return { loss: last, heldOut, mapped: new Float32Array(), accuracy: null };
+  }
   const { inputs, snippets } = part(heldOut);
   const mapped = await mapVectors(owned.mapper, inputs);
   const accuracy = retrievalAccuracy(mapped, snippets, { snippetDim });

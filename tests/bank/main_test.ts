@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { writeBank } from "../../bank/bank_writer.ts";
 import { BankFile } from "../../bank/file.ts";
 import type { BankSummary } from "../../bank/inspect.ts";
 import { NpyFile, writeNpy } from "../../bank/npy.ts";
@@ -212,7 +213,15 @@ deviceTest("bank commands work on what bank build made", async () => {
           ["nearest", at("query.png"), "--bank", bank, "--count", "101"],
           /--count 101: expected a whole number, at least 1 and at most 100$/m,
         ],
-        [["learn-text", "--bank", bank, "--held-out", "9999"], /heldOut is 9999, expected/],
+        ...["9999", "1.5"].map((share) =>
+          [
+            ["learn-text", "--bank", bank, "--onnx", "nowhere.onnx", "--held-out", share],
+            new RegExp(
+              `^error: Cannot hold out ${share} of 1906 pairs: expected .*, for --held-out$`,
+              "m",
+            ),
+          ] as const
+        ),
         [["learn-text", "--bank", bank, "--learning-rate", "0"], /0: expected a number, above 0$/m],
       ] as const
     ) {
@@ -522,6 +531,28 @@ deviceTest("bank learn-text learns words that sample --text draws from", async (
     await draw("--mapper", mapper, "--bank", other, "--any-encoder", ...texts),
     1,
     /Cannot map by .*: it was learned for the snippets of another encoder, fingerprint is/,
+  );
+});
+
+deviceTest("bank learn-text says before it encodes that it cannot learn", async () => {
+  const { directory } = await trainedRun();
+  const nameless = inTemporary("nameless.safetensors");
+  {
+    using file = BankFile.open(join(directory, "bank.safetensors"));
+    const { size, dim, names, texts } = file;
+    writeBank(nameless, { dim, snippets: file.rows(0, size), names, texts });
+  }
+  const out = inTemporary("nameless_mapper.safetensors");
+  const learned = await runBank("learn-text", "--bank", nameless, "--out", out);
+  assertRefusal(learned, 1, "the bank does not name its encoder, expected one that does");
+  assert.doesNotMatch(learned.stderr, /^texts/m);
+  const vectors = inTemporary("nameless.npy");
+  await writeNpy(vectors, { shape: [206, 1], pieces: [new Float32Array(206).fill(1)] });
+  const bank = join(directory, "bank.safetensors");
+  assertRefusal(
+    await runBank("learn-features", vectors, "--bank", bank, "--out", out, "--held-out", "206"),
+    2,
+    "Cannot hold out 206 of 206 pairs: expected a share below 1, or a whole number below 206",
   );
 });
 
