@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../kernels/core/errors.ts";
 
@@ -15,10 +16,13 @@ export interface ReadDirectoryOptions {
   readonly expected: string;
 }
 
+/** The last slash of a path; a backslash is one on Windows, and elsewhere a letter like any other. */
+const LAST_SLASH = sep === "\\" ? /[/\\]$/ : /\/$/;
+
 /** Returns the path of a directory that is given as a path or as a file URL, without a last slash. */
 export function directoryPath(directory: string | URL): string {
   const path = directory instanceof URL ? fileURLToPath(directory) : directory;
-  return path.length > 1 ? path.replace(/[/\\]$/, "") : path;
+  return path.length > 1 ? path.replace(LAST_SLASH, "") : path;
 }
 
 /**

@@ -118,9 +118,12 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
 });
 
 Deno.test("directoryPath() takes paths and URLs, and drops a last slash but the root's", () => {
-  const cases = [["a/b/", "a/b"], ["a", "a"], ["/", "/"], [
-    new URL("file:///a/b/"),
-    "/a/b",
-  ]] as const;
+  const cases = [
+    ["a/b/", "a/b"],
+    ["a", "a"],
+    ["/", "/"],
+    [new URL("file:///a/b/"), "/a/b"],
+    ["odd\\", Deno.build.os === "windows" ? "odd" : "odd\\"],
+  ] as const;
   for (const [given, path] of cases) assert.equal(directoryPath(given), path);
 });

@@ -519,6 +519,21 @@ Deno.test("loadImageFolder() takes the classes from the first level of folders",
   });
 });
 
+Deno.test("loadImageFolder() calls the class of a folder without folders by the folder's name", async () => {
+  await inDirectory(async (directory) => {
+    // Windows takes a backslash for a slash.
+    const name = Deno.build.os === "windows" ? "odd" : "odd\\";
+    const path = `${directory}/${name}`;
+    await Deno.mkdir(path);
+    const data = new Uint8Array(3);
+    await Deno.writeFile(`${path}/a.png`, encodePng({ width: 1, height: 1, channels: 3, data }));
+    for (const same of [path, `${path}/`, `${path}/.`, `${path}/../${name}`]) {
+      const { images } = await loadImageFolder(same, { imageSize: 1 });
+      assert.deepEqual(images.classes, [name], same);
+    }
+  });
+});
+
 Deno.test("loadImageFolder() turns, flattens, crops and scales", async () => {
   await inDirectory(async (path) => {
     // Left half red, right half blue; with orientation 6 a viewer turns it clockwise: red above.

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
@@ -340,7 +340,7 @@ export async function loadImageFiles(
 /** Returns the class of each name: its first-level folder, or the root's own name if none has one. */
 function listClasses(names: readonly string[], root: string): string[] {
   const loose = names.filter((name) => !name.includes("/"));
-  if (loose.length === names.length) return names.map(() => basename(root));
+  if (loose.length === names.length) return names.map(() => basename(resolve(root)));
   if (loose.length > 0) {
     throw new Error(
       `Cannot load images: ${loose.length} lie in ${root} beside its class folders, ` +
