@@ -67,7 +67,7 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
         `Cannot write over ${path}: this command reads it, expected another file for ${option}`,
       );
     }
-    if (basename(path) === RUN_BANK && hasCheckpoints(dirname(path))) {
+    if (basename(place) === RUN_BANK && hasCheckpoints(dirname(place))) {
       throw new UsageError(
         `Cannot write over ${path}: it is the bank of a run, which must stay as it is for ` +
           `train --resume and sample, expected another file for ${option}`,

@@ -87,10 +87,13 @@ Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes
     Deno.mkdirSync(`${directory}/step_5`);
     await prepareOutput(bank);
     Deno.mkdirSync(`${directory}/${stepName(100)}`);
-    await assert.rejects(prepareOutput(bank), {
-      name: "UsageError",
-      message: /^Cannot write over .*: it is the bank of a run, .*expected another file for --out$/,
-    });
+    for (const path of [bank, link]) {
+      await assert.rejects(prepareOutput(path), {
+        name: "UsageError",
+        message:
+          /^Cannot write over .*: it is the bank of a run, .*expected another file for --out$/,
+      });
+    }
     Deno.writeTextFileSync(`${directory}/other.safetensors`, "bank");
     await prepareOutput(`${directory}/other.safetensors`);
     // A bank that was lost may come back.
