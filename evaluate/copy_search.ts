@@ -6,14 +6,17 @@
 
 import type { ImageSource } from "../bank/image_source.ts";
 import { averageBlocks, toBytes } from "../bank/pixels.ts";
+import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
 import { checkCopies, type CopyCheck, type CopyPicture, drawCopies } from "./copies.ts";
-import { streamOf, withChannels } from "./image_stream.ts";
+import { type NamedStream, requireOneSize, streamOf, withChannels } from "./image_stream.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 
 /** Samples whose nearest training images are drawn. */
 const SHOWN = 8;
+/** Training images drawn beside each. */
+const NEIGHBOURS = 5;
 /** Side to which images are shrunk, by whole factors, before their pixels are compared. */
 const COMPARED_SIDE = 32;
 /** Points of a curve. */
@@ -68,6 +71,21 @@ export interface CopySearch {
 }
 
 /**
+ * Checks that {@linkcode searchCopies} can compare samples with training images, before they are measured.
+ *
+ * Throws a RangeError if their sizes differ, or if there are fewer training images than are drawn beside a
+ * sample.
+ */
+export function requireSearchable(samples: NamedStream, training: ImageSource): void {
+  requireOneSize(samples, { stream: streamOf(training), source: "the training images" });
+  if (training.size >= NEIGHBOURS) return;
+  throw new RangeError(
+    `Cannot look for copies of ${counted(training.size, "training image")}: expected at least ` +
+      `${NEIGHBOURS}`,
+  );
+}
+
+/**
  * Compares samples with training images. Pixels of images above 32 × 32 are averaged in blocks first.
  *
  * Throws what `checkCopies` and `withChannels` throw.
@@ -84,7 +102,7 @@ export async function searchCopies(
     from: samples.channels,
     to: channels,
   });
-  const common = { seed, device, shown: SHOWN };
+  const common = { seed, device, shown: SHOWN, neighbours: NEIGHBOURS };
   const blocks = { imageSize, factor: Math.ceil(imageSize / COMPARED_SIDE) };
   const own = averageBlocks(pixels, blocks), dim = own.length / count;
   const other = new Float32Array(images.size * dim);

@@ -35,7 +35,7 @@ export interface EvaluateOptions {
   readonly encoder: Encoder;
   /** The Inception network; undefined where it is not wanted. */
   readonly inception: Inception | undefined;
-  /** Search for copies of training images as well. */
+  /** Search for copies of training images as well, which `requireSearchable` takes. */
   readonly copies: boolean;
   /** The `.npz` file to write the samples to; undefined for none. */
   readonly out: string | undefined;
@@ -51,8 +51,8 @@ export interface EvaluateOptions {
 
 /** What {@linkcode evaluateSamples} finds of one set of samples. */
 export interface Evaluated extends Pick<EvaluationReport, "encoder" | "inception"> {
-  /** The search for copies; undefined where it was not asked for. */
-  readonly copies: CopySearch | undefined;
+  /** Searches for copies, when what was measured is safe; undefined where that was not asked for. */
+  readonly searchCopies: (() => Promise<CopySearch>) | undefined;
 }
 
 /** What is known of the reference before samples are drawn. */
@@ -67,7 +67,8 @@ interface MeasuredReference {
 
 /**
  * Measures each set of samples against a reference in the encoder's space, and in that of Inception if
- * there is the network, and searches for copies if that is asked for. The reference is measured once.
+ * there is the network, and searches for copies if that is asked for and called. The reference is measured
+ * once.
  *
  * Throws a TypeError if another encoder made the reference's snippets, a RangeError if sizes of images
  * differ, and what the parts throw.
@@ -153,12 +154,13 @@ async function evaluateSet(
   return {
     encoder: { ...comparison, kind, fingerprint, source },
     inception: inceptionReport,
-    copies: options.copies
-      ? await copiesAmong(drawn, {
-        ...options,
-        stream: samples.stream,
-        known: measured.areTraining ? measured.features : undefined,
-      })
+    searchCopies: options.copies
+      ? () =>
+        copiesAmong(drawn, {
+          ...options,
+          stream: samples.stream,
+          known: measured.areTraining ? measured.features : undefined,
+        })
       : undefined,
   };
 }
@@ -175,7 +177,6 @@ async function copiesAmong(
   const { stream, encoder, known, device, seed, reporter } = options;
   const training = await options.training();
   const images = streamOf(training);
-  requireOneSize({ stream, source: "samples" }, { stream: images, source: "the training images" });
   const features = known ??
     (await extract(images, { encoder, label: "training", reporter })).features!;
   const kept = drawn.pixels.length / (stream.channels * stream.imageSize ** 2);

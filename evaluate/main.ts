@@ -25,14 +25,20 @@ import type { AdmBatch } from "./adm_batch.ts";
 import { type DataImages, dataImages } from "./commands/data_images.ts";
 import { type Options, readSettings, type Settings } from "./commands/settings.ts";
 import { copyVerdict } from "./copies.ts";
-import { copyPanels, type CopySearch } from "./copy_search.ts";
+import { copyPanels, type CopySearch, requireSearchable } from "./copy_search.ts";
 import { type Evaluated, evaluateSamples } from "./evaluate_samples.ts";
 import { firstOf, type ImageStream, readPixels } from "./image_stream.ts";
 import type { Inception, InceptionOutput } from "./inception.ts";
 import { requireVectors } from "./measure.ts";
 import { openMeasuringEncoder } from "./measuring_encoder.ts";
 import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
-import { copyReport, describeEvaluation, type EvaluationReport } from "./report.ts";
+import {
+  type CopiesReport,
+  copyReport,
+  describeCopies,
+  describeMeasures,
+  type EvaluationReport,
+} from "./report.ts";
 import type { Reporter } from "./reporter.ts";
 import { drawnSamples, type SampleSet, storedSamples } from "./sample_set.ts";
 import { describeSeries, type EvaluationSeries, seriesPanels } from "./series_report.ts";
@@ -72,8 +78,8 @@ async function main(): Promise<void> {
   );
   requireVectors(samples[0]!.stream.size, "sample");
   checkReference(reference, options);
-  // Before the long work, which data that are not there would waste.
-  if (options.copies !== undefined) await training();
+  // Before the long work, which data that are not there, or do not fit, would waste.
+  if (options.copies !== undefined) requireSearchable(samples[0]!, await training());
   const fromWeights = options.weights !== undefined;
   const trainingBank = found && !fromWeights && config.model.conditioning === "snippet"
     ? bankPathOf(found)
@@ -98,53 +104,119 @@ async function main(): Promise<void> {
   const report = options.report ?? (found && reportOf(settings, found.checkpoint));
   // Before the long work, which a folder that cannot be written to would waste.
   const inputs = [options.samples, options.reference, options.bank, options.onnx, options.weights];
-  for (const [option, path] of [["--out", options.out], ["--copies", options.copies]] as const) {
+  const outputs = [
+    ["--out", options.out],
+    ["--copies", options.copies],
+    ["--copies", options.copies && plotBeside(options.copies)],
+    ["--report", report],
+    ["--report", report && over && plotBeside(report)],
+  ] as const;
+  for (const [option, path] of outputs) {
     if (path !== undefined) await prepareOutput(path, { inputs, option });
   }
-  if (report !== undefined) await prepareOutput(report, { inputs, option: "--report" });
-  const general = warnings.splice(0);
-  const evaluations: EvaluationReport[] = [];
-  const measured = evaluateSamples({
+  await tellAll(settings, {
     samples,
     reference,
-    training,
-    trainingBank,
-    encoder,
-    inception,
-    copies: options.copies !== undefined,
-    out: options.out,
-    resamples: options.resamples,
-    seed: config.sample.seed,
-    device,
-    reporter,
-  });
-  for await (const evaluated of measured) {
-    const copies = evaluated.copies && await writeCopies(evaluated.copies, options.copies!);
-    const i = evaluations.length;
-    evaluations.push(evaluationOf(settings, {
-      samples: samples[i]!,
-      step: settings.drawings[i]?.found.step,
+    report,
+    warnings,
+    measured: evaluateSamples({
+      samples,
       reference,
-      evaluated,
-      copies,
-      warnings: [...general, ...warnings.splice(0)],
-    }));
+      training,
+      trainingBank,
+      encoder,
+      inception,
+      copies: options.copies !== undefined,
+      out: options.out,
+      resamples: options.resamples,
+      seed: config.sample.seed,
+      device,
+      reporter,
+    }),
+  });
+}
+
+/** Prints and writes what is found as soon as it is: what is measured next, or the disk, may fail. */
+async function tellAll(
+  settings: Settings,
+  parts: {
+    samples: readonly SampleSet[];
+    reference: ReferenceSet;
+    measured: AsyncIterable<Evaluated>;
+    /** The JSON file to write; undefined for none. */
+    report: string | undefined;
+    /** Those given so far; more come while samples are measured. */
+    warnings: string[];
+  },
+): Promise<void> {
+  const { options, over, drawings } = settings, { samples, reference, report, warnings } = parts;
+  const general = warnings.splice(0);
+  const evaluations: EvaluationReport[] = [];
+  const print = (...lines: readonly string[]) => {
+    if (!options.json) console.log(lines.join("\n"));
+  };
+  let written: string | undefined;
+  const keep = async () => {
+    if (report !== undefined) written = await writeReport(resultOf(settings, evaluations), report);
+  };
+  try {
+    for await (const evaluated of parts.measured) {
+      const i = evaluations.length;
+      const evaluation = evaluationOf(settings, {
+        samples: samples[i]!,
+        step: drawings[i]?.found.step,
+        reference,
+        evaluated,
+        warnings: [...general, ...warnings.splice(0)],
+      });
+      evaluations.push(evaluation);
+      if (over === undefined) print("", ...describeMeasures(evaluation), "");
+      await keep();
+      if (evaluated.searchCopies === undefined) continue;
+      const search = await evaluated.searchCopies();
+      const copies = copiesOf(search, options.copies!);
+      evaluations[i] = { ...evaluation, copies };
+      print(...describeCopies(copies), "");
+      await keep();
+      await writeCopies(search, options.copies!);
+    }
+  } finally {
+    if (evaluations.length > 0) {
+      const result = resultOf(settings, evaluations);
+      if (options.json) console.log(JSON.stringify(result));
+      if ("evaluations" in result) print("", ...describeSeries(result), "");
+      if (written !== undefined) say(`wrote      ${written}`);
+    }
   }
-  const result = over === undefined ? evaluations[0]! : {
-    format: 1,
-    over,
-    sampler: config.sample.sampler,
-    stepsPerEpoch: stepsPerEpochOf(found!),
-    evaluations,
-  } as const;
-  // What was found is told first: a full disk must not cost it.
-  const lines = "evaluations" in result ? describeSeries(result) : describeEvaluation(result);
-  console.log(options.json ? JSON.stringify(result) : ["", ...lines, ""].join("\n"));
-  if (report !== undefined) {
-    await writeOutput(report, `${JSON.stringify(result, null, 2)}\n`);
-    const plot = "evaluations" in result ? ` and ${await plotSeries(result, report)}` : "";
-    say(`wrote      ${report}${plot}`);
-  }
+}
+
+/** What was found so far, as it is written down. */
+function resultOf(
+  { config, found, over }: Settings,
+  evaluations: readonly EvaluationReport[],
+): EvaluationReport | EvaluationSeries {
+  if (over === undefined) return evaluations[0]!;
+  const { sampler } = config.sample, stepsPerEpoch = stepsPerEpochOf(found!);
+  return { format: 1, over, sampler, stepsPerEpoch, evaluations };
+}
+
+/** Writes a report, and beside that of a series its plot; gives what it wrote. */
+async function writeReport(
+  result: EvaluationReport | EvaluationSeries,
+  report: string,
+): Promise<string> {
+  await writeOutput(report, `${JSON.stringify(result, null, 2)}\n`);
+  if (!("evaluations" in result)) return report;
+  const plot = plotBeside(report);
+  // Imported here alone, so that the rest need not load the plotting library.
+  const { plotCurves } = await import("../cli/plot.ts");
+  await writeOutput(plot, await plotCurves(seriesPanels(result)));
+  return `${report} and ${plot}`;
+}
+
+/** The plot that goes with a file: the SVG of its name. */
+function plotBeside(path: string): string {
+  return `${path.slice(0, -extname(path).length)}.svg`;
 }
 
 /** Where the report of samples of a checkpoint, or of a file of weights, goes by default. */
@@ -234,31 +306,21 @@ async function openInception(
 }
 
 /** Writes the picture of a search for copies, and beside it the plot of the distances. */
-async function writeCopies(
-  { checks, picture }: CopySearch,
-  path: string,
-): Promise<EvaluationReport["copies"]> {
-  const plot = `${path.slice(0, -extname(path).length)}.svg`;
+async function writeCopies({ checks, picture }: CopySearch, path: string): Promise<void> {
+  const plot = plotBeside(path);
   await writeOutput(path, encodePng(picture));
   // Imported here alone, so that the rest need not load the plotting library.
   const { plotCurves } = await import("../cli/plot.ts");
   await writeOutput(plot, await plotCurves(copyPanels(checks)));
   say(`wrote      ${path} and ${plot}`);
-  const { pixel, encoder } = checks;
+}
+
+function copiesOf({ checks: { pixel, encoder } }: CopySearch, picture: string): CopiesReport {
   return {
     pixel: copyReport(pixel),
     encoder: copyReport(encoder),
-    verdict: copyVerdict({ pixels: pixel, "the encoder": encoder }, { picture: path }),
+    verdict: copyVerdict({ pixels: pixel, "the encoder": encoder }, { picture }),
   };
-}
-
-/** Draws the distances of a series beside its report, and returns the plot's path. */
-async function plotSeries(series: EvaluationSeries, report: string): Promise<string> {
-  const plot = `${report.slice(0, -extname(report).length)}.svg`;
-  // Imported here alone, so that the rest need not load the plotting library.
-  const { plotCurves } = await import("../cli/plot.ts");
-  await writeOutput(plot, await plotCurves(seriesPanels(series)));
-  return plot;
 }
 
 function evaluationOf(
@@ -269,11 +331,10 @@ function evaluationOf(
     step: number | undefined;
     reference: ReferenceSet;
     evaluated: Evaluated;
-    copies: EvaluationReport["copies"];
     warnings: readonly string[];
   },
 ): EvaluationReport {
-  const { samples, step, reference, evaluated: { encoder, inception }, copies, warnings } = parts;
+  const { samples, step, reference, evaluated: { encoder, inception }, warnings } = parts;
   return {
     format: 1,
     samples: {
@@ -291,7 +352,7 @@ function evaluationOf(
     seed: config.sample.seed,
     encoder,
     inception,
-    copies,
+    copies: undefined,
     warnings: [...warnings, ...encoder.warnings],
   };
 }

@@ -42,6 +42,16 @@ export interface CopyReport {
   readonly mostByChance: number;
 }
 
+/** Nearest training images in both spaces. */
+export interface CopiesReport {
+  /** By pixels, in levels of 256. */
+  readonly pixel: CopyReport;
+  /** By the encoder. */
+  readonly encoder: CopyReport;
+  /** What it means, in one line. */
+  readonly verdict: string;
+}
+
 /** An evaluation: the contents of `evaluation.json`. */
 export interface EvaluationReport {
   /** Version of this layout. */
@@ -81,15 +91,8 @@ export interface EvaluationReport {
   };
   /** In the space of Inception; undefined without a network. */
   readonly inception: InceptionReport | undefined;
-  /** Nearest training images; undefined where they were not asked for. */
-  readonly copies: {
-    /** By pixels, in levels of 256. */
-    readonly pixel: CopyReport;
-    /** By the encoder. */
-    readonly encoder: CopyReport;
-    /** What it means, in one line. */
-    readonly verdict: string;
-  } | undefined;
+  /** Nearest training images; undefined where they were not asked for, or not found yet. */
+  readonly copies: CopiesReport | undefined;
   /** What a person should know of the numbers. */
   readonly warnings: readonly string[];
 }
@@ -105,9 +108,9 @@ export function copyReport(check: CopyCheck): CopyReport {
   };
 }
 
-/** An evaluation as lines for people: Markdown tables, and what they mean below. */
-export function describeEvaluation(evaluation: EvaluationReport): string[] {
-  const { encoder, inception, copies, warnings } = evaluation;
+/** What was measured as lines for people: a Markdown table, and warnings below. */
+export function describeMeasures(evaluation: EvaluationReport): string[] {
+  const { encoder, inception, warnings } = evaluation;
   const space = `${encoder.kind} (${encoder.dim})`;
   const rows: (readonly [string, string, string, string])[] = [
     ["Fréchet distance", space, ...estimateCells(encoder.frechet)],
@@ -133,23 +136,24 @@ export function describeEvaluation(evaluation: EvaluationReport): string[] {
     "",
     ...alignedTable(["measure", "features", "value", "95 % interval"], rows),
   ];
-  if (copies) {
-    const spaces = [["pixels, levels of 256", copies.pixel], ["encoder", copies.encoder]] as const;
-    lines.push(
-      "",
-      ...alignedTable(
-        ["distance to the nearest training image", ...COPY_QUANTILES.map(percent)],
-        spaces.flatMap(([name, { samples, training }]) => [
-          [`samples (${name})`, ...samples.map(formatNumber)],
-          [`other training images (${name})`, ...training.map(formatNumber)],
-        ]),
-      ),
-      "",
-      copies.verdict,
-    );
-  }
   if (warnings.length > 0) lines.push("", ...warnings.map((warning) => `warning: ${warning}`));
   return lines;
+}
+
+/** A search for copies as lines for people: a Markdown table, and what it means below. */
+export function describeCopies({ pixel, encoder, verdict }: CopiesReport): string[] {
+  const spaces = [["pixels, levels of 256", pixel], ["encoder", encoder]] as const;
+  return [
+    ...alignedTable(
+      ["distance to the nearest training image", ...COPY_QUANTILES.map(percent)],
+      spaces.flatMap(([name, { samples, training }]) => [
+        [`samples (${name})`, ...samples.map(formatNumber)],
+        [`other training images (${name})`, ...training.map(formatNumber)],
+      ]),
+    ),
+    "",
+    verdict,
+  ];
 }
 
 /** What was measured against what, as lines; `how` says how the samples were drawn. */

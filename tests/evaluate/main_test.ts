@@ -321,6 +321,74 @@ deviceTest("evaluate warns where a bank of another encoder guides the model", as
   assert.deepEqual(own.warnings.filter((line) => said.test(line)), []);
 });
 
+/** Images of 8 × 8 pixels, no two of them alike. */
+function differentImages(count: number): Uint8Array[] {
+  return Array.from(
+    { length: count },
+    (_, i) => Uint8Array.from({ length: 192 }, (_, k) => (k * k * (i + 3) + 31 * i) % 251),
+  );
+}
+
+/** Writes images of bytes into a folder, and returns its path. */
+function imageFolder(name: string, size: number, images: readonly Uint8Array[]): string {
+  Deno.mkdirSync(inTemporary(name));
+  for (const [i, data] of images.entries()) {
+    const png = encodePng({ width: size, height: size, channels: 3, data });
+    Deno.writeFileSync(join(inTemporary(name), `${i}.png`), png);
+  }
+  return inTemporary(name);
+}
+
+deviceTest(
+  "evaluate refuses data that cannot be searched for copies before it measures",
+  async () => {
+    const noise = (count: number) =>
+      Array.from({ length: count }, () => crypto.getRandomValues(new Uint8Array(192)));
+    const samples = imageFolder("searched", 8, noise(8)), copies = inTemporary("searched.png");
+    const blocked = inTemporary("blocked.svg");
+    Deno.mkdirSync(blocked);
+    const search = (...options: string[]) =>
+      evaluate("--samples", samples, "--reference", samples, "--copies", copies, ...options);
+    const emoji = ["-s", "data.kind=emoji", "-s", "data.heldOut=1700"];
+    const refusals = await Promise.all([
+      search("--data", imageFolder("three", 8, differentImages(3)), "-s", "data.imageSize=8"),
+      search(...emoji, "-s", "data.imageSize=16"),
+      search(...emoji, "-s", "data.imageSize=8", "--copies", blocked.replace(".svg", ".png")),
+    ]);
+    const said = [
+      "Cannot look for copies of 3 training images: expected at least 5",
+      `Cannot measure ${samples} against the training images: the samples have 8 × 8 pixels and the ` +
+      "reference 16 × 16",
+      `Cannot write ${blocked}: it is a folder, expected a file for --copies`,
+    ];
+    for (const [i, refusal] of refusals.entries()) {
+      assertRefusal(refusal, 1, said[i]!);
+      assert.doesNotMatch(refusal.stderr, /^(reference|measuring)/m);
+    }
+  },
+);
+
+deviceTest("evaluate tells and writes what it measured before it looks for copies", async () => {
+  const samples = imageFolder("measured", 8, differentImages(8)),
+    report = inTemporary("measured.json");
+  // Training images that are all alike tell nothing of copies, which shows in the search alone.
+  const alike = imageFolder("alike", 8, Array(6).fill(new Uint8Array(192).fill(7)));
+  const search = (...options: string[]) =>
+    evaluate(
+      ...["--samples", samples, "--reference", samples, "--data", alike, ...BANK],
+      ...["-s", "data.imageSize=8", "--copies", inTemporary("none.png"), ...options],
+    );
+  const [table, json] = await Promise.all([search("--report", report), search("--json")]);
+  for (const { code, stderr } of [table, json]) {
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^error: Cannot look for copies of 6 training images: they are all/m);
+  }
+  assert.match(table.stdout, /^\| Fréchet distance /m);
+  const written: EvaluationReport = JSON.parse(Deno.readTextFileSync(report));
+  assert.deepEqual([written.samples.count, written.copies], [8, undefined]);
+  assert.deepEqual(JSON.parse(json.stdout), written);
+});
+
 deviceTest("evaluate says what is wrong with samples, reference and options", async () => {
   const run = await trainedRun();
   const folder = (name: string, ...sizes: number[]) => {
