@@ -71,7 +71,7 @@ interface MeasuredReference {
  * once.
  *
  * Throws a TypeError if another encoder made the reference's snippets, a RangeError if sizes of images
- * differ, and what the parts throw.
+ * differ, and what the parts throw; of several sets of samples the message names the one.
  */
 export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator<Evaluated> {
   const { reference: { bank }, encoder, samples, reporter } = options;
@@ -81,8 +81,18 @@ export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator
     if (samples.length > 1) {
       reporter.note(`drawing    ${set.source}, ${set.sampler}: ${i + 1} of ${samples.length}`);
     }
-    yield await evaluateSet(set, { ...options, measured: reference });
+    yield await evaluateSet(set, { ...options, measured: reference }).catch((error) => {
+      throw samples.length > 1 ? namedAfter(set, error) : error;
+    });
   }
+}
+
+/** An error of its class that also says which of several sets of samples it is about. */
+function namedAfter({ source, sampler }: SampleSet, error: unknown): unknown {
+  if (error instanceof Error && Object.hasOwn(error, "message")) {
+    error.message = `Cannot measure samples of ${source}, ${sampler}: ${error.message}`;
+  }
+  return error;
 }
 
 /** Takes of the reference what all sets of samples are compared with. */

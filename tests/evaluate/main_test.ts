@@ -158,6 +158,34 @@ deviceTest(
 );
 
 deviceTest(
+  "evaluate keeps the checkpoints that it measured when one cannot be, and names that one",
+  async () => {
+    const run = await train("failing", "--steps", "3", "-s", "train.checkpointEvery=1");
+    const second = join(run, "step_0000002"), weights = join(second, "ema.safetensors");
+    using file = SafetensorsFile.open(weights);
+    const entries = [...file.keys()].map((name) => {
+      const { shape } = file.entry(name);
+      const data = file.readFloat32(name).map((value) => 1e20 * value);
+      return [name, { dtype: "F32", shape, data }] as const;
+    });
+    writeSafetensors(weights, entries);
+    const { code, stdout, stderr } = await evaluate(
+      ...["--checkpoint", run, "--every-checkpoint", "--count", "20"],
+    );
+    assert.equal(code, 1, stderr);
+    const error =
+      /^error: Cannot measure samples of (\S+), sde-heun, \d+ steps: Cannot use sample 0/m;
+    assert.equal(error.exec(stderr)?.[1], second, stderr);
+    assert.equal(stdout.match(/^\| [12] /gm)?.join(), "| 1 ", stdout);
+    const { evaluations }: EvaluationSeries = JSON.parse(
+      Deno.readTextFileSync(join(run, "checkpoints.json")),
+    );
+    assert.deepEqual(evaluations.map(({ samples }) => samples.step), [1]);
+    assert.match(Deno.readTextFileSync(join(run, "checkpoints.svg")), /^<svg/);
+  },
+);
+
+deviceTest(
   "evaluate draws the labels of a model as often as its training images have them",
   async () => {
     const run = inTemporary("labelled"), checkpoint = join(run, "step_0000001");
