@@ -4,12 +4,11 @@
  * @module
  */
 
-import { dirname, extname, join } from "node:path";
 import { drawUniform } from "../bank/retrieve.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { prepareOutput, writeOutput } from "../cli/output_file.ts";
+import { writeOutput } from "../cli/output_file.ts";
 import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -23,12 +22,18 @@ import { checkNamedBank } from "../train/named_bank.ts";
 import { bankPathOf, loadTrainedWeights, openTrained, stepsPerEpochOf } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { type DataImages, dataImages } from "./commands/data_images.ts";
-import { type Options, readSettings, type Settings } from "./commands/settings.ts";
+import { plotBeside, prepareFiles } from "./commands/files.ts";
+import {
+  inceptionOutputs,
+  type Options,
+  readSettings,
+  type Settings,
+} from "./commands/settings.ts";
 import { copyVerdict } from "./copies.ts";
 import { copyPanels, type CopySearch, requireSearchable } from "./copy_search.ts";
 import { type Evaluated, evaluateSamples } from "./evaluate_samples.ts";
 import { firstOf, type ImageStream, readPixels } from "./image_stream.ts";
-import type { Inception, InceptionOutput } from "./inception.ts";
+import type { Inception } from "./inception.ts";
 import { requireVectors } from "./measure.ts";
 import { openMeasuringEncoder } from "./measuring_encoder.ts";
 import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
@@ -57,7 +62,8 @@ await runCommand(main);
 async function main(): Promise<void> {
   const { options } = parseArguments(EVALUATE_COMMAND, Deno.args);
   const settings = await readSettings(options);
-  const { config, found, over } = settings;
+  const { config, found } = settings;
+  const report = await prepareFiles(settings);
   using opened = new DisposableStack();
   const device = opened.use(await openDevice(config.device, say));
   const warnings: string[] = [];
@@ -67,6 +73,8 @@ async function main(): Promise<void> {
     begin: (total) => openProgress(total, { json: options.json }),
   };
   say(`device     ${device.profile.label}`);
+  const inception = await openInception(options, config.device.onnxProviders);
+  if (inception) opened.use(inception);
   const { viewer, training, heldOut } = dataImages(settings, { opened, reporter });
   const imageSize = async () => (await viewer()).imageSize;
   const openImages: OpenImages = (path) =>
@@ -98,22 +106,6 @@ async function main(): Promise<void> {
       reporter,
     }),
   );
-  const inception = await openInception(options, config.device.onnxProviders);
-  if (inception) opened.use(inception);
-
-  const report = options.report ?? (found && reportOf(settings, found.checkpoint));
-  // Before the long work, which a folder that cannot be written to would waste.
-  const inputs = [options.samples, options.reference, options.bank, options.onnx, options.weights];
-  const outputs = [
-    ["--out", options.out],
-    ["--copies", options.copies],
-    ["--copies", options.copies && plotBeside(options.copies)],
-    ["--report", report],
-    ["--report", report && over && plotBeside(report)],
-  ] as const;
-  for (const [option, path] of outputs) {
-    if (path !== undefined) await prepareOutput(path, { inputs, option });
-  }
   await tellAll(settings, {
     samples,
     reference,
@@ -214,18 +206,6 @@ async function writeReport(
   return `${report} and ${plot}`;
 }
 
-/** The plot that goes with a file: the SVG of its name. */
-function plotBeside(path: string): string {
-  return `${path.slice(0, -extname(path).length)}.svg`;
-}
-
-/** Where the report of samples of a checkpoint, or of a file of weights, goes by default. */
-function reportOf({ options, over }: Settings, checkpoint: string): string {
-  if (over === "training steps") return join(dirname(checkpoint), "checkpoints.json");
-  const folder = options.weights === undefined ? checkpoint : dirname(checkpoint);
-  return join(folder, over === undefined ? "evaluation.json" : "steps.json");
-}
-
 /** Statistics alone are of Inception features, so that the network is needed. */
 function checkReference(reference: ReferenceSet, { inception }: Options): void {
   const { asked, images, bank } = reference;
@@ -286,20 +266,15 @@ async function openInception(
   options: Options,
   providers: readonly string[],
 ): Promise<Inception | undefined> {
-  const { inception: path, output, pixels } = options;
+  const { inception: path, pixels } = options;
   if (path === undefined) return undefined;
   // Imported here alone, so that the rest needs no native library.
   const { Inception } = await import("./inception.ts");
-  const outputs = Object.fromEntries(output.map((text) => {
-    const [, kind, name] = /^(pool|spatial|logits)=(.+)$/.exec(text) ?? [];
-    if (kind === undefined) {
-      throw new UsageError(
-        `Cannot read --output ${text}: expected pool=NAME, spatial=NAME or logits=NAME`,
-      );
-    }
-    return [kind as InceptionOutput, name!];
-  }));
-  const network = await Inception.open(path, { outputs, pixels, providers });
+  const network = await Inception.open(path, {
+    outputs: inceptionOutputs(options),
+    pixels,
+    providers,
+  });
   const { outputs: found } = network;
   say(`inception  ${Object.entries(found).map(([kind, name]) => `${kind} ${name}`).join(", ")}`);
   return network;

@@ -18,6 +18,7 @@ import {
   readCheckpointConfig,
   readWeightsConfig,
 } from "../../train/trained.ts";
+import type { InceptionOutput } from "../inception.ts";
 import type { EvaluationSeries } from "../series_report.ts";
 
 /** Below this the ends of a 95 % interval, a twentieth of the resamples outside it, are its extremes. */
@@ -44,6 +45,17 @@ export interface Drawing {
   readonly found: CheckpointConfig;
   /** How they are drawn. */
   readonly sampling: SampleConfig;
+}
+
+/** The outputs of the Inception network that were named. Throws a UsageError for what names none. */
+export function inceptionOutputs({ output }: Options): Partial<Record<InceptionOutput, string>> {
+  return Object.fromEntries(output.map((text) => {
+    const [, kind, name] = /^(pool|spatial|logits)=(.+)$/.exec(text) ?? [];
+    if (kind !== undefined) return [kind, name];
+    throw new UsageError(
+      `Cannot read --output ${text}: expected pool=NAME, spatial=NAME or logits=NAME`,
+    );
+  }));
 }
 
 /** The numbers of steps that were asked for, each once and from few to many. */
@@ -185,4 +197,5 @@ function checkUsage(options: Options): void {
   if (inception === undefined && output.length > 0) {
     throw new UsageError("Cannot take --output: it names outputs of the network of --inception");
   }
+  inceptionOutputs(options);
 }

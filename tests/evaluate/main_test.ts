@@ -396,6 +396,37 @@ deviceTest(
   },
 );
 
+deviceTest("evaluate refuses files and outputs before it opens the device", async () => {
+  const run = await trainedRun(), missing = inTemporary("missing.onnx");
+  const both = inTemporary("both.png"), folder = inTemporary("occupied.npz");
+  const network = inTemporary("network.onnx");
+  Deno.mkdirSync(folder);
+  Deno.copyFileSync(INCEPTION, network);
+  const cases: [code: number, said: string, args: string[]][] = [
+    [1, `Cannot read ${missing}: there is no such file, expected one for --inception`, [
+      ...["--inception", missing],
+    ]],
+    [2, "Cannot read --output foo: expected pool=NAME, spatial=NAME or logits=NAME", [
+      ...["--inception", INCEPTION, "--output", "foo"],
+    ]],
+    [1, `Cannot write ${folder}: it is a folder, expected a file for --out`, ["--out", folder]],
+    [2, `Cannot write ${both} for --report: --copies writes it too, expected another name`, [
+      ...["--copies", both, "--report", both],
+    ]],
+    [2, "both.svg for --report: --copies writes it too, expected another name", [
+      ...["--copies", both, "--report", both.replace("both.png", "./both.svg")],
+    ]],
+    [2, `Cannot write over ${network}: this command reads it`, [
+      ...["--inception", network, "--report", network],
+    ]],
+  ];
+  await Promise.all(cases.map(async ([code, said, args]) => {
+    const refusal = await evaluate("--checkpoint", run, ...args);
+    assertRefusal(refusal, code, said);
+    assert.doesNotMatch(refusal.stderr, /^device/m);
+  }));
+});
+
 deviceTest("evaluate tells and writes what it measured before it looks for copies", async () => {
   const samples = imageFolder("measured", 8, differentImages(8)),
     report = inTemporary("measured.json");
@@ -499,9 +530,6 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
       ...[...checkpoint, "--reference", folder("scarce", 8, 8, 8, 8)],
     ]],
     [1, "another encoder made it, fingerprint is", [...checkpoint, "--reference", other]],
-    [2, "Cannot read --output pool: expected pool=NAME, spatial=NAME or logits=NAME", [
-      ...[...checkpoint, "--inception", INCEPTION, "--output", "pool"],
-    ]],
     [2, "Cannot take --output: it names outputs of the network of --inception", [
       ...[...checkpoint, "--output", "pool=a"],
     ]],
