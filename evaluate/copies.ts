@@ -33,11 +33,15 @@ export interface CopyCheck {
   readonly samples: CopyDistances;
   /** Of training images to the nearest other one that is no twin. */
   readonly training: CopyDistances;
-  /** The distance within which 5 % of the training images have such another one. */
+  /** The distance within which 5 % of the training images, or more with ties, have such another one. */
   readonly threshold: number;
   /** Share of the samples within that distance of a training image. */
   readonly nearer: number;
-  /** The share that chance does not exceed: 5 % and three standard errors. */
+  /** Share of the training images within that distance of another one that is no twin. */
+  readonly byChance: number;
+  /** Share of the training images that have a twin. */
+  readonly twins: number;
+  /** The share that chance does not exceed: `byChance` and three standard errors. */
   readonly mostByChance: number;
 }
 
@@ -85,9 +89,11 @@ const TWINS = 1e-6;
  * otherwise call nothing near but them.
  *
  * A sample is near where it lies within the distance that 5 % of the measured training images have to
- * another one. Images as different from the training images as those are from each other have a share
- * near that is above 5 % by three standard errors, `3 √(0.05 · 0.95 (1/n + 1/m))` for n samples and m
- * measured training images, in less than 1 % of cases where n is 100 or more.
+ * another one. Of them a share p has, which is more than 5 % where many are equally far; a p near 1 tells no
+ * copies. Images as different from the training images as those are from each other have a share near that is
+ * above p by three standard errors, `3 √(p (1 − p) (1/n + 1/m))` for n samples and m measured training images,
+ * in less than 1 % of cases where n is 100 or more. That does not hold for training images with twins: images
+ * that recur among them may recur among the samples too, and nothing tells those from copies.
  *
  * Throws a RangeError if there are fewer training images than neighbours, if those are all alike, if
  * there are no samples, or if a value is not finite.
@@ -116,7 +122,7 @@ export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck>
     device,
     onProgress: (done) => onProgress?.(done / 2),
   });
-  const others = await nearestOthers(training, {
+  const { squares: others, twins } = await nearestOthers(training, {
     dim,
     seed,
     device,
@@ -127,7 +133,8 @@ export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck>
   const near = distancesOf(
     found.squares.filter((_, i) => i % count === 0).map(distance),
   );
-  const threshold = quantile(own.distances, NEAR);
+  const threshold = quantile(own.distances, NEAR), m = own.distances.length;
+  const byChance = own.distances.filter((each) => each <= threshold).length / m;
   return {
     neighbours: found.indices.slice(0, shown * count),
     neighbourDistances: found.squares.slice(0, shown * count).map(distance),
@@ -135,12 +142,14 @@ export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck>
     training: own,
     threshold,
     nearer: near.distances.filter((each) => each <= threshold).length / n,
-    mostByChance: NEAR +
-      STANDARD_ERRORS * Math.sqrt(NEAR * (1 - NEAR) * (1 / n + 1 / own.distances.length)),
+    byChance,
+    twins: twins.filter(Boolean).length / m,
+    mostByChance: byChance +
+      STANDARD_ERRORS * Math.sqrt(byChance * (1 - byChance) * (1 / n + 1 / m)),
   };
 }
 
-/** Squared distances of some training images to the nearest other one that is no twin. */
+/** Squared distances of some training images to the nearest other one that is no twin, and which have twins. */
 async function nearestOthers(
   training: Float32Array,
   options: {
@@ -149,24 +158,31 @@ async function nearestOthers(
     readonly device: Device | undefined;
     readonly onProgress: (done: number) => void;
   },
-): Promise<Float64Array> {
+): Promise<{ readonly squares: Float64Array; readonly twins: readonly boolean[] }> {
   const { dim, seed } = options;
   const size = training.length / dim;
   const measured = permutation(size, seed, 0).slice(0, MOST_TRAINING).sort();
   const vectors = selectRows(training, { indices: measured, width: dim });
-  const { squares } = await nearestRows(vectors, training, {
+  const beyond = TWINS * meanSquareDistance(training, dim);
+  const { squares } = await nearestRows(vectors, training, { ...options, count: 1, own: measured });
+  const twins = Array.from(squares, (square) => square <= beyond);
+  // Those with a twin are few: they are looked at again, past it.
+  const places = Uint32Array.from(twins.flatMap((twin, i) => twin ? [i] : []));
+  const again = await nearestRows(selectRows(vectors, { indices: places, width: dim }), training, {
     ...options,
+    onProgress: undefined,
     count: 1,
-    own: measured,
-    beyond: TWINS * meanSquareDistance(training, dim),
+    own: measured.filter((_, i) => twins[i]),
+    beyond,
   });
+  for (const [i, place] of places.entries()) squares[place] = again.squares[i]!;
   if (squares.includes(Infinity)) {
     throw new RangeError(
       `Cannot look for copies of ${counted(size, "training image")}: ` +
         "they are all alike, expected different ones",
     );
   }
-  return squares;
+  return { squares, twins };
 }
 
 /** The mean of |a − b|² over all pairs of vectors: twice the sum of the variances. */
@@ -181,7 +197,8 @@ function meanSquareDistance(vectors: Float32Array, dim: number): number {
 
 /**
  * Says in one line whether samples lie near a training image more often than by chance: `nearer` is
- * above `mostByChance` in any of the spaces.
+ * above `mostByChance` in any of the spaces. Where it is, and there are twins, it says how many: they may be
+ * why.
  *
  * @example
  * ```ts
@@ -199,13 +216,21 @@ export function copyVerdict(
   options: { readonly picture: string },
 ): string {
   const suspicious = Object.values(checks).some((check) => check.nearer > check.mostByChance);
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const shares = Object.entries(checks)
-    .map(([space, { nearer }]) => `${(100 * nearer).toFixed(1)} % by ${space}`)
+    .map(([space, { nearer }]) => `${percent(nearer)} by ${space}`)
     .join(" and ");
+  const own = Object.values(checks).map(({ byChance }) => percent(byChance)).join(" and ");
   const often = suspicious ? "more often" : "no more often";
+  const twins = Math.max(...Object.values(checks).map((check) => check.twins));
   return `samples lie near a training image ${often} than by chance: ${shares}, ` +
-    `against ${100 * NEAR} % of the training images` +
-    (suspicious ? `: look at ${options.picture}` : "");
+    `against ${own} of the training images` +
+    (suspicious ? `: look at ${options.picture}` : "") +
+    (suspicious && twins > 0
+      ? ` (${
+        percent(twins)
+      } of the training images have a twin, and new images like them may have one too)`
+      : "");
 }
 
 /** A picture of bytes [height, width, 3]. */

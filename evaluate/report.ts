@@ -38,6 +38,10 @@ export interface CopyReport {
   readonly training: readonly number[];
   /** Share of the samples that are as near as the nearest 5 % of the training images. */
   readonly nearer: number;
+  /** Share of the training images that are as near to another one that is no twin. */
+  readonly byChance: number;
+  /** Share of the training images that have a twin. */
+  readonly twins: number;
   /** The share that chance does not exceed. */
   readonly mostByChance: number;
 }
@@ -104,6 +108,8 @@ export function copyReport(check: CopyCheck): CopyReport {
     samples: check.samples.quantiles,
     training: check.training.quantiles,
     nearer: check.nearer,
+    byChance: check.byChance,
+    twins: check.twins,
     mostByChance: check.mostByChance,
   };
 }

@@ -252,7 +252,7 @@ Deno.test("checkCopies() finds copies, and none among new samples", async () => 
   );
   assert.match(
     copyVerdict({ pixels: fresh }, { picture }),
-    /^samples lie near a training image no more often .*, against 5 % of the training images$/,
+    /^samples lie near a training image no more often .*, against 5\.0 % of the training images$/,
   );
 });
 
