@@ -47,9 +47,9 @@ export interface CompareOptions {
   readonly onProgress?: (done: number) => void;
 }
 
-/** Two parts of the reference, measured against each other. */
+/** What chance makes of a distance, by two parts of the reference that are measured against each other. */
 export interface ChanceDistance {
-  /** Their Fréchet distance. */
+  /** Their Fréchet distance, brought to the number of the samples and of the whole reference. */
   readonly value: number;
   /** Vectors of the one part; the other has the rest. */
   readonly count: number;
@@ -69,7 +69,7 @@ export interface FeatureComparison {
   readonly precision: Estimate | undefined;
   /** Share of the reference within the samples' manifold. */
   readonly recall: Estimate | undefined;
-  /** What as many images of the reference itself have; undefined where it has no features. */
+  /** What n others of the reference's kind would have; undefined where it has no features. */
   readonly chance: ChanceDistance | undefined;
   /** What a person should know of the numbers. */
   readonly warnings: readonly string[];
@@ -96,7 +96,7 @@ export function requireVectors(count: number, name: string, neighbours = NEIGHBO
 
 /**
  * Measures samples against a reference: Fréchet distance, precision and recall, each with a 95 %
- * interval, and the Fréchet distance of as many references, at most half, to the others. That last one
+ * interval, and the Fréchet distance that as many others of the reference's kind would have. That last one
  * tells the bias: it would be 0 for endless sets. Of more than 10,000 references 10,000 are taken for
  * precision and recall, spread evenly.
  *
@@ -174,9 +174,15 @@ function spreadRows(
 }
 
 /**
- * The Fréchet distance of `count` vectors of a set [N, d], chosen by the seed and at most half of
- * them, to the others: what two sets of one distribution have. Its mean is about tr(Σ) (1/n + 1/m) for
- * the means and more for the covariances (Chong and Forsyth 2020: the bias goes as 1/n).
+ * The Fréchet distance that n = `count` new vectors of one distribution with a set [N, d] would have to it, by
+ * parts of the set: the distance of m of its vectors, n or at most half of them and chosen by the seed, to
+ * the N − m others. Two sets of one distribution are apart by about a constant times the sum of 1 over their
+ * numbers (Chong and Forsyth 2020), and parts are smaller than what is measured: their distance times
+ * (1/n + 1/N) / (1/m + 1/(N − m)) is given.
+ *
+ * That holds to first order. Simulated normal vectors of 16 to 128 components are as far as it says, to a
+ * twentieth, where the parts have more vectors than components. Where they have fewer and n is above N/2, it is
+ * too low: 100 of 128 components are 1.3 times as far from 100 others, and 40 are 1.6 times as far from 40.
  *
  * Throws a RangeError for a set of fewer than four.
  *
@@ -186,7 +192,7 @@ function spreadRows(
  *
  * const vectors = Float32Array.from({ length: 200 }, (_, i) => Math.sin(i * i));
  * const { value, count } = chanceDistance(vectors, { dim: 1, count: 500, seed: 0 });
- * console.log(value.toFixed(4), count); // 0.0071 100 are half of them
+ * console.log(value.toFixed(4), count); // 0.0025 100 are half of them
  * ```
  */
 export function chanceDistance(
@@ -208,7 +214,9 @@ export function chanceDistance(
     return statistics;
   };
   const [chosen, others] = [order.subarray(0, count), order.subarray(count)].map(statisticsOf);
-  return { value: frechetDistance(chosen!, others!), count };
+  const spread = (n: number, m: number) => 1 / n + 1 / m;
+  const scale = spread(options.count, size) / spread(count, size - count);
+  return { value: scale * frechetDistance(chosen!, others!), count };
 }
 
 function warningsOf(
@@ -217,7 +225,7 @@ function warningsOf(
   const { n, size, dim, chance } = sets;
   const bias = chance === undefined
     ? ""
-    : `; ${chance.count} reference images are ${chance.value.toPrecision(3)} from the others`;
+    : `; by chance it would be about ${chance.value.toPrecision(3)}`;
   return [["samples", n] as const, ["reference images", size] as const]
     .filter(([, count]) => count !== undefined && count <= dim)
     .map(([name, count]) =>

@@ -24,7 +24,7 @@ export interface InceptionReport {
   readonly precision: Estimate | undefined;
   /** Recall, likewise. */
   readonly recall: Estimate | undefined;
-  /** What as many reference images have as FID; undefined where it was not measured. */
+  /** What as many images of the reference's kind would have as FID; undefined where it was not measured. */
   readonly chance: ChanceDistance | undefined;
 }
 
@@ -186,10 +186,10 @@ export function samplerOf({ samples: { sampler, evaluations } }: EvaluationRepor
 }
 
 function chanceRow(
-  { value, count }: ChanceDistance,
+  { value }: ChanceDistance,
   space: string,
 ): readonly [string, string, string, string] {
-  return [`the same of ${count} reference images to the others`, space, formatNumber(value), ""];
+  return ["the same by chance", space, formatNumber(value), ""];
 }
 
 /** An estimate as the cells of its value and of its interval, which may be empty. */

@@ -95,8 +95,8 @@ export function describeSeries(series: EvaluationSeries): string[] {
   ];
 }
 
-function chanceLine({ value, count }: ChanceDistance, space: string): string {
-  return `the same of ${count} reference images to the others (${space}): ${formatNumber(value)}`;
+function chanceLine({ value }: ChanceDistance, space: string): string {
+  return `the same by chance (${space}): ${formatNumber(value)}`;
 }
 
 /**
@@ -145,5 +145,5 @@ function axisOf({ over, stepsPerEpoch, evaluations }: EvaluationSeries) {
 
 function levelsOf(chance: ChanceDistance | undefined) {
   if (chance === undefined) return [];
-  return [{ name: `${chance.count} reference images`, y: chance.value }];
+  return [{ name: "by chance", y: chance.value }];
 }

@@ -62,7 +62,7 @@ Deno.test("describeSeries() has a row for each number of steps and a column for 
     "| 4     | 7   | 0.5000           | 0.3750 … 0.6250  | 0.7500    |",
     "| 16    | 31  | 0.1250           | 0.09375 … 0.1563 | 0.9375    |",
     "",
-    "the same of 100 reference images to the others (pixel_pca): 0.1250",
+    "the same by chance (pixel_pca): 0.1250",
     "",
     "warning: of all",
     "warning: of 4",
@@ -118,7 +118,7 @@ Deno.test("seriesPanels() draws distances over evaluations of the network, with 
     [{ name: "heun", points: [{ x: 3, y: 20 }, { x: 15, y: 5 }] }],
   ]);
   assert.deepEqual(panels.map(({ levels }) => levels), [
-    [{ name: "100 reference images", y: 0.125 }],
+    [{ name: "by chance", y: 0.125 }],
     [],
   ]);
   assert.deepEqual(panels[0]!.yTitle, [
