@@ -4,8 +4,7 @@
  * @module
  */
 
-import { dirname, extname, join, resolve } from "node:path";
-import { UsageError } from "../../cli/arguments.ts";
+import { dirname, extname, join } from "node:path";
 import { requireFiles } from "../../cli/input_files.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import type { Settings } from "./settings.ts";
@@ -14,7 +13,7 @@ import type { Settings } from "./settings.ts";
  * Looks for the files to read, prepares those to write, and returns the path of the report, or undefined where
  * none is written: before the long work, which files that are not there or cannot be written would waste.
  *
- * Throws a UsageError where two outputs are one file, and what `requireFiles` and `prepareOutput` throw.
+ * Throws what `requireFiles` and `prepareOutput` throw.
  */
 export async function prepareFiles(settings: Settings): Promise<string | undefined> {
   const { options, over } = settings;
@@ -29,15 +28,11 @@ export async function prepareFiles(settings: Settings): Promise<string | undefin
     ["--report", over && report && plotBeside(report)],
   ];
   const outputs = asked.flatMap(([option, path]) => path === undefined ? [] : [{ option, path }]);
-  for (const [i, { option, path }] of outputs.entries()) {
-    const same = outputs.slice(0, i).find((other) => resolve(other.path) === resolve(path));
-    if (same === undefined) continue;
-    throw new UsageError(
-      `Cannot write ${path} for ${option}: ${same.option} writes it too, expected another name`,
-    );
-  }
   const inputs = [samples, reference, bank, onnx, weights, config, inception];
-  for (const { option, path } of outputs) await prepareOutput(path, { inputs, option });
+  for (const [i, { option, path }] of outputs.entries()) {
+    const others = outputs.slice(0, i).map(({ path }) => path);
+    await prepareOutput(path, { inputs, others, option });
+  }
   return report;
 }
 

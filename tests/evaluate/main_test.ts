@@ -410,10 +410,14 @@ deviceTest("evaluate refuses files and outputs before it opens the device", asyn
       ...["--inception", INCEPTION, "--output", "foo"],
     ]],
     [1, `Cannot write ${folder}: it is a folder, expected a file for --out`, ["--out", folder]],
-    [2, `Cannot write ${both} for --report: --copies writes it too, expected another name`, [
-      ...["--copies", both, "--report", both],
-    ]],
-    [2, "both.svg for --report: --copies writes it too, expected another name", [
+    [
+      2,
+      `Cannot write ${both}: this command writes another file there, expected another name for --report`,
+      [
+        ...["--copies", both, "--report", both],
+      ],
+    ],
+    [2, "both.svg: this command writes another file there, expected another name for --report", [
       ...["--copies", both, "--report", both.replace("both.png", "./both.svg")],
     ]],
     [2, `Cannot write over ${network}: this command reads it`, [
