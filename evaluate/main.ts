@@ -8,7 +8,6 @@ import { drawUniform } from "../bank/retrieve.ts";
 import { parseArguments, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { writeOutput } from "../cli/output_file.ts";
 import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -16,37 +15,28 @@ import type { Device } from "../kernels/core/device.ts";
 import { conditionsAt, drawLabels } from "../sample/conditions.ts";
 import { pathOf } from "../sample/network.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
-import { encodePng } from "../train/datasets/png.ts";
 import { requireDrawable } from "../train/drawable.ts";
 import { checkNamedBank } from "../train/named_bank.ts";
-import { bankPathOf, loadTrainedWeights, openTrained, stepsPerEpochOf } from "../train/trained.ts";
+import { bankPathOf, loadTrainedWeights, openTrained } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { type DataImages, dataImages } from "./commands/data_images.ts";
-import { plotBeside, prepareFiles } from "./commands/files.ts";
+import { prepareFiles } from "./commands/files.ts";
 import {
   inceptionOutputs,
   type Options,
   readSettings,
   type Settings,
 } from "./commands/settings.ts";
-import { copyVerdict } from "./copies.ts";
-import { copyPanels, type CopySearch, requireSearchable } from "./copy_search.ts";
-import { type Evaluated, evaluateSamples } from "./evaluate_samples.ts";
+import { tellAll } from "./commands/telling.ts";
+import { requireSearchable } from "./copy_search.ts";
+import { evaluateSamples } from "./evaluate_samples.ts";
 import { firstOf, type ImageStream, readPixels } from "./image_stream.ts";
 import type { Inception } from "./inception.ts";
 import { requireVectors } from "./measure.ts";
 import { openMeasuringEncoder } from "./measuring_encoder.ts";
 import { openReferenceSet, type ReferenceSet } from "./reference_set.ts";
-import {
-  type CopiesReport,
-  copyReport,
-  describeCopies,
-  describeMeasures,
-  type EvaluationReport,
-} from "./report.ts";
 import type { Reporter } from "./reporter.ts";
 import { drawnSamples, type SampleSet, storedSamples } from "./sample_set.ts";
-import { describeSeries, type EvaluationSeries, seriesPanels } from "./series_report.ts";
 import { type ImageFileDecoder, openStoredImages } from "./stored_images.ts";
 
 /** Samples that are drawn by default. */
@@ -128,84 +118,6 @@ async function main(): Promise<void> {
   });
 }
 
-/** Prints and writes what is found as soon as it is: what is measured next, or the disk, may fail. */
-async function tellAll(
-  settings: Settings,
-  parts: {
-    samples: readonly SampleSet[];
-    reference: ReferenceSet;
-    measured: AsyncIterable<Evaluated>;
-    /** The JSON file to write; undefined for none. */
-    report: string | undefined;
-    /** Those given so far; more come while samples are measured. */
-    warnings: string[];
-  },
-): Promise<void> {
-  const { options, over, drawings } = settings, { samples, reference, report, warnings } = parts;
-  const general = warnings.splice(0);
-  const evaluations: EvaluationReport[] = [];
-  const print = (...lines: readonly string[]) => {
-    if (!options.json) console.log(lines.join("\n"));
-  };
-  let written: string | undefined;
-  const keep = async () => {
-    if (report !== undefined) written = await writeReport(resultOf(settings, evaluations), report);
-  };
-  try {
-    for await (const evaluated of parts.measured) {
-      const i = evaluations.length;
-      const evaluation = evaluationOf(settings, {
-        samples: samples[i]!,
-        step: drawings[i]?.found.step,
-        reference,
-        evaluated,
-        warnings: [...general, ...warnings.splice(0)],
-      });
-      evaluations.push(evaluation);
-      if (over === undefined) print("", ...describeMeasures(evaluation), "");
-      await keep();
-      if (evaluated.searchCopies === undefined) continue;
-      const search = await evaluated.searchCopies();
-      const copies = copiesOf(search, options.copies!);
-      evaluations[i] = { ...evaluation, copies };
-      print(...describeCopies(copies), "");
-      await keep();
-      await writeCopies(search, options.copies!);
-    }
-  } finally {
-    if (evaluations.length > 0) {
-      const result = resultOf(settings, evaluations);
-      if (options.json) console.log(JSON.stringify(result));
-      if ("evaluations" in result) print("", ...describeSeries(result), "");
-      if (written !== undefined) say(`wrote      ${written}`);
-    }
-  }
-}
-
-/** What was found so far, as it is written down. */
-function resultOf(
-  { config, found, over }: Settings,
-  evaluations: readonly EvaluationReport[],
-): EvaluationReport | EvaluationSeries {
-  if (over === undefined) return evaluations[0]!;
-  const { sampler } = config.sample, stepsPerEpoch = stepsPerEpochOf(found!);
-  return { format: 1, over, sampler, stepsPerEpoch, evaluations };
-}
-
-/** Writes a report, and beside that of a series its plot; gives what it wrote. */
-async function writeReport(
-  result: EvaluationReport | EvaluationSeries,
-  report: string,
-): Promise<string> {
-  await writeOutput(report, `${JSON.stringify(result, null, 2)}\n`);
-  if (!("evaluations" in result)) return report;
-  const plot = plotBeside(report);
-  // Imported here alone, so that the rest need not load the plotting library.
-  const { plotCurves } = await import("../cli/plot.ts");
-  await writeOutput(plot, await plotCurves(seriesPanels(result)));
-  return `${report} and ${plot}`;
-}
-
 /** Statistics alone are of Inception features, so that the network is needed. */
 function checkReference(reference: ReferenceSet, { inception }: Options): void {
   const { asked, images, bank } = reference;
@@ -278,58 +190,6 @@ async function openInception(
   const { outputs: found } = network;
   say(`inception  ${Object.entries(found).map(([kind, name]) => `${kind} ${name}`).join(", ")}`);
   return network;
-}
-
-/** Writes the picture of a search for copies, and beside it the plot of the distances. */
-async function writeCopies({ checks, picture }: CopySearch, path: string): Promise<void> {
-  const plot = plotBeside(path);
-  await writeOutput(path, encodePng(picture));
-  // Imported here alone, so that the rest need not load the plotting library.
-  const { plotCurves } = await import("../cli/plot.ts");
-  await writeOutput(plot, await plotCurves(copyPanels(checks)));
-  say(`wrote      ${path} and ${plot}`);
-}
-
-function copiesOf({ checks: { pixel, encoder } }: CopySearch, picture: string): CopiesReport {
-  return {
-    pixel: copyReport(pixel),
-    encoder: copyReport(encoder),
-    verdict: copyVerdict({ pixels: pixel, "the encoder": encoder }, { picture }),
-  };
-}
-
-function evaluationOf(
-  { config }: Settings,
-  parts: {
-    samples: SampleSet;
-    /** Training steps of their model; undefined where it is not known. */
-    step: number | undefined;
-    reference: ReferenceSet;
-    evaluated: Evaluated;
-    warnings: readonly string[];
-  },
-): EvaluationReport {
-  const { samples, step, reference, evaluated: { encoder, inception }, warnings } = parts;
-  return {
-    format: 1,
-    samples: {
-      source: samples.source,
-      count: samples.stream.size,
-      step,
-      sampler: samples.sampler,
-      steps: samples.steps,
-      evaluations: samples.evaluations(),
-    },
-    reference: {
-      source: reference.source,
-      count: reference.bank?.size ?? reference.images?.size,
-    },
-    seed: config.sample.seed,
-    encoder,
-    inception,
-    copies: undefined,
-    warnings: [...warnings, ...encoder.warnings],
-  };
 }
 
 async function loadDecoder(): Promise<ImageFileDecoder> {

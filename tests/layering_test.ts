@@ -74,6 +74,7 @@ const OPS_OF_OPS: Readonly<Record<string, readonly string[]>> = {
   cosine_loss: ["row_sum/mod.ts"],
   layer_norm: ["linear/mod.ts"],
   linear: ["cast/mod.ts", "matmul/mod.ts"],
+  loss_scale: ["global_norm/mod.ts"],
   mask_snippets: ["random_normal/counters.ts"],
   matmul: ["cast/mod.ts"],
   mean_square: ["row_sum/mod.ts", "weighted_sum/mod.ts"],
