@@ -227,9 +227,8 @@ export function copyVerdict(
     `against ${own} of the training images` +
     (suspicious ? `: look at ${options.picture}` : "") +
     (suspicious && twins > 0
-      ? ` (${
-        percent(twins)
-      } of the training images have a twin, and new images like them may have one too)`
+      ? ` (${percent(twins)} of the training images have a twin, and new images like them ` +
+        "may have one too)"
       : "");
 }
 

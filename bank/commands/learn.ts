@@ -199,10 +199,8 @@ function splitPairs(
   }
   if (!Number.isInteger(heldOut) || heldOut >= size) {
     throw new UsageError(
-      `Cannot hold out ${share} of ${
-        counted(size, "pair")
-      }: expected a share below 1, or a whole ` +
-        `number below ${size}, for --held-out`,
+      `Cannot hold out ${share} of ${counted(size, "pair")}: expected a share below 1, or a ` +
+        `whole number below ${size}, for --held-out`,
     );
   }
   return splitIndices(size, { heldOut, seed });
