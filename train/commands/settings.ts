@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bankFiles } from "../../bank/config.ts";
 import { BankFile } from "../../bank/file.ts";
-import { type parseArguments, UsageError } from "../../cli/arguments.ts";
+import { type ParsedArguments, UsageError } from "../../cli/arguments.ts";
 import type { TRAIN_COMMAND } from "../../cli/commands/train.ts";
 import { requireFiles } from "../../cli/input_files.ts";
 import { shellWord } from "../../cli/shell_word.ts";
@@ -35,7 +35,7 @@ import { AVERAGED_WEIGHTS } from "../run_files.ts";
 const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 
 /** The arguments of the command. */
-type Arguments = ReturnType<typeof parseArguments<typeof TRAIN_COMMAND>>;
+type Arguments = ParsedArguments<typeof TRAIN_COMMAND>;
 
 /** What the command was told. */
 export interface Settings {
