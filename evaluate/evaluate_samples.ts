@@ -89,6 +89,7 @@ export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator
 
 /** An error of its class that also says which of several sets of samples it is about. */
 function namedAfter({ source, sampler }: SampleSet, error: unknown): unknown {
+  // Of some errors of the platform the message cannot be set.
   if (error instanceof Error && Object.hasOwn(error, "message")) {
     error.message = `Cannot measure samples of ${source}, ${sampler}: ${error.message}`;
   }

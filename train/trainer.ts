@@ -259,7 +259,8 @@ export class Trainer implements Disposable {
 
   /**
    * Throws an Error where the GPU did not do what steps recorded, or a checkpoint was read in part: weights and
-   * moments are undefined then until those of a checkpoint are loaded; a ReferenceError once the trainer is disposed of.
+   * moments are undefined then until those of a checkpoint are loaded. Throws a ReferenceError once the trainer is
+   * disposed of.
    */
   requireSound(): void {
     if (this.#held.disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
@@ -388,17 +389,17 @@ export class Trainer implements Disposable {
           if (alignment) storeAt(history, alignment, { first: row + place.alignment + i });
         });
       }
-      this.device.scope(() => {
-        const lossScale = this.#lossScale;
-        const norm = this.optimizer.step({ learningRate, lossScale });
-        storeAt(history, norm, { first: row + place.norm });
-        if (lossScale) storeAt(history, lossScale.scale, { first: row + place.lossScale });
-      });
     } catch (error) {
       // The parts before have added to the gradients, which the optimiser alone zeroes.
       this.#zeroGradients();
       throw error;
     }
+    this.device.scope(() => {
+      const lossScale = this.#lossScale;
+      const norm = this.optimizer.step({ learningRate, lossScale });
+      storeAt(history, norm, { first: row + place.norm });
+      if (lossScale) storeAt(history, lossScale.scale, { first: row + place.lossScale });
+    });
     this.device.flush();
     this.#step++;
   }

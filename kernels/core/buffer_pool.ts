@@ -135,7 +135,7 @@ export type Allocate = <T>(bytes: number, make: () => T, failed: () => void) => 
 export class BufferPool {
   readonly #gpu: GPUDevice;
   readonly #allocate: Allocate;
-  readonly #mostBytes: number;
+  readonly #maxBufferBytes: number;
   readonly #buffers = new FreeLists<GPUBuffer>();
   readonly #textures = new FreeLists<GPUTexture>();
   /** All that is held. What there was no memory for is not, and nobody must get it again. */
@@ -150,7 +150,7 @@ export class BufferPool {
   constructor(gpu: GPUDevice, allocate: Allocate) {
     this.#gpu = gpu;
     this.#allocate = allocate;
-    this.#mostBytes = gpu.limits.maxBufferSize;
+    this.#maxBufferBytes = gpu.limits.maxBufferSize;
   }
 
   /** Bytes in use now. */
@@ -188,9 +188,9 @@ export class BufferPool {
    */
   takeBuffer(bytes: number, { life, shape }: BufferUse): Pooled<GPUBuffer> {
     const size = blockBytes(bytes);
-    if (size > this.#mostBytes) {
+    if (size > this.#maxBufferBytes) {
       throw new OutOfMemoryError(
-        `Cannot make a buffer of ${size} bytes: this adapter allows ${this.#mostBytes}`,
+        `Cannot make a buffer of ${size} bytes: this adapter allows ${this.#maxBufferBytes}`,
         {
           requestedBytes: size,
           heldBytes: this.#heldBytes,

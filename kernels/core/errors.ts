@@ -250,7 +250,7 @@ export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-/** Whether an error is for want of the device or of its memory, which whatever was to be done then does not mend. */
+/** Whether an error says that the device is lost or out of memory, so that no other work on it would go better. */
 export function isOfDevice(error: unknown): error is DeviceLostError | OutOfMemoryError {
   return error instanceof DeviceLostError || error instanceof OutOfMemoryError;
 }

@@ -370,9 +370,8 @@ function imageFolder(name: string, size: number, images: readonly Uint8Array[]):
 deviceTest(
   "evaluate refuses data that cannot be searched for copies before it measures",
   async () => {
-    const noise = (count: number) =>
-      Array.from({ length: count }, () => crypto.getRandomValues(new Uint8Array(192)));
-    const samples = imageFolder("searched", 8, noise(8)), copies = inTemporary("searched.png");
+    const samples = imageFolder("searched", 8, differentImages(8)),
+      copies = inTemporary("searched.png");
     const blocked = inTemporary("blocked.svg");
     Deno.mkdirSync(blocked);
     const search = (...options: string[]) =>

@@ -18,7 +18,7 @@ import { counted } from "../../kernels/core/counted.ts";
 import type { Config } from "../config.ts";
 import { configHelp } from "../config_help.ts";
 import { encodeLatents } from "../datasets/encode_latents.ts";
-import { keepStatistics, STATISTICS_FILE } from "../datasets/latent_scaling.ts";
+import { ensureStatistics, STATISTICS_FILE } from "../datasets/latent_scaling.ts";
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { loadConfig } from "../load_config.ts";
 import { openFolder } from "../load_data.ts";
@@ -71,7 +71,7 @@ async function main(): Promise<void> {
     onProgress: (done) => progress.advance(done, images.size),
   }).finally(progress.stop);
   using latents = await LatentShards.open(directory);
-  const statistics = data.latentNorm ? keepStatistics(latents) : undefined;
+  const statistics = data.latentNorm ? ensureStatistics(latents) : undefined;
   if (statistics) {
     const { path, measured } = statistics;
     say(`        statistics ${measured ? `measured, in ${path}` : `of ${path}, which was there`}`);

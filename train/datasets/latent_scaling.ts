@@ -9,7 +9,10 @@ import { join } from "node:path";
 import { spreadIndices } from "../../bank/select_rows.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
-import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
+import {
+  type SafetensorsWriteOptions,
+  writeSafetensors,
+} from "../../kernels/core/safetensors_writer.ts";
 import { TorchFile, TorchTensor } from "../../model/torch_file.ts";
 
 /** Name of the file of statistics beside shards, and in the folder of a run. */
@@ -18,8 +21,8 @@ export const STATISTICS_FILE = "latents_stats.safetensors";
 /** What LightningDiT and GMem call the same. */
 export const OFFICIAL_STATISTICS_FILE = "latents_stats.pt";
 
-/** Metadata of statistics that were measured of the latents beside them. */
-const MEASURED: Readonly<Record<string, string>> = { measured: "true" };
+/** Key of the metadata of statistics that were measured of the latents beside them. */
+const MEASURED_KEY = "measured";
 
 /** Latents that statistics are taken of, at most, as in LightningDiT. */
 const MOST_MEASURED = 10_000;
@@ -219,25 +222,26 @@ export function readStatistics(path: string, channels: number): ChannelStatistic
  * Throws what reading the latents throws, and a {@linkcode CheckpointError} if the disk refuses or if the file that
  * is there cannot be read.
  */
-export function keepStatistics(
+export function ensureStatistics(
   latents: StoredLatents & { readonly directory: string },
 ): { readonly path: string; readonly measured: boolean } {
   const { directory, channels } = latents;
   const found = findStatistics(directory, channels)?.path;
   if (found !== undefined && !wereMeasured(found)) return { path: found, measured: false };
   const path = join(directory, STATISTICS_FILE);
-  writeStatistics(path, measureStatistics(latents), MEASURED);
+  writeStatistics(path, measureStatistics(latents), { metadata: { [MEASURED_KEY]: "true" } });
   return { path, measured: true };
 }
 
 function wereMeasured(path: string): boolean {
   if (!path.endsWith(".safetensors")) return false;
   using file = SafetensorsFile.open(path);
-  return Object.entries(MEASURED).every(([key, value]) => file.metadata[key] === value);
+  return file.metadata[MEASURED_KEY] === "true";
 }
 
 /**
- * Writes statistics as tensors `mean` and `std` [1, C, 1, 1], which {@linkcode readStatistics} reads.
+ * Writes statistics as tensors `mean` and `std` [1, C, 1, 1], which {@linkcode readStatistics} reads; `options` may
+ * name metadata of the file.
  *
  * Throws a {@linkcode CheckpointError} if the disk refuses.
  *
@@ -258,13 +262,13 @@ function wereMeasured(path: string): boolean {
 export function writeStatistics(
   path: string,
   statistics: ChannelStatistics,
-  metadata: Readonly<Record<string, string>> = {},
+  options: SafetensorsWriteOptions = {},
 ): void {
   const shape = [1, statistics.mean.length, 1, 1];
   writeSafetensors(path, [
     ["mean", { dtype: "F32", shape, data: statistics.mean }],
     ["std", { dtype: "F32", shape, data: statistics.std }],
-  ], { metadata });
+  ], options);
 }
 
 function readSafetensors(path: string): ChannelStatistics {
