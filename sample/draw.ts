@@ -200,9 +200,9 @@ export function draw(options: DrawOptions): Drawn {
 }
 
 /**
- * Throws what drawing with these settings throws for any network and condition: a `RangeError` where
- * the path is singular at a time of the sampler, or its steps are too few, and a `SyntaxError` for an unknown name or
- * a value that is out of range.
+ * Throws what drawing with these settings throws for any network and condition: a `RangeError` where the path is
+ * singular at a time of the sampler, and a `SyntaxError` for an unknown name or a value that is out of range, such as
+ * too few steps.
  *
  * @example
  * ```ts
@@ -232,8 +232,8 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
 }
 
 /**
- * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps`
- * does not change. Waits for the GPU with `dopri5`.
+ * As {@linkcode draw} with any sampler, the adaptive `dopri5` included, whose images `steps` does not change. Waits
+ * for the GPU with `dopri5`.
  *
  * Throws what {@linkcode draw} throws, but for that sampler, and what {@linkcode sampleDopri5} throws.
  *
