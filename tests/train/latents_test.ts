@@ -453,6 +453,27 @@ gpuTest("Trainer refuses to align without a projector or without tokens", async 
   });
 });
 
+gpuTest("Trainer names the image whose tokens have a number that is not finite", async (device) => {
+  using opened = await openRun(device, { directory: "not_finite" });
+  const { model, bank, dataset } = opened;
+  const tokens: TrainerOptions["dataset"]["tokens"] = {
+    ...{ count: TOKENS, width: TOKEN_WIDTH },
+    read(indices) {
+      const length = TOKENS * TOKEN_WIDTH;
+      const values = new Float32Array(indices.length * length).fill(1);
+      const at = indices.indexOf(11);
+      if (at >= 0) values[(at + 1) * length - 1] = Infinity;
+      return values;
+    },
+  };
+  const { size, labels, read } = dataset;
+  const changed = { size, labels, tokens, read: read.bind(dataset) };
+  using trainer = new Trainer({ model, bank, dataset: changed, alignmentWeight: 1, batchSize: 4 });
+  await assert.rejects(async () => {
+    for await (const _ of trainer.run({ steps: SIZE / 4 })) { /* once through the data */ }
+  }, /Cannot train on image 11: its tokens hold Infinity, expected finite numbers/);
+});
+
 /** A run of four steps by the command, of which the notes are returned. */
 async function trainTask(directory: string, ...args: string[]): Promise<string> {
   const file = join(TEMPORARY, "latents.yaml");

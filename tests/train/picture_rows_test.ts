@@ -48,6 +48,23 @@ Deno.test("pictureOfRows() puts parts beside each other with a wider gap", () =>
   );
 });
 
+Deno.test("pictureOfRows() keeps the colours of every row", () => {
+  const plane = 48 ** 2, half = plane / 2;
+  // Red above blue, on either side of a gap.
+  const image = Float32Array.from({ length: 3 * plane }, (_, i) => {
+    const [channel, below] = [Math.floor(i / plane), i % plane >= half];
+    return channel === (below ? 2 : 0) ? 1 : -1;
+  });
+  const part = { images: image, columns: 1 };
+  const { width, height, data } = pictureOfRows([part, part], { imageSize: 48, channels: 3 });
+  const gap = Array(3 * 14).fill(255);
+  for (let y = 0; y < height; y++) {
+    const tile = Array(96).fill(y < height / 2 ? [255, 0, 0] : [0, 0, 255]).flat();
+    const row = data.subarray(3 * y * width, 3 * (y + 1) * width);
+    assert.deepEqual([...row], [...tile, ...gap, ...tile], `row ${y}`);
+  }
+});
+
 Deno.test("pictureOfPairs() keeps the two of a pair together and a short row in its place", () => {
   const picture = pictureOfPairs(greys(-1, -0.9, -0.75), greys(0, 0.1, 0.2), {
     ...SIZE,
