@@ -8,7 +8,7 @@
 import { requireFiniteImages, toBytes } from "../bank/pixels.ts";
 import { counted } from "../kernels/core/counted.ts";
 import { resolveSample } from "../sample/config.ts";
-import { type DrawAllOptions, drawBatches } from "../sample/rows.ts";
+import { type DrawAllOptions, drawBatches, MeanEvaluations } from "../sample/rows.ts";
 import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
 import { type ByteBatch, firstOf, type ImageStream } from "./image_stream.ts";
@@ -23,7 +23,7 @@ export interface SampleSet {
   readonly sampler: string | undefined;
   /** Its steps; undefined where it chooses them, or where others have drawn the images. */
   readonly steps: number | undefined;
-  /** Evaluations of the network for each (NFE), known once some are drawn. */
+  /** Evaluations of the network for each (NFE), in the mean of those that are drawn; undefined before. */
   evaluations(): number | undefined;
 }
 
@@ -68,12 +68,13 @@ export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
   const { channels, imageSize } = viewer;
   // The adaptive sampler has as many as it needs.
   const steps = SAMPLERS[sampler].kind === "adaptive" ? undefined : asked;
-  let evaluations: number | undefined;
+  let evaluations: MeanEvaluations | undefined;
   async function* batches(): AsyncGenerator<ByteBatch> {
+    evaluations = new MeanEvaluations();
     prepare?.();
     for await (const batch of drawBatches(drawing)) {
       const { first, count } = batch;
-      evaluations = batch.evaluations;
+      evaluations.add(count, batch.evaluations);
       const images = await viewer.view(batch.images);
       requireFiniteImages(images, { first, count, what: "sample" });
       yield { first, count, pixels: toBytes(images) };
@@ -84,6 +85,6 @@ export function drawnSamples(options: DrawnSamplesOptions): SampleSet {
     source,
     sampler: steps === undefined ? sampler : `${sampler}, ${counted(steps, "step")}`,
     steps,
-    evaluations: () => evaluations,
+    evaluations: () => evaluations?.mean,
   };
 }

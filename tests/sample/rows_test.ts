@@ -96,6 +96,41 @@ gpuTest("drawAll() gives image i its own noise and condition in every batch", as
 });
 
 gpuTest(
+  "drawAll() counts the evaluations of all batches of dopri5, not of the last",
+  async (device) => {
+    using store = new ParameterStore(device, { seed: 0 });
+    const model = makeModel(store, true), config = sampleSchema.parse({ sampler: "dopri5" });
+    // The last image alone has a snippet that the network goes by far.
+    const snippetOf = (image: number) => new Float32Array(DIM).fill(image === 64 ? 40 : 0);
+    const conditionOf = (first: number, count: number) => {
+      const rows = Array.from({ length: count }, (_, i) => [...snippetOf(first + i)]).flat();
+      return device.tensor(Float32Array.from(rows), [count, DIM]);
+    };
+    const each: number[] = [];
+    for await (const batch of drawBatches({ model, config, count: 65, conditionOf })) {
+      each.push(batch.evaluations);
+    }
+    const [most = 0, last = 0] = each;
+    assert.ok(each.length === 2 && most !== last, `${each}`);
+    const { evaluations } = await drawAll({ model, config, count: 65, conditionOf });
+    assert.equal(evaluations, Number(((64 * most + last) / 65).toFixed(1)));
+    const snippets = Float32Array.from([...snippetOf(64), ...snippetOf(0)]);
+    const alone = await Promise.all([0, 1].map((row) =>
+      drawRows({
+        model,
+        config,
+        snippets: snippets.subarray(row * DIM, (row + 1) * DIM),
+        noises: 1,
+      })
+    ));
+    const rows = await drawRows({ model, config, snippets, noises: 1 });
+    const [first = 0, second = 0] = alone.map((drawn) => drawn.evaluations);
+    assert.notEqual(first, second);
+    assert.equal(rows.evaluations, (first + second) / 2);
+  },
+);
+
+gpuTest(
   "drawAll() draws as many at once as the GPU can bind",
   async (device) => {
     // The 256 hidden tokens of one image take 256 · 64 · 4 bytes, more than any parameter.
