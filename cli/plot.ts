@@ -13,7 +13,7 @@ export interface PlotEvaluationOptions {
   /** Images of a measurement at most, for the title of the axis; not said when left out. */
   readonly images?: number;
   /** Steps that go once through the data, to name epochs below steps; not named when left out. */
-  readonly stepsPerEpoch?: number;
+  readonly stepsPerEpoch?: number | undefined;
 }
 
 type Panel = Extract<TopLevelSpec, { vconcat: unknown }>["vconcat"][number];

@@ -24,7 +24,10 @@ export interface EvaluationSeries {
   readonly over: "network evaluations" | "training steps";
   /** Name of the sampler. */
   readonly sampler: string;
-  /** Training steps that go once through the data; undefined where it is not known how many images they are. */
+  /**
+   * Training steps that go once through the data; undefined where it is not known how many images they are, or
+   * where not all steps had batches of one size.
+   */
   readonly stepsPerEpoch: number | undefined;
   /** One for each value, in rising order, each as `evaluation.json` has it. */
   readonly evaluations: readonly EvaluationReport[];

@@ -77,6 +77,14 @@ interface BatchPlace {
   readonly firstSample: number;
 }
 
+/** From where on batches take images that follow each other in their order. */
+interface BatchStart {
+  /** Steps before it. */
+  readonly step: number;
+  /** Images that those took. */
+  readonly seen: number;
+}
+
 /** Those of a trainer's options that its batches depend on. */
 type BatchOptions = Pick<
   SettledOptions,
@@ -109,6 +117,8 @@ export class BatchInputs implements Disposable {
   readonly condition: Tensor;
   /** Tokens of the encoder [n, T, Z]; one element where there is no alignment loss. */
   readonly tokens: Tensor;
+  /** Where a run goes on: steps before may have had batches of another size. */
+  start: BatchStart = { step: 0, seen: 0 };
   readonly #options: BatchOptions;
   readonly #order: DataOrder;
   readonly #held: DisposableStack;
@@ -142,10 +152,9 @@ export class BatchInputs implements Disposable {
     const { dataset, flip, seed, alignmentWeight } = this.#options;
     const { batchSize, gradientAccumulation: parts } = this.#options;
     const step = Math.floor(number / parts), count = batchSize / parts;
-    const indices = this.#order.take(number * count, count);
-    const mirrored = flip
-      ? drawMirrored(count, { seed, step, firstSample: number % parts * count })
-      : undefined;
+    const firstSample = number % parts * count;
+    const indices = this.#order.take(this.seenBefore(step) + firstSample, count);
+    const mirrored = flip ? drawMirrored(count, { seed, step, firstSample }) : undefined;
     const tokens = alignmentWeight === undefined
       ? undefined
       : await dataset.tokens!.read(indices, mirrored);
@@ -165,6 +174,12 @@ export class BatchInputs implements Disposable {
       ? mirrorSome(read, { mirrored, width: shape.at(-1)! })
       : read;
     return { indices, images, tokens };
+  }
+
+  /** Images that the steps before one take, each as often as it is taken. */
+  seenBefore(step: number): number {
+    const { start } = this;
+    return start.seen + (step - start.step) * this.#options.batchSize;
   }
 
   /** Writes what was read of a part of a batch, and its times and labels, into the tensors. */

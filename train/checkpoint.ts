@@ -39,6 +39,8 @@ export interface CheckpointState {
   readonly format: 1;
   /** Optimiser steps done. */
   readonly step: number;
+  /** Images that they took, each as often as it was taken. */
+  readonly seen?: number;
   /** The configuration of the run with all defaults, as JSON. */
   readonly config: unknown;
   /** The network, or the path from noise to data, is a program's own, which the configuration cannot make again. */
@@ -58,6 +60,7 @@ const FILES = ["model.safetensors", AVERAGED_WEIGHTS, "optimizer.safetensors", "
 
 /** What `state.json` has beside format and step: all but the configuration may be left out. */
 const RECORDS = {
+  seen: { holds: isSize, expected: "a whole number" },
   config: { holds: isRecord, expected: "an object" },
   ownModel: { holds: (value: unknown) => value === true, expected: "true" },
   images: { holds: (value: unknown) => typeof value === "string", expected: "a text" },
@@ -249,7 +252,7 @@ export async function saveCheckpoint(
   const { trainer, config = configOf(trainer), bankFingerprint, dataset } = options;
   const { images = fingerprintOf(trainer.dataset) } = options;
   trainer.requireSound();
-  const { model, step, optimizer } = trainer, { condition } = model.options;
+  const { model, step, seen, optimizer } = trainer, { condition } = model.options;
   const path = join(runDirectory, stepName(step));
   const partial = `${path}.partial`, old = `${path}.old`;
   Deno.mkdirSync(runDirectory, { recursive: true });
@@ -273,6 +276,7 @@ export async function saveCheckpoint(
     const state: CheckpointState = {
       format: 1,
       step,
+      seen,
       config,
       ...((!(model instanceof SiT) || hasOwnPath(trainer)) && { ownModel: true }),
       images,
@@ -462,6 +466,8 @@ export function restoreTrainer(path: string, trainer: Trainer): CheckpointState 
     if (first && file.has(first[0])) trainer.loadLossScale((key) => file.readFloat32(key));
   });
   trainer.step = state.step;
+  // Those steps may have had batches of another size.
+  if (state.seen !== undefined) trainer.seen = state.seen;
   return state;
 }
 

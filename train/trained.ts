@@ -38,6 +38,8 @@ export interface CheckpointConfig {
   readonly reversed: boolean;
   /** Optimiser steps done; undefined for a file of weights, which does not say. */
   readonly step: number | undefined;
+  /** Images that they took, each as often as it was taken; undefined where that is not known. */
+  readonly seen?: number | undefined;
   /** The configuration of the run; for a file of weights, that of the network in it. */
   readonly config: Config;
   /** Names of the classes in the order of labels; empty where they are not known. */
@@ -87,13 +89,14 @@ export function readCheckpointConfig(
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
   const state = readStateOfSiT(checkpoint);
-  const { step, config: stored, classes = [], classCounts = [], bank, images } = state;
+  const { step, seen, config: stored, classes = [], classCounts = [], bank, images } = state;
   const { overrides = [] } = options;
   return {
     checkpoint,
     weights: join(checkpoint, AVERAGED_WEIGHTS),
     reversed: false,
     step,
+    seen,
     config: configToDraw({ checkpoint, stored, overrides }),
     classNames: classes,
     bankFingerprint: bank,
@@ -239,12 +242,16 @@ function requireTrainedWeights({ weights, step }: CheckpointConfig): void {
   );
 }
 
-/** Training steps that go once through the images that a checkpoint was trained on, where it tells them. */
+/**
+ * Training steps that went once through the images that a checkpoint was trained on, in the mean of all, where it
+ * tells how many there are.
+ */
 export function stepsPerEpochOf(
-  { config, bankFingerprint, classCounts }: CheckpointConfig,
+  { config, step, seen, bankFingerprint, classCounts }: CheckpointConfig,
 ): number | undefined {
   const images = bankFingerprint?.size ?? classCounts.reduce((sum, count) => sum + count, 0);
-  return images === 0 ? undefined : images / config.train.batchSize;
+  const batchSize = step && seen ? seen / step : config.train.batchSize;
+  return images === 0 ? undefined : images / batchSize;
 }
 
 function openCondition(

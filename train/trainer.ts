@@ -253,8 +253,24 @@ export class Trainer implements Disposable {
     // First, since it refuses what is no step.
     this.optimizer.stepCount = step;
     this.#step = step;
+    this.seen = step * this.#options.batchSize;
     if (this.#spoilt) this.#zeroGradients();
     [this.#unsure, this.#spoilt] = [undefined, false];
+  }
+
+  /**
+   * Images that the steps so far have taken, each as often as it was: where the next one goes on in their order.
+   * Setting {@linkcode Trainer.step} sets it for batches of this trainer's size; `loadCheckpoint` then sets it to
+   * what it was, a whole number from 0 (else `RangeError`).
+   */
+  get seen(): number {
+    return this.#inputs.seenBefore(this.#step);
+  }
+
+  /** Goes on from another place in the order of the images. */
+  set seen(seen: number) {
+    requireCount("Cannot set the number of images seen: it", seen);
+    this.#inputs.start = { step: this.#step, seen };
   }
 
   /**

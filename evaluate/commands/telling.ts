@@ -80,12 +80,20 @@ export async function tellAll(
 
 /** What was found so far, as it is written down. */
 function resultOf(
-  { config, found, over }: Settings,
+  { config, drawings, over }: Settings,
   evaluations: readonly EvaluationReport[],
 ): EvaluationReport | EvaluationSeries {
   if (over === undefined) return evaluations[0]!;
-  const { sampler } = config.sample, stepsPerEpoch = stepsPerEpochOf(found!);
-  return { format: 1, over, sampler, stepsPerEpoch, evaluations };
+  const { sampler } = config.sample;
+  const trained = drawings.map(({ found }) => found).filter(({ step = 0 }) => step > 0);
+  const [stepsPerEpoch, ...others] = new Set(trained.map(stepsPerEpochOf));
+  return {
+    format: 1,
+    over,
+    sampler,
+    stepsPerEpoch: others.length === 0 ? stepsPerEpoch : undefined,
+    evaluations,
+  };
 }
 
 /** Writes a report, and beside that of a series its plot; gives what it wrote. */

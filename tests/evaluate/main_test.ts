@@ -154,6 +154,16 @@ deviceTest(
       ...["--checkpoint", join(run, "step_0000002"), ...options, "--json"],
     );
     assert.deepEqual(resultOf(alone), evaluations[1]);
+
+    const smaller = ["-s", "train.batchSize=4", "-s", "train.evaluateEvery=2"];
+    const resumed = await runTask("train", ["--resume", run, "--steps", "4", ...smaller]);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    const mixed = await evaluate(...["--checkpoint", run, "--every-checkpoint", "--count", "20"]);
+    // 206 images in batches of 8 and of 4 are no one number of steps.
+    assert.match(mixed.stdout, /^\| training step \| Fréchet distance \| 95 % interval/m);
+    for (const name of ["checkpoints.svg", "evaluation.svg"]) {
+      assert.doesNotMatch(Deno.readTextFileSync(join(run, name)), /epochs below/);
+    }
   },
 );
 

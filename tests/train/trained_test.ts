@@ -48,6 +48,8 @@ gpuTest(
         16 / config.train.batchSize,
       );
       assert.equal(stepsPerEpochOf({ ...labelled, classCounts: [] }), undefined);
+      // Batches were larger than those that the configuration names.
+      assert.equal(stepsPerEpochOf({ ...found, step: 3, seen: 1200 }), 20 / 400);
       // Nothing stays on the GPU of a model that the weights do not fit.
       const before = device.pool.liveBytes, model = { ...found.config.model, width: 32 };
       const wider = { ...found, config: { ...found.config, model } };

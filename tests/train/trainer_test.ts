@@ -286,7 +286,7 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
     // The newest one in the run's folder.
     const state = loadCheckpoint(directory, second);
     const images = fingerprintOf(makeImages());
-    assert.deepEqual(state, { format: 1, step: 3, config: { any: 1 }, images });
+    assert.deepEqual(state, { format: 1, step: 3, seen: 24, config: { any: 1 }, images });
     assert.deepEqual(await losses(second.trainer, 6), expected.slice(3));
     assert.deepEqual(await weights(second.model), await weights(whole.model));
     const averages = (parts: Parts) => parts.trainer.optimizer.averages[0]!.read();
@@ -295,6 +295,46 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
     await Deno.remove(directory, { recursive: true });
   }
 });
+
+gpuTest(
+  "loadCheckpoint() goes on in the order of the images with batches of another size",
+  async (device) => {
+    const directory = await Deno.makeTempDir(), order: number[] = [];
+    /** A trainer that notes which images it takes. */
+    const noting = (options: Partial<TrainerOptions>) => {
+      const images = makeImages();
+      const dataset = {
+        ...{ size: images.size, labels: images.labels },
+        read: (indices: Uint32Array) => {
+          order.push(...indices);
+          return images.read(indices);
+        },
+      };
+      return makeTrainer(device, { ...options, dataset });
+    };
+    try {
+      for (const [steps, batchSize, gradientAccumulation] of [[3, 4, 1], [5, 12, 3], [7, 6, 1]]) {
+        using parts = noting({
+          batchSize: batchSize!,
+          gradientAccumulation: gradientAccumulation!,
+        });
+        const { trainer } = parts;
+        if (steps! > 3) loadCheckpoint(directory, { trainer });
+        await losses(trainer, steps!);
+        await saveCheckpoint(directory, { trainer });
+        assert.deepEqual([trainer.seen, readCheckpointState(findCheckpoint(directory)).seen], [
+          order.length,
+          order.length,
+        ]);
+        assert.throws(() => trainer.seen = -1, RangeError);
+      }
+      // 12, 24 and 12 images of 24: two epochs.
+      assert.deepEqual(order, [...new DataOrder({ size: SIZE, seed: 7 }).take(0, 2 * SIZE)]);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
 
 gpuTest(
   "Trainer.run() goes on from a checkpoint that is loaded at one of its records",
@@ -446,6 +486,7 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
       assert.throws(() => readCheckpointState(path), /format .* at step .*, expected format 1$/);
     }
     const all = {
+      seen: 24,
       images: "ab",
       bank: { size: 2, sha256: "cd" },
       classes: ["a", "b"],
@@ -457,6 +498,7 @@ Deno.test("readCheckpointState() refuses what is no state of a checkpoint", asyn
       const [key, wrong, message] of [
         ["config", undefined, /its config is missing, expected an object$/],
         ["config", null, /its config is null, expected an object$/],
+        ["seen", -1, /its seen is -1, expected a whole number$/],
         ["images", 5, /its images is 5, expected a text$/],
         ["ownModel", false, /its ownModel is false, expected true$/],
         ["bank", { size: 2 }, /its bank is {"size":2}, expected an object of size and sha256$/],

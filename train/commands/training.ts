@@ -262,8 +262,16 @@ async function plotLog(
     ? await plotTo("evaluation.svg", () =>
       plotEvaluation(logged, {
         images: SAMPLES,
-        stepsPerEpoch: run.dataset.size / config.train.batchSize,
+        stepsPerEpoch: stepsPerEpoch(run, config.train),
       }))
     : undefined;
   return { loss, evaluation };
+}
+
+/** Steps that go once through the data; undefined where not all of a run had batches of one size. */
+function stepsPerEpoch(
+  { dataset, trainer }: Run,
+  { batchSize }: { readonly batchSize: number },
+): number | undefined {
+  return trainer.seen === trainer.step * batchSize ? dataset.size / batchSize : undefined;
 }
