@@ -8,6 +8,12 @@ import { parse, scheme, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import type { RunRecord } from "./run_log.ts";
 
+/** Options of {@linkcode plotLoss}. */
+export interface PlotLossOptions {
+  /** What the loss is where there is no alignment loss, for the title of the axis; that error by default. */
+  readonly denoising?: string;
+}
+
 /** Options of {@linkcode plotEvaluation}. */
 export interface PlotEvaluationOptions {
   /** Images of a measurement at most, for the title of the axis; not said when left out. */
@@ -50,7 +56,10 @@ const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
  *
  * @throws {RangeError} when no record has a finite `loss`.
  */
-export async function plotLoss(records: readonly RunRecord[]): Promise<string> {
+export async function plotLoss(
+  records: readonly RunRecord[],
+  { denoising = "mean squared error" }: PlotLossOptions = {},
+): Promise<string> {
   const losses = records.filter(({ loss }) => Number.isFinite(loss));
   if (losses.length === 0) {
     throw new RangeError("Cannot plot the loss: no record has one, expected at least one");
@@ -59,7 +68,7 @@ export async function plotLoss(records: readonly RunRecord[]): Promise<string> {
   const x = stepAxis(losses.map(({ step }) => step));
   const total = aligned.length > 0
     ? "training loss (denoising + weighted alignment)"
-    : "training loss (mean squared error)";
+    : `training loss (${denoising})`;
   const spec: TopLevelSpec = {
     vconcat: [
       lossPanel(losses, { x, field: "loss", title: total }),

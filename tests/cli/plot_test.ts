@@ -40,6 +40,8 @@ Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes",
   assert.match(svg, /^<svg /);
   assert.match(svg, />optimiser steps</);
   assert.match(svg, />training loss \(mean squared error\)</);
+  const other = await plotLoss(falling(20), { denoising: "weighted squared error" });
+  assert.match(other, />training loss \(weighted squared error\)</);
   assert(!svg.includes("Fréchet"));
   assert(!svg.includes("NaN"));
   const [raw, mean, ...others] = lines(svg);

@@ -13,6 +13,7 @@ import { readRunLog, RunLog } from "../../cli/run_log.ts";
 import { say } from "../../cli/say.ts";
 import { shellWord } from "../../cli/shell_word.ts";
 import { removeAbandoned, writeAtomically } from "../../kernels/core/atomic_file.ts";
+import type { InterpolantConfig } from "../../model/config.ts";
 import type { Viewer } from "../../sample/viewer.ts";
 import { attempt } from "../attempt.ts";
 import { removeOldCheckpoints, saveCheckpoint } from "../checkpoint.ts";
@@ -257,7 +258,10 @@ async function plotLog(
       return path;
     });
   const logged = await attempt("the plots", { tell }, () => readRunLog(logPath)) ?? [];
-  const loss = logged.length > 0 ? await plotTo("loss.svg", () => plotLoss(logged)) : undefined;
+  const denoising = denoisingLossOf(config.interpolant);
+  const loss = logged.length > 0
+    ? await plotTo("loss.svg", () => plotLoss(logged, { denoising }))
+    : undefined;
   const evaluation = logged.some(({ frechet }) => Number.isFinite(frechet))
     ? await plotTo("evaluation.svg", () =>
       plotEvaluation(logged, {
@@ -266,6 +270,12 @@ async function plotLog(
       }))
     : undefined;
   return { loss, evaluation };
+}
+
+/** The loss that a configuration means, in words. */
+export function denoisingLossOf({ weighting, cosineLoss }: InterpolantConfig): string {
+  const square = weighting === "none" ? "mean squared error" : "weighted squared error";
+  return cosineLoss ? `${square} + 1 − cosine` : square;
 }
 
 /** Steps that go once through the data; undefined where not all of a run had batches of one size. */
