@@ -34,7 +34,9 @@ export const EVALUATE_COMMAND = {
     count: {
       type: "integer",
       minimum: 5,
-      description: "Number of samples: 1000 are drawn, and all of --samples are taken, by default",
+      description:
+        "Number of samples: 1000 are drawn, and all of --samples are taken, by default; fewer of " +
+        "--samples are its first, which in a folder of classes are not of all",
     },
     reference: {
       type: "string",
