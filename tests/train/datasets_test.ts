@@ -15,6 +15,7 @@ import { ImageSet, splitIndices } from "../../train/datasets/image_set.ts";
 import { loadMnist } from "../../train/datasets/mnist.ts";
 import { pictureScale, tileImages } from "../../train/datasets/picture.ts";
 import { decodePng, encodePng, type RawImage } from "../../train/datasets/png.ts";
+import { testNumbers } from "../_check_op.ts";
 import { loadImages } from "../../train/load_data.ts";
 import { canLink } from "../_system.ts";
 
@@ -594,6 +595,43 @@ Deno.test("loadImageFolder() turns, flattens, crops and scales", async () => {
     assert.deepEqual(colour("grey.png", 4, 4), [90, 90, 90]);
     assertColour(colour("deep.png", 4, 4), [128, 128, 128]);
     assertColour(colour("print.jpg", 4, 4), [255, 255, 255]);
+  });
+});
+
+Deno.test("loadImageFolder() enlarges as Pillow does, around the middles of pixels", async () => {
+  await inDirectory(async (path) => {
+    const write = async (name: string, size: [width: number, height: number], data: number[]) => {
+      const [width, height] = size;
+      const png = encodePng({ width, height, channels: 1, data: Uint8Array.from(data) });
+      await Deno.writeFile(`${path}/${name}.png`, png);
+    };
+    const ramp = [0, 36, 73, 109, 146, 182, 219, 255], edge = [0, 0, 0, 0, 255, 255, 255, 255];
+    const rows = (row: number[]) => Array(8).fill(row).flat();
+    await write("edge", [8, 8], rows(edge));
+    await write("ramp", [8, 8], rows(ramp));
+    await write("tall", [8, 10], [...rows(ramp), ...ramp, ...ramp]);
+    const next = testNumbers(5), noise = Array.from({ length: 49 }, () => 127.5 * (next() + 1));
+    await write("noise", [7, 7], noise);
+    await write("turned", [7, 7], noise.toReversed());
+    const { images } = await loadImageFolder(path, { imageSize: 16 });
+    const bytesOf = (name: string) => {
+      const first = images.names.indexOf(`${name}.png`) * 3 * 256; // of the red ones
+      return images.pixels.subarray(first, first + 256);
+    };
+    // What Pillow 13 makes of a row by Image.BICUBIC.
+    const wide = [0, 6, 25, 45, 64, 82, 100, 118, 137, 155, 173, 191, 210, 230, 249, 255];
+    for (const name of ["ramp", "tall"]) {
+      for (const y of [0, 7, 15]) {
+        assert.deepEqual([...bytesOf(name).subarray(16 * y, 16 * (y + 1))], wide, `${name} ${y}`);
+      }
+    }
+    const sharp = [...Array(7).fill(0), 52, 203, ...Array(7).fill(255)];
+    assert.deepEqual([...bytesOf("edge").subarray(48, 64)], sharp);
+    // Turned upside down it is the same, up to the order of sums.
+    const turned = bytesOf("turned").toReversed();
+    for (const [i, byte] of bytesOf("noise").entries()) {
+      assert.ok(Math.abs(byte - turned[i]!) <= 1, `${i}: ${byte} and ${turned[i]}`);
+    }
   });
 });
 

@@ -16,6 +16,7 @@ import { checkImageIndices, type LabelledImages } from "../../bank/image_source.
 import { swapAxes } from "../../bank/select_rows.ts";
 import { requireCount } from "../../kernels/core/counted.ts";
 import { messageOf } from "../../kernels/core/errors.ts";
+import { enlargeToSquare } from "./enlarge.ts";
 import { ImageSet, type ImageSetData } from "./image_set.ts";
 
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
@@ -82,8 +83,9 @@ const EXPECTED = `a folder of ${IMAGE_FORMATS}, with or without one subfolder pe
  *
  * Each image is turned as its EXIF orientation says, laid on white where it is transparent, scaled
  * until its shorter side is imageSize, and cropped to its central square, as ADM crops images. Scaling
- * is one antialiased bicubic step, where ADM first halves large images by averages. Of an animation it is
- * the first frame.
+ * is bicubic, antialiased where an image shrinks. One that is four times as large or more is first averaged over
+ * blocks of pixels, to twice imageSize or more, where ADM averages to less than twice. Of an animation it is the
+ * first frame.
  *
  * A file that cannot be decoded is skipped and named in the result, as is an image in a format that is
  * not read, such as bmp or heic.
@@ -355,9 +357,17 @@ function listClasses(names: readonly string[], root: string): string[] {
  * sharp makes of grey, CMYK and 16 bits unless told otherwise.
  */
 async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Array> {
-  const data = await sharp(file, { failOn: "error" })
-    .autoOrient()
-    .flatten({ background: "white" })
+  const image = sharp(file, { failOn: "error" });
+  const { width, height } = await image.metadata();
+  const turned = image.autoOrient().flatten({ background: "white" });
+  if (Math.min(width, height) < imageSize) {
+    // What the library enlarges it moves to the right and down, by half a pixel of the smaller image at most.
+    const { data, info } = await turned.raw({ depth: "uchar" }).toBuffer({
+      resolveWithObject: true,
+    });
+    return enlargeToSquare(new Uint8Array(data), { ...info, side: imageSize });
+  }
+  const data = await turned
     .resize({
       width: imageSize,
       height: imageSize,
