@@ -7,6 +7,7 @@
 import type { Device } from "../../kernels/core/device.ts";
 import { resample } from "../../kernels/resample/mod.ts";
 import { cropTransform, stackTransforms } from "../../kernels/resample/transforms.ts";
+import { resizePlanes, tapsOf } from "../taps.ts";
 import type { ImageBatchShape } from "./encoder.ts";
 import type { Interpolation } from "./preprocessing.ts";
 
@@ -104,7 +105,7 @@ async function resizeByKernel(
   return resized;
 }
 
-/** Rows and then columns, each result pixel a weighted sum of a few pixels. */
+/** On the CPU, in float64. */
 function resizeByTaps(
   images: Float32Array,
   options: {
@@ -114,68 +115,13 @@ function resizeByTaps(
     interpolation: Exclude<Interpolation, "bicubic">;
   },
 ): Float32Array {
-  const { shape: { count, channels, height, width }, size, crop, interpolation } = options;
-  const across = tapsOf(interpolation, { length: width, size, crop });
-  const down = tapsOf(interpolation, { length: height, size, crop });
-  const resized = new Float32Array(count * channels * size * size);
-  const narrow = new Float64Array(height * size);
-  for (let plane = 0; plane < count * channels; plane++) {
-    for (let y = 0; y < height; y++) {
-      const row = (plane * height + y) * width;
-      for (const [x, taps] of across.entries()) {
-        let sum = 0;
-        for (const { index, weight } of taps) sum += weight * images[row + index]!;
-        narrow[y * size + x] = sum;
-      }
-    }
-    for (const [y, taps] of down.entries()) {
-      for (let x = 0; x < size; x++) {
-        let sum = 0;
-        for (const { index, weight } of taps) sum += weight * narrow[index * size + x]!;
-        resized[(plane * size + y) * size + x] = sum;
-      }
-    }
-  }
-  return resized;
-}
-
-/** A pixel of an image and its share in one of the result. */
-interface Tap {
-  readonly index: number;
-  readonly weight: number;
-}
-
-/**
- * What makes each of `size` pixels along one axis. Beyond the edge an image goes on with its last pixel
- * as in torch, or has nothing, as in Pillow.
- */
-function tapsOf(
-  interpolation: Exclude<Interpolation, "bicubic">,
-  axis: { length: number; size: number; crop: number },
-): Tap[][] {
-  const { length, size, crop } = axis;
-  const scale = crop * length / size, start = (1 - crop) / 2 * length;
-  const bilinear = interpolation === "bilinear";
-  const spread = bilinear ? Math.max(1, scale) : 1;
-  const reach = (bilinear ? 1 : 2) * spread;
-  return Array.from({ length: size }, (_, position) => {
-    // In pixels from the centre of the first one.
-    const centre = start + (position + 0.5) * scale - 0.5;
-    const taps: Tap[] = [];
-    for (let i = Math.ceil(centre - reach); i <= Math.floor(centre + reach); i++) {
-      const index = Math.max(0, Math.min(length - 1, i));
-      if (bilinear && index !== i) continue;
-      const distance = Math.abs(i - centre) / spread;
-      taps.push({ index, weight: bilinear ? 1 - distance : torchCubic(distance) });
-    }
-    const total = taps.reduce((sum, { weight }) => sum + weight, 0);
-    return taps.map(({ index, weight }) => ({ index, weight: weight / total }));
-  });
-}
-
-/** The cubic of Keys (1981) with a = −3/4. */
-function torchCubic(distance: number): number {
-  if (distance < 1) return (1.25 * distance - 2.25) * distance * distance + 1;
-  if (distance < 2) return ((-0.75 * distance + 3.75) * distance - 6) * distance + 3;
-  return 0;
+  const { shape: { height, width }, size, crop, interpolation } = options;
+  const [across, down] = [width, height].map((length) =>
+    tapsOf(interpolation, {
+      ...{ length, size },
+      start: (1 - crop) / 2 * length,
+      scale: crop * length / size,
+    })
+  );
+  return new Float32Array(resizePlanes(images, { width, height, across: across!, down: down! }));
 }

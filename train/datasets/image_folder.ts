@@ -14,9 +14,9 @@ import { directoryPath } from "../../bank/directory.ts";
 import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
 import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
 import { swapAxes } from "../../bank/select_rows.ts";
+import { resizePlanes, tapsOf } from "../../bank/taps.ts";
 import { requireCount } from "../../kernels/core/counted.ts";
 import { messageOf } from "../../kernels/core/errors.ts";
-import { enlargeToSquare } from "./enlarge.ts";
 import { ImageSet, type ImageSetData } from "./image_set.ts";
 
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
@@ -365,7 +365,7 @@ async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Ar
     const { data, info } = await turned.raw({ depth: "uchar" }).toBuffer({
       resolveWithObject: true,
     });
-    return enlargeToSquare(new Uint8Array(data), { ...info, side: imageSize });
+    return enlargedSquare(new Uint8Array(data), { ...info, imageSize });
   }
   const data = await turned
     .resize({
@@ -380,4 +380,24 @@ async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Ar
     .raw({ depth: "uchar" })
     .toBuffer();
   return swapAxes(new Uint8Array(data), { rows: imageSize ** 2, columns: CHANNELS });
+}
+
+/**
+ * The central square of bytes [H, W, C], enlarged to bytes [C, imageSize, imageSize] as Pillow's `BICUBIC` does it,
+ * by which ADM enlarges.
+ */
+function enlargedSquare(
+  pixels: Uint8Array,
+  size: { width: number; height: number; channels: number; imageSize: number },
+): Uint8Array {
+  const { width, height, channels, imageSize } = size, shorter = Math.min(width, height);
+  const [across, down] = [width, height].map((length) => {
+    const scaled = Math.round(length * imageSize / shorter), scale = length / scaled;
+    const start = Math.floor((scaled - imageSize) / 2) * scale;
+    return tapsOf("bicubic", { length, size: imageSize, start, scale });
+  });
+  const planes = swapAxes(pixels, { rows: width * height, columns: channels });
+  const enlarged = resizePlanes(planes, { width, height, across: across!, down: down! });
+  // A clamped array rounds.
+  return new Uint8Array(new Uint8ClampedArray(enlarged).buffer);
 }
