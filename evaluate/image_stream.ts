@@ -6,6 +6,7 @@
 
 import { type ImageSource, readInOrder } from "../bank/image_source.ts";
 import { type NumberedImages, requireFiniteImages, toBytes, toValues } from "../bank/pixels.ts";
+import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 
 /** Some images of a stream. */
 export interface ByteBatch {
@@ -58,6 +59,31 @@ export function firstOf(stream: ImageStream, count: number): ImageStream {
         const kept = Math.min(batch.count, count - batch.first);
         yield { ...batch, count: kept, pixels: batch.pixels.subarray(0, kept * length) };
         if (batch.first + kept >= count) return;
+      }
+    },
+  };
+}
+
+/** At most `count` images of a stream, spread evenly over it: in a folder of classes the first are not of all. */
+export function spreadOf(stream: ImageStream, count: number): ImageStream {
+  if (count >= stream.size) return stream;
+  const { size, imageSize, channels } = stream;
+  const chosen = spreadIndices(count, size), width = channels * imageSize ** 2;
+  return {
+    size: count,
+    imageSize,
+    channels,
+    async *batches() {
+      let taken = 0;
+      for await (const { first, count, pixels } of stream.batches()) {
+        const indices: number[] = [], end = first + count;
+        while (chosen[taken + indices.length]! < end) {
+          indices.push(chosen[taken + indices.length]! - first);
+        }
+        if (indices.length === 0) continue;
+        const part = { first: taken, count: indices.length };
+        yield { ...part, pixels: selectRows(pixels, { indices, width }) };
+        taken += indices.length;
       }
     },
   };

@@ -30,7 +30,7 @@ import {
 import { tellAll } from "./commands/telling.ts";
 import { requireSearchable } from "./copy_search.ts";
 import { evaluateSamples } from "./evaluate_samples.ts";
-import { firstOf, type ImageStream, readPixels } from "./image_stream.ts";
+import { type ImageStream, readPixels, spreadOf } from "./image_stream.ts";
 import type { Inception } from "./inception.ts";
 import { requireVectors } from "./measure.ts";
 import { openMeasuringEncoder } from "./measuring_encoder.ts";
@@ -91,7 +91,7 @@ async function main(): Promise<void> {
       config: config.bank,
       images: () =>
         reference.images && !reference.isTraining
-          ? inMemory(firstOf(reference.images, MOST_FITTED))
+          ? inMemory(spreadOf(reference.images, MOST_FITTED))
           : training(),
       reporter,
     }),

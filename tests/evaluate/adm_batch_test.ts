@@ -9,6 +9,7 @@ import {
   firstOf,
   type ImageStream,
   readPixels,
+  spreadOf,
   withChannels,
 } from "../../evaluate/image_stream.ts";
 import { storedSamples } from "../../evaluate/sample_set.ts";
@@ -79,6 +80,33 @@ Deno.test("AdmBatchWriter writes what openAdmBatch reads, as numpy orders it", a
     const start = text.indexOf("\n", text.indexOf("NUMPY")) + 1;
     assert.deepEqual([...bytes.subarray(start, start + 4)], first);
   });
+});
+
+Deno.test("spreadOf() takes images from all over a stream", async () => {
+  async function* batches() {
+    for (const [first, count] of [[0, 3], [3, 1], [4, 6]] as const) {
+      yield { first, count, pixels: Uint8Array.from({ length: count }, (_, i) => first + i) };
+    }
+  }
+  const stream: ImageStream = { size: 10, imageSize: 1, channels: 1, batches };
+  for (
+    const [count, wanted] of [
+      [1, [5]],
+      [2, [2, 7]],
+      [4, [1, 3, 6, 8]],
+      [9, [0, 1, 2, 3, 5, 6, 7, 8, 9]],
+    ] as const
+  ) {
+    const some = spreadOf(stream, count);
+    assert.equal(some.size, count);
+    let next = 0;
+    for await (const { first, count, pixels } of some.batches()) {
+      assert.deepEqual([first, count], [next, pixels.length]);
+      next += count;
+    }
+    assert.deepEqual([...await readPixels(some)], wanted);
+  }
+  assert.equal(spreadOf(stream, 10), stream);
 });
 
 Deno.test("AdmBatchWriter leaves no file that is not complete", async () => {
