@@ -242,12 +242,13 @@ function matmulSize({ M = 0, N = 0, K = 0, batch = 1 }: VariantShape): MatmulSiz
 /**
  * Candidates worth their time: `naive` reads a number for every multiply-add, minutes for a large
  * product; kernels that share tiles through workgroup memory gain nothing on a CPU, where it is
- * ordinary memory, and take a CPU driver up to a minute to compile.
+ * ordinary memory, and take a CPU driver up to a minute to compile; the others, which are for CPU
+ * drivers, read textures, and a GPU has none as large as its bindings.
  */
 function hopefulProducts(profile: Profile, size: MatmulSize): readonly string[] {
   const small = size.M * size.N * size.K * (size.batch ?? 1) <= 2 ** 22;
   const variants = matmulCandidates(profile, size).filter((variant) =>
-    profile.driver === "gpu" || !TILES.has(variant)
+    variant === "naive" || TILES.has(variant) === (profile.driver === "gpu")
   );
   return small || variants.length === 1
     ? variants

@@ -11,7 +11,7 @@ import {
 } from "../../bench/tuner.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { type OpWithVariants, shapeKey, type VariantShape } from "../../kernels/core/tuning.ts";
-import { NO_ADAPTER, openDevice } from "../_gpu.ts";
+import { NO_ADAPTER, openDevice, testProfile } from "../_gpu.ts";
 
 const MODEL: TunedModel = {
   model: {
@@ -147,6 +147,20 @@ Deno.test("questionsOf() has each size of training and drawing once", async () =
     model: { ...MODEL.model, condition: { classes: 3, nullClass: false } },
   }, profile);
   assert.ok(labelled.some(({ op }) => op === "attention"));
+});
+
+Deno.test("a GPU is offered no product by kernels for CPU drivers, whose textures are too small", () => {
+  const { profile } = openDryDevice();
+  const candidates = (shape: VariantShape) => TUNABLE_OPS.matmul!.candidates(profile, shape);
+  // 384 MiB, of which the texture of many GPUs holds 256.
+  assert.deepEqual(candidates({ M: 32768, N: 768, K: 3072 }), ["tiled", "tiled_128"]);
+  assert.deepEqual(candidates({ M: 32, N: 64, K: 1024 }), ["naive", "split", "tiled", "tiled_128"]);
+  const cpu = testProfile({ driver: "cpu" });
+  assert.deepEqual(TUNABLE_OPS.matmul!.candidates(cpu, { M: 64, N: 64, K: 1024 }), [
+    "naive",
+    "register",
+    "subgroup",
+  ]);
 });
 
 Deno.test("every variant that is offered for tuning runs on the adapter at hand", {
