@@ -14,7 +14,7 @@ const LARGE_GPU: Profile = {
   subgroupSize: 0,
   subgroupEnable: "",
   f16: true,
-  maxBindingBytes: 2 ** 31 - 4,
+  maxBindingBytes: 2 ** 31 - 256,
   workgroupBytes: 32768,
   workgroupInvocations: 1024,
   label: "no GPU, for counting",

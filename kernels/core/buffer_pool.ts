@@ -7,7 +7,7 @@
 import { type HeldTensors, OutOfMemoryError } from "./errors.ts";
 
 /** Where a binding may begin on every adapter; buffers are whole blocks of it. */
-const ALIGNMENT_BYTES = 256;
+export const ALIGNMENT_BYTES = 256;
 /** Texels in one row of a staging texture that hold elements. */
 export const STAGING_ROW_TEXELS = 1024;
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { mostStagedBytes } from "./buffer_pool.ts";
+import { ALIGNMENT_BYTES, mostStagedBytes } from "./buffer_pool.ts";
 
 /** The facts by which kernels choose their variant. */
 export interface Profile {
@@ -18,7 +18,10 @@ export interface Profile {
   readonly subgroupEnable: "" | "enable subgroups;";
   /** Whether shaders can use `f16`. */
   readonly f16: boolean;
-  /** Largest storage binding in bytes; on CPU drivers no more than a texture holds that mirrors it. */
+  /**
+   * Largest storage binding in bytes, in whole blocks of 256, as all are; on CPU drivers no more than a texture
+   * holds that mirrors it.
+   */
   readonly maxBindingBytes: number;
   /** Workgroup memory in bytes. */
   readonly workgroupBytes: number;
@@ -70,17 +73,18 @@ export async function requestDevice(
   const f16 = gpu.features.has("shader-f16");
   const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") ||
     "unnamed adapter";
+  const bindingBytes = Math.min(
+    gpu.limits.maxStorageBufferBindingSize,
+    gpu.limits.maxBufferSize,
+    driver === "cpu" ? mostStagedBytes(gpu.limits) : Infinity,
+  );
   const profile: Profile = {
     driver,
     subgroups: enable !== undefined,
     subgroupSize: enable === undefined ? 0 : fixedSize ?? 0,
     subgroupEnable: enable ?? "",
     f16,
-    maxBindingBytes: Math.min(
-      gpu.limits.maxStorageBufferBindingSize,
-      gpu.limits.maxBufferSize,
-      driver === "cpu" ? mostStagedBytes(gpu.limits) : Infinity,
-    ),
+    maxBindingBytes: bindingBytes - bindingBytes % ALIGNMENT_BYTES,
     workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     workgroupInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
     label: [
