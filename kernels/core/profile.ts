@@ -5,6 +5,7 @@
  */
 
 import { ALIGNMENT_BYTES, mostStagedBytes } from "./buffer_pool.ts";
+import { messageOf, UnsupportedDeviceError } from "./errors.ts";
 
 /** The facts by which kernels choose their variant. */
 export interface Profile {
@@ -49,7 +50,10 @@ const SUBGROUP_PROBE = /* wgsl */ `
   out[lane] = subgroupBroadcast(f32(lane), 0u);
 }`;
 
-/** Opens the adapter's device with every limit and feature that kernels may use. */
+/**
+ * Opens the adapter's device with every limit and feature that kernels may use. Throws an
+ * `UnsupportedDeviceError` when the driver gives none, as where other programs have filled the memory of the GPU.
+ */
 export async function requestDevice(
   adapter: GPUAdapter,
 ): Promise<{ gpu: GPUDevice; profile: Profile }> {
@@ -57,22 +61,28 @@ export async function requestDevice(
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
   const wanted = (["shader-f16", "timestamp-query"] as const)
     .filter((name) => adapter.features.has(name));
-  const subgroups = "subgroups" as GPUFeatureName;
+  const subgroups = "subgroups" as GPUFeatureName, { info } = adapter;
+  const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") ||
+    "unnamed adapter";
   // `adapter.features` of Deno omits subgroups although the device grants them, hence the attempt.
   const gpu = await adapter.requestDevice({
     requiredLimits,
     requiredFeatures: [...wanted, subgroups],
   })
-    .catch(() => adapter.requestDevice({ requiredLimits, requiredFeatures: wanted }));
+    .catch(() => adapter.requestDevice({ requiredLimits, requiredFeatures: wanted }))
+    .catch((error) => {
+      const said = JSON.stringify(messageOf(error));
+      throw new UnsupportedDeviceError(
+        `Cannot open ${name}: its driver says ${said}, expected one that works and has memory left`,
+        { missing: ["a GPU device"] },
+      );
+    });
   const enable = await subgroupEnableLine(gpu);
-  const { info } = adapter;
   const driver = info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(info.description)
     ? "cpu"
     : "gpu";
   const fixedSize = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
   const f16 = gpu.features.has("shader-f16");
-  const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") ||
-    "unnamed adapter";
   const bindingBytes = Math.min(
     gpu.limits.maxStorageBufferBindingSize,
     gpu.limits.maxBufferSize,

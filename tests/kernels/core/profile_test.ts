@@ -135,6 +135,22 @@ Deno.test("requestDevice() finds out how subgroups compile, if they do", async (
   }
 });
 
+Deno.test("requestDevice() names an adapter whose driver gives no device, and says why", async () => {
+  const info = { vendor: "", architecture: "", description: "Some adapter" };
+  const full = {
+    ...adapterOf({}),
+    info,
+    requestDevice: () =>
+      Promise.reject(new DOMException("Not enough memory left.", "OperationError")),
+  } as unknown as GPUAdapter;
+  await assert.rejects(requestDevice(full), {
+    name: "UnsupportedDeviceError",
+    message:
+      'Cannot open Some adapter: its driver says "Not enough memory left.", expected one that works ' +
+      "and has memory left",
+  });
+});
+
 Deno.test("requestDevice() labels an adapter by its name and what was found", async () => {
   const size = { subgroupMinSize: 32, subgroupMaxSize: 32 };
   for (
