@@ -256,13 +256,13 @@ export class BufferPool {
     create: () => T,
   ): Pooled<T> {
     this.#created++;
-    this.#heldBytes += size.bytes;
     const resource = this.#allocate(size.bytes, create, () => {
       this.#heldBytes -= size.bytes;
       this.#held.delete(item);
       free.remove(item);
     });
     const item: Pooled<T> = { id: this.#nextId++, resource, ...size, shape: undefined };
+    this.#heldBytes += size.bytes;
     this.#held.add(item);
     return item;
   }

@@ -91,6 +91,8 @@ interface Circumstances {
   readonly requestedBytes?: number;
   /** The buffers in use, where an error may be for want of memory; by default those that are when it is told. */
   readonly inUse?: HeldBuffer[];
+  /** Bytes that the pool held beside what is asked for; by default those that it does when an error is told. */
+  readonly heldBytes?: number;
   /** The names for an error; by default those that stand now. */
   readonly path?: string;
   /** Told of an error. */
@@ -645,13 +647,14 @@ export class Device implements Disposable {
 
   #gpuError(
     error: GPUError,
-    { path = "", requestedBytes = 0, inUse = this.pool.inUse() }: Omit<Circumstances, "failed"> =
-      {},
+    circumstances: Omit<Circumstances, "failed"> = {},
   ): Error {
+    const { path = "", requestedBytes = 0, inUse = this.pool.inUse() } = circumstances;
+
     if (!(error instanceof GPUOutOfMemoryError)) {
       return new GpuValidationError(error.message, { path: path || "the last commands" });
     }
-    const { heldBytes } = this.pool, largest = largestOf(inUse);
+    const { heldBytes = this.pool.heldBytes } = circumstances, largest = largestOf(inUse);
     const held = [`${heldBytes} bytes held`, ...largest.slice(0, 3).map(listed)].join(", ");
     return new OutOfMemoryError(
       `Cannot take ${requestedBytes || "some"} bytes more: the GPU is out of memory with ` +
@@ -702,13 +705,14 @@ export class Device implements Disposable {
 
   /** What `fn` gives; errors of the GPU that it causes are thrown at the next wait. */
   #guarded<T>(fn: () => T, options: Circumstances = {}): T {
+    const { heldBytes } = this.pool;
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
     try {
       return fn();
     } finally {
       this.#checkScope(options);
-      this.#checkScope({ ...options, inUse: this.pool.inUse() });
+      this.#checkScope({ ...options, inUse: this.pool.inUse(), heldBytes });
     }
   }
 

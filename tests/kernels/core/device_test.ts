@@ -750,10 +750,13 @@ Deno.test("Device says how much it asked for when the GPU is out of memory", asy
   const held = device.empty([8, 128]), passing = device.empty([4, 256]);
   await device.settle();
   const missing = device.empty([2000]);
-  passing.dispose(); // as a step is recorded to its end before anybody knows
+  // A step is recorded to its end before anybody knows.
+  passing.dispose();
+  const later = device.empty([3000]);
   await assert.rejects(device.settle(), {
     name: "OutOfMemoryError",
     requestedBytes: 8192,
+    heldBytes: 8192,
     largest: [
       { shape: [8, 128], count: 1, bytes: 4096 },
       { shape: [4, 256], count: 1, bytes: 4096 },
@@ -766,6 +769,7 @@ Deno.test("Device says how much it asked for when the GPU is out of memory", asy
   assert.deepEqual(device.pool.inUse(), [{ shape: held.shape, bytes: 4096 }]);
   // What there was no memory for is nobody's again, and nothing that was asked for since fails.
   missing.dispose();
+  later.dispose();
   await device.settle();
   assert.deepEqual([device.pool.heldBytes, device.pool.liveBytes], [8192, 4096]);
   const { created } = device.pool;
