@@ -212,10 +212,18 @@ export class Device implements Disposable {
         (error) => this.#gpuError(error),
       );
     });
-    gpu.lost.then((info) => {
-      if (!this.#closed) {
-        this.#lost = new DeviceLostError(`Cannot go on: the GPU was lost, ${info.message}`);
-      }
+    gpu.lost.then(async ({ message }) => {
+      if (this.#closed) return;
+      const lost = `Cannot go on: the GPU was lost, ${message}`;
+      this.#lost = new DeviceLostError(lost);
+      // Where there is no memory for an upload wgpu gives up the whole device.
+      const errors = await Promise.all(this.#checks);
+      const full = errors.find((error) => error instanceof OutOfMemoryError);
+      if (!full) return;
+      this.#lost = new DeviceLostError(
+        `${lost}, after it ran out of memory with ${full.heldBytes} bytes held, expected smaller parts, such as ` +
+          "a smaller batch",
+      );
     });
   }
 

@@ -810,6 +810,21 @@ Deno.test("Tensor.read() throws that the GPU was lost while it waited, however l
   await assert.rejects(x.empty([4]).read(), /^Error: aborted/);
 });
 
+Deno.test("Device says that the GPU was lost for want of memory, where it was", async () => {
+  const lost = Promise.withResolvers<GPUDeviceLostInfo>();
+  const device = failingGpu(PARAMS_BYTES + 4096, { lost: lost.promise });
+  device.empty([1024]);
+  device.empty([2000]);
+  lost.resolve({ reason: "destroyed", message: "device was lost" });
+  await assert.rejects(device.settle(), {
+    name: "DeviceLostError",
+    message:
+      "Cannot go on: the GPU was lost, device was lost, after it ran out of memory with 4096 bytes " +
+      "held, expected smaller parts, such as a smaller batch",
+  });
+  assert.throws(() => device.empty([1]), /ran out of memory/);
+});
+
 gpuTest("Device.trim() gives back what is free, and work goes on as before", async (device) => {
   const sum = async () => {
     using x = device.tensor(Float32Array.of(1, 2), [2]);
