@@ -18,6 +18,8 @@ import {
 
 /** A binding begins at a whole block of 256 bytes, and each parameter is bound by itself. */
 const ALIGNMENT_ELEMENTS = 64;
+/** Elements that are read at once, unless one parameter has more: reading takes three times their memory. */
+const READ_ELEMENTS = 2 ** 24;
 
 /**
  * Fills a new parameter's values; `seed` and `name` make the draw independent of all others, as in `normal`
@@ -272,20 +274,30 @@ export class ParameterStore implements ParameterScope, Disposable {
   }
 
   /**
-   * Reads all parameters to the CPU, slab by slab: the trained ones from `slabs`, by default their
+   * Reads all parameters to the CPU, some 64 MiB at a time: the trained ones from `slabs`, by default their
    * values, and the frozen ones. Throws `TypeError` for slabs that are not parallel.
    */
   async *read(
     slabs: readonly Tensor[] = this.values,
   ): AsyncGenerator<[parameter: Parameter, values: Float32Array]> {
     this.#requireParallel(slabs);
-    const sources = [[slabs, false], [this.#frozen, true]] as const;
-    for (const [tensors, frozen] of sources) {
+    for (const [frozen, tensors] of [[false, slabs], [true, this.#frozen]] as const) {
       for (const [index, tensor] of tensors.entries()) {
-        const data = await tensor.read();
-        for (const [parameter, { slab, first }] of this.#places) {
-          if (parameter.frozen !== frozen || slab !== index) continue;
-          yield [parameter, data.subarray(first, first + parameter.elements)];
+        const inSlab = [...this.#places].filter(([parameter, { slab }]) =>
+          parameter.frozen === frozen && slab === index
+        );
+        while (inSlab.length > 0) {
+          const start = inSlab[0]![1].first;
+          const further = inSlab.findIndex(([{ elements }, { first }], i) =>
+            i > 0 && first + elements - start > READ_ELEMENTS
+          );
+          const part = inSlab.splice(0, further < 0 ? inSlab.length : further);
+          const [last, { first: lastFirst }] = part.at(-1)!;
+          using view = viewOf(tensor, { first: start, shape: [lastFirst + last.elements - start] });
+          const data = await view.read();
+          for (const [parameter, { first }] of part) {
+            yield [parameter, data.subarray(first - start, first - start + parameter.elements)];
+          }
         }
       }
     }

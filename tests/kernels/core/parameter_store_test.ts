@@ -214,6 +214,32 @@ gpuTest(
   },
 );
 
+gpuTest("ParameterStore.read() takes large slabs in parts", async (device) => {
+  using store = new ParameterStore(device);
+  const sizes = [5, 7 * 2 ** 20, 3, 9 * 2 ** 20, 2];
+  for (const [i, size] of sizes.entries()) store.parameter(`p${i}`, [size], filled(i + 1));
+  assert.equal(store.values.length, 1);
+  const staged: number[] = [], create = device.gpu.createBuffer;
+  device.gpu.createBuffer = (descriptor) => {
+    staged.push(descriptor.size);
+    return create.call(device.gpu, descriptor);
+  };
+  try {
+    let i = 0;
+    for await (const [{ name }, values] of store.read()) {
+      assert.equal(name, `p${i}`);
+      assert.equal(values.length, sizes[i]);
+      assert.deepEqual([values[0], values.at(-1)], [i + 1, i + 1]);
+      i++;
+    }
+    assert.equal(i, sizes.length);
+  } finally {
+    device.gpu.createBuffer = create;
+  }
+  // A parameter begins at a whole block of 64 numbers.
+  assert.deepEqual(staged, [4 * (64 + sizes[1]! + 3), 4 * (sizes[3]! + 2)]);
+});
+
 gpuTest(
   "ParameterStore refuses unknown names, two of one name, and late declarations",
   (device) => {
