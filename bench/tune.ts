@@ -46,8 +46,8 @@ async function main(): Promise<void> {
     batchSize: train.batchSize,
     gradientAccumulation: train.gradientAccumulation,
     precision: train.precision,
-    // Guided samples run with and without their condition in one batch.
-    sampleCount: sample.count * (sample.guidance.scale === 1 ? 1 : 2),
+    sampleCount: sample.count,
+    guided: sample.guidance.scale !== 1,
   }, device.profile);
   const { label } = device.profile;
   // What was timed before a kill is kept.

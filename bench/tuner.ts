@@ -27,6 +27,7 @@ import {
 } from "../kernels/matmul/variants.ts";
 import { SiT, type SiTOptions } from "../model/sit.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
+import { imagesAtOnce } from "../sample/rows.ts";
 import { Trainer } from "../train/trainer.ts";
 import { FullBank } from "../bank/full_bank.ts";
 import { openDryDevice } from "./dry_gpu.ts";
@@ -73,8 +74,10 @@ export interface TunedModel {
   readonly gradientAccumulation: number;
   /** Type that operands of products are rounded to. */
   readonly precision: "f32" | "f16";
-  /** Images drawn at once. */
+  /** Images that are drawn, as many at once as {@linkcode imagesAtOnce} says. */
   readonly sampleCount: number;
+  /** Each of them runs with and without its condition. */
+  readonly guided: boolean;
 }
 
 /** What a variant must gain on the picked one to be chosen: less is noise. */
@@ -116,7 +119,7 @@ export const TUNABLE_OPS: Readonly<Record<string, TunableOp>> = {
  * recorded on a device that computes nothing, with the profile of the one that counts.
  */
 export async function questionsOf(tuned: TunedModel, profile: Profile): Promise<AskedVariant[]> {
-  const { model: sizes, batchSize, gradientAccumulation, precision, sampleCount } = tuned;
+  const { model: sizes, batchSize, gradientAccumulation, precision, sampleCount, guided } = tuned;
   const asked = new Map<string, AskedVariant>();
   using device = openDryDevice(profile);
   device.onVariant = (question) =>
@@ -145,13 +148,19 @@ export async function questionsOf(tuned: TunedModel, profile: Profile): Promise<
     classDropout: 0,
   });
   for await (const _ of trainer.run({ steps: 1 })) { /* one step */ }
-  device.scope(() => {
-    const images = device.empty([sampleCount, channels, inputSize, inputSize]);
-    const given = dim === 0
-      ? device.empty([sampleCount], { dtype: "u32" })
-      : device.empty([sampleCount, dim]);
-    model.forward(images, device.empty([sampleCount]), given);
-  });
+  const most = imagesAtOnce(model, { guided });
+  for (const images of new Set([Math.min(sampleCount, most), sampleCount % most])) {
+    // Guided ones run with and without their condition in one batch.
+    const count = guided ? 2 * images : images;
+    if (count === 0) continue;
+    device.scope(() => {
+      const noise = device.empty([count, channels, inputSize, inputSize]);
+      const given = dim === 0
+        ? device.empty([count], { dtype: "u32" })
+        : device.empty([count, dim]);
+      model.forward(noise, device.empty([count]), given);
+    });
+  }
   return [...asked.values()].filter(({ op }) => Object.hasOwn(TUNABLE_OPS, op));
 }
 

@@ -27,6 +27,7 @@ const MODEL: TunedModel = {
   gradientAccumulation: 2,
   precision: "f32",
   sampleCount: 3,
+  guided: false,
 };
 
 /** An op whose variants do nothing but tell which of them ran. */
@@ -141,6 +142,13 @@ Deno.test("questionsOf() has each size of training and drawing once", async () =
   // The qkv layer of 16 tokens: forward, and the gradients of its input and weight.
   assert.ok(product(16, 48, 16, 0, 1) && product(16, 16, 48, 0, 0) && product(48, 16, 16, 1, 0));
   assert.ok(product(12, 48, 16, 0, 1));
+
+  // What is drawn in parts of 64 is asked for in parts, guided or not.
+  for (const [guided, expected] of [[false, [4, 64, 2]], [true, [4, 128, 4]]] as const) {
+    const many = await questionsOf({ ...MODEL, sampleCount: 1026, guided }, profile);
+    const batches = many.filter(({ op }) => op === "attention").map(({ shape }) => shape["batch"]);
+    assert.deepEqual(new Set(batches), new Set(expected));
+  }
 
   const labelled = await questionsOf({
     ...MODEL,
