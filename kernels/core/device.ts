@@ -658,7 +658,6 @@ export class Device implements Disposable {
     circumstances: Omit<Circumstances, "failed"> = {},
   ): Error {
     const { path = "", requestedBytes = 0, inUse = this.pool.inUse() } = circumstances;
-
     if (!(error instanceof GPUOutOfMemoryError)) {
       return new GpuValidationError(error.message, { path: path || "the last commands" });
     }
