@@ -160,11 +160,11 @@ function requireParallel({ factor, ...slabs }: AdamwSlabs): void {
 export function requireAdamwOptions(options: AdamwOptions): void {
   const { learningRate, beta1, beta2, epsilon, weightDecay, step, emaDecay = 0 } = options;
   const rules: readonly [name: string, value: number, fits: boolean, expected: string][] = [
-    ["learningRate", learningRate, learningRate >= 0, "0 or more"],
+    ["learningRate", learningRate, learningRate >= 0 && learningRate < Infinity, "a number from 0"],
     ["beta1", beta1, beta1 >= 0 && beta1 < 1, "a number in [0, 1)"],
     ["beta2", beta2, beta2 >= 0 && beta2 < 1, "a number in [0, 1)"],
     ["epsilon", epsilon, epsilon >= SMALLEST_EPSILON, `${SMALLEST_EPSILON} or more`],
-    ["weightDecay", weightDecay, weightDecay >= 0, "0 or more"],
+    ["weightDecay", weightDecay, weightDecay >= 0 && weightDecay < Infinity, "a number from 0"],
     ["step", step, Number.isInteger(step) && step >= 1, "a whole number from 1"],
     ["emaDecay", emaDecay, emaDecay >= 0 && emaDecay <= 1, "a number in [0, 1]"],
   ];

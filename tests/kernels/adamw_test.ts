@@ -202,10 +202,12 @@ gpuTest("adamwInto() names what does not fit", (device) => {
       const bad of [
         { learningRate: -1 },
         { learningRate: NaN },
+        { learningRate: Infinity },
         { beta1: 1 },
         { beta2: -0.1 },
         { epsilon: 0 },
         { weightDecay: -1 },
+        { weightDecay: Infinity },
         { step: 0 },
         { step: 1.5 },
         { emaDecay: 1.1 },
