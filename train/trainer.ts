@@ -36,7 +36,9 @@ import { LossScale } from "./loss_scale.ts";
 import { AdamW } from "./optimizers/adamw.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
-/** What is trained, on what, and how. Defaults are those of SiT and the GMem paper. */
+/**
+ * What is trained, on what, and how. Defaults, for what is left out or undefined, are those of SiT and the GMem paper.
+ */
 export interface TrainerOptions {
   /** The network, a `SiT` or your own; its store's seed decided the initial weights. */
   readonly model: DiffusionModel;
@@ -196,7 +198,7 @@ export class Trainer implements Disposable {
       recompute: false,
       precision: "f32",
       lossScaleInterval: 2000,
-      ...options,
+      ...givenOf(options),
     };
     checkOptions(settled);
     this.#options = { ...settled, gradientAccumulation: partsThatFit(this.device, settled) };
@@ -510,6 +512,12 @@ function requireSteps(numbers: Record<"steps" | "logEvery" | "syncEvery", number
   throw new RangeError(
     "Cannot train: steps and logEvery are Infinity, expected one of them to be a number of steps",
   );
+}
+
+/** Options without those that are undefined, as where a caller hands on some of its own: the defaults hold. */
+function givenOf(options: TrainerOptions): TrainerOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(given), model: options.model, dataset: options.dataset };
 }
 
 function requireRate(name: string, rate: number): void {

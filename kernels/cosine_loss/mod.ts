@@ -46,7 +46,8 @@ export interface CosineOptions {
  * ```
  */
 export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions = {}): Tensor {
-  return negativeCosine(out, target, { epsilon: 1e-8, ...options, axis: 1, offset: 1 });
+  const { epsilon = 1e-8 } = options;
+  return negativeCosine(out, target, { epsilon, axis: 1, offset: 1 });
 }
 
 /**
@@ -73,7 +74,8 @@ export function alignmentLoss(
   projected: Tensor,
   options: CosineOptions = {},
 ): Tensor {
-  return negativeCosine(features, projected, { epsilon: 1e-12, ...options, axis: -1, offset: 0 });
+  const { epsilon = 1e-12 } = options;
+  return negativeCosine(features, projected, { epsilon, axis: -1, offset: 0 });
 }
 
 /** offset − mean cosine of `a` and `b` along `axis`, for each element of the batch. */

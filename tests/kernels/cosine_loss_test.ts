@@ -154,9 +154,12 @@ gpuTest(
         Float32Array.of(0, norm),
         loss === cosineLoss ? [1, 2, 1] : [1, 1, 2],
       );
-      using result = loss(x, x);
-      // Some ten roundings.
-      assert.ok(Math.abs((await result.read())[0]! - expected) < 10 * 2 ** -23, `${norm}`);
+      // Undefined is what is left out.
+      for (const options of [undefined, { epsilon: undefined } as object]) {
+        using result = loss(x, x, options);
+        // Some ten roundings.
+        assert.ok(Math.abs((await result.read())[0]! - expected) < 10 * 2 ** -23, `${norm}`);
+      }
     }
   },
 );

@@ -1356,6 +1356,31 @@ gpuTest(
   },
 );
 
+gpuTest("Trainer takes the default for an option that is undefined", async (device) => {
+  const defaults: Partial<TrainerOptions> = {
+    interpolant: linearInterpolant,
+    prediction: "velocity",
+    weighting: "none",
+    timeDistribution: "uniform",
+    precision: "f32",
+    ...{ gradientAccumulation: 1, seed: 0, cosineLoss: false, flip: false, classDropout: 0.1 },
+    ...{ learningRate: 1e-4, warmupSteps: 0, clip: 1, emaDecay: 0.9999, emaWarmup: false },
+    ...{ recompute: false, lossScaleInterval: 2000 },
+  };
+  // As a caller may write it whose compiler does not tell undefined from what is left out.
+  const undefineds: Partial<TrainerOptions> = Object.fromEntries(
+    Object.keys(defaults).map((name) => [name, undefined]),
+  );
+  const trained: Float32Array[] = [];
+  for (const options of [defaults, undefineds]) {
+    using parts = makeTrainer(device, { labels: true, ...options });
+    await losses(parts.trainer, 2);
+    trained.push(await weights(parts.model), await parts.trainer.optimizer.averages[0]!.read());
+  }
+  assert.notDeepEqual(trained[0], trained[1]);
+  assert.deepEqual(trained.slice(2), trained.slice(0, 2));
+});
+
 gpuTest("Trainer refuses parts that do not fit", (device) => {
   using fitting = makeTrainer(device);
   const { model } = fitting, dataset = makeImages();
