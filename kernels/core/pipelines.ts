@@ -253,16 +253,21 @@ function bufferRange(tensor: Tensor): GPUBufferBinding {
 
 function bindingMismatch(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): TypeError {
   return new TypeError(
-    `Cannot dispatch ${kernel.name}: tensors ${listed(Object.keys(tensors))}, expected ` +
+    `Cannot dispatch ${kernel.name}: tensors ${listed(givenIn(tensors))}, expected ` +
       listed(kernel.bindings.map(({ name }) => name)),
   );
 }
 
 function paramsMismatch(kernel: Kernel, values: Readonly<Record<string, number>>): TypeError {
   return new TypeError(
-    `Cannot dispatch ${kernel.name}: params ${listed(Object.keys(values))}, expected ` +
+    `Cannot dispatch ${kernel.name}: params ${listed(givenIn(values))}, expected ` +
       listed(kernel.params.map(({ name }) => name)),
   );
+}
+
+/** The names of what is not undefined. */
+function givenIn(record: Readonly<Record<string, unknown>>): string[] {
+  return Object.keys(record).filter((name) => record[name] !== undefined);
 }
 
 function listed(names: Iterable<string>): string {

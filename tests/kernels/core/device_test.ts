@@ -273,6 +273,11 @@ gpuTest("Device.dispatch() takes exactly the kernel's tensors, params and consta
           /dispatch scale: params elements, expected elements, factor/,
         ],
         [{ params: { elements: 64, faktor: 1 } }, /params elements, faktor, expected/],
+        [
+          { params: { elements: 64, factor: undefined } },
+          /params elements, expected elements, factor/,
+        ],
+        [{ tensors: { x, out: undefined } }, /tensors x, expected x, out/],
         [{ params: { elements: 64, factor: 1, more: 1 } }, /params elements, factor, more/],
         [{ params: undefined }, /params none, expected elements, factor/],
         [{ constants: { TILE: 8 } }, /compile scale: override TILE, expected BIAS/],
