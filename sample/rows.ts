@@ -52,7 +52,7 @@ export interface DrawAllOptions extends DrawManyOptions {
   readonly count: number;
   /**
    * Makes the condition of `count` images from the one of index `first` on: labels or snippets, a new tensor,
-   * which is released once they are drawn.
+   * which is released once they are drawn. It runs in a scope, so that tensors on the way to it are released too.
    */
   readonly conditionOf: (first: number, count: number) => Tensor;
 }
@@ -178,7 +178,7 @@ async function drawBatch(
 ): Promise<DrawnBatch> {
   const { conditionOf, count: _, ...drawing } = options;
   const { first, count } = batch;
-  using condition = conditionOf(first, count);
+  using condition = drawing.model.parameters.device.scope(() => conditionOf(first, count));
   if (condition.shape[0] !== count) {
     throw new TypeError(
       `Cannot draw ${counted(count, "image")} under ` +

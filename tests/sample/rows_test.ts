@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { combine } from "../../kernels/combine/mod.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
@@ -215,6 +216,21 @@ gpuTest("drawAll() refuses more conditions than images", async (device) => {
     name: "TypeError",
     message: "Cannot draw 2 images under 3 conditions: expected one each",
   });
+});
+
+gpuTest("drawAll() releases a condition and what it was made of", async (device) => {
+  using store = new ParameterStore(device, { seed: 0 });
+  const options = {
+    model: makeModel(store, true),
+    config: sampleSchema.parse({ sampler: "euler", steps: 1 }),
+    count: 2,
+    conditionOf: (_: number, count: number) =>
+      combine([[device.tensor(snippetRows(count), [count, DIM]), 0.5]]),
+  };
+  await drawAll(options); // stages the weights
+  const before = device.pool.liveBytes;
+  await drawAll(options);
+  assert.equal(device.pool.liveBytes, before);
 });
 
 gpuTest("drawRows() refuses what is no row of snippets and a model of labels", async (device) => {
