@@ -141,7 +141,7 @@ export function conditionedNetwork(model: DiffusionModel, embedded: Tensor): Net
 /**
  * A model at two conditions as one batch: states [B, C, H, W] to predictions [2 B, C, H, W], the first
  * half under the first condition, as {@linkcode guided} takes them. `embedded` holds what `model.embed` gives
- * of both, [2 B, …]; the caller owns it.
+ * of both, [2 B, …]; the caller owns it. Not differentiated in the states.
  *
  * The network throws what {@linkcode DiffusionModel.forwardEmbedded} throws.
  *

@@ -51,7 +51,8 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  * the unconditional u, both of states [B, C, H, W].
  *
  * Outside of the interval, and where the scale is 1, it is the conditional network alone: one
- * evaluation of B images in place of one of 2 B.
+ * evaluation of B images in place of one of 2 B. Not differentiated where it guides: for a gradient combine the
+ * predictions of two networks.
  *
  * @param conditional The network under the condition that is wanted.
  * @param both The network under the condition and then under the null class or the empty snippet, as

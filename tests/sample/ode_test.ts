@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { combine } from "../../kernels/combine/mod.ts";
 import type { Device } from "../../kernels/core/device.ts";
+import { Tape } from "../../kernels/core/tape.ts";
+import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
 import type { Interpolant } from "../../model/interpolants/interpolant.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
@@ -54,6 +57,30 @@ async function run(
   const error = flowError(await sample.read(), { interpolant, t: times.at(-1)! });
   for (const tensor of [states, ones, sample]) tensor.dispose();
   return { error, evaluations: network.evaluations };
+}
+
+for (const { name, sampler } of METHODS) {
+  gpuTest(`a gradient goes back through all steps of ${name}()`, async (device) => {
+    const values = Float32Array.of(0.5, -1, 2, 3), shape = [1, 1, 2, 2];
+    const [sample, gradient] = device.scope(() => {
+      const noise = device.tensor(values, shape), zeros = device.tensor(new Float32Array(4), shape);
+      using tape = new Tape(device);
+      tape.watch(noise);
+      const { x, loss } = tape.record(() => {
+        const x = sampler((x, t) => combine([[x, -1 - t]]), noise, { steps: 3 });
+        return { x, loss: meanSquare(x, zeros) };
+      });
+      tape.backward(loss);
+      return [x, tape.gradient(noise)] as const;
+    });
+    const ends = await sample.read(), slopes = await gradient.read();
+    // The network is linear: a sample is r times its noise z, with a loss r² z² / 4 of each number.
+    for (const [i, z] of values.entries()) {
+      const expected = ends[i]! ** 2 / (2 * z);
+      assert.ok(Math.abs(slopes[i]! - expected) < 100 * 2 ** -24 * Math.abs(expected), `${i}`);
+    }
+    for (const tensor of [sample, gradient]) tensor.dispose();
+  });
 }
 
 for (const { name, sampler, order, evaluations, steps } of METHODS) {
