@@ -183,7 +183,7 @@ export {
 export { BankFile, type CompressionLoss } from "./bank/file.ts";
 export { type BankFingerprint, bankFingerprint } from "./bank/fingerprint.ts";
 export { FullBank } from "./bank/full_bank.ts";
-export type { ImageSource, LabelledImages, Shard } from "./bank/image_source.ts";
+export { type ImageSource, type LabelledImages, type Shard, shardOf } from "./bank/image_source.ts";
 export {
   concatSnippets,
   type InterpolateOptions,
@@ -194,6 +194,7 @@ export {
 } from "./bank/interpolate.ts";
 export { loadBank } from "./bank/load.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
+export { copyBank, mergeBanks, type MergeOptions } from "./bank/merge.ts";
 export { indexByNoise, type NoiseIndexOptions } from "./bank/noise_index.ts";
 export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
 export {

@@ -50,6 +50,15 @@ export function parseShard(text: string): Shard | undefined {
  * keep their numbers.
  *
  * Throws a RangeError unless the shard is one of 1 … count and has an image.
+ *
+ * @example
+ * ```ts
+ * import { loadEmoji, shardOf } from "@gmem/gmem";
+ *
+ * const images = await loadEmoji({ imageSize: 8 });
+ * const second = shardOf(images, { number: 2, count: 2 });
+ * console.log(images.size, second.size, second.shard); // 1906 953 { number: 2, count: 2 }
+ * ```
  */
 export function shardOf(source: ImageSource, shard: Shard): ImageSource {
   const { number, count } = shard;

@@ -28,6 +28,27 @@ export interface MergeOptions {
  * Throws a TypeError if there are no banks, if shards are missing, come twice or stand among other
  * banks, or if the lengths or the encoders differ, and a CheckpointError if one cannot be read or the
  * disk refuses.
+ *
+ * @example
+ * ```ts
+ * import { BankFile, buildBank, Device, loadEmoji, mergeBanks, PixelPca, shardOf } from "@gmem/gmem";
+ *
+ * using device = await Device.open({ allowFallback: true });
+ * const images = await loadEmoji({ imageSize: 8 }), folder = Deno.makeTempDirSync();
+ * using encoder = await PixelPca.fit({ device, images, dim: 4, resolution: 8 });
+ * const paths = ["first", "second"].map((name) => `${folder}/${name}.safetensors`);
+ * for (const [i, path] of paths.entries()) {
+ *   const part = shardOf(images, { number: i + 1, count: 2 }); // each could be on a machine of its own
+ *   await buildBank({ images: part, encoder, path });
+ * }
+ * {
+ *   using first = BankFile.open(paths[0]!), second = BankFile.open(paths[1]!);
+ *   await mergeBanks([second, first], { path: `${folder}/whole.safetensors` });
+ * }
+ * using whole = BankFile.open(`${folder}/whole.safetensors`);
+ * console.log(whole.size === images.size, whole.names![0] === images.names[0]); // true true
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export async function mergeBanks(
   banks: readonly BankFile[],
@@ -45,6 +66,26 @@ export async function mergeBanks(
  * Writes a full bank of the snippets of one, reconstructed where it is low-rank, with its records.
  *
  * Throws a CheckpointError if it cannot be read or the disk refuses.
+ *
+ * @example
+ * ```ts
+ * import { BankFile, copyBank, Device, factorize, LowRankBank } from "@gmem/gmem";
+ *
+ * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8);
+ * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
+ * const factors = await factorize({ size: 3, dim: 2, rows }, { rank: 1 });
+ * using device = await Device.open({ allowFallback: true });
+ * using bank = LowRankBank.from(device, factors);
+ * const folder = Deno.makeTempDirSync(), [low, full] = [`${folder}/low`, `${folder}/full`];
+ * await bank.save(low);
+ * {
+ *   using file = BankFile.open(low);
+ *   await copyBank(file, { path: full });
+ * }
+ * using copy = BankFile.open(full);
+ * console.log(copy.size, copy.rank); // 3 undefined
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export async function copyBank(bank: BankFile, options: MergeOptions): Promise<void> {
   await writeAll([bank], options);
