@@ -88,7 +88,7 @@ const NEIGHBOURS = 3;
 const FEWEST = 5;
 
 /** Throws a RangeError unless there are enough vectors of a set to measure by that many neighbours. */
-export function requireVectors(count: number, name: string, neighbours = NEIGHBOURS): void {
+export function requireVectors(count: number, name: string, neighbours: number = NEIGHBOURS): void {
   const fewest = Math.max(FEWEST, neighbours + 1);
   if (count >= fewest) return;
   throw new RangeError(`Cannot measure ${counted(count, name)}: expected at least ${fewest}`);

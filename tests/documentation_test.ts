@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import configuration from "../deno.json" with { type: "json" };
 import { schemaFields } from "../model/schema.ts";
 import { configSchema } from "../train/config.ts";
 
@@ -11,6 +12,21 @@ const ENTRIES = ["kernels/mod.ts", "mod.ts"];
 
 /** Their examples are not run: they take a file of PyTorch that a reader brings. */
 const NOT_RUN = new Set(["TorchFile", "TorchTensor", "TorchOpaque", "importTorchBank"]);
+
+/** What a compiler can be asked to be strict in besides what `strict` means. */
+const STRICT_OPTIONS = [
+  "erasableSyntaxOnly",
+  "exactOptionalPropertyTypes",
+  "isolatedDeclarations",
+  "noFallthroughCasesInSwitch",
+  "noImplicitOverride",
+  "noImplicitReturns",
+  "noPropertyAccessFromIndexSignature",
+  "noUncheckedIndexedAccess",
+  "noUnusedLocals",
+  "noUnusedParameters",
+  "verbatimModuleSyntax",
+];
 
 /** Of what `deno doc --json` prints, what is read here. */
 interface Documentation {
@@ -73,7 +89,7 @@ for (const entry of ENTRIES) {
   });
 }
 
-Deno.test("the program of README type-checks in a project of its own", async () => {
+Deno.test("the program of README type-checks in a project of its own, however strict", async () => {
   const root = fileURLToPath(new URL("../", import.meta.url));
   const readme = Deno.readTextFileSync(join(root, "README.md"));
   const [program, settings] = ["ts", "json"].map((language) =>
@@ -83,12 +99,16 @@ Deno.test("the program of README type-checks in a project of its own", async () 
   assert.deepEqual(project.links, ["../gmem"]);
   const folder = await Deno.makeTempDir();
   try {
-    // A project does not inherit what the clone sets for its own types.
+    // A project does not inherit what the clone sets for its own types, and a linked package is held to those that
+    // the project sets.
+    const compilerOptions = Object.fromEntries(STRICT_OPTIONS.map((name) => [name, true]));
     Deno.writeTextFileSync(
       join(folder, "deno.json"),
-      JSON.stringify({ ...project, links: [root] }),
+      JSON.stringify({ ...project, links: [root], compilerOptions }),
     );
-    Deno.writeTextFileSync(join(folder, "first.ts"), program!);
+    const entries = Object.keys(configuration.exports).map((entry) => join("@gmem/gmem", entry));
+    const imports = entries.map((entry) => `import ${JSON.stringify(entry)};\n`).join("");
+    Deno.writeTextFileSync(join(folder, "first.ts"), imports + program!);
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["check", "first.ts"],
       cwd: folder,

@@ -66,7 +66,7 @@ const RECORDS = {
   images: { holds: (value: unknown) => typeof value === "string", expected: "a text" },
   bank: {
     holds: (value: unknown) =>
-      isRecord(value) && isSize(value.size) && typeof value.sha256 === "string",
+      isRecord(value) && isSize(value["size"]) && typeof value["sha256"] === "string",
     expected: "an object of size and sha256",
   },
   classes: { holds: isTexts, expected: "a list of texts" },

@@ -13,10 +13,10 @@ import adamwSource from "./adamw.wgsl.ts";
 import adamwTextureSource from "./adamw_texture.wgsl.ts";
 
 /** The kernel by its variant. */
-export const KERNELS = {
+export const KERNELS: Readonly<Record<"storage" | "texture", Kernel>> = {
   storage: new Kernel({ source: adamwSource }),
   texture: new Kernel({ source: adamwTextureSource, includes: [texelOf] }),
-} as const;
+};
 
 /** Vec4 that one workgroup updates; the texture kernel takes it as a constant. */
 const CHUNK = { storage: 64, texture: 4096 } as const;

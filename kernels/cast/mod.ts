@@ -17,10 +17,10 @@ import toF32Source from "./to_f32.wgsl.ts";
 
 const includes = [half];
 /** The kernel that rounds, by its variant. */
-export const TO_F16 = {
+export const TO_F16: Readonly<Record<"storage" | "texture", Kernel>> = {
   storage: new Kernel({ source: toF16Source, includes }),
   texture: new Kernel({ source: toF16TextureSource, includes: [...includes, texelOf] }),
-} as const;
+};
 const TO_F32 = new Kernel({ source: toF32Source, includes });
 
 /** What {@linkcode cast} makes. */

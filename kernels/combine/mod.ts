@@ -13,10 +13,10 @@ import source from "./combine.wgsl.ts";
 import textureSource from "./combine_texture.wgsl.ts";
 
 /** The kernel by its variant. */
-export const COMBINE = {
+export const COMBINE: Readonly<Record<"storage" | "texture", Kernel>> = {
   storage: new Kernel({ source }),
   texture: new Kernel({ source: textureSource, includes: [texelOf] }),
-} as const;
+};
 const TERMS_PER_DISPATCH = 4;
 
 /** A tensor and its factor. */

@@ -18,7 +18,7 @@ const STAGING_PADDING_TEXELS = 4;
 /** Bytes of a texel, which holds four elements of f32. */
 export const STAGING_TEXEL_BYTES = 16;
 /** Bytes of a row without its padding: 16 KiB. */
-export const STAGING_ROW_BYTES = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
+export const STAGING_ROW_BYTES: number = STAGING_ROW_TEXELS * STAGING_TEXEL_BYTES;
 
 /** Bytes that a staging texture of a device holds at most. */
 export function mostStagedBytes({ maxTextureDimension2D }: GPUSupportedLimits): number {

@@ -110,17 +110,17 @@ export function parseTuning(text: string, { version }: { version: string }): Tun
   } catch (error) {
     throw new SyntaxError(`Cannot read the tuning: ${(error as Error).message}`);
   }
-  if (!isRecord(value) || typeof value.version !== "string" || !isRecord(value.adapters)) {
+  const { version: madeBy, adapters: tables } = isRecord(value) ? value : {};
+  if (typeof madeBy !== "string" || !isRecord(tables)) {
     throw new SyntaxError("Cannot read the tuning: expected an object of version and adapters");
   }
-  if (value.version !== version) {
+  if (madeBy !== version) {
     throw new RangeError(
-      "Cannot use the tuning: " +
-        `version ${JSON.stringify(value.version)} made it, expected ${version}`,
+      `Cannot use the tuning: version ${JSON.stringify(madeBy)} made it, expected ${version}`,
     );
   }
   const adapters: Record<string, TuningTable> = {};
-  for (const [label, table] of Object.entries(value.adapters)) {
+  for (const [label, table] of Object.entries(tables)) {
     adapters[label] = readTable(label, table);
   }
   return { version, adapters };

@@ -15,10 +15,10 @@ import squareSumSource from "./slab_square_sum.wgsl.ts";
 import squareSumTextureSource from "./slab_square_sum_texture.wgsl.ts";
 
 /** The kernel that sums squares, by its variant. */
-export const SQUARE_SUM = {
+export const SQUARE_SUM: Readonly<Record<"storage" | "texture", Kernel>> = {
   storage: new Kernel({ source: squareSumSource }),
   texture: new Kernel({ source: squareSumTextureSource, includes: [texelOf] }),
-} as const;
+};
 const PARTIALS_SUM = new Kernel({ source: partialsSumSource });
 const CLIP_FACTOR = new Kernel({ source: clipFactorSource });
 

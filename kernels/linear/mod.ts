@@ -16,14 +16,16 @@ import columnSumTextureSource from "./column_sum_texture.wgsl.ts";
 import columnSumVectorSource from "./column_sum_vector.wgsl.ts";
 
 /** Kernels of the column sum with the columns that one workgroup takes. */
-export const COLUMN_SUMS = {
+export const COLUMN_SUMS: Readonly<
+  Record<"scalar" | "texture" | "vector", { readonly kernel: Kernel; readonly width: number }>
+> = {
   scalar: { kernel: new Kernel({ source: columnSumSource }), width: 64 },
   texture: {
     kernel: new Kernel({ source: columnSumTextureSource, includes: [texelOf] }),
     width: 32,
   },
   vector: { kernel: new Kernel({ source: columnSumVectorSource }), width: 64 },
-} as const;
+};
 
 /** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
 const CHUNK = { cpu: 16384, gpu: 128 } as const;

@@ -24,11 +24,11 @@ import gateVectorSource from "./gate_vector.wgsl.ts";
 import spreadSumsSource from "./spread_sums.wgsl.ts";
 
 /** The kernel of gate by its variant. */
-export const GATE = {
+export const GATE: Readonly<Record<"scalar" | "texture" | "vector", Kernel>> = {
   scalar: new Kernel({ source: gateSource }),
   texture: new Kernel({ source: gateTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: gateVectorSource }),
-} as const;
+};
 const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
 
 /** What {@linkcode modulate} takes from the modulation tensor, and the norm before it. */

@@ -22,11 +22,11 @@ import parameterSumSource from "./parameter_sum.wgsl.ts";
 import parameterSumTextureSource from "./parameter_sum_texture.wgsl.ts";
 
 /** The forward kernel by its variant. */
-export const FORWARD = {
+export const FORWARD: Readonly<Record<"scalar" | "texture" | "vector", Kernel>> = {
   scalar: new Kernel({ source: forwardSource }),
   texture: new Kernel({ source: forwardTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: forwardVectorSource }),
-} as const;
+};
 const BACKWARD = {
   scalar: new Kernel({ source: backwardSource }),
   texture: new Kernel({ source: backwardTextureSource, includes: [texelOf] }),

@@ -14,11 +14,11 @@ import rotateTextureSource from "./rotate_texture.wgsl.ts";
 import rotateVectorSource from "./rotate_vector.wgsl.ts";
 
 /** The kernel by its variant. */
-export const ROTATE = {
+export const ROTATE: Readonly<Record<"pairs" | "texture" | "vector", Kernel>> = {
   pairs: new Kernel({ source: rotateSource }),
   texture: new Kernel({ source: rotateTextureSource, includes: [texelOf] }),
   vector: new Kernel({ source: rotateVectorSource }),
-} as const;
+};
 
 /** By which angles {@linkcode rope} turns. */
 export interface RopeOptions {

@@ -13,10 +13,10 @@ import texture from "./texture.wgsl.ts";
 import workgroup from "./workgroup.wgsl.ts";
 
 /** The kernel by its variant. */
-export const KERNELS = {
+export const KERNELS: Readonly<Record<"workgroup" | "texture", Kernel>> = {
   workgroup: new Kernel({ source: workgroup }),
   texture: new Kernel({ source: texture, includes: [texelOf] }),
-} as const;
+};
 
 /** Rows that one workgroup sums. */
 const ROWS = { workgroup: 1, texture: 8 } as const;

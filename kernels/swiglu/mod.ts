@@ -19,11 +19,11 @@ import forwardVectorSource from "./forward_vector.wgsl.ts";
 
 const includes = [activation];
 /** The forward kernel by its variant. */
-export const FORWARD = {
+export const FORWARD: Readonly<Record<"scalar" | "texture" | "vector", Kernel>> = {
   scalar: new Kernel({ source: forwardSource, includes }),
   texture: new Kernel({ source: forwardTextureSource, includes: [...includes, texelOf] }),
   vector: new Kernel({ source: forwardVectorSource, includes }),
-} as const;
+};
 const BACKWARD = {
   scalar: new Kernel({ source: backwardSource, includes }),
   texture: new Kernel({ source: backwardTextureSource, includes: [...includes, texelOf] }),
