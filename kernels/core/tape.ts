@@ -134,13 +134,16 @@ export class Tape implements Gradients, Disposable {
 
   /**
    * Asks for the gradient of a tensor; call before {@linkcode Tape.record}. Backward passes of one tape
-   * add to it. Throws `TypeError` for a parameter, which has its own, for a part of a buffer that others
+   * add to it. Throws `TypeError` for a parameter, which has its own or is frozen, for a part of a buffer that others
    * share, such as `ParameterStore.view` gives, for whole numbers, and for a tensor of another device.
    */
   watch(tensor: Tensor): void {
     if (tensor instanceof Parameter) {
       throw new TypeError(
-        `Cannot watch parameter ${tensor.name}: its gradient is added to its own, read that`,
+        `Cannot watch parameter ${tensor.name}: ` +
+          (tensor.frozen
+            ? "it is frozen, expected one that is trained or a copy of its values"
+            : "its gradient is added to its own, read that"),
       );
     }
     const { storage, offset, bytes, dtype, shape } = tensor;

@@ -747,6 +747,7 @@ gpuTest(
   async (device) => {
     using store = new ParameterStore(device);
     const p = store.parameter("p", [4], (v) => v.fill(2));
+    const frozen = store.frozen("frozen", [4], (v) => v.fill(2));
     const own = await values(p);
     // The slab of gradients is made when it is first asked for.
     p.gradient.dispose();
@@ -777,6 +778,10 @@ gpuTest(
     assert.throws(
       () => new Tape(device).watch(p),
       /Cannot watch parameter p: its gradient is added/,
+    );
+    assert.throws(
+      () => new Tape(device).watch(frozen),
+      /Cannot watch parameter frozen: it is frozen, expected one that is trained/,
     );
   },
 );
