@@ -281,7 +281,7 @@ export class Trainer implements Disposable {
    * disposed of.
    */
   requireSound(): void {
-    if (this.#held.disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
+    this.#requireHeld();
     if (this.#unsure && this.#unsure.failures !== this.device.failures) this.spoil();
     if (!this.#spoilt) return;
     throw new Error(
@@ -384,6 +384,10 @@ export class Trainer implements Disposable {
     this.#held.dispose();
   }
 
+  #requireHeld(): void {
+    if (this.#held.disposed) throw new ReferenceError("Cannot use the trainer: it was disposed of");
+  }
+
   async #recordStep(
     history: Tensor,
     place: HistoryLayout & { row: number; ahead: ReadAhead<BatchPart> },
@@ -400,6 +404,8 @@ export class Trainer implements Disposable {
           await new Promise((resolve) => setTimeout(resolve));
         }
         const data = await ahead.take(this.#step * parts + i);
+        // Whatever ran meanwhile, or while a record was looked at, may have disposed of it.
+        this.#requireHeld();
         this.#inputs.write(data, { step: this.#step, firstSample: i * part });
         this.device.scope(() => {
           const { total, alignment } = this.#differentiate(i * part, 1 / parts);

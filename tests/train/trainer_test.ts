@@ -1091,6 +1091,11 @@ gpuTest("a trainer that was disposed of neither trains nor is saved", async (dev
   };
   await assert.rejects(losses(parts.trainer, 1), refused);
   await assert.rejects(saveCheckpoint("never_written", parts), refused);
+  using others = makeTrainer(device);
+  const run = others.trainer.run({ steps: 2, logEvery: 1 });
+  await run.next();
+  others.trainer[Symbol.dispose]();
+  await assert.rejects(run.next(), refused);
 });
 
 gpuTest("a trainer that cannot be made gives back what it took", async (device) => {
