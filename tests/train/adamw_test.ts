@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { adamwReference, type AdamwReferenceState } from "../../kernels/adamw/reference.ts";
+import { combine } from "../../kernels/combine/mod.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { type Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
@@ -272,6 +273,33 @@ gpuTest("AdamW without emaDecay has the parameters as their own averages", async
   writeGradients(store, gradientsAt(1));
   await stepAndRead(optimizer, { learningRate: 0.1 });
   assert.deepEqual(await readAll(optimizer.averageEntries()), await readAll(store.entries()));
+});
+
+gpuTest("weight decay that a loop takes off one parameter is AdamW's", async (device) => {
+  const learningRate = 0.01, weightDecay = 0.5, name = "b.weight";
+  const stepThrice = async (decays: "all" | "one" | "none") => {
+    using store = makeStore(device);
+    using optimizer = new AdamW(store, { weightDecay: decays === "all" ? weightDecay : 0 });
+    const parameter = store.get(name);
+    for (let step = 1; step <= 3; step++) {
+      writeGradients(store, gradientsAt(step));
+      device.scope(() => {
+        if (decays !== "one") return;
+        device.copy(combine([[parameter, 1 - learningRate * weightDecay]]), parameter);
+      });
+      await stepAndRead(optimizer, { learningRate });
+    }
+    return await readAll(store.entries());
+  };
+  const all = await stepThrice("all"),
+    one = await stepThrice("one"),
+    none = await stepThrice("none");
+  // Of numbers below 2, three roundings a step on each side.
+  one[name]!.forEach((value, i) => {
+    assert.ok(Math.abs(value - all[name]![i]!) <= 2 * 9 * ROUNDING * 2, `${i}`);
+  });
+  assert.deepEqual({ ...one, [name]: 0 }, { ...none, [name]: 0 });
+  assert.notDeepEqual(one[name], none[name]);
 });
 
 gpuTest("AdamW goes on from a loaded state as if never interrupted", async (device) => {
