@@ -13,7 +13,7 @@ import { type Network, resolvePath, type SamplerOptions, velocity } from "./netw
 /** Options of {@linkcode sampleDopri5}. */
 export interface Dopri5Options extends SamplerOptions {
   /**
-   * Times at which the state is wanted, rising: the first is where it starts, `onStep` sees the
+   * Times at which the state is wanted, rising or falling: the first is where it starts, `onStep` sees the
    * others. They do not bear on the solver's steps. Default the ends of `sampleInterval`, from 0 to 1
    * for velocity on the linear and GVP paths.
    */
@@ -97,12 +97,12 @@ interface Tolerances {
  * all elements is at most 1; the next step is 0.9 / error^(1/5) times as long, a fifth to ten times.
  *
  * Noise [B, C, H, W] at the first time to a sample at the last. Steps are not cut at the times
- * between: what lies inside of a step is interpolated to fourth order. Two evaluations to begin
- * with, then six for each step that is tried, after which it waits for the GPU. To be called outside
- * of a scope.
+ * between: what lies inside of a step is interpolated to fourth order. Falling times go back from data to
+ * noise. Two evaluations to begin with, then six for each step that is tried, after which it waits for the
+ * GPU. To be called outside of a scope.
  *
- * Throws `RangeError` when the times do not rise, when a tolerance is not positive, for an `ending` that there
- * is none of, or when the error stays too large however short the step.
+ * Throws `RangeError` when the times neither rise nor fall, when a tolerance is not positive, for an `ending`
+ * that there is none of, or when the error stays too large however short the step.
  *
  * @example
  * ```ts
@@ -127,25 +127,27 @@ export async function sampleDopri5(
   const { relativeTolerance = 1e-3, absoluteTolerance = 1e-6, ending = "cut" } = options;
   requireOneOf("Cannot integrate the ODE: ending", ending, ["cut", "interpolate"]);
   const tolerances = { relative: relativeTolerance, absolute: absoluteTolerance };
-  checkOptions(times, tolerances);
-  const end = ending === "interpolate" ? Infinity : times.at(-1)!;
+  // Back in time is forth in −t, with velocities turned round.
+  const sign = times.at(-1)! < times[0]! ? -1 : 1, rising = times.map((t) => sign * t);
+  checkOptions(rising, { times, tolerances });
+  const end = ending === "interpolate" ? Infinity : rising.at(-1)!;
   const { device } = x;
   const field = velocity(network, options);
   // A view of its own, since the network may return a tensor that is not the solver's to release.
   const v: Network = (x, t) => {
-    const slope = field(x, t);
-    return slope.reshape(slope.shape);
+    const slope = field(x, sign * t);
+    return sign < 0 ? combine([[slope, sign]]) : slope.reshape(slope.shape);
   };
   const held = new Set<Tensor>();
   try {
-    let point = await startPoint(x, { t: times[0]!, v, held });
+    let point = await startPoint(x, { t: rising[0]!, v, held });
     let length = await firstStep(point, { v, tolerances, end });
     let wanted = 1;
     for (;;) {
       const { t } = point, left = end - t, h = Math.min(length, left);
       if (!(t + h > t)) {
         throw new RangeError(
-          `Cannot integrate the ODE at t = ${t}: no step is short enough, ` +
+          `Cannot integrate the ODE at t = ${sign * t}: no step is short enough, ` +
             "expected finite velocities or larger tolerances",
         );
       }
@@ -157,9 +159,9 @@ export async function sampleDopri5(
       if (ratio <= 1) {
         // t + (end - t) may round to less than the end.
         const arrival = h === left ? end : t + h;
-        for (; times[wanted]! <= arrival; wanted++) {
+        for (; rising[wanted]! <= arrival; wanted++) {
           const state = device.scope(() =>
-            interpolate((times[wanted]! - t) / h, { point, attempt, h })
+            interpolate((rising[wanted]! - t) / h, { point, attempt, h })
           );
           held.add(state);
           options.onStep?.({ step: wanted - 1, t: times[wanted]!, x: state });
@@ -181,10 +183,14 @@ export async function sampleDopri5(
   }
 }
 
-function checkOptions(times: readonly number[], tolerances: Tolerances): void {
-  if (times.length < 2 || times.some((t, i) => !(i === 0 ? t < Infinity : t > times[i - 1]!))) {
+function checkOptions(
+  rising: readonly number[],
+  { times, tolerances }: { times: readonly number[]; tolerances: Tolerances },
+): void {
+  if (rising.length < 2 || rising.some((t, i) => !(i === 0 ? t < Infinity : t > rising[i - 1]!))) {
     throw new RangeError(
-      `Cannot integrate the ODE over the times [${times.join(", ")}]: expected two or more, rising`,
+      `Cannot integrate the ODE over the times [${times.join(", ")}]: expected two or more, all ` +
+        "rising or all falling",
     );
   }
   for (const [name, value] of Object.entries(tolerances)) {

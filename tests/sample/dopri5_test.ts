@@ -117,6 +117,15 @@ gpuTest("sampleDopri5() begins at the first of the times", async (device) => {
   assert.ok(Math.max(...errors) < 7e-5, `${errors}`);
 });
 
+gpuTest("sampleDopri5() goes back over falling times", async (device) => {
+  const loose = await run(device, { times: [1, 0.4, 0] });
+  const tight = await run(device, { times: [1, 0.4, 0], relativeTolerance: 1e-5 });
+  // As forth, but between the ends of a step, where its error says nothing.
+  assert.ok(loose.errors.at(-1)! < 4e-3, `${loose.errors}`);
+  assert.ok(tight.errors.at(-1)! < 7e-5 && tight.errors[0]! < 2e-4, `${tight.errors}`);
+  assert.ok(tight.evaluations > loose.evaluations);
+});
+
 gpuTest("sampleDopri5() solves polynomials of its degree exactly in few steps", async (device) => {
   // dx/dt = 4 t³: steps and interpolation are exact, so that steps grow tenfold.
   const zero = device.tensor(new Float32Array(4), [1, 1, 2, 2]);
@@ -236,11 +245,11 @@ gpuTest("sampleDopri5() takes no images to none", async (device) => {
 gpuTest("sampleDopri5() refuses times, tolerances and velocities of no use", async (device) => {
   const x = device.tensor(new Float32Array(4).fill(1), [1, 1, 2, 2]);
   const still: Network = (x) => x.device.tensor(new Float32Array(4), x.shape);
-  for (const times of [[], [0], [0, 0], [0, 0.5, 0.4], [NaN, 1], [0, NaN]]) {
+  for (const times of [[], [0], [0, 0], [0, 0.5, 0.4], [1, 0.4, 0.5], [NaN, 1], [0, NaN]]) {
     await assert.rejects(sampleDopri5(still, x, { times }), {
       name: "RangeError",
       message: `Cannot integrate the ODE over the times [${times.join(", ")}]: ` +
-        "expected two or more, rising",
+        "expected two or more, all rising or all falling",
     });
   }
   for (const tolerance of [0, -1, NaN, Infinity]) {
