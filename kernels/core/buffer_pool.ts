@@ -93,6 +93,11 @@ export function blockBytes(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
 }
 
+/** Held bytes below which the pool is never {@linkcode BufferPool.idle}. */
+const IDLE_BYTES = 2 ** 28;
+/** How many times what was in use at once an idle pool holds; the steps of a run hold 1 to 2 times that. */
+const IDLE_FACTOR = 4;
+
 /** A buffer in use. */
 export type HeldBuffer = Pick<HeldTensors, "shape" | "bytes">;
 
@@ -145,6 +150,8 @@ export class BufferPool {
   #heldBytes = 0;
   #created = 0;
   #peakBytes = 0;
+  /** Largest live bytes since the last trim. */
+  #recentPeak = 0;
 
   /** Makes an empty pool on a device. */
   constructor(gpu: GPUDevice, allocate: Allocate) {
@@ -166,6 +173,14 @@ export class BufferPool {
   /** Largest {@linkcode liveBytes} so far. */
   get peakBytes(): number {
     return this.#peakBytes;
+  }
+
+  /**
+   * Whether far more is held than was ever in use at once since the last trim: most of it must be of sizes that
+   * nobody asks for any more, as where every batch has another size.
+   */
+  get idle(): boolean {
+    return this.#heldBytes > Math.max(IDLE_BYTES, IDLE_FACTOR * this.#recentPeak);
   }
 
   /** Buffers and textures made so far; constant from the second training step on. */
@@ -249,6 +264,7 @@ export class BufferPool {
       this.#held.delete(item);
       this.#heldBytes -= item.bytes;
     }
+    this.#recentPeak = this.#liveBytes;
   }
 
   #make<T>(
@@ -269,6 +285,7 @@ export class BufferPool {
 
   #use(bytes: number): void {
     this.#liveBytes += bytes;
-    this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
+    this.#recentPeak = Math.max(this.#recentPeak, this.#liveBytes);
+    this.#peakBytes = Math.max(this.#peakBytes, this.#recentPeak);
   }
 }

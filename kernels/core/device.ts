@@ -192,7 +192,10 @@ export class Device implements Disposable {
     this.#note = options.note;
     this.pool = new BufferPool(
       gpu,
-      (requestedBytes, make, failed) => this.#guarded(make, { requestedBytes, failed }),
+      (requestedBytes, make, failed) => {
+        if (this.pool.idle) this.trim();
+        return this.#guarded(make, { requestedBytes, failed });
+      },
     );
     this.recorder = new Recorder(gpu, {
       paced: options.profile.driver === "gpu",
@@ -505,7 +508,8 @@ export class Device implements Disposable {
 
   /**
    * Gives the memory that is free in the pool back to the system, before work of other sizes, which
-   * could not recycle it. Submits what is recorded.
+   * could not recycle it. Submits what is recorded. The device does so by itself where the pool holds more than
+   * 256 MiB and four times what was in use at once.
    */
   trim(): void {
     this.flush();

@@ -11,6 +11,7 @@ import { ParameterStore } from "../../../kernels/core/parameter_store.ts";
 import { Tape } from "../../../kernels/core/tape.ts";
 import { type Tensor, viewOf } from "../../../kernels/core/tensor.ts";
 import type { ForcedVariants } from "../../../kernels/core/tuning.ts";
+import { gelu } from "../../../kernels/gelu/mod.ts";
 import { gpuTest, NO_ADAPTER, openDevice, testProfile } from "../../_gpu.ts";
 
 const SCALE = new Kernel({
@@ -842,6 +843,24 @@ gpuTest("Device.trim() gives back what is free, and work goes on as before", asy
   assert.deepEqual([device.pool.heldBytes, device.pool.liveBytes], [liveBytes, liveBytes]);
   assert.deepEqual(await sum(), [6, 12]);
   assert.ok(device.pool.created > created);
+});
+
+ownDeviceTest("Device gives back what work of ever other sizes leaves behind", async (device) => {
+  const rounds = 50, most = 2 ** 28 + 2 ** 24;
+  using results = device.empty([rounds]);
+  for (let i = 0; i < rounds; i++) {
+    device.scope(() => {
+      // 12 MiB and more in each round: x, the texture that it is read from on a CPU driver, and y.
+      const x = device.empty([2 ** 20 + 1024 * i]);
+      fill(x, 10 + i);
+      const y = gelu(x);
+      using last = viewOf(y, { first: y.elements - 64, shape: [1] });
+      storeAt(results, last, { first: i });
+    });
+    assert.ok(device.pool.heldBytes < most, `${device.pool.heldBytes} bytes held`);
+  }
+  // Far above zero gelu(x) is x.
+  assert.deepEqual(await results.read(), Float32Array.from({ length: rounds }, (_, i) => 10 + i));
 });
 
 ownDeviceTest("Device.trim() lets go of what was bound, and binds it anew", (device) => {

@@ -56,6 +56,33 @@ gpuTest(
 );
 
 gpuTest(
+  "BufferPool is idle once it holds far more than was in use at once",
+  (device) =>
+    onPool(device, (pool) => {
+      const part = 2 ** 24, kept = pool.takeBuffer(part, lasting);
+      const hold = (count: number) => {
+        for (let i = 1; i <= count; i++) {
+          pool.putBuffer(pool.takeBuffer(part + 256 * i, passing));
+        }
+      };
+      // 16 parts are 256 MiB, and two parts are in use at once.
+      hold(14);
+      assert.equal(pool.idle, false);
+      hold(15);
+      assert.equal(pool.idle, true);
+      pool.trim();
+      assert.deepEqual([pool.idle, pool.heldBytes], [false, part]);
+      // With five parts in use at once it takes 20.
+      const more = [1, 2, 3, 4].map(() => pool.takeBuffer(part, lasting));
+      for (const item of [kept, ...more]) pool.putBuffer(item);
+      hold(14);
+      assert.equal(pool.idle, false);
+      hold(16);
+      assert.equal(pool.idle, true);
+    }),
+);
+
+gpuTest(
   "BufferPool makes staging textures of whole rows and recycles them",
   (device) =>
     onPool(device, (pool) => {
