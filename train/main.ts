@@ -27,6 +27,7 @@ import {
 import { adviseAfter, type StartedRun } from "./commands/advice.ts";
 import {
   checkCheckpoints,
+  checkImages,
   checkSettings,
   checkUsage,
   readSettings,
@@ -72,6 +73,7 @@ async function train(): Promise<void> {
     // Before the bank, which would miss the same images in other words.
     if (resumed) requireTrainingImages(resumed, fingerprintOf(data.train));
     sayData(data, config);
+    checkImages(settings, data.train);
     using run = await openRun(settings, { device, data });
     sayRun(run, settings);
     requireSpace(directory, run.model.parameters.entries(), {

@@ -31,6 +31,7 @@ import { compressBank, describeCompression } from "../compress.ts";
 import { bankFiles } from "../config.ts";
 import type { Encoder } from "../encoders/encoder.ts";
 import { encoderOfBank } from "../encoders/open.ts";
+import { requireFit } from "../encoders/pixel_pca.ts";
 import {
   CLIP_STATISTICS,
   type ColourStatistics,
@@ -80,6 +81,9 @@ export async function build(args: readonly string[]): Promise<void> {
   });
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
   if (shard !== undefined) lookUp(() => shardOf(images, shard));
+  if (options.like === undefined && config.bank.encoder === "pixel_pca") {
+    lookUp(() => requireFit({ ...config.bank, images }));
+  }
   const encoding = {
     device,
     images,

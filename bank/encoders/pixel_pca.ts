@@ -110,7 +110,7 @@ export class PixelPca implements Encoder {
     const { device, images: source, dim, resolution, whiten = true, onProgress } = options;
     const { channels, imageSize } = source;
     const pixels = channels * resolution ** 2;
-    checkFit(options, pixels);
+    requireFit(options);
     const moments = new Moments(pixels);
     for await (const { first, count, images } of readInOrder(source)) {
       const shape = { count, channels, height: imageSize, width: imageSize };
@@ -216,8 +216,18 @@ export async function fitAtMost(options: PixelPcaOptions): Promise<PixelPca> {
   });
 }
 
-function checkFit(options: PixelPcaOptions, pixels: number): void {
+/**
+ * Checks that {@linkcode PixelPca.fit} can fit an encoder to N images of C channels.
+ *
+ * Throws a RangeError that says what else can be.
+ */
+export function requireFit(
+  options: Pick<PixelPcaOptions, "dim" | "resolution"> & {
+    readonly images: Pick<ImageSource, "size" | "channels">;
+  },
+): void {
   const { images: { size, channels }, dim, resolution } = options;
+  const pixels = channels * resolution ** 2;
   if (!Number.isInteger(resolution) || resolution < 1) {
     throw new RangeError(
       `Cannot fit ${KIND}: resolution is ${resolution}, expected a positive integer`,

@@ -595,11 +595,18 @@ deviceTest("bank build makes a bank that guides a model of its dimension alone",
   const { directory } = await trainedRun();
   const [fitting, other] = [inTemporary("bank12.safetensors"), inTemporary("bank24.safetensors")];
   const settings = ["--resolution", "8", "--set", "data.imageSize=8", "--set", "data.heldOut=1800"];
-  for (const [out, dim] of [[fitting, "12"], [other, "24"]] as const) {
-    const { code, stderr } = await runBank(
+  const build = (out: string, dim: string) =>
+    runBank(
       ...["build", "--config", "configs/emoji_tiny.yaml", "--out", out, "--dim", dim],
       ...settings,
     );
+  assertRefusal(
+    await build(fitting, "106"),
+    2,
+    "Cannot fit pixel_pca to 106 images: dim is 106, expected at most 105, such as bank.dim=10",
+  );
+  for (const [out, dim] of [[fitting, "12"], [other, "24"]] as const) {
+    const { code, stderr } = await build(out, dim);
     assert.equal(code, 0, stderr);
     using file = BankFile.open(out);
     assert.deepEqual([file.size, file.dim], [106, Number(dim)]);

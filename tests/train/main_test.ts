@@ -272,6 +272,10 @@ deviceTest("train takes settings that the data do not fit for wrong usage", asyn
     const [setting, message] of [
       ["data.heldOut=5000", "Cannot hold out data.heldOut 5000 of 1906 images"],
       ["data.channels=1", "data.imageSize is 8 and data.channels 1, expected 32 or 16 or 8 and 3"],
+      [
+        "data.heldOut=1896",
+        "Cannot fit pixel_pca to 10 images: dim is 12, expected at most 9, such as bank.dim=1",
+      ],
     ] as const
   ) {
     assertRefusal(await trainSmall(directory, "--set", setting), 2, message);

@@ -7,8 +7,10 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bankFiles } from "../../bank/config.ts";
+import { requireFit } from "../../bank/encoders/pixel_pca.ts";
 import { BankFile } from "../../bank/file.ts";
-import { type ParsedArguments, UsageError } from "../../cli/arguments.ts";
+import type { ImageSource } from "../../bank/image_source.ts";
+import { lookUp, type ParsedArguments, UsageError } from "../../cli/arguments.ts";
 import type { TRAIN_COMMAND } from "../../cli/commands/train.ts";
 import { requireFiles } from "../../cli/input_files.ts";
 import { shellWord } from "../../cli/shell_word.ts";
@@ -27,6 +29,7 @@ import {
   readStateOfSiT,
 } from "../checkpoint.ts";
 import type { Config } from "../config.ts";
+import { LatentShards } from "../datasets/latent_shards.ts";
 import { configToGoOn } from "../fixed_keys.ts";
 import { loadConfig } from "../load_config.ts";
 import { folderOverrides } from "../overrides.ts";
@@ -95,17 +98,29 @@ export function checkSettings({ config, resumed, weights }: Settings): void {
   if (resumed) requireData(resumed, config.data);
   else refuseHome(config.train);
   requireUsed(config);
-  const makesBank = !resumed && config.bank.path === null &&
-    config.model.conditioning === "snippet";
   if (weights) refuseFolder(weights.path);
   requireFiles({
     "--init": weights?.path,
     "bank.path": config.bank.path,
-    ...(makesBank && bankFiles(config.bank)),
+    ...(makesBank({ config, resumed }) && bankFiles(config.bank)),
     "data.decoder": config.data.decoder,
   });
   if (weights) requireNetwork(weights.path, config);
   if (config.bank.path !== null) BankFile.open(config.bank.path)[Symbol.dispose]();
+}
+
+/** Whether a run encodes its images to a bank of its own. */
+function makesBank({ config, resumed }: Pick<Settings, "config" | "resumed">): boolean {
+  return !resumed && config.bank.path === null && config.model.conditioning === "snippet";
+}
+
+/** Throws where the images are too few for the snippets that a run is to make of them. */
+export function checkImages(settings: Settings, images: ImageSource | LatentShards): void {
+  const { bank } = settings.config;
+  if (images instanceof LatentShards || bank.encoder !== "pixel_pca" || !makesBank(settings)) {
+    return;
+  }
+  lookUp(() => requireFit({ ...bank, images }));
 }
 
 /** Throws where a run would come among checkpoints that its own do not follow. */
