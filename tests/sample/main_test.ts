@@ -178,11 +178,17 @@ deviceTest("sample draws the classes of a model that labels guide", async () => 
   // A checkpoint of old does not say how often.
   Deno.writeTextFileSync(path, JSON.stringify(state));
   assert.deepEqual(await drawn(), [...drawUniform(9, choice)]);
-  // A class without images is drawn where it is asked for alone.
+  // A class without images is drawn where it is asked for alone, with a word on it.
   const without = classCounts.map((count: number, label: number) => label === 4 ? count : 0);
   Deno.writeTextFileSync(path, JSON.stringify({ ...state, classCounts: without }));
   assert.deepEqual(await drawn(), Array(40).fill(4));
-  assert.deepEqual(await drawn("--class", "Flags"), Array(40).fill(8));
+  const empty = await sample("--count", "2", "--class", "Flags", "--class", "4");
+  assert.equal(empty.code, 0, empty.stderr);
+  assert.deepEqual(JSON.parse(empty.stdout).labels, [8, 4]);
+  const notes = empty.stderr.split("\n").filter((line) => line.startsWith("note"));
+  assert.deepEqual(notes, [
+    'note    no training image is of class "Flags"; its samples may follow nothing',
+  ]);
   assertRefusal(
     await sample("--class", "Fish"),
     2,
