@@ -8,6 +8,7 @@ import { extname, join } from "node:path";
 import { describeUnread, IMAGE_FORMATS, listImageFiles } from "../bank/image_files.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { counted } from "../kernels/core/counted.ts";
+import { messageOf } from "../kernels/core/errors.ts";
 import { type AdmBatch, openAdmBatch } from "./adm_batch.ts";
 import { type ImageStream, streamOf } from "./image_stream.ts";
 import type { Reporter } from "./reporter.ts";
@@ -97,10 +98,20 @@ function isPng(path: string): boolean {
   return /\.png$/i.test(path);
 }
 
+function openToRead(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path, { read: true });
+  } catch (cause) {
+    throw new Error(`Cannot load image ${path}: ${messageOf(cause)}, expected an image file`, {
+      cause,
+    });
+  }
+}
+
 /** Width and height in the header of a PNG; undefined for other files. */
 function pngSize(path: string): readonly [number, number] | undefined {
   if (!isPng(path)) return undefined;
-  using file = Deno.openSync(path, { read: true });
+  using file = openToRead(path);
   // A byte and the letters PNG come first; width and height are the last 8 of these bytes.
   const head = new Uint8Array(24);
   if (file.readSync(head) !== head.length || head[1] !== 0x50) return undefined;
