@@ -5,7 +5,7 @@
  */
 
 import { drawUniform } from "../bank/retrieve.ts";
-import { parseArguments, UsageError } from "../cli/arguments.ts";
+import { parseArguments, refuseGiven, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { openProgress } from "../cli/progress.ts";
@@ -50,7 +50,10 @@ type OpenImages = (path: string) => Promise<AdmBatch>;
 await runCommand(main);
 
 async function main(): Promise<void> {
-  const { options } = parseArguments(EVALUATE_COMMAND, Deno.args);
+  const { options, given } = parseArguments(EVALUATE_COMMAND, Deno.args);
+  if (options.inception === undefined) {
+    refuseGiven(given, ["output", "pixels"], "without a network: expected --inception FILE");
+  }
   const settings = await readSettings(options);
   const { config, found } = settings;
   const report = await prepareFiles(settings);

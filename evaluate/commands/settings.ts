@@ -123,7 +123,7 @@ function checkpointsOf(runDirectory: string): string[] {
 }
 
 function checkUsage(options: Options): void {
-  const { checkpoint, weights, samples, out, copies, report, inception, output } = options;
+  const { checkpoint, weights, samples, out, copies, report } = options;
   const { reference, config, data, set } = options;
   if (checkpoint === undefined && weights === undefined && samples === undefined) {
     throw new UsageError(
@@ -154,6 +154,18 @@ function checkUsage(options: Options): void {
     throw new UsageError(`Cannot draw copies to ${copies}: expected a name in .png`);
   }
   const severalSteps = stepsOf(options).length > 1, everyCheckpoint = options["every-checkpoint"];
+  const sets = (key: string) => set.some((setting) => setting.startsWith(`${key}=`));
+  if (severalSteps && sets("sample.steps")) {
+    throw new UsageError(
+      "Cannot measure several --steps with sample.steps: one number would take the place of each, " +
+        "expected one of the two",
+    );
+  }
+  if (sets("sample.count")) {
+    throw new UsageError(
+      "Cannot take sample.count: it is the number of images of a picture, expected --count NUMBER",
+    );
+  }
   if (everyCheckpoint && (checkpoint === undefined || severalSteps)) {
     const problem = severalSteps ? "by several --steps" : "without --checkpoint";
     throw new UsageError(
@@ -193,9 +205,6 @@ function checkUsage(options: Options): void {
       `Cannot take --resamples ${options.resamples}: too few for 95 % intervals, expected 0 for none, ` +
         `or at least ${FEWEST_RESAMPLES}`,
     );
-  }
-  if (inception === undefined && output.length > 0) {
-    throw new UsageError("Cannot take --output: it names outputs of the network of --inception");
   }
   inceptionOutputs(options);
 }

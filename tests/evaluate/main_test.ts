@@ -543,8 +543,17 @@ deviceTest("evaluate says what is wrong with samples, reference and options", as
       ...[...checkpoint, "--reference", folder("scarce", 8, 8, 8, 8)],
     ]],
     [1, "another encoder made it, fingerprint is", [...checkpoint, "--reference", other]],
-    [2, "Cannot take --output: it names outputs of the network of --inception", [
+    [2, "Cannot take --output without a network: expected --inception FILE", [
       ...[...checkpoint, "--output", "pool=a"],
+    ]],
+    [2, "Cannot take --pixels without a network: expected --inception FILE", [
+      ...[...checkpoint, "--pixels", "unit"],
+    ]],
+    [2, "Cannot measure several --steps with sample.steps: one number would take the place", [
+      ...[...checkpoint, "--steps", "2,4", "-s", "sample.steps=9"],
+    ]],
+    [2, "Cannot take sample.count: it is the number of images of a picture, expected --count", [
+      ...[...checkpoint, "-s", "sample.count=20"],
     ]],
     [2, "Cannot draw copies to copies.jpg: expected a name in .png", [
       ...[...checkpoint, "--copies", "copies.jpg"],
