@@ -25,7 +25,7 @@ import { elementsOf } from "../../kernels/core/tensor.ts";
 import { requireDiskSpace } from "../disk_space.ts";
 import { mirrorRows } from "../mirror.ts";
 import { STATISTICS_FILE } from "./latent_scaling.ts";
-import { CLASSES_KEY, NAMES_KEY } from "./latent_shards.ts";
+import { CLASSES_KEY, ENCODING_KEY, IMAGES_KEY, NAMES_KEY } from "./latent_shards.ts";
 
 /** What a tokenizer makes of images: latents, or a normal distribution for each. */
 export interface LatentDistribution {
@@ -90,9 +90,6 @@ export interface EncodeLatentsOptions {
 
 /** Raised when the same options come to mean other shards, so that those of another are refused. */
 const FORMAT = 1;
-
-/** Key of the shards' metadata under which they say what they were made of. */
-const ENCODING_KEY = "encoding";
 
 /** Images that go through the network at once: they are large, and so are its activations. */
 const BATCH = 4;
@@ -419,6 +416,7 @@ function writeShard(
   ], {
     metadata: {
       [ENCODING_KEY]: encoding,
+      [IMAGES_KEY]: String(images.size),
       ...(images.names &&
         { [NAMES_KEY]: JSON.stringify(images.names.slice(first, first + size)) }),
       ...(labels && images.classes?.length && { [CLASSES_KEY]: JSON.stringify(images.classes) }),

@@ -12,7 +12,8 @@
  *
  * Labels are integers, all else is F32, F16 or BF16. All shards have the same tensors; n may differ.
  * Tensors of other names are left alone. The metadata `names`, a list of n texts as JSON, may name the
- * images, and `classes`, likewise, of the first shard all classes in the order of their labels.
+ * images, and `classes`, likewise, of the first shard all classes in the order of their labels. Shards of
+ * `encodeLatents` say in `encoding` what they belong to, and in `images` of how many images all of that are.
  *
  * @module
  */
@@ -67,6 +68,12 @@ export const NAMES_KEY = "names";
 
 /** Key of the first shard's metadata under which it may name the classes: a list of texts as JSON. */
 export const CLASSES_KEY = "classes";
+
+/** Key of the shards' metadata under which they may say what they were made of, as others of the same did. */
+export const ENCODING_KEY = "encoding";
+
+/** Key of the shards' metadata under which they may say how many images all shards of that encoding have. */
+export const IMAGES_KEY = "images";
 
 /** Classes at most: a label beyond is taken for a damaged file. */
 const MOST_CLASSES = 65_536;
@@ -163,10 +170,10 @@ export class LatentShards implements TrainingData, Disposable {
   /**
    * Opens all shards of a folder and checks their headers.
    *
-   * Throws an Error if there is no such folder or no shard in it, and a {@linkcode CheckpointError} that
-   * names the file, and the tensor if it is one, if a shard is damaged, has other tensors or other
-   * shapes than the first one, a tensor of a shape or type that it must not have, or not a name for each
-   * image or class.
+   * Throws an Error if there is no such folder or no shard in it, or if some of `encodeLatents` are missing, and a
+   * {@linkcode CheckpointError} that names the file, and the tensor if it is one, if a shard is damaged, has other
+   * tensors or other shapes than the first one, a tensor of a shape or type that it must not have, or not a name for
+   * each image or class.
    */
   static async open(directory: string | URL): Promise<LatentShards> {
     const path = directoryPath(directory);
@@ -195,6 +202,7 @@ export class LatentShards implements TrainingData, Disposable {
         `Cannot load latents: the shards of ${path} are empty, expected latents in one`,
       );
     }
+    requireAll(path, shards);
     const labels = readLabels(files, size);
     const folder = {
       path,
@@ -378,6 +386,25 @@ function checkShard(
     }
   }
   return size;
+}
+
+/** Throws where some are missing of the shards that one encoding makes. */
+function requireAll(folder: string, shards: readonly Shard[]): void {
+  const found = new Map<string, number>();
+  for (const { file: { metadata }, size } of shards) {
+    const encoding = metadata[ENCODING_KEY];
+    if (encoding !== undefined) found.set(encoding, (found.get(encoding) ?? 0) + size);
+  }
+  for (const { file: { metadata } } of shards) {
+    const encoding = metadata[ENCODING_KEY], images = metadata[IMAGES_KEY];
+    if (encoding === undefined || images === undefined) continue;
+    const size = found.get(encoding)!;
+    if (size === Number(images)) continue;
+    throw new Error(
+      `Cannot load latents: the shards of ${folder} hold those of ${size} of ${images} images, expected all: ` +
+        "the same encoding, run again, goes on where it ended",
+    );
+  }
 }
 
 function readLabels(files: readonly SafetensorsFile[], size: number): Uint32Array {
