@@ -25,6 +25,9 @@ const UNREAD_NAME =
 /** The formats that are read, for an error that says what a folder should hold. */
 export const IMAGE_FORMATS = "png, jpg, jpeg, webp, avif, gif or tiff files";
 
+/** What a folder of images is, for an error that says what is expected. */
+export const IMAGE_FOLDER = `a folder of ${IMAGE_FORMATS}, with or without one subfolder per class`;
+
 /**
  * Lists the images in a folder and its subfolders, links to folders among them. Files and folders
  * whose name begins with a dot are left out.

@@ -5,7 +5,9 @@
  */
 
 import { join } from "node:path";
+import { directoryPath } from "../../bank/directory.ts";
 import { openOnnx } from "../../bank/encoders/open.ts";
+import { IMAGE_FOLDER, listImageFiles } from "../../bank/image_files.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { parseArguments, UsageError } from "../../cli/arguments.ts";
 import { ENCODE_COMMAND } from "../../cli/commands/train.ts";
@@ -17,7 +19,7 @@ import { say } from "../../cli/say.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import type { Config } from "../config.ts";
 import { configHelp } from "../config_help.ts";
-import { encodeLatents } from "../datasets/encode_latents.ts";
+import { encodeLatents, requireOwnShards } from "../datasets/encode_latents.ts";
 import { ensureStatistics, STATISTICS_FILE } from "../datasets/latent_scaling.ts";
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { loadConfig } from "../load_config.ts";
@@ -54,11 +56,7 @@ async function main(): Promise<void> {
   }
   // Before every image is looked at.
   await prepareOutput(join(directory, STATISTICS_FILE));
-  const images = await readImages(options.data, { side, json });
-  say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);
-  const progress = openProgressLater((_, total) => openProgress(total, { json }));
-  await encodeLatents({
-    images,
+  const encoding = {
     encoder,
     tokenEncoder,
     patchTokens,
@@ -68,6 +66,15 @@ async function main(): Promise<void> {
     seed: train.seed,
     dtype,
     shardSize,
+  };
+  const listed = await listImageFiles(directoryPath(options.data), { expected: IMAGE_FOLDER });
+  requireOwnShards({ ...encoding, names: listed.names });
+  const images = await readImages(options.data, { side, json });
+  say(`images  ${images.size}${flip ? ", and their mirror images" : ""}`);
+  const progress = openProgressLater((_, total) => openProgress(total, { json }));
+  await encodeLatents({
+    ...encoding,
+    images,
     onProgress: (done) => progress.advance(done, images.size),
   }).finally(progress.stop);
   using latents = await LatentShards.open(directory);

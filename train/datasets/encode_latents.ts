@@ -5,6 +5,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { directoryPath } from "../../bank/directory.ts";
 import {
@@ -16,6 +17,7 @@ import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
 import { counted, requireCount } from "../../kernels/core/counted.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
+import { parseTexts } from "../../kernels/core/json.ts";
 import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -91,6 +93,9 @@ export interface EncodeLatentsOptions {
 /** Raised when the same options come to mean other shards, so that those of another are refused. */
 const FORMAT = 1;
 
+/** Key of the shards' metadata under which they say by what they were made, whatever the images. */
+const SETTINGS_KEY = "settings";
+
 /** Images that go through the network at once: they are large, and so are its activations. */
 const BATCH = 4;
 
@@ -145,7 +150,8 @@ const DIGITS = 3;
  * ```
  */
 export async function encodeLatents(options: EncodeLatentsOptions): Promise<void> {
-  const { images, encoder, shardSize = 10_000, posterior = "sample", dtype = "F32" } = options;
+  const settled = settle(options);
+  const { images, encoder, shardSize, posterior = "sample", dtype = "F32" } = settled;
   requireOneOf("Cannot encode images: posterior", posterior, ["sample", "mean"]);
   requireOneOf("Cannot encode images: dtype", dtype, Object.keys(NUMBER_BYTES));
   if (images.imageSize !== encoder.imageSize || images.channels !== 3) {
@@ -162,10 +168,11 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
   }
   const directory = directoryPath(options.directory);
   await Deno.mkdir(directory, { recursive: true });
-  const settled = { ...options, shardSize, columns: columnsOf(options) };
   const work: Work = { ...settled, encoding: describeEncoding(settled) };
   const names = shardNames(Math.ceil(images.size / shardSize));
-  const finished = finishedShards(directory, { ...work, names });
+  const finished = shardsIn(directory, {
+    isOwn: ({ metadata }, name) => names.includes(name) && metadata[ENCODING_KEY] === work.encoding,
+  });
   const shards = names.map((name, index) => ({
     path: join(directory, name),
     first: index * shardSize,
@@ -178,11 +185,55 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
   }
 }
 
-/** What is encoded, and what becomes of it. */
-interface Work extends EncodeLatentsOptions {
+/**
+ * Checks, before images are decoded to see which can be, that a folder holds no shards of another encoder, of other
+ * settings or of images that are not among `names`, which {@linkcode encodeLatents} would refuse after it.
+ *
+ * Throws a {@linkcode CheckpointError} as that does.
+ */
+export function requireOwnShards(
+  options: EncodingOptions & { readonly names: readonly string[] },
+): void {
+  const directory = directoryPath(options.directory), names = new Set(options.names);
+  if (!existsSync(directory)) return;
+  const { settings } = settle(options);
+  shardsIn(directory, {
+    isOwn: ({ metadata }) =>
+      metadata[ENCODING_KEY] !== undefined &&
+      (metadata[SETTINGS_KEY] ?? settings) === settings &&
+      parseTexts(metadata[NAMES_KEY] ?? "[]")?.every((name) => names.has(name)) === true,
+  });
+}
+
+/** How images are encoded, whichever they are. */
+type EncodingOptions = Omit<EncodeLatentsOptions, "images">;
+
+/** What follows from that. */
+interface Settled {
   readonly shardSize: number;
   /** The tensors of the shards, in their order in a row. */
   readonly columns: readonly Column[];
+  /** All that decides what the shards will be but for the images, as a SHA-256. */
+  readonly settings: string;
+}
+
+function settle<Options extends EncodingOptions>(options: Options): Options & Settled {
+  const { encoder, tokenEncoder, posterior = "sample", seed = 0, shardSize = 10_000 } = options;
+  const columns = columnsOf(options);
+  const settings = sha256Hex(JSON.stringify([
+    FORMAT,
+    encoder.fingerprint,
+    tokenEncoder ? identityOf(tokenEncoder.description) : null,
+    columns,
+    posterior === "sample" ? seed : posterior,
+    shardSize,
+  ]));
+  return { ...options, shardSize, columns, settings };
+}
+
+/** What is encoded, and what becomes of it. */
+interface Work extends EncodeLatentsOptions, Settled {
+  readonly shardSize: number;
   /** All that decides what the shards will be, as a SHA-256. */
   readonly encoding: string;
 }
@@ -224,17 +275,17 @@ function shardNames(count: number): string[] {
   );
 }
 
-/** The shards that are there already. Throws if a file is there that is none of them. */
-function finishedShards(
+/** The names of the shards that are there already. Throws if a file is there that is none of one's own. */
+function shardsIn(
   directory: string,
-  { names, encoding }: Pick<Work, "encoding"> & { readonly names: readonly string[] },
+  { isOwn }: { readonly isOwn: (file: SafetensorsFile, name: string) => boolean },
 ): Set<string> {
   const found = [...Deno.readDirSync(directory)].map(({ name }) => name)
     .filter((name) => name.endsWith(".safetensors") && name !== STATISTICS_FILE);
   for (const name of found.sort()) {
     const path = join(directory, name);
     using file = SafetensorsFile.open(path);
-    if (names.includes(name) && file.metadata[ENCODING_KEY] === encoding) continue;
+    if (isOwn(file, name)) continue;
     throw new CheckpointError(
       `Cannot write latents to ${directory}: its ${name} is of other images, another encoder or ` +
         "other settings, expected a folder without shards, or those of the same command",
@@ -258,7 +309,7 @@ interface Column {
 }
 
 /** The tensors of the shards, in their order in a row. */
-function columnsOf(options: EncodeLatentsOptions): Column[] {
+function columnsOf(options: EncodingOptions): Column[] {
   const { encoder, tokenEncoder, patchTokens = false, flip = false, dtype = "F32" } = options;
   const { channels, imageSize } = encoder.latent, columns: Column[] = [];
   let start = 0;
@@ -406,7 +457,7 @@ function writeShard(
   part: PartFile,
   work: Work & Pick<Shard, "path" | "first" | "size">,
 ): void {
-  const { images, columns, encoding, path, first, size } = work;
+  const { images, columns, encoding, settings, path, first, size } = work;
   const row = rowLength(columns);
   const labels = images.labels &&
     BigInt64Array.from({ length: size }, (_, i) => BigInt(images.labels![first + i]!));
@@ -416,6 +467,7 @@ function writeShard(
   ], {
     metadata: {
       [ENCODING_KEY]: encoding,
+      [SETTINGS_KEY]: settings,
       [IMAGES_KEY]: String(images.size),
       ...(images.names &&
         { [NAMES_KEY]: JSON.stringify(images.names.slice(first, first + size)) }),

@@ -11,7 +11,7 @@
 import { basename, resolve } from "node:path";
 import sharp from "sharp";
 import { directoryPath } from "../../bank/directory.ts";
-import { IMAGE_FORMATS, listImageFiles } from "../../bank/image_files.ts";
+import { IMAGE_FOLDER, listImageFiles } from "../../bank/image_files.ts";
 import { checkImageIndices, type LabelledImages } from "../../bank/image_source.ts";
 import { swapAxes } from "../../bank/select_rows.ts";
 import { resizePlanes, tapsOf } from "../../bank/taps.ts";
@@ -73,8 +73,6 @@ const MAX_CORRUPT_PART = 0.05;
 
 /** How many corrupt files an error names. */
 const NAMED_FILES = 5;
-
-const EXPECTED = `a folder of ${IMAGE_FORMATS}, with or without one subfolder per class`;
 
 /**
  * Loads the images of a folder and of its subfolders. With subfolders each of the first level is a
@@ -195,7 +193,7 @@ async function decodeFolder(
   const { imageSize, onProgress, memory = 0 } = options;
   requireCount("Cannot load images: imageSize", imageSize, 1);
   const root = directoryPath(directory);
-  const { names, unread } = await listImageFiles(root, { expected: EXPECTED });
+  const { names, unread } = await listImageFiles(root, { expected: IMAGE_FOLDER });
   const classOfImage = listClasses(names, root);
   const imageLength = CHANNELS * imageSize * imageSize;
   const kept = names.length * imageLength <= memory ? allocate(names.length, imageSize) : undefined;

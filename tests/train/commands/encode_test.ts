@@ -108,12 +108,23 @@ Deno.test("encode writes the latents of a configuration, in the sorted order of 
   const unknown = await runTask("encode", [...args, "-s", "device.onnxProviders=[abacus]"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /by abacus: onnxruntime has no such execution provider/);
-  const other = await runTask("encode", [...args, "-s", "data.flip=false"]);
-  assert.equal(other.code, 1);
-  assert.match(
-    other.stderr,
-    /Cannot write latents to .*: its latents_rank00_shard000\.safetensors/,
-  );
+  // Before it looks at the images of a large folder.
+  for (
+    const other of [["-s", "data.flip=false"], ["-s", "train.seed=1", "--posterior", "sample"], [
+      "--data",
+      grey,
+    ]]
+  ) {
+    const { code, stderr } = await runTask("encode", [...args, ...other]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /Cannot write latents to .*: its latents_rank00_shard000\.safetensors/);
+    assert.doesNotMatch(stderr, /looking at every image/);
+  }
+  Deno.copyFileSync(join(IMAGES, SORTED[0]!), join(IMAGES, "blue", "more.png"));
+  const more = await runTask("encode", args);
+  Deno.removeSync(join(IMAGES, "blue", "more.png"));
+  assert.equal(more.code, 1, more.stderr);
+  assert.match(more.stderr, /Cannot write latents to .*: its latents_rank00_shard000\.safetensors/);
 });
 
 Deno.test("encode says what a command line lacks", async () => {
