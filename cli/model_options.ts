@@ -35,12 +35,36 @@ export function checkModelOptions(options: ModelOptions): void {
   );
 }
 
+/** Keys of what only samplers of the SDE do. */
+const SDE_KEYS = /^(sample\.(?:diffusion(?:\.\w+)?|lastStep|lastStepSize))\s*=/;
+
 /**
- * Throws a UsageError where options do not go with the model that they name: steps for a sampler that
- * has its own, weights without the bank that guides them, or a bank where labels do.
+ * Throws a UsageError where settings of the command line say how to draw what the sampler does not do: the noise or the
+ * last step of the SDE with one of the ODE, or steps with one that has its own.
+ */
+export function checkSampler(set: readonly string[], sampler: SamplerName): void {
+  const { kind } = SAMPLERS[sampler];
+  const key = set.map((setting) => SDE_KEYS.exec(setting)?.[1]).find((key) => key !== undefined);
+  if (kind !== "sde" && key !== undefined) {
+    throw new UsageError(
+      `Cannot take ${key} with ${sampler}: it is about samplers of the SDE, expected one as sample.sampler, ` +
+        "such as sde-heun, or the key left out",
+    );
+  }
+  if (kind === "adaptive" && set.some((setting) => /^sample\.steps\s*=/.test(setting))) {
+    throw new UsageError(
+      `Cannot take sample.steps with ${sampler}: its steps follow from the error, expected it left out`,
+    );
+  }
+}
+
+/**
+ * Throws a UsageError where options do not go with the model that they name: what {@linkcode checkSampler} refuses,
+ * steps for a sampler that has its own, weights without the bank that guides them, or a bank where labels do.
  */
 export function checkDrawing(
-  { steps, checkpoint, weights, bank }: {
+  { set, steps, checkpoint, weights, bank }: {
+    readonly set: readonly string[];
     readonly steps: number | undefined;
     readonly checkpoint: string | undefined;
     readonly weights: string | undefined;
@@ -51,6 +75,7 @@ export function checkDrawing(
     readonly model: { readonly conditioning: "label" | "snippet" };
   },
 ): void {
+  checkSampler(set, sampler);
   if (steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
     throw new UsageError(
       `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,

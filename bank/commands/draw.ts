@@ -12,7 +12,7 @@ import {
   BANK_TRANSFER_COMMAND,
 } from "../../cli/commands/bank.ts";
 import { requireFiles } from "../../cli/input_files.ts";
-import { sampleOverrides } from "../../cli/model_options.ts";
+import { checkSampler, sampleOverrides } from "../../cli/model_options.ts";
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
@@ -301,7 +301,8 @@ function readRun(
   const found = readCheckpointConfig(checkpoint, {
     overrides: [...sampleOverrides({ seed }), ...set],
   });
-  const { data, model } = found.config;
+  const { data, model, sample } = found.config;
+  checkSampler(set, sample.sampler);
   if (data.kind === "latents") {
     throw new UsageError(
       `Cannot take samples of ${found.checkpoint} for images: its model makes latents, ` +

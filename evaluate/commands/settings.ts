@@ -91,7 +91,7 @@ export async function readSettings(options: Options): Promise<Settings> {
     }
     const read = (steps?: number) => readWith(overridesOf(steps));
     const found = read(steps[0]), { config } = found;
-    checkDrawing({ steps: steps[0], checkpoint, weights, bank }, config);
+    checkDrawing({ set: options.set, steps: steps[0], checkpoint, weights, bank }, config);
     if (options["every-checkpoint"]) {
       const drawings = checkpointsOf(drawing).map((path) => ({
         found: readCheckpointConfig(path, { overrides: overridesOf(steps[0]) }),

@@ -132,6 +132,20 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
       "Cannot take --steps with dopri5: its steps follow from the error",
     );
   }
+  const unheeded = ["--checkpoint", directory, "--set", "sample.sampler=heun"];
+  for (
+    const [task, ...args] of [
+      ["sample"],
+      ["evaluate"],
+      ["bank", "interpolate", "0", "1"],
+    ] as const
+  ) {
+    assertRefusal(
+      await runTask(task, [...args, ...unheeded, "--set", "sample.diffusion.norm=2"]),
+      2,
+      "Cannot take sample.diffusion.norm with heun: it is about samplers of the SDE",
+    );
+  }
   assertRefusal(
     await sample("--sampler", "dopri5", "--set", "sample.timestepShift=0.3"),
     2,

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { checkSampler } from "../../cli/model_options.ts";
+
+Deno.test("checkSampler() refuses settings of the SDE and steps where a sampler does not heed them", () => {
+  const noise = ["sample.diffusion.norm=2", "sample.diffusion={norm: 2}", "sample.lastStep = mean"];
+  for (const setting of [...noise, "sample.lastStepSize=0.1"]) {
+    const key = setting.split("=")[0]!.trim();
+    for (const sampler of ["heun", "dopri5"] as const) {
+      assert.throws(() => checkSampler(["sample.count=3", setting], sampler), {
+        name: "UsageError",
+        message:
+          `Cannot take ${key} with ${sampler}: it is about samplers of the SDE, expected one as ` +
+          "sample.sampler, such as sde-heun, or the key left out",
+      });
+    }
+    checkSampler([setting], "sde-heun");
+  }
+  assert.throws(() => checkSampler(["sample.steps=5"], "dopri5"), {
+    name: "UsageError",
+    message: "Cannot take sample.steps with dopri5: its steps follow from the error, expected it " +
+      "left out",
+  });
+  for (const sampler of ["euler", "euler-maruyama"] as const) {
+    checkSampler(["sample.steps=5", "sample.guidance.scale=2"], sampler);
+  }
+});
