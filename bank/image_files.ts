@@ -5,6 +5,7 @@
  */
 
 import { extname } from "node:path";
+import { messageOf } from "../kernels/core/errors.ts";
 import { readDirectory } from "./directory.ts";
 
 /** What {@linkcode listImageFiles} found: paths in the folder, sorted by code unit. */
@@ -79,7 +80,9 @@ async function filesUnder(
   for (const entry of entries) {
     if (entry.name.startsWith(".")) continue;
     const name = prefix + entry.name;
-    if (entry.isDirectory || (entry.isSymlink && await isLinkedDirectory(`${root}/${name}`))) {
+    const isFolder = entry.isDirectory ||
+      (entry.isSymlink && await isLinkedDirectory(`${root}/${name}`, { expected }));
+    if (isFolder) {
       const inside = await filesUnder(root, {
         prefix: `${name}/`,
         parents: [...parents, realPath],
@@ -93,12 +96,18 @@ async function filesUnder(
   return names;
 }
 
-/** A link that leads nowhere is taken for a file, and then reported as one that cannot be read. */
-async function isLinkedDirectory(path: string): Promise<boolean> {
+/**
+ * A link that leads nowhere, or that has an image's name and cannot be followed, is taken for a file, and then
+ * reported as one that cannot be read.
+ */
+async function isLinkedDirectory(
+  path: string,
+  { expected }: { expected: string },
+): Promise<boolean> {
   try {
     return (await Deno.stat(path)).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound || IMAGE_NAME.test(path)) return false;
+    throw new Error(`Cannot load images: ${messageOf(cause)}, expected ${expected}`, { cause });
   }
 }

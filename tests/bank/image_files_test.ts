@@ -30,10 +30,15 @@ Deno.test("listImageFiles() sorts the images that are read from those that are n
   await Deno.symlink(`${folder.root}/b`, `${folder.root}/c`);
   await Deno.symlink(`${folder.root}/a.webp`, `${folder.root}/d.png`);
   await Deno.symlink(`${folder.root}/nowhere`, `${folder.root}/e.png`, { type: "file" });
-  const { names, unread } = await listImageFiles(folder.root, { expected: "a folder" });
-  assert.deepEqual(names, ["a.webp", "b/2.JPG", "c/2.JPG", "d.png", "e.png"]);
+  await Deno.symlink(`${folder.root}/f.png`, `${folder.root}/f.png`, { type: "file" });
+  const list = () => listImageFiles(folder.root, { expected: "a folder" });
+  const { names, unread } = await list();
+  assert.deepEqual(names, ["a.webp", "b/2.JPG", "c/2.JPG", "d.png", "e.png", "f.png"]);
   assert.deepEqual(unread, ["0.bmp", "b/3.HEIC", "c/3.HEIC"]);
   assert.equal(describeUnread(unread), "formats that are not read: 1 .bmp, 2 .heic");
+  // What may be a folder of images is not passed over.
+  await Deno.symlink(`${folder.root}/g`, `${folder.root}/g`, { type: "dir" });
+  await assert.rejects(list, /^Error: Cannot load images: .*\/g'?, expected a folder$/);
 });
 
 Deno.test("listImageFiles() says what a folder without readable images holds", async () => {
