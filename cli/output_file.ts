@@ -74,11 +74,13 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
       );
     }
   }
-  await writing(path, async () => {
+  const probe = async () => {
     const folder = dirname(endOfLinks(path));
     await Deno.mkdir(folder, { recursive: true });
     await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: ".gmem_" }));
-  });
+  };
+  // Some files have a place by default, whose option one need not know.
+  await writing(path, probe, { expected: `another place for ${option}` });
 }
 
 /**
@@ -91,19 +93,28 @@ export async function writeOutput(path: string, content: Uint8Array | string): P
 }
 
 /**
- * Runs what writes a file piece by piece, or makes a folder, and gives what it gives.
+ * Runs what writes a file piece by piece, or makes a folder, and gives what it gives. An error may say what is
+ * expected.
  *
  * @throws {Error} that names the file when the system refuses, such as on a full disk.
  */
-export async function writing<T>(path: string, write: () => T | Promise<T>): Promise<T> {
+export async function writing<T>(
+  path: string,
+  write: () => T | Promise<T>,
+  { expected }: { readonly expected?: string } = {},
+): Promise<T> {
   try {
     return await write();
   } catch (error) {
     // Not every error of the system has a code or the file's name; every one has its number.
     if (!(error instanceof Error && /\(os error \d+\)/.test(error.message))) throw error;
     const file = fileOnTheWay(path);
-    const state = file === undefined ? error.message : `${file} is a file, expected a folder`;
-    throw new Error(`Cannot write ${path}: ${state}`, { cause: error });
+    const state = file === undefined ? error.message : `${file} is a file`;
+    const wanted = file === undefined ? expected : "a folder";
+    throw new Error(
+      `Cannot write ${path}: ${state}${wanted === undefined ? "" : `, expected ${wanted}`}`,
+      { cause: error },
+    );
   }
 }
 

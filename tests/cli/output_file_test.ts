@@ -34,7 +34,8 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
       // Whoever runs the tests may write everywhere.
       Deno.makeTempFile = () => Promise.reject(new Error("Read-only file system (os error 30)"));
       await assert.rejects(prepareOutput(`${directory}/c.png`), {
-        message: `Cannot write ${directory}/c.png: Read-only file system (os error 30)`,
+        message:
+          `Cannot write ${directory}/c.png: Read-only file system (os error 30), expected another place for --out`,
       });
     } finally {
       Deno.makeTempFile = makeTempFile;
