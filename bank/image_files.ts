@@ -27,7 +27,8 @@ const UNREAD_NAME =
 export const IMAGE_FORMATS = "png, jpg, jpeg, webp, avif, gif or tiff files";
 
 /** What a folder of images is, for an error that says what is expected. */
-export const IMAGE_FOLDER = `a folder of ${IMAGE_FORMATS}, with or without one subfolder per class`;
+export const IMAGE_FOLDER: string =
+  `a folder of ${IMAGE_FORMATS}, with or without one subfolder per class`;
 
 /**
  * Lists the images in a folder and its subfolders, links to folders among them. Files and folders

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Interpolation } from "./encoders/preprocessing.ts";
+
 /** A filter, by what a pixel weighs at a distance from the middle of one of the result. */
 interface Filter {
   /** The weight at a distance of 0 or more, in pixels of the image or, where it widens, of the result. */
@@ -17,7 +19,7 @@ interface Filter {
 }
 
 /** Filters by name. */
-const FILTERS = {
+const FILTERS: Readonly<Record<Interpolation, Filter>> = {
   /** Pillow's `BILINEAR`, and torch's with antialiasing. */
   bilinear: {
     weight: (distance) => Math.max(0, 1 - distance),
@@ -29,7 +31,7 @@ const FILTERS = {
   bicubic: { weight: keysCubic(-1 / 2), reach: 2, widens: true, beyond: "nothing" },
   /** torch's `bicubic` without antialiasing. */
   "torch-bicubic": { weight: keysCubic(-3 / 4), reach: 2, widens: false, beyond: "last" },
-} as const satisfies Record<string, Filter>;
+};
 
 /** Which pixels along an axis make each one of the result. */
 export interface Taps {
@@ -56,9 +58,9 @@ export interface TapsOptions {
 }
 
 /** The pixels along an axis that make each one of the result, and their weights, with a sum of 1. */
-export function tapsOf(filter: keyof typeof FILTERS, options: TapsOptions): Taps {
+export function tapsOf(filter: Interpolation, options: TapsOptions): Taps {
   const { length, size, start, scale } = options;
-  const { weight, reach, widens, beyond }: Filter = FILTERS[filter];
+  const { weight, reach, widens, beyond } = FILTERS[filter];
   const spread = widens ? Math.max(1, scale) : 1;
   const count = Math.floor(2 * reach * spread) + 1;
   const indices = new Uint32Array(size * count), weights = new Float64Array(size * count);
