@@ -78,7 +78,7 @@ Deno.test("a wrong configuration gives exit code 1 and the nearest key or the fi
     1,
     "main.yaml: there is no such file, expected one such as",
     join(directory, "mine.yaml"),
-    "configs/emoji_tiny.yaml",
+    join("configs", "emoji_tiny.yaml"),
   );
 });
 

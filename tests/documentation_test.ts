@@ -106,7 +106,9 @@ Deno.test("the program of README type-checks in a project of its own, however st
       join(folder, "deno.json"),
       JSON.stringify({ ...project, links: [root], compilerOptions }),
     );
-    const entries = Object.keys(configuration.exports).map((entry) => join("@gmem/gmem", entry));
+    const entries = Object.keys(configuration.exports).map((entry) =>
+      `@gmem/gmem${entry.slice(1)}`
+    );
     const imports = entries.map((entry) => `import ${JSON.stringify(entry)};\n`).join("");
     Deno.writeTextFileSync(join(folder, "first.ts"), imports + program!);
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {

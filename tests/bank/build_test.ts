@@ -182,8 +182,11 @@ Deno.test("buildBank() does not go on with images that have changed", async () =
         {
           name: "CheckpointError",
           message:
-            `Cannot go on with the build of "${path}": image ${changed} "${changed}.png" has ` +
-            `changed since it was encoded, expected the same pixels; remove "${path}.part" to begin anew`,
+            `Cannot go on with the build of ${
+              JSON.stringify(path)
+            }: image ${changed} "${changed}.png" has ` +
+            `changed since it was encoded, expected the same pixels; remove ` +
+            `${JSON.stringify(`${path}.part`)} to begin anew`,
         },
       );
     }

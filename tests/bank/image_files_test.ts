@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { directoryPath } from "../../bank/directory.ts";
 import { describeUnread, listImageFiles } from "../../bank/image_files.ts";
 import { openStoredImages } from "../../evaluate/stored_images.ts";
@@ -106,8 +108,9 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
   write("1.png", 16, 20);
   await assert.rejects(open, {
     name: "RangeError",
-    message:
-      `Cannot measure ${folder.root}/1.png: it has 16 × 20 pixels, expected a square (photos of --data DIR are cropped to one)`,
+    message: `Cannot measure ${
+      join(folder.root, "1.png")
+    }: it has 16 × 20 pixels, expected a square (photos of --data DIR are cropped to one)`,
   });
   write("1.png", 16, 16);
   const png = Deno.readFileSync(`${folder.root}/1.png`);
@@ -117,8 +120,8 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
   write("1.png", 16, 16);
   write("2.png", 16, 20);
   await assert.rejects(open, {
-    message: `Cannot measure ${folder.root}/2.png: it has 16 × 20 pixels, expected 16 × 16 as ` +
-      `${folder.root}/1.png`,
+    message: `Cannot measure ${join(folder.root, "2.png")}: it has 16 × 20 pixels, expected ` +
+      `16 × 16 as ${join(folder.root, "1.png")}`,
   });
 });
 
@@ -127,7 +130,7 @@ Deno.test("directoryPath() takes paths and URLs, and drops a last slash but the 
     ["a/b/", "a/b"],
     ["a", "a"],
     ["/", "/"],
-    [new URL("file:///a/b/"), "/a/b"],
+    [pathToFileURL(`${resolve("/a/b")}/`), resolve("/a/b")],
     ["odd\\", Deno.build.os === "windows" ? "odd" : "odd\\"],
   ] as const;
   for (const [given, path] of cases) assert.equal(directoryPath(given), path);

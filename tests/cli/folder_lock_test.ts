@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { lockFolder } from "../../cli/folder_lock.ts";
 
 const expected = "that it ends first";
@@ -47,7 +48,7 @@ Deno.test("a process that was killed holds no folder", async () => {
       await lockFolder(Deno.args[0], { expected: "", note: console.error });
       console.log("locked");
       setInterval(() => {}, 1000);`;
-    const configuration = new URL("../../deno.json", import.meta.url).pathname;
+    const configuration = fileURLToPath(new URL("../../deno.json", import.meta.url));
     const child = new Deno.Command(Deno.execPath(), {
       args: [
         "run",

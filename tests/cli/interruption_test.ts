@@ -29,7 +29,7 @@ interface Listener {
 }
 
 async function listen(): Promise<Listener> {
-  const child = new Deno.Command("deno", {
+  const child = new Deno.Command(Deno.execPath(), {
     args: ["eval", "--ext=ts", PROGRAM],
     stdin: "piped",
     stdout: "piped",

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { basename } from "node:path";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import { onFullDisk } from "../_disk.ts";
@@ -52,11 +53,11 @@ Deno.test("prepareOutput() makes folders, and refuses other names and folders", 
 Deno.test("prepareOutput() looks at the place that a link leads to", async () => {
   if (!canLink()) return;
   await inDirectory(async (directory) => {
-    Deno.symlinkSync("far/off/file", `${directory}/link`);
+    Deno.symlinkSync("far/off/file", `${directory}/link`, { type: "file" });
     await prepareOutput(`${directory}/link`);
     await writeOutput(`${directory}/link`, "new");
     assert.equal(Deno.readTextFileSync(`${directory}/far/off/file`), "new");
-    Deno.symlinkSync("round", `${directory}/round`);
+    Deno.symlinkSync("round", `${directory}/round`, { type: "file" });
     await assert.rejects(prepareOutput(`${directory}/round`), {
       message: /^Cannot write .*round: .*\(os error \d+\)/,
     });
@@ -78,7 +79,7 @@ Deno.test("prepareOutput() refuses what is read and the bank of a run, and takes
     Deno.writeTextFileSync(bank, "bank");
     Deno.symlinkSync(bank, link);
     await prepareOutput(bank, { inputs: [undefined, `${directory}/missing`] });
-    for (const input of [bank, link, `${directory}/../${directory.split("/").at(-1)}/link`]) {
+    for (const input of [bank, link, `${directory}/../${basename(directory)}/link`]) {
       await assert.rejects(prepareOutput(bank, { inputs: [undefined, input] }), {
         name: "UsageError",
         message: /^Cannot write over .*: this command reads it, expected another file for --out$/,
@@ -107,8 +108,8 @@ Deno.test("prepareOutput() refuses the place of another output, there or not yet
   if (!canLink()) return;
   await inDirectory(async (directory) => {
     const out = `${directory}/out`;
-    Deno.symlinkSync(".", `${directory}/here`);
-    Deno.symlinkSync("out", `${directory}/link`);
+    Deno.symlinkSync(".", `${directory}/here`, { type: "dir" });
+    Deno.symlinkSync("out", `${directory}/link`, { type: "file" });
     for (const there of [false, true]) {
       if (there) Deno.writeTextFileSync(out, "");
       for (const same of ["out", "./out", "here/out", "link", "here/here/link"]) {

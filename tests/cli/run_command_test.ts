@@ -93,7 +93,7 @@ Deno.test("runCommand() ends a process with code, message and output intact", as
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     });
   `;
-  const child = new Deno.Command("deno", {
+  const child = new Deno.Command(Deno.execPath(), {
     args: ["eval", "--ext=ts", program],
     stdout: "piped",
     stderr: "piped",
