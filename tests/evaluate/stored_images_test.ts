@@ -6,7 +6,7 @@ import { inDirectory } from "../bank/_images.ts";
 Deno.test("openStoredImages() names the PNG file that cannot be opened", async () => {
   if (!canLink()) return;
   await inDirectory(async (directory) => {
-    Deno.symlinkSync(`${directory}/nowhere`, `${directory}/lost.png`);
+    Deno.symlinkSync(`${directory}/nowhere`, `${directory}/lost.png`, { type: "file" });
     const unused = () => Promise.reject(new Error("no other file is read"));
     const reporter = {
       note() {},

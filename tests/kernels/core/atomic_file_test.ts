@@ -71,11 +71,11 @@ Deno.test("AtomicFile leaves a link and writes what it leads to, there or not ye
   withKept((path, names) => {
     const folder = dirname(path);
     Deno.mkdirSync(`${folder}/far`);
-    Deno.symlinkSync("kept", `${folder}/link`);
+    Deno.symlinkSync("kept", `${folder}/link`, { type: "file" });
     // Two links, of which the second is in a folder that is a link too, and no file at their end.
-    Deno.symlinkSync("far", `${folder}/near`);
-    Deno.symlinkSync("near/second", `${folder}/first`);
-    Deno.symlinkSync("../new", `${folder}/far/second`);
+    Deno.symlinkSync("far", `${folder}/near`, { type: "dir" });
+    Deno.symlinkSync("near/second", `${folder}/first`, { type: "file" });
+    Deno.symlinkSync("../new", `${folder}/far/second`, { type: "file" });
     writeAtomically(`${folder}/link`, "newer");
     writeAtomically(`${folder}/first`, "new");
     assert.equal(Deno.readTextFileSync(path), "newer");
@@ -89,7 +89,7 @@ Deno.test("AtomicFile leaves a link and writes what it leads to, there or not ye
     file.write(new Uint8Array(1));
     assert.deepEqual([...Deno.readDirSync(`${folder}/far`)].map(({ name }) => name), ["second"]);
     assert.equal(file.path, `${folder}/far/second`);
-    Deno.symlinkSync("round", `${folder}/round`);
+    Deno.symlinkSync("round", `${folder}/round`, { type: "file" });
     assert.throws(() => new AtomicFile(`${folder}/round`), /os error/);
   });
 });
