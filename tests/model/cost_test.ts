@@ -29,6 +29,16 @@ Deno.test("countFlops() counts a block of LightningDiT, with shifts and without"
   assert.equal(largestActivationBytes(options), 4 * tokens * 2 * hidden);
 });
 
+Deno.test("countFlops() counts the embedding of snippets, and that labels are looked up", () => {
+  const forward = (condition: SiTOptions["condition"]) =>
+    countFlops({ ...namedModel("SiT-B/2"), condition }).forward;
+  const labels = forward({ classes: 1000 });
+  assert.equal(forward({ classes: 10 }), labels);
+  assert.equal(forward({ snippetDim: 64 }) - labels, 2 * 64 * 768);
+  const layers = 64 * 768 + 2 * 768 * 768;
+  assert.equal(forward({ snippetDim: 64, embedding: "mlp3" }) - labels, 2 * layers);
+});
+
 Deno.test("countFlops() of a step is three evaluations, and one more of the blocks", () => {
   const options = namedModel("LightningDiT-B/1", {
     condition: { snippetDim: 768, embedding: "mlp3" },
