@@ -130,7 +130,8 @@ export function findCheckpoint(path: string): string {
   const newest = listCheckpoints(path).at(-1);
   if (!newest) {
     throw new CheckpointError(
-      `Cannot find a checkpoint in ${path}: it has no step_… folder, expected a run's folder or a checkpoint`,
+      `Cannot find a checkpoint in ${path}: it has no step_… folder, expected a checkpoint or the folder of ` +
+        "a run that has saved one",
       { path },
     );
   }
@@ -438,7 +439,7 @@ export function restoreWeights(
   },
 ): void {
   const state = readCheckpointState(path);
-  if (images !== undefined) requireTrainingImages(path, images);
+  if (images !== undefined) requireTrainingImages(path, { images });
   if (bank && state.bank && (bank.size !== state.bank.size || bank.sha256 !== state.bank.sha256)) {
     throw new CheckpointError(
       `Cannot go on from ${path}: the snippets of the bank are not those that it was trained with, ` +
@@ -473,14 +474,21 @@ export function restoreTrainer(path: string, trainer: Trainer): CheckpointState 
 
 /**
  * Throws `CheckpointError` where the images of a checkpoint are known and not `images`, which is what
- * {@linkcode fingerprintOf} gives.
+ * {@linkcode fingerprintOf} gives of so many as `size` says.
  */
-export function requireTrainingImages(path: string, images: string): void {
-  const { images: own = images } = readCheckpointState(path);
+export function requireTrainingImages(
+  path: string,
+  { images, size }: { readonly images: string; readonly size?: number },
+): void {
+  const { images: own = images, bank, classCounts = [] } = readCheckpointState(path);
   if (images === own) return;
+  const before = bank?.size ?? classCounts.reduce((sum, count) => sum + count, 0);
+  const numbers = size === undefined || before === 0 || before === size
+    ? ""
+    : ` (${size} now, ${before} then)`;
   throw new CheckpointError(
     `Cannot go on from ${path}: the images, or which of them are held out, are not those that it ` +
-      "was trained on, expected the same files, data.heldOut and train.seed, or a new " +
+      `was trained on${numbers}, expected the same files, data.heldOut and train.seed, or a new ` +
       "run that starts from its weights (init)",
     { path },
   );

@@ -71,7 +71,10 @@ async function train(): Promise<void> {
     }
     using data = await openData(settings);
     // Before the bank, which would miss the same images in other words.
-    if (resumed) requireTrainingImages(resumed, fingerprintOf(data.train));
+    if (resumed) {
+      const { size } = data.train;
+      requireTrainingImages(resumed, { images: fingerprintOf(data.train), size });
+    }
     sayData(data, config);
     checkImages(settings, data.train);
     using run = await openRun(settings, { device, data });
