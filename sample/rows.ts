@@ -9,10 +9,8 @@ import { requireFiniteImages } from "../bank/pixels.ts";
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { DiffusionModel } from "../model/diffusion_model.ts";
-import type { DeepPartial } from "../model/schema.ts";
-import { resolveSample, type SampleConfig } from "./config.ts";
-import { drawAdaptive, type DrawOptions } from "./draw.ts";
-import type { Path } from "./network.ts";
+import { resolveSample } from "./config.ts";
+import { drawAdaptive, type DrawOptions, type SamplerSettings } from "./draw.ts";
 
 /** Images that are drawn at once, at most. */
 const MOST_AT_ONCE = 64;
@@ -37,11 +35,7 @@ export function imagesAtOnce(
 }
 
 /** What both ways of drawing need. */
-export interface DrawManyOptions extends Path, Pick<DrawOptions, "weights"> {
-  /** The trained network. */
-  readonly model: DiffusionModel;
-  /** Sampler, steps, guidance and seed; what is left out is the default. */
-  readonly config?: DeepPartial<SampleConfig> | undefined;
+export interface DrawManyOptions extends SamplerSettings, Pick<DrawOptions, "model" | "weights"> {
   /** Called after each batch with the number of images drawn. */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
@@ -176,7 +170,7 @@ async function drawBatch(
   options: Omit<DrawAllOptions, "onProgress">,
   batch: { readonly first: number; readonly count: number },
 ): Promise<DrawnBatch> {
-  const { conditionOf, count: _, ...drawing } = options;
+  const { conditionOf, ...drawing } = options;
   const { first, count } = batch;
   using condition = drawing.model.parameters.device.scope(() => conditionOf(first, count));
   if (condition.shape[0] !== count) {
