@@ -38,7 +38,7 @@ import { LatentShards } from "./datasets/latent_shards.ts";
 import { type TrainingFeatures, trainingFeatures } from "./features.ts";
 import { RUN_BANK } from "./run_files.ts";
 import { SettingError } from "./setting_error.ts";
-import { Trainer } from "./trainer.ts";
+import { Trainer, type TrainerOptions } from "./trainer.ts";
 
 /** Everything that trains together. */
 export interface Run extends Disposable {
@@ -111,40 +111,7 @@ export async function buildRun(options: {
   // Before the trainer: its optimiser uses the store, which then initialises what was not loaded.
   if (checkpoint !== undefined) restoreWeights(checkpoint, { model, images, bankFingerprint });
   else if (weights) loadWeights(weights.path, model, weights);
-  const { mask } = config.bank;
-  const { weighting, timeDistribution, cosineLoss } = config.interpolant;
-  const { learningRate, warmupSteps, ...optimizer } = config.optimizer;
-  const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup, recompute } =
-    config.train;
-  const { precision, lossScaleInterval } = config.train;
-  const trainer = opened.use(
-    new Trainer({
-      model,
-      dataset: train,
-      bank,
-      ...pathOf(config),
-      weighting,
-      timeDistribution,
-      cosineLoss,
-      alignmentWeight: config.model.repa?.weight,
-      ...(bank
-        ? { mask: mask.kind === "none" ? undefined : { kind: mask.kind, ratio: mask.ratio } }
-        : { classDropout: config.model.classDropout }),
-      flip: config.data.flip,
-      learningRate,
-      warmupSteps,
-      optimizer,
-      batchSize,
-      gradientAccumulation,
-      seed,
-      clip,
-      emaDecay,
-      emaWarmup,
-      recompute,
-      precision,
-      lossScaleInterval,
-    }),
-  );
+  const trainer = opened.use(makeTrainer(config, { model, dataset: train, bank }));
   if (checkpoint !== undefined) restoreTrainer(checkpoint, trainer);
   const encoder = snippets?.encoder;
   const features = bank && encoder && !(train instanceof LatentShards)
@@ -167,6 +134,43 @@ export async function buildRun(options: {
         : device.tensor(indices.map((i) => train.labels[i]!), [indices.length]),
     [Symbol.dispose]: () => kept.dispose(),
   };
+}
+
+/** The trainer that a configuration means. */
+function makeTrainer(
+  config: Config,
+  parts: Pick<TrainerOptions, "model" | "dataset" | "bank">,
+): Trainer {
+  const { kind, ratio } = config.bank.mask;
+  const { weighting, timeDistribution, cosineLoss } = config.interpolant;
+  const { learningRate, warmupSteps, ...optimizer } = config.optimizer;
+  const { batchSize, gradientAccumulation, seed, clip, emaDecay, emaWarmup, recompute } =
+    config.train;
+  const { precision, lossScaleInterval } = config.train;
+  return new Trainer({
+    ...parts,
+    ...pathOf(config),
+    weighting,
+    timeDistribution,
+    cosineLoss,
+    alignmentWeight: config.model.repa?.weight,
+    ...(parts.bank
+      ? { mask: kind === "none" ? undefined : { kind, ratio } }
+      : { classDropout: config.model.classDropout }),
+    flip: config.data.flip,
+    learningRate,
+    warmupSteps,
+    optimizer,
+    batchSize,
+    gradientAccumulation,
+    seed,
+    clip,
+    emaDecay,
+    emaWarmup,
+    recompute,
+    precision,
+    lossScaleInterval,
+  });
 }
 
 /** The bank of a run. */
