@@ -44,7 +44,7 @@ export function findRecordProblem(
     if (isLabel(labels[i]!, classes)) continue;
     return { key: "labels", state: `label ${i} is ${labels[i]}, ${expectedLabel(classes)}` };
   }
-  const frequency = findFrequencyProblem(frequencies);
+  const frequency = frequencies && findFrequencyProblem(frequencies);
   if (frequency !== undefined) return { key: "frequencies", state: frequency };
   if (encoder !== undefined && encoder.dim !== dim) {
     return {
@@ -56,7 +56,7 @@ export function findRecordProblem(
 }
 
 /** Finds what keeps frequencies from being shares of a whole, for the second half of an error message. */
-export function findFrequencyProblem(frequencies: ArrayLike<number> = [1]): string | undefined {
+export function findFrequencyProblem(frequencies: ArrayLike<number>): string | undefined {
   let total = 0;
   for (let i = 0; i < frequencies.length; i++) {
     const frequency = frequencies[i]!;
