@@ -50,7 +50,7 @@ export interface FeatureFile extends SnippetSource, Disposable {
  * Throws a {@linkcode CheckpointError} if the file cannot be read, has not the one array that is
  * asked for, or it is not [N, d].
  */
-export function openFeatures(path: string, options: FeatureOptions = {}): FeatureFile {
+export function openFeatures(path: string, options: FeatureOptions): FeatureFile {
   const file = openArray(path, options);
   const [size = 0, dim = 0] = file.shape;
   if (file.shape.length !== 2 || size === 0 || dim === 0) {

@@ -438,7 +438,7 @@ export function resolveConfig(
 }
 
 /** As {@linkcode resolveConfig}, of what was read from YAML, or from the `state.json` of a checkpoint. */
-export function readConfig(value: unknown, options: ConfigOptions = {}): Config {
+export function readConfig(value: unknown, options: ConfigOptions): Config {
   const { name = "configuration", overrides = [] } = options;
   const schema = configSchema(name), own = withoutEmptySections(value);
   try {

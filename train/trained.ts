@@ -107,12 +107,12 @@ export function readCheckpointConfig(
 
 /** How {@linkcode readWeightsConfig} reads a file. */
 export interface WeightsConfigOptions {
-  /** The file's time runs from data to noise (REPA, first GMem release). Default `false`. */
-  readonly reversed?: boolean;
+  /** The file's time runs from data to noise (REPA, first GMem release). */
+  readonly reversed: boolean;
   /** Attention heads, where the file does not tell them. */
-  readonly heads?: number | undefined;
+  readonly heads: number | undefined;
   /** Settings such as `sample.steps=5` that take the place of what the file tells. */
-  readonly overrides?: readonly string[];
+  readonly overrides: readonly string[];
 }
 
 /**
@@ -125,9 +125,9 @@ export interface WeightsConfigOptions {
  */
 export function readWeightsConfig(
   path: string,
-  options: WeightsConfigOptions = {},
+  options: WeightsConfigOptions,
 ): CheckpointConfig {
-  const { reversed = false, heads, overrides = [] } = options;
+  const { reversed, heads, overrides } = options;
   using file = openWeights(path);
   const model = readModelOptions(file, { heads }), { inputSize, channels } = model;
   const isLatent = channels !== 1 && channels !== 3;

@@ -7,16 +7,16 @@
 import { dump, load, YAMLException } from "js-yaml";
 
 /**
- * Reads one YAML document; an empty text is an empty mapping.
+ * Reads one YAML document; an empty text is an empty mapping. Errors call it by its name.
  *
  * @throws {SyntaxError} with line and column when the text is not YAML, or a key stands twice.
  *
  * @example
  * ```ts
- * console.log(parseYaml("steps: 100")); // { steps: 100 }
+ * console.log(parseYaml("steps: 100", { name: "a.yaml" })); // { steps: 100 }
  * ```
  */
-export function parseYaml(text: string, options: { name?: string } = {}): unknown {
+export function parseYaml(text: string, { name }: { name: string }): unknown {
   // The library refuses a document without content; a file of comments alone means "all defaults".
   if (text.split("\n").every((line) => /^\s*(#|$)/.test(line))) return {};
   try {
@@ -25,7 +25,6 @@ export function parseYaml(text: string, options: { name?: string } = {}): unknow
     if (!(error instanceof YAMLException)) throw error;
     const { mark, reason } = error;
     const place = mark === undefined ? "" : `line ${mark.line + 1}, column ${mark.column + 1}: `;
-    const name = options.name ?? "YAML";
     throw new SyntaxError(`Cannot read ${name}: ${place}${reason}`, { cause: error });
   }
 }

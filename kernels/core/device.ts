@@ -715,7 +715,7 @@ export class Device implements Disposable {
   }
 
   /** What `fn` gives; errors of the GPU that it causes are thrown at the next wait. */
-  #guarded<T>(fn: () => T, options: Circumstances = {}): T {
+  #guarded<T>(fn: () => T, options: Circumstances): T {
     const { heldBytes } = this.pool;
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
