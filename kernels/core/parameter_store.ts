@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ALIGNMENT_BYTES } from "./buffer_pool.ts";
 import type { Device } from "./device.ts";
 import { fill } from "./in_place.ts";
 import { requireRecorded } from "./recorder.ts";
@@ -16,8 +17,8 @@ import {
   viewOf,
 } from "./tensor.ts";
 
-/** A binding begins at a whole block of 256 bytes, and each parameter is bound by itself. */
-const ALIGNMENT_ELEMENTS = 64;
+/** Each parameter is bound by itself. */
+const ALIGNMENT_ELEMENTS = ALIGNMENT_BYTES / 4;
 /** Elements that are read at once, unless one parameter has more: reading takes three times their memory. */
 const READ_ELEMENTS = 2 ** 24;
 
