@@ -15,11 +15,10 @@ import { tuningPath, writeTuning } from "../cli/tuning_file.ts";
 import type { Device } from "../kernels/core/device.ts";
 import type { AskedVariant } from "../kernels/core/tuning.ts";
 import { modelOptions } from "../model/config.ts";
-import { loadConfig } from "../train/load_config.ts";
+import { DEFAULT_CONFIG, loadConfig } from "../train/load_config.ts";
 import { measure, waitMilliseconds } from "./measure.ts";
 import { describeTuning, questionsOf, tune, type TunedTimes, tuningTable } from "./tuner.ts";
 
-const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 const MINIMUM_MILLISECONDS = 200;
 
 await runCommand(main);

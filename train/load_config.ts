@@ -8,6 +8,9 @@ import { dirname, join } from "node:path";
 import { messageOf } from "../kernels/core/errors.ts";
 import { type Config, parseConfig } from "./config.ts";
 
+/** The configuration of commands that need one and were told none. */
+export const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
+
 /**
  * Reads the configuration in a file, or that of settings alone where none is named.
  *

@@ -31,11 +31,9 @@ import {
 import type { Config } from "../config.ts";
 import { LatentShards } from "../datasets/latent_shards.ts";
 import { configToGoOn } from "../fixed_keys.ts";
-import { loadConfig } from "../load_config.ts";
+import { DEFAULT_CONFIG, loadConfig } from "../load_config.ts";
 import { folderOverrides } from "../overrides.ts";
 import { AVERAGED_WEIGHTS } from "../run_files.ts";
-
-const DEFAULT_CONFIG = "configs/emoji_tiny.yaml";
 
 /** The arguments of the command. */
 type Arguments = ParsedArguments<typeof TRAIN_COMMAND>;
