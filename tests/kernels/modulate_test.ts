@@ -19,7 +19,7 @@ const SIZES = [
 /** As SiT modulates, LightningDiT without shifts, and LightningDiT. */
 const LAYERS = [
   { norm: "layer", shift: 3, scale: 1 },
-  { norm: "rms", scale: 2 },
+  { norm: "rms", scale: 2, epsilon: 0.5 },
   { norm: "rms", shift: 0, scale: 2 },
 ] as const;
 
