@@ -27,7 +27,7 @@ export interface TorchStorage {
 /** What {@linkcode unpickle} needs to know. */
 export interface UnpickleOptions {
   /** The file, for errors. */
-  path: string;
+  readonly path: string;
   /** Finds the storage with that key and checks that it holds `count` numbers. */
   storage(key: string, type: StoredType, count: number): TorchStorage;
 }

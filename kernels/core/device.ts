@@ -46,19 +46,19 @@ import {
 /** How to open a device. */
 export interface DeviceOptions {
   /** Accept a software driver; without it one is an `UnsupportedDeviceError`. Default `false`. */
-  allowFallback?: boolean;
+  readonly allowFallback?: boolean;
   /** Kernel variants to use whatever the profile says, by op: `{ matmul: "naive" }`. */
-  variants?: ForcedVariants;
+  readonly variants?: ForcedVariants;
   /** Variants that were measured; those of this adapter are used where none is forced. */
-  tuning?: Tuning | undefined;
+  readonly tuning?: Tuning | undefined;
   /**
    * Submits each kernel by itself, so that an error of the GPU names it, and searches what it writes for
    * numbers that are not finite: a wait throws a `NonFiniteResultError` that names the first kernel which
    * wrote one. Several times as slow. Mixed precision overflows on purpose while it looks for its scale.
    */
-  debug?: boolean;
+  readonly debug?: boolean;
   /** Told, once each, which forced and measured variants cannot be used. */
-  note?: (line: string) => void;
+  readonly note?: (line: string) => void;
 }
 
 /** What operands of matrix products may be rounded to. */

@@ -59,9 +59,9 @@ export type Stream = (typeof Stream)[keyof typeof Stream];
 /** Which numbers {@linkcode Random.fillUniform} and {@linkcode Random.fillNormal} draw. */
 export interface FillOptions {
   /** Training or sampling step, below 2^32. */
-  step: number;
+  readonly step: number;
   /** Identity of the sample, below 2^32. */
-  sample: number;
+  readonly sample: number;
 }
 
 const TWO_POWER_32 = 2 ** 32;

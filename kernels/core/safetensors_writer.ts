@@ -24,21 +24,21 @@ import { STORED_BYTES } from "./stored_numbers.ts";
 /** What {@linkcode SafetensorsWriter} has to know of a tensor before the first byte is written. */
 export interface SafetensorsDeclaration {
   /** Type of the elements. */
-  dtype: SafetensorsDType;
+  readonly dtype: SafetensorsDType;
   /** Sizes, outermost first; empty for a scalar. */
-  shape: readonly number[];
+  readonly shape: readonly number[];
 }
 
 /** A tensor to write: {@linkcode data} holds its elements, row-major, in the declared type. */
 export interface SafetensorsTensor extends SafetensorsDeclaration {
   /** The elements' bytes. */
-  data: ArrayBufferView;
+  readonly data: ArrayBufferView;
 }
 
 /** Options of {@linkcode writeSafetensors} and {@linkcode SafetensorsWriter}. */
 export interface SafetensorsWriteOptions {
   /** Free text stored with the tensors. */
-  metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 function writeError(path: string, state: string, cause?: unknown): CheckpointError {

@@ -36,13 +36,13 @@ export const STORED_BYTES: Readonly<Record<StoredType, number>> = {
 /** What {@linkcode readNumbers} reads. */
 export interface ReadNumbersOptions<T extends Float32Array | Float64Array> {
   /** Position of the first number, passed on to `read`. */
-  start: number;
+  readonly start: number;
   /** Receives the numbers; its length says how many. */
-  out: T;
+  readonly out: T;
   /** Fills all of `target` with the bytes from `position` on, or throws. */
   read(target: Uint8Array, position: number): void;
   /** Whether the bytes are most significant first. */
-  bigEndian?: boolean;
+  readonly bigEndian?: boolean;
 }
 
 /** Numbers converted at a time: what a read costs in memory above its result. */

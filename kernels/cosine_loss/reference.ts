@@ -1,11 +1,11 @@
 /** Where the vectors of a tensor lie. */
 export interface CosineLayout {
-  batch: number;
-  channels: number;
-  positions: number;
+  readonly batch: number;
+  readonly channels: number;
+  readonly positions: number;
   /** Whether the channels are the last axis, instead of the one before the positions. */
-  channelLast: boolean;
-  epsilon: number;
+  readonly channelLast: boolean;
+  readonly epsilon: number;
 }
 
 /** Float64 mean cosine along the channels, with norms of at least epsilon: result [batch]. */

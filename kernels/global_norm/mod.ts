@@ -31,7 +31,7 @@ const SUMS = { storage: 1, texture: 8 } as const;
 /** How {@linkcode globalNorm} clips. */
 export interface GlobalNormOptions {
   /** Largest norm after clipping, above 0; left out, nothing is clipped. */
-  maxNorm?: number | undefined;
+  readonly maxNorm?: number | undefined;
 }
 
 /**

@@ -105,19 +105,19 @@ export interface Normalization {
 /** What {@linkcode layerNorm} takes besides `x`. */
 export interface LayerNormOptions {
   /** Gain [D]. */
-  weight?: Tensor | undefined;
+  readonly weight?: Tensor | undefined;
   /** Offset [D]. */
-  bias?: Tensor | undefined;
+  readonly bias?: Tensor | undefined;
   /** Added to the variance. Default 1e-6. */
-  epsilon?: number;
+  readonly epsilon?: number;
 }
 
 /** What {@linkcode rmsNorm} takes besides `x`. */
 export interface RmsNormOptions {
   /** Gain [D]. */
-  weight?: Tensor | undefined;
+  readonly weight?: Tensor | undefined;
   /** Added to the mean square. Default 1e-6. */
-  epsilon?: number;
+  readonly epsilon?: number;
 }
 
 /**

@@ -51,21 +51,21 @@ const SUM_PARTS = new Kernel({ source: sumPartsSource });
 /** How two matrices are multiplied. */
 export interface MatmulOptions {
   /** `a` is [..., K, M] instead of [..., M, K]. Default `false`. */
-  transposeA?: boolean;
+  readonly transposeA?: boolean;
   /** `b` is [..., N, K] instead of [..., K, N]. Default `false`. */
-  transposeB?: boolean;
+  readonly transposeB?: boolean;
 }
 
 /** A product into a given tensor. */
 export interface MatmulInto extends MatmulOptions {
   /** Sizes, for matrices whose tensors have other shapes; by default those of the last two axes. */
-  size?: Omit<MatmulSize, "batch">;
+  readonly size?: Omit<MatmulSize, "batch">;
   /** Number of products; a matrix with fewer elements than that is shared by all. Default 1. */
-  batch?: number;
+  readonly batch?: number;
   /** A row [N] added to every row of the result. */
-  bias?: Tensor | undefined;
+  readonly bias?: Tensor | undefined;
   /** 1 adds to `out`, 0 assigns. Default 0. */
-  accumulate?: 0 | 1;
+  readonly accumulate?: 0 | 1;
 }
 
 /**

@@ -34,23 +34,23 @@ const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
 /** What {@linkcode modulate} takes from the modulation tensor, and the norm before it. */
 export interface ModulateOptions {
   /** Index of the chunk [B, D] that is added; none in the form without shift. */
-  shift?: number | undefined;
+  readonly shift?: number | undefined;
   /** Index of the chunk [B, D] that scales. */
-  scale: number;
+  readonly scale: number;
   /** Default `"layer"`. */
-  norm?: Norm;
+  readonly norm?: Norm;
   /** Gain [D] of the norm, before modulation. */
-  weight?: Tensor | undefined;
+  readonly weight?: Tensor | undefined;
   /** Added to the variance. Default 1e-6. */
-  epsilon?: number;
+  readonly epsilon?: number;
 }
 
 /** What {@linkcode gate} takes besides the stream and what is added to it. */
 export interface GateOptions {
   /** Rows of chunks [B, C·D]. */
-  modulation: Tensor;
+  readonly modulation: Tensor;
   /** Index of the chunk [B, D] that gates. */
-  gate: number;
+  readonly gate: number;
 }
 
 /**
