@@ -123,8 +123,9 @@ function checkpointsOf(runDirectory: string): string[] {
 }
 
 function checkUsage(options: Options): void {
-  const { checkpoint, weights, samples, out, copies, report } = options;
+  const { checkpoint, weights, samples, out, copies } = options;
   const { reference, config, data, set } = options;
+  const needsData = reference === "train" || reference === "held-out";
   if (checkpoint === undefined && weights === undefined && samples === undefined) {
     throw new UsageError(
       "Cannot evaluate: expected --checkpoint DIR, --weights FILE or --samples PATH",
@@ -134,14 +135,12 @@ function checkUsage(options: Options): void {
   if (weights !== undefined) {
     const nothing =
       `Cannot measure ${weights}: a file of weights names no training data, expected `;
-    if (reference === "train" || reference === "held-out") {
-      throw new UsageError(`${nothing}--reference PATH`);
-    }
+    if (needsData) throw new UsageError(`${nothing}--reference PATH`);
     if (copies !== undefined) throw new UsageError(`${nothing}no --copies`);
   }
   const hasData = [checkpoint, config, data].some((name) => name !== undefined) ||
     set.some((setting) => setting.startsWith("data."));
-  if (!hasData && (copies !== undefined || reference === "train" || reference === "held-out")) {
+  if (!hasData && (copies !== undefined || needsData)) {
     throw new UsageError(
       `Cannot measure ${samples}: no training images are named, expected --data DIR or --config FILE` +
         (copies === undefined ? ", or --reference PATH" : ""),
@@ -153,41 +152,12 @@ function checkUsage(options: Options): void {
   if (copies !== undefined && extname(copies) !== ".png") {
     throw new UsageError(`Cannot draw copies to ${copies}: expected a name in .png`);
   }
-  const severalSteps = stepsOf(options).length > 1, everyCheckpoint = options["every-checkpoint"];
-  const sets = (key: string) => set.some((setting) => setting.startsWith(`${key}=`));
-  if (severalSteps && sets("sample.steps")) {
-    throw new UsageError(
-      "Cannot measure several --steps with sample.steps: one number would take the place of each, " +
-        "expected one of the two",
-    );
-  }
-  if (sets("sample.count")) {
+  if (setsKey(options, "sample.count")) {
     throw new UsageError(
       "Cannot take sample.count: it is the number of images of a picture, expected --count NUMBER",
     );
   }
-  if (everyCheckpoint && (checkpoint === undefined || severalSteps)) {
-    const problem = severalSteps ? "by several --steps" : "without --checkpoint";
-    throw new UsageError(
-      `Cannot measure every checkpoint ${problem}: expected the directory of a run, and one number ` +
-        "of steps",
-    );
-  }
-  if (severalSteps || everyCheckpoint) {
-    const [several, one] = severalSteps
-      ? ["several --steps", "one number"]
-      : ["every checkpoint", "one checkpoint"];
-    for (const [name, path] of Object.entries({ samples, out, copies })) {
-      if (path === undefined) continue;
-      throw new UsageError(
-        `Cannot measure ${several} with --${name}: expected ${one}, or none of --samples, --out and ` +
-          "--copies",
-      );
-    }
-    if (report !== undefined && extname(report) !== ".json") {
-      throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
-    }
-  }
+  checkSeries(options);
   for (const name of ["steps", "sampler"] as const) {
     if (samples === undefined || options[name] === undefined) continue;
     throw new UsageError(
@@ -207,4 +177,41 @@ function checkUsage(options: Options): void {
     );
   }
   inceptionOutputs(options);
+}
+
+function setsKey({ set }: Options, key: string): boolean {
+  return set.some((setting) => setting.startsWith(`${key}=`));
+}
+
+/** Throws a UsageError where several evaluations are asked for, and something that there is of one alone. */
+function checkSeries(options: Options): void {
+  const { checkpoint, samples, out, copies, report } = options;
+  const severalSteps = stepsOf(options).length > 1, everyCheckpoint = options["every-checkpoint"];
+  if (severalSteps && setsKey(options, "sample.steps")) {
+    throw new UsageError(
+      "Cannot measure several --steps with sample.steps: one number would take the place of each, " +
+        "expected one of the two",
+    );
+  }
+  if (everyCheckpoint && (checkpoint === undefined || severalSteps)) {
+    const problem = severalSteps ? "by several --steps" : "without --checkpoint";
+    throw new UsageError(
+      `Cannot measure every checkpoint ${problem}: expected the directory of a run, and one number ` +
+        "of steps",
+    );
+  }
+  if (!severalSteps && !everyCheckpoint) return;
+  const [several, one] = severalSteps
+    ? ["several --steps", "one number"]
+    : ["every checkpoint", "one checkpoint"];
+  for (const [name, path] of Object.entries({ samples, out, copies })) {
+    if (path === undefined) continue;
+    throw new UsageError(
+      `Cannot measure ${several} with --${name}: expected ${one}, or none of --samples, --out and ` +
+        "--copies",
+    );
+  }
+  if (report !== undefined && extname(report) !== ".json") {
+    throw new UsageError(`Cannot write the report to ${report}: expected a name in .json`);
+  }
 }
