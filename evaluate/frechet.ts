@@ -13,8 +13,6 @@ import { counted, requireCount } from "../kernels/core/counted.ts";
 export interface Gaussian {
   /** Components d of a vector. */
   readonly dim: number;
-  /** Vectors behind the numbers; undefined where that is not known. */
-  readonly count: number | undefined;
   /** The mean [d]. */
   mean(): Float64Array;
   /** The unbiased covariance [d, d]. */
@@ -131,7 +129,7 @@ export function knownGaussian(
       }
     }
   }
-  return { dim, count: undefined, mean: () => mean, covariance: () => covariance };
+  return { dim, mean: () => mean, covariance: () => covariance };
 }
 
 /**
