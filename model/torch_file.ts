@@ -30,7 +30,7 @@ export { TorchOpaque, TorchTensor, type TorchValue };
 /** Options of {@linkcode TorchFile.stateDict}. */
 export interface StateDictOptions {
   /** Key of the root whose value is wanted; without it the moving average is preferred. */
-  readonly select?: string;
+  readonly select?: string | undefined;
 }
 
 /** Where training scripts keep the weights, the most wanted first. */

@@ -66,7 +66,7 @@ export function openWeights(path: string, options: OpenWeightsOptions = {}): Wei
 function openTorchWeights(path: string, select: string | undefined): WeightsFile {
   using opened = new DisposableStack();
   const file = opened.use(TorchFile.open(path));
-  const tensors = file.stateDict(select === undefined ? {} : { select });
+  const tensors = file.stateDict({ select });
   opened.move();
   return {
     path,

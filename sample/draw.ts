@@ -263,7 +263,8 @@ export async function drawAdaptive(options: DrawOptions): Promise<Drawn> {
     const grid = times(settled), { onStep } = options;
     const images = await sampler.sample(network, noise, {
       ...resolvePath(options),
-      ...(onStep ? { onStep, times: grid } : { times: [grid[0]!, grid.at(-1)!] }),
+      onStep,
+      times: onStep ? grid : [grid[0]!, grid.at(-1)!],
     });
     return { images, evaluations: evaluations() };
   } finally {
@@ -348,7 +349,7 @@ function integrateFixed(
   options: Settled<SamplerSettings> & Pick<DrawOptions, "firstSample" | "onStep">,
 ): Tensor {
   const { config, firstSample = 0, onStep } = options;
-  const shared = { ...resolvePath(options), ...(onStep && { onStep }) };
+  const shared = { ...resolvePath(options), onStep };
   const sampler = SAMPLERS[config.sampler];
   if (sampler.kind === "ode") {
     return sampler.sample(network, noise, { ...shared, times: times(options) });
@@ -361,7 +362,7 @@ function integrateFixed(
   const { steps, diffusion, lastStep, lastStepSize, seed, epsilon } = config;
   return sampler.sample(network, noise, {
     ...shared,
-    ...(epsilon !== null && { epsilon }),
+    epsilon: epsilon ?? undefined,
     steps,
     diffusion,
     lastStep,
@@ -378,8 +379,6 @@ function noiseOf({ model, condition, config, firstSample = 0 }: Settled<DrawOpti
 function times(options: Settled<SamplerSettings>): readonly number[] {
   const { steps, timestepShift, epsilon } = options.config;
   const { interpolant, prediction } = resolvePath(options);
-  const interval = sampleInterval(interpolant, prediction, {
-    ...(epsilon !== null && { epsilon }),
-  });
+  const interval = sampleInterval(interpolant, prediction, { epsilon: epsilon ?? undefined });
   return odeTimes({ steps, shift: timestepShift }, interval);
 }

@@ -42,7 +42,7 @@ export interface SamplerStep {
 /** What every sampler takes. */
 export interface SamplerOptions extends Path {
   /** Called after each step. */
-  readonly onStep?: (step: SamplerStep) => void;
+  readonly onStep?: ((step: SamplerStep) => void) | undefined;
 }
 
 /**
@@ -112,7 +112,7 @@ export type Advance = (x: Tensor, interval: { t: number; next: number; step: num
 /** Runs the steps of a fixed grid; where one throws, the state before it is released. */
 export function integrate(
   x: Tensor,
-  options: { times: readonly number[]; onStep?: SamplerOptions["onStep"] | undefined },
+  options: { times: readonly number[]; onStep?: SamplerOptions["onStep"] },
   advance: Advance,
 ): Tensor {
   const { times, onStep } = options;

@@ -52,7 +52,7 @@ export interface SdeOptions extends SamplerOptions {
   /** Identity of the first image: image i draws the same noise whatever the batch. Default 0. */
   readonly firstSample?: number;
   /** Distance from the ends of time where the path is singular; the official value by default. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
   /** Standard-normal noise [B, C, H, W] of a step, instead of noise drawn from `seed`. */
   readonly noise?: (step: number) => Tensor;
 }
@@ -149,10 +149,7 @@ function makeProcess(network: Network, options: SdeOptions): Process {
   checkSde({ form, norm, lastStep, lastStepSize });
   const { interpolant, prediction } = resolvePath(options);
   const sde = { form, lastStepSize: lastStep === "none" ? 0 : lastStepSize };
-  const interval = sampleInterval(interpolant, prediction, {
-    sde,
-    ...(options.epsilon !== undefined && { epsilon: options.epsilon }),
-  });
+  const interval = sampleInterval(interpolant, prediction, { sde, epsilon: options.epsilon });
   const times = lastStep === "none"
     ? odeTimes({ steps }, interval)
     : sdeTimes(interval, steps).slice(0, -1);

@@ -212,7 +212,7 @@ export class Trainer implements Disposable {
     this.optimizer = opened.use(
       new AdamW(model.parameters, {
         ...options.optimizer,
-        ...(clip !== null && { clip }),
+        clip: clip ?? undefined,
         emaDecay,
         emaWarmup,
       }),

@@ -26,7 +26,7 @@ export interface SampleIntervalOptions {
   /** Diffusion form and size of the last, noiseless step of an SDE; absent for an ODE. */
   readonly sde?: { readonly form: DiffusionForm; readonly lastStepSize: number };
   /** Distance to a singular end, the official value unless given. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /**
