@@ -9,8 +9,6 @@ import { fitFactors } from "./svd.ts";
 
 /** A snippet on the plane of the first two principal components. */
 export interface MapPoint {
-  /** Its index in the bank. */
-  readonly index: number;
   /** Coordinate along the direction in which the snippets differ most. */
   readonly x: number;
   /** Coordinate along the next direction. */
@@ -40,7 +38,6 @@ export async function mapSnippets(file: BankFile): Promise<MapPoint[]> {
   const scales = shared.singularValues.map(Math.sqrt);
   const coefficients = project(sample);
   return Array.from({ length: size }, (_, i) => ({
-    index: i * stride,
     // C = U S^½, and the coordinates are U S.
     x: coefficients[2 * i]! * scales[0]!,
     y: coefficients[2 * i + 1]! * scales[1]!,
