@@ -4,6 +4,7 @@
  * @module
  */
 
+import { messageOf } from "../kernels/core/errors.ts";
 import { formatBytes } from "../kernels/core/format_bytes.ts";
 import type { Ceilings } from "./ceilings.ts";
 import type { GrowthRow } from "./growth.ts";
@@ -160,7 +161,7 @@ export function parseResult(text: string, { path }: { path: string }): BenchResu
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new SyntaxError(`${refusal}: ${(error as Error).message}`);
+    throw new SyntaxError(`${refusal}: ${messageOf(error)}`);
   }
   const lists = [value?.matmuls, value?.ops, value?.steps];
   if (typeof value?.adapter !== "string" || !lists.every((list) => Array.isArray(list))) {

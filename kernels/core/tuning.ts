@@ -7,6 +7,7 @@
  * @module
  */
 
+import { messageOf } from "./errors.ts";
 import { isRecord } from "./json.ts";
 
 /** The ops that have several kernels to choose from, by the names under which one can be forced. */
@@ -108,7 +109,7 @@ export function parseTuning(text: string, { version }: { version: string }): Tun
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new SyntaxError(`Cannot read the tuning: ${(error as Error).message}`);
+    throw new SyntaxError(`Cannot read the tuning: ${messageOf(error)}`);
   }
   const { version: madeBy, adapters: tables } = isRecord(value) ? value : {};
   if (typeof madeBy !== "string" || !isRecord(tables)) {
