@@ -14,7 +14,7 @@ import { Random, Stream } from "../kernels/core/random.ts";
 import { type Tensor, viewOf } from "../kernels/core/tensor.ts";
 import { matmulInto } from "../kernels/matmul/mod.ts";
 import { rowSquares } from "../kernels/row_squares/mod.ts";
-import { type TopK, topK } from "../kernels/top_k/mod.ts";
+import { MAX_COUNT, type TopK, topK } from "../kernels/top_k/mod.ts";
 import type { Bank, ImageRecords } from "./bank.ts";
 import { LowRankBank } from "./low_rank_bank.ts";
 import { snippetNorms } from "./normalize.ts";
@@ -174,6 +174,9 @@ export type Metric = "cosine" | "euclidean";
 /** Every {@linkcode Metric}. */
 export const METRICS: readonly Metric[] = ["cosine", "euclidean"];
 
+/** Neighbours that {@linkcode nearestSnippets} finds of a query, at most. */
+export const MOST_NEIGHBOURS: number = MAX_COUNT;
+
 /** What {@linkcode nearestSnippets} looks for. */
 export interface NearestOptions {
   /** Neighbours of each query, at most 100; no more than the bank has are found. */
@@ -306,8 +309,10 @@ function checkSearch(
       );
     }
   }
-  if (!Number.isInteger(count) || count < 1 || count > 100) {
-    throw new RangeError(`Cannot find ${count} neighbours: expected a whole number from 1 to 100`);
+  if (!Number.isInteger(count) || count < 1 || count > MOST_NEIGHBOURS) {
+    throw new RangeError(
+      `Cannot find ${count} neighbours: expected a whole number from 1 to ${MOST_NEIGHBOURS}`,
+    );
   }
   return Math.min(count, size);
 }

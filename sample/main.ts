@@ -9,7 +9,13 @@ import { type Bank, captionOf, checkIndices } from "../bank/bank.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { requireFiniteImages } from "../bank/pixels.ts";
-import { drawUniform, indicesNamed, indicesOfClass, nearestSnippets } from "../bank/retrieve.ts";
+import {
+  drawUniform,
+  indicesNamed,
+  indicesOfClass,
+  MOST_NEIGHBOURS,
+  nearestSnippets,
+} from "../bank/retrieve.ts";
 import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import {
@@ -59,9 +65,6 @@ import type { Viewer } from "./viewer.ts";
 
 /** Samples of each text where nothing says how many. */
 const TEXT_SAMPLES = 8;
-
-/** Neighbours that a search finds at most. */
-const MOST_NEIGHBOURS = 100;
 
 /** The options of which one may say what guides the samples. */
 const WAYS = ["index", "class", "name", "like", "by-noise", "text"] as const;

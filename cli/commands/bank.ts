@@ -6,7 +6,7 @@
 
 import { STORAGES } from "../../bank/coefficient_format.ts";
 import { POOLINGS, TEXT_POOLINGS } from "../../bank/encoders/preprocessing.ts";
-import { METRICS } from "../../bank/retrieve.ts";
+import { METRICS, MOST_NEIGHBOURS } from "../../bank/retrieve.ts";
 import type { CommandDefinition, ProgramDefinition } from "../arguments.ts";
 import { ANY_ENCODER, JSON_LINES, ONNX_FILE, SET } from "./shared_options.ts";
 
@@ -455,9 +455,9 @@ export const BANK_NEAREST_COMMAND = {
     count: {
       type: "integer",
       minimum: 1,
-      maximum: 100,
+      maximum: MOST_NEIGHBOURS,
       default: 8,
-      description: "Neighbours, at most 100",
+      description: `Neighbours, at most ${MOST_NEIGHBOURS}`,
     },
     metric: {
       type: "string",

@@ -15,8 +15,8 @@ const TOP_K = new Kernel({ source });
 /** Values that one invocation looks through: few enough to keep thousands of them busy. */
 const STRIP_LENGTH = 1024;
 
-/** Beyond, a strip within {@linkcode MAX_LOOP_ROUNDS} would not leave much less than it has. */
-const MAX_COUNT = 100;
+/** Values of a row at most: beyond, a strip within {@linkcode MAX_LOOP_ROUNDS} would not leave much less than it has. */
+export const MAX_COUNT = 100;
 
 /** The largest values of each row, the largest first. */
 export interface TopK {
