@@ -5,7 +5,13 @@
  */
 
 import { basename } from "node:path";
-import { lookUp, parseArguments, refuseGiven, UsageError } from "../../cli/arguments.ts";
+import {
+  lookUp,
+  parseArguments,
+  type ParsedArguments,
+  refuseGiven,
+  UsageError,
+} from "../../cli/arguments.ts";
 import {
   BANK_ADD_COMMAND,
   BANK_INTERPOLATE_COMMAND,
@@ -161,10 +167,9 @@ export async function add(args: readonly string[]): Promise<void> {
 
 /** `bank interpolate`: snippets between two, or samples from them. */
 export async function interpolate(args: readonly string[]): Promise<void> {
-  const { options, given, positionals } = parseArguments(BANK_INTERPOLATE_COMMAND, args);
-  if (options.checkpoint !== undefined) {
-    return await drawBetween(options.checkpoint, { ...options, positionals });
-  }
+  const parsed = parseArguments(BANK_INTERPOLATE_COMMAND, args);
+  const { options, given, positionals } = parsed;
+  if (options.checkpoint !== undefined) return await drawBetween(options.checkpoint, parsed);
   refuseGiven(
     given,
     ["any-encoder", "noises", "data", "set"],
@@ -199,21 +204,9 @@ export async function interpolate(args: readonly string[]): Promise<void> {
 /** Draws from the snippets between two others, in a row for each noise. */
 async function drawBetween(
   checkpoint: string,
-  options: {
-    readonly positionals: readonly string[];
-    readonly bank: string | undefined;
-    readonly mode: "lerp" | "slerp" | "concat" | "mask";
-    readonly steps: number;
-    readonly noises: number;
-    readonly seed: number | undefined;
-    readonly data: string | undefined;
-    readonly out: string | undefined;
-    readonly "any-encoder": boolean;
-    readonly set: readonly string[];
-    readonly json: boolean;
-  },
+  { options, positionals }: ParsedArguments<typeof BANK_INTERPOLATE_COMMAND>,
 ): Promise<void> {
-  const { positionals, mode, steps, noises, data, out = typedPath("between.png"), json } = options;
+  const { mode, steps, noises, data, out = typedPath("between.png"), json } = options;
   const found = readRun(checkpoint, options);
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);
