@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { parseArguments, UsageError } from "../cli/arguments.ts";
+import { parseArguments, type ParsedArguments, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { lockFolder } from "../cli/folder_lock.ts";
 import { Interruption } from "../cli/interruption.ts";
@@ -26,7 +26,7 @@ import { SCALES } from "./scales.ts";
 const INTERVAL = 30;
 
 /** The options of the command. */
-type Options = ReturnType<typeof parseArguments<typeof CLAIMS_COMMAND>>["options"];
+type Options = ParsedArguments<typeof CLAIMS_COMMAND>["options"];
 
 await runCommand(main);
 

@@ -16,7 +16,7 @@ import {
   MOST_NEIGHBOURS,
   nearestSnippets,
 } from "../bank/retrieve.ts";
-import { lookUp, parseArguments, UsageError } from "../cli/arguments.ts";
+import { lookUp, parseArguments, type ParsedArguments, UsageError } from "../cli/arguments.ts";
 import { SAMPLE_COMMAND } from "../cli/commands/sample.ts";
 import {
   checkDrawing,
@@ -70,7 +70,7 @@ const TEXT_SAMPLES = 8;
 const WAYS = ["index", "class", "name", "like", "by-noise", "text"] as const;
 
 type Way = typeof WAYS[number];
-type Options = ReturnType<typeof parseArguments<typeof SAMPLE_COMMAND>>["options"];
+type Options = ParsedArguments<typeof SAMPLE_COMMAND>["options"];
 
 /** What the command was told, and where it draws. */
 interface Task {

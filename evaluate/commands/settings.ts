@@ -5,7 +5,7 @@
  */
 
 import { extname } from "node:path";
-import { type parseArguments, UsageError } from "../../cli/arguments.ts";
+import { type ParsedArguments, UsageError } from "../../cli/arguments.ts";
 import type { EVALUATE_COMMAND } from "../../cli/commands/evaluate.ts";
 import { checkDrawing, checkModelOptions, sampleOverrides } from "../../cli/model_options.ts";
 import type { SampleConfig } from "../../sample/config.ts";
@@ -25,7 +25,7 @@ import type { EvaluationSeries } from "../series_report.ts";
 const FEWEST_RESAMPLES = 20;
 
 /** The options of the command. */
-export type Options = ReturnType<typeof parseArguments<typeof EVALUATE_COMMAND>>["options"];
+export type Options = ParsedArguments<typeof EVALUATE_COMMAND>["options"];
 
 /** What the command was told. */
 export interface Settings {
