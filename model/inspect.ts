@@ -5,7 +5,7 @@
  */
 
 import { formatBytes } from "../kernels/core/format_bytes.ts";
-import { formatShape, type Shape } from "../kernels/core/tensor.ts";
+import { formatShape } from "../kernels/core/tensor.ts";
 import { activationBytes, countFlops, type Flops } from "./cost.ts";
 import { officialCount, type ParameterSize, parameterSizes } from "./parameter_sizes.ts";
 import type { SiTOptions } from "./sit.ts";
@@ -76,11 +76,8 @@ export function learnedCount(sizes: readonly ParameterSize[]): number {
   return totalCount(sizes.filter(({ frozen }) => !frozen));
 }
 
-interface Row {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly count: number;
-  readonly frozen: boolean;
+/** A tensor, or one that some blocks have alike. */
+interface Row extends ParameterSize {
   blocks: number;
 }
 
@@ -90,12 +87,12 @@ interface Row {
  */
 export function describeSizes(sizes: readonly ParameterSize[]): string[] {
   const rows = new Map<string, Row>();
-  for (const { name, shape, count, frozen } of sizes) {
-    const folded = name.replace(/^blocks\.\d+\./, "blocks.*.");
-    const key = `${folded} ${formatShape(shape)}`;
+  for (const size of sizes) {
+    const name = size.name.replace(/^blocks\.\d+\./, "blocks.*.");
+    const key = `${name} ${formatShape(size.shape)}`;
     const row = rows.get(key);
     if (row) row.blocks++;
-    else rows.set(key, { name: folded, shape, count, frozen, blocks: 1 });
+    else rows.set(key, { ...size, name, blocks: 1 });
   }
   const cells = [...rows.values()].map(({ name, shape, count, frozen, blocks }) => [
     name,
