@@ -29,21 +29,14 @@ export interface InceptionReport {
 }
 
 /** Quantiles of distances to the nearest training image in one space. */
-export interface CopyReport {
+export interface CopyReport
+  extends Pick<CopyCheck, "nearer" | "byChance" | "twins" | "mostByChance"> {
   /** Shares of the quantiles. */
   readonly shares: readonly number[];
   /** Of the samples. */
   readonly samples: readonly number[];
   /** Of training images to the nearest other one that is no twin. */
   readonly training: readonly number[];
-  /** Share of the samples that are as near as the nearest 5 % of the training images. */
-  readonly nearer: number;
-  /** Share of the training images that are as near to another one that is no twin. */
-  readonly byChance: number;
-  /** Share of the training images that have a twin. */
-  readonly twins: number;
-  /** The share that chance does not exceed. */
-  readonly mostByChance: number;
 }
 
 /** Nearest training images in both spaces. */
@@ -103,14 +96,15 @@ export interface EvaluationReport {
 
 /** The part of a check that is written down. */
 export function copyReport(check: CopyCheck): CopyReport {
+  const { samples, training, nearer, byChance, twins, mostByChance } = check;
   return {
     shares: COPY_QUANTILES,
-    samples: check.samples.quantiles,
-    training: check.training.quantiles,
-    nearer: check.nearer,
-    byChance: check.byChance,
-    twins: check.twins,
-    mostByChance: check.mostByChance,
+    samples: samples.quantiles,
+    training: training.quantiles,
+    nearer,
+    byChance,
+    twins,
+    mostByChance,
   };
 }
 
