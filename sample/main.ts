@@ -32,7 +32,7 @@ import { say } from "../cli/say.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { writeSafetensors } from "../kernels/core/safetensors_writer.ts";
-import { imagesOfRun } from "../train/bank_images.ts";
+import { type BankImagesOptions, imagesOfRun } from "../train/bank_images.ts";
 import { type LatentScaling, unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";
 import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
@@ -332,11 +332,7 @@ async function drawTexts(trained: TrainedModel, { device, options }: Task): Prom
 /** The images of snippets where a run's images are there; a file of weights has none. */
 async function imagesBehind(
   trained: TrainedModel,
-  options: {
-    readonly device: Device;
-    readonly bank: Bank;
-    readonly indices: ArrayLike<number>;
-  },
+  options: Omit<BankImagesOptions, "note">,
 ): Promise<Float32Array | undefined> {
   if (trained.config.data.kind === "latents" || trained.step === undefined) return undefined;
   return await imagesOfRun(trained, { ...options, note: say });
