@@ -33,7 +33,7 @@ import { BatchInputs, type BatchPart, type TrainingData, type TrainingSnippets }
 import { type HistoryLayout, historyLayout, summarize, type TrainRecord } from "./history.ts";
 import { alignedLoss, denoisingLoss, type TrainingLoss } from "./loss.ts";
 import { LossScale } from "./loss_scale.ts";
-import { AdamW } from "./optimizers/adamw.ts";
+import { AdamW, type AdamWOptions } from "./optimizers/adamw.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
 /**
@@ -81,12 +81,7 @@ export interface TrainerOptions {
   /** Steps over which the learning rate rises from zero. Default 0. */
   readonly warmupSteps?: number;
   /** AdamW's constants. Defaults 0.9, 0.999, 1e-8, 0. */
-  readonly optimizer?: {
-    readonly beta1?: number;
-    readonly beta2?: number;
-    readonly epsilon?: number;
-    readonly weightDecay?: number;
-  };
+  readonly optimizer?: Pick<AdamWOptions, "beta1" | "beta2" | "epsilon" | "weightDecay">;
   /** Largest norm of the gradient; `null` does not clip. Default 1. */
   readonly clip?: number | null;
   /**
