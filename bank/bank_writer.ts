@@ -121,19 +121,12 @@ export function writeBank(path: string, bank: SnippetSet): void {
 }
 
 /** A low-rank bank that is written piece by piece. */
-export interface LowRankDeclaration extends BankRecords {
-  /** Number of snippets N. */
-  readonly size: number;
+export interface LowRankDeclaration
+  extends Omit<BankDeclaration, "dim">, Pick<LowRankSet, "storage" | "loss"> {
   /** Mean, basis and singular values. */
   readonly shared: SharedFactors;
-  /** How coefficients are stored: as they are by default, or rounded to fewer bytes. */
-  readonly storage?: CoefficientStorage | undefined;
   /** Largest magnitude of each column of C [r]; `int8` needs it, and takes 1/127 of it for a step. */
   readonly columnMaxima?: Float64Array;
-  /** What is lost, where it was measured. */
-  readonly loss?: CompressionLoss | undefined;
-  /** Which part of the images they are, of a bank that is to be merged with the others. */
-  readonly shard?: Shard | undefined;
 }
 
 /**
