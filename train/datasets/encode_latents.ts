@@ -151,7 +151,7 @@ const DIGITS = 3;
  */
 export async function encodeLatents(options: EncodeLatentsOptions): Promise<void> {
   const settled = settle(options);
-  const { images, encoder, shardSize, posterior = "sample", dtype = "F32" } = settled;
+  const { images, encoder, shardSize, posterior, dtype } = settled;
   requireOneOf("Cannot encode images: posterior", posterior, ["sample", "mean"]);
   requireOneOf("Cannot encode images: dtype", dtype, Object.keys(NUMBER_BYTES));
   if (images.imageSize !== encoder.imageSize || images.channels !== 3) {
@@ -208,18 +208,18 @@ export function requireOwnShards(
 /** How images are encoded, whichever they are. */
 type EncodingOptions = Omit<EncodeLatentsOptions, "images">;
 
-/** What follows from that. */
-interface Settled {
-  readonly shardSize: number;
+/** The options with defaults for all that has one, and what follows from them. */
+type Settled<Options> = Options & Required<Omit<EncodingOptions, "tokenEncoder" | "onProgress">> & {
   /** The tensors of the shards, in their order in a row. */
   readonly columns: readonly Column[];
   /** All that decides what the shards will be but for the images, as a SHA-256. */
   readonly settings: string;
-}
+};
 
-function settle<Options extends EncodingOptions>(options: Options): Options & Settled {
-  const { encoder, tokenEncoder, posterior = "sample", seed = 0, shardSize = 10_000 } = options;
-  const columns = columnsOf(options);
+function settle<Options extends EncodingOptions>(options: Options): Settled<Options> {
+  const { encoder, tokenEncoder, patchTokens = false, flip = false } = options;
+  const { posterior = "sample", seed = 0, dtype = "F32", shardSize = 10_000 } = options;
+  const columns = columnsOf({ encoder, tokenEncoder, patchTokens, flip, dtype });
   const settings = sha256Hex(JSON.stringify([
     FORMAT,
     encoder.fingerprint,
@@ -228,15 +228,19 @@ function settle<Options extends EncodingOptions>(options: Options): Options & Se
     posterior === "sample" ? seed : posterior,
     shardSize,
   ]));
-  return { ...options, shardSize, columns, settings };
+  return {
+    ...options,
+    ...{ patchTokens, flip, posterior, seed, dtype, shardSize },
+    columns,
+    settings,
+  };
 }
 
 /** What is encoded, and what becomes of it. */
-interface Work extends EncodeLatentsOptions, Settled {
-  readonly shardSize: number;
+type Work = Settled<EncodeLatentsOptions> & {
   /** All that decides what the shards will be, as a SHA-256. */
   readonly encoding: string;
-}
+};
 
 /** A part of the images and its file. */
 interface Shard {
@@ -248,22 +252,9 @@ interface Shard {
   readonly finished: boolean;
 }
 
-function describeEncoding(work: Omit<Work, "encoding">): string {
-  const { images, encoder, tokenEncoder, columns, posterior = "sample", seed = 0, shardSize } =
-    work;
-  const text = JSON.stringify([
-    FORMAT,
-    encoder.fingerprint,
-    tokenEncoder ? identityOf(tokenEncoder.description) : null,
-    columns,
-    images.size,
-    images.imageSize,
-    images.names ?? [],
-    images.classes ?? [],
-    posterior === "sample" ? seed : posterior,
-    shardSize,
-  ]);
-  return sha256Hex(text);
+function describeEncoding({ images, settings }: Settled<EncodeLatentsOptions>): string {
+  const { size, imageSize, names = [], classes = [] } = images;
+  return sha256Hex(JSON.stringify([settings, size, imageSize, names, classes]));
 }
 
 /** Names in whose order the shards follow each other, as the official code gives them. */
@@ -309,8 +300,12 @@ interface Column {
 }
 
 /** The tensors of the shards, in their order in a row. */
-function columnsOf(options: EncodingOptions): Column[] {
-  const { encoder, tokenEncoder, patchTokens = false, flip = false, dtype = "F32" } = options;
+function columnsOf(
+  options:
+    & Pick<EncodingOptions, "encoder" | "tokenEncoder">
+    & Required<Pick<EncodingOptions, "patchTokens" | "flip" | "dtype">>,
+): Column[] {
+  const { encoder, tokenEncoder, patchTokens, flip, dtype } = options;
   const { channels, imageSize } = encoder.latent, columns: Column[] = [];
   let start = 0;
   const add = (column: Pick<Column, "name" | "shape" | "dtype">) => {
@@ -377,7 +372,7 @@ async function encodeBatch(
   indices: Uint32Array,
   work: Work,
 ): Promise<Float32Array> {
-  const { images, tokenEncoder, columns, patchTokens = false, flip = false } = work;
+  const { images, tokenEncoder, columns, patchTokens, flip } = work;
   const row = rowLength(columns), count = indices.length;
   const rows = new Float32Array(count * row);
   /** Puts what was made of the images into its column, where there is one. */
@@ -410,9 +405,9 @@ async function encodeBatch(
 async function encodeLatent(
   pixels: Float32Array,
   indices: Uint32Array,
-  options: EncodeLatentsOptions & { readonly mirrored: number },
+  options: Work & { readonly mirrored: number },
 ): Promise<Float32Array> {
-  const { encoder, posterior = "sample", seed = 0, mirrored } = options;
+  const { encoder, posterior, seed, mirrored } = options;
   const { mean, std } = await encoder.encode(pixels);
   if (!std || posterior === "mean") return mean;
   const { channels, imageSize } = encoder.latent, length = channels * imageSize ** 2;
