@@ -5,7 +5,8 @@
  */
 
 /**
- * A word as a shell takes it: in quotes where it has a character that means something there.
+ * A word as a shell takes it, on Windows PowerShell and cmd: in quotes where it has a character that means something
+ * there.
  *
  * @example
  * ```ts
@@ -13,5 +14,7 @@
  * ```
  */
 export function shellWord(word: string): string {
+  // Backslashes part the folders of a path there, and cmd knows no single quotes.
+  if (Deno.build.os === "windows") return /^[\w@+:./\\-]+$/.test(word) ? word : `"${word}"`;
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

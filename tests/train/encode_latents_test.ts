@@ -307,8 +307,9 @@ Deno.test("encodeLatents() does not go on with images that have changed", async 
     const shard = join(directory, "latents_rank00_shard000.safetensors");
     await assert.rejects(encodeLatents({ images: changed, encoder: tiny, directory }), {
       name: "CheckpointError",
-      message: `Cannot go on with the build of "${shard}": image 3 "class/03.png" has changed ` +
-        `since it was encoded, expected the same pixels; remove "${shard}.part" to begin anew`,
+      message: `Cannot go on with the build of ${JSON.stringify(shard)}: image 3 "class/03.png" ` +
+        "has changed since it was encoded, expected the same pixels; remove " +
+        `${JSON.stringify(`${shard}.part`)} to begin anew`,
     });
   });
 });

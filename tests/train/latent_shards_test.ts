@@ -417,7 +417,9 @@ Deno.test("LatentShards takes shards with nothing but latents", async () => {
 Deno.test("loadData() splits latents as it splits images, and loadImages() refuses them", async () => {
   const { directory, written } = shards({ counts: COUNTS });
   const { data } = parseConfig(
-    `data: { kind: latents, path: "${directory}", imageSize: ${SIDE}, channels: ${CHANNELS}, heldOut: 3 }
+    `data: { kind: latents, path: ${
+      JSON.stringify(directory)
+    }, imageSize: ${SIDE}, channels: ${CHANNELS}, heldOut: 3 }
 model: { patchSize: 2 }`,
   );
   const options = { seed: 5, note: (line: string) => assert.fail(line) };
