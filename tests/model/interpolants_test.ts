@@ -774,6 +774,9 @@ Deno.test("trainInterval() and sampleInterval() keep the official distances", ()
   assert.deepEqual(sampleInterval(vpInterpolant, "velocity"), [0, 0.999]);
   assert.deepEqual(sampleInterval(linearInterpolant, "noise", { epsilon: 0.1 }), [0.1, 0.9]);
   assert.deepEqual(sampleInterval(linearInterpolant, "velocity", { sde }), [0, 0.96]);
+  const whole = { ...sde, lastStepSize: 0 };
+  assert.deepEqual(sampleInterval(linearInterpolant, "velocity", { sde: whole }), [0, 1]);
+  assert.deepEqual(sampleInterval(linearInterpolant, "noise", { sde: whole }), [0.001, 0.999]);
   assert.deepEqual(sampleInterval(vpInterpolant, "noise", { sde, epsilon: 0.1 }), [0, 0.96]);
   assert.deepEqual(
     sampleInterval(gvpInterpolant, "velocity", { sde: { ...sde, form: "sbdm" }, epsilon: 0.1 }),
