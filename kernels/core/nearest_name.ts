@@ -21,7 +21,7 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   for (const candidate of candidates) {
     const distance = initials(candidate) === wanted
       ? 0
-      : editDistance(wanted, plainLetters(candidate));
+      : editDistance(wanted, plainLetters(candidate), least);
     if (distance < least) [nearest, least] = [candidate, distance];
   }
   return nearest;
@@ -81,23 +81,36 @@ function initials(name: string): string | undefined {
 
 /**
  * Least number of insertions, deletions, replacements and swaps of neighbours that turn `from` into
- * `to` (Damerau and Levenshtein, without edits inside a swap).
+ * `to` (Damerau and Levenshtein, without edits inside a swap); `limit` where it is that or more.
  */
-function editDistance(from: string, to: string): number {
-  const rows: number[][] = [Array.from({ length: to.length + 1 }, (_, column) => column)];
+function editDistance(from: string, to: string, limit: number): number {
+  if (Math.abs(from.length - to.length) >= limit) return limit;
+  let second: number[] = [], above: number[] = [];
+  let current = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let row = 1; row <= from.length; row++) {
-    const above = rows[row - 1]!;
-    const current = [row];
-    for (let column = 1; column <= to.length; column++) {
-      const [left, diagonal] = [current[column - 1]!, above[column - 1]!];
-      const same = from[row - 1] === to[column - 1];
-      let distance = Math.min(left + 1, above[column]! + 1, diagonal + (same ? 0 : 1));
-      if (from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]) {
-        distance = Math.min(distance, rows[row - 2]![column - 2]! + 1);
+    [second, above, current] = [above, current, second];
+    // Elsewhere are more letters to insert or delete than the limit lets.
+    const first = Math.max(1, row - limit + 1), last = Math.min(to.length, row + limit - 1);
+    let least = current[first - 1] = first === 1 ? row : limit;
+    for (let column = first; column <= last; column++) {
+      const same = from.charCodeAt(row - 1) === to.charCodeAt(column - 1);
+      let distance = Math.min(
+        current[column - 1]! + 1,
+        above[column]! + 1,
+        above[column - 1]! + (same ? 0 : 1),
+      );
+      if (
+        row > 1 && column > 1 && from.charCodeAt(row - 1) === to.charCodeAt(column - 2) &&
+        from.charCodeAt(row - 2) === to.charCodeAt(column - 1)
+      ) {
+        distance = Math.min(distance, second[column - 2]! + 1);
       }
-      current.push(distance);
+      current[column] = distance;
+      least = Math.min(least, distance);
     }
-    rows.push(current);
+    // The least of a row is at most one more than that of the row above: no later one comes below.
+    if (least >= limit) return limit;
+    current[last + 1] = limit;
   }
-  return rows[from.length]![to.length]!;
+  return current[to.length]!;
 }

@@ -22,6 +22,19 @@ Deno.test("nearestName() takes the nearest of several and gives up on strangers"
   assert.equal(nearestName("steps", []), undefined);
 });
 
+Deno.test("nearestName() looks no further into a name than tells that another is nearer", () => {
+  // Of a thousand letters each, and all of them other ones: a minute where each pair is compared in full.
+  const name = "a".repeat(1000), others = Array<string>(2000).fill("b".repeat(1000));
+  const started = performance.now();
+  assert.equal(nearestName(name, [`${name}s`, ...others]), `${name}s`);
+  assert.ok(performance.now() - started < 10_000);
+  // Some letters in between others, at either end, and swapped.
+  assert.equal(
+    nearestName("depth of blocks", ["blocks", "pethd fo blcosk", "dpth of blokcs"]),
+    "dpth of blokcs",
+  );
+});
+
 Deno.test("expectedOneOf() asks before it lists", () => {
   assert.equal(expectedOneOf(["a", "b"], undefined), ", expected one of a, b");
   assert.equal(expectedOneOf(["a", "b"], "b"), ", did you mean b? Expected one of a, b");
