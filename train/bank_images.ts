@@ -5,13 +5,12 @@
  */
 
 import { type Bank, type ImageRecords, titleOf } from "../bank/bank.ts";
-import type { LabelledImages } from "../bank/image_source.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import { imagesFor } from "./bank_pictures.ts";
 import { resolveConfig } from "./config.ts";
-import { loadImages } from "./load_data.ts";
+import { loadImagesOf, type NamedImages } from "./load_data.ts";
 import { folderOverrides } from "./overrides.ts";
 import type { TrainedModel } from "./trained.ts";
 
@@ -40,7 +39,7 @@ export async function imagesOfRun(
   const { data, ...placed } = options, { note } = placed;
   const config = resolveConfig(trained.config, { overrides: folderOverrides(data) });
   try {
-    const { train: images } = await loadImages(config.data, { seed: config.train.seed, note });
+    const images = await loadImagesOf(placed.bank, { config, note });
     return await placedImages(trained, { ...placed, images, expected: "--data DIR with them" });
   } catch (error) {
     // Data that the run was trained on may have moved; what was asked for by name must be there.
@@ -58,7 +57,7 @@ export async function imagesOfRun(
  */
 export async function placedImages(
   trained: TrainedModel,
-  options: BankImagesOptions & { readonly images: LabelledImages; readonly expected: string },
+  options: BankImagesOptions & { readonly images: NamedImages; readonly expected: string },
 ): Promise<Float32Array> {
   const { device, bank, images, expected, note } = options;
   const indices = Array.from(options.indices, (index) => imageOf(images, { index, bank }));
@@ -81,7 +80,7 @@ export async function placedImages(
 
 /** Index in a set of the image behind a snippet, by its name or else by its own index; -1 if it is not there. */
 export function imageOf(
-  images: Pick<LabelledImages, "names" | "size">,
+  images: Pick<NamedImages, "names" | "size">,
   snippet: { readonly index: number; readonly bank: ImageRecords & { readonly size: number } },
 ): number {
   const { index, bank } = snippet;

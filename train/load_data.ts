@@ -5,17 +5,20 @@
  * @module
  */
 
-import { describeUnread } from "../bank/image_files.ts";
-import { type LabelledImages, subsetOf } from "../bank/image_source.ts";
+import type { ImageRecords } from "../bank/bank.ts";
+import { directoryPath } from "../bank/directory.ts";
+import { describeUnread, IMAGE_FOLDER, listImageFiles } from "../bank/image_files.ts";
+import { type ImageSource, type LabelledImages, subsetOf } from "../bank/image_source.ts";
 import type { Places } from "../bank/make.ts";
 import { counted } from "../kernels/core/counted.ts";
-import type { DataConfig } from "./config.ts";
+import type { Config, DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { EMOJI_SIZES, loadEmoji } from "./datasets/emoji.ts";
 import type { ImageFolder, OpenFolderOptions } from "./datasets/image_folder.ts";
 import { ImageSet, splitIndices } from "./datasets/image_set.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { loadMnist } from "./datasets/mnist.ts";
+import { loadFiles } from "./encode_files.ts";
 import { SettingError } from "./setting_error.ts";
 
 const GIBIBYTE = 2 ** 30;
@@ -73,6 +76,43 @@ export async function loadImages(
   const all = await readImages(images, options);
   const subset = (indices: Uint32Array) => subsetOf(all, indices);
   return { ...partsOf(all, { config, ...options, subset }), [Symbol.dispose]: () => {} };
+}
+
+/** Images that each have a name. */
+export type NamedImages = ImageSource & Pick<LabelledImages, "names">;
+
+/**
+ * Images to show beside what a bank has of them: those to train on, as {@linkcode loadImages} loads them. Where the
+ * bank has names, a folder gives all of its images, none of which is decoded before it is read: for the few that are
+ * shown of a million that would take hours.
+ *
+ * Throws what that throws. `read` of the images throws an Error that names a file which cannot be decoded.
+ */
+export async function loadImagesOf(
+  bank: ImageRecords,
+  { config: { data, train: { seed } }, note }:
+    & { readonly config: Pick<Config, "data" | "train"> }
+    & Pick<LoadDataOptions, "note">,
+): Promise<NamedImages> {
+  const images = ofImages(data), { kind, path, imageSize } = images;
+  if (kind !== "folder" || bank.names === undefined) {
+    return (await loadImages(data, { seed, note })).train;
+  }
+  requireSize(images, KINDS[kind]);
+  const root = directoryPath(path!);
+  const { names } = await listImageFiles(root, { expected: IMAGE_FOLDER });
+  return {
+    size: names.length,
+    imageSize,
+    channels: KINDS[kind].channels,
+    names,
+    async read(indices) {
+      if (indices.length === 0) return new Float32Array();
+      const paths = Array.from(indices, (index) => `${root}/${names[index]}`);
+      const read = await loadFiles(paths, imageSize);
+      return read.read(Uint32Array.from(paths, (_, i) => i));
+    },
+  };
 }
 
 type ImagesConfig = DataConfig & { readonly kind: Exclude<DataConfig["kind"], "latents"> };

@@ -36,7 +36,7 @@ import {
 } from "../../train/bank_pictures.ts";
 import { requireDrawable } from "../../train/drawable.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../../train/encode_files.ts";
-import { loadImages } from "../../train/load_data.ts";
+import { loadImagesOf } from "../../train/load_data.ts";
 import { checkNamedBank } from "../../train/named_bank.ts";
 import {
   bankPathOf,
@@ -262,7 +262,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     device,
     bank,
     indices,
-    images: (await loadImages(source.data, { seed: source.train.seed, note: say })).train,
+    images: await loadImagesOf(bank, { config: source, note: say }),
     expected: "--config or --data that the bank was built from",
     note: say,
   });

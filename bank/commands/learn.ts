@@ -17,7 +17,7 @@ import { imageOf } from "../../train/bank_images.ts";
 import { imagesFor } from "../../train/bank_pictures.ts";
 import { splitIndices } from "../../train/datasets/image_set.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
-import { loadImages } from "../../train/load_data.ts";
+import { loadImagesOf, type NamedImages } from "../../train/load_data.ts";
 import { type MapperEnds, saveMapper } from "../../train/mapper_file.ts";
 import {
   type MapperTrainingOptions,
@@ -31,7 +31,6 @@ import type { EncoderDescription } from "../encoders/encoder.ts";
 import { openTextEncoder } from "../encoders/open_text.ts";
 import { openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
-import type { LabelledImages } from "../image_source.ts";
 import { loadBank } from "../load.ts";
 import { nearestSnippets } from "../retrieve.ts";
 import { selectRows, spreadIndices } from "../select_rows.ts";
@@ -68,7 +67,7 @@ export async function learnText(args: readonly string[]): Promise<void> {
     );
   }
   const target = targetOf(bank, options.bank), split = splitPairs(indices.length, options);
-  const { train: images } = await loadImages(config.data, { seed: config.train.seed, note: say });
+  const images = await loadImagesOf(bank, { config, note: say });
   using encoder = await openTextEncoder({
     onnx,
     output,
@@ -123,7 +122,7 @@ async function pictureOfTexts(
     readonly rows: readonly { readonly index: number; readonly nearest: readonly number[] }[];
     readonly device: Device;
     readonly bank: Bank;
-    readonly images: LabelledImages;
+    readonly images: NamedImages;
   },
 ): Promise<boolean> {
   const { rows, device, bank, images } = options;

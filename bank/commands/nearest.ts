@@ -13,7 +13,7 @@ import { messageOf } from "../../kernels/core/errors.ts";
 import { imageOf } from "../../train/bank_images.ts";
 import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { encodeFiles, loadFiles } from "../../train/encode_files.ts";
-import { loadImages } from "../../train/load_data.ts";
+import { loadImagesOf } from "../../train/load_data.ts";
 import { titleOf } from "../bank.ts";
 import { encoderOfBank } from "../encoders/open.ts";
 import { loadBank } from "../load.ts";
@@ -37,7 +37,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
     onnx: options.onnx,
     providers: config.device.onnxProviders,
   });
-  const data = await loadImages(config.data, { seed: config.train.seed, note: say })
+  const images = await loadImagesOf(bank, { config, note: say })
     .catch((cause) => {
       // The built-in images, which the bank need not be of.
       const asked = options.data ?? options.config ?? options.set[0];
@@ -45,7 +45,6 @@ export async function nearest(args: readonly string[]): Promise<void> {
         ? new UsageError(`Cannot draw the neighbours: ${messageOf(cause)}, ${EXPECTED}`, { cause })
         : cause;
     });
-  const { train: images } = data;
   const query = await loadFiles(positionals, config.data.imageSize);
   const queries = await encodeFiles(query, encoder);
   const found = (await nearestSnippets(device, { bank, queries, count, metric }))[0]!;

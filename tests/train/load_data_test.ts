@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseConfig } from "../../train/config.ts";
 import { encodePng } from "../../train/datasets/png.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
-import { loadImages } from "../../train/load_data.ts";
+import { loadImages, loadImagesOf } from "../../train/load_data.ts";
 
 Deno.test("loadImages() says which of all images those to train on are", async () => {
   const all = await loadEmoji({ imageSize: 8 });
@@ -112,5 +112,34 @@ Deno.test("loadImages() leaves a folder above data.memoryLimit in its files, and
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("loadImagesOf() decodes of a folder no more than the images that are read", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "gmem_images_of_" });
+  try {
+    for (const shade of [0, 255]) {
+      const png = { width: 1, height: 1, channels: 1, data: Uint8Array.of(shade) } as const;
+      Deno.writeFileSync(`${folder}/${shade}.png`, encodePng(png));
+    }
+    Deno.writeTextFileSync(`${folder}/torn.png`, "not an image");
+    const config = parseConfig(
+      `data: { kind: folder, path: ${folder}, imageSize: 8, heldOut: 1 }`,
+    );
+    const { data } = config, note = (line: string) => assert.fail(line);
+    const wrong = { name: "Error", message: /torn\.png/ };
+    await assert.rejects(loadImages(data, { seed: 0, note }), wrong);
+    const images = await loadImagesOf({ names: ["255.png"] }, { config, note });
+    assert.deepEqual([images.names, images.size], [["0.png", "255.png", "torn.png"], 3]);
+    assert.deepEqual(
+      await images.read(Uint32Array.of(1, 0)),
+      new Float32Array(2 * 3 * 64).fill(1, 0, 192).fill(-1, 192),
+    );
+    assert.deepEqual(await images.read(Uint32Array.of()), new Float32Array());
+    await assert.rejects(async () => await images.read(Uint32Array.of(2)), wrong);
+    // Without names the places of the images count, which those have that can be decoded.
+    await assert.rejects(loadImagesOf({}, { config, note }), wrong);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
   }
 });
