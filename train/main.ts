@@ -11,6 +11,7 @@ import { lockFolder } from "../cli/folder_lock.ts";
 import { openDevice } from "../cli/open_device.ts";
 import { Interrupted, runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
+import { watchWork } from "../cli/watch_work.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
@@ -34,7 +35,6 @@ import {
   type Settings,
 } from "./commands/settings.ts";
 import { trainRun } from "./commands/training.ts";
-import { watchWork } from "./commands/watch_work.ts";
 import type { Config } from "./config.ts";
 import { configHelp } from "./config_help.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";

@@ -19,6 +19,7 @@ import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import { shellWord } from "../../cli/shell_word.ts";
+import { watchWork } from "../../cli/watch_work.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Config } from "../../train/config.ts";
 import { configHelp } from "../../train/config_help.ts";
@@ -75,10 +76,12 @@ export async function build(args: readonly string[]): Promise<void> {
   }
   using device = await openDevice(config.device, say);
   say(`device    ${device.profile.label}`);
+  const decoding = watchWork({ what: "images    decoding", json });
   const { train: images, places } = await loadImages(config.data, {
     seed: config.train.seed,
     note: say,
-  });
+    onProgress: decoding.advance,
+  }).finally(decoding.stop);
   say(`images    ${images.size} of ${images.imageSize} × ${images.imageSize} pixels`);
   if (shard !== undefined) lookUp(() => shardOf(images, shard));
   if (options.like === undefined && config.bank.encoder === "pixel_pca") {

@@ -9,6 +9,7 @@ import type { LabelledImages } from "../../bank/image_source.ts";
 import { UsageError } from "../../cli/arguments.ts";
 import { missingDecoder } from "../../cli/model_options.ts";
 import { say } from "../../cli/say.ts";
+import { watchWork } from "../../cli/watch_work.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import type { Viewer } from "../../sample/viewer.ts";
 import { fingerprintOf } from "../../train/checkpoint.ts";
@@ -48,7 +49,9 @@ export function dataImages(
     throw missingDecoder(source, { instead: "images by --samples PATH and --reference PATH" });
   });
   const data = lazily(async () => {
-    const loaded = opened.use(await loadData(section, { seed, note: say }));
+    const decoding = watchWork({ what: "data       decoding the images", json: options.json });
+    const loading = loadData(section, { seed, note: say, onProgress: decoding.advance });
+    const loaded = opened.use(await loading.finally(decoding.stop));
     const { images } = found ?? {};
     if (images !== undefined && fingerprintOf(loaded.train) !== images) {
       refuseOtherImages(options, found!.checkpoint);

@@ -12,6 +12,7 @@ import { formatDuration, openProgress, type Progress } from "../../cli/progress.
 import { readRunLog, RunLog } from "../../cli/run_log.ts";
 import { say } from "../../cli/say.ts";
 import { shellWord } from "../../cli/shell_word.ts";
+import { watchWork } from "../../cli/watch_work.ts";
 import { removeAbandoned, writeAtomically } from "../../kernels/core/atomic_file.ts";
 import type { InterpolantConfig } from "../../model/config.ts";
 import type { Viewer } from "../../sample/viewer.ts";
@@ -26,7 +27,6 @@ import { type DistanceRecord, SampleDistance, SAMPLES } from "../sample_distance
 import { openViewer } from "../viewer.ts";
 import type { StartedRun } from "./advice.ts";
 import type { Settings } from "./settings.ts";
-import { watchWork } from "./watch_work.ts";
 
 /** What trains, and what shows, measures and saves it. */
 interface Work {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type LaterProgress, openProgress, openProgressLater } from "../../cli/progress.ts";
-import { say } from "../../cli/say.ts";
+import { type LaterProgress, openProgress, openProgressLater } from "./progress.ts";
+import { say } from "./say.ts";
 
 /** Milliseconds without a sign of life. */
 const PATIENCE = 3000;
