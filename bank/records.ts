@@ -127,17 +127,28 @@ export class RecordStore {
     const { name = `added ${index}`, label = -1, text = "" } = record;
     this.names?.push(name);
     this.texts?.push(text);
-    if (this.frequencies !== undefined) {
-      const frequencies = new Float32Array(index + 1).fill(1);
-      frequencies.set(this.frequencies);
-      this.frequencies = frequencies;
-    }
+    if (this.frequencies !== undefined) this.frequencies = withOneMore(this.frequencies, 1);
     if (this.labels === undefined && label === -1) return;
-    const grown = new Int32Array(index + 1).fill(-1);
-    grown.set(this.labels ?? []);
-    grown[index] = label;
-    this.labels = grown;
+    this.labels = withOneMore(this.labels ?? new Int32Array(index).fill(-1), label);
   }
+}
+
+/**
+ * Values and one more, in the memory that they begin where it has room, or else in a copy with room for a quarter
+ * more, so that many can be added one by one.
+ */
+function withOneMore(values: Int32Array, value: number): Int32Array;
+function withOneMore(values: Float32Array, value: number): Float32Array;
+function withOneMore(values: Int32Array | Float32Array, value: number): Int32Array | Float32Array {
+  const { length, buffer, BYTES_PER_ELEMENT: bytes } = values;
+  const hasRoom = buffer.byteLength >= bytes * (length + 1);
+  const room = hasRoom ? buffer : new ArrayBuffer(bytes * (length + 16 + Math.floor(length / 4)));
+  const grown = values instanceof Int32Array
+    ? new Int32Array(room, 0, length + 1)
+    : new Float32Array(room, 0, length + 1);
+  if (!hasRoom) grown.set(values);
+  grown[length] = value;
+  return grown;
 }
 
 function isLabel(label: number, classes: readonly string[]): boolean {
