@@ -198,13 +198,20 @@ export interface Neighbour {
 /** Bytes of snippets, and of their products with the queries, on the GPU at once. */
 const CHUNK_BYTES = 2 ** 26;
 
+/**
+ * Queries that are looked for at once, at most: enough for a product, while the best of each part of the bank, which
+ * are more the more queries there are, stay few beside it.
+ */
+const MOST_QUERIES = 1024;
+
 /** Snippets at once, at most: a product may have a workgroup for 8 of them, and at most 65,535. */
 const CHUNK_ROWS = 2 ** 18;
 
 /**
  * Finds the snippets that are nearest to each of some queries [q, d], nearest first, among all of the
  * bank: one product of queries and snippets, the norms of the snippets and one search for each 64 MB of
- * snippets, on the GPU. 2·(q + 1)·N·d operations, 4·N·d bytes read twice, and 4·q·N bytes of scores.
+ * snippets, on the GPU. 2·(q + 1)·N·d operations, 4·N·d bytes read twice, and 4·q·N bytes of scores; of many
+ * queries up to 1,024 at a time.
  *
  * Of a low-rank bank the d numbers of a snippet are not needed: both are compared on the P ≤ r + 4 axes
  * of the span of its basis and mean, 2·(q + 1 + r)·N·P operations. A score differs from that of float64
@@ -233,9 +240,25 @@ export async function nearestSnippets(
   search: NearestOptions & { readonly bank: Bank; readonly queries: Float32Array },
 ): Promise<Neighbour[][]> {
   const { bank, queries, metric = "cosine" } = search;
-  const { dim } = bank;
   requireOneOf("Cannot find what is near: metric", metric, METRICS);
-  const count = checkSearch(search);
+  const count = checkSearch(search), { dim } = bank;
+  // All that is found is one tensor.
+  const fit = Math.floor(device.profile.maxBindingBytes / (4 * count * dim));
+  const most = Math.max(1, Math.min(MOST_QUERIES, fit));
+  const found: Neighbour[][] = [];
+  for (let first = 0; first < queries.length; first += most * dim) {
+    const some = queries.subarray(first, first + most * dim);
+    found.push(...await nearestAtOnce(device, { bank, queries: some, metric, count }));
+  }
+  return found;
+}
+
+/** The neighbours of queries that are few enough to be looked for at once. */
+async function nearestAtOnce(
+  device: Device,
+  search: Required<NearestOptions> & { readonly bank: Bank; readonly queries: Float32Array },
+): Promise<Neighbour[][]> {
+  const { bank, queries, metric, count } = search, { dim } = bank;
   const rows = queries.length / dim;
   const found: { first: number; scores: Tensor; columns: Tensor }[] = [];
   const lowRank = bank instanceof LowRankBank ? bank : undefined;

@@ -150,6 +150,28 @@ gpuTest("nearestSnippets() searches a bank of several buffers", async (device) =
   assert.equal(small.pool.liveBytes, 0);
 });
 
+gpuTest("nearestSnippets() takes more queries than can be searched for at once", async (device) => {
+  const few = SNIPPETS.subarray(0, 200 * DIM), count = 100;
+  // The snippets that 218 queries find, each 100 of 48 bytes.
+  const small = new Device(device.gpu, {
+    profile: { ...device.profile, maxBindingBytes: 2 ** 20 },
+  });
+  {
+    using bank = FullBank.from(small, { dim: DIM, snippets: few });
+    const queries = SNIPPETS.subarray(0, 500 * DIM);
+    const found = await nearestSnippets(small, { bank, queries, count });
+    assert.equal(found.length, 500);
+    // What all of them find takes 2.4 MB.
+    assert.ok(small.pool.peakBytes < 2e6, `${small.pool.peakBytes} bytes`);
+    for (const row of [0, 217, 218, 499]) {
+      const query = queries.slice(row * DIM, (row + 1) * DIM);
+      const want = nearestReference(few, { query, count, metric: "cosine" });
+      assert.deepEqual(found[row]!.map(({ index }) => index), want.map(({ index }) => index));
+    }
+  }
+  assert.equal(small.pool.liveBytes, 0);
+});
+
 gpuTest(
   "nearestSnippets() finds no more than there are and refuses wrong queries",
   async (device) => {
