@@ -451,3 +451,20 @@ Deno.test("encodeLatents() refuses latents and tokens of another count of number
     });
   }
 });
+
+Deno.test("encodeLatents() takes any number of shards", async () => {
+  const encoder = {
+    ...{ imageSize: SIDE, latent: { channels: 1, imageSize: 1 }, fingerprint: "none" },
+    encode: () => Promise.reject(new Error("not asked")),
+  };
+  const images = {
+    ...{ size: 300_000, imageSize: SIDE, channels: 3 },
+    read: () => Promise.reject(new Error("the first image")),
+  };
+  await inDirectory(async (directory) => {
+    await assert.rejects(encodeLatents({ images, encoder, directory, shardSize: 1 }), {
+      name: "Error",
+      message: "the first image",
+    });
+  });
+});

@@ -169,9 +169,9 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
   const directory = directoryPath(options.directory);
   await Deno.mkdir(directory, { recursive: true });
   const work: Work = { ...settled, encoding: describeEncoding(settled) };
-  const names = shardNames(Math.ceil(images.size / shardSize));
+  const names = shardNames(Math.ceil(images.size / shardSize)), expected = new Set(names);
   const finished = shardsIn(directory, {
-    isOwn: ({ metadata }, name) => names.includes(name) && metadata[ENCODING_KEY] === work.encoding,
+    isOwn: ({ metadata }, name) => expected.has(name) && metadata[ENCODING_KEY] === work.encoding,
   });
   const shards = names.map((name, index) => ({
     path: join(directory, name),
@@ -340,8 +340,8 @@ function requireRoom(
   const sizes = shards.filter(({ finished }) => !finished).map(({ size }) => size);
   const images = sizes.reduce((sum, size) => sum + size, 0);
   const each = columns.reduce((sum, { length, dtype }) => sum + length * NUMBER_BYTES[dtype], 0);
-  const bytes = images * each +
-    Math.max(0, ...sizes) * rowLength(columns) * NUMBER_BYTES.F32;
+  // No shard is larger than the first.
+  const bytes = images * each + (sizes[0] ?? 0) * rowLength(columns) * NUMBER_BYTES.F32;
   requireDiskSpace(directory, bytes, {
     problem: `Cannot write latents to ${directory}: those of ${counted(images, "image")} take`,
     expected: "room or another disk",
