@@ -11,6 +11,7 @@ import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
+import { watchWork } from "../../cli/watch_work.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imageOf } from "../../train/bank_images.ts";
@@ -21,6 +22,7 @@ import { loadImagesOf, type NamedImages } from "../../train/load_data.ts";
 import { type MapperEnds, saveMapper } from "../../train/mapper_file.ts";
 import {
   type MapperTrainingOptions,
+  type MappingPairs,
   mapVectors,
   type RetrievalAccuracy,
   retrievalAccuracy,
@@ -29,6 +31,7 @@ import {
 import { type Bank, captionOf, type EncoderRecords } from "../bank.ts";
 import type { EncoderDescription } from "../encoders/encoder.ts";
 import { openTextEncoder } from "../encoders/open_text.ts";
+import type { TextVectorEncoder } from "../encoders/text_encoder.ts";
 import { openFeatures } from "../features.ts";
 import { BankFile } from "../file.ts";
 import { loadBank } from "../load.ts";
@@ -38,6 +41,9 @@ import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./c
 
 /** Held-out texts that the picture of `bank learn-text` shows. */
 const TEXT_ROWS = 8;
+
+/** Texts that are encoded between two signs of life, and whose snippets are one tensor. */
+const PAIRS_AT_ONCE = 1000;
 
 /** Held-out pairs at most where a share is held out: comparing them grows with the square. */
 const MOST_HELD_OUT = 2000;
@@ -75,14 +81,9 @@ export async function learnText(args: readonly string[]): Promise<void> {
     providers: config.device.onnxProviders,
   });
   say(`texts     ${indices.length}, encoded by ${encoder.description.kind}`);
-  using snippets = bank.gather(indices);
   const learned = await learn(device, {
     ...options,
-    pairs: {
-      inputs: await encoder.encode(indices.map((index) => texts[index]!)),
-      snippets: await snippets.read(),
-      snippetDim: dim,
-    },
+    pairs: await pairsOf(bank, { indices, encoder, json }),
     loss: "contrastive",
     ends: { source: encoder.description, target },
     split,
@@ -113,6 +114,33 @@ export async function learnText(args: readonly string[]): Promise<void> {
       : []),
     `wrote     ${out}`,
   ]);
+}
+
+/** The vectors of texts of a bank beside its snippets, made and read some at a time. */
+async function pairsOf(
+  bank: Bank,
+  { indices, encoder, json }: {
+    readonly indices: readonly number[];
+    readonly encoder: TextVectorEncoder;
+    readonly json: boolean;
+  },
+): Promise<MappingPairs> {
+  const size = indices.length, { dim: snippetDim, texts } = bank;
+  const inputs = new Float32Array(size * encoder.dim),
+    snippets = new Float32Array(size * snippetDim);
+  const encoding = watchWork({ what: "texts     encoding", json });
+  try {
+    for (let first = 0; first < size; first += PAIRS_AT_ONCE) {
+      const some = indices.slice(first, first + PAIRS_AT_ONCE);
+      using rows = bank.gather(some);
+      snippets.set(await rows.read(), first * snippetDim);
+      inputs.set(await encoder.encode(some.map((index) => texts![index]!)), first * encoder.dim);
+      encoding.advance(first + some.length, size);
+    }
+  } finally {
+    encoding.stop();
+  }
+  return { inputs, snippets, snippetDim };
 }
 
 /** Draws for each text its image and those that it finds; false if none of the images is there. */
