@@ -106,8 +106,13 @@ export async function searchCopies(
   const blocks = { imageSize, factor: Math.ceil(imageSize / COMPARED_SIDE) };
   const own = averageBlocks(pixels, blocks), dim = own.length / count;
   const other = new Float32Array(images.size * dim);
-  for await (const batch of streamOf(images).batches()) {
-    other.set(averageBlocks(batch.pixels, blocks), batch.first * dim);
+  reporter.note(`pixels     ${counted(images.size, "training image")}`);
+  {
+    using progress = reporter.begin(images.size);
+    for await (const { first, count, pixels } of streamOf(images).batches()) {
+      other.set(averageBlocks(pixels, blocks), first * dim);
+      progress.advance(first + count);
+    }
   }
   const checks = await inPercent(async (onProgress) => ({
     pixel: await checkCopies({
