@@ -71,12 +71,15 @@ export const LOGIT_SCALE = "logit_scale";
 /** CLIP's first scale, 1 / 0.07, and the largest, which keeps training stable. */
 const FIRST_SCALE = 1 / 0.07, LARGEST_SCALE = 100;
 
+/** Steps between two waits for the GPU: what it has not come to yet holds memory, and nothing else is heard. */
+const SYNC_EVERY = 100;
+
 /** Rows that are mapped at once. */
 const ROWS = 1024;
 
 /**
  * Trains a mapper by Adam from the start. Equal options give equal weights on one adapter. Waits for
- * the GPU once an epoch.
+ * the GPU once an epoch, and each hundred steps of it.
  *
  * Throws a TypeError unless there is one snippet for each vector, and a RangeError for a loss that there is none
  * of, for epochs or a batch size that are no whole numbers from 1, and if the loss of an epoch is not finite.
@@ -137,6 +140,7 @@ export async function trainMapper(
         storeAt(history, value, { first: step });
         optimizer.step({ learningRate });
       });
+      if ((step + 1) % SYNC_EVERY === 0) await device.settle();
     }
     const losses = await history.read();
     const mean = losses.reduce((sum, value) => sum + value / steps, 0);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { EncoderDescription } from "../../bank/encoders/encoder.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
-import type { Device } from "../../kernels/core/device.ts";
+import { Device } from "../../kernels/core/device.ts";
 import { writeSafetensors } from "../../kernels/core/safetensors_writer.ts";
 import {
   loadMapper,
@@ -75,6 +75,18 @@ gpuTest("trainMapper() makes the loss smaller and finds pairs it never saw", asy
     assert.ok(found.top1 > 0.5 && found.top5 > 0.9, `${loss}: ${JSON.stringify(found)}`);
     assert.ok(loss === "contrastive" || found.cosine > 0.95, `${found.cosine}`);
   }
+});
+
+gpuTest("trainMapper() waits for the GPU within a long epoch", async (device) => {
+  const own = new Device(device.gpu, { profile: device.profile });
+  let waits = 0;
+  own.settle = () => {
+    waits++;
+    return Device.prototype.settle.call(own);
+  };
+  // 192 steps, of which those past a hundred would lie on the GPU with what they read.
+  using _owned = await trainMapper(own, { ...settings("cosine"), epochs: 1, batchSize: 1 });
+  assert.equal(waits, 1);
 });
 
 gpuTest("mapVectors() maps more vectors than it does at once, in their order", async (device) => {
