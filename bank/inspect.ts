@@ -12,6 +12,7 @@ import { symmetricEigen } from "./eigen.ts";
 import type { BankFile, CompressionLoss } from "./file.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
+import { listed } from "./retrieve.ts";
 import { selectRows } from "./select_rows.ts";
 
 /** How the snippets spread over the directions of their space. */
@@ -143,7 +144,7 @@ export function describeBank(summary: BankSummary): string[] {
     ...(imageSize === null ? [] : [`images    ${imageSize} × ${imageSize} pixels`]),
     counts.length === 0
       ? "classes   none"
-      : `classes   ${counts.map(([name, count]) => `${name} ${count}`).join(", ")}`,
+      : `classes   ${listed(counts.map(([name, count]) => `${name} ${count}`))}`,
     `records   ${kept.join(" and ") || "none"}`,
     ...(norms === null
       ? []

@@ -404,7 +404,8 @@ function compare(
   });
 }
 
-function listed(names: readonly string[]): string {
+/** Names in a message: the first ten, and how many more there are. */
+export function listed(names: readonly string[]): string {
   const shown = names.slice(0, 10).join(", ");
   return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;
 }

@@ -51,7 +51,7 @@ import { encoderOfBank } from "../encoders/open.ts";
 import { BankFile } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
 import { loadBank } from "../load.ts";
-import { indexOfName, nearestSnippets } from "../retrieve.ts";
+import { indexOfName, listed, nearestSnippets } from "../retrieve.ts";
 import { spreadIndices } from "../select_rows.ts";
 import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./console.ts";
 
@@ -357,6 +357,6 @@ function labelOf(bank: Bank, name: string | undefined): number {
     `Cannot add to class ${name}: the bank has ` +
       (bank.classes.length === 0
         ? "no classes, leave --class out"
-        : `the classes ${bank.classes.join(", ")}, expected one of them, or leave --class out`),
+        : `the classes ${listed(bank.classes)}, expected one of them, or leave --class out`),
   );
 }

@@ -52,6 +52,11 @@ Deno.test("inspectBank() sums up sizes, classes, norms and the spread of the sni
       "directions",
       "memory    72 bytes on the GPU",
     ]);
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`n${i}`, i]));
+    assert.equal(
+      describeBank({ ...summary, classes: many })[4],
+      "classes   n0 0, n1 1, n2 2, n3 3, n4 4, n5 5, n6 6, n7 7, n8 8, n9 9 and 990 more",
+    );
     const memory = (bytes: number) => describeBank({ ...summary, bytes }).at(-1)!.slice(10, -11);
     assert.deepEqual([999, 1000, 999_499, 999_500, 38e6, 4e9, 5e12].map(memory), [
       "999 bytes",
