@@ -7,6 +7,7 @@
 
 import type { EncoderRecords } from "../bank/bank.ts";
 import type { Encoder } from "../bank/encoders/encoder.ts";
+import { readInOrder } from "../bank/image_source.ts";
 import { mixChannels } from "../bank/pixels.ts";
 import type { ImageSet } from "./datasets/image_set.ts";
 
@@ -17,15 +18,19 @@ export async function loadFiles(paths: readonly string[], imageSize: number): Pr
   return await loadImageFiles(paths, { imageSize });
 }
 
-/** Snippets [n, d] of image files, grey for an encoder of grey images. */
+/** Snippets [n, d] of image files, encoded some at a time, grey for an encoder of grey images. */
 export async function encodeFiles(images: ImageSet, encoder: Encoder): Promise<Float32Array> {
   const { size, imageSize } = images;
   const channels = Number(encoder.description.preprocessing["channels"]);
-  const pixels = images.read(Uint32Array.from({ length: size }, (_, i) => i));
-  return await encoder.encode(
-    mixChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
-    { count: size, channels, height: imageSize, width: imageSize },
-  );
+  const snippets = new Float32Array(size * encoder.dim);
+  for await (const { first, count, images: pixels } of readInOrder(images)) {
+    const encoded = await encoder.encode(
+      mixChannels(pixels, { from: images.channels, to: channels, plane: imageSize ** 2 }),
+      { count, channels, height: imageSize, width: imageSize, firstIndex: first },
+    );
+    snippets.set(encoded, first * encoder.dim);
+  }
+  return snippets;
 }
 
 /** How an encoder prepares images, as its description says it. */

@@ -28,8 +28,25 @@ Deno.test("encodeFiles() gives an encoder of grey images those in their shape", 
     },
   };
   const values = await encodeFiles(images, encoder);
-  assert.deepEqual(shapes, [{ count: 2, channels: 1, height: 2, width: 2 }]);
+  assert.deepEqual(shapes, [{ count: 2, channels: 1, height: 2, width: 2, firstIndex: 0 }]);
   assert.equal(values.length, 2 * 4);
   // Shares of red, green and blue: 0, 40 and 80 of the first pixel.
   assert.ok(Math.abs(values[0]! - ((0.587 * 40 + 0.114 * 80) / 127.5 - 1)) < 1e-6, `${values[0]}`);
+});
+
+Deno.test("encodeFiles() hands an encoder some hundred images at a time, in their order", async () => {
+  const size = 600, pixels = Uint8Array.from({ length: size }, (_, i) => i % 256);
+  const names = Array.from(pixels, String), counts: number[] = [];
+  const grey = pixelEncoder(1);
+  const values = await encodeFiles(new ImageSet({ imageSize: 1, channels: 1, pixels, names }), {
+    ...grey,
+    description: { ...grey.description, preprocessing: { channels: 1 } },
+    encode(values: Float32Array, { count, firstIndex = 0 }: ImageBatchShape) {
+      assert.equal(firstIndex, counts.reduce((sum, each) => sum + each, 0));
+      counts.push(count);
+      return Promise.resolve(values);
+    },
+  });
+  assert.deepEqual(counts, [256, 256, 88]);
+  assert.deepEqual(values, Float32Array.from(pixels, (value) => value / 127.5 - 1));
 });
