@@ -5,6 +5,7 @@
  */
 
 import { CheckpointError } from "../kernels/core/errors.ts";
+import { encodeTexts } from "../kernels/core/json.ts";
 import {
   type SafetensorsDeclaration,
   type SafetensorsTensor,
@@ -242,7 +243,7 @@ function storedRecords(
   }
   for (const [key, values] of Object.entries({ names, texts })) {
     if (values === undefined) continue;
-    const data = new TextEncoder().encode(JSON.stringify(values));
+    const data = encodeTexts(values);
     tensors.push([key, { dtype: "U8", shape: [data.length], data }]);
   }
   for (const [name, { shape, values }] of encoderWeights) {

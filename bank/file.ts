@@ -25,7 +25,7 @@
 
 import { counted } from "../kernels/core/counted.ts";
 import { CheckpointError, messageOf } from "../kernels/core/errors.ts";
-import { parseJson, parseTexts } from "../kernels/core/json.ts";
+import { decodeTexts, parseJson, parseTexts } from "../kernels/core/json.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import type { BankRecords } from "./bank.ts";
 import type { CoefficientStorage } from "./coefficient_format.ts";
@@ -147,9 +147,10 @@ export class BankFile implements SnippetSource, Disposable {
       ]),
     );
     this.imageSize = readImageSize(file);
-    this.classes = readStrings(file, "classes", file.metadata["classes"]) ?? [];
-    this.names = readStrings(file, "names", readText(file, "names"));
-    this.texts = readStrings(file, "texts", readText(file, "texts"));
+    const { classes } = file.metadata;
+    this.classes = classes === undefined ? [] : requireTexts(file, "classes", parseTexts(classes));
+    this.names = readTexts(file, "names");
+    this.texts = readTexts(file, "texts");
     const labels = file.has("labels") ? file.readIntegers("labels") : undefined;
     this.labels = labels && Int32Array.from(labels);
     this.frequencies = file.has("frequencies") ? file.readFloat32("frequencies") : undefined;
@@ -427,23 +428,17 @@ function readShard(file: SafetensorsFile): Shard | undefined {
   });
 }
 
-function readText(file: SafetensorsFile, key: string): string | undefined {
+function readTexts(file: SafetensorsFile, key: string): string[] | undefined {
   if (!file.has(key)) return undefined;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(file.readBytes(key));
+    return requireTexts(file, key, decodeTexts(file.readBytes(key)));
   } catch (cause) {
     if (!(cause instanceof TypeError)) throw cause;
     throw bankError(file.path, { key, state: `${key} is not in UTF-8, expected text that is` });
   }
 }
 
-function readStrings(
-  file: SafetensorsFile,
-  key: string,
-  text: string | undefined,
-): string[] | undefined {
-  if (text === undefined) return undefined;
-  const values = parseTexts(text);
-  if (values !== undefined) return values;
+function requireTexts(file: SafetensorsFile, key: string, texts: string[] | undefined): string[] {
+  if (texts !== undefined) return texts;
   throw bankError(file.path, { key, state: `${key} is not a JSON array of strings` });
 }
