@@ -49,7 +49,10 @@ export function encodeTexts(texts: readonly string[]): Uint8Array<ArrayBuffer> {
  * The texts that a JSON list in UTF-8 holds, which may be longer than a string can be; undefined where it is no list
  * of texts. Throws `TypeError` where it is not UTF-8.
  */
-export function decodeTexts(bytes: Uint8Array, atOnce = BYTES_AT_ONCE): string[] | undefined {
+export function decodeTexts(
+  bytes: Uint8Array,
+  atOnce: number = BYTES_AT_ONCE,
+): string[] | undefined {
   const decoder = new TextDecoder("utf-8", { fatal: true }), texts: string[] = [];
   for (let start = 0; start < bytes.length || start === 0;) {
     const end = endOfTexts(bytes, { start, atOnce });
