@@ -15,7 +15,7 @@ export function watchWork({ what, json }: { what: string; json: boolean }): Late
   const started = performance.now();
   return openProgressLater((done, total) => {
     if (json || performance.now() - started < PATIENCE) return undefined;
-    say(`${what}, ${done} of ${total} are done`);
+    say(`${what}, ${Math.floor(100 * done / total)} % is done`);
     return openProgress(total, { start: done });
   });
 }
