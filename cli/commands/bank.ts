@@ -520,7 +520,10 @@ export const BANK_TRANSFER_COMMAND = {
       default: "transfer.png",
       description: "Picture to write",
     },
-    set: SET,
+    set: {
+      ...SET,
+      description: "Take this value for a key of the run's configuration",
+    },
     json: JSON_LINES,
   },
   examples: [
