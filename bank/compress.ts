@@ -23,7 +23,7 @@ export type CompressOptions = KeptPart & {
   readonly storage?: CoefficientStorage;
   /** Computes the large products, in a tenth of the time that the CPU takes. */
   readonly device?: Device;
-  /** Called with the number of snippets read so far, of {@linkcode compressionReads}. */
+  /** Called with the number of snippets read so far, of twice those of the bank, or thrice for `int8`. */
   readonly onProgress?: (done: number) => void;
 };
 

@@ -18,7 +18,7 @@ import { normalizeSnippets } from "./normalize.ts";
 import { NpyFile } from "./npy.ts";
 import { readRows, type SnippetSource } from "./snippet_source.ts";
 
-/** How {@linkcode openFeatures} finds the vectors. */
+/** How {@linkcode importFeatures} finds the vectors. */
 export interface FeatureOptions {
   /** Name of the array in an archive or safetensors file that has several. */
   readonly key?: string | undefined;
@@ -70,8 +70,9 @@ export function openFeatures(path: string, options: FeatureOptions): FeatureFile
  * Writes a bank of vectors that another program made, 4,096 at a time. Its encoder is `features` with
  * the SHA-256 of the snippets: no image can be encoded for it, and two files are two encoders.
  *
- * Throws what {@linkcode openFeatures} throws, and a RangeError that names the vector if one is zero or
- * not finite.
+ * Throws a {@linkcode CheckpointError} if the file cannot be read, has not the one array that is asked for,
+ * or it is not [N, d], and if the disk refuses; and a RangeError that names the vector if one is zero or not
+ * finite.
  *
  * @example
  * ```ts

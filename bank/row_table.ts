@@ -9,7 +9,7 @@ import { formatShape, Tensor, viewOf } from "../kernels/core/tensor.ts";
 import { gatherRowsOfParts } from "../kernels/embed_rows/mod.ts";
 import { checkIndices } from "./bank.ts";
 
-/** Rows that a {@linkcode RowTable} is filled with. */
+/** Rows that a bank on the GPU is filled with. */
 export interface RowSource {
   /** Number of rows N, at least 1. */
   readonly size: number;

@@ -132,7 +132,10 @@ export abstract class TableBank implements ExtensibleBank {
     return this.#table.gather(indices);
   }
 
-  /** Yields views of all rows in order; see {@linkcode RowTable.ranges}. */
+  /**
+   * Yields views of all rows in order, `most` of them at a time, rounded down to a multiple of 64, of which one is
+   * the least. The caller disposes each view.
+   */
   protected rowRanges(most: number): Generator<RowRange> {
     return this.#table.ranges(most);
   }

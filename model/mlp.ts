@@ -73,7 +73,7 @@ export class SwigluMlp implements FeedForward {
   readonly #w3: Linear;
 
   /**
-   * Declares `w12` [2h, D] and `w3` [D, h] with h of {@linkcode swigluHidden}; `RangeError` where that is 0.
+   * Declares `w12` [2h, D] and `w3` [D, h] with h = ⌊2/3 · ⌊D · ratio⌋⌋; `RangeError` where that is 0.
    */
   constructor(p: ParameterScope, options: { width: number; ratio: number }) {
     const { width, ratio } = options;

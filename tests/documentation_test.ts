@@ -140,6 +140,19 @@ Deno.test("a name means the same in every entry point", async () => {
   }
 });
 
+Deno.test("links in the documentation of exports lead to exports, or to members of the same", async () => {
+  const symbols = (await Promise.all(ENTRIES.map(documentationOf))).flat();
+  const names = new Set(symbols.map(({ name }) => name));
+  const astray = symbols.flatMap((symbol) => {
+    const text = JSON.stringify(symbol);
+    const links = Array.from(text.matchAll(/\{@link(?:code)? (\w+)/g), ([, to]) => to!);
+    return links.filter((to) => !names.has(to) && !text.includes(`"name":"${to}"`))
+      .map((to) => `${symbol.name}: ${to}`);
+  });
+  assert.ok(names.size > 0);
+  assert.deepEqual(astray, []);
+});
+
 Deno.test("the type of a configuration says of each key what --help says", async () => {
   const symbols = await documentationOf("mod.ts");
   const propertiesOf = (type: string) =>

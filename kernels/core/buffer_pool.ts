@@ -233,7 +233,7 @@ export class BufferPool {
     if (this.#held.has(item)) this.#buffers.put(item);
   }
 
-  /** A texture of whole rows of {@linkcode STAGING_ROW_BYTES} for `bytes` of f32. */
+  /** A texture of whole rows, as CPU drivers read them, for `bytes` of f32. */
   takeTexture(bytes: number, life: Life): Pooled<GPUTexture> {
     const rows = Math.max(1, Math.ceil(bytes / STAGING_ROW_BYTES));
     const width = STAGING_ROW_TEXELS + STAGING_PADDING_TEXELS;

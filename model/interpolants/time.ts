@@ -15,7 +15,10 @@ export type TimeInterval = readonly [start: number, end: number];
 /** Names of the distributions of training times. */
 export const TIME_DISTRIBUTIONS = ["uniform", "logit-normal"] as const;
 
-/** How training times are distributed: {@linkcode uniformTime} or {@linkcode logitNormalTime}. */
+/**
+ * How training times are distributed over their interval: uniformly, or as 1 / (1 + exp(-n)) of a standard
+ * normal n, which favours the middle of the path.
+ */
 export type TimeDistribution = typeof TIME_DISTRIBUTIONS[number];
 
 /** The whole path, from noise at 0 to data at 1. */
