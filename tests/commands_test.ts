@@ -30,6 +30,7 @@ Deno.test("every command explains itself with --help, with examples", async () =
     ["tune"],
     ["bench"],
     ["bench:growth"],
+    ["bench:peers"],
   ];
   await Promise.all(commands.map(async ([task, ...words]) => {
     const { code, stdout, stderr } = await runTask(task, [...words, "--help"]);
@@ -41,7 +42,7 @@ Deno.test("every command explains itself with --help, with examples", async () =
 });
 
 Deno.test("a command line that cannot be used gives exit code 2 and the nearest name", async () => {
-  const cases: [task: "train" | "sample" | "evaluate" | "bank", args: string[], said: string][] = [
+  const cases: [task: Parameters<typeof runTask>[0], args: string[], said: string][] = [
     ["train", ["--stepz", "3"], "unknown option --stepz, did you mean --steps?"],
     ["train", ["--steps", "few"], "Cannot read --steps few: expected a whole number, at least 1"],
     ["train", ["configs/emoji.yaml", "--resume", "runs/x"], "Cannot resume with configs/emoji"],
@@ -58,6 +59,11 @@ Deno.test("a command line that cannot be used gives exit code 2 and the nearest 
     ["evaluate", ["--samples", "x", "--heads", "2"], "Cannot take --heads: it is about a file"],
     ["sample", ["--checkpoint", "x", "--sampler", "huen"], "did you mean heun?"],
     ["bank", ["biuld"], "unknown command biuld, did you mean build?"],
+    [
+      "bench:peers",
+      ["--steps", "few"],
+      "Cannot read --steps few: expected a whole number, at least 1",
+    ],
   ];
   await Promise.all(cases.map(async ([task, args, said]) => {
     assertRefusal(await runTask(task, args), 2, said);

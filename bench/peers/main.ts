@@ -1,14 +1,14 @@
 /**
- * This project and other stacks on the same training step and the same products, each in a
- * process of its own, one after the other: `main.ts [--steps N] [--rounds N] [--quick] [--json]`
- * prints a Markdown table of medians. `--quick` checks on a tiny workload that every stack runs and
- * computes the same; its times mean nothing.
+ * `deno task bench:peers`: see `PEERS_COMMAND`. Prints a Markdown table of medians.
  *
  * @module
  */
 
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { parseArguments, type ParsedArguments } from "../../cli/arguments.ts";
+import { PEERS_COMMAND } from "../../cli/commands/bench.ts";
+import { runCommand } from "../../cli/run_command.ts";
+import { say } from "../../cli/say.ts";
 import { median } from "../measure.ts";
 import { MATMUL_SIZES, NOT_INSTALLED, type PeerResult, STEP_FLOPS } from "./workload.ts";
 
@@ -29,62 +29,46 @@ const PEERS: readonly Peer[] = [
 /** Losses of the stacks may differ by the order of their sums, in a network of float32. */
 const LOSS_TOLERANCE = 0.01;
 
-const HELP = `Usage: deno task bench:peers [options]
+type Options = ParsedArguments<typeof PEERS_COMMAND>["options"];
 
-Times one training step and some products on this project and on other stacks, each in a process of
-its own, and compares their losses. Downloads those of JavaScript from npm; PyTorch, which has no part
-in WebGPU, is compared where python3 has it. Takes some minutes.
-
-Options:
-      --steps NUMBER   Steps that are timed, after the first (default 3)
-      --rounds NUMBER  Times that each product is timed (default 5)
-      --quick          Check on a tiny workload that every stack runs and computes the same; its
-                       times mean nothing
-      --json           Print all measurements as one JSON array
-  -h, --help           Print this text
-
-Examples:
-  deno task bench:peers
-      Compare all on a quiet machine.
-  deno task bench:peers --quick
-      See whether all of them run here.`;
-
-const { values: options } = parseArgs({
-  options: {
-    steps: { type: "string", default: "3" },
-    rounds: { type: "string", default: "5" },
-    quick: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", short: "h", default: false },
-  },
-});
-if (options.help) {
-  console.log(HELP);
-  Deno.exit();
+interface Measured {
+  readonly peer: Peer;
+  /** Undefined where the stack failed. */
+  readonly result: PeerResult | undefined;
 }
 
-const results: { peer: Peer; result: PeerResult | undefined }[] = [];
-const missing: string[] = [];
-for (const [i, peer] of PEERS.entries()) {
-  console.error(`${peer.name} (${i + 1} of ${PEERS.length})`);
-  const result = await run(peer);
-  if (result === "not installed") missing.push(`${peer.name} is not installed here.`);
-  else results.push({ peer, result });
-}
-if (options.json) {
-  console.log(JSON.stringify(results.map(({ peer, result }) => ({ name: peer.name, ...result }))));
-} else {
-  for (const line of table()) console.log(line);
+await runCommand(main);
+
+async function main(): Promise<void> {
+  const { options } = parseArguments(PEERS_COMMAND, Deno.args);
+  const results: Measured[] = [], missing: string[] = [];
+  for (const [i, peer] of PEERS.entries()) {
+    say(`${peer.name} (${i + 1} of ${PEERS.length})`);
+    const result = await run(peer, options);
+    if (result === "not installed") missing.push(`${peer.name} is not installed here.`);
+    else results.push({ peer, result });
+  }
+  if (options.json) {
+    const named = results.map(({ peer, result }) => ({ name: peer.name, ...result }));
+    return console.log(JSON.stringify(named));
+  }
+  const own = results[0]?.result;
+  for (const line of [...table(results, options), "", ...missing, ...disagreements(results, own)]) {
+    console.log(line);
+  }
 }
 
-async function run({ script, args }: Peer): Promise<PeerResult | "not installed" | undefined> {
+async function run(
+  { script, args }: Peer,
+  { steps, rounds, quick }: Options,
+): Promise<PeerResult | "not installed" | undefined> {
   const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
   const { code, success, stdout } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--allow-all", "--config", path("deno.json"), path(script)],
-      ...[...args, options.steps, options.rounds],
+      ...[...args, `${steps}`, `${rounds}`],
     ],
-    env: options.quick ? { GMEM_PEERS_QUICK: "1" } : {},
+    env: quick ? { GMEM_PEERS_QUICK: "1" } : {},
     stdout: "piped",
     stderr: "inherit",
   }).output();
@@ -94,10 +78,10 @@ async function run({ script, args }: Peer): Promise<PeerResult | "not installed"
   return JSON.parse(line) as PeerResult;
 }
 
-function table(): string[] {
+function table(results: readonly Measured[], { quick }: Options): string[] {
   const own = results[0]?.result;
-  const sizes = options.quick ? [] : MATMUL_SIZES;
-  const timed = options.quick ? [] : ["step", "GFLOP/s", "of gmem's time", "first step"];
+  const sizes = quick ? [] : MATMUL_SIZES;
+  const timed = quick ? [] : ["step", "GFLOP/s", "of gmem's time", "first step"];
   const header = ["stack", ...timed, ...sizes.map((size) => `${size}³, result read`), "losses"];
   const lines = [`| ${header.join(" | ")} |`, `|${"---|".repeat(header.length)}`];
   for (const { peer, result } of results) {
@@ -118,17 +102,17 @@ function table(): string[] {
     });
     const cells = [
       peer.name,
-      ...(options.quick ? [] : times),
+      ...(quick ? [] : times),
       ...products,
       result.losses.map((loss) => loss.toFixed(4)).join(", "),
     ];
     lines.push(`| ${cells.join(" | ")} |`);
   }
-  return [...lines, "", ...missing, ...disagreements(own)];
+  return lines;
 }
 
 /** A stack whose losses differ computes something else, and its time says nothing. */
-function disagreements(own: PeerResult | undefined): string[] {
+function disagreements(results: readonly Measured[], own: PeerResult | undefined): string[] {
   if (!own) return ["gmem failed: the losses could not be compared."];
   const apart = results.filter(({ result }) =>
     result?.losses.some((loss, i) => !(Math.abs(loss / own.losses[i]! - 1) < LOSS_TOLERANCE))

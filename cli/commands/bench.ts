@@ -1,5 +1,5 @@
 /**
- * Arguments and options of `deno task bench`, `bench:growth` and `tune`, which measure times.
+ * Arguments and options of `deno task bench`, `bench:growth`, `bench:peers` and `tune`, which measure times.
  *
  * @module
  */
@@ -70,6 +70,40 @@ export const GROWTH_COMMAND = {
       command: "deno task bench:growth --markdown > growth.md",
       description: "Keep the tables of all series.",
     },
+  ],
+} as const satisfies CommandDefinition;
+
+/** `deno task bench:peers`: measures other stacks on the same work. */
+export const PEERS_COMMAND = {
+  name: "deno task bench:peers",
+  summary:
+    "Times one training step and some products on this project and on other stacks, each in a " +
+    "process of its own, and compares their losses. Downloads those of JavaScript from npm; PyTorch, " +
+    "which has no part in WebGPU, is compared where python3 has it. Takes some minutes.",
+  options: {
+    steps: {
+      type: "integer",
+      minimum: 1,
+      default: 3,
+      description: "Steps that are timed, after the first",
+    },
+    rounds: {
+      type: "integer",
+      minimum: 1,
+      default: 5,
+      description: "Times that each product is timed",
+    },
+    quick: {
+      type: "boolean",
+      description:
+        "Check on a tiny workload that every stack runs and computes the same; its times " +
+        "mean nothing",
+    },
+    json: { type: "boolean", description: "Print all measurements as one JSON array" },
+  },
+  examples: [
+    { command: "deno task bench:peers", description: "Compare all on a quiet machine." },
+    { command: "deno task bench:peers --quick", description: "See whether all of them run here." },
   ],
 } as const satisfies CommandDefinition;
 
