@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
-import { watchWork } from "../../../train/commands/watch_work.ts";
+import { watchWork } from "../../cli/watch_work.ts";
 
 Deno.test("work that takes long says what share is done, since it may read each image twice", () => {
   const { now } = performance, { error } = console, { write } = process.stderr;
