@@ -121,7 +121,8 @@ export class OnnxNetwork implements Disposable {
       const file = join(dirname(path), name);
       const missing =
         `it keeps weights in ${name}, which is not in its folder, expected both there`;
-      weights.push({ path: name, data: await read(file, missing) });
+      // Of a name that begins with ./ onnxruntime takes that off, and then does not find it by the whole name.
+      weights.push({ path: `./${name}`, data: await read(file, missing) });
     }
     const create = (executionProviders: readonly string[]) =>
       InferenceSession.create(bytes, { executionProviders, externalData: weights });

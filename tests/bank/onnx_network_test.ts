@@ -94,6 +94,21 @@ Deno.test("OnnxNetwork reads and hashes weights that lie in a file beside it", a
   }
 });
 
+Deno.test("OnnxNetwork finds weights by names that go through a folder", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/a.onnx`;
+  try {
+    Deno.mkdirSync(`${directory}/data`);
+    for (const name of ["./w.bin", "data/w.bin", "./data/w.bin"]) {
+      Deno.writeFileSync(path, product({ file: { name, offset: 0, length: 24 } }));
+      Deno.writeFileSync(`${directory}/${name}`, floatBytes(WEIGHTS));
+      using network = await OnnxNetwork.open(path, { purpose: "encode with" });
+      assert.deepEqual([...(await network.apply(INPUT)).values], [41, 52, 63], name);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 Deno.test("OnnxNetwork takes and gives float32 for a network of float16", async () => {
   const path = await Deno.makeTempFile({ suffix: ".onnx" });
   try {
