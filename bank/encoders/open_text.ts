@@ -39,14 +39,20 @@ export async function openTextEncoder(options: OpenTextOptions = {}): Promise<Te
  * Opens the text encoder of a description; the network of an ONNX one is where it was, or at `onnx`.
  * Whether it still is the same is for whoever compares descriptions.
  *
- * Throws a TypeError if no text encoder is described so, and what {@linkcode openTextEncoder} throws.
+ * Throws a TypeError if no text encoder is described so, or one that is no network where `onnx` names one, and what
+ * {@linkcode openTextEncoder} throws.
  */
 export async function textEncoderOf(
   description: EncoderDescription,
   options: Pick<OpenTextOptions, "onnx" | "providers"> = {},
 ): Promise<TextVectorEncoder> {
   const { kind, source, settings: { output, pooling } } = description;
-  if (kind === "hashed_ngrams") return await openTextEncoder();
+  if (kind === "hashed_ngrams") {
+    if (options.onnx === undefined) return await openTextEncoder();
+    throw new TypeError(
+      `Cannot encode texts with ${options.onnx}: the encoder is ${kind}, expected no network`,
+    );
+  }
   if (kind !== "onnx_text" || source === undefined) {
     throw new TypeError(
       `Cannot encode texts: the encoder is ${kind}, expected hashed_ngrams or onnx_text`,

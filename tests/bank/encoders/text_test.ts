@@ -108,6 +108,11 @@ Deno.test("textEncoderOf() opens what a description says", async () => {
     textEncoderOf({ ...built.description, kind: "pixel_pca" }),
     /the encoder is pixel_pca, expected hashed_ngrams or onnx_text/,
   );
+  await assert.rejects(textEncoderOf(built.description, { onnx: NETWORK }), {
+    name: "TypeError",
+    message:
+      `Cannot encode texts with ${NETWORK}: the encoder is hashed_ngrams, expected no network`,
+  });
 });
 
 Deno.test("OnnxTextEncoder takes a text of one token and none without", async () => {
