@@ -220,9 +220,16 @@ async function encode(
 
 /** `bank import`: a bank of vectors that others made. */
 export async function importBank(args: readonly string[]): Promise<void> {
-  const { options, positionals } = parseArguments(BANK_IMPORT_COMMAND, args);
+  const { options, positionals, given } = parseArguments(BANK_IMPORT_COMMAND, args);
   const { out, key, mapper, json } = options;
   const path = positionals[0]!;
+  if (!/\.(npz|safetensors)$/.test(path)) {
+    refuseGiven(
+      given,
+      ["key"],
+      `of ${path}: expected a .npz or .safetensors file, whose arrays have names`,
+    );
+  }
   await prepareOutput(out, { inputs: [path, mapper] });
   if (mapper !== undefined) await importMapped(path, { out, key, mapper });
   else if (/\.(npy|npz|safetensors)$/.test(path)) await importFeatures(path, { out, key });

@@ -184,6 +184,10 @@ deviceTest("bank commands work on what bank build made", async () => {
           ["import", "README.md"],
           /^error: Cannot import README\.md: expected a name in \.npy, .*\.pth$/m,
         ],
+        [
+          ["import", "bank.pth", "--key", "cls", "--out", at("no")],
+          /^error: Cannot take --key of .*bank\.pth: expected a \.npz or \.safetensors file, /m,
+        ],
         [["export", bank, "--out", at("x.txt")], /expected a name in .npy or .safetensors/],
         [["interpolate", "1", "-9", "--bank", bank], /error: .*-9/],
         [["interpolate", "1", "2"], /^error: Cannot interpolate: expected --bank FILE, or/],
