@@ -35,6 +35,15 @@ export function checkModelOptions(options: ModelOptions): void {
   );
 }
 
+/** Throws a UsageError where weights are to be turned, which changes the sign of the output, and predict no velocity. */
+export function checkReversed(reversed: boolean, prediction: string): void {
+  if (!reversed || prediction === "velocity") return;
+  throw new UsageError(
+    `Cannot take --reversed with interpolant.prediction ${prediction}: it changes the sign of what the ` +
+      "network puts out, as velocities need it, expected velocity",
+  );
+}
+
 /** Keys of what only samplers of the SDE do. */
 const SDE_KEYS = /^(sample\.(?:diffusion(?:\.\w+)?|lastStep|lastStepSize))\s*=/;
 
@@ -60,21 +69,22 @@ export function checkSampler(set: readonly string[], sampler: SamplerName): void
 
 /**
  * Throws a UsageError where options do not go with the model that they name: what {@linkcode checkSampler} refuses,
- * steps for a sampler that has its own, weights without the bank that guides them, or a bank where labels do.
+ * steps for a sampler that has its own, weights without the bank that guides them, or a bank where labels do; and what
+ * {@linkcode checkReversed} refuses.
  */
 export function checkDrawing(
-  { set, steps, checkpoint, weights, bank }: {
+  { set, steps, checkpoint, weights, reversed, bank }: Omit<ModelOptions, "heads"> & {
     readonly set: readonly string[];
     readonly steps: number | undefined;
-    readonly checkpoint: string | undefined;
-    readonly weights: string | undefined;
     readonly bank: string | undefined;
   },
-  { sample: { sampler }, model: { conditioning } }: {
+  { sample: { sampler }, model: { conditioning }, interpolant: { prediction } }: {
     readonly sample: { readonly sampler: SamplerName };
     readonly model: { readonly conditioning: "label" | "snippet" };
+    readonly interpolant: { readonly prediction: string };
   },
 ): void {
+  checkReversed(reversed, prediction);
   checkSampler(set, sampler);
   if (steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
     throw new UsageError(

@@ -71,7 +71,7 @@ function stepsOf({ steps = [] }: Options): number[] {
 export async function readSettings(options: Options): Promise<Settings> {
   checkUsage(options);
   const steps = stepsOf(options);
-  const { checkpoint, weights, reversed, heads, bank, sampler, seed } = options;
+  const { checkpoint, weights, reversed, heads, sampler, seed } = options;
   const overridesOf = (steps: number | undefined) => [
     ...folderOverrides(options.data),
     ...sampleOverrides({ sampler, steps, seed }),
@@ -91,7 +91,7 @@ export async function readSettings(options: Options): Promise<Settings> {
     }
     const read = (steps?: number) => readWith(overridesOf(steps));
     const found = read(steps[0]), { config } = found;
-    checkDrawing({ set: options.set, steps: steps[0], checkpoint, weights, bank }, config);
+    checkDrawing({ ...options, steps: steps[0] }, config);
     if (options["every-checkpoint"]) {
       const drawings = checkpointsOf(drawing).map((path) => ({
         found: readCheckpointConfig(path, { overrides: overridesOf(steps[0]) }),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { checkSampler } from "../../cli/model_options.ts";
+import { checkReversed, checkSampler } from "../../cli/model_options.ts";
 
 Deno.test("checkSampler() refuses settings of the SDE and steps where a sampler does not heed them", () => {
   const noise = ["sample.diffusion.norm=2", "sample.diffusion={norm: 2}", "sample.lastStep = mean"];
@@ -23,4 +23,17 @@ Deno.test("checkSampler() refuses settings of the SDE and steps where a sampler 
   for (const sampler of ["euler", "euler-maruyama"] as const) {
     checkSampler(["sample.steps=5", "sample.guidance.scale=2"], sampler);
   }
+});
+
+Deno.test("checkReversed() refuses to turn weights of a network that predicts no velocity", () => {
+  for (const prediction of ["noise", "score"] as const) {
+    checkReversed(false, prediction);
+    assert.throws(() => checkReversed(true, prediction), {
+      name: "UsageError",
+      message: new RegExp(
+        `^Cannot take --reversed with interpolant.prediction ${prediction}: .*, expected velocity$`,
+      ),
+    });
+  }
+  checkReversed(true, "velocity");
 });

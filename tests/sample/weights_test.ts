@@ -107,6 +107,14 @@ gpuTest("sample --weights draws latents and images as the library does", async (
     await drawnBy(again.filter((arg) => arg !== "--reversed"));
     const wrong = latentsIn(out);
     assert.ok(wrong.some((value, i) => Math.abs(value - expected[i]!) > 0.1));
+    for (const [task, more] of [["sample", []], ["evaluate", ["--reference", "x"]]] as const) {
+      const { code, stderr } = await runTask(task, [
+        ...["--weights", repa, "--heads", "2", "--reversed", ...more],
+        ...["--set", "interpolant.prediction=noise"],
+      ]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /^error: Cannot take --reversed with interpolant\.prediction noise: /m);
+    }
 
     const picture = `${directory}/images.png`, decoder = ["--set", `data.decoder=${DECODER}`];
     await drawnBy([...drawing, ...decoder, "--out", picture]);

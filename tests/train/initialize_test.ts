@@ -88,9 +88,13 @@ for (const [name, condition] of CONDITIONS) {
   );
 }
 
-Deno.test("train refuses --init where it would do nothing", async () => {
+Deno.test("train refuses --init and --reversed where they would do nothing, or something else", async () => {
   const main = fileURLToPath(new URL("../../train/main.ts", import.meta.url));
-  const cases = [["--init", "a.pt", "--resume", "runs/any"], ["--reversed"]];
+  const cases = [
+    ["--init", "a.pt", "--resume", "runs/any"],
+    ["--reversed"],
+    ["--init", "a.pt", "--reversed", "--set", "interpolant.prediction=noise"],
+  ];
   for (const args of cases) {
     const command = new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-check", "--allow-read", "--allow-env", main, ...args],
@@ -98,6 +102,9 @@ Deno.test("train refuses --init where it would do nothing", async () => {
     });
     const { code: exit, stderr } = await command.output();
     assert.equal(exit, 2);
-    assert.match(new TextDecoder().decode(stderr), /^error: Cannot (?:take weights|reverse)/m);
+    assert.match(
+      new TextDecoder().decode(stderr),
+      /^error: Cannot (?:take weights|reverse|take --reversed)/m,
+    );
   }
 });

@@ -13,6 +13,7 @@ import type { ImageSource } from "../../bank/image_source.ts";
 import { lookUp, type ParsedArguments, UsageError } from "../../cli/arguments.ts";
 import type { TRAIN_COMMAND } from "../../cli/commands/train.ts";
 import { requireFiles } from "../../cli/input_files.ts";
+import { checkReversed } from "../../cli/model_options.ts";
 import { shellWord } from "../../cli/shell_word.ts";
 import { clonePath } from "../../cli/typed_path.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
@@ -96,6 +97,7 @@ export function checkSettings({ config, resumed, weights }: Settings): void {
   if (resumed) requireData(resumed, config.data);
   else refuseHome(config.train);
   requireUsed(config);
+  checkReversed(weights?.reversed === true, config.interpolant.prediction);
   if (weights) refuseFolder(weights.path);
   requireFiles({
     "--init": weights?.path,
