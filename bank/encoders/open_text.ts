@@ -5,6 +5,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import type { EncoderDescription } from "./encoder.ts";
 import { HashedNgrams } from "./hashed_ngrams.ts";
 import type { TextPooling } from "./preprocessing.ts";
@@ -39,8 +40,8 @@ export async function openTextEncoder(options: OpenTextOptions = {}): Promise<Te
  * Opens the text encoder of a description; the network of an ONNX one is where it was, or at `onnx`.
  * Whether it still is the same is for whoever compares descriptions.
  *
- * Throws a TypeError if no text encoder is described so, or one that is no network where `onnx` names one, and what
- * {@linkcode openTextEncoder} throws.
+ * Throws a TypeError if no text encoder is described so, or one that is no network where `onnx` names one, a NotFound
+ * error if the network is no longer where it was, and what {@linkcode openTextEncoder} throws.
  */
 export async function textEncoderOf(
   description: EncoderDescription,
@@ -56,6 +57,12 @@ export async function textEncoderOf(
   if (kind !== "onnx_text" || source === undefined) {
     throw new TypeError(
       `Cannot encode texts: the encoder is ${kind}, expected hashed_ngrams or onnx_text`,
+    );
+  }
+  if (options.onnx === undefined && !existsSync(source)) {
+    throw new Deno.errors.NotFound(
+      `Cannot encode texts: the encoder was read from ${source}, which is not there, expected the same ` +
+        "network by --onnx FILE",
     );
   }
   return await openTextEncoder({

@@ -101,6 +101,15 @@ Deno.test("textEncoderOf() opens what a description says", async () => {
     textEncoderOf({ ...made.description, settings }),
     /output is none, expected one of/,
   );
+  const moved = { ...made.description, source: `${NETWORK}.moved` };
+  await assert.rejects(textEncoderOf(moved), {
+    name: "NotFound",
+    message:
+      `Cannot encode texts: the encoder was read from ${NETWORK}.moved, which is not there, ` +
+      "expected the same network by --onnx FILE",
+  });
+  using found = await textEncoderOf(moved, { onnx: NETWORK });
+  assert.deepEqual(found.description, made.description);
   using built = await openTextEncoder();
   using same = await textEncoderOf(built.description);
   assert.deepEqual(same.description, built.description);
