@@ -95,7 +95,7 @@ export class GaussianStatistics implements Gaussian {
  * const mean = Float64Array.of(0, 0), covariance = Float64Array.of(1, 0, 0, 4);
  * const a = knownGaussian({ mean, covariance });
  * const b = knownGaussian({ mean: Float64Array.of(3, 0), covariance });
- * console.log(frechetDistance(a, b), a.count); // 9 undefined
+ * console.log(frechetDistance(a, b)); // 9
  * ```
  */
 export function knownGaussian(
