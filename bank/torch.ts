@@ -6,7 +6,12 @@
 
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { elementsOf } from "../kernels/core/tensor.ts";
-import { TorchFile, TorchTensor, type TorchValue } from "../model/torch_file.ts";
+import {
+  describeTorchValue,
+  TorchFile,
+  TorchTensor,
+  type TorchValue,
+} from "../model/torch_file.ts";
 import { BankWriter, writeLowRankBank } from "./bank_writer.ts";
 import { normalizeSnippets } from "./normalize.ts";
 import { findFrequencyProblem } from "./records.ts";
@@ -59,7 +64,9 @@ export function importTorchBank(path: string, options: ImportOptions): void {
   }
   throw bankError(
     path,
-    `it holds none, expected a tensor [N, d], a dict of ${Object.values(FACTORS).join(", ")} ` +
+    `it holds ${describeTorchValue(root)}, expected a tensor [N, d], a dict of ${
+      Object.values(FACTORS).join(", ")
+    } ` +
       `or one with ${BANK_OF_CHECKPOINT}`,
   );
 }

@@ -60,6 +60,11 @@ function listKeys(dict: ReadonlyMap<TorchValue, TorchValue>): string {
   return names.length > 20 ? `${shown} and ${names.length - 20} more` : shown;
 }
 
+/** What a file holds, in words: of a dict its keys. */
+export function describeTorchValue(value: TorchValue): string {
+  return value instanceof Map ? `a dict with the keys ${listKeys(value)}` : describe(value);
+}
+
 /** A dict with at least one item and nothing but tensors. */
 function isTensorDict(dict: ReadonlyMap<TorchValue, TorchValue>): boolean {
   return dict.size > 0 && dict.values().every((value) => value instanceof TorchTensor);
@@ -74,9 +79,9 @@ export function withoutWrappers(name: string): string {
  * A file of `torch.save` open for reading.
  *
  * Known are tensors of f64, f32, f16, bf16, i64, i32, i16, u8, i8 and bool, parameters, dicts, lists,
- * tuples, numbers, strings, booleans and None. `argparse.Namespace`, which official training scripts
- * store beside the weights, becomes a {@linkcode TorchOpaque} without content. A file that names
- * anything else, or that PyTorch before 1.6 wrote (no zip archive), is refused.
+ * tuples, numbers, strings, booleans and None. Any other object, such as the `argparse.Namespace` or the numbers of
+ * numpy that training scripts store beside the weights, becomes a {@linkcode TorchOpaque} without content: no code
+ * of the file is run. A file that PyTorch before 1.6 wrote (no zip archive) is refused.
  *
  * @example
  * ```ts ignore
@@ -134,8 +139,8 @@ export class TorchFile implements Disposable {
   /**
    * Opens the file at `path` and reads its description, not its tensors.
    *
-   * Throws a {@linkcode CheckpointError} when it cannot be opened, is damaged, is of another kind, or
-   * names anything but tensors and plain data; the message says what was found.
+   * Throws a {@linkcode CheckpointError} when it cannot be opened, is damaged, or is of another kind; the message
+   * says what was found.
    */
   static open(path: string): TorchFile {
     using opened = new DisposableStack();
@@ -203,7 +208,7 @@ export class TorchFile implements Disposable {
       );
       throw fileError(
         this.path,
-        `it holds a dict with the keys ${listKeys(root)}, expected ${wanted.join(" or ")}`,
+        `it holds ${describeTorchValue(root)}, expected ${wanted.join(" or ")}`,
       );
     }
     const section = root.get(key);

@@ -1,8 +1,8 @@
 /**
  * A closed reader of the pickles that PyTorch writes: tensors, dicts, lists, tuples and scalars.
  *
- * A pickle is a program that may name any function of Python. This reader knows a fixed list of
- * names and runs none of them: it makes tensors and containers itself and refuses the rest.
+ * A pickle is a program that may name any function of Python. This reader runs none: it makes tensors and
+ * containers itself, and of every other object it keeps the name alone.
  *
  * @module
  */
@@ -168,6 +168,9 @@ const MAX_REPEATED = 1 << 24;
 /** The axes that a tensor of PyTorch has at most. */
 const MAX_AXES = 64;
 
+/** Letters that are kept of the name of a class. */
+const MAX_NAME = 200;
+
 const STORAGE_TYPES: ReadonlyMap<string, StoredType> = new Map([
   ["torch.DoubleStorage", "F64"],
   ["torch.FloatStorage", "F32"],
@@ -183,32 +186,23 @@ const STORAGE_TYPES: ReadonlyMap<string, StoredType> = new Map([
 
 const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2";
 const REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
-const ORDERED_DICT = "collections.OrderedDict";
+const ORDERED_DICT = "collections.OrderedDict", DEFAULT_DICT = "collections.defaultdict";
 
-/** The command-line arguments that official training scripts store beside the weights. */
-const NAMESPACE = "argparse.Namespace";
-
+/** What is made here, and by no other arguments than PyTorch gives. */
 const KNOWN_GLOBALS: ReadonlySet<string> = new Set([
   ...STORAGE_TYPES.keys(),
   REBUILD_TENSOR,
   REBUILD_PARAMETER,
   ORDERED_DICT,
-  NAMESPACE,
+  DEFAULT_DICT,
 ]);
 
 /** Instructions of protocols 2 to 5 for values that a checkpoint of tensors does not need. */
 const REFUSED_INSTRUCTIONS: ReadonlyMap<number, string> = new Map([
-  [0x42, "bytes"],
-  [0x43, "bytes"],
   [0x82, "an object of a registered extension"],
   [0x83, "an object of a registered extension"],
   [0x84, "an object of a registered extension"],
   [0x8b, "an integer of more than 255 bytes"],
-  [0x8e, "bytes"],
-  [0x8f, "a set"],
-  [0x91, "a frozenset"],
-  [0x92, "an object made with keyword arguments"],
-  [0x96, "a bytearray"],
   [0x97, "a buffer outside the pickle"],
 ]);
 
@@ -264,8 +258,9 @@ function isSizes(value: TorchValue | undefined): value is number[] {
 /**
  * Returns the value that a pickle of protocol 2, 3, 4 or 5 describes.
  *
- * Throws a CheckpointError for a damaged pickle and for one that names anything but tensors, dicts,
- * lists, tuples, numbers, strings, booleans and None; the message has the module and the name.
+ * Objects other than tensors, dicts, lists, tuples, numbers, strings, booleans and None become a
+ * {@linkcode TorchOpaque}, without what they hold. Throws a CheckpointError for a damaged pickle, and for one that
+ * uses what PyTorch writes otherwise than PyTorch does.
  */
 export function unpickle(bytes: Uint8Array, options: UnpickleOptions): TorchValue {
   return new Unpickler(bytes, options).run();
@@ -310,6 +305,13 @@ class Unpickler {
     0x51: () => this.#storage(this.#pop()), // BINPERSID
     0x52: () => this.#call(this.#tuple(2)), // REDUCE
     0x81: () => this.#create(this.#tuple(2)), // NEWOBJ
+    0x92: () => this.#create(this.#tuple(3)), // NEWOBJ_EX
+    0x43: () => this.#bytesOf("bytes", this.#view.getUint8(this.#take(1))), // SHORT_BINBYTES
+    0x42: () => this.#bytesOf("bytes", this.#view.getUint32(this.#take(4), true)), // BINBYTES
+    0x8e: () => this.#bytesOf("bytes", this.#length64()), // BINBYTES8
+    0x96: () => this.#bytesOf("bytearray", this.#length64()), // BYTEARRAY8
+    0x8f: () => new TorchOpaque("builtins.set"), // EMPTY_SET
+    0x91: () => this.#frozenSet(), // FROZENSET
   };
 
   constructor(bytes: Uint8Array, options: UnpickleOptions) {
@@ -353,32 +355,18 @@ class Unpickler {
       case 0x31: // POP_MARK
         this.#popToMark();
         return;
-      case 0x61: { // APPEND
-        const value = this.#pop();
-        this.#list().push(value);
+      case 0x61: // APPEND
+        return this.#append([this.#pop()]);
+      case 0x65: // APPENDS
+        return this.#append(this.#popToMark());
+      case 0x73: // SETITEM
+        return this.#setItems(this.#tuple(2));
+      case 0x75: // SETITEMS
+        return this.#setItems(this.#popToMark());
+      case 0x90: // ADDITEMS
+        this.#popToMark();
+        if (!isObject(this.#top())) throw this.#error("adds to something that is no set");
         return;
-      }
-      case 0x65: { // APPENDS
-        const values = this.#popToMark();
-        const list = this.#list();
-        for (const value of values) list.push(value);
-        return;
-      }
-      case 0x73: { // SETITEM
-        const value = this.#pop();
-        const key = this.#pop();
-        this.#dict().set(key, value);
-        return;
-      }
-      case 0x75: { // SETITEMS
-        const values = this.#popToMark();
-        if (values.length % 2 !== 0) throw this.#error("sets a key without a value");
-        const dict = this.#dict();
-        for (let index = 0; index < values.length; index += 2) {
-          dict.set(values[index]!, values[index + 1]!);
-        }
-        return;
-      }
       case 0x71: // BINPUT
         this.#memo.set(this.#view.getUint8(this.#take(1)), this.#top());
         return;
@@ -394,11 +382,11 @@ class Unpickler {
         }
         return;
       case 0x62: { // BUILD
-        // Attributes of a state dict (its versions) or of the arguments: neither is weights.
+        // Attributes of a state dict, which are its versions, or of an object that is known by its name alone.
         this.#pop();
         const target = this.#top();
-        if (target instanceof Map || isNamespace(target)) return;
-        throw this.#error("sets attributes of something that is no state dict");
+        if (target instanceof Map || isObject(target)) return;
+        throw this.#error("sets attributes of something that is no object");
       }
     }
     const refused = REFUSED_INSTRUCTIONS.get(instruction);
@@ -495,33 +483,40 @@ class Unpickler {
     return values;
   }
 
-  #list(): TorchValue[] {
+  #append(values: readonly TorchValue[]): void {
     const list = this.#top();
+    if (isObject(list)) return;
     if (!Array.isArray(list) || !this.#lists.has(list)) {
       throw this.#error("appends to something that is no list");
     }
-    return list;
+    for (const value of values) list.push(value);
   }
 
-  #dict(): Map<TorchValue, TorchValue> {
+  #setItems(values: readonly TorchValue[]): void {
+    if (values.length % 2 !== 0) throw this.#error("sets a key without a value");
     const dict = this.#top();
+    if (isObject(dict)) return;
     if (!(dict instanceof Map)) throw this.#error("sets a key of something that is no dict");
-    return dict;
+    for (let index = 0; index < values.length; index += 2) {
+      dict.set(values[index]!, values[index + 1]!);
+    }
+  }
+
+  #bytesOf(kind: "bytes" | "bytearray", length: number): TorchOpaque {
+    this.#take(length);
+    return new TorchOpaque(`builtins.${kind}`);
+  }
+
+  #frozenSet(): TorchOpaque {
+    this.#popToMark();
+    return new TorchOpaque("builtins.frozenset");
   }
 
   #global([module, name]: readonly TorchValue[]): TorchValue {
     if (typeof module !== "string" || typeof name !== "string") {
       throw this.#error("asks for an object without a name");
     }
-    const path = `${module}.${name}`;
-    if (!KNOWN_GLOBALS.has(path)) {
-      throw this.#error(
-        `asks for ${path.slice(0, 200)}, expected only tensors, dicts, lists, tuples and ` +
-          "scalars, as any other object would have to run code that the file chooses: " +
-          "if you trust it, save its weights alone with PyTorch",
-      );
-    }
-    return new PickleGlobal(path);
+    return new PickleGlobal(`${module}.${name}`.slice(0, MAX_NAME));
   }
 
   /** Handles the persistent id ("storage", class, key, device, count). */
@@ -531,29 +526,32 @@ class Unpickler {
     if (kind !== "storage" || typeof key !== "string" || !isSize(count)) {
       throw this.#error("refers to something that is no storage of PyTorch");
     }
-    if (stored === undefined) throw this.#error(`has a storage of an unknown type`);
+    if (stored === undefined) {
+      const name = type instanceof PickleGlobal ? type.name : "no type";
+      throw this.#error(
+        `has a storage of ${name}, expected ${[...STORAGE_TYPES.keys()].join(", ")}`,
+      );
+    }
     return new PickleStorage(this.#options.storage(key, stored, count));
   }
 
   #call([target, values]: readonly TorchValue[]): TorchValue {
     if (target instanceof PickleGlobal && Array.isArray(values)) {
       if (target.name === ORDERED_DICT && values.length === 0) return new Map();
+      // What it gives for keys that it lacks is of no interest.
+      if (target.name === DEFAULT_DICT) return new Map();
       if (target.name === REBUILD_TENSOR) return this.#rebuildTensor(values);
       if (target.name === REBUILD_PARAMETER && values[0] instanceof TorchTensor) return values[0];
+      if (!KNOWN_GLOBALS.has(target.name)) return new TorchOpaque(target.name);
       throw this.#error(`calls ${target.name} with arguments that PyTorch does not give it`);
     }
     throw this.#error("calls something that is no function");
   }
 
-  #create([target, values]: readonly TorchValue[]): TorchValue {
-    if (
-      target instanceof PickleGlobal && target.name === NAMESPACE && Array.isArray(values) &&
-      values.length === 0
-    ) return new TorchOpaque(NAMESPACE);
-    throw this.#error(
-      `makes an object of ${target instanceof PickleGlobal ? target.name : "no class"}, ` +
-        "expected only tensors, dicts, lists, tuples and scalars",
-    );
+  #create([target]: readonly TorchValue[]): TorchValue {
+    const name = target instanceof PickleGlobal ? target.name : "no class";
+    if (target instanceof PickleGlobal && !KNOWN_GLOBALS.has(name)) return new TorchOpaque(name);
+    throw this.#error(`makes an object of ${name}, expected one that PyTorch makes so`);
   }
 
   /**
@@ -589,7 +587,8 @@ class Unpickler {
   }
 }
 
-function isNamespace(value: TorchValue): boolean {
+/** Whether a value stands for an object that is known by its name alone. */
+function isObject(value: TorchValue): boolean {
   return value instanceof TorchOpaque && !(value instanceof PickleGlobal) &&
-    value.name === NAMESPACE;
+    !(value instanceof PickleStorage);
 }

@@ -167,8 +167,12 @@ Deno.test("importTorchBank() refuses other contents and leaves no file", async (
       [code.tensor("FloatStorage", [6]), "CheckpointError", /shape \[6\], expected \[N, d\]/],
       [code.tensor("FloatStorage", [3, 2, 1]), "CheckpointError", /shape \[3, 2, 1\], expected/],
       [code.tensor("FloatStorage", [0, 2]), "CheckpointError", /shape \[0, 2\], expected/],
-      [code.record({ C: code.none }), "CheckpointError", /holds none, expected a tensor \[N, d\]/],
-      [code.list(code.integer(1)), "CheckpointError", /holds none/],
+      [
+        code.record({ C: code.none }),
+        "CheckpointError",
+        /holds a dict with the keys "C", expected a tensor \[N, d\]/,
+      ],
+      [code.list(code.integer(1)), "CheckpointError", /holds a list of 1 items, expected/],
       [code.tensor("FloatStorage", [3, 2]), "RangeError", /snippet 1 of ".*": its norm is 0/],
     ] as const;
     for (const [root, name, message] of cases) {
