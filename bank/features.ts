@@ -6,6 +6,7 @@
  */
 
 import { openByteSource } from "../kernels/core/byte_source.ts";
+import { listed } from "../kernels/core/counted.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
 import { SafetensorsFile } from "../kernels/core/safetensors.ts";
 import { sha256Hex } from "../kernels/core/sha256.ts";
@@ -188,12 +189,12 @@ function chooseKey(
 ): string {
   const { keys, wanted = keys.length === 1 ? keys[0] : undefined } = names;
   if (wanted !== undefined && keys.includes(wanted)) return wanted;
-  const listed = keys.slice(0, 10).join(", ") || "none";
+  const found = listed(keys) || "none";
   throw featureError(
     path,
     wanted === undefined
-      ? `it has the arrays ${listed}, expected one, or the key of one`
-      : `it has the arrays ${listed}, expected one named ${wanted}`,
+      ? `it has the arrays ${found}, expected one, or the key of one`
+      : `it has the arrays ${found}, expected one named ${wanted}`,
   );
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from "../kernels/core/counted.ts";
+import { counted, listed } from "../kernels/core/counted.ts";
 import { formatBytes } from "../kernels/core/format_bytes.ts";
 import type { CoefficientStorage } from "./coefficient_format.ts";
 import type { EncoderDescription } from "./encoders/encoder.ts";
@@ -12,7 +12,6 @@ import { symmetricEigen } from "./eigen.ts";
 import type { BankFile, CompressionLoss } from "./file.ts";
 import { Moments } from "./moments.ts";
 import { snippetNorms } from "./normalize.ts";
-import { listed } from "./retrieve.ts";
 import { selectRows } from "./select_rows.ts";
 
 /** How the snippets spread over the directions of their space. */

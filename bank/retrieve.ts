@@ -6,7 +6,7 @@
  * @module
  */
 
-import { counted, requireCount } from "../kernels/core/counted.ts";
+import { counted, listed, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean, nearestName, requireOneOf } from "../kernels/core/nearest_name.ts";
 import { paddedSize } from "../kernels/core/padded_size.ts";
@@ -402,10 +402,4 @@ function compare(
       (metric === "cosine" ? b.cosine - a.cosine : a.distance - b.distance) || a.index - b.index
     );
   });
-}
-
-/** Names in a message: the first ten, and how many more there are. */
-export function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 10).join(", ");
-  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;
 }

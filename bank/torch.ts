@@ -64,10 +64,8 @@ export function importTorchBank(path: string, options: ImportOptions): void {
   }
   throw bankError(
     path,
-    `it holds ${describeTorchValue(root)}, expected a tensor [N, d], a dict of ${
-      Object.values(FACTORS).join(", ")
-    } ` +
-      `or one with ${BANK_OF_CHECKPOINT}`,
+    `it holds ${describeTorchValue(root)}, expected a tensor [N, d], a dict of ` +
+      `${Object.values(FACTORS).join(", ")} or one with ${BANK_OF_CHECKPOINT}`,
   );
 }
 

@@ -10,8 +10,8 @@ import type { RunRecord } from "./run_log.ts";
 
 /** Options of {@linkcode plotLoss}. */
 export interface PlotLossOptions {
-  /** What the loss is where there is no alignment loss, for the title of the axis; that error by default. */
-  readonly denoising?: string;
+  /** What the loss is where there is no alignment loss, for the title of the axis. */
+  readonly denoising: string;
 }
 
 /** Options of {@linkcode plotEvaluation}. */
@@ -58,7 +58,7 @@ const DASHES: readonly number[][] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]];
  */
 export async function plotLoss(
   records: readonly RunRecord[],
-  { denoising = "mean squared error" }: PlotLossOptions = {},
+  { denoising }: PlotLossOptions,
 ): Promise<string> {
   const losses = records.filter(({ loss }) => Number.isFinite(loss));
   if (losses.length === 0) {

@@ -45,25 +45,6 @@ export function streamOf(source: ImageSource): ImageStream {
   };
 }
 
-/** The first images of a stream, at most `count`. */
-export function firstOf(stream: ImageStream, count: number): ImageStream {
-  if (count >= stream.size) return stream;
-  const { imageSize, channels } = stream;
-  const length = channels * imageSize ** 2;
-  return {
-    size: count,
-    imageSize,
-    channels,
-    async *batches() {
-      for await (const batch of stream.batches()) {
-        const kept = Math.min(batch.count, count - batch.first);
-        yield { ...batch, count: kept, pixels: batch.pixels.subarray(0, kept * length) };
-        if (batch.first + kept >= count) return;
-      }
-    },
-  };
-}
-
 /** At most `count` images of a stream, spread evenly over it: in a folder of classes the first are not of all. */
 export function spreadOf(stream: ImageStream, count: number): ImageStream {
   if (count >= stream.size) return stream;

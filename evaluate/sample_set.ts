@@ -11,7 +11,7 @@ import { resolveSample } from "../sample/config.ts";
 import { type DrawAllOptions, drawBatches, MeanEvaluations } from "../sample/rows.ts";
 import { SAMPLERS } from "../sample/samplers.ts";
 import type { Viewer } from "../sample/viewer.ts";
-import { type ByteBatch, firstOf, type ImageStream } from "./image_stream.ts";
+import { type ByteBatch, type ImageStream, spreadOf } from "./image_stream.ts";
 
 /** Samples and where they come from. */
 export interface SampleSet {
@@ -28,7 +28,7 @@ export interface SampleSet {
 }
 
 /**
- * The first `count` samples of a file or folder, or all of them.
+ * `count` samples of a file or folder, spread evenly over it, or all of them.
  *
  * Throws a TypeError if there are no images.
  */
@@ -42,7 +42,7 @@ export function storedSamples(
       `Cannot take samples of ${source}: it has no arr_0, expected images in it`,
     );
   }
-  const stream = firstOf(images, count ?? images.size);
+  const stream = spreadOf(images, count ?? images.size);
   return { stream, source, sampler: undefined, steps: undefined, evaluations: () => undefined };
 }
 

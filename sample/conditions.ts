@@ -7,7 +7,7 @@
 import type { Bank } from "../bank/bank.ts";
 import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
 import { type ChoiceOptions, drawUniform } from "../bank/retrieve.ts";
-import { requireCount } from "../kernels/core/counted.ts";
+import { listed, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean } from "../kernels/core/nearest_name.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
@@ -86,9 +86,6 @@ export async function chooseByNoise(
   return indices;
 }
 
-/** Names that an error lists. */
-const MOST_LISTED = 10;
-
 /**
  * The label of a class by its name, or by its number where no class has that name: of `classes` in all, with
  * names in the order of labels, or none where they are not known.
@@ -102,11 +99,11 @@ export function labelOfClass(
   const named = classNames.indexOf(word);
   if (named >= 0) return named;
   if (/^\d+$/.test(word) && Number(word) < classes) return Number(word);
-  const rest = classNames.length - MOST_LISTED;
-  const listed = classNames.slice(0, MOST_LISTED).join(", ") + (rest > 0 ? ` or ${rest} more` : "");
   throw new RangeError(
     `Cannot draw class ${JSON.stringify(word)}: the model knows no such class, expected ` +
-      `${listed === "" ? "" : `${listed}, or `}a number from 0 to ${classes - 1}` +
+      `${classNames.length === 0 ? "" : `${listed(classNames)}, or `}a number from 0 to ${
+        classes - 1
+      }` +
       (/^\d+$/.test(word) ? "" : didYouMean(word, classNames)),
   );
 }

@@ -480,10 +480,10 @@ export function requireTrainingImages(
   path: string,
   { images, size }: { readonly images: string; readonly size?: number },
 ): void {
-  const { images: own = images, bank, classCounts = [] } = readCheckpointState(path);
+  const state = readCheckpointState(path), { images: own = images } = state;
   if (images === own) return;
-  const before = bank?.size ?? classCounts.reduce((sum, count) => sum + count, 0);
-  const numbers = size === undefined || before === 0 || before === size
+  const before = trainedImages(state);
+  const numbers = size === undefined || before === undefined || before === size
     ? ""
     : ` (${size} now, ${before} then)`;
   throw new CheckpointError(
@@ -492,6 +492,14 @@ export function requireTrainingImages(
       "run that starts from its weights (init)",
     { path },
   );
+}
+
+/** How many images a checkpoint was trained on, by its bank or its classes; undefined where it has neither. */
+export function trainedImages({ bank, classCounts = [] }: {
+  readonly bank?: BankFingerprint | undefined;
+  readonly classCounts?: readonly number[] | undefined;
+}): number | undefined {
+  return bank?.size ?? (classCounts.reduce((sum, count) => sum + count, 0) || undefined);
 }
 
 /**

@@ -19,7 +19,7 @@ import { readModelOptions } from "../model/read_model_options.ts";
 import { type ConditionOptions, SiT } from "../model/sit.ts";
 import type { DeepPartial } from "../model/schema.ts";
 import { openWeights } from "../model/weights.ts";
-import { findCheckpoint, loadWeights, readStateOfSiT } from "./checkpoint.ts";
+import { findCheckpoint, loadWeights, readStateOfSiT, trainedImages } from "./checkpoint.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { configToDraw } from "./fixed_keys.ts";
 import { AVERAGED_WEIGHTS, RUN_BANK } from "./run_files.ts";
@@ -249,9 +249,9 @@ function requireTrainedWeights({ weights, step }: CheckpointConfig): void {
 export function stepsPerEpochOf(
   { config, step, seen, bankFingerprint, classCounts }: CheckpointConfig,
 ): number | undefined {
-  const images = bankFingerprint?.size ?? classCounts.reduce((sum, count) => sum + count, 0);
+  const images = trainedImages({ bank: bankFingerprint, classCounts });
   const batchSize = step && seen ? seen / step : config.train.batchSize;
-  return images === 0 ? undefined : images / batchSize;
+  return images && images / batchSize;
 }
 
 function openCondition(

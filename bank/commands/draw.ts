@@ -24,7 +24,7 @@ import { prepareOutput } from "../../cli/output_file.ts";
 import { openProgress } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
 import { typedPath } from "../../cli/typed_path.ts";
-import { counted } from "../../kernels/core/counted.ts";
+import { counted, listed } from "../../kernels/core/counted.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { imagesOfRun, placedImages } from "../../train/bank_images.ts";
 import {
@@ -51,7 +51,7 @@ import { encoderOfBank } from "../encoders/open.ts";
 import { BankFile } from "../file.ts";
 import { interpolateSnippets } from "../interpolate.ts";
 import { loadBank } from "../load.ts";
-import { indexOfName, listed, nearestSnippets } from "../retrieve.ts";
+import { indexOfName, nearestSnippets } from "../retrieve.ts";
 import { spreadIndices } from "../select_rows.ts";
 import { dataOf, preparePicture, print, ROW_NEIGHBOURS, writePicture } from "./console.ts";
 

@@ -36,7 +36,7 @@ export const EVALUATE_COMMAND = {
       minimum: 5,
       description:
         "Number of samples: 1000 are drawn, and all of --samples are taken, by default; fewer of " +
-        "--samples are its first, which in a folder of classes are not of all",
+        "--samples are spread evenly over them",
     },
     reference: {
       type: "string",

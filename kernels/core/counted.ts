@@ -1,5 +1,5 @@
 /**
- * Numbers of things: in texts for people, and from callers.
+ * Numbers of things, and lists of names: in texts for people, and from callers.
  *
  * @module
  */
@@ -14,6 +14,22 @@
  */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** Names that {@linkcode listed} gives, at most. */
+const MOST_LISTED = 10;
+
+/**
+ * Names in a text: the first ten, and how many more there are.
+ *
+ * @example
+ * ```ts
+ * console.log(listed(["cat", "dog"])); // cat, dog
+ * ```
+ */
+export function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_LISTED).join(", "), more = names.length - MOST_LISTED;
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 /**

@@ -174,6 +174,7 @@ Deno.test("buildBank() does not go on with images that have changed", async () =
         indices[0]! > 300 ? Promise.reject(new Error("killed")) : images.read(indices),
     };
     await assert.rejects(buildBank({ images: broken, encoder, path }), { message: "killed" });
+    const [named, part] = [path, `${path}.part`].map((file) => JSON.stringify(file));
     for (const changed of [0, 511]) {
       const others = pixels.slice();
       others[4 * changed]! += 2 ** -8;
@@ -182,11 +183,8 @@ Deno.test("buildBank() does not go on with images that have changed", async () =
         {
           name: "CheckpointError",
           message:
-            `Cannot go on with the build of ${
-              JSON.stringify(path)
-            }: image ${changed} "${changed}.png" has ` +
-            `changed since it was encoded, expected the same pixels; remove ` +
-            `${JSON.stringify(`${path}.part`)} to begin anew`,
+            `Cannot go on with the build of ${named}: image ${changed} "${changed}.png" has changed ` +
+            `since it was encoded, expected the same pixels; remove ${part} to begin anew`,
         },
       );
     }

@@ -105,12 +105,12 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
         begin: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
       },
     });
+  const [first, second] = ["1.png", "2.png"].map((name) => join(folder.root, name));
   write("1.png", 16, 20);
   await assert.rejects(open, {
     name: "RangeError",
-    message: `Cannot measure ${
-      join(folder.root, "1.png")
-    }: it has 16 × 20 pixels, expected a square (photos of --data DIR are cropped to one)`,
+    message:
+      `Cannot measure ${first}: it has 16 × 20 pixels, expected a square (photos of --data DIR are cropped to one)`,
   });
   write("1.png", 16, 16);
   const png = Deno.readFileSync(`${folder.root}/1.png`);
@@ -120,8 +120,7 @@ Deno.test("openStoredImages() names a PNG that is no square, or of another size 
   write("1.png", 16, 16);
   write("2.png", 16, 20);
   await assert.rejects(open, {
-    message: `Cannot measure ${join(folder.root, "2.png")}: it has 16 × 20 pixels, expected ` +
-      `16 × 16 as ${join(folder.root, "1.png")}`,
+    message: `Cannot measure ${second}: it has 16 × 20 pixels, expected 16 × 16 as ${first}`,
   });
 });
 

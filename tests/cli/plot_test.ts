@@ -35,8 +35,10 @@ function textsOf(svg: string): { text: string; bold: boolean; x: number; y: numb
   );
 }
 
+const LOSS = { denoising: "mean squared error" };
+
 Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes", async () => {
-  const svg = await plotLoss(falling(200));
+  const svg = await plotLoss(falling(200), LOSS);
   assert.match(svg, /^<svg /);
   assert.match(svg, />optimiser steps</);
   assert.match(svg, />training loss \(mean squared error\)</);
@@ -52,7 +54,7 @@ Deno.test("plotLoss() draws the loss raw and smoothed, with titles on the axes",
 
 Deno.test("plotLoss() draws the alignment loss below, where records have one", async () => {
   const records = falling(60).map((record, i) => ({ ...record, alignmentLoss: -i / 100 }));
-  const svg = await plotLoss(records);
+  const svg = await plotLoss(records, LOSS);
   assert.match(svg, />training loss \(denoising \+ weighted alignment\)</);
   assert.match(svg, />alignment loss \(−cosine\)</);
   assert.equal(lines(svg).length, 4);
@@ -60,7 +62,7 @@ Deno.test("plotLoss() draws the alignment loss below, where records have one", a
 });
 
 Deno.test("plotLoss() smooths the noise away without bending the ends", async () => {
-  const [raw, mean] = lines(await plotLoss(falling(200)));
+  const [raw, mean] = lines(await plotLoss(falling(200), LOSS));
   function roughness(line: [number, number][]): number {
     return line.slice(2).reduce(
       (sum, [, y], index) => sum + Math.abs(y - 2 * line[index + 1]![1] + line[index]![1]),
@@ -132,18 +134,18 @@ Deno.test("plotLoss() leaves out what is not finite", async () => {
     step: 210,
     loss: NaN,
   }];
-  assert.equal(lines(await plotLoss(records))[0]?.length, 20);
+  assert.equal(lines(await plotLoss(records, LOSS))[0]?.length, 20);
 });
 
 Deno.test("plotLoss() draws a single record and refuses none", async () => {
-  assert.match(await plotLoss([{ step: 5, loss: 1 }]), /^<svg /);
+  assert.match(await plotLoss([{ step: 5, loss: 1 }], LOSS), /^<svg /);
   for (const records of [[], [{ step: 1 }], [{ step: 1, loss: null }]]) {
-    await assert.rejects(plotLoss(records), RangeError);
+    await assert.rejects(plotLoss(records, LOSS), RangeError);
   }
 });
 
 Deno.test("plotLoss() bears a long run", async () => {
-  const svg = await plotLoss(falling(20_000));
+  const svg = await plotLoss(falling(20_000), LOSS);
   assert.equal(lines(svg)[0]?.length, 20_000);
 });
 

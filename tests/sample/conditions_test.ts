@@ -84,9 +84,9 @@ Deno.test("labelOfClass() knows names, and numbers where no class has that name"
   });
   const many = Array.from({ length: 98 }, (_, i) => `class ${i}`);
   assert.throws(() => labelOfClass("cat", { classes: 98, classNames: many }), {
-    message: /expected class 0, .*, class 9 or 88 more, or a number from 0 to 97$/,
+    message: /expected class 0, .*, class 9 and 88 more, or a number from 0 to 97$/,
   });
-  for (const [count, end] of [[10, "class 9"], [11, "class 9 or 1 more"]] as const) {
+  for (const [count, end] of [[10, "class 9"], [11, "class 9 and 1 more"]] as const) {
     const classNames = many.slice(0, count);
     assert.throws(() => labelOfClass("cat", { classes: count, classNames }), {
       message: new RegExp(`class 8, ${end}, or a number from 0 to ${count - 1}$`),
