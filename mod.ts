@@ -15,7 +15,7 @@
  * using device = await Device.open({ allowFallback: true });
  * const dataset = await loadEmoji({ imageSize: 16 });
  * using encoder = await PixelPca.fit({ device, images: dataset, dim: 64, resolution: 16 });
- * await buildBank({ images: dataset, encoder, path: "bank.safetensors" });
+ * await buildBank({ images: dataset, encoder, out: "bank.safetensors" });
  * using bank = loadBank(device, "bank.safetensors");
  *
  * using store = new ParameterStore(device, { seed: 0 });
@@ -287,14 +287,14 @@ export {
   estimateShare,
 } from "./evaluate/bootstrap.ts";
 export {
-  checkCopies,
   COPY_QUANTILES,
-  type CopyCheck,
-  type CopyCheckOptions,
   type CopyDistances,
+  type CopyFindings,
   type CopyPicture,
   copyVerdict,
   drawCopies,
+  findCopies,
+  type FindCopiesOptions,
 } from "./evaluate/copies.ts";
 export type { DistanceOptions } from "./evaluate/distances.ts";
 export {

@@ -32,14 +32,14 @@ export interface EncodeOptions {
 /** What is encoded, by what, and where to. */
 export interface BuildOptions extends EncodeOptions {
   /** The bank file to write. */
-  readonly path: string;
+  readonly out: string;
 }
 
 /**
  * Encodes all images of a source to a bank file, with one batch in memory at a time: snippet i is that
  * of image i. The file takes its name when it is complete; one that was there stays until then.
  *
- * Snippets are kept beside it in `PATH.part` as they are made. A build that was killed or failed goes on
+ * Snippets are kept beside it in `OUT.part` as they are made. A build that was killed or failed goes on
  * from there when it is called again with the same encoder and the same images, by number, size and names;
  * with others it begins anew. The result is the same, bit for bit. The pixels of the first and of the
  * last image that were done are compared with what they were, by a hash.
@@ -47,7 +47,7 @@ export interface BuildOptions extends EncodeOptions {
  * Throws what the encoder throws: a TypeError for images that it does not take, a RangeError that
  * names the image for one that has no direction. Throws a TypeError or a RangeError where the encoder
  * gives something else than a snippet of norm 1 for each image; and a CheckpointError if the disk
- * refuses, if another build of that file is under way, if `PATH.part` is a file of another kind, or if an image
+ * refuses, if another build of that file is under way, if `OUT.part` is a file of another kind, or if an image
  * has changed since the build that was killed.
  *
  * @example
@@ -59,19 +59,19 @@ export interface BuildOptions extends EncodeOptions {
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });
  * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
- * const folder = Deno.makeTempDirSync(), path = `${folder}/bank.safetensors`;
- * await buildBank({ images, encoder, path });
+ * const folder = Deno.makeTempDirSync(), out = `${folder}/bank.safetensors`;
+ * await buildBank({ images, encoder, out });
  * {
- *   using file = BankFile.open(path);
+ *   using file = BankFile.open(out);
  *   console.log(file.names, file.rows(0, 3)); // [ "a", "b", "c" ] Float32Array(3) [ -1, -1, 1 ]
  * }
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export async function buildBank(options: BuildOptions): Promise<void> {
-  const { path, images } = options;
+  const { out, images } = options;
   const records = describe(options);
-  using part = PartFile.open(`${path}.part`, {
+  using part = PartFile.open(`${out}.part`, {
     key: JSON.stringify([
       PART_FORMAT,
       identityOf(options.encoder.description),
@@ -81,7 +81,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
     ]),
     dim: records.dim,
   });
-  await requireUnchanged(part, { images, path });
+  await requireUnchanged(part, { images, path: out });
   try {
     for await (const { rows, marks } of encodeInOrder(options, part.rows)) {
       part.append(rows, marks());
@@ -90,7 +90,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
     if (part.rows === 0) part.remove();
     throw error;
   }
-  using writer = new BankWriter(path, { ...records, size: images.size, shard: images.shard });
+  using writer = new BankWriter(out, { ...records, size: images.size, shard: images.shard });
   for (let first = 0; first < images.size; first += COPIED_ROWS) {
     writer.append(part.read(first, Math.min(COPIED_ROWS, images.size - first)));
   }

@@ -18,7 +18,7 @@ import { fitFactors, type FittedFactors, type KeptPart, reconstructRows } from "
 /** How {@linkcode compressBank} keeps a bank. */
 export type CompressOptions = KeptPart & {
   /** The bank file to write. */
-  readonly path: string;
+  readonly out: string;
   /** How coefficients are stored: `f32` by default, `f16`, or `int8` with a scale for each column. */
   readonly storage?: CoefficientStorage;
   /** Computes the large products, in a tenth of the time that the CPU takes. */
@@ -66,7 +66,7 @@ export function compressionReads(size: number, storage: CoefficientStorage = "f3
  * await writeFeatureBank({ size: 4, dim: 2, rows }, { out });
  * {
  *   using file = BankFile.open(out);
- *   const made = await compressBank(file, { energy: 0.9, path: `${folder}/low.safetensors` });
+ *   const made = await compressBank(file, { energy: 0.9, out: `${folder}/low.safetensors` });
  *   console.log(made.rank, made.energy.toFixed(3), made.leastCosine.toFixed(3)); // 1 0.929 0.996
  * }
  * Deno.removeSync(folder, { recursive: true });
@@ -76,7 +76,7 @@ export async function compressBank(
   file: BankFile,
   options: CompressOptions,
 ): Promise<Compression> {
-  const { path, storage = "f32", onProgress } = options;
+  const { out, storage = "f32", onProgress } = options;
   const { size } = file;
   const before = Deno.statSync(file.path).size;
   const fitted = await fitFactors(file, options);
@@ -97,7 +97,7 @@ export async function compressBank(
       format: new CoefficientFormat(storage, { rank, columnMaxima }),
     }),
   };
-  using writer = new LowRankWriter(path, {
+  using writer = new LowRankWriter(out, {
     ...file.records,
     size,
     shard: file.shard,
@@ -111,7 +111,7 @@ export async function compressBank(
     onProgress?.(done += count);
   }
   writer.commit();
-  return { rank, storage, ...loss, bytes: { before, after: Deno.statSync(path).size } };
+  return { rank, storage, ...loss, bytes: { before, after: Deno.statSync(out).size } };
 }
 
 /** What was lost, as lines for a person. */

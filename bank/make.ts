@@ -46,7 +46,7 @@ export interface MakeBankOptions {
   /** Encode by this one; the caller keeps it. */
   readonly encoder?: Encoder | undefined;
   /** The bank file to write. */
-  readonly path: string;
+  readonly out: string;
   /** Gets the number of snippets and their length before any is made; what it throws ends the build. */
   readonly accept?: ((snippets: { size: number; dim: number }) => void) | undefined;
   /** Gets a line for people where the images are few for snippets of such length. */
@@ -60,17 +60,17 @@ export interface MakeBankOptions {
  * undefined for the vectors of another program, to which no image can be added.
  *
  * Throws what `PixelPca.fit`, `openOnnx` and `buildBank` throw, a TypeError if there are not as many vectors in the
- * file as images, and an AlreadyExists error if `PATH.all`, where those vectors are kept meanwhile, is taken.
+ * file as images, and an AlreadyExists error if `OUT.all`, where those vectors are kept meanwhile, is taken.
  */
 export async function makeBank(options: MakeBankOptions): Promise<Encoder | undefined> {
-  const { device, config, images, places, shard, providers, path } = options;
+  const { device, config, images, places, shard, providers, out } = options;
   const { accept, note, onProgress } = options;
   if (config.encoder === "features" && options.encoder === undefined) {
     if (shard !== undefined) {
       throw new TypeError("Cannot encode a shard: bank.encoder is features, expected an encoder");
     }
     const read = (done: number) => onProgress?.(done, images.size);
-    await bankOfFeatures(config.features!, { images, places, path, accept, onProgress: read });
+    await bankOfFeatures(config.features!, { images, places, out, accept, onProgress: read });
     return undefined;
   }
   const { dim, resolution, whiten } = config, few = comfortableDim(images.size);
@@ -97,7 +97,7 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
   await buildBank({
     images: encoded,
     encoder,
-    path,
+    out,
     onProgress: (done) => advance(fitted + done),
   });
   opened.move();
@@ -122,13 +122,13 @@ async function bankOfFeatures(
   options: {
     readonly images: ImageSource;
     readonly places: Places | undefined;
-    readonly path: string;
+    readonly out: string;
     readonly accept: MakeBankOptions["accept"];
     readonly onProgress: (done: number) => void;
   },
 ): Promise<void> {
-  const { images, path, accept, onProgress } = options;
-  const all = `${path}.all`;
+  const { images, out, accept, onProgress } = options;
+  const all = `${out}.all`;
   requireFree(all, {
     use: "all vectors would be kept there meanwhile",
     advice: "move it away, or remove it if a build that was killed left it",
@@ -140,7 +140,7 @@ async function bankOfFeatures(
     const places = placesIn(file, { ...options, from: features.path });
     const { dim, encoder, frequencies } = file, { size } = images;
     accept?.({ size, dim });
-    using writer = new BankWriter(path, {
+    using writer = new BankWriter(out, {
       ...recordsOfImages(images),
       encoder,
       dim,

@@ -14,7 +14,7 @@ import { readRows } from "./snippet_source.ts";
 /** Options of {@linkcode mergeBanks} and {@linkcode copyBank}. */
 export interface MergeOptions {
   /** The bank file to write. */
-  readonly path: string;
+  readonly out: string;
   /** Called with the number of snippets written. */
   readonly onProgress?: (done: number) => void;
 }
@@ -37,13 +37,13 @@ export interface MergeOptions {
  * const images = await loadEmoji({ imageSize: 8 }), folder = Deno.makeTempDirSync();
  * using encoder = await PixelPca.fit({ device, images, dim: 4, resolution: 8 });
  * const paths = ["first", "second"].map((name) => `${folder}/${name}.safetensors`);
- * for (const [i, path] of paths.entries()) {
+ * for (const [i, out] of paths.entries()) {
  *   const part = shardOf(images, { number: i + 1, count: 2 }); // each could be on a machine of its own
- *   await buildBank({ images: part, encoder, path });
+ *   await buildBank({ images: part, encoder, out });
  * }
  * {
  *   using first = BankFile.open(paths[0]!), second = BankFile.open(paths[1]!);
- *   await mergeBanks([second, first], { path: `${folder}/whole.safetensors` });
+ *   await mergeBanks([second, first], { out: `${folder}/whole.safetensors` });
  * }
  * using whole = BankFile.open(`${folder}/whole.safetensors`);
  * console.log(whole.size === images.size, whole.names![0] === images.names[0]); // true true
@@ -80,7 +80,7 @@ export async function mergeBanks(
  * await bank.save(low);
  * {
  *   using file = BankFile.open(low);
- *   await copyBank(file, { path: full });
+ *   await copyBank(file, { out: full });
  * }
  * using copy = BankFile.open(full);
  * console.log(copy.size, copy.rank); // 3 undefined
@@ -92,9 +92,9 @@ export async function copyBank(bank: BankFile, options: MergeOptions): Promise<v
 }
 
 async function writeAll(banks: readonly BankFile[], options: MergeOptions): Promise<void> {
-  const { path, onProgress } = options, { dim } = banks[0]!;
+  const { out, onProgress } = options, { dim } = banks[0]!;
   const size = banks.reduce((sum, bank) => sum + bank.size, 0);
-  using writer = new BankWriter(path, { ...mergeRecords(banks), size, dim });
+  using writer = new BankWriter(out, { ...mergeRecords(banks), size, dim });
   let done = 0;
   for (const bank of banks) {
     for await (const { rows } of readRows(bank)) {

@@ -133,7 +133,7 @@ class BankBench implements Disposable {
         copiedBy: "host",
         async work() {
           using encoder = await PixelPca.fit({ device, images, dim: 64, resolution: 16 });
-          await buildBank({ images, encoder, path });
+          await buildBank({ images, encoder, out: path });
         },
       });
     }
@@ -162,7 +162,7 @@ class BankBench implements Disposable {
         snippets,
         bytes: 2 * bytes + 4 * size * rank,
         copiedBy,
-        work: async () => void await compressBank(file, { rank, path: pathOf(rank), device }),
+        work: async () => void await compressBank(file, { rank, out: pathOf(rank), device }),
       });
     }
     for (const rank of kept) {

@@ -23,8 +23,8 @@ export interface CopyDistances {
   readonly quantiles: readonly number[];
 }
 
-/** What {@linkcode checkCopies} finds in one space. */
-export interface CopyCheck {
+/** What {@linkcode findCopies} finds in one space. */
+export interface CopyFindings {
   /** Indices [shown, k] of the training images nearest to the first samples. */
   readonly neighbours: Uint32Array;
   /** Their distances [shown, k]. */
@@ -45,8 +45,8 @@ export interface CopyCheck {
   readonly mostByChance: number;
 }
 
-/** What {@linkcode checkCopies} compares. */
-export interface CopyCheckOptions {
+/** What {@linkcode findCopies} compares. */
+export interface FindCopiesOptions {
   /** Vectors of the samples [n, d]: pixels or snippets. */
   readonly samples: Float32Array;
   /** Vectors of the training images [N, d]. */
@@ -100,16 +100,16 @@ const TWINS = 1e-6;
  *
  * @example
  * ```ts
- * import { checkCopies } from "@gmem/gmem";
+ * import { findCopies } from "@gmem/gmem";
  *
  * const training = Float32Array.of(0, 1, 2, 4, 8, 16); // six images of one pixel
  * const samples = Float32Array.of(4, 11);
- * const check = await checkCopies({ samples, training, dim: 1, neighbours: 2, seed: 0 });
- * console.log(check.neighbours, check.samples.distances);
+ * const found = await findCopies({ samples, training, dim: 1, neighbours: 2, seed: 0 });
+ * console.log(found.neighbours, found.samples.distances);
  * // Uint32Array(4) [ 3, 2, 4, 5 ] Float64Array(2) [ 0, 3 ]
  * ```
  */
-export async function checkCopies(options: CopyCheckOptions): Promise<CopyCheck> {
+export async function findCopies(options: FindCopiesOptions): Promise<CopyFindings> {
   const { samples, training, dim, scale = 1, neighbours: count = 5, seed, onProgress } = options;
   const size = training.length / dim, n = samples.length / dim;
   if (n === 0) throw new RangeError("Cannot look for copies among 0 samples: expected some");
@@ -202,27 +202,27 @@ function meanSquareDistance(vectors: Float32Array, dim: number): number {
  *
  * @example
  * ```ts
- * import { checkCopies, copyVerdict } from "@gmem/gmem";
+ * import { findCopies, copyVerdict } from "@gmem/gmem";
  *
  * const training = Float32Array.from({ length: 100 }, (_, i) => i * i);
- * const pixel = await checkCopies({ samples: training, training, dim: 1, seed: 0 });
+ * const pixel = await findCopies({ samples: training, training, dim: 1, seed: 0 });
  * const verdict = copyVerdict({ pixel }, { picture: "copies.png" });
  * console.log(verdict.split(":")[0]);
  * // samples lie near a training image more often than by chance
  * ```
  */
 export function copyVerdict(
-  checks: Readonly<Record<string, CopyCheck>>,
+  findings: Readonly<Record<string, CopyFindings>>,
   options: { readonly picture: string },
 ): string {
-  const suspicious = Object.values(checks).some((check) => check.nearer > check.mostByChance);
+  const suspicious = Object.values(findings).some((found) => found.nearer > found.mostByChance);
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const shares = Object.entries(checks)
+  const shares = Object.entries(findings)
     .map(([space, { nearer }]) => `${percent(nearer)} by ${space}`)
     .join(" and ");
-  const own = Object.values(checks).map(({ byChance }) => percent(byChance)).join(" and ");
+  const own = Object.values(findings).map(({ byChance }) => percent(byChance)).join(" and ");
   const often = suspicious ? "more often" : "no more often";
-  const twins = Math.max(...Object.values(checks).map((check) => check.twins));
+  const twins = Math.max(...Object.values(findings).map((found) => found.twins));
   return `samples lie near a training image ${often} than by chance: ${shares}, ` +
     `against ${own} of the training images` +
     (suspicious ? `: look at ${options.picture}` : "") +
@@ -266,24 +266,24 @@ const BLOCKS = 2;
  * a red frame.
  *
  * `samples` [n, C, H, W] and `read(index)` [C, H, W] are bytes of one or three channels; n is the number
- * of samples that both checks show.
+ * of samples that both findings show.
  *
  * @example
  * ```ts
- * import { checkCopies, drawCopies } from "@gmem/gmem";
+ * import { findCopies, drawCopies } from "@gmem/gmem";
  *
  * const pixels = Uint8Array.of(0, 64, 128, 192, 255); // five grey images of one pixel
  * const samples = Uint8Array.of(120), dim = 1, seed = 0, neighbours = 2;
  * const vectors = { samples: Float32Array.from(samples), training: Float32Array.from(pixels) };
- * const check = await checkCopies({ ...vectors, dim, neighbours, seed });
- * const picture = drawCopies({ pixel: check, encoder: check }, {
+ * const found = await findCopies({ ...vectors, dim, neighbours, seed });
+ * const picture = drawCopies({ pixel: found, encoder: found }, {
  *   samples, imageSize: 1, channels: 1, read: (index) => pixels.subarray(index, index + 1),
  * });
  * console.log(picture.width, picture.height); // 296 158
  * ```
  */
 export function drawCopies(
-  checks: { readonly pixel: CopyCheck; readonly encoder: CopyCheck },
+  findings: { readonly pixel: CopyFindings; readonly encoder: CopyFindings },
   images: {
     readonly samples: Uint8Array;
     readonly imageSize: number;
@@ -293,7 +293,7 @@ export function drawCopies(
 ): CopyPicture {
   const { samples, imageSize, channels, read } = images;
   const length = channels * imageSize ** 2, shown = samples.length / length;
-  const count = checks.pixel.neighbours.length / shown;
+  const count = findings.pixel.neighbours.length / shown;
   const scale = Math.max(1, Math.round(TILE / imageSize)), tile = scale * imageSize;
   const block = {
     width: 2 * tile + GAP + BAR + GAP + count * (tile + GAP),
@@ -330,7 +330,7 @@ export function drawCopies(
       size: 2 * tile + GAP,
     });
     for (const [row, space] of (["pixel", "encoder"] as const).entries()) {
-      const { neighbours, neighbourDistances, threshold } = checks[space];
+      const { neighbours, neighbourDistances, threshold } = findings[space];
       const y = top + row * (tile + GAP), bar = left + 2 * tile + 2 * GAP;
       fill({ x: bar, y, width: BAR, height: tile }, () => COPY_COLOURS[space]);
       for (let k = 0; k < count; k++) {

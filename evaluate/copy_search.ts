@@ -9,7 +9,7 @@ import { averageBlocks, toBytes } from "../bank/pixels.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { quantile } from "./bootstrap.ts";
-import { checkCopies, type CopyCheck, type CopyPicture, drawCopies } from "./copies.ts";
+import { type CopyFindings, type CopyPicture, drawCopies, findCopies } from "./copies.ts";
 import { type NamedStream, requireOneSize, streamOf, withChannels } from "./image_stream.ts";
 import { inPercent, type Reporter } from "./reporter.ts";
 
@@ -55,17 +55,17 @@ export interface CopySearchOptions {
 }
 
 /** The nearest training images of samples in both spaces. */
-export interface CopyChecks {
+export interface CopiesBySpace {
   /** By pixels, in levels of 256: the root of the mean square over all values. */
-  readonly pixel: CopyCheck;
+  readonly pixel: CopyFindings;
   /** By the encoder. */
-  readonly encoder: CopyCheck;
+  readonly encoder: CopyFindings;
 }
 
 /** What {@linkcode searchCopies} finds. */
 export interface CopySearch {
   /** The numbers. */
-  readonly checks: CopyChecks;
+  readonly findings: CopiesBySpace;
   /** The first samples with their nearest training images. */
   readonly picture: CopyPicture;
 }
@@ -88,7 +88,7 @@ export function requireSearchable(samples: NamedStream, training: ImageSource): 
 /**
  * Compares samples with training images. Pixels of images above 32 × 32 are averaged in blocks first.
  *
- * Throws what `checkCopies` and `withChannels` throw.
+ * Throws what `findCopies` and `withChannels` throw.
  */
 export async function searchCopies(
   sets: CopySearchSets,
@@ -114,8 +114,8 @@ export async function searchCopies(
       progress.advance(first + count);
     }
   }
-  const checks = await inPercent(async (onProgress) => ({
-    pixel: await checkCopies({
+  const findings = await inPercent(async (onProgress) => ({
+    pixel: await findCopies({
       ...common,
       samples: own,
       training: other,
@@ -124,7 +124,7 @@ export async function searchCopies(
       scale: 1 / Math.sqrt(dim),
       onProgress: (done) => onProgress(done / 2),
     }),
-    encoder: await checkCopies({
+    encoder: await findCopies({
       ...common,
       samples: samples.features,
       training: training.features,
@@ -133,9 +133,9 @@ export async function searchCopies(
     }),
   }), { label: "copies     in percent", reporter });
   const length = channels * imageSize ** 2;
-  const near = [...new Set([...checks.pixel.neighbours, ...checks.encoder.neighbours])];
+  const near = [...new Set([...findings.pixel.neighbours, ...findings.encoder.neighbours])];
   const nearPixels = toBytes(await images.read(Uint32Array.from(near)));
-  const picture = drawCopies(checks, {
+  const picture = drawCopies(findings, {
     samples: pixels.subarray(0, SHOWN * length),
     imageSize,
     channels,
@@ -144,14 +144,14 @@ export async function searchCopies(
       return nearPixels.subarray(place * length, (place + 1) * length);
     },
   });
-  return { checks, picture };
+  return { findings, picture };
 }
 
 /**
  * The panels of the plot that goes with the picture, one for each space: the share of images within a
  * distance of a training image, over the distance.
  */
-export function copyPanels(checks: CopyChecks) {
+export function copyPanels(findings: CopiesBySpace) {
   const titles = {
     pixel: "distance to the nearest training image (pixels, levels of 256)",
     encoder: "distance to the nearest training image (encoder)",
@@ -162,8 +162,8 @@ export function copyPanels(checks: CopyChecks) {
     // Points are too many.
     marked: false,
     curves: [
-      curveOf("samples", checks[space].samples.distances),
-      curveOf("training images", checks[space].training.distances),
+      curveOf("samples", findings[space].samples.distances),
+      curveOf("training images", findings[space].training.distances),
     ],
   }));
 }

@@ -6,7 +6,7 @@
 
 import { counted } from "../kernels/core/counted.ts";
 import type { Estimate } from "./bootstrap.ts";
-import { COPY_QUANTILES, type CopyCheck } from "./copies.ts";
+import { COPY_QUANTILES, type CopyFindings } from "./copies.ts";
 import type { InceptionScoreResult } from "./inception_score.ts";
 import type { ChanceDistance, FeatureComparison } from "./measure.ts";
 
@@ -30,7 +30,7 @@ export interface InceptionReport {
 
 /** Quantiles of distances to the nearest training image in one space. */
 export interface CopyReport
-  extends Pick<CopyCheck, "nearer" | "byChance" | "twins" | "mostByChance"> {
+  extends Pick<CopyFindings, "nearer" | "byChance" | "twins" | "mostByChance"> {
   /** Shares of the quantiles. */
   readonly shares: readonly number[];
   /** Of the samples. */
@@ -94,9 +94,9 @@ export interface EvaluationReport {
   readonly warnings: readonly string[];
 }
 
-/** The part of a check that is written down. */
-export function copyReport(check: CopyCheck): CopyReport {
-  const { samples, training, nearer, byChance, twins, mostByChance } = check;
+/** The part of what a search found that is written down. */
+export function copyReport(findings: CopyFindings): CopyReport {
+  const { samples, training, nearer, byChance, twins, mostByChance } = findings;
   return {
     shares: COPY_QUANTILES,
     samples: samples.quantiles,

@@ -314,7 +314,7 @@ async function prepareBank(
       images: train,
       places,
       providers,
-      path: built,
+      out: built,
       note: (line) => note(`bank    ${line}`),
       onProgress: onEncoded,
     });

@@ -115,7 +115,7 @@ async function compressWhole(
 ): Promise<void> {
   try {
     using file = BankFile.open(whole);
-    const made = await compressBank(file, { rank, device, path: out });
+    const made = await compressBank(file, { rank, device, out });
     for (const line of describeCompression(made)) say(line);
   } catch (error) {
     say(`note      the snippets are kept: ${compressCommand(whole, out)}`);
@@ -210,7 +210,7 @@ async function encode(
     ...making,
     device,
     encoder,
-    path,
+    out: path,
     accept,
     note: (line) => say(`note      ${line}`),
     onProgress: progress.advance,

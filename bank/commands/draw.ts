@@ -195,7 +195,7 @@ export async function interpolate(args: readonly string[]): Promise<void> {
   const names = between.map(({ name }) => `${first} to ${second}, ${name}`);
   const snippets = new Float32Array(between.flatMap(({ snippet }) => [...snippet]));
   writeBank(out, { dim: file.dim, snippets, encoder, encoderWeights, names });
-  print(json, { path: out, names }, [
+  print(json, { out, names }, [
     `bank      ${out}, ${counted(names.length, "snippet")}`,
     ...names.map((name, i) => `snippet   ${i} is ${name}`),
   ]);

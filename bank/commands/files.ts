@@ -46,11 +46,11 @@ export async function inspect(args: readonly string[]): Promise<void> {
 /** `bank compress`: a bank of low rank. */
 export async function compress(args: readonly string[]): Promise<void> {
   const { options, positionals } = parseArguments(BANK_COMPRESS_COMMAND, args);
-  const { rank, energy, storage, out: path, json } = options;
+  const { rank, energy, storage, out, json } = options;
   if ((rank === undefined) === (energy === undefined)) {
     throw new UsageError("Cannot compress a bank: expected either --rank or --energy");
   }
-  await prepareOutput(path, { inputs: positionals });
+  await prepareOutput(out, { inputs: positionals });
   using file = BankFile.open(positionals[0]!);
   const kept = rank === undefined ? { energy: energy! } : { rank };
   lookUp(() => requireKept(kept, file));
@@ -59,7 +59,7 @@ export async function compress(args: readonly string[]): Promise<void> {
   const made = await compressBank(file, {
     ...kept,
     device,
-    path,
+    out,
     storage,
     onProgress: (done) => progress.advance(done),
   });
@@ -69,14 +69,14 @@ export async function compress(args: readonly string[]): Promise<void> {
 
 /** `bank merge`: several banks in one. */
 export async function merge(args: readonly string[]): Promise<void> {
-  const { options: { out: path, json }, positionals } = parseArguments(BANK_MERGE_COMMAND, args);
-  await prepareOutput(path, { inputs: positionals });
+  const { options: { out, json }, positionals } = parseArguments(BANK_MERGE_COMMAND, args);
+  await prepareOutput(out, { inputs: positionals });
   using opened = new DisposableStack();
   const files = positionals.map((each) => opened.use(BankFile.open(each)));
   using progress = openProgress(files.reduce((sum, { size }) => sum + size, 0), { json });
-  await mergeBanks(files, { path, onProgress: (done) => progress.advance(done) });
+  await mergeBanks(files, { out, onProgress: (done) => progress.advance(done) });
   progress.stop();
-  using file = BankFile.open(path);
+  using file = BankFile.open(out);
   show(inspectBank(file), json);
 }
 
@@ -89,9 +89,9 @@ export async function exportBank(args: readonly string[]): Promise<void> {
   if (out.endsWith(".npy")) {
     await writing(out, () => writeNpy(out, { shape: [size, dim], pieces: piecesOf(file) }));
   } else {
-    await copyBank(file, { path: out });
+    await copyBank(file, { out });
   }
-  print(json, { path: out, shape: [size, dim] }, [`wrote     ${out}, [${size}, ${dim}] f32`]);
+  print(json, { out, shape: [size, dim] }, [`wrote     ${out}, [${size}, ${dim}] f32`]);
 }
 
 async function* piecesOf(file: BankFile): AsyncGenerator<Float32Array> {

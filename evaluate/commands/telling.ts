@@ -111,16 +111,16 @@ async function writeReport(
 }
 
 /** Writes the picture of a search for copies, and beside it the plot of the distances. */
-async function writeCopies({ checks, picture }: CopySearch, path: string): Promise<void> {
+async function writeCopies({ findings, picture }: CopySearch, path: string): Promise<void> {
   const plot = plotBeside(path);
   await writeOutput(path, encodePng(picture));
   // Imported here alone, so that the rest need not load the plotting library.
   const { plotCurves } = await import("../../cli/plot.ts");
-  await writeOutput(plot, await plotCurves(copyPanels(checks)));
+  await writeOutput(plot, await plotCurves(copyPanels(findings)));
   say(`wrote      ${path} and ${plot}`);
 }
 
-function copiesOf({ checks: { pixel, encoder } }: CopySearch, picture: string): CopiesReport {
+function copiesOf({ findings: { pixel, encoder } }: CopySearch, picture: string): CopiesReport {
   return {
     pixel: copyReport(pixel),
     encoder: copyReport(encoder),

@@ -28,7 +28,7 @@ Deno.test("buildBank() writes the snippets of encodeImages() in the order of the
   );
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
-    await buildBank({ images, encoder, path });
+    await buildBank({ images, encoder, out: path });
     using file = BankFile.open(path);
     assert.deepEqual(file.rows(0, 300), set.snippets);
     assert.deepEqual(file.names, names);
@@ -52,7 +52,7 @@ Deno.test("buildBank() names the image without direction and leaves the old file
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
     await Deno.writeTextFile(path, "old");
-    await assert.rejects(buildBank({ images, encoder: pixelEncoder(4), path }), {
+    await assert.rejects(buildBank({ images, encoder: pixelEncoder(4), out: path }), {
       name: "RangeError",
       message: /snippet 270/,
     });
@@ -61,7 +61,7 @@ Deno.test("buildBank() names the image without direction and leaves the old file
     const done: number[] = [];
     const onProgress = (count: number) => done.push(count);
     const mended = sourceOf(randomImages(300, SIZES), SIZES);
-    await buildBank({ images: mended, encoder: pixelEncoder(4), path, onProgress });
+    await buildBank({ images: mended, encoder: pixelEncoder(4), out: path, onProgress });
     assert.deepEqual(done, [300]);
     assert.deepEqual((await Array.fromAsync(Deno.readDir(directory))).length, 1);
   });
@@ -89,11 +89,11 @@ Deno.test("buildBank() refuses what is no snippet of each image, and begins anew
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
     for (const [spoil, message] of cases) {
-      await assert.rejects(buildBank({ images, encoder: spoilt(spoil), path }), message);
+      await assert.rejects(buildBank({ images, encoder: spoilt(spoil), out: path }), message);
       await assert.rejects(encodeImages({ images, encoder: spoilt(spoil) }), message);
       assert.deepEqual([...Deno.readDirSync(directory)], []);
     }
-    await buildBank({ images, encoder: good, path });
+    await buildBank({ images, encoder: good, out: path });
   });
 });
 
@@ -108,9 +108,9 @@ Deno.test("buildBank() goes on after an encoder that failed on a later batch, wh
   };
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`, done: number[] = [];
-    await assert.rejects(buildBank({ images, encoder: failing, path }), /out of memory/);
+    await assert.rejects(buildBank({ images, encoder: failing, out: path }), /out of memory/);
     const onProgress = (count: number) => done.push(count);
-    await buildBank({ images, encoder: good, path, onProgress });
+    await buildBank({ images, encoder: good, out: path, onProgress });
     assert.deepEqual(done, [300]);
   });
 });
@@ -129,13 +129,18 @@ Deno.test("buildBank() goes on where a killed build ended", async () => {
   };
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
-    await assert.rejects(buildBank({ images: watched, encoder, path }), { message: "killed" });
+    await assert.rejects(buildBank({ images: watched, encoder, out: path }), { message: "killed" });
     assert.deepEqual(read, [0, 256, 512]);
     // A kill may cut a row off.
     const { size } = Deno.statSync(`${path}.part`);
     Deno.truncateSync(`${path}.part`, size - 5);
     const done: number[] = [];
-    await buildBank({ images: watched, encoder, path, onProgress: (count) => done.push(count) });
+    await buildBank({
+      images: watched,
+      encoder,
+      out: path,
+      onProgress: (count) => done.push(count),
+    });
     // The first and the last image that were done are read again, to see that they are the same.
     assert.deepEqual([read.slice(3), done], [[0, 510, 511], [700]]);
     const { snippets } = await encodeImages({ images, encoder });
@@ -149,7 +154,9 @@ Deno.test("buildBank() leaves a bank alone that another build makes", async () =
   const images = sourceOf(randomImages(300, SIZES), SIZES), encoder = pixelEncoder(4);
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
-    const builds = await Promise.allSettled([1, 2].map(() => buildBank({ images, encoder, path })));
+    const builds = await Promise.allSettled(
+      [1, 2].map(() => buildBank({ images, encoder, out: path })),
+    );
     const [, refused] = builds.sort((a, b) => a.status < b.status ? -1 : 1);
     assert.equal(refused?.status, "rejected");
     assert.equal(refused.reason.name, "CheckpointError");
@@ -157,7 +164,7 @@ Deno.test("buildBank() leaves a bank alone that another build makes", async () =
     using file = BankFile.open(path);
     assert.deepEqual(file.rows(0, 300), (await encodeImages({ images, encoder })).snippets);
     // The lock goes with the build.
-    await buildBank({ images, encoder, path });
+    await buildBank({ images, encoder, out: path });
   });
 });
 
@@ -173,13 +180,13 @@ Deno.test("buildBank() does not go on with images that have changed", async () =
       read: (indices: Uint32Array) =>
         indices[0]! > 300 ? Promise.reject(new Error("killed")) : images.read(indices),
     };
-    await assert.rejects(buildBank({ images: broken, encoder, path }), { message: "killed" });
+    await assert.rejects(buildBank({ images: broken, encoder, out: path }), { message: "killed" });
     const [named, part] = [path, `${path}.part`].map((file) => JSON.stringify(file));
     for (const changed of [0, 511]) {
       const others = pixels.slice();
       others[4 * changed]! += 2 ** -8;
       await assert.rejects(
-        buildBank({ images: sourceOf(others, { ...SIZES, names }), encoder, path }),
+        buildBank({ images: sourceOf(others, { ...SIZES, names }), encoder, out: path }),
         {
           name: "CheckpointError",
           message:
@@ -188,7 +195,7 @@ Deno.test("buildBank() does not go on with images that have changed", async () =
         },
       );
     }
-    await buildBank({ images, encoder, path });
+    await buildBank({ images, encoder, out: path });
   });
 });
 
@@ -205,11 +212,11 @@ Deno.test("buildBank() goes on with the same encoder from a file that was moved"
       read: (indices: Uint32Array) =>
         indices[0]! > 0 ? Promise.reject(new Error("killed")) : images.read(indices),
     };
-    const first = buildBank({ images: broken, encoder: from("a.onnx"), path });
+    const first = buildBank({ images: broken, encoder: from("a.onnx"), out: path });
     await assert.rejects(first, { message: "killed" });
     const done: number[] = [];
     const onProgress = (count: number) => done.push(count);
-    await buildBank({ images, encoder: from("b/a.onnx"), path, onProgress });
+    await buildBank({ images, encoder: from("b/a.onnx"), out: path, onProgress });
     assert.deepEqual(done, [300]);
     using file = BankFile.open(path);
     assert.equal(file.encoder!.source, "b/a.onnx");
@@ -222,11 +229,11 @@ Deno.test("buildBank() begins anew for another encoder, and for images of other 
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
     const broken = { ...images, read: () => Promise.reject(new Error("killed")) };
-    await assert.rejects(buildBank({ images: broken, encoder, path }), { message: "killed" });
+    await assert.rejects(buildBank({ images: broken, encoder, out: path }), { message: "killed" });
     // What a build with some other key left.
     Deno.writeTextFileSync(`${path}.part`, `gmempart${"\0".repeat(32 + 3 * 20)}`);
     const other = { ...encoder, description: { ...encoder.description, fingerprint: "other" } };
-    await buildBank({ images, encoder: other, path });
+    await buildBank({ images, encoder: other, out: path });
     const { snippets } = await encodeImages({ images, encoder });
     using file = BankFile.open(path);
     assert.deepEqual(file.rows(0, 3), snippets);
@@ -243,9 +250,9 @@ Deno.test("buildBank() begins anew for another encoder, and for images of other 
       };
       return { ...images, read };
     };
-    await assert.rejects(buildBank({ images: named("a", 300), encoder, path }), /killed/);
+    await assert.rejects(buildBank({ images: named("a", 300), encoder, out: path }), /killed/);
     asked.length = 0;
-    await buildBank({ images: named("b", 700), encoder, path });
+    await buildBank({ images: named("b", 700), encoder, out: path });
     assert.equal(asked.length, 700);
   });
 });
@@ -268,11 +275,11 @@ Deno.test("shardOf() parts a source; the merged banks of the shards are that of 
     const paths = [1, 2, 3].map((number) => `${directory}/${number}`);
     for (const [i, path] of paths.entries()) {
       const shard = shardOf(images, { number: i + 1, count: 3 });
-      await buildBank({ images: shard, encoder, path });
+      await buildBank({ images: shard, encoder, out: path });
     }
-    await buildBank({ images, encoder, path: `${directory}/whole` });
+    await buildBank({ images, encoder, out: `${directory}/whole` });
     const files = paths.map((path) => BankFile.open(path));
-    await mergeBanks(files, { path: `${directory}/merged` });
+    await mergeBanks(files, { out: `${directory}/merged` });
     for (const file of files) file[Symbol.dispose]();
     assert.deepEqual(
       Deno.readFileSync(`${directory}/merged`),

@@ -26,7 +26,7 @@ Deno.test("compressBank() writes what factorize() computes, and measures what it
     const progress: number[] = [];
     const made = await compressBank(file, {
       rank: 6,
-      path: out,
+      out,
       onProgress: (done) => progress.push(done),
     });
     assert.deepEqual(progress, [SIZE, 2 * SIZE]);
@@ -76,10 +76,10 @@ Deno.test("compressBank() stores coefficients in half or a byte with a small los
     writeBank(path, { dim: DIM, snippets: SNIPPETS });
     using file = BankFile.open(path);
     const factors = await factorize(file, { rank: DIM - 1 });
-    const whole = await compressBank(file, { rank: DIM - 1, path: `${directory}/f32` });
+    const whole = await compressBank(file, { rank: DIM - 1, out: `${directory}/f32` });
     for (const [storage, bytes, error] of [["f16", 2, 2 ** -11], ["int8", 1, 1 / 254]] as const) {
       const out = `${directory}/${storage}`;
-      const made = await compressBank(file, { rank: DIM - 1, path: out, storage });
+      const made = await compressBank(file, { rank: DIM - 1, out, storage });
       assert.equal(made.storage, storage);
       // Roundings of coefficients c of r columns: steps of 1/127 of a column's maximum, or 2^-11 of c.
       const { rmsError, largestError } = made.storageLoss;
@@ -110,7 +110,7 @@ Deno.test("compressBank() leaves no file behind when it does not end", async () 
     const onProgress = (done: number) => {
       if (done > SIZE) throw new Error("enough");
     };
-    await assert.rejects(compressBank(file, { rank: 2, path: out, onProgress }), /enough/);
+    await assert.rejects(compressBank(file, { rank: 2, out, onProgress }), /enough/);
     assert.deepEqual(Array.from(Deno.readDirSync(directory), ({ name }) => name), [
       "bank.safetensors",
     ]);
@@ -124,8 +124,8 @@ gpuTest("compressBank() by a device writes what the CPU computes, to f32", async
     using file = BankFile.open(path);
     const progress: number[] = [];
     const onProgress = (done: number) => progress.push(done);
-    const onCpu = await compressBank(file, { rank: 5, path: `${directory}/cpu` });
-    const options = { rank: 5, path: `${directory}/gpu`, storage: "int8", device } as const;
+    const onCpu = await compressBank(file, { rank: 5, out: `${directory}/cpu` });
+    const options = { rank: 5, out: `${directory}/gpu`, storage: "int8", device } as const;
     const onGpu = await compressBank(file, { ...options, onProgress });
     assert.deepEqual(progress, [SIZE, 2 * SIZE, 3 * SIZE]);
     assert.equal(compressionReads(SIZE, "int8"), 3 * SIZE);

@@ -75,7 +75,7 @@ Deno.test("inspectBank() says how a low-rank bank is stored and what it lost", a
     const full = `${directory}/full`, low = `${directory}/low`;
     writeBank(full, { dim: 4, snippets: normalizeSnippets(randomValues([30, 4], 1), { dim: 4 }) });
     using source = BankFile.open(full);
-    const made = await compressBank(source, { rank: 2, path: low, storage: "f16" });
+    const made = await compressBank(source, { rank: 2, out: low, storage: "f16" });
     using file = BankFile.open(low);
     const summary = inspectBank(file);
     assert.deepEqual([summary.storage, summary.rank], ["f16", 2]);

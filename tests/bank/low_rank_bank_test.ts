@@ -231,7 +231,7 @@ gpuTest("LowRankBank.save() stores as the file did that it was loaded from", asy
     writeBank(whole, { dim: DIM, snippets: SNIPPETS });
     using file = BankFile.open(whole);
     for (const storage of ["f32", "f16", "int8"] as const) {
-      await compressBank(file, { rank: RANK, storage, path: from });
+      await compressBank(file, { rank: RANK, storage, out: from });
       using before = BankFile.open(from);
       const loaded = LowRankBank.load(device, from);
       for (const made of [loaded, LowRankBank.from(device, readLowRank(before))]) {

@@ -20,7 +20,7 @@ gpuTest("makeBank() notes images that are few for the length of the snippets", a
         device,
         config: parseConfig(`bank: { dim: ${dim}, resolution: 8 }`).bank,
         images: sourceOf(randomImages(count, SIZES), SIZES),
-        path: `${directory}/${count}.safetensors`,
+        out: `${directory}/${count}.safetensors`,
         note: (line) => notes.push(line),
       });
       made![Symbol.dispose]();
@@ -45,7 +45,7 @@ gpuTest("makeBank() leaves an encoder that it was given to the caller", async (d
     const options = {
       device,
       config: parseConfig("bank: { dim: 4, resolution: 8 }").bank,
-      path: `${directory}/bank.safetensors`,
+      out: `${directory}/bank.safetensors`,
       note: (line: string) => notes.push(line),
     };
     assert.equal(await makeBank({ ...options, images: source, encoder }), encoder);
@@ -63,7 +63,7 @@ gpuTest("makeBank() counts the images that an encoder is fitted to", async (devi
     const options = {
       device,
       images: sourceOf(randomImages(20, SIZES), SIZES),
-      path: `${directory}/bank.safetensors`,
+      out: `${directory}/bank.safetensors`,
       onProgress: (...each: [number, number]) => done.push(each),
     };
     const { bank: config } = parseConfig("bank: { dim: 2, resolution: 8 }");
@@ -96,7 +96,7 @@ gpuTest("makeBank() takes of vectors for all images those of its own", async (de
       device,
       config,
       images,
-      path,
+      out: path,
       onProgress: (...each: [number, number]) => done.push(each),
     };
     assert.equal(await makeBank({ ...options, places: { of: size, indices } }), undefined);
@@ -152,7 +152,7 @@ gpuTest("makeBank() keeps the frequencies of the snippets that it takes", async 
     const made = async (...indices: number[]) => {
       const images = sourceOf(new Float32Array(indices.length), { channels: 1, imageSize: 1 });
       const places = { of: 3, indices: Uint32Array.from(indices) };
-      await makeBank({ device, config, images, places, path });
+      await makeBank({ device, config, images, places, out: path });
       using file = BankFile.open(path);
       return file.frequencies;
     };

@@ -28,7 +28,7 @@ async function withShards(
     for (let number = 1; number <= 12; number++) {
       const path = `${directory}/part${number}`;
       const shard = shardOf(images, { number, count: 12 });
-      await buildBank({ images: shard, encoder: pixelEncoder(12), path });
+      await buildBank({ images: shard, encoder: pixelEncoder(12), out: path });
       files.push(opened.use(BankFile.open(path)));
     }
     await body(files, directory);
@@ -42,17 +42,17 @@ Deno.test("mergeBanks() puts shards in the order of their numbers", async () => 
     // part1, part10, part11, part12, part2, …: as a shell lists them.
     const listed = files.toSorted((a, b) => a.path < b.path ? -1 : 1);
     const progress: number[] = [];
-    await mergeBanks(listed, { path, onProgress: (done) => progress.push(done) });
+    await mergeBanks(listed, { out: path, onProgress: (done) => progress.push(done) });
     assert.deepEqual(progress, Array.from({ length: 12 }, (_, i) => 3 * (i + 1)));
     using merged = BankFile.open(path);
     assert.deepEqual(merged.names, Array.from({ length: 36 }, (_, i) => `image ${i}`));
     assert.deepEqual(merged.rows(3, 3), files[1]!.rows(0, 3));
     assert.deepEqual([merged.shard, merged.imageSize], [undefined, 2]);
-    await compressBank(files[4]!, { rank: 2, path: `${directory}/low` });
+    await compressBank(files[4]!, { rank: 2, out: `${directory}/low` });
     using low = BankFile.open(`${directory}/low`);
     assert.deepEqual([low.shard, low.imageSize], [{ number: 5, count: 12 }, 2]);
     // What is made of it again is in part no longer what the encoder gave.
-    await copyBank(low, { path: `${directory}/again` });
+    await copyBank(low, { out: `${directory}/again` });
     using again = BankFile.open(`${directory}/again`);
     assert.deepEqual([again.rank, again.imageSize], [undefined, undefined]);
   });
@@ -61,7 +61,7 @@ Deno.test("mergeBanks() puts shards in the order of their numbers", async () => 
 Deno.test("mergeBanks() takes all shards, each once, and nothing beside them", async () => {
   await withShards(async (files, directory) => {
     const path = `${directory}/merged`;
-    await copyBank(files[0]!, { path: `${directory}/plain` });
+    await copyBank(files[0]!, { out: `${directory}/plain` });
     using plain = BankFile.open(`${directory}/plain`);
     assert.deepEqual([plain.size, plain.shard], [3, undefined]);
     const cases = [
@@ -71,7 +71,7 @@ Deno.test("mergeBanks() takes all shards, each once, and nothing beside them", a
       [[...files, plain], /it is no shard, expected the 12 shards of one build alone$/],
     ] as const;
     for (const [banks, message] of cases) {
-      await assert.rejects(mergeBanks(banks, { path }), { name: "TypeError", message });
+      await assert.rejects(mergeBanks(banks, { out: path }), { name: "TypeError", message });
     }
     assert.throws(() => Deno.statSync(path), Deno.errors.NotFound);
   });
@@ -91,7 +91,7 @@ Deno.test("mergeBanks() joins classes by their names, and keeps what every bank 
       return opened.use(BankFile.open(`${directory}/${i}`));
     });
     const path = `${directory}/merged`;
-    await mergeBanks(files, { path });
+    await mergeBanks(files, { out: path });
     using merged = BankFile.open(path);
     assert.deepEqual(merged.classes, ["cat", "dog", "owl"]);
     assert.deepEqual([...merged.labels!], [0, 1, 0, -1, -1, -1]);
@@ -110,7 +110,7 @@ Deno.test("mergeBanks() leaves labels without names as they are", async () => {
         return opened.use(BankFile.open(`${directory}/${i}`));
       },
     );
-    await mergeBanks(files, { path: `${directory}/merged` });
+    await mergeBanks(files, { out: `${directory}/merged` });
     using merged = BankFile.open(`${directory}/merged`);
     assert.deepEqual([...merged.labels!], [3, 0, -1, -1, -1, 1]);
   });
@@ -139,7 +139,7 @@ Deno.test("mergeBanks() puts banks in one, with classes by their names", async (
     });
     writeBank(paths[2]!, { dim: DIM, snippets: part(5, 1), names: ["6"] });
     const files = paths.slice(0, 3).map((path) => BankFile.open(path));
-    await mergeBanks(files, { path: paths[3]! });
+    await mergeBanks(files, { out: paths[3]! });
     for (const file of files) file[Symbol.dispose]();
     using merged = BankFile.open(paths[3]!);
     assert.deepEqual(merged.rows(0, 6), part(0, 6));
@@ -148,7 +148,7 @@ Deno.test("mergeBanks() puts banks in one, with classes by their names", async (
     assert.deepEqual([merged.names?.join(""), merged.texts], ["123456", undefined]);
     assert.equal(merged.frequencies, undefined);
     using counted = BankFile.open(paths[1]!);
-    await mergeBanks([counted, counted], { path: paths[3]! });
+    await mergeBanks([counted, counted], { out: paths[3]! });
     using twice = BankFile.open(paths[3]!);
     assert.deepEqual(twice.frequencies, Float32Array.of(4, 0, 2, 4, 0, 2));
   });
@@ -172,11 +172,11 @@ Deno.test("mergeBanks() keeps the weights of the encoder from whichever bank has
     writeBank(having!, { ...records, encoderWeights });
     using mapped = BankFile.open(without!), built = BankFile.open(having!);
     for (const banks of [[mapped, built], [built, mapped]]) {
-      await mergeBanks(banks, { path: out! });
+      await mergeBanks(banks, { out: out! });
       using merged = BankFile.open(out!);
       assert.deepEqual(merged.encoderWeights, encoderWeights);
     }
-    await mergeBanks([mapped, mapped], { path: out! });
+    await mergeBanks([mapped, mapped], { out: out! });
     using merged = BankFile.open(out!);
     assert.equal(merged.encoderWeights.size, 0);
   });
@@ -198,14 +198,14 @@ Deno.test("mergeBanks() refuses other lengths and encoders, and takes low-rank b
       [short, /its snippets have length 2, expected 10$/],
     ] as const;
     for (const [other, message] of bad) {
-      await assert.rejects(mergeBanks([a, other], { path: at("out") }), {
+      await assert.rejects(mergeBanks([a, other], { out: at("out") }), {
         name: "TypeError",
         message,
       });
     }
     writeLowRankBank(at("low"), await factorize(plain, { rank: DIM - 1 }));
     using low = BankFile.open(at("low"));
-    await mergeBanks([plain, low], { path: at("out") });
+    await mergeBanks([plain, low], { out: at("out") });
     using merged = BankFile.open(at("out"));
     assert.deepEqual([merged.size, merged.rank], [2 * SIZE, undefined]);
     assert.deepEqual(merged.rows(SIZE, SIZE), low.rows(0, SIZE));

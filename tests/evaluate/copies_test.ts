@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { encodeImages } from "../../bank/build.ts";
 import { PixelPca } from "../../bank/encoders/pixel_pca.ts";
-import { checkCopies, COPY_COLOURS, type CopyPicture, copyVerdict } from "../../evaluate/copies.ts";
+import { COPY_COLOURS, type CopyPicture, copyVerdict, findCopies } from "../../evaluate/copies.ts";
 import {
-  type CopyChecks,
+  type CopiesBySpace,
   copyPanels,
   type CopySearch,
   searchCopies,
@@ -52,7 +52,7 @@ async function search(device: Device, samples: Uint8Array): Promise<CopySearch> 
   }, { dim: 32, seed: 0, device, reporter: SILENT });
 }
 
-function verdictOf({ pixel, encoder }: CopyChecks): string {
+function verdictOf({ pixel, encoder }: CopiesBySpace): string {
   return copyVerdict({ pixels: pixel, "the encoder": encoder }, { picture: "copies.png" });
 }
 
@@ -65,10 +65,10 @@ function framedPixels({ data }: CopyPicture): number {
 }
 
 gpuTest("searchCopies() finds copies with a level of noise and frames them", async (device) => {
-  const { checks, picture } = await search(device, noisyCopies(COUNT));
-  assert.deepEqual([checks.pixel.nearer, checks.encoder.nearer], [1, 1]);
+  const { findings, picture } = await search(device, noisyCopies(COUNT));
+  assert.deepEqual([findings.pixel.nearer, findings.encoder.nearer], [1, 1]);
   assert.match(
-    verdictOf(checks),
+    verdictOf(findings),
     /^samples lie near .* more often than by chance: 100\.0 % by pixels and 100\.0 % by the encoder, against 5\.\d % and 5\.\d % of the training images: look at copies\.png \(\d\.\d % of the training images have a twin, /,
   );
   // At least the image itself, for eight samples in two rows; a frame is 3 pixels wide.
@@ -78,20 +78,20 @@ gpuTest("searchCopies() finds copies with a level of noise and frames them", asy
 gpuTest("searchCopies() finds a fifth of copies in both spaces", async (device) => {
   const samples = HELD_OUT.pixels.slice(0, noisyCopies(COUNT).length);
   samples.set(noisyCopies(COUNT / 5));
-  const { checks } = await search(device, samples);
-  for (const { nearer, mostByChance } of [checks.pixel, checks.encoder]) {
+  const { findings } = await search(device, samples);
+  for (const { nearer, mostByChance } of [findings.pixel, findings.encoder]) {
     assert.ok(nearer >= 0.2 && nearer < 0.3, `${nearer}`);
     assert.ok(nearer > mostByChance, `${nearer} and ${mostByChance}`);
   }
 });
 
 gpuTest("searchCopies() finds no copies among images that training never saw", async (device) => {
-  const { checks } = await search(device, HELD_OUT.pixels);
-  for (const { nearer, mostByChance } of [checks.pixel, checks.encoder]) {
+  const { findings } = await search(device, HELD_OUT.pixels);
+  for (const { nearer, mostByChance } of [findings.pixel, findings.encoder]) {
     assert.ok(nearer <= mostByChance, `${nearer} and ${mostByChance}`);
   }
   assert.match(
-    verdictOf(checks),
+    verdictOf(findings),
     /^samples lie near .* no more often than by chance: [^:]*images$/,
   );
 });
@@ -107,7 +107,7 @@ gpuTest("searchCopies() compares blocks of large images, in levels of 256", asyn
     Float32Array.from({ length: 2 * count }, (_, i) => values[i * 100]!);
   const names = Array.from({ length: count }, (_, i) => String(i));
   const images = new ImageSet({ imageSize: side, channels: 1, pixels: training, names });
-  const { checks, picture } = await searchCopies({
+  const { findings, picture } = await searchCopies({
     samples: { channels: 1, pixels: samples, features: featuresOf(samples) },
     training: { images, features: featuresOf(training) },
   }, { dim: 2, seed: 0, device, reporter: SILENT });
@@ -128,21 +128,24 @@ gpuTest("searchCopies() compares blocks of large images, in levels of 256", asyn
     );
     const nearest = Math.min(...distances);
     // Means of nine in f32, and squares of some 441 of them that differ by a third.
-    assert.ok(Math.abs(checks.pixel.samples.distances[image]! / nearest - 1) < 1e-4, `${nearest}`);
-    if (image < 8) assert.equal(checks.pixel.neighbours[5 * image], distances.indexOf(nearest));
+    assert.ok(
+      Math.abs(findings.pixel.samples.distances[image]! / nearest - 1) < 1e-4,
+      `${nearest}`,
+    );
+    if (image < 8) assert.equal(findings.pixel.neighbours[5 * image], distances.indexOf(nearest));
   }
-  assert.equal(checks.pixel.neighbours.length, 8 * 5);
+  assert.equal(findings.pixel.neighbours.length, 8 * 5);
   // The nearest training images, whole, beside the first sample: one picture pixel to a pixel.
   for (let k = 0; k < 5; k++) {
-    const image = checks.pixel.neighbours[k]!;
+    const image = findings.pixel.neighbours[k]!;
     const left = 6 + (2 * side + 6) + 6 + 4 + 6 + k * (side + 6);
     for (const [x, y] of [[0, 0], [64, 3], [17, 64]] as const) {
       const place = ((6 + y) * picture.width + left + x) * 3;
       assert.equal(picture.data[place], training[(image * side + y) * side + x]);
     }
   }
-  const [pixel, encoder] = copyPanels(checks);
-  for (const [panel, check] of [[pixel!, checks.pixel], [encoder!, checks.encoder]] as const) {
+  const [pixel, encoder] = copyPanels(findings);
+  for (const [panel, check] of [[pixel!, findings.pixel], [encoder!, findings.encoder]] as const) {
     for (const [i, { distances }] of [check.samples, check.training].entries()) {
       const { points } = panel.curves[i]!;
       assert.deepEqual([points.length, points[0], points.at(-1)], [
@@ -154,7 +157,7 @@ gpuTest("searchCopies() compares blocks of large images, in levels of 256", asyn
   }
 });
 
-Deno.test("checkCopies() takes twins among the training images for one", async () => {
+Deno.test("findCopies() takes twins among the training images for one", async () => {
   const normal = (count: number, seed: number) =>
     new Random(seed, Stream.Noise).fillNormal(new Float32Array(count * 3), { step: 0, sample: 0 });
   const once = normal(300, 1), twice = new Float32Array(2 * once.length);
@@ -163,38 +166,38 @@ Deno.test("checkCopies() takes twins among the training images for one", async (
   twice.set(once.map((value) => value + 1e-6), once.length);
   const options = { samples: normal(200, 2), dim: 3, seed: 0 };
   const [plain, twins] = await Promise.all(
-    [once, twice].map((training) => checkCopies({ ...options, training })),
+    [once, twice].map((training) => findCopies({ ...options, training })),
   );
   assert.ok(Math.abs(twins!.threshold / plain!.threshold - 1) < 0.05, `${twins!.threshold}`);
   assert.ok(twins!.nearer <= twins!.mostByChance, `${twins!.nearer}`);
   assert.deepEqual([plain!.twins, twins!.twins], [0, 1]);
-  const copies = await checkCopies({ ...options, training: twice, samples: once });
+  const copies = await findCopies({ ...options, training: twice, samples: once });
   assert.ok(copies.nearer > copies.mostByChance && copies.nearer === 1);
   // The root mean square distance of these numbers is 8: twins are up to 0.008 apart.
   const numbers = Float32Array.of(...Array(20).keys(), 5.007);
-  const { training } = await checkCopies({ samples: numbers, training: numbers, dim: 1, seed: 0 });
+  const { training } = await findCopies({ samples: numbers, training: numbers, dim: 1, seed: 0 });
   assert.ok(training.distances.every((distance) => distance > 0.99), `${training.distances}`);
 });
 
-Deno.test("checkCopies() finds no copies among new images that are equally far", async () => {
+Deno.test("findCopies() finds no copies among new images that are equally far", async () => {
   // 8 × 8 black and white pixels are a few whole squared distances apart.
   const imagesOf = (seed: number, count: number) =>
     new Random(seed, Stream.Noise)
       .fillNormal(new Float32Array(count * 64), { step: 0, sample: 0 })
       .map((value) => Number(value > 0));
   const training = imagesOf(3, 1000), samples = imagesOf(4, 500), options = { dim: 64, seed: 0 };
-  const { nearer, byChance, mostByChance } = await checkCopies({ ...options, training, samples });
+  const { nearer, byChance, mostByChance } = await findCopies({ ...options, training, samples });
   // More than 5 % and three standard errors, 0.0858.
   assert.ok(byChance > 0.0858 && nearer > 0.0858, `${nearer} and ${byChance}`);
   assert.ok(nearer <= mostByChance, `${nearer} and ${mostByChance}`);
   // And finds copies where every second sample is one.
   samples.set(training.subarray(0, samples.length / 2));
-  const copies = await checkCopies({ ...options, training, samples });
+  const copies = await findCopies({ ...options, training, samples });
   assert.ok(copies.nearer > copies.mostByChance, `${copies.nearer}`);
 });
 
 Deno.test(
-  "checkCopies() on a GPU takes no image for its own neighbour",
+  "findCopies() on a GPU takes no image for its own neighbour",
   { ignore: NO_ADAPTER },
   async () => {
     using device = await openDevice({ variants: { matmul: "tiled" } });
@@ -205,7 +208,7 @@ Deno.test(
     const training = Float32Array.from(pixels.subarray(0, count * dim));
     // Two levels more or less everywhere: whole numbers, of which float64 loses nothing.
     const samples = training.map((value, i) => value + (i % 2 === 0 ? 2 : -2));
-    const found = await checkCopies({ samples, training, dim, seed: 0, device });
+    const found = await findCopies({ samples, training, dim, seed: 0, device });
     assert.deepEqual(found.samples.distances, new Float64Array(count).fill(Math.sqrt(4 * dim)));
     assert.equal(found.nearer, 1);
     for (const image of [0, 100, 591]) {
@@ -222,42 +225,42 @@ Deno.test(
   },
 );
 
-Deno.test("checkCopies() counts what is just as near, far from the origin as well", async () => {
+Deno.test("findCopies() counts what is just as near, far from the origin as well", async () => {
   // Each of 20 is 1 from its next; distances between them are small against their mean of 1,009.5.
   const training = Float32Array.from({ length: 20 }, (_, i) => 1000 + i);
   const options = { training, dim: 1, seed: 0, scale: 3, neighbours: 2 };
-  const beside = await checkCopies({ ...options, samples: Float32Array.of(999, 1020) });
+  const beside = await findCopies({ ...options, samples: Float32Array.of(999, 1020) });
   assert.deepEqual([beside.threshold, beside.nearer], [3, 1]);
   assert.deepEqual(beside.training.quantiles, Array(7).fill(3));
   assert.deepEqual([...beside.neighbours], [0, 1, 19, 18]);
   assert.deepEqual([...beside.neighbourDistances], [3, 6, 3, 6]);
-  const beyond = await checkCopies({ ...options, samples: Float32Array.of(998, 1020) });
+  const beyond = await findCopies({ ...options, samples: Float32Array.of(998, 1020) });
   assert.equal(beyond.nearer, 0.5);
 });
 
-Deno.test("checkCopies() refuses a number of samples to show that is none", async () => {
+Deno.test("findCopies() refuses a number of samples to show that is none", async () => {
   const training = Float32Array.of(0, 1, 2, 4, 8, 16);
   const options = { samples: training, training, dim: 1, seed: 0, shown: -1 };
-  await assert.rejects(checkCopies(options), {
+  await assert.rejects(findCopies(options), {
     name: "RangeError",
     message: "Cannot look for copies: shown is -1, expected a whole number from 0",
   });
 });
 
-Deno.test("checkCopies() refuses training images that are all alike", async () => {
+Deno.test("findCopies() refuses training images that are all alike", async () => {
   const training = new Float32Array(30).fill(1 / 3);
-  await assert.rejects(checkCopies({ samples: training, training, dim: 3, seed: 0 }), {
+  await assert.rejects(findCopies({ samples: training, training, dim: 3, seed: 0 }), {
     name: "RangeError",
     message: "Cannot look for copies of 10 training images: they are all alike, " +
       "expected different ones",
   });
 });
 
-Deno.test("checkCopies() refuses vectors that are not finite, which are near to nothing", async () => {
+Deno.test("findCopies() refuses vectors that are not finite, which are near to nothing", async () => {
   const training = Float32Array.of(0, 1, 2, 4, 8, 16), samples = training.slice();
   samples[2] = NaN;
   for (const sets of [{ samples, training }, { samples: training, training: samples }]) {
-    await assert.rejects(checkCopies({ ...sets, dim: 1, neighbours: 2, seed: 0 }), {
+    await assert.rejects(findCopies({ ...sets, dim: 1, neighbours: 2, seed: 0 }), {
       name: "RangeError",
       message: "Cannot use features of image 2: component 0 is NaN, expected finite numbers",
     });

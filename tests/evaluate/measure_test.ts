@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { selectRows } from "../../bank/select_rows.ts";
 import { bootstrapFrechet, estimateShare, quantile } from "../../evaluate/bootstrap.ts";
-import { checkCopies, type CopyCheck, copyVerdict, drawCopies } from "../../evaluate/copies.ts";
+import { type CopyFindings, copyVerdict, drawCopies, findCopies } from "../../evaluate/copies.ts";
 import { frechetDistance, GaussianStatistics, knownGaussian } from "../../evaluate/frechet.ts";
 import { chanceDistance, compareFeatures } from "../../evaluate/measure.ts";
 import { permutation, Random, Stream } from "../../kernels/core/random.ts";
@@ -251,13 +251,13 @@ Deno.test("compareFeatures() takes statistics alone, and refuses too few of eith
   });
 });
 
-Deno.test("checkCopies() finds copies, and none among new samples", async () => {
+Deno.test("findCopies() finds copies, and none among new samples", async () => {
   const copies = REFERENCE.slice(30, 30 + 40 * DIM);
   const common = { training: REFERENCE, dim: DIM, seed: 0, neighbours: 2, shown: 3 };
-  const found = await checkCopies({ ...common, samples: copies });
+  const found = await findCopies({ ...common, samples: copies });
   assert.deepEqual([...found.neighbours].filter((_, i) => i % 2 === 0), [10, 11, 12]);
   assert.deepEqual([found.nearer, found.samples.quantiles[3]], [1, 0]);
-  const fresh = await checkCopies({ ...common, samples: normal(300, { seed: 12 }) });
+  const fresh = await findCopies({ ...common, samples: normal(300, { seed: 12 }) });
   assert.ok(fresh.nearer <= fresh.mostByChance, `${fresh.nearer}`);
   // 5 % and three standard errors of 300 samples and 400 training images.
   assert.ok(Math.abs(fresh.mostByChance - 0.0999) < 1e-4, `${fresh.mostByChance}`);
@@ -277,7 +277,7 @@ Deno.test("drawCopies() shows a sample, its neighbours in two rows, and frames w
   const training = Float32Array.of(0, 50, 100, 150, 200, 250);
   const samples = Uint8Array.of(50, 150, 120);
   const options = { samples: Float32Array.from(samples), training, dim: 1, seed: 0, neighbours: 3 };
-  const check = { ...await checkCopies(options), threshold: 5 };
+  const check = { ...await findCopies(options), threshold: 5 };
   const picture = drawCopies({ pixel: check, encoder: check }, {
     samples,
     imageSize: 1,
@@ -307,12 +307,12 @@ Deno.test("drawCopies() puts every image in its place", () => {
   };
   const samples = bytes(3, 1), training = bytes(5, 2);
   const checkOf = (neighbours: number[], neighbourDistances: number[]) =>
-    ({ neighbours, neighbourDistances, threshold: 3 }) as unknown as CopyCheck;
-  const checks = {
+    ({ neighbours, neighbourDistances, threshold: 3 }) as unknown as CopyFindings;
+  const findings = {
     pixel: checkOf([4, 0, 1, 2, 3, 0], [3, 4, 5, 6, 0, 2]),
     encoder: checkOf([0, 1, 2, 3, 4, 1], [4, 5, 2, 3.5, 9, 9]),
   };
-  const picture = drawCopies(checks, {
+  const picture = drawCopies(findings, {
     ...{ samples, imageSize: 2, channels: 3 },
     read: (index) => training.subarray(12 * index, 12 * index + 12),
   });
@@ -341,10 +341,10 @@ Deno.test("drawCopies() puts every image in its place", () => {
       fill([left + 140, y, 4, 64], () => bar);
       for (const k of [0, 1]) {
         const x = left + 150 + 70 * k, place = 2 * sample + k;
-        if (checks[space].neighbourDistances[place]! <= 3) {
+        if (findings[space].neighbourDistances[place]! <= 3) {
           fill([x - 3, y - 3, 70, 70], () => [214, 39, 40]);
         }
-        fill([x, y, 64, 64], pixelsOf(training, checks[space].neighbours[place]!));
+        fill([x, y, 64, 64], pixelsOf(training, findings[space].neighbours[place]!));
       }
     }
   }

@@ -34,11 +34,11 @@ Deno.test("snippets are features of images only in full and of the same images",
     const encoder = pixelEncoder(12), sizes = { imageSize: 2, channels: 3 };
     const [full, low, again] = ["full", "low", "again"].map((name) => `${directory}/${name}`);
     const source = sourceOf(randomImages(size, sizes), { ...sizes, names });
-    await buildBank({ images: source, encoder, path: full! });
+    await buildBank({ images: source, encoder, out: full! });
     using file = BankFile.open(full!);
-    await compressBank(file, { rank: 2, path: low! });
+    await compressBank(file, { rank: 2, out: low! });
     using kept = BankFile.open(low!);
-    await copyBank(kept, { path: again! });
+    await copyBank(kept, { out: again! });
     const opens = (path: string, changes: Partial<typeof images> = {}) => {
       using found = openBankOf({ ...images, ...changes }, { path, encoder });
       return found !== undefined;
