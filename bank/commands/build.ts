@@ -49,9 +49,10 @@ import { importTorchBank } from "../torch.ts";
 import { configOf, show } from "./console.ts";
 
 /** Mean and deviation by the names that `bank build --statistics` knows. */
-const STATISTICS: Readonly<Record<"imagenet" | "clip" | "none", ColourStatistics>> = {
+const STATISTICS: Readonly<Record<"imagenet" | "clip" | "half" | "none", ColourStatistics>> = {
   imagenet: IMAGENET_STATISTICS,
   clip: CLIP_STATISTICS,
+  half: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
   none: { mean: [0, 0, 0], std: [1, 1, 1] },
 };
 

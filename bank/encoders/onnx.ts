@@ -37,8 +37,6 @@ export type { ProviderOptions } from "../onnx_network.ts";
 export interface OnnxOptions extends ProviderOptions {
   /** What resizes images. */
   readonly device: Device;
-  /** The ONNX file: one input [n, C, r, r], outputs [n, d] or [n, T, d], all of f32 or f16. */
-  readonly path: string;
   /** What is done to images; part of the encoder's identity. */
   readonly preprocessing: OnnxPreprocessing;
 }
@@ -87,9 +85,8 @@ interface Network {
  * import { IMAGENET_STATISTICS, OnnxEncoder } from "@gmem/gmem/onnx";
  *
  * using device = await Device.open();
- * using encoder = await OnnxEncoder.open({
+ * using encoder = await OnnxEncoder.open("dinov2_base.onnx", {
  *   device,
- *   path: "dinov2_base.onnx",
  *   preprocessing: { size: 224, ...IMAGENET_STATISTICS, pooling: "cls" },
  * });
  * const shape = { count: 2, channels: 3, height: 256, width: 256 };
@@ -128,13 +125,14 @@ export class OnnxEncoder implements Encoder {
   }
 
   /**
-   * Opens an ONNX file and runs it once, which tells the length of its snippets.
+   * Opens an ONNX file and runs it once, which tells the length of its snippets. It has one input
+   * [n, C, r, r] and outputs [n, d] or [n, T, d], all of f32 or f16.
    *
    * Throws a NotFound error if there is no such file, a TypeError if it is no network that takes images
    * of that size and gives features, and a RangeError if the preprocessing does not fit it.
    */
-  static async open(options: OnnxOptions): Promise<OnnxEncoder> {
-    const { device, path, providers } = options;
+  static async open(path: string, options: OnnxOptions): Promise<OnnxEncoder> {
+    const { device, providers } = options;
     using opened = new DisposableStack();
     const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with", providers }));
     const { preprocessing: given } = options;
@@ -180,6 +178,7 @@ export class OnnxEncoder implements Encoder {
    * Throws a TypeError if another encoder made the bank, such as another file.
    */
   static async forBank(
+    path: string,
     options: Omit<OnnxOptions, "preprocessing"> & { readonly bank: EncoderRecords },
   ): Promise<OnnxEncoder> {
     const { bank: { encoder: description } } = options;
@@ -195,7 +194,7 @@ export class OnnxEncoder implements Encoder {
     }
     using opened = new DisposableStack();
     const encoder = opened.use(
-      await OnnxEncoder.open({ ...options, preprocessing: stored.data }),
+      await OnnxEncoder.open(path, { ...options, preprocessing: stored.data }),
     );
     requireEncoder(encoder.description, { encoder: description });
     opened.move();

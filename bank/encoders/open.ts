@@ -36,9 +36,8 @@ export async function openOnnx(
   const { path, output, ...preprocessing } = config;
   // Imported here alone, so that other encoders need no native library.
   const { OnnxEncoder } = await import("./onnx.ts");
-  return await OnnxEncoder.open({
+  return await OnnxEncoder.open(path, {
     ...options,
-    path,
     preprocessing: { ...preprocessing, ...(output !== null && { output }) },
   });
 }
@@ -80,5 +79,5 @@ export async function encoderOfBank(
     }
   }
   const { OnnxEncoder } = await import("./onnx.ts");
-  return await OnnxEncoder.forBank({ device, path: onnx ?? source!, providers, bank });
+  return await OnnxEncoder.forBank(onnx ?? source!, { device, providers, bank });
 }

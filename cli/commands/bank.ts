@@ -103,9 +103,10 @@ export const BANK_BUILD_COMMAND = {
     },
     statistics: {
       type: "string",
-      choices: ["imagenet", "clip", "none"],
-      description: "With --onnx: the colours that the network expects, ImageNet's by default; " +
-        "short for --set bank.onnx.mean and bank.onnx.std",
+      choices: ["imagenet", "clip", "half", "none"],
+      description:
+        "With --onnx: the colours that the network expects, ImageNet's by default, half for " +
+        "−1 to 1, none for 0 to 1; short for --set bank.onnx.mean and bank.onnx.std",
     },
     pooling: {
       type: "string",

@@ -294,7 +294,16 @@ deviceTest("bank build --onnx encodes by a network, which bank add finds by the 
     const built = await runBank(
       "build",
       ...["--onnx", onnx, "--resolution", "8", "--pooling", "mean", "--out", bank],
-      ...["-s", "data.imageSize=8", "-s", "data.heldOut=1800", "-s", "model.patchSize=2"],
+      ...[
+        "--statistics",
+        "half",
+        "-s",
+        "data.imageSize=8",
+        "-s",
+        "data.heldOut=1800",
+        "-s",
+        "model.patchSize=2",
+      ],
     );
     assert.equal(built.code, 0, built.stderr);
     let first: Float32Array;
@@ -302,6 +311,8 @@ deviceTest("bank build --onnx encodes by a network, which bank add finds by the 
       using file = BankFile.open(bank);
       assert.deepEqual([file.dim, file.encoder?.kind, file.encoder?.source], [6, "onnx", onnx]);
       assert.equal(file.encoder?.settings["pooling"], "mean");
+      const { mean, std } = file.encoder!.preprocessing;
+      assert.deepEqual([mean, std], [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]);
       const images = await loadEmoji({ imageSize: 8 });
       const index = images.names.indexOf(file.names![0]!);
       const tile = { columns: 1, imageSize: 8, channels: 3 } as const;
