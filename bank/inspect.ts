@@ -170,7 +170,8 @@ function describeLoss({ storage, loss }: BankSummary): string[] {
   ];
 }
 
-function describeEncoder(encoder: EncoderDescription): string {
+/** What an encoder is, in one line. */
+export function describeEncoder(encoder: EncoderDescription): string {
   const facts = Object.entries({ ...encoder.preprocessing, ...encoder.settings })
     .map(([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`);
   const from = encoder.source === undefined ? "" : `, from ${encoder.source}`;

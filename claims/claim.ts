@@ -77,8 +77,8 @@ export interface Claim {
   readonly statement: string;
   /** Where the paper says so. */
   readonly source: string;
-  /** Settings of a second laboratory, in which the claim is measured as well. */
-  readonly alsoWith?: readonly string[];
+  /** Settings of a second laboratory, in which the claim is measured as well; undefined where there is none. */
+  alsoWith?(laboratory: Laboratory): readonly string[] | undefined;
   /** The samples that the test needs in a laboratory, in the order in which they are best drawn. */
   arms(laboratory: Laboratory): Arm[];
   /** Measures the samples. */

@@ -66,7 +66,7 @@ interface Ways {
 }
 
 async function conclude(laboratory: Laboratory): Promise<Findings> {
-  const { scale: { pairs }, bank: { dim } } = laboratory;
+  const { scale: { pairs }, bank, measuring: { dim } } = laboratory;
   const bootstrap = laboratory.bootstrap(pairs);
   const between = await waysOf(laboratory, betweenArms(laboratory));
   const random = await waysOf(laboratory, randomArms(laboratory));
@@ -110,7 +110,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
         jump: intervalOf(measured[0]!.jump),
         random: intervalOf(measured[2]!.path),
       }),
-      intervalOf(bootstrap.mean(cosines(first.encodings, given, { dim }))),
+      intervalOf(
+        bootstrap.mean(cosines(await laboratory.snippetsIn(first), given, { dim: bank.dim })),
+      ),
     ),
     tables: [{
       columns: [

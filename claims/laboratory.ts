@@ -8,7 +8,8 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { writeBank } from "../bank/bank_writer.ts";
 import { encodeImages } from "../bank/build.ts";
-import type { Encoder } from "../bank/encoders/encoder.ts";
+import { type Encoder, identityOf } from "../bank/encoders/encoder.ts";
+import { encoderOfBank } from "../bank/encoders/open.ts";
 import { PixelPca } from "../bank/encoders/pixel_pca.ts";
 import { storedEncoder } from "../bank/encoders/stored.ts";
 import { BankFile } from "../bank/file.ts";
@@ -17,7 +18,7 @@ import { slerpSnippets } from "../bank/interpolate.ts";
 import { LowRankBank } from "../bank/low_rank_bank.ts";
 import { drawUniform } from "../bank/retrieve.ts";
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
-import { factorize } from "../bank/svd.ts";
+import { type Factorization, factorize } from "../bank/svd.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { ParameterStore } from "../kernels/core/parameter_store.ts";
@@ -55,7 +56,7 @@ const STEP_EVALUATIONS = 3;
 export interface Samples {
   /** Images [n, C, H, W]. */
   readonly images: Float32Array;
-  /** Their encodings [n, d]. */
+  /** Their encodings [n, m], between which distances are taken. */
   readonly encodings: Float32Array;
   /** Evaluations of the network for each. */
   readonly evaluations: number;
@@ -82,6 +83,10 @@ export interface LaboratoryOptions {
   readonly device: Device;
   /** How much. */
   readonly scale: Scale;
+  /** A bank by whose encoder the snippets are made; by `pixel_pca` where there is none. */
+  readonly like?: string | undefined;
+  /** Where the network of that bank is; where the bank says by default. */
+  readonly onnx?: string | undefined;
   /** Folder of what is kept. */
   readonly directory: string;
   /** Seed of the held-out images, of the weights, noises and resamplings. Default 0. */
@@ -98,6 +103,8 @@ export interface LaboratoryOptions {
 export class Laboratory implements AsyncDisposable {
   /** How much is trained and drawn. */
   readonly scale: Scale;
+  /** The bank by whose encoder the snippets are made; undefined where that is `pixel_pca`. */
+  readonly like: string | undefined;
   /** The configuration that the models share. */
   readonly config: Config;
   /** The images to train on; their classes are the subcategories of the emoji. */
@@ -108,14 +115,18 @@ export class Laboratory implements AsyncDisposable {
   readonly bank: FullBank;
   /** What made the snippets. */
   readonly encoder: Encoder;
+  /** Between whose encodings distances are taken: always `pixel_pca`, which is `encoder` unless told otherwise. */
+  readonly measuring: Encoder;
   /** Snippets of the training images [N, d]. */
   readonly trainSnippets: Float32Array;
   /** Snippets of the held-out images [n, d]. */
   readonly heldOutSnippets: Float32Array;
-  /** The training images as what distances in the encoder's space are measured to. */
+  /** The encodings of the training images as what distances are measured to. */
   readonly trainReference: FrechetReference;
-  /** Likewise the held-out images. */
+  /** Likewise those of the held-out images. */
   readonly heldOutReference: FrechetReference;
+  /** Distance of the held-out images to the training images: as near as samples need to come. */
+  readonly heldOutDistance: number;
   /** Seed of everything random. */
   readonly seed: number;
   /** What trains and draws. */
@@ -132,6 +143,7 @@ export class Laboratory implements AsyncDisposable {
     number,
     Promise<{ snippets: Float32Array; energy: number }>
   >();
+  #factors: Promise<Factorization> | undefined;
   #loaded:
     | { key: string; kind: string; store: ParameterStore; model: SiT }
     | undefined;
@@ -146,21 +158,27 @@ export class Laboratory implements AsyncDisposable {
         | "heldOut"
         | "bank"
         | "encoder"
+        | "measuring"
         | "trainSnippets"
         | "heldOutSnippets"
       >
-      & { bankPath: string },
+      & { bankPath: string; encodings: Record<"train" | "heldOut", Float32Array> },
   ) {
     this.scale = options.scale;
+    this.like = options.like;
     this.config = parts.config;
     this.train = parts.train;
     this.heldOut = parts.heldOut;
     this.bank = parts.bank;
     this.encoder = parts.encoder;
+    this.measuring = parts.measuring;
     this.trainSnippets = parts.trainSnippets;
     this.heldOutSnippets = parts.heldOutSnippets;
-    this.trainReference = referenceTo(parts.trainSnippets, parts.bank.dim);
-    this.heldOutReference = referenceTo(parts.heldOutSnippets, parts.bank.dim);
+    const { dim } = parts.measuring;
+    const statistics = new GaussianStatistics(dim).add(parts.encodings.heldOut);
+    this.trainReference = referenceTo(parts.encodings.train, dim);
+    this.heldOutReference = new FrechetReference(statistics);
+    this.heldOutDistance = this.trainReference.distanceTo(statistics);
     this.seed = options.seed ?? 0;
     this.device = options.device;
     this.#options = options;
@@ -172,7 +190,8 @@ export class Laboratory implements AsyncDisposable {
 
   /** Loads the images and builds the bank, or takes the one that is kept; throws where it is stopped. */
   static async open(options: LaboratoryOptions): Promise<Laboratory> {
-    const { device, scale, directory, seed = 0, note, signal } = options;
+    const { device, scale, like, onnx, directory, seed = 0, note, signal } = options;
+    using likeBank = like === undefined ? undefined : BankFile.open(like);
     const config = await loadConfig(scale.config, {
       overrides: [...scale.overrides, `train.seed=${seed}`],
     });
@@ -183,30 +202,61 @@ export class Laboratory implements AsyncDisposable {
       seed,
     });
     const onProgress = () => signal?.throwIfAborted();
+    await Deno.mkdir(directory, { recursive: true });
+    /** The bank of the training images that is kept under a key, made if there is none. */
+    const bankOf = async (key: readonly unknown[], open: () => Promise<Encoder>) => {
+      const path = join(
+        directory,
+        `bank_${keyOf([imageSize, train.size, seed, ...key])}.safetensors`,
+      );
+      if (!existsSync(path)) {
+        using encoder = await open();
+        note(`bank    of ${train.size} images, ${encoder.dim} numbers each`);
+        writeBank(path, await encodeImages({ images: train, encoder, onProgress }));
+      }
+      signal?.throwIfAborted();
+      return path;
+    };
     const { dim, resolution, whiten } = config.bank;
-    const key = keyOf([imageSize, train.size, seed, dim, resolution, whiten]);
-    const bankPath = join(directory, `bank_${key}.safetensors`);
-    if (!existsSync(bankPath)) {
-      note(`bank    of ${train.size} images, ${dim} numbers each`);
-      await Deno.mkdir(directory, { recursive: true });
-      const images = train;
-      using encoder = await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress });
-      writeBank(bankPath, await encodeImages({ images, encoder, onProgress }));
+    const measured = await bankOf(
+      [dim, resolution, whiten],
+      () => PixelPca.fit({ device, images: train, dim, resolution, whiten, onProgress }),
+    );
+    using measuredBank = BankFile.open(measured);
+    const measuring = storedEncoder(device, measuredBank)!;
+    const encodings = {
+      train: measuredBank.rows(0, measuredBank.size),
+      heldOut: (await encodeImages({ images: heldOut, encoder: measuring })).snippets,
+    };
+    const images = { config, train, heldOut, measuring, encodings };
+    if (likeBank === undefined) {
+      return new Laboratory(options, {
+        ...images,
+        bank: FullBank.load(device, measured),
+        encoder: measuring,
+        bankPath: measured,
+        trainSnippets: encodings.train,
+        heldOutSnippets: encodings.heldOut,
+      });
     }
-    signal?.throwIfAborted();
-    const bank = FullBank.load(device, bankPath);
-    const encoder = storedEncoder(device, bank)!;
-    using file = BankFile.open(bankPath);
+    const providers = config.device.onnxProviders;
+    const openLike = () => encoderOfBank(likeBank, { device, onnx, providers });
+    const encoder = await openLike();
+    const bankPath = await bankOf([identityOf(encoder.description)], openLike);
+    using bankFile = BankFile.open(bankPath);
     return new Laboratory(options, {
-      config,
-      train,
-      heldOut,
-      bank,
+      ...images,
+      bank: FullBank.load(device, bankPath),
       encoder,
       bankPath,
-      trainSnippets: file.rows(0, file.size),
+      trainSnippets: bankFile.rows(0, bankFile.size),
       heldOutSnippets: (await encodeImages({ images: heldOut, encoder })).snippets,
     });
+  }
+
+  /** Whether distances are taken by the encoder that made the snippets. */
+  get measuresBySnippets(): boolean {
+    return this.encoder === this.measuring;
   }
 
   /** The model that stands for GMem in all claims but c. */
@@ -226,12 +276,6 @@ export class Laboratory implements AsyncDisposable {
     });
     this.#others.set(key, opened);
     return opened;
-  }
-
-  /** Distance of the held-out images to the training images: as near as samples need to come. */
-  get heldOutDistance(): number {
-    const { dim } = this.bank;
-    return this.trainReference.distanceTo(new GaussianStatistics(dim).add(this.heldOutSnippets));
   }
 
   /** An arm of this scale: GMem at its last step on training snippets, where nothing else is said. */
@@ -363,11 +407,20 @@ export class Laboratory implements AsyncDisposable {
     return kept;
   }
 
-  /** Encodes images [n, C, H, W] to [n, d], as they are: samples are not made bytes before. */
+  /** Encodes images [n, C, H, W] to [n, m], as they are: samples are not made bytes before. */
   async encode(images: Float32Array): Promise<Float32Array> {
+    return await this.#encodeBy(this.measuring, images);
+  }
+
+  /** What the bank's encoder makes of samples [n, d]: how they follow their snippets. */
+  async snippetsIn({ images, encodings }: Samples): Promise<Float32Array> {
+    return this.measuresBySnippets ? encodings : await this.#encodeBy(this.encoder, images);
+  }
+
+  async #encodeBy(encoder: Encoder, images: Float32Array): Promise<Float32Array> {
     const { channels, imageSize: size } = this.train;
     const length = channels * size * size, count = images.length / length;
-    return await this.encoder.encode(images, { count, channels, height: size, width: size });
+    return await encoder.encode(images, { count, channels, height: size, width: size });
   }
 
   /** Releases banks, encoders and the models that were loaded last, here and `with` other settings. */
@@ -375,7 +428,8 @@ export class Laboratory implements AsyncDisposable {
     for (const other of this.#others.values()) await (await other)[Symbol.asyncDispose]();
     this.#loaded?.store.dispose();
     this.#loaded = undefined;
-    this.encoder[Symbol.dispose]();
+    this.measuring[Symbol.dispose]();
+    if (!this.measuresBySnippets) this.encoder[Symbol.dispose]();
     this.bank[Symbol.dispose]();
   }
 
@@ -385,7 +439,9 @@ export class Laboratory implements AsyncDisposable {
 
   async #compress(rank: number): Promise<{ snippets: Float32Array; energy: number }> {
     using file = BankFile.open(this.#bankPath);
-    const { energy, ...factors } = await factorize(file, { rank });
+    // Once for all ranks, in as many dimensions as the snippets differ in, which may be fewer than a rank.
+    this.#factors ??= factorize(file, { energy: 1 });
+    const { energy, ...factors } = leading(await this.#factors, rank);
     using bank = LowRankBank.from(this.device, { ...file.records, ...factors });
     using rows = bank.gather(Uint32Array.from({ length: bank.size }, (_, i) => i));
     return { snippets: await rows.read(), energy };
@@ -530,7 +586,8 @@ export class Laboratory implements AsyncDisposable {
   #modelDirectory(arm: ModelArm): string {
     const { device: _device, sample: _sample, ...trained } = this.#modelConfig(arm);
     const { runDirectory: _run, keepCheckpoints: _kept, ...train } = trained.train;
-    const bank = { ...trained.bank, path: basename(this.#bankPath) };
+    // Labels know no bank.
+    const bank = arm === "label" ? undefined : { ...trained.bank, path: basename(this.#bankPath) };
     const key = keyOf([{ ...trained, train, bank }, this.scale.checkpoints]);
     const name = arm === "label" ? "label" : `gmem_mask${Math.round(100 * arm.maskRatio)}`;
     return join(this.#directory, `${name}_${key}`);
@@ -549,6 +606,21 @@ export class Laboratory implements AsyncDisposable {
     const key = keyOf([arm, drawing]);
     return join(this.#modelDirectory(arm.model), "samples", `${key}.safetensors`);
   }
+}
+
+/** The part of rank `rank` of a factorization, or all of it where that has fewer. */
+function leading(whole: Factorization, rank: number): Factorization {
+  const width = whole.singularValues.length, kept = Math.min(rank, width);
+  const columns = (table: Float32Array) => table.filter((_, i) => i % width < kept);
+  const energyOf = (values: Float32Array) => values.reduce((sum, value) => sum + value ** 2, 0);
+  const singularValues = whole.singularValues.subarray(0, kept);
+  return {
+    mean: whole.mean,
+    basis: columns(whole.basis),
+    coefficients: columns(whole.coefficients),
+    singularValues,
+    energy: whole.energy * energyOf(singularValues) / energyOf(whole.singularValues),
+  };
 }
 
 /** Vectors [n, dim] as what distances are measured to. */

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { parseArguments, type ParsedArguments, UsageError } from "../cli/arguments.ts";
+import { parseArguments, type ParsedArguments, refuseGiven, UsageError } from "../cli/arguments.ts";
 import { CLAIMS_COMMAND } from "../cli/commands/claims.ts";
 import { lockFolder } from "../cli/folder_lock.ts";
 import { Interruption } from "../cli/interruption.ts";
@@ -31,7 +31,10 @@ type Options = ParsedArguments<typeof CLAIMS_COMMAND>["options"];
 await runCommand(main);
 
 async function main(): Promise<void> {
-  const { options, positionals } = parseArguments(CLAIMS_COMMAND, Deno.args);
+  const { options, positionals, given } = parseArguments(CLAIMS_COMMAND, Deno.args);
+  if (options.like === undefined) {
+    refuseGiven(given, ["onnx"], "without a bank: expected --like FILE");
+  }
   const letters = lettersOf(positionals);
   const shown: Shown = { note: say, onProgress: () => {} };
   using interruption = new Interruption((line) => shown.note(line));
@@ -52,10 +55,10 @@ async function testClaims(
   letters: readonly Letter[],
   { options, shown, signal }: { options: Options; shown: Shown; signal: AbortSignal },
 ): Promise<void> {
-  const scale = SCALES[options.scale];
+  const scale = SCALES[options.scale], { like, onnx } = options;
   // Before the long work, which a folder that cannot be written to would waste.
   if (!options.plan) {
-    const pages = pagesOf(letters, { scale, directory: options.out });
+    const pages = pagesOf(letters, { scale, like, directory: options.out });
     for (const page of pages) await prepareOutput(page);
   }
   const runs = join(options.runs, scale.name);
@@ -70,6 +73,8 @@ async function testClaims(
   await using laboratory = await Laboratory.open({
     device,
     scale,
+    like,
+    onnx,
     seed: options.seed,
     directory: runs,
     signal,

@@ -46,7 +46,8 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   for (const ratio of ratios) {
     const samples = await laboratory.samples(armOf(laboratory, ratio));
     distances.push(bootstrap.frechet(samples.encodings, laboratory.heldOutReference));
-    follows.push(bootstrap.mean(cosines(samples.encodings, heldOutSnippets, { dim })));
+    const snippets = await laboratory.snippetsIn(samples);
+    follows.push(bootstrap.mean(cosines(snippets, heldOutSnippets, { dim })));
     images.push(samples.images);
   }
   const none = ratios.indexOf(NONE), claimed = ratios.indexOf(CLAIMED);
@@ -99,7 +100,11 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       `One sample for the snippet of each of the ${heldOut.size} held-out images, which neither the models nor the encoder saw. Whole snippets are given when samples are drawn.`,
       "Zero masks, which scale up what they leave, as in the official code. One training for each ratio: the intervals hold what other samples would change, not what another training would.",
       "What a mask can win is what a snippet costs that was never seen, which claim (f) measures.",
-      "The numbers of these snippets hardly correlate: no other says what a hidden one did, as some of the features of a large network do.",
+      ...(laboratory.measuresBySnippets
+        ? [
+          "The numbers of these snippets hardly correlate: no other says what a hidden one did, as some of the features of a large network do.",
+        ]
+        : []),
     ],
   };
 }

@@ -66,12 +66,13 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
   })).map(([neighbour]) => neighbour!);
   const ofNovel = laboratory.bootstrap(heldOut.size);
   const ofKnown = laboratory.bootstrap(scale.samples);
+  const novelSnippets = await laboratory.snippetsIn(novel);
   const compare = (x: Float32Array, y: Float32Array) => ({
     own: cosines(x, y, { dim }),
     shuffled: cosines(x, y, { dim, offset: Math.floor(x.length / dim / 2) }),
   });
-  const novelCosines = compare(novel.encodings, heldOutSnippets);
-  const knownCosines = compare(known.encodings, knownSnippets);
+  const novelCosines = compare(novelSnippets, heldOutSnippets);
+  const knownCosines = compare(await laboratory.snippetsIn(known), knownSnippets);
   const neighbourCosines = Float64Array.from(nearest, ({ cosine }) => cosine);
   const neighbourIndices = Uint32Array.from(nearest, ({ index }) => index);
   const neighbourSnippets = selectRows(laboratory.trainSnippets, {
@@ -89,9 +90,9 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     ),
   );
   const gap = intervalOf(difference(novelOwn, novelOther));
-  const toNeighbour = cosines(novel.encodings, neighbourSnippets, { dim });
+  const toNeighbour = cosines(novelSnippets, neighbourSnippets, { dim });
   const nearerOwn = ofNovel.mean(novelCosines.own.map((own, i) => own > toNeighbour[i]! ? 1 : 0));
-  const found = ofNovel.mean(ranksFirst(novel.encodings, { candidates: heldOutSnippets, dim }));
+  const found = ofNovel.mean(ranksFirst(novelSnippets, { candidates: heldOutSnippets, dim }));
   const shown = { count: Math.min(SHOWN, heldOut.size), samples: heldOut.size };
   const rows = rowsOf([
     heldOut.read(Uint32Array.from({ length: heldOut.size }, (_, i) => i)),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { basename } from "node:path";
 import { alignedTable } from "../evaluate/report.ts";
 import {
   type Cell,
@@ -32,6 +33,8 @@ export interface Result {
   readonly verdict: Verdict;
   /** How much was trained and drawn. */
   readonly scale: Scale;
+  /** What made the snippets, where that was not `pixel_pca`. */
+  readonly encoder?: EncoderOfBank;
   /** Seed of everything random. */
   readonly seed: number;
   /** The adapter that computed it. */
@@ -44,6 +47,23 @@ export interface Result {
   readonly notes: readonly string[];
 }
 
+/** The encoder that `--like` named, and its bank. */
+export interface EncoderOfBank {
+  /** The bank file, without a folder. */
+  readonly bank: string;
+  /** What the encoder is, for people. */
+  readonly description: string;
+}
+
+/** Name of the folder of the pages of a scale, with snippets as those of the bank `like`, if there is one. */
+export function folderOf(scale: Scale, like: string | undefined): string {
+  return like === undefined ? scale.name : `${scale.name}_${stemOf(like)}`;
+}
+
+function stemOf(bank: string): string {
+  return basename(bank, ".safetensors");
+}
+
 /** Name of the files of a claim, without an ending. */
 export function fileNameOf({ letter, slug }: Pick<Claim, "letter" | "slug">): string {
   return `${letter}_${slug}`;
@@ -53,17 +73,18 @@ export function fileNameOf({ letter, slug }: Pick<Claim, "letter" | "slug">): st
 export function resultOf(
   claim: Claim,
   findings: Findings,
-  { scale, seed, device, date }: Pick<Result, "scale" | "seed" | "device" | "date">,
+  foundBy: Pick<Result, "scale" | "encoder" | "seed" | "device" | "date">,
 ): Result {
   const { letter, title, statement, source } = claim;
   const { verdict, tables, notes } = findings;
-  return { letter, title, statement, source, verdict, scale, seed, device, date, tables, notes };
+  return { letter, title, statement, source, verdict, ...foundBy, tables, notes };
 }
 
 /** The page of one claim, beside its plot and its pictures. */
 export function claimPage(claim: Claim, result: Result, findings: Findings): string {
-  const { scale, seed, device, date, tables, notes } = result;
+  const { scale, encoder, seed, device, date, tables, notes } = result;
   const name = fileNameOf(claim), withSeed = seed === 0 ? "" : ` --seed ${seed}`;
+  const withEncoder = encoder === undefined ? "" : ` --like ${encoder.bank}`;
   return [
     `# (${claim.letter}) ${claim.title}`,
     `> ${claim.statement}`,
@@ -78,9 +99,12 @@ export function claimPage(claim: Claim, result: Result, findings: Findings): str
     "## How it was measured",
     [
       ...notes,
+      ...(encoder === undefined ? [] : [
+        `The snippets are those of an encoder in a file: ${encoder.description}. Distances are measured by \`pixel_pca\` as everywhere, which knows nothing of it; cosines to snippets by the encoder itself.`,
+      ]),
       `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}, ${date}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, the same for all that is compared; what resampling adds to a distance on average is taken off. Each model was trained once.`,
     ].map((note) => `- ${note}`).join("\n"),
-    `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${withSeed}\``,
+    `Again: \`deno task claims ${claim.letter} --scale ${scale.name}${withEncoder}${withSeed}\``,
   ].join("\n\n") + "\n";
 }
 
@@ -89,14 +113,20 @@ export function overviewPage(
   scales: readonly { readonly folder: string; readonly results: readonly NamedResult[] }[],
 ): string {
   const sections = scales.flatMap(({ folder, results }) => {
-    const [{ result: { scale } }] = results as [NamedResult, ...NamedResult[]];
+    const [{ result: { scale, encoder } }] = results as [NamedResult, ...NamedResult[]];
     const all = (valueOf: (result: Result) => string | number) =>
       [...new Set(results.map(({ result }) => valueOf(result)))].sort().join(" and ");
     const shown = results.filter(({ result }) => result.verdict.outcome === "shown").length;
     return [
-      `## Scale ${scale.name}: ${shown} of ${results.length} shown`,
-      `${capitalized(scale.description)}. Seed ${all(({ seed }) => seed)}, ` +
-      `${all(({ device }) => device)}, ${all(({ date }) => date)}.`,
+      `## Scale ${scale.name}${
+        encoder ? `, snippets of ${stemOf(encoder.bank)}` : ""
+      }: ${shown} of ` +
+      `${results.length} shown`,
+      `${capitalized(scale.description)}. ` +
+      (encoder ? `The encoder of the snippets: ${encoder.description}. ` : "") +
+      `Seed ${all(({ seed }) => seed)}, ${all(({ device }) => device)}, ${
+        all(({ date }) => date)
+      }.`,
       [
         "| claim | verdict | by how much |",
         "|---|---|---|",
@@ -123,18 +153,25 @@ export function overviewPage(
       "**shown**: the whole 95 % interval is on the claim's side of the threshold given after " +
       "*asked*. **not shown**: the whole interval is on the other side. **undecided**: the " +
       "threshold lies within the interval, and more samples or training would have to tell.",
-      "Distances are Fréchet distances in the space of the bank's encoder, which needs no download; " +
+      "Distances are Fréchet distances in the space of `pixel_pca`, the encoder that needs no download; " +
       "they are not the FID of the paper and compare only with each other. A distance of few samples " +
       "comes out too large, by about as much for all sets of that size.",
       "Samples are measured as the model draws them. `deno task evaluate` and the report of a run make " +
       "bytes of them first, so their distances differ from these.",
       "Intervals come from resampling the samples. Every model was trained once, with one seed, so " +
       "what another training would change is not in them.",
-      "The encoder that measures also makes the snippets, which favours the model that is given " +
-      "them; claim (a) has a second measure that does not.",
+      "Where no other encoder is named, the one that measures also makes the snippets, which favours the " +
+      "model that is given them; claim (a) has a second measure that does not.",
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
-    "```sh\ndeno task claims                  # all, at scale tiny: half an hour to an hour on two CPU cores\ndeno task claims a --scale small  # one, with five times the steps\ndeno task claims --scale gpu      # all, larger\n```",
+    [
+      "```sh",
+      "deno task claims                  # all, at scale tiny: half an hour to an hour on two CPU cores",
+      "deno task claims a --scale small  # one, with five times the steps",
+      "deno task claims --scale gpu      # all, larger",
+      "deno task claims c d --like dinov2.safetensors  # two, with snippets by the encoder of that bank",
+      "```",
+    ].join("\n"),
     "This writes over the pages in `claims`; `--out DIR` writes others.",
   ].join("\n\n") + "\n";
 }

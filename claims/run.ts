@@ -4,7 +4,8 @@
  * @module
  */
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { describeEncoder } from "../bank/inspect.ts";
 import { plotCurves } from "../cli/plot.ts";
 import { writeAtomically } from "../kernels/core/atomic_file.ts";
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";
@@ -15,7 +16,14 @@ import { INTERPOLATION } from "./interpolation.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { MASKING } from "./masking.ts";
 import { NOVEL_IMAGES } from "./novel_images.ts";
-import { claimPage, fileNameOf, type NamedResult, overviewPage, resultOf } from "./pages.ts";
+import {
+  claimPage,
+  fileNameOf,
+  folderOf,
+  type NamedResult,
+  overviewPage,
+  resultOf,
+} from "./pages.ts";
 import { SAMPLING_SPEED } from "./sampling_speed.ts";
 import { type Scale, SCALES } from "./scales.ts";
 import { SOLVERS } from "./solvers.ts";
@@ -40,18 +48,19 @@ const RESULTS = "results";
 /** The pages that testing claims writes in `directory`. */
 export function pagesOf(
   letters: readonly Letter[],
-  { scale, directory }: { scale: Scale; directory: string },
+  { scale, like, directory }: { scale: Scale; like: string | undefined; directory: string },
 ): string[] {
   const pages = letters.map((letter) => `${fileNameOf(CLAIMS[letter])}.md`);
   return [
-    ...pages.map((page) => join(directory, RESULTS, scale.name, page)),
+    ...pages.map((page) => join(directory, RESULTS, folderOf(scale, like), page)),
     join(directory, OVERVIEW),
   ];
 }
 
 /** The laboratories that a claim is tested in. */
 export async function laboratoriesOf(claim: Claim, laboratory: Laboratory): Promise<Laboratory[]> {
-  return claim.alsoWith ? [laboratory, await laboratory.with(claim.alsoWith)] : [laboratory];
+  const settings = claim.alsoWith?.(laboratory);
+  return settings ? [laboratory, await laboratory.with(settings)] : [laboratory];
 }
 
 /**
@@ -67,10 +76,19 @@ export async function testClaim(
   }
   laboratory.note(`measure (${claim.letter}) ${claim.title}`);
   const findings = await claim.conclude(laboratory);
-  const { scale, seed, device } = laboratory;
+  const { scale, like, seed, device } = laboratory;
+  // Where the file was on this machine helps nobody else.
+  const { source: _source, ...description } = laboratory.encoder.description;
+  const encoder = like && { bank: basename(like), description: describeEncoder(description) };
   const date = new Date().toISOString().slice(0, 10);
-  const result = resultOf(claim, findings, { scale, seed, device: device.profile.label, date });
-  const folder = join(directory, RESULTS, scale.name), name = fileNameOf(claim);
+  const result = resultOf(claim, findings, {
+    scale,
+    ...(encoder && { encoder }),
+    seed,
+    device: device.profile.label,
+    date,
+  });
+  const folder = join(directory, RESULTS, folderOf(scale, like)), name = fileNameOf(claim);
   await Deno.mkdir(folder, { recursive: true });
   // Whole or not at all: the page of all claims reads the numbers of the others.
   const write = (ending: string, content: string | Uint8Array) =>
@@ -98,8 +116,9 @@ function encodePicture({ images, columns }: Picture, { train }: Laboratory): Uin
 /** Writes `README.md` in `directory` from the numbers that lie in the folders of the scales. */
 async function writeOverview(directory: string): Promise<void> {
   const known = Object.keys(SCALES);
-  const folders = foldersIn(join(directory, RESULTS)).toSorted((a, b) =>
-    known.indexOf(a) - known.indexOf(b)
+  const placeOf = (folder: string) => known.indexOf(folder.replace(/_.*/, ""));
+  const folders = foldersIn(join(directory, RESULTS)).sort().toSorted((a, b) =>
+    placeOf(a) - placeOf(b)
   );
   const scales = [];
   for (const folder of folders) {

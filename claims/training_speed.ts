@@ -81,7 +81,10 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
       title: "Steps that the label model needs for one step of GMem",
       columns: ["measured by", "factor"],
       rows: [
-        ["the bank's encoder", formatFactor(speedUp)],
+        [
+          laboratory.measuresBySnippets ? "the bank's encoder" : "`pixel_pca`",
+          formatFactor(speedUp),
+        ],
         [coarse.name, formatFactor(pixelSpeedUp)],
       ],
     }],
@@ -108,7 +111,11 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     }],
     notes: [
       `Both models have the same size and saw the same images, noises and times; the label model has the ${train.classes.length} subcategories of the emoji and drops ${dropped} % of them, GMem hides ${hidden} % of a snippet. Neither is guided when samples are drawn.`,
-      "The encoder that measures is the one that made the snippets, so GMem is told in part what is asked of it. The second measure, images averaged to a few pixels, knows nothing of the encoder.",
+      ...(laboratory.measuresBySnippets
+        ? [
+          "The encoder that measures is the one that made the snippets, so GMem is told in part what is asked of it. The second measure, images averaged to a few pixels, knows nothing of the encoder.",
+        ]
+        : []),
       "A step between two checkpoints at which a distance is reached is read off the line between them, over the logarithm of the steps. Where GMem is there at the first checkpoint already, the factor is a lower bound.",
     ],
   };

@@ -5,7 +5,7 @@
  */
 
 import type { CommandDefinition } from "../arguments.ts";
-import { JSON_LINES } from "./shared_options.ts";
+import { JSON_LINES, ONNX_FILE } from "./shared_options.ts";
 
 /** `deno task claims`: tests the claims of the paper. */
 export const CLAIMS_COMMAND = {
@@ -24,6 +24,16 @@ export const CLAIMS_COMMAND = {
       default: "tiny",
       description:
         "How much is trained and drawn: for two CPU cores, the same for hours, a laptop's GPU, a large GPU",
+    },
+    like: {
+      type: "string",
+      value: "FILE",
+      description: "Make the snippets by the encoder of this bank, such as an ONNX network; by " +
+        "pixel_pca, which needs no download, when left out. Distances are taken by pixel_pca",
+    },
+    onnx: {
+      ...ONNX_FILE,
+      description: "With --like: the ONNX network of that bank; where the bank says by default",
     },
     plan: {
       type: "boolean",
@@ -56,6 +66,11 @@ export const CLAIMS_COMMAND = {
       description: "Test all; after a kill, the same command goes on where it ended.",
     },
     { command: "deno task claims d", description: "Test one; models that are kept are used." },
+    {
+      command: "deno task claims c d --scale small --like dinov2.safetensors",
+      description:
+        "Test two with the snippets of a large network, of which bank build made a bank.",
+    },
     {
       command: "deno task claims a b --scale gpu --plan",
       description: "See what a larger test would take.",

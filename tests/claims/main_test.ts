@@ -29,6 +29,18 @@ Deno.test("claims refuses a folder that cannot be written to before it opens a d
   assert.doesNotMatch(run.stderr, /^device/m);
 });
 
+Deno.test("claims takes --onnx with --like alone, and a bank that is there", async () => {
+  assertRefusal(
+    await runTask("claims", ["d", "--onnx", "x.onnx"]),
+    2,
+    "Cannot take --onnx without a bank: expected --like FILE",
+  );
+  const runs = inTemporary("like_runs"), like = inTemporary("nowhere.safetensors");
+  const run = await runTask("claims", ["d", "--plan", "--runs", runs, "--like", like]);
+  assertRefusal(run, 1, `Cannot read file "${like}": there is no such file`);
+  assert.doesNotMatch(run.stderr, /^bank/m);
+});
+
 Deno.test("claims leaves a folder alone in which another process trains", async () => {
   const runs = inTemporary("taken_runs");
   using _lock = await lockFolder(join(runs, "tiny"), { expected: "", note: () => {} });

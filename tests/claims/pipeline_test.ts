@@ -2,14 +2,20 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { writeBank } from "../../bank/bank_writer.ts";
+import { encodeImages } from "../../bank/build.ts";
+import { OnnxEncoder } from "../../bank/encoders/onnx.ts";
+import { cosines } from "../../bank/normalize.ts";
 import { type Arm, stepsFor } from "../../claims/arm.ts";
 import { coarsePixels } from "../../claims/coarse_pixels.ts";
 import { Laboratory } from "../../claims/laboratory.ts";
 import type { Result } from "../../claims/pages.ts";
-import { CLAIMS, testClaim } from "../../claims/run.ts";
+import { CLAIMS, laboratoriesOf, testClaim } from "../../claims/run.ts";
 import type { Scale } from "../../claims/scales.ts";
 import { intervalOf } from "../../claims/statistics.ts";
 import type { Device } from "../../kernels/core/device.ts";
+import { ImageSet } from "../../train/datasets/image_set.ts";
 import { decodePng } from "../../train/datasets/png.ts";
 import { gpuTest } from "../_gpu.ts";
 
@@ -138,6 +144,76 @@ gpuTest("all claims come to a verdict with their plots and pictures", async (dev
   }
   assert.equal(read("all/README.md").match(/^\| \([a-g]\) /gm)?.length, 7);
 });
+
+gpuTest(
+  "claims are tested with the snippets of a bank's encoder, and measured by pixel_pca",
+  async (device) => {
+    const like = join(TEMPORARY, "tiny_network.safetensors"), moved = join(TEMPORARY, "moved.onnx");
+    const network = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
+    Deno.copyFileSync(network, moved);
+    {
+      using encoder = await OnnxEncoder.open(moved, {
+        device,
+        preprocessing: { size: 8 },
+      });
+      const images = new ImageSet({
+        imageSize: 8,
+        channels: 3,
+        pixels: new Uint8Array(192).fill(9),
+        names: ["grey"],
+      });
+      writeBank(like, await encodeImages({ images, encoder }));
+    }
+    Deno.removeSync(moved);
+    const lines: string[] = [], directory = join(TEMPORARY, "like");
+    const options = {
+      ...{ device, scale: SMOKE, directory: join(TEMPORARY, "whole"), like },
+      ...{ note: (line: string) => lines.push(line), onProgress: () => {} },
+    };
+    await assert.rejects(
+      Laboratory.open(options),
+      /was read from .*moved\.onnx, which is not there/,
+    );
+    await using laboratory = await Laboratory.open({ ...options, onnx: network });
+    const { bank, measuring, encoder, train, heldOut, heldOutSnippets } = laboratory;
+    assert.deepEqual([bank.dim, encoder.description.kind], [6, "onnx"]);
+    assert.deepEqual([measuring.dim, measuring.description.kind], [12, "pixel_pca"]);
+    const { images, encodings } = await laboratory.samples(laboratory.arm({ count: 3 }));
+    assert.equal(encodings.length, 3 * measuring.dim);
+    assert.equal((await laboratory.snippetsIn({ images, encodings, evaluations: 4 })).length, 18);
+    // An image follows its own snippet wholly.
+    const real = heldOut.read(Uint32Array.from({ length: heldOut.size }, (_, i) => i));
+    const own = await laboratory.snippetsIn({
+      images: real,
+      encodings: await laboratory.encode(real),
+      evaluations: 0,
+    });
+    for (const cosine of cosines(own, heldOutSnippets, { dim: 6 })) assert.ok(cosine > 0.999999);
+    assert.equal(train.size, bank.size);
+    for (const letter of ["a", "c", "d", "f", "g"] as const) {
+      assert.deepEqual(await laboratoriesOf(CLAIMS[letter], laboratory), [laboratory]);
+      const { name, result } = await testClaim(CLAIMS[letter], { laboratory, directory });
+      const page = read(`like/results/smoke_tiny_network/${name}.md`);
+      assert.doesNotMatch(page, /undefined|NaN|moved|whiten/);
+      assert.match(
+        page,
+        /snippets are those of an encoder in a file: onnx, size 8, .* knows nothing of it/,
+      );
+      assert.match(
+        page,
+        new RegExp(`claims ${letter} --scale smoke --like tiny_network.safetensors`),
+      );
+      assert.equal(result.encoder?.bank, "tiny_network.safetensors");
+    }
+    const overview = read("like/README.md");
+    assert.match(overview, /^## Scale smoke, snippets of tiny_network: \d of 5 shown$/m);
+    assert.match(overview, /^A network .* compiles\. The encoder of the snippets: onnx, size 8, /m);
+    assert.match(overview, /\(results\/smoke_tiny_network\/d_compression\.md\)/);
+    // Of the models that are kept in the same folder the one of labels is the same, and no other.
+    const trained = lines.filter((line) => /^train .* step 0 of 6/.test(line));
+    assert.equal(trained.length, 2, trained.join("\n"));
+  },
+);
 
 gpuTest("a laboratory keeps the samples of other settings of the sampler apart", async (device) => {
   const drawings = async (...settings: string[]) => {
