@@ -4,10 +4,9 @@
  * @module
  */
 
-import { selectRows } from "../bank/select_rows.ts";
 import { requireCount } from "../kernels/core/counted.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
-import { FrechetReference, type Gaussian, GaussianStatistics } from "./frechet.ts";
+import { FrechetReference, type Gaussian } from "./frechet.ts";
 
 /** A measured number with its interval. */
 export interface Estimate {
@@ -68,14 +67,12 @@ export function bootstrapFrechet(
   const { reference, resamples, seed, onProgress } = options;
   const { dim } = reference;
   requireCount("Cannot resample: resamples", resamples);
-  const root = new FrechetReference(reference);
-  const value = root.distanceTo(new GaussianStatistics(dim).add(samples));
+  const distance = new FrechetReference(reference).distancesTo(samples);
+  const value = distance();
   const count = samples.length / dim, drawn = Math.min(count, MOST_RESAMPLED);
   const values: number[] = [];
   for (let resample = 0; resample < resamples; resample++) {
-    const indices = chosen(count, { drawn, resample, seed });
-    const rows = selectRows(samples, { indices, width: dim });
-    values.push(root.distanceTo(new GaussianStatistics(dim).add(rows)));
+    values.push(distance(chosen(count, { drawn, resample, seed })));
     onProgress?.(resample + 1);
   }
   return { value, interval: centredInterval(value, values, Math.sqrt(drawn / count)) };

@@ -9,7 +9,7 @@ import type { Encoder } from "../bank/encoders/encoder.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { cosines } from "../bank/normalize.ts";
 import { selectRows } from "../bank/select_rows.ts";
-import { frechetDistance, FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
+import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
 import { throughBytes } from "../evaluate/image_stream.ts";
 import { Random, Stream } from "../kernels/core/random.ts";
 import type { Config } from "./config.ts";
@@ -83,9 +83,10 @@ export async function reportConditioning(
   // A covariance takes two images.
   const unseen = heldOut && heldOut.size > 1 &&
     await encodeSpread(encoder, heldOut, Math.min(heldOut.size, count));
-  const statistics = (vectors: Float32Array) => new GaussianStatistics(bank.dim).add(vectors);
-  const reference = new FrechetReference(statistics(real));
-  const distance = (vectors: Float32Array) => reference.distanceTo(statistics(vectors));
+  const referenceTo = (vectors: Float32Array) =>
+    new FrechetReference(new GaussianStatistics(bank.dim).add(vectors));
+  const reference = referenceTo(real);
+  const distance = (vectors: Float32Array) => reference.distancesTo(vectors)();
   const meanCosine = (offset: number) =>
     cosines(encoded, snippets, { dim: bank.dim, offset }).reduce((sum, each) => sum + each) / count;
   return {
@@ -98,10 +99,11 @@ export async function reportConditioning(
       samples: distance(encoded),
       noise: distance(await encode(noise, "noise image")),
       heldOut: unseen ? distance(unseen) : undefined,
-      halves: bank.size < 4 ? undefined : frechetDistance(
-        statistics(everySecond(real, { dim: bank.dim, first: 0 })),
-        statistics(everySecond(real, { dim: bank.dim, first: 1 })),
-      ),
+      halves: bank.size < 4
+        ? undefined
+        : referenceTo(everySecond(real, { dim: bank.dim, first: 0 })).distancesTo(
+          everySecond(real, { dim: bank.dim, first: 1 }),
+        )(),
     },
   };
 }

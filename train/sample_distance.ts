@@ -80,12 +80,11 @@ export class SampleDistance implements Disposable {
       readonly heldOut: Float32Array | undefined;
     },
   ) {
-    const statistics = (vectors: Float32Array) =>
-      new GaussianStatistics(measuring.encoder.dim).add(vectors);
+    const { dim } = measuring.encoder;
     this.#options = options;
     this.#measuring = measuring;
-    this.#reference = new FrechetReference(statistics(measuring.reference));
-    this.#heldOut = heldOut && this.#reference.distanceTo(statistics(heldOut));
+    this.#reference = new FrechetReference(new GaussianStatistics(dim).add(measuring.reference));
+    this.#heldOut = heldOut && this.#reference.distancesTo(heldOut)();
   }
 
   /**
@@ -125,7 +124,7 @@ export class SampleDistance implements Disposable {
     const seen = throughBytes(await viewer.view(images), { first: 0, count, what: "sample" });
     const encoded = await encoder.encode(seen, { count, channels, height: size, width: size });
     return {
-      frechet: this.#reference.distanceTo(new GaussianStatistics(encoder.dim).add(encoded)),
+      frechet: this.#reference.distancesTo(encoded)(),
       ...(this.#heldOut !== undefined && { frechetHeldOut: this.#heldOut }),
     };
   }

@@ -5,6 +5,7 @@ import {
   GaussianStatistics,
   knownGaussian,
 } from "../../evaluate/frechet.ts";
+import { selectRows } from "../../bank/select_rows.ts";
 import { testNumbers } from "../_check_op.ts";
 import { frechetReference, rowsOf } from "./_reference.ts";
 
@@ -116,6 +117,49 @@ Deno.test("FrechetReference takes covariances that lack rank, as of fewer vector
   // The roots of six eigenvalues that are zero but for rounding differ by 1e-8 each.
   assert.ok(Math.abs(there - back) < 1e-6, `${there} against ${back}`);
   assert.ok(there > 1);
+});
+
+Deno.test("distancesTo() is the distance to the statistics of all vectors, and of a choice of them", () => {
+  const dim = 9;
+  const vectors = (count: number, seed: number) => {
+    const next = testNumbers(seed);
+    // Means far from zero, components of which some follow others.
+    return Float32Array.from({ length: count * dim }, (_, i) => 50 + next() + (i % dim) * next());
+  };
+  const statistics = (rows: Float32Array) => new GaussianStatistics(dim).add(rows);
+  // 60 vectors span all dimensions, 5 only four of them: 4 and 3 are then few, 5 and 12 many.
+  for (const [size, counts] of [[60, [2, 3, 8, 9, 10, 40]], [5, [3, 4, 5, 12]]] as const) {
+    const reference = new FrechetReference(statistics(vectors(size, 1)));
+    for (const count of counts) {
+      const rows = vectors(count, 2), distance = reference.distancesTo(rows);
+      const choices = [
+        undefined,
+        Uint32Array.from({ length: count }, (_, i) => Math.floor(i / 2)),
+        Uint32Array.of(count - 1, 0, count - 1, count - 1),
+      ];
+      for (const indices of choices) {
+        const chosen = indices ? selectRows(rows, { indices, width: dim }) : rows;
+        const want = reference.distanceTo(statistics(chosen));
+        // Roots of what rounding leaves of eigenvalues that are zero: 1e-8 of the largest each.
+        assert.ok(Math.abs(distance(indices) - want) < 1e-6 * want, `${size}, ${count}: ${want}`);
+      }
+    }
+  }
+});
+
+Deno.test("distancesTo() refuses parts of vectors, single ones, and what is not finite", () => {
+  const reference = new FrechetReference(
+    new GaussianStatistics(2).add(Float32Array.of(0, 1, 2, 0, 1, 1)),
+  );
+  assert.throws(() => reference.distancesTo(Float32Array.of(1)), /1 values: expected vectors of 2/);
+  assert.throws(() => reference.distancesTo(Float32Array.of(1, 2, 3, NaN)), /image 1: component 1/);
+  for (const size of [2, 6]) {
+    const distance = reference.distancesTo(new Float32Array(2 * size));
+    assert.throws(() => distance(Uint32Array.of(0)), {
+      name: "RangeError",
+      message: "Cannot give a covariance of 1 vector: expected two",
+    });
+  }
 });
 
 Deno.test("knownGaussian() and GaussianStatistics refuse what is not finite or does not fit", () => {
