@@ -14,7 +14,7 @@
  *
  * using device = await Device.open({ allowFallback: true });
  * const dataset = await loadEmoji({ imageSize: 16 });
- * using encoder = await PixelPca.fit({ device, images: dataset, dim: 64, resolution: 16 });
+ * using encoder = await PixelPca.fit(device, { images: dataset, dim: 64, resolution: 16 });
  * await buildBank({ images: dataset, encoder, out: "bank.safetensors" });
  * using bank = loadBank(device, "bank.safetensors");
  *

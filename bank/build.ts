@@ -58,7 +58,7 @@ export interface BuildOptions extends EncodeOptions {
  * const images = new ImageSet({
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });
- * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+ * using encoder = await PixelPca.fit(device, { images, dim: 1, resolution: 1 });
  * const folder = Deno.makeTempDirSync(), out = `${folder}/bank.safetensors`;
  * await buildBank({ images, encoder, out });
  * {
@@ -111,7 +111,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
  * const images = new ImageSet({
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });
- * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+ * using encoder = await PixelPca.fit(device, { images, dim: 1, resolution: 1 });
  * const { snippets } = await encodeImages({ images, encoder });
  * console.log(snippets); // Float32Array(3) [ -1, -1, 1 ]
  * ```

@@ -90,7 +90,7 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
   // Every shard fits the same encoder, to all images.
   const encoder = options.encoder ?? opened.use(
     fits
-      ? await PixelPca.fit({ device, images, dim, resolution, whiten, onProgress: advance })
+      ? await PixelPca.fit(device, { images, dim, resolution, whiten, onProgress: advance })
       : await openOnnx(config.onnx, { device, providers }),
   );
   if (!fits) accept?.({ size: encoded.size, dim: encoder.dim });

@@ -35,7 +35,7 @@ export interface MergeOptions {
  *
  * using device = await Device.open({ allowFallback: true });
  * const images = await loadEmoji({ imageSize: 8 }), folder = Deno.makeTempDirSync();
- * using encoder = await PixelPca.fit({ device, images, dim: 4, resolution: 8 });
+ * using encoder = await PixelPca.fit(device, { images, dim: 4, resolution: 8 });
  * const paths = ["first", "second"].map((name) => `${folder}/${name}.safetensors`);
  * for (const [i, out] of paths.entries()) {
  *   const part = shardOf(images, { number: i + 1, count: 2 }); // each could be on a machine of its own

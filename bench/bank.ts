@@ -132,7 +132,7 @@ class BankBench implements Disposable {
         bytes: IMAGES * 4 * (3 * imageSize ** 2 * 2 + 64),
         copiedBy: "host",
         async work() {
-          using encoder = await PixelPca.fit({ device, images, dim: 64, resolution: 16 });
+          using encoder = await PixelPca.fit(device, { images, dim: 64, resolution: 16 });
           await buildBank({ images, encoder, out: path });
         },
       });

@@ -220,7 +220,7 @@ export class Laboratory implements AsyncDisposable {
     const { dim, resolution, whiten } = config.bank;
     const measured = await bankOf(
       [dim, resolution, whiten],
-      () => PixelPca.fit({ device, images: train, dim, resolution, whiten, onProgress }),
+      () => PixelPca.fit(device, { images: train, dim, resolution, whiten, onProgress }),
     );
     using measuredBank = BankFile.open(measured);
     const measuring = storedEncoder(device, measuredBank)!;

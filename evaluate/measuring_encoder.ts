@@ -54,5 +54,5 @@ export async function openMeasuringEncoder(options: MeasuringEncoderOptions): Pr
   const images = await options.images();
   reporter.note(`encoder    fitted to ${counted(images.size, "image")}`);
   const { dim, resolution, whiten } = config;
-  return await fitAtMost({ device, images, dim, resolution, whiten });
+  return await fitAtMost(device, { images, dim, resolution, whiten });
 }

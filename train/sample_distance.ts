@@ -167,7 +167,7 @@ async function fitted(
   },
 ): Promise<Measuring> {
   const { dim, resolution, whiten } = config.bank;
-  const encoder = await fitAtMost({ device, images, dim, resolution, whiten });
+  const encoder = await fitAtMost(device, { images, dim, resolution, whiten });
   const reference = await encodeSpread(encoder, images, images.size);
   return { encoder, owned: true, reference, heldOut };
 }

@@ -35,8 +35,6 @@ export type { ProviderOptions } from "../onnx_network.ts";
 
 /** How {@linkcode OnnxEncoder.open} makes an encoder. */
 export interface OnnxOptions extends ProviderOptions {
-  /** What resizes images. */
-  readonly device: Device;
   /** What is done to images; part of the encoder's identity. */
   readonly preprocessing: OnnxPreprocessing;
 }
@@ -85,8 +83,7 @@ interface Network {
  * import { IMAGENET_STATISTICS, OnnxEncoder } from "@gmem/gmem/onnx";
  *
  * using device = await Device.open();
- * using encoder = await OnnxEncoder.open("dinov2_base.onnx", {
- *   device,
+ * using encoder = await OnnxEncoder.open(device, "dinov2_base.onnx", {
  *   preprocessing: { size: 224, ...IMAGENET_STATISTICS, pooling: "cls" },
  * });
  * const shape = { count: 2, channels: 3, height: 256, width: 256 };
@@ -126,13 +123,13 @@ export class OnnxEncoder implements Encoder {
 
   /**
    * Opens an ONNX file and runs it once, which tells the length of its snippets. It has one input
-   * [n, C, r, r] and outputs [n, d] or [n, T, d], all of f32 or f16.
+   * [n, C, r, r] and outputs [n, d] or [n, T, d], all of f32 or f16. The device resizes images.
    *
    * Throws a NotFound error if there is no such file, a TypeError if it is no network that takes images
    * of that size and gives features, and a RangeError if the preprocessing does not fit it.
    */
-  static async open(path: string, options: OnnxOptions): Promise<OnnxEncoder> {
-    const { device, providers } = options;
+  static async open(device: Device, path: string, options: OnnxOptions): Promise<OnnxEncoder> {
+    const { providers } = options;
     using opened = new DisposableStack();
     const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with", providers }));
     const { preprocessing: given } = options;
@@ -178,6 +175,7 @@ export class OnnxEncoder implements Encoder {
    * Throws a TypeError if another encoder made the bank, such as another file.
    */
   static async forBank(
+    device: Device,
     path: string,
     options: Omit<OnnxOptions, "preprocessing"> & { readonly bank: EncoderRecords },
   ): Promise<OnnxEncoder> {
@@ -194,7 +192,7 @@ export class OnnxEncoder implements Encoder {
     }
     using opened = new DisposableStack();
     const encoder = opened.use(
-      await OnnxEncoder.open(path, { ...options, preprocessing: stored.data }),
+      await OnnxEncoder.open(device, path, { ...options, preprocessing: stored.data }),
     );
     requireEncoder(encoder.description, { encoder: description });
     opened.move();

@@ -28,7 +28,7 @@ interface NetworkOptions {
  */
 export async function openOnnx(
   config: BankConfig["onnx"],
-  options: NetworkOptions,
+  { device, providers }: NetworkOptions,
 ): Promise<OnnxEncoder> {
   if (config === null) {
     throw new TypeError("Cannot open the encoder onnx: bank.onnx is null, expected its path");
@@ -36,8 +36,8 @@ export async function openOnnx(
   const { path, output, ...preprocessing } = config;
   // Imported here alone, so that other encoders need no native library.
   const { OnnxEncoder } = await import("./onnx.ts");
-  return await OnnxEncoder.open(path, {
-    ...options,
+  return await OnnxEncoder.open(device, path, {
+    providers,
     preprocessing: { ...preprocessing, ...(output !== null && { output }) },
   });
 }
@@ -79,5 +79,5 @@ export async function encoderOfBank(
     }
   }
   const { OnnxEncoder } = await import("./onnx.ts");
-  return await OnnxEncoder.forBank(onnx ?? source!, { device, providers, bank });
+  return await OnnxEncoder.forBank(device, onnx ?? source!, { providers, bank });
 }

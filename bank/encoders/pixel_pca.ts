@@ -18,8 +18,6 @@ import { resizeImages } from "./resize.ts";
 
 /** How {@linkcode PixelPca.fit} makes an encoder. */
 export interface PixelPcaOptions {
-  /** What resizes images. */
-  readonly device: Device;
   /** The images to fit to. */
   readonly images: ImageSource;
   /** Length d of a snippet: the number of principal components, of which N images have N − 1. */
@@ -66,7 +64,7 @@ interface FittedState {
  *   imageSize: 2, channels: 1, names: ["black", "top", "white"],
  *   pixels: Uint8Array.of(0, 0, 0, 0, 255, 255, 0, 0, 255, 255, 255, 255),
  * });
- * using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 2 });
+ * using encoder = await PixelPca.fit(device, { images, dim: 1, resolution: 2 });
  * const shape = { count: 1, channels: 1, height: 2, width: 2 };
  * const snippet = await encoder.encode(Float32Array.of(1, 1, 1, 1), shape);
  * console.log(snippet, encoder.description.settings.varianceKept); // Float32Array(1) [ 1 ] 0.75
@@ -101,13 +99,14 @@ export class PixelPca implements Encoder {
 
   /**
    * Fits an encoder to images: their covariance in float64 on the CPU, one pass over the images and
-   * N·(C·r·r)² operations (0.7 s for 1,700 images at r = 16), then its eigenvectors (1.3 s).
+   * N·(C·r·r)² operations (0.7 s for 1,700 images at r = 16), then its eigenvectors (1.3 s). The device
+   * resizes the images.
    *
    * Throws a RangeError if there are fewer than two images, if they are all alike, if the resolution
    * is not a positive integer, or if `dim` is not from 1 to C·r·r or not below the number of images.
    */
-  static async fit(options: PixelPcaOptions): Promise<PixelPca> {
-    const { device, images: source, dim, resolution, whiten = true, onProgress } = options;
+  static async fit(device: Device, options: PixelPcaOptions): Promise<PixelPca> {
+    const { images: source, dim, resolution, whiten = true, onProgress } = options;
     const { channels, imageSize } = source;
     const pixels = channels * resolution ** 2;
     requireFit(options);
@@ -208,9 +207,9 @@ export function comfortableDim(size: number): number {
  * As {@linkcode PixelPca.fit}, with fewer components where N images at a resolution r allow no more: N − 1, and
  * at most C·r·r.
  */
-export async function fitAtMost(options: PixelPcaOptions): Promise<PixelPca> {
+export async function fitAtMost(device: Device, options: PixelPcaOptions): Promise<PixelPca> {
   const { images: { size, channels }, dim, resolution } = options;
-  return await PixelPca.fit({
+  return await PixelPca.fit(device, {
     ...options,
     dim: Math.min(dim, size - 1, channels * resolution ** 2),
   });

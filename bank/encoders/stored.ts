@@ -24,7 +24,7 @@ import { PixelPca } from "./pixel_pca.ts";
  * const images = new ImageSet({
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });
- * using fitted = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+ * using fitted = await PixelPca.fit(device, { images, dim: 1, resolution: 1 });
  * const bank = await encodeImages({ images, encoder: fitted });
  * using encoder = storedEncoder(device, bank); // undefined for a file such as DINOv2's
  * const shape = { count: 1, channels: 1, height: 1, width: 1 };

@@ -149,7 +149,7 @@ Deno.test("whatever refuses a network lets go of it", async () => {
 
 gpuTest("whatever opens a network hands the providers on", async (device) => {
   const providers = ["abacus"], preprocessing = { size: 8 };
-  using encoder = await OnnxEncoder.open(ENCODER, { device, preprocessing });
+  using encoder = await OnnxEncoder.open(device, ENCODER, { preprocessing });
   using texts = await openTextEncoder({ onnx: TEXT_ENCODER });
   const { data } = resolveConfig({
     data: {
@@ -161,7 +161,7 @@ gpuTest("whatever opens a network hands the providers on", async (device) => {
   const images = sourceOf(new Float32Array(3 * 64), { channels: 3, imageSize: 8 });
   const opening = [
     () => makeBank({ device, config, images, providers, out: "nowhere/bank" }),
-    () => OnnxEncoder.open(ENCODER, { device, preprocessing, providers }),
+    () => OnnxEncoder.open(device, ENCODER, { preprocessing, providers }),
     () => encoderOfBank({ encoder: encoder.description }, { device, providers }),
     () => openTextEncoder({ onnx: TEXT_ENCODER, providers }),
     () => textEncoderOf(texts.description, { providers }),

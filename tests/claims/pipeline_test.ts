@@ -152,10 +152,7 @@ gpuTest(
     const network = fileURLToPath(new URL("../fixtures/tiny_encoder.onnx", import.meta.url));
     Deno.copyFileSync(network, moved);
     {
-      using encoder = await OnnxEncoder.open(moved, {
-        device,
-        preprocessing: { size: 8 },
-      });
+      using encoder = await OnnxEncoder.open(device, moved, { preprocessing: { size: 8 } });
       const images = new ImageSet({
         imageSize: 8,
         channels: 3,

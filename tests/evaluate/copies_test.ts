@@ -44,7 +44,7 @@ function setOf(pixels: Uint8Array): ImageSet {
 
 /** Searches for copies among samples, by pixels and by an encoder of the training images. */
 async function search(device: Device, samples: Uint8Array): Promise<CopySearch> {
-  using encoder = await PixelPca.fit({ device, images: TRAINING, dim: 32, resolution: 8 });
+  using encoder = await PixelPca.fit(device, { images: TRAINING, dim: 32, resolution: 8 });
   const featuresOf = async (images: ImageSet) => (await encodeImages({ images, encoder })).snippets;
   return await searchCopies({
     samples: { channels: 3, pixels: samples, features: await featuresOf(setOf(samples)) },

@@ -48,7 +48,7 @@ gpuTest("OnnxEncoder runs a network and pools its tokens", async (device) => {
   ];
   for (const [part, first, end] of cases) {
     const preprocessing = { size: SIZE, mean: MEAN, std: STD, ...part };
-    using encoder = await OnnxEncoder.open(PATH, { device, preprocessing });
+    using encoder = await OnnxEncoder.open(device, PATH, { preprocessing });
     assert.equal(encoder.dim, DIM);
     const snippets = await encoder.encode(images, shape);
     const features = Array.from({ length: 20 }, (_, n) => {
@@ -68,7 +68,7 @@ gpuTest("OnnxEncoder.tokens() gives the tokens as they are, the first apart", as
   const images = randomImages(20, { channels: 3, imageSize: SIZE });
   const shape = { count: 20, channels: 3, height: SIZE, width: SIZE };
   const preprocessing = { size: SIZE, mean: MEAN, std: STD };
-  using encoder = await OnnxEncoder.open(PATH, { device, preprocessing });
+  using encoder = await OnnxEncoder.open(device, PATH, { preprocessing });
   assert.deepEqual([encoder.patches, encoder.dim], [4, DIM]);
   const { cls, patches } = await encoder.tokens(images, shape);
   const want = Array.from({ length: 20 }, (_, n) => [
@@ -78,7 +78,7 @@ gpuTest("OnnxEncoder.tokens() gives the tokens as they are, the first apart", as
   assertClose(cls, want.flatMap((all) => all.slice(0, DIM)), { ...close, name: "CLS tokens" });
   assertClose(patches, want.flatMap((all) => all.slice(DIM)), { ...close, name: "patch tokens" });
   const pooled = { ...preprocessing, output: "pooled" };
-  using plain = await OnnxEncoder.open(PATH, { device, preprocessing: pooled });
+  using plain = await OnnxEncoder.open(device, PATH, { preprocessing: pooled });
   assert.equal(plain.patches, 0);
   const alone = await plain.tokens(images, shape);
   assert.deepEqual([alone.cls.length, alone.patches.length], [20 * DIM, 0]);
@@ -88,7 +88,7 @@ gpuTest(
   "OnnxEncoder describes itself, shrinks images and refuses what does not fit",
   async (device) => {
     const preprocessing = { size: SIZE, mean: MEAN, std: STD };
-    using encoder = await OnnxEncoder.open(PATH, { device, preprocessing });
+    using encoder = await OnnxEncoder.open(device, PATH, { preprocessing });
     const { fingerprint, ...description } = encoder.description;
     assert.match(fingerprint, /^[0-9a-f]{64}$/);
     assert.deepEqual(description, {
@@ -106,7 +106,7 @@ gpuTest(
       settings: { output: "last_hidden_state", pooling: "cls" },
       source: PATH,
     });
-    using plain = await OnnxEncoder.open(PATH, { device, preprocessing: { size: SIZE } });
+    using plain = await OnnxEncoder.open(device, PATH, { preprocessing: { size: SIZE } });
     assert.deepEqual(plain.description.preprocessing, {
       ...description.preprocessing,
       mean: [0, 0, 0],
@@ -136,7 +136,7 @@ gpuTest(
     ] as const;
     for (const [part, message] of bad) {
       await assert.rejects(
-        OnnxEncoder.open(PATH, { device, preprocessing: { ...preprocessing, ...part } }),
+        OnnxEncoder.open(device, PATH, { preprocessing: { ...preprocessing, ...part } }),
         { name: "RangeError", message },
       );
     }
@@ -146,7 +146,7 @@ gpuTest(
 gpuTest("OnnxEncoder crops before it resizes and maps colours to its range", async (device) => {
   const preprocessing = { size: SIZE, mean: MEAN, std: STD };
   const open = (part: Partial<OnnxPreprocessing>) =>
-    OnnxEncoder.open(PATH, { device, preprocessing: { ...preprocessing, ...part } });
+    OnnxEncoder.open(device, PATH, { preprocessing: { ...preprocessing, ...part } });
   const image = randomImages(1, { channels: 3, imageSize: 16 });
   const shape = { count: 1, channels: 3, height: 16, width: 16 };
   const central = Float32Array.from({ length: 3 * SIZE ** 2 }, (_, i) => {
@@ -198,7 +198,7 @@ gpuTest("OnnxEncoder takes a file that leaves the channels open", async (device)
       const open = async (shape: OnnxPort["shape"], name: string) => {
         const path = `${directory}/${name}.onnx`;
         await Deno.writeFile(path, flatNetwork(shape, values));
-        return OnnxEncoder.open(path, { device, preprocessing: { size: 2, ...part } });
+        return OnnxEncoder.open(device, path, { preprocessing: { size: 2, ...part } });
       };
       using encoder = await open(free, "free");
       using fixed = await open(["n", channels, 2, 2], "fixed");
@@ -219,7 +219,7 @@ gpuTest(
     try {
       const values = Array.from({ length: 24 }, (_, i) => Math.cos(i));
       await Deno.writeFile(path, flatNetwork([1, 3, 2, 2], values));
-      await assert.rejects(OnnxEncoder.open(path, { device, preprocessing: { size: 2 } }), {
+      await assert.rejects(OnnxEncoder.open(device, path, { preprocessing: { size: 2 } }), {
         name: "TypeError",
         message: /it does not take 2 images of 3 × 2 × 2, .*Got: 2 Expected: 1\b/,
       });
@@ -237,7 +237,7 @@ gpuTest(
           outputs: [{ name: "features", shape: [1, "d"] }],
         }),
       );
-      await assert.rejects(OnnxEncoder.open(path, { device, preprocessing: { size: 2 } }), {
+      await assert.rejects(OnnxEncoder.open(device, path, { preprocessing: { size: 2 } }), {
         name: "TypeError",
         message: /its output has shape \[1, 24\], expected \[n, d\] or \[n, T, d\]$/,
       });
@@ -246,7 +246,7 @@ gpuTest(
       const output = { ...input, name: "features" };
       const nodes = [{ op: "Identity", inputs: ["pixel_values"], outputs: ["features"] }];
       await Deno.writeFile(path, onnxFile({ nodes, inputs: [input], outputs: [output] }));
-      await assert.rejects(OnnxEncoder.open(path, { device, preprocessing: { size: 2 } }), {
+      await assert.rejects(OnnxEncoder.open(device, path, { preprocessing: { size: 2 } }), {
         name: "TypeError",
         message: /its output has shape \[2, 3, 2, 2\], expected \[n, d\] or \[n, T, d\]$/,
       });
@@ -258,7 +258,7 @@ gpuTest(
           outputs: [{ ...output, shape: ["n", 12] }],
         }),
       );
-      await assert.rejects(OnnxEncoder.open(path, { device, preprocessing: { size: 2 } }), {
+      await assert.rejects(OnnxEncoder.open(device, path, { preprocessing: { size: 2 } }), {
         name: "TypeError",
         message:
           /its inputs are pixel_values, the first of shape \[n, 12\], expected one \[n, C, H, W\]$/,
@@ -271,7 +271,7 @@ gpuTest(
 
 gpuTest("OnnxEncoder names the file that it cannot use", async (device) => {
   const open = (path: string, size: number) =>
-    OnnxEncoder.open(path, { device, preprocessing: { size } });
+    OnnxEncoder.open(device, path, { preprocessing: { size } });
   await assert.rejects(open("nowhere.onnx", SIZE), {
     name: "NotFound",
     message: "Cannot encode with nowhere.onnx: there is no such file, expected an ONNX file",

@@ -9,7 +9,7 @@ const PATH = fileURLToPath(new URL("../../fixtures/tiny_encoder.onnx", import.me
 gpuTest(
   "encoderOfBank() opens the network that a bank names, or another place of it",
   async (device) => {
-    using made = await OnnxEncoder.open(PATH, { device, preprocessing: { size: 8 } });
+    using made = await OnnxEncoder.open(device, PATH, { preprocessing: { size: 8 } });
     const { description } = made;
     using again = await encoderOfBank({ encoder: description }, { device });
     assert.deepEqual(again.description, description);

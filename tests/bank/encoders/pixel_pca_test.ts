@@ -15,7 +15,7 @@ const IMAGES = randomImages(COUNT, SIZES);
 
 function fit(device: Device, options: { dim?: number; whiten?: boolean } = {}): Promise<PixelPca> {
   const { dim = 5, whiten = true } = options;
-  return PixelPca.fit({ device, images: sourceOf(IMAGES, SIZES), dim, resolution: 6, whiten });
+  return PixelPca.fit(device, { images: sourceOf(IMAGES, SIZES), dim, resolution: 6, whiten });
 }
 
 function projectionOf({ weights }: PixelPca): Projection {
@@ -80,7 +80,7 @@ gpuTest(
     // Values of [−1, 1] in steps of 2/255, of which a twelfth of the square is the variance.
     const deviation = 2 / 255 / Math.sqrt(12);
     const images = sourceOf(Float32Array.of(deviation, -deviation), { channels: 1, imageSize: 1 });
-    using encoder = await PixelPca.fit({ device, images, dim: 1, resolution: 1 });
+    using encoder = await PixelPca.fit(device, { images, dim: 1, resolution: 1 });
     const [weight] = encoder.weights.get("components")!.values;
     // Two roundings to f32.
     assertClose([weight! * deviation], [0.5], { tolerance: 2e-7, name: "weight" });
@@ -91,7 +91,7 @@ gpuTest("PixelPca gives directions that no image varies in no weight", async (de
   // The second channel is always the same, so 36 of the 72 directions have no variance.
   const still = IMAGES.map((value, i) => Math.floor(i / 36) % 2 === 0 ? value : 0.25);
   const images = sourceOf(still, SIZES);
-  using encoder = await PixelPca.fit({ device, images, dim: 60, resolution: 6 });
+  using encoder = await PixelPca.fit(device, { images, dim: 60, resolution: 6 });
   const novel = still.slice(0, PIXELS).map((value, i) => i < 36 ? value : -0.9);
   const shape = { count: 1, channels: 2, height: 6, width: 6 };
   const known = await encoder.encode(still.subarray(0, PIXELS), shape);
@@ -118,14 +118,12 @@ gpuTest("PixelPca resizes images of another size on the GPU", async (device) => 
   const shape = { count: 40, channels: 2, height: 12, width: 12 };
   const small = await resizeImages(device, images, { shape, size: 6 });
   assert.equal(small.length, 40 * PIXELS);
-  using large = await PixelPca.fit({
-    device,
+  using large = await PixelPca.fit(device, {
     images: sourceOf(images, sizes),
     dim: 4,
     resolution: 6,
   });
-  using same = await PixelPca.fit({
-    device,
+  using same = await PixelPca.fit(device, {
     images: sourceOf(small, SIZES),
     dim: 4,
     resolution: 6,
@@ -206,27 +204,27 @@ gpuTest(
   async (device) => {
     const images = sourceOf(IMAGES, SIZES);
     for (const dim of [0, 73, 1.5]) {
-      await assert.rejects(PixelPca.fit({ device, images, dim, resolution: 6 }), {
+      await assert.rejects(PixelPca.fit(device, { images, dim, resolution: 6 }), {
         name: "RangeError",
         message:
           `Cannot fit pixel_pca: dim is ${dim}, expected an integer from 1 to the 72 values ` +
           "of 2 channels of 6 by 6 pixels",
       });
     }
-    await assert.rejects(PixelPca.fit({ device, images, dim: 1, resolution: 0 }), RangeError);
+    await assert.rejects(PixelPca.fit(device, { images, dim: 1, resolution: 0 }), RangeError);
     const one = sourceOf(IMAGES.subarray(0, PIXELS), SIZES);
-    await assert.rejects(PixelPca.fit({ device, images: one, dim: 1, resolution: 6 }), {
+    await assert.rejects(PixelPca.fit(device, { images: one, dim: 1, resolution: 6 }), {
       message: "Cannot fit pixel_pca to 1 image: expected at least 2",
     });
     const few = sourceOf(IMAGES.subarray(0, 60 * PIXELS), SIZES);
-    await assert.rejects(PixelPca.fit({ device, images: few, dim: 60, resolution: 6 }), {
+    await assert.rejects(PixelPca.fit(device, { images: few, dim: 60, resolution: 6 }), {
       name: "RangeError",
       message: "Cannot fit pixel_pca to 60 images: dim is 60, expected at most 59, such as " +
         "bank.dim=6",
     });
-    (await PixelPca.fit({ device, images: few, dim: 59, resolution: 6 }))[Symbol.dispose]();
+    (await PixelPca.fit(device, { images: few, dim: 59, resolution: 6 }))[Symbol.dispose]();
     const alike = sourceOf(new Float32Array(3 * PIXELS).fill(1 / 3), SIZES);
-    await assert.rejects(PixelPca.fit({ device, images: alike, dim: 1, resolution: 6 }), {
+    await assert.rejects(PixelPca.fit(device, { images: alike, dim: 1, resolution: 6 }), {
       message: "Cannot fit pixel_pca to 3 images: they are all alike, expected different ones",
     });
   },
