@@ -548,7 +548,7 @@ export class Laboratory implements AsyncDisposable {
         );
       }
       if (trainer.step < steps) {
-        await saveCheckpoint(directory, { trainer, config });
+        await saveCheckpoint(directory, trainer, { config });
       }
       removeOldCheckpoints(directory, trainer.step < steps ? 1 : 0);
       this.#signal?.throwIfAborted();

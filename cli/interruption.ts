@@ -17,7 +17,7 @@ const HALF_PAUSE_MILLISECONDS = 250;
  * ```ts ignore
  * using interruption = new Interruption((line) => console.error(line));
  * for await (const _ of trainer.run({ steps: 1000, signal: interruption.signal }));
- * await saveCheckpoint("runs/mine", { trainer });
+ * await saveCheckpoint("runs/mine", trainer);
  * ```
  */
 export class Interruption implements Disposable {

@@ -101,18 +101,18 @@ const MOST_PROBLEMS = 8;
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device);
  * const bias = store.at("proj").parameter("bias", [2], (values) => values.fill(0));
- * loadStateDict(store, {
+ * loadStateDict({
  *   path: "memory",
  *   keys: () => ["module.proj.bias"], // what DataParallel put before a name is passed over
  *   shape: () => [2],
  *   readFloat32: () => Float32Array.of(3, 4),
- * });
+ * }, store);
  * console.log(await bias.read()); // Float32Array(2) [ 3, 4 ]
  * ```
  */
 export function loadStateDict(
-  store: ParameterStore,
   source: TensorSource,
+  store: ParameterStore,
   options: LoadOptions = {},
 ): void {
   const found = matchStateDict(store, source, options);

@@ -194,17 +194,15 @@ export function readStateOfSiT(path: string): CheckpointState {
   );
 }
 
-/** What {@linkcode loadCheckpoint} restores, and what it must have been trained on. */
+/** What the checkpoint of {@linkcode loadCheckpoint} must have been trained on. */
 export interface LoadCheckpointOptions {
-  /** The trainer, with the model that it trains. */
-  readonly trainer: Trainer;
   /** What tells the images from others, as {@linkcode fingerprintOf} gives it; left out, any will do. */
   readonly images?: string;
   /** What tells the bank's snippets from others, as `bankFingerprint` gives it; left out, any will do. */
   readonly bankFingerprint?: BankFingerprint | undefined;
 }
 
-/** What {@linkcode saveCheckpoint} writes. */
+/** What {@linkcode saveCheckpoint} writes beside the trainer. */
 export interface SaveCheckpointOptions extends LoadCheckpointOptions {
   /** What tells the images from others. Default: what {@linkcode fingerprintOf} gives for the trainer's. */
   readonly images?: string;
@@ -241,16 +239,17 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
  * for await (const _ of trainer.run({ steps: 1 }));
  * const run = Deno.makeTempDirSync();
- * const path = await saveCheckpoint(run, { trainer });
+ * const path = await saveCheckpoint(run, trainer);
  * console.log(path.slice(run.length)); // /step_0000001
  * Deno.removeSync(run, { recursive: true });
  * ```
  */
 export async function saveCheckpoint(
   runDirectory: string,
-  options: SaveCheckpointOptions,
+  trainer: Trainer,
+  options: SaveCheckpointOptions = {},
 ): Promise<string> {
-  const { trainer, config = configOf(trainer), bankFingerprint, dataset } = options;
+  const { config = configOf(trainer), bankFingerprint, dataset } = options;
   const { images = fingerprintOf(trainer.dataset) } = options;
   trainer.requireSound();
   const { model, step, seen, optimizer } = trainer, { condition } = model.options;
@@ -413,17 +412,18 @@ export function requireSpace(
  * });
  * using trainer = new Trainer({ model, dataset: await loadEmoji({ imageSize: 8 }), batchSize: 4 });
  * const run = Deno.makeTempDirSync();
- * const path = await saveCheckpoint(run, { trainer });
+ * const path = await saveCheckpoint(run, trainer);
  * for await (const _ of trainer.run({ steps: 1 }));
- * console.log(trainer.step, loadCheckpoint(path, { trainer }).step, trainer.step); // 1 0 0
+ * console.log(trainer.step, loadCheckpoint(path, trainer).step, trainer.step); // 1 0 0
  * Deno.removeSync(run, { recursive: true });
  * ```
  */
 export function loadCheckpoint(
   checkpointOrRun: string,
-  options: LoadCheckpointOptions,
+  trainer: Trainer,
+  options: LoadCheckpointOptions = {},
 ): CheckpointState {
-  const { trainer } = options, path = findCheckpoint(checkpointOrRun);
+  const path = findCheckpoint(checkpointOrRun);
   restoreWeights(path, { ...options, model: trainer.model });
   return restoreTrainer(path, trainer);
 }
@@ -434,7 +434,7 @@ export function loadCheckpoint(
  */
 export function restoreWeights(
   path: string,
-  { model, images, bankFingerprint: bank }: Omit<LoadCheckpointOptions, "trainer"> & {
+  { model, images, bankFingerprint: bank }: LoadCheckpointOptions & {
     readonly model: DiffusionModel;
   },
 ): void {
@@ -567,7 +567,7 @@ export function loadWeights(
 ): void {
   const { reversed = false, withoutProjector = false } = options;
   using weights = openWeights(path, options);
-  loadStateDict(model.parameters, reversed ? reverseTime(weights) : weights, {
+  loadStateDict(reversed ? reverseTime(weights) : weights, model.parameters, {
     select: (key) => !(withoutProjector && isProjector(key)),
   });
 }
@@ -594,7 +594,7 @@ export function loadWeights(
  * store.get("final_layer.linear.bias").write(new Float32Array(48).fill(1));
  * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;
  * await saveStateDict(path, store);
- * initializeFrom(path, { trainer });
+ * initializeFrom(path, trainer);
  * const averages = new Map(trainer.optimizer.averageEntries());
  * console.log((await averages.get("final_layer.linear.bias")!.read())[0]); // 1 it was 0
  * Deno.removeSync(folder, { recursive: true });
@@ -602,7 +602,8 @@ export function loadWeights(
  */
 export function initializeFrom(
   path: string,
-  { trainer, ...options }: LoadWeightsOptions & { readonly trainer: Trainer },
+  trainer: Trainer,
+  options: LoadWeightsOptions = {},
 ): void {
   loadWeights(path, trainer.model, options);
   trainer.optimizer.resetAverages();

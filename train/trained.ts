@@ -187,7 +187,7 @@ export function bankPathOf(
  *   using trainer = new Trainer({ model, dataset, batchSize: 4 });
  *   for await (const _ of trainer.run({ steps: 1 }));
  *   // What "deno task train" writes; "deno task sample --checkpoint" takes it as well.
- *   await saveCheckpoint(run, { trainer, dataset });
+ *   await saveCheckpoint(run, trainer, { dataset });
  * }
  * using trained = openTrained(device, readCheckpointConfig(run));
  * const { model, config, classNames } = trained;

@@ -96,7 +96,7 @@ for (const name of NETWORKS) {
       using loaded = new ParameterStore(device);
       new SiT(loaded, model.options);
       using opened = openWeights(saved);
-      loadStateDict(loaded, opened);
+      loadStateDict(opened, loaded);
       const official = new Map(weights.keys().map((key) => [canonicalName(key), key]));
       await assertParameters(loaded, (own) => weights.get(official.get(own)!)!.values);
     });
@@ -113,7 +113,7 @@ gpuTest("loadStateDict() lists all that does not fit and changes nothing", async
   weights.set("head.weight", bias);
   weights.set("final_layer.linear.bias", { ...bias, shape: [2, 8] });
   weights.delete("x_embedder.proj.bias");
-  assert.throws(() => loadStateDict(store, sourceOf(weights)), (error: Error) => {
+  assert.throws(() => loadStateDict(sourceOf(weights), store), (error: Error) => {
     assert.equal(error.name, "CheckpointError");
     assert.match(error.message, /both condition_projection.linear.bias and y_embedder.linear.bias/);
     assert.match(error.message, /unexpected head.weight/);
@@ -124,11 +124,11 @@ gpuTest("loadStateDict() lists all that does not fit and changes nothing", async
   assert.deepEqual(await store.get("final_layer.linear.weight").read(), before);
   for (const [lacking, end] of [[8, /\]$/], [9, /; 1 more$/]] as const) {
     const rest = sourceOf(new Map([...randomWeights(store)].slice(lacking)));
-    assert.throws(() => loadStateDict(store, rest), end);
+    assert.throws(() => loadStateDict(rest, store), end);
   }
   // Of many problems, as with a model of another width, the first are listed and the others counted.
   const none = sourceOf(new Map()), missing = [...store.entries()].length;
-  assert.throws(() => loadStateDict(store, none), (error: Error) => {
+  assert.throws(() => loadStateDict(none, store), (error: Error) => {
     assert.equal([...error.message.matchAll(/missing/g)].length, 8);
     assert.ok(error.message.endsWith(`; ${missing - 8} more`), error.message);
     return true;
@@ -162,7 +162,7 @@ async function outputOf(
 ): Promise<Float32Array> {
   using store = new ParameterStore(device);
   const model = new SiT(store, TINY);
-  loadStateDict(store, source);
+  loadStateDict(source, store);
   const x = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i % 32));
   using out = device.scope(() =>
     model.forward(

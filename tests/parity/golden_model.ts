@@ -37,7 +37,7 @@ export async function loadModel(device: Device, golden: Golden, report: Report):
       });
     }
     const select = (key: string) => store.has(canonicalName(key));
-    loadStateDict(store, golden.source(), { select });
+    loadStateDict(golden.source(), store, { select });
     return model;
   } catch (error) {
     store.dispose();

@@ -70,7 +70,7 @@ for (const [name, condition] of CONDITIONS) {
         using parts = makeParts(device, condition);
         const { model, trainer } = parts;
         const values = writeCheckpoint(path, model.parameters);
-        initializeFrom(path, parts);
+        initializeFrom(path, parts.trainer);
         for (const [name, average] of trainer.optimizer.averageEntries()) {
           assert.deepEqual(await model.parameters.get(name).read(), values.get(name), name);
           assert.deepEqual(await average.read(), values.get(name), name);
@@ -78,7 +78,7 @@ for (const [name, condition] of CONDITIONS) {
         assert.equal(trainer.step, 0);
         const [, other] = CONDITIONS.find(([each]) => each !== name)!;
         using unlike = makeParts(device, other);
-        assert.throws(() => initializeFrom(path, unlike), {
+        assert.throws(() => initializeFrom(path, unlike.trainer), {
           name: "CheckpointError",
           message:
             /missing (?:y_embedder|condition_projection).*; unexpected (?:y_embedder|condition_projection)/,

@@ -189,7 +189,10 @@ gpuTest("a run on latents goes on from its checkpoint bit for bit", async (devic
   {
     using first = await openRun(device, { directory: "resumed", config });
     assert.deepEqual(losses(await train(first, 3)), expected.slice(0, 3));
-    checkpoint = await saveCheckpoint(join(TEMPORARY, "resumed"), { ...first, config });
+    checkpoint = await saveCheckpoint(join(TEMPORARY, "resumed"), first.trainer, {
+      ...first,
+      config,
+    });
   }
   using weights = SafetensorsFile.open(join(checkpoint, "model.safetensors"));
   assert.deepEqual(

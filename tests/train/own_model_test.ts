@@ -300,10 +300,10 @@ gpuTest(
     try {
       using whole = prepare(device, (store) => new Plain(store));
       await losses(whole.trainer, 2);
-      const path = await saveCheckpoint(directory, whole);
+      const path = await saveCheckpoint(directory, whole.trainer);
       const rest = await losses(whole.trainer, 4);
       using resumed = prepare(device, (store) => new Plain(store));
-      assert.equal(loadCheckpoint(path, resumed).step, 2);
+      assert.equal(loadCheckpoint(path, resumed.trainer).step, 2);
       assert.deepEqual(await losses(resumed.trainer, 4), rest);
       assert.throws(() => readCheckpointConfig(directory), {
         name: "CheckpointError",
@@ -332,18 +332,18 @@ gpuTest(
     };
     try {
       using named = prepare(device, sit, { interpolant: gvpInterpolant });
-      await saveCheckpoint(directory, named);
+      await saveCheckpoint(directory, named.trainer);
       assert.equal(readCheckpointConfig(directory).config.interpolant.path, "gvp");
       using whole = prepare(device, sit, { interpolant: squares });
       await losses(whole.trainer, 2);
-      const path = await saveCheckpoint(directory, whole);
+      const path = await saveCheckpoint(directory, whole.trainer);
       const rest = await losses(whole.trainer, 4);
       assert.throws(() => readCheckpointConfig(directory), {
         name: "CheckpointError",
         message: `Cannot open ${path}: ${REFUSAL}`,
       });
       using resumed = prepare(device, sit, { interpolant: squares });
-      assert.equal(loadCheckpoint(directory, resumed).step, 2);
+      assert.equal(loadCheckpoint(directory, resumed.trainer).step, 2);
       assert.deepEqual(await losses(resumed.trainer, 4), rest);
     } finally {
       await Deno.remove(directory, { recursive: true });
@@ -371,10 +371,10 @@ for (
     try {
       using whole = prepare(device, make, options);
       await losses(whole.trainer, 2);
-      const path = await saveCheckpoint(directory, whole);
+      const path = await saveCheckpoint(directory, whole.trainer);
       const rest = await losses(whole.trainer, 4);
       using resumed = prepare(device, make, options);
-      loadCheckpoint(path, resumed);
+      loadCheckpoint(path, resumed.trainer);
       assert.deepEqual(await losses(resumed.trainer, 4), rest);
     } finally {
       await Deno.remove(directory, { recursive: true });

@@ -63,16 +63,16 @@ gpuTest(
           [...run.model.parameters.entries()].map(([name]) => name),
         );
         for await (const _ of run.trainer.run({ steps: 2 }));
-        checkpoint = await saveCheckpoint(runDirectory, run);
+        checkpoint = await saveCheckpoint(runDirectory, run.trainer, run);
       }
       const path = join(checkpoint, AVERAGED_WEIGHTS), weights = { path, reversed: true };
       const starts: [options: Parameters<typeof openRun>[1], load: (run: Run) => unknown][] = [
-        [{ runDirectory, checkpoint }, (run) => loadCheckpoint(checkpoint, run)],
-        [{ runDirectory, weights }, (run) => initializeFrom(path, { ...run, reversed: true })],
+        [{ runDirectory, checkpoint }, (run) => loadCheckpoint(checkpoint, run.trainer, run)],
+        [{ runDirectory, weights }, (run) => initializeFrom(path, run.trainer, { reversed: true })],
       ];
       for (const [i, [options, load]] of starts.entries()) {
         const contentsOf = async (run: Run, name: string) => {
-          const saved = await saveCheckpoint(join(runDirectory, `${name}_${i}`), run);
+          const saved = await saveCheckpoint(join(runDirectory, `${name}_${i}`), run.trainer, run);
           return ["model", "ema", "optimizer"].map((each) =>
             Deno.readFileSync(join(saved, `${each}.safetensors`))
           );
@@ -93,7 +93,10 @@ gpuTest("buildRun() goes on from no checkpoint of other images", async (device) 
     let checkpoint: string;
     {
       using run = await openRun(device, { runDirectory });
-      checkpoint = await saveCheckpoint(runDirectory, { ...run, images: "of another run" });
+      checkpoint = await saveCheckpoint(runDirectory, run.trainer, {
+        ...run,
+        images: "of another run",
+      });
     }
     const before = device.pool.liveBytes;
     await assert.rejects(openRun(device, { runDirectory, checkpoint }), {

@@ -33,7 +33,7 @@ gpuTest(
       {
         const options = { device, config, train, runDirectory: directory };
         using run = await buildRun({ ...options, note: () => {} });
-        await saveCheckpoint(directory, { ...run, config });
+        await saveCheckpoint(directory, run.trainer, { ...run, config });
       }
       const path = join(directory, RUN_BANK), found = readCheckpointConfig(directory);
       const sizeOf = (bank?: string) => {
@@ -167,7 +167,7 @@ gpuTest(
           ...("classes" in options.condition ? {} : { bank }),
           ...{ interpolant: gvpInterpolant, prediction: "noise" },
         });
-        await saveCheckpoint(directory, { trainer, dataset });
+        await saveCheckpoint(directory, trainer, { dataset });
         await bank.save(join(directory, RUN_BANK));
         using trained = openTrained(device, readCheckpointConfig(directory));
         const { path, prediction } = trained.config.interpolant;

@@ -280,11 +280,11 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
     const expected = await losses(whole.trainer, 6);
     using first = makeTrainer(device, { emaWarmup: true });
     await losses(first.trainer, 3);
-    const path = await saveCheckpoint(directory, { ...first, config: { any: 1 } });
+    const path = await saveCheckpoint(directory, first.trainer, { config: { any: 1 } });
     assert.equal(findCheckpoint(directory), path);
     using second = makeTrainer(device, { emaWarmup: true, seed: 7 });
     // The newest one in the run's folder.
-    const state = loadCheckpoint(directory, second);
+    const state = loadCheckpoint(directory, second.trainer);
     const images = fingerprintOf(makeImages());
     assert.deepEqual(state, { format: 1, step: 3, seen: 24, config: { any: 1 }, images });
     assert.deepEqual(await losses(second.trainer, 6), expected.slice(3));
@@ -319,9 +319,9 @@ gpuTest(
           gradientAccumulation: gradientAccumulation!,
         });
         const { trainer } = parts;
-        if (steps! > 3) loadCheckpoint(directory, { trainer });
+        if (steps! > 3) loadCheckpoint(directory, trainer);
         await losses(trainer, steps!);
-        await saveCheckpoint(directory, { trainer });
+        await saveCheckpoint(directory, trainer);
         assert.deepEqual([trainer.seen, readCheckpointState(findCheckpoint(directory)).seen], [
           order.length,
           order.length,
@@ -342,9 +342,9 @@ gpuTest(
     const runDirectory = Deno.makeTempDirSync();
     using straight = makeTrainer(device);
     const all = await losses(straight.trainer, 1);
-    const earlier = await saveCheckpoint(runDirectory, { trainer: straight.trainer });
+    const earlier = await saveCheckpoint(runDirectory, straight.trainer);
     all.push(...await losses(straight.trainer, 5));
-    const later = await saveCheckpoint(runDirectory, { trainer: straight.trainer });
+    const later = await saveCheckpoint(runDirectory, straight.trainer);
     all.push(...await losses(straight.trainer, 9));
 
     using jumping = makeTrainer(device);
@@ -361,7 +361,7 @@ gpuTest(
     ) {
       found.push([step, loss]);
       const jump = jumps.shift();
-      if (jump !== undefined) loadCheckpoint(jump, { trainer });
+      if (jump !== undefined) loadCheckpoint(jump, trainer);
     }
     const mean = (first: number, last: number) => {
       const part = all.slice(first - 1, last);
@@ -381,14 +381,14 @@ gpuTest("loadCheckpoint() names a file with a number that is not finite", async 
   const directory = await Deno.makeTempDir();
   try {
     using parts = makeTrainer(device);
-    const path = await saveCheckpoint(directory, { ...parts, config: {} });
+    const path = await saveCheckpoint(directory, parts.trainer, { config: {} });
     for (const name of ["model", "ema", "optimizer"]) {
       const file = `${path}/${name}.safetensors`, whole = Deno.readFileSync(file);
       const header = Number(new DataView(whole.buffer).getBigUint64(0, true));
       // The last number of the file becomes NaN, or the first.
       for (const [first, place] of [[whole.length - 4, "\\d+"], [8 + header, "0"]] as const) {
         Deno.writeFileSync(file, whole.slice().fill(0xff, first, first + 4));
-        assert.throws(() => loadCheckpoint(path, parts), {
+        assert.throws(() => loadCheckpoint(path, parts.trainer), {
           name: "CheckpointError",
           message: new RegExp(
             `^Cannot load ${file}: \\S+ holds NaN at ${place}, expected finite numbers$`,
@@ -397,7 +397,7 @@ gpuTest("loadCheckpoint() names a file with a number that is not finite", async 
       }
       Deno.writeFileSync(file, whole);
     }
-    loadCheckpoint(path, parts);
+    loadCheckpoint(path, parts.trainer);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -407,14 +407,14 @@ gpuTest("saveCheckpoint() keeps the old checkpoint when it fails", async (device
   const directory = await Deno.makeTempDir();
   try {
     using parts = makeTrainer(device);
-    const path = await saveCheckpoint(directory, { ...parts, config: {} });
+    const path = await saveCheckpoint(directory, parts.trainer, { config: {} });
     const before = await Deno.readFile(`${path}/model.safetensors`);
     const broken = {
       toJSON: () => {
         throw new Error("disk full");
       },
     };
-    await assert.rejects(saveCheckpoint(directory, { ...parts, config: broken }), /disk full/);
+    await assert.rejects(saveCheckpoint(directory, parts.trainer, { config: broken }), /disk full/);
     assert.deepEqual(await Deno.readFile(`${path}/model.safetensors`), before);
     assert.equal(listCheckpoints(directory).length, 1);
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["step_0000000"]);
@@ -430,7 +430,7 @@ gpuTest(
     const { renameSync } = Deno;
     try {
       using parts = makeTrainer(device);
-      const path = await saveCheckpoint(directory, { ...parts, config: { first: true } });
+      const path = await saveCheckpoint(directory, parts.trainer, { config: { first: true } });
       for (const failing of [1, 2]) {
         let renames = 0;
         Deno.renameSync = (from, to) => {
@@ -440,7 +440,7 @@ gpuTest(
           }
           renameSync(from, to);
         };
-        await assert.rejects(saveCheckpoint(directory, { ...parts, config: {} }), /no space/);
+        await assert.rejects(saveCheckpoint(directory, parts.trainer, { config: {} }), /no space/);
         Deno.renameSync = renameSync;
         assert.deepEqual(readCheckpointState(path).config, { first: true });
         assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), [
@@ -455,7 +455,7 @@ gpuTest(
       Deno.mkdirSync(`${path}.old`);
       Deno.mkdirSync(`${directory}/step_0000007.partial`);
       parts.trainer.step = 1;
-      await saveCheckpoint(directory, { ...parts, config: {} });
+      await saveCheckpoint(directory, parts.trainer, { config: {} });
       assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
         ...["step_0000000", "step_0000001"],
       ]);
@@ -612,8 +612,8 @@ gpuTest(
     try {
       using parts = makeTrainer(device);
       const images = fingerprintOf(makeImages());
-      const path = await saveCheckpoint(directory, { ...parts, config: {}, images });
-      assert.equal(loadCheckpoint(path, { ...parts, images }).images, images);
+      const path = await saveCheckpoint(directory, parts.trainer, { config: {}, images });
+      assert.equal(loadCheckpoint(path, parts.trainer, { images }).images, images);
       const { size, names, labels } = makeImages();
       const turned = fingerprintOf({ size, names: names.toReversed(), labels });
       // Data of one's own may have neither.
@@ -622,29 +622,28 @@ gpuTest(
         fingerprintOf({ size, names: [], labels: new Uint32Array() }),
       );
       assert.throws(
-        () => loadCheckpoint(path, { ...parts, images: turned }),
+        () => loadCheckpoint(path, parts.trainer, { images: turned }),
         /Cannot go on from .*: the images, or which of them are held out, are not those/,
       );
       const bank = { size: 8, sha256: "ab" };
-      const guided = await saveCheckpoint(directory, {
-        ...parts,
+      const guided = await saveCheckpoint(directory, parts.trainer, {
         config: {},
         bankFingerprint: bank,
       });
-      assert.deepEqual(loadCheckpoint(guided, { ...parts, bankFingerprint: bank }).bank, bank);
+      assert.deepEqual(loadCheckpoint(guided, parts.trainer, { bankFingerprint: bank }).bank, bank);
       for (const other of [{ ...bank, size: 9 }, { ...bank, sha256: "ac" }]) {
         assert.throws(
-          () => loadCheckpoint(guided, { ...parts, bankFingerprint: other }),
+          () => loadCheckpoint(guided, parts.trainer, { bankFingerprint: other }),
           /Cannot go on from .*: the snippets of the bank are not those that it was trained with/,
         );
       }
       // The trainer tells its images where nothing else is said.
-      const plain = await saveCheckpoint(directory, { ...parts, config: {} });
-      assert.equal(loadCheckpoint(plain, { ...parts, images }).images, images);
+      const plain = await saveCheckpoint(directory, parts.trainer, { config: {} });
+      assert.equal(loadCheckpoint(plain, parts.trainer, { images }).images, images);
       // One that does not know its images is taken for what it is.
       const file = `${plain}/state.json`, state = JSON.parse(Deno.readTextFileSync(file));
       Deno.writeTextFileSync(file, JSON.stringify({ ...state, images: undefined }));
-      assert.equal(loadCheckpoint(plain, { ...parts, images: turned }).images, undefined);
+      assert.equal(loadCheckpoint(plain, parts.trainer, { images: turned }).images, undefined);
     } finally {
       await Deno.remove(directory, { recursive: true });
     }
@@ -659,7 +658,7 @@ gpuTest(
       const images = makeImages(), dataset = images.subset(Uint32Array.of(0, 1, 3, 6));
       for (const labels of [true, false]) {
         using parts = makeTrainer(device, { labels });
-        const path = await saveCheckpoint(directory, { ...parts, config: {}, dataset });
+        const path = await saveCheckpoint(directory, parts.trainer, { config: {}, dataset });
         const { classes, classCounts } = readCheckpointState(path);
         const kept = labels ? [images.classes, [3, 1, 0]] : [undefined, undefined];
         assert.deepEqual([classes, classCounts], kept);
@@ -1007,9 +1006,9 @@ gpuTest("Trainer counts and saves no step whose commands failed", async (device)
   };
   try {
     using parts = makeTrainer(device, { dataset, bank, gradientAccumulation: 2 });
-    const { trainer, model } = parts, run = { trainer, model, config: {} };
+    const { trainer } = parts;
     await losses(trainer, 2);
-    const path = await saveCheckpoint(directory, run);
+    const path = await saveCheckpoint(directory, trainer);
     const expected = await losses(trainer, 4);
     const refused = /^Error: Cannot use what was trained: commands after step 2 failed on the GPU/;
     const failing = () => device.dispatch(BROKEN, { tensors: { out }, workgroups: [1] });
@@ -1025,17 +1024,17 @@ gpuTest("Trainer counts and saves no step whose commands failed", async (device)
       ["gather", failing, /^ShaderCompilationError/],
     ] as const;
     for (const [when, how, error] of ways) {
-      loadCheckpoint(path, run);
+      loadCheckpoint(path, trainer);
       let calls = 0;
       fail = (at) => at === when && ++calls === 2 ? how() : undefined;
       await assert.rejects(losses(trainer, 4), error);
       fail = undefined;
       assert.equal(trainer.step, 2);
       await assert.rejects(losses(trainer, 4), refused);
-      await assert.rejects(saveCheckpoint(directory, run), refused);
+      await assert.rejects(saveCheckpoint(directory, trainer), refused);
     }
     assert.deepEqual(listCheckpoints(directory).map(({ step }) => step), [2]);
-    loadCheckpoint(path, run);
+    loadCheckpoint(path, trainer);
     assert.deepEqual(await losses(trainer, 4), expected);
   } finally {
     await Deno.remove(directory, { recursive: true });
@@ -1047,16 +1046,17 @@ gpuTest("Trainer does not go on from a checkpoint that was read in part", async 
   try {
     using parts = makeTrainer(device);
     const { trainer } = parts;
-    const good = await saveCheckpoint(directory, parts);
+    const good = await saveCheckpoint(directory, parts.trainer);
     await losses(trainer, 2);
-    const damaged = await saveCheckpoint(directory, parts), expected = await losses(trainer, 4);
+    const damaged = await saveCheckpoint(directory, parts.trainer),
+      expected = await losses(trainer, 4);
     const moments = `${damaged}/optimizer.safetensors`;
     Deno.truncateSync(moments, Deno.statSync(moments).size - 100);
-    assert.throws(() => loadCheckpoint(damaged, parts), { name: "CheckpointError" });
+    assert.throws(() => loadCheckpoint(damaged, parts.trainer), { name: "CheckpointError" });
     const refused = /^Error: Cannot use what was trained: .* or a checkpoint was read in part, /;
     await assert.rejects(losses(trainer, 6), refused);
-    await assert.rejects(saveCheckpoint(directory, parts), refused);
-    loadCheckpoint(good, parts);
+    await assert.rejects(saveCheckpoint(directory, parts.trainer), refused);
+    loadCheckpoint(good, parts.trainer);
     assert.deepEqual((await losses(trainer, 4)).slice(2), expected);
   } finally {
     await Deno.remove(directory, { recursive: true });
@@ -1074,7 +1074,7 @@ Deno.test({
       await losses(parts.trainer, 1);
       device.gpu.destroy();
       await device.gpu.lost;
-      await assert.rejects(saveCheckpoint(directory, parts), { name: "DeviceLostError" });
+      await assert.rejects(saveCheckpoint(directory, parts.trainer), { name: "DeviceLostError" });
       assert.deepEqual([...Deno.readDirSync(directory)], []);
     } finally {
       await Deno.remove(directory, { recursive: true });
@@ -1090,7 +1090,7 @@ gpuTest("a trainer that was disposed of neither trains nor is saved", async (dev
     message: "Cannot use the trainer: it was disposed of",
   };
   await assert.rejects(losses(parts.trainer, 1), refused);
-  await assert.rejects(saveCheckpoint("never_written", parts), refused);
+  await assert.rejects(saveCheckpoint("never_written", parts.trainer), refused);
   using others = makeTrainer(device);
   const run = others.trainer.run({ steps: 2, logEvery: 1 });
   await run.next();
@@ -1140,7 +1140,7 @@ gpuTest("saveCheckpoint() refuses weights that changed while it wrote", async (d
   try {
     using parts = makeTrainer(device);
     await losses(parts.trainer, 1);
-    const saving = saveCheckpoint(directory, { ...parts, config: {} });
+    const saving = saveCheckpoint(directory, parts.trainer, { config: {} });
     await Promise.all([
       assert.rejects(saving, {
         name: "CheckpointError",
@@ -1160,7 +1160,7 @@ gpuTest(
     const directory = await Deno.makeTempDir();
     try {
       using parts = makeTrainer(device);
-      const path = await saveCheckpoint(directory, { ...parts, config: {} });
+      const path = await saveCheckpoint(directory, parts.trainer, { config: {} });
       const before = await Deno.readFile(`${path}/model.safetensors`);
       const { parameters } = parts.model, { optimizer } = parts.trainer;
       const name = "final_layer.linear.bias", bias = parameters.get(name);
@@ -1175,7 +1175,7 @@ gpuTest(
       for (const [file, key, tensor] of places) {
         const good = await tensor.read();
         tensor.write(good.map((value, i) => i === 3 ? Infinity : value));
-        await assert.rejects(saveCheckpoint(directory, { ...parts, config: {} }), {
+        await assert.rejects(saveCheckpoint(directory, parts.trainer, { config: {} }), {
           name: "CheckpointError",
           message: new RegExp(
             `^Cannot write .*${file}.safetensors: ${key} holds Infinity at 3, expected finite numbers$`,
@@ -1304,9 +1304,9 @@ halvesTest(
     try {
       using first = makeTrainer(device, options);
       await losses(first.trainer, 3);
-      const path = await saveCheckpoint(directory, { ...first, config: {} });
+      const path = await saveCheckpoint(directory, first.trainer, { config: {} });
       using second = makeTrainer(device, options);
-      loadCheckpoint(path, second);
+      loadCheckpoint(path, second.trainer);
       const state = async ({ trainer }: Parts) =>
         await Promise.all(
           [...trainer.lossScaleEntries()].map(async ([, x]) => (await x.read())[0]),
@@ -1317,10 +1317,10 @@ halvesTest(
       assert.deepEqual(await state(second), await state(whole));
       // A run in f32 reads it too, and what f32 wrote starts f16 with a fresh scale.
       using single = makeTrainer(device, { zeroInit: false });
-      loadCheckpoint(path, single);
-      const other = await saveCheckpoint(directory, { ...single, config: {} });
+      loadCheckpoint(path, single.trainer);
+      const other = await saveCheckpoint(directory, single.trainer, { config: {} });
       using third = makeTrainer(device, options);
-      loadCheckpoint(other, third);
+      loadCheckpoint(other, third.trainer);
       assert.deepEqual(await state(third), [2 ** 16, 0]);
       assert.throws(
         () => third.trainer.loadLossScale(() => Float32Array.of(NaN)),

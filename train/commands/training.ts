@@ -219,7 +219,7 @@ class Checkpoints {
     const { trainer } = this.#run, { config, directory } = this.#settings;
     const { keepCheckpoints } = config.train;
     if (this.#savedStep === trainer.step) return;
-    this.last = await saveCheckpoint(directory, { ...this.#run, config });
+    this.last = await saveCheckpoint(directory, trainer, { ...this.#run, config });
     this.#savedStep = trainer.step;
     if (keepCheckpoints === null) return;
     await attempt("the removal of older checkpoints", { tell: this.#tell }, () => {
