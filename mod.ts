@@ -328,7 +328,7 @@ export type { TokenData, TrainingData, TrainingSnippets } from "./train/batch.ts
 export {
   type CheckpointState,
   findCheckpoint,
-  fingerprintOf,
+  imagesFingerprint,
   initializeFrom,
   loadCheckpoint,
   type LoadCheckpointOptions,

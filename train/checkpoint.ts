@@ -45,7 +45,7 @@ export interface CheckpointState {
   readonly config: unknown;
   /** The network, or the path from noise to data, is a program's own, which the configuration cannot make again. */
   readonly ownModel?: true;
-  /** What tells the images of the run from others, as {@linkcode fingerprintOf} gives it. */
+  /** What tells the images of the run from others, as {@linkcode imagesFingerprint} gives it. */
   readonly images?: string;
   /** What tells the snippets of the run's bank from others, if snippets guide the model. */
   readonly bank?: BankFingerprint;
@@ -196,16 +196,16 @@ export function readStateOfSiT(path: string): CheckpointState {
 
 /** What the checkpoint of {@linkcode loadCheckpoint} must have been trained on. */
 export interface LoadCheckpointOptions {
-  /** What tells the images from others, as {@linkcode fingerprintOf} gives it; left out, any will do. */
-  readonly images?: string;
+  /** What tells the images from others, as {@linkcode imagesFingerprint} gives it; left out, any will do. */
+  readonly imagesFingerprint?: string | undefined;
   /** What tells the bank's snippets from others, as `bankFingerprint` gives it; left out, any will do. */
   readonly bankFingerprint?: BankFingerprint | undefined;
 }
 
 /** What {@linkcode saveCheckpoint} writes beside the trainer. */
 export interface SaveCheckpointOptions extends LoadCheckpointOptions {
-  /** What tells the images from others. Default: what {@linkcode fingerprintOf} gives for the trainer's. */
-  readonly images?: string;
+  /** What tells the images from others. Default: what {@linkcode imagesFingerprint} gives for the trainer's. */
+  readonly imagesFingerprint?: string | undefined;
   /**
    * The configuration of the run, as `resolveConfig` gives it, by which commands and `openTrained` make the
    * model again: its sections `data` and `model` have to say what the model was made with. Default: that, and
@@ -250,7 +250,7 @@ export async function saveCheckpoint(
   options: SaveCheckpointOptions = {},
 ): Promise<string> {
   const { config = configOf(trainer), bankFingerprint, dataset } = options;
-  const { images = fingerprintOf(trainer.dataset) } = options;
+  const { imagesFingerprint: images = imagesFingerprint(trainer.dataset) } = options;
   trainer.requireSound();
   const { model, step, seen, optimizer } = trainer, { condition } = model.options;
   const path = join(runDirectory, stepName(step));
@@ -396,7 +396,7 @@ export function requireSpace(
  * moments, step.
  *
  * Throws a {@linkcode CheckpointError} when it cannot be read or does not fit, or when its images are known
- * and not `images`, or its bank's snippets and not those of `bankFingerprint`.
+ * and not those of `imagesFingerprint`, or its bank's snippets and not those of `bankFingerprint`.
  *
  * @example
  * ```ts
@@ -434,7 +434,7 @@ export function loadCheckpoint(
  */
 export function restoreWeights(
   path: string,
-  { model, images, bankFingerprint: bank }: LoadCheckpointOptions & {
+  { model, imagesFingerprint: images, bankFingerprint: bank }: LoadCheckpointOptions & {
     readonly model: DiffusionModel;
   },
 ): void {
@@ -474,7 +474,7 @@ export function restoreTrainer(path: string, trainer: Trainer): CheckpointState 
 
 /**
  * Throws `CheckpointError` where the images of a checkpoint are known and not `images`, which is what
- * {@linkcode fingerprintOf} gives of so many as `size` says.
+ * {@linkcode imagesFingerprint} gives of so many as `size` says.
  */
 export function requireTrainingImages(
   path: string,
@@ -508,15 +508,15 @@ export function trainedImages({ bank, classCounts = [] }: {
  *
  * @example
  * ```ts
- * import { fingerprintOf } from "@gmem/gmem";
+ * import { imagesFingerprint } from "@gmem/gmem";
  *
  * const images = { size: 2, names: ["cat.png", "dog.png"], labels: Uint32Array.of(0, 1) };
  * const other = { ...images, labels: Uint32Array.of(0, 0) };
- * console.log(fingerprintOf(images).length, fingerprintOf(images) === fingerprintOf(other));
+ * console.log(imagesFingerprint(images).length, imagesFingerprint(images) === imagesFingerprint(other));
  * // 64 false
  * ```
  */
-export function fingerprintOf(
+export function imagesFingerprint(
   images: {
     readonly size: number;
     readonly names?: readonly string[] | undefined;

@@ -21,7 +21,7 @@ import { attempt } from "./attempt.ts";
 import {
   checkpointsAfter,
   findCheckpoint,
-  fingerprintOf,
+  imagesFingerprint,
   requireSpace,
   requireTrainingImages,
 } from "./checkpoint.ts";
@@ -73,7 +73,7 @@ async function train(): Promise<void> {
     // Before the bank, which would miss the same images in other words.
     if (resumed) {
       const { size } = data.train;
-      requireTrainingImages(resumed, { images: fingerprintOf(data.train), size });
+      requireTrainingImages(resumed, { images: imagesFingerprint(data.train), size });
     }
     sayData(data, config);
     checkImages(settings, data.train);

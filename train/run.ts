@@ -24,7 +24,7 @@ import type { Tensor } from "../kernels/core/tensor.ts";
 import { modelOptions } from "../model/config.ts";
 import { SiT } from "../model/sit.ts";
 import { pathOf } from "../sample/network.ts";
-import { fingerprintOf, loadWeights, restoreTrainer, restoreWeights } from "./checkpoint.ts";
+import { imagesFingerprint, loadWeights, restoreTrainer, restoreWeights } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import {
   findStatistics,
@@ -54,7 +54,7 @@ export interface Run extends Disposable {
   readonly model: SiT;
   readonly trainer: Trainer;
   /** What tells the images of the run from others; checkpoints remember it. */
-  readonly images: string;
+  readonly imagesFingerprint: string;
   /** What tells the snippets of its bank from others, likewise; undefined with label conditioning. */
   readonly bankFingerprint: BankFingerprint | undefined;
   /** The condition of images of the data set: their snippets [n, d] or labels u32 [n]. */
@@ -107,9 +107,12 @@ export async function buildRun(options: {
       snippetDim: bank?.dim ?? 0,
     }),
   );
-  const images = fingerprintOf(train), bankFingerprint = snippets?.fingerprint;
+  const fingerprints = {
+    imagesFingerprint: imagesFingerprint(train),
+    bankFingerprint: snippets?.fingerprint,
+  };
   // Before the trainer: its optimiser uses the store, which then initialises what was not loaded.
-  if (checkpoint !== undefined) restoreWeights(checkpoint, { model, images, bankFingerprint });
+  if (checkpoint !== undefined) restoreWeights(checkpoint, { model, ...fingerprints });
   else if (weights) loadWeights(weights.path, model, weights);
   const trainer = opened.use(makeTrainer(config, { model, dataset: train, bank }));
   if (checkpoint !== undefined) restoreTrainer(checkpoint, trainer);
@@ -126,8 +129,7 @@ export async function buildRun(options: {
     trainingFeatures: features,
     model,
     trainer,
-    images,
-    bankFingerprint,
+    ...fingerprints,
     conditionOf: (indices) =>
       bank
         ? bank.gather(indices)

@@ -47,7 +47,7 @@ export interface CheckpointConfig {
   /** What tells the snippets that it was trained with from others; undefined where that is not known. */
   readonly bankFingerprint?: BankFingerprint | undefined;
   /** What tells the images that it was trained on from others; undefined where that is not known. */
-  readonly images?: string | undefined;
+  readonly imagesFingerprint?: string | undefined;
   /** Number of training images of each class; empty where they are not known. */
   readonly classCounts: readonly number[];
 }
@@ -100,7 +100,7 @@ export function readCheckpointConfig(
     config: configToDraw({ checkpoint, stored, overrides }),
     classNames: classes,
     bankFingerprint: bank,
-    images,
+    imagesFingerprint: images,
     classCounts,
   };
 }

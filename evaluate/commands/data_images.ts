@@ -12,7 +12,7 @@ import { say } from "../../cli/say.ts";
 import { watchWork } from "../../cli/watch_work.ts";
 import { counted } from "../../kernels/core/counted.ts";
 import type { Viewer } from "../../sample/viewer.ts";
-import { fingerprintOf } from "../../train/checkpoint.ts";
+import { imagesFingerprint } from "../../train/checkpoint.ts";
 import { LatentShards } from "../../train/datasets/latent_shards.ts";
 import { decodeLatents } from "../../train/decoded_latents.ts";
 import { loadData } from "../../train/load_data.ts";
@@ -52,8 +52,8 @@ export function dataImages(
     const decoding = watchWork({ what: "data       decoding the images", json: options.json });
     const loading = loadData(section, { seed, note: say, onProgress: decoding.advance });
     const loaded = opened.use(await loading.finally(decoding.stop));
-    const { images } = found ?? {};
-    if (images !== undefined && fingerprintOf(loaded.train) !== images) {
+    const expected = found?.imagesFingerprint;
+    if (expected !== undefined && imagesFingerprint(loaded.train) !== expected) {
       refuseOtherImages(options, found!.checkpoint);
       reporter.warn(`the training images are not those that ${found!.checkpoint} was trained on`);
     }

@@ -95,7 +95,7 @@ gpuTest("buildRun() goes on from no checkpoint of other images", async (device) 
       using run = await openRun(device, { runDirectory });
       checkpoint = await saveCheckpoint(runDirectory, run.trainer, {
         ...run,
-        images: "of another run",
+        imagesFingerprint: "of another run",
       });
     }
     const before = device.pool.liveBytes;

@@ -12,7 +12,7 @@ import { BatchInputs } from "../../train/batch.ts";
 import {
   checkpointsAfter,
   findCheckpoint,
-  fingerprintOf,
+  imagesFingerprint,
   listCheckpoints,
   loadCheckpoint,
   readCheckpointState,
@@ -285,7 +285,7 @@ gpuTest("loadCheckpoint() goes on exactly where saveCheckpoint() stopped", async
     using second = makeTrainer(device, { emaWarmup: true, seed: 7 });
     // The newest one in the run's folder.
     const state = loadCheckpoint(directory, second.trainer);
-    const images = fingerprintOf(makeImages());
+    const images = imagesFingerprint(makeImages());
     assert.deepEqual(state, { format: 1, step: 3, seen: 24, config: { any: 1 }, images });
     assert.deepEqual(await losses(second.trainer, 6), expected.slice(3));
     assert.deepEqual(await weights(second.model), await weights(whole.model));
@@ -611,18 +611,24 @@ gpuTest(
     const directory = await Deno.makeTempDir();
     try {
       using parts = makeTrainer(device);
-      const images = fingerprintOf(makeImages());
-      const path = await saveCheckpoint(directory, parts.trainer, { config: {}, images });
-      assert.equal(loadCheckpoint(path, parts.trainer, { images }).images, images);
+      const images = imagesFingerprint(makeImages());
+      const path = await saveCheckpoint(directory, parts.trainer, {
+        config: {},
+        imagesFingerprint: images,
+      });
+      assert.equal(
+        loadCheckpoint(path, parts.trainer, { imagesFingerprint: images }).images,
+        images,
+      );
       const { size, names, labels } = makeImages();
-      const turned = fingerprintOf({ size, names: names.toReversed(), labels });
+      const turned = imagesFingerprint({ size, names: names.toReversed(), labels });
       // Data of one's own may have neither.
       assert.equal(
-        fingerprintOf({ size }),
-        fingerprintOf({ size, names: [], labels: new Uint32Array() }),
+        imagesFingerprint({ size }),
+        imagesFingerprint({ size, names: [], labels: new Uint32Array() }),
       );
       assert.throws(
-        () => loadCheckpoint(path, parts.trainer, { images: turned }),
+        () => loadCheckpoint(path, parts.trainer, { imagesFingerprint: turned }),
         /Cannot go on from .*: the images, or which of them are held out, are not those/,
       );
       const bank = { size: 8, sha256: "ab" };
@@ -639,11 +645,17 @@ gpuTest(
       }
       // The trainer tells its images where nothing else is said.
       const plain = await saveCheckpoint(directory, parts.trainer, { config: {} });
-      assert.equal(loadCheckpoint(plain, parts.trainer, { images }).images, images);
+      assert.equal(
+        loadCheckpoint(plain, parts.trainer, { imagesFingerprint: images }).images,
+        images,
+      );
       // One that does not know its images is taken for what it is.
       const file = `${plain}/state.json`, state = JSON.parse(Deno.readTextFileSync(file));
       Deno.writeTextFileSync(file, JSON.stringify({ ...state, images: undefined }));
-      assert.equal(loadCheckpoint(plain, parts.trainer, { images: turned }).images, undefined);
+      assert.equal(
+        loadCheckpoint(plain, parts.trainer, { imagesFingerprint: turned }).images,
+        undefined,
+      );
     } finally {
       await Deno.remove(directory, { recursive: true });
     }
