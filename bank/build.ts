@@ -25,8 +25,8 @@ export interface EncodeOptions {
   readonly images: ImageSource;
   /** What makes a snippet of an image. */
   readonly encoder: Encoder;
-  /** Called after each batch with the number of images encoded, of N. */
-  readonly onProgress?: (done: number) => void;
+  /** Called after each batch with the number of images encoded, and N. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** What is encoded, by what, and where to. */
@@ -146,7 +146,7 @@ async function* encodeInOrder(
     const rows = await encoder.encode(images, shape);
     requireSnippets(rows, { ...shape, dim: encoder.dim });
     yield { rows, marks: () => hashImages(images, count) };
-    onProgress?.(first + count);
+    onProgress?.(first + count, source.size);
   }
 }
 

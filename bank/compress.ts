@@ -23,8 +23,8 @@ export type CompressOptions = KeptPart & {
   readonly storage?: CoefficientStorage;
   /** Computes the large products, in a tenth of the time that the CPU takes. */
   readonly device?: Device;
-  /** Called with the number of snippets read so far, of twice those of the bank, or thrice for `int8`. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with the number of snippets read so far, and of all: twice those of the bank, thrice for `int8`. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };
 
 /** What {@linkcode compressBank} made, and what was lost. */
@@ -39,11 +39,6 @@ export interface Compression extends CompressionLoss {
 
 /** Pieces of a bank that are compared, and snippets in each. */
 const COMPARED_PIECES = 16, PIECE_ROWS = 128;
-
-/** How many snippets {@linkcode compressBank} reads in all from a bank of `size`. */
-export function compressionReads(size: number, storage: CoefficientStorage = "f32"): number {
-  return (storage === "int8" ? 3 : 2) * size;
-}
 
 /**
  * Writes a low-rank bank of a bank's snippets, and measures what it loses; the loss is kept in the
@@ -79,7 +74,11 @@ export async function compressBank(
   const { out, storage = "f32", onProgress } = options;
   const { size } = file;
   const before = Deno.statSync(file.path).size;
-  const fitted = await fitFactors(file, options);
+  const total = (storage === "int8" ? 3 : 2) * size;
+  const fitted = await fitFactors(file, {
+    ...options,
+    onProgress: (done) => onProgress?.(done, total),
+  });
   const { shared, energy } = fitted;
   const rank = shared.singularValues.length;
   let done = size;
@@ -87,7 +86,7 @@ export async function compressBank(
   if (storage === "int8") {
     for await (const { count, coefficients } of fitted.coefficients()) {
       raiseColumnMaxima(columnMaxima, coefficients);
-      onProgress?.(done += count);
+      onProgress?.(done += count, total);
     }
   }
   const loss = {
@@ -108,7 +107,7 @@ export async function compressBank(
   });
   for await (const { count, coefficients } of fitted.coefficients()) {
     writer.append(coefficients);
-    onProgress?.(done += count);
+    onProgress?.(done += count, total);
   }
   writer.commit();
   return { rank, storage, ...loss, bytes: { before, after: Deno.statSync(out).size } };

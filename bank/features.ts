@@ -31,8 +31,8 @@ export interface FeatureBankOptions {
   readonly out: string;
   /** What is known of the images. */
   readonly records?: ImageRecords | undefined;
-  /** Called with the number of snippets written. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with the number of snippets written, and of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Options of {@linkcode importFeatures}. */
@@ -129,7 +129,7 @@ export async function writeFeatureBank(
   using writer = new BankWriter(out, { ...records, size, dim, encoder });
   for await (const { first, rows } of readRows(features)) {
     writer.append(rows);
-    onProgress?.(first + rows.length / dim);
+    onProgress?.(first + rows.length / dim, size);
   }
   writer.commit();
 }

@@ -69,8 +69,7 @@ export async function makeBank(options: MakeBankOptions): Promise<Encoder | unde
     if (shard !== undefined) {
       throw new TypeError("Cannot encode a shard: bank.encoder is features, expected an encoder");
     }
-    const read = (done: number) => onProgress?.(done, images.size);
-    await bankOfFeatures(config.features!, { images, places, out, accept, onProgress: read });
+    await bankOfFeatures(config.features!, { images, places, out, accept, onProgress });
     return undefined;
   }
   const { dim, resolution, whiten } = config, few = comfortableDim(images.size);
@@ -124,7 +123,7 @@ async function bankOfFeatures(
     readonly places: Places | undefined;
     readonly out: string;
     readonly accept: MakeBankOptions["accept"];
-    readonly onProgress: (done: number) => void;
+    readonly onProgress: MakeBankOptions["onProgress"];
   },
 ): Promise<void> {
   const { images, out, accept, onProgress } = options;
@@ -154,7 +153,7 @@ async function bankOfFeatures(
       while (written < places.length && places[written]! < end) written++;
       const indices = places.subarray(begin, written).map((place) => place - first);
       writer.append(selectRows(rows, { indices, width: dim }));
-      onProgress(written);
+      onProgress?.(written, size);
     }
     writer.commit();
   } finally {

@@ -15,8 +15,8 @@ import { readRows } from "./snippet_source.ts";
 export interface MergeOptions {
   /** The bank file to write. */
   readonly out: string;
-  /** Called with the number of snippets written. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with the number of snippets written, and of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -99,7 +99,7 @@ async function writeAll(banks: readonly BankFile[], options: MergeOptions): Prom
   for (const bank of banks) {
     for await (const { rows } of readRows(bank)) {
       writer.append(rows);
-      onProgress?.(done += rows.length / dim);
+      onProgress?.(done += rows.length / dim, size);
     }
   }
   writer.commit();

@@ -46,8 +46,8 @@ export type FactorizeOptions = KeptPart & {
    * minutes where a device takes seconds. Eigenvectors are computed on the CPU either way.
    */
   readonly device?: Device;
-  /** Called with the number of rows read so far, of 2 N: the source is read twice. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with the number of rows read so far, and of all: 2 N, for it is read twice, N by `fitFactors`. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };
 
 /** What {@linkcode factorize} returns. */
@@ -123,13 +123,16 @@ export async function factorize(
   source: SnippetSource,
   options: FactorizeOptions,
 ): Promise<Factorization> {
-  const { size } = source;
-  const { shared, energy, coefficients: pieces } = await fitFactors(source, options);
+  const { onProgress } = options, { size } = source;
+  const { shared, energy, coefficients: pieces } = await fitFactors(source, {
+    ...options,
+    onProgress: (done) => onProgress?.(done, 2 * size),
+  });
   const rank = shared.singularValues.length;
   const coefficients = new Float32Array(size * rank);
   for await (const { first, count, coefficients: piece } of pieces()) {
     coefficients.set(piece, first * rank);
-    options.onProgress?.(size + first + count);
+    onProgress?.(size + first + count, 2 * size);
   }
   return { ...shared, coefficients, energy };
 }
@@ -202,7 +205,7 @@ async function measureMoments(
   source: SnippetSource,
   options: {
     readonly device: Device | undefined;
-    readonly onProgress: ((done: number) => void) | undefined;
+    readonly onProgress: ((done: number, total: number) => void) | undefined;
   },
 ): Promise<{ mean: Float64Array; covariance: Float64Array }> {
   const { size, dim } = source;
@@ -211,7 +214,7 @@ async function measureMoments(
     const moments = new Moments(dim);
     for await (const { first, rows } of readRows(source)) {
       moments.add(rows);
-      onProgress?.(first + rows.length / dim);
+      onProgress?.(first + rows.length / dim, size);
     }
     return { mean: moments.mean(), covariance: moments.covariance() };
   }
@@ -223,12 +226,12 @@ async function measureMoments(
     moments.begin(rows);
     if (sums !== undefined) {
       moments.add(sums);
-      onProgress?.(done);
+      onProgress?.(done, size);
     }
     done = first + rows.length / dim;
   }
   moments.add(await moments.end());
-  onProgress?.(done);
+  onProgress?.(done, size);
   return { mean: moments.mean(), covariance: moments.covariance() };
 }
 

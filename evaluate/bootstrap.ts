@@ -22,8 +22,8 @@ export interface BootstrapOptions {
   readonly resamples: number;
   /** Seed of the choice. */
   readonly seed: number;
-  /** Called after each resample with their number. */
-  readonly onProgress?: ((done: number) => void) | undefined;
+  /** Called after each resample with their number, and that of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Of more samples than this, this many are drawn each time, and the spread scaled to the number. */
@@ -73,7 +73,7 @@ export function bootstrapFrechet(
   const values: number[] = [];
   for (let resample = 0; resample < resamples; resample++) {
     values.push(distance(chosen(count, { drawn, resample, seed })));
-    onProgress?.(resample + 1);
+    onProgress?.(resample + 1, resamples);
   }
   return { value, interval: centredInterval(value, values, Math.sqrt(drawn / count)) };
 }

@@ -63,8 +63,8 @@ export interface FindCopiesOptions {
   readonly seed: number;
   /** Takes the products where there are many. */
   readonly device?: Device | undefined;
-  /** Called with the share that is done, from 0 to 1. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with how much is done, and 1, which is all of it. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Training images whose distance to the others is taken: enough for the 5 % quantile. */
@@ -120,13 +120,13 @@ export async function findCopies(options: FindCopiesOptions): Promise<CopyFindin
     dim,
     count,
     device,
-    onProgress: (done) => onProgress?.(done / 2),
+    onProgress: (done, total) => onProgress?.(done / total / 2, 1),
   });
   const { squares: others, twins } = await nearestOthers(training, {
     dim,
     seed,
     device,
-    onProgress: (done) => onProgress?.((1 + done) / 2),
+    onProgress: (done, total) => onProgress?.((1 + done / total) / 2, 1),
   });
   const distance = (square: number) => scale * Math.sqrt(square);
   const own = distancesOf(others.map(distance));
@@ -156,7 +156,7 @@ async function nearestOthers(
     readonly dim: number;
     readonly seed: number;
     readonly device: Device | undefined;
-    readonly onProgress: (done: number) => void;
+    readonly onProgress: (done: number, total: number) => void;
   },
 ): Promise<{ readonly squares: Float64Array; readonly twins: readonly boolean[] }> {
   const { dim, seed } = options;

@@ -122,14 +122,14 @@ export async function searchCopies(
       dim,
       // Root of the mean square over all values, in levels of 256.
       scale: 1 / Math.sqrt(dim),
-      onProgress: (done) => onProgress(done / 2),
+      onProgress: (done, total) => onProgress(done, 2 * total),
     }),
     encoder: await findCopies({
       ...common,
       samples: samples.features,
       training: training.features,
       dim: options.dim,
-      onProgress: (done) => onProgress((1 + done) / 2),
+      onProgress: (done, total) => onProgress(total + done, 2 * total),
     }),
   }), { label: "copies     in percent", reporter });
   const length = channels * imageSize ** 2;

@@ -19,8 +19,8 @@ export interface DistanceOptions {
    * set. Without it the CPU takes them in float64. The distances that follow are the same.
    */
   readonly device?: Device | undefined;
-  /** Called with the share of the tiles that is done, from 0 to 1. */
-  readonly onProgress?: ((done: number) => void) | undefined;
+  /** Called with how much is done, and how much all is. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** The distances between some vectors of the one set and some of the other. */
@@ -107,7 +107,7 @@ export async function* distanceTiles(
         ? await productsOnDevice(device, { left, right, dim })
         : productsOnHost(left, right);
       complete(least, { left, right, error: (dim + 8) * (device ? 2 ** -23 : 2 ** -52) });
-      onProgress?.(++done / tiles);
+      onProgress?.(++done, tiles);
       const rows = left.length, columns = right.length;
       yield {
         firstRow,

@@ -49,7 +49,8 @@ export async function precisionRecall(
 ): Promise<PrecisionRecall> {
   const { reference, samples } = sets;
   const { dim, device, neighbours = 3, onProgress } = options;
-  const part = (index: number) => (done: number) => onProgress?.((index + done) / 3);
+  const part = (index: number) => (done: number, total: number) =>
+    onProgress?.((index + done / total) / 3, 1);
   const radii = async (vectors: Float32Array, index: number) => {
     const { squares } = await nearestRows(vectors, vectors, {
       dim,

@@ -43,8 +43,8 @@ export interface CompareOptions {
   readonly chance?: boolean;
   /** Seed of everything random; 0 by default. */
   readonly seed?: number;
-  /** Called with the share that is done, from 0 to 1. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with how much is done, and 1, which is all of it. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** What chance makes of a distance, by two parts of the reference that are measured against each other. */
@@ -138,14 +138,14 @@ export async function compareFeatures(
     dim,
     neighbours,
     device: distanceDevice(device, { rows: most, columns: most, dim }),
-    onProgress: (done) => onProgress?.(MANIFOLD_SHARE * done),
+    onProgress: (done, total) => onProgress?.(MANIFOLD_SHARE * done / total, 1),
   });
   const frechet = bootstrapFrechet(samples, {
     resamples,
     seed,
     reference: statistics,
-    onProgress: (done) =>
-      onProgress?.(MANIFOLD_SHARE + (1 - MANIFOLD_SHARE) * done / Math.max(1, resamples)),
+    onProgress: (done, total) =>
+      onProgress?.(MANIFOLD_SHARE + (1 - MANIFOLD_SHARE) * done / total, 1),
   });
   const chance = reference && (options.chance ?? true)
     ? chanceDistance(reference, { dim, count: n, seed })

@@ -20,14 +20,13 @@ export interface Reporter {
   begin(total: number): WorkProgress;
 }
 
-/** Runs work that says what share of it is done, from 0 to 1, which is told in percent. */
+/** Runs work that says how much of it is done, which is told in percent. */
 export async function inPercent<T>(
-  work: (onProgress: (done: number) => void) => Promise<T>,
+  work: (onProgress: (done: number, total: number) => void) => Promise<T>,
   options: { readonly label: string; readonly reporter: Reporter },
 ): Promise<T> {
   const { label, reporter } = options;
-  const total = 100;
   reporter.note(label);
-  using progress = reporter.begin(total);
-  return await work((done) => progress.advance(Math.floor(done * total)));
+  using progress = reporter.begin(100);
+  return await work((done, total) => progress.advance(Math.floor(100 * done / total)));
 }

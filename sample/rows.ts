@@ -36,8 +36,8 @@ export function imagesAtOnce(
 
 /** What both ways of drawing need. */
 export interface DrawManyOptions extends SamplerSettings, Pick<DrawOptions, "model" | "weights"> {
-  /** Called after each batch with the number of images drawn. */
-  readonly onProgress?: ((done: number) => void) | undefined;
+  /** Called after each batch with the number of images drawn, and of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Options of {@linkcode drawAll}. */
@@ -130,7 +130,7 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
   for await (const batch of drawBatches(drawing)) {
     images.set(batch.images, batch.first * length);
     evaluations.add(batch.count, batch.evaluations);
-    onProgress?.(batch.first + batch.count);
+    onProgress?.(batch.first + batch.count, count);
   }
   return { images, evaluations: evaluations.mean };
 }
@@ -231,7 +231,7 @@ export async function drawRows(options: DrawRowsOptions): Promise<DrawnImages> {
       count: noises,
       conditionOf: (_, count) =>
         model.parameters.device.tensor(repeatRow(snippet, count), [count, dim]),
-      onProgress: (done) => onProgress?.(row * noises + done),
+      onProgress: (done) => onProgress?.(row * noises + done, rows * noises),
     });
     images.set(drawn.images, row * noises * length);
     evaluations.add(noises, drawn.evaluations);

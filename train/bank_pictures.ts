@@ -31,8 +31,8 @@ export interface SamplePicture {
 
 /** What every picture is drawn with. */
 interface PictureOptions {
-  /** Called with the number of samples drawn. */
-  readonly onProgress?: (done: number) => void;
+  /** Called with the number of samples drawn, and of all. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**

@@ -21,8 +21,8 @@ export async function drawSpread(
     count: number;
     config: Config;
     sample: SampleConfig;
-    /** Called with the number of images drawn so far. */
-    onProgress?: (done: number) => void;
+    /** Called with the number of images drawn so far, and of all. */
+    onProgress?: ((done: number, total: number) => void) | undefined;
   },
 ): Promise<DrawnImages> {
   const indices = spreadIndices(count, dataset.size);

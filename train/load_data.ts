@@ -195,7 +195,7 @@ async function readImages(
         imageSize,
         memory,
         note,
-        onProgress: ({ done, total }) => onProgress?.(done, total),
+        onProgress,
       });
       if (!(images instanceof ImageSet)) {
         const gibibytes = images.size * images.channels * imageSize ** 2 / GIBIBYTE;

@@ -71,7 +71,7 @@ export async function reportConditioning(
     count,
     config,
     sample: config.sample,
-    onProgress: (done) => onDrawn?.(done, count),
+    onProgress: onDrawn,
   });
   const snippets = await gatherSpread(device, bank, count);
   const encode = (values: Float32Array, what: string) =>

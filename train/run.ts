@@ -305,7 +305,7 @@ async function prepareBank(
     await writeFeatureBank(train.snippets!, {
       out: built,
       records: recordsOfImages(train),
-      onProgress: (done) => onEncoded?.(done, train.size),
+      onProgress: onEncoded,
     });
   } else {
     const { bank: bankConfig } = config;

@@ -14,9 +14,9 @@ import {
 import { openDevice } from "../../cli/open_device.ts";
 import { prepareOutput, writeOutput, writing } from "../../cli/output_file.ts";
 import { plotEnergy, plotMap } from "../../cli/plot.ts";
-import { openProgress } from "../../cli/progress.ts";
+import { openProgress, openProgressLater } from "../../cli/progress.ts";
 import { say } from "../../cli/say.ts";
-import { compressBank, compressionReads, describeCompression } from "../compress.ts";
+import { compressBank, describeCompression } from "../compress.ts";
 import { BankFile } from "../file.ts";
 import { inspectBank } from "../inspect.ts";
 import { copyBank, mergeBanks } from "../merge.ts";
@@ -55,15 +55,14 @@ export async function compress(args: readonly string[]): Promise<void> {
   const kept = rank === undefined ? { energy: energy! } : { rank };
   lookUp(() => requireKept(kept, file));
   using device = await openDevice(undefined, say);
-  using progress = openProgress(compressionReads(file.size, storage), { json });
+  const progress = openProgressLater((_, total) => openProgress(total, { json }));
   const made = await compressBank(file, {
     ...kept,
     device,
     out,
     storage,
-    onProgress: (done) => progress.advance(done),
-  });
-  progress.stop();
+    onProgress: progress.advance,
+  }).finally(progress.stop);
   print(json, made, describeCompression(made));
 }
 
@@ -73,9 +72,8 @@ export async function merge(args: readonly string[]): Promise<void> {
   await prepareOutput(out, { inputs: positionals });
   using opened = new DisposableStack();
   const files = positionals.map((each) => opened.use(BankFile.open(each)));
-  using progress = openProgress(files.reduce((sum, { size }) => sum + size, 0), { json });
-  await mergeBanks(files, { out, onProgress: (done) => progress.advance(done) });
-  progress.stop();
+  const progress = openProgressLater((_, total) => openProgress(total, { json }));
+  await mergeBanks(files, { out, onProgress: progress.advance }).finally(progress.stop);
   using file = BankFile.open(out);
   show(inspectBank(file), json);
 }

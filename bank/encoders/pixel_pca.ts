@@ -26,8 +26,8 @@ export interface PixelPcaOptions {
   readonly resolution: number;
   /** Scale every component to the same variance. Default `true`. */
   readonly whiten?: boolean;
-  /** Called after each batch with the number of images seen, of N. */
-  readonly onProgress?: (done: number) => void;
+  /** Called after each batch with the number of images seen, and N. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Name of the method in descriptions. */
@@ -114,7 +114,7 @@ export class PixelPca implements Encoder {
     for await (const { first, count, images } of readInOrder(source)) {
       const shape = { count, channels, height: imageSize, width: imageSize };
       moments.add(await resizeImages(device, images, { shape, size: resolution }));
-      onProgress?.(first + count);
+      onProgress?.(first + count, source.size);
     }
     const { values, vectors } = symmetricEigen(moments.covariance(), pixels);
     const total = values.reduce((sum, value) => sum + value, 0);

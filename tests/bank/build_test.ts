@@ -18,10 +18,10 @@ Deno.test("buildBank() writes the snippets of encodeImages() in the order of the
     classes: ["even", "odd"],
     texts: names.toReversed(),
   });
-  const encoder = pixelEncoder(4), done: number[] = [];
-  const onProgress = (count: number) => done.push(count);
+  const encoder = pixelEncoder(4), done: number[][] = [];
+  const onProgress = (...each: [number, number]) => done.push(each);
   const set = await encodeImages({ images, encoder, onProgress });
-  assert.deepEqual(done, [256, 300]);
+  assert.deepEqual(done, [[256, 300], [300, 300]]);
   assert.deepEqual(
     set.snippets.subarray(4 * 299),
     await encoder.encode(pixels.subarray(4 * 299), { count: 1, channels: 1, height: 2, width: 2 }),

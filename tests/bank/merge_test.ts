@@ -41,9 +41,9 @@ Deno.test("mergeBanks() puts shards in the order of their numbers", async () => 
     const path = `${directory}/merged`;
     // part1, part10, part11, part12, part2, …: as a shell lists them.
     const listed = files.toSorted((a, b) => a.path < b.path ? -1 : 1);
-    const progress: number[] = [];
-    await mergeBanks(listed, { out: path, onProgress: (done) => progress.push(done) });
-    assert.deepEqual(progress, Array.from({ length: 12 }, (_, i) => 3 * (i + 1)));
+    const progress: number[][] = [];
+    await mergeBanks(listed, { out: path, onProgress: (...each) => progress.push(each) });
+    assert.deepEqual(progress, Array.from({ length: 12 }, (_, i) => [3 * (i + 1), 36]));
     using merged = BankFile.open(path);
     assert.deepEqual(merged.names, Array.from({ length: 36 }, (_, i) => `image ${i}`));
     assert.deepEqual(merged.rows(3, 3), files[1]!.rows(0, 3));

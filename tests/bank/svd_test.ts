@@ -79,13 +79,13 @@ goldenTest("factorize() and equations 8 to 11 match the official low-rank bank",
 
 Deno.test("factorize() with full rank reconstructs every snippet, and CᵀC = BᵀB = diag(S)", async () => {
   const snippets = unevenSnippets();
-  const steps: number[] = [];
+  const steps: number[][] = [];
   const { coefficients, basis, singularValues, mean, energy } = await factorize(
     sourceOf(snippets, 9),
-    { rank: 9, onProgress: (done) => steps.push(done) },
+    { rank: 9, onProgress: (...each) => steps.push(each) },
   );
   assert.equal(energy, 1);
-  assert.deepEqual(steps, [50, 100]);
+  assert.deepEqual(steps, [[50, 100], [100, 100]]);
   // Factors are float32 numbers: their roundings in a sum of 9 products.
   assertClose(
     reconstructRows(coefficients, { basis, singularValues, mean }),

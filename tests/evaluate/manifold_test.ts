@@ -76,13 +76,13 @@ Deno.test("nearestRows() passes over what is not beyond a distance", async () =>
 });
 
 Deno.test("distances tell how much of them is done", async () => {
-  const told: number[] = [], onProgress = (done: number) => void told.push(done);
+  const told: number[][] = [], onProgress = (...each: [number, number]) => void told.push(each);
   const many = Float32Array.from({ length: 4097 }, (_, i) => i);
   await nearestRows(many, Float32Array.of(1), { dim: 1, count: 1, onProgress });
-  assert.deepEqual(told.splice(0), [1 / 3, 2 / 3, 1]);
+  assert.deepEqual(told.splice(0), [[1, 3], [2, 3], [3, 3]]);
   const four = Float32Array.of(0, 1, 2, 3);
   await precisionRecall({ reference: four, samples: four }, { dim: 1, onProgress });
-  assert.deepEqual(told, [1 / 3, 2 / 3, 1]);
+  assert.deepEqual(told, [[1 / 3, 1], [2 / 3, 1], [1, 1]]);
 });
 
 gpuTest("distanceDevice() leaves few distances to the CPU", (device) => {

@@ -47,10 +47,11 @@ Deno.test("bootstrapFrechet() of more samples than it draws is as narrow as thei
   const reference = new GaussianStatistics(DIM).add(REFERENCE);
   const many = normal(20_000, { seed: 9, shift: 0.4 });
   const [wide, narrow] = [many.subarray(0, 5000 * DIM), many].map((rows) => {
-    const told: number[] = [];
-    const options = { resamples: 60, seed: 1, onProgress: (done: number) => void told.push(done) };
+    const told: number[][] = [];
+    const onProgress = (...each: [number, number]) => void told.push(each);
+    const options = { resamples: 60, seed: 1, onProgress };
     const [low, high] = bootstrapFrechet(rows, { reference, ...options }).interval!;
-    assert.deepEqual(told, Array.from({ length: 60 }, (_, i) => i + 1));
+    assert.deepEqual(told, Array.from({ length: 60 }, (_, i) => [i + 1, 60]));
     return high - low;
   }) as [number, number];
   // A half, and the quantiles of 60 resamples are uncertain by a tenth each.
@@ -178,7 +179,7 @@ Deno.test("compareFeatures() tells how far it is, from 0 to 1", async () => {
     const told: number[] = [];
     await compareFeatures({ samples: normal(20, { seed: 6 }), reference: REFERENCE }, {
       ...{ dim: DIM, resamples },
-      onProgress: (done) => told.push(done),
+      onProgress: (done, total) => told.push(done / total),
     });
     assert.ok(told.every((done, i) => done >= (told[i - 1] ?? 0)), `${told}`);
     // Half of it are the distances; without resamples nothing else takes long.

@@ -40,15 +40,15 @@ gpuTest(
     const model = makeModel(store, true), snippets = snippetRows(2);
     for (const sampler of ["euler", "euler-maruyama"] as const) {
       const config = sampleSchema.parse({ sampler, steps: 2 });
-      const seen: number[] = [];
+      const seen: number[][] = [];
       const { images, evaluations } = await drawRows({
         model,
         config,
         snippets,
         noises: 3,
-        onProgress: (done) => seen.push(done),
+        onProgress: (...each) => seen.push(each),
       });
-      assert.deepEqual([images.length, evaluations, seen], [2 * 3 * PIXELS, 2, [3, 6]]);
+      assert.deepEqual([images.length, evaluations, seen], [2 * 3 * PIXELS, 2, [[3, 6], [6, 6]]]);
       // The images that drawAll gives one snippet are the row of that snippet.
       for (const row of [0, 1]) {
         const snippet = snippets.subarray(row * DIM, (row + 1) * DIM);
@@ -74,7 +74,7 @@ gpuTest(
 
 gpuTest("drawAll() gives image i its own noise and condition in every batch", async (device) => {
   using store = new ParameterStore(device, { seed: 0 });
-  const model = makeModel(store, false), asked: [number, number][] = [], seen: number[] = [];
+  const model = makeModel(store, false), asked: [number, number][] = [], seen: number[][] = [];
   // A last layer of zeros has no velocity, so that the noise stays as it is.
   for (const name of ["weight", "bias"]) {
     const last = store.get(`final_layer.linear.${name}`);
@@ -89,11 +89,14 @@ gpuTest("drawAll() gives image i its own noise and condition in every batch", as
       asked.push([first, count]);
       return device.tensor(new Uint32Array(count), [count]);
     },
-    onProgress: (done) => seen.push(done),
+    onProgress: (...each) => seen.push(each),
   });
   using noise = startingNoise(model, { count: 130, seed: 4 });
   assert.deepEqual(images, await noise.read());
-  assert.deepEqual([asked, seen, evaluations], [[[0, 64], [64, 64], [128, 2]], [64, 128, 130], 1]);
+  assert.deepEqual([asked, seen, evaluations], [[[0, 64], [64, 64], [128, 2]], [[64, 130], [
+    128,
+    130,
+  ], [130, 130]], 1]);
 });
 
 gpuTest(

@@ -75,7 +75,7 @@ async function main(): Promise<void> {
   await encodeLatents({
     ...encoding,
     images,
-    onProgress: (done) => progress.advance(done, images.size),
+    onProgress: progress.advance,
   }).finally(progress.stop);
   using latents = await LatentShards.open(directory);
   const statistics = data.latentNorm ? ensureStatistics(latents) : undefined;
@@ -168,6 +168,6 @@ async function readImages(
       progress.stop();
       say(line);
     },
-    onProgress: ({ done, total }) => progress.advance(done, total),
+    onProgress: progress.advance,
   }).finally(progress.stop);
 }

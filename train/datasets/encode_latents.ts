@@ -86,8 +86,8 @@ export interface EncodeLatentsOptions {
   readonly dtype?: "F32" | "F16";
   /** Images in each shard but the last. Default 10,000, as the official code has it. */
   readonly shardSize?: number;
-  /** Called after each batch with the number of images that are done, of N. */
-  readonly onProgress?: (done: number) => void;
+  /** Called after each batch with the number of images that are done, and N. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Raised when the same options come to mean other shards, so that those of another are refused. */
@@ -360,7 +360,7 @@ async function encodeShard(
     const indices = Uint32Array.from({ length: count }, (_, i) => begin + i);
     const pixels = await images.read(indices);
     part.append(await encodeBatch(pixels, indices, work), hashImages(pixels, count));
-    onProgress?.(first + part.rows);
+    onProgress?.(first + part.rows, images.size);
   }
   writeShard(part, { ...work, path, first, size });
   part.remove();

@@ -25,24 +25,14 @@ export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./im
 export interface ImageFolderOptions {
   /** Height and width that every image gets, in pixels. */
   readonly imageSize: number;
-  /** Called after each file. */
-  readonly onProgress?: ((progress: ImageFolderProgress) => void) | undefined;
+  /** Called after each file with the number of those that were looked at, and of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** How {@linkcode openImageFolder} reads images. */
 export interface OpenFolderOptions extends ImageFolderOptions {
   /** Bytes of decoded images that may be held in memory: a folder of more is not. Default 0. */
-  readonly memory?: number;
-}
-
-/** How far {@linkcode loadImageFolder} or {@linkcode openImageFolder} is. */
-export interface ImageFolderProgress {
-  /** Files done, the skipped ones included. */
-  readonly done: number;
-  /** Files in all. */
-  readonly total: number;
-  /** Files skipped because they cannot be decoded. */
-  readonly skipped: number;
+  readonly memory?: number | undefined;
 }
 
 /** A file that cannot be decoded. */
@@ -206,7 +196,7 @@ async function decodeFolder(
     fail: (reason, index) => reasons.set(index, reason),
     onDone() {
       done++;
-      onProgress?.({ done, total: names.length, skipped: reasons.size });
+      onProgress?.(done, names.length);
       return reasons.size <= mostSkipped;
     },
   });
