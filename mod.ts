@@ -86,7 +86,7 @@ export {
   LOSS_WEIGHTINGS,
   type LossCoefficients,
   lossCoefficients,
-  type LossOptions,
+  type LossCoefficientsOptions,
   type LossWeighting,
   noiseCoefficients,
   type Prediction,
@@ -277,7 +277,13 @@ export {
   type SdeOptions,
   type SdeSampler,
 } from "./sample/sde.ts";
-export { odeTimes, type OdeTimesOptions, sdeTimes, shiftTime } from "./sample/times.ts";
+export {
+  odeTimes,
+  type OdeTimesOptions,
+  sdeTimes,
+  type SdeTimesOptions,
+  shiftTime,
+} from "./sample/times.ts";
 
 export { type AdmBatch, AdmBatchWriter, openAdmBatch } from "./evaluate/adm_batch.ts";
 export {

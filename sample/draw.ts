@@ -380,5 +380,5 @@ function times(options: Settled<SamplerSettings>): readonly number[] {
   const { steps, timestepShift, epsilon } = options.config;
   const { interpolant, prediction } = resolvePath(options);
   const interval = sampleInterval(interpolant, prediction, { epsilon: epsilon ?? undefined });
-  return odeTimes({ steps, shift: timestepShift }, interval);
+  return odeTimes({ steps, shift: timestepShift, interval });
 }

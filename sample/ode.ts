@@ -29,7 +29,7 @@ export type OdeSampler = (network: Network, x: Tensor, options?: OdeOptions) => 
 
 function grid(options: OdeOptions): readonly number[] {
   const { steps = 50, times } = options, { interpolant, prediction } = resolvePath(options);
-  if (!times) return odeTimes({ steps }, sampleInterval(interpolant, prediction));
+  if (!times) return odeTimes({ steps, interval: sampleInterval(interpolant, prediction) });
   if (times.length < 2 || !times.every(Number.isFinite)) {
     throw new RangeError(`Cannot sample at times ${times}: expected two or more finite numbers`);
   }

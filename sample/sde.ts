@@ -151,8 +151,8 @@ function makeProcess(network: Network, options: SdeOptions): Process {
   const sde = { form, lastStepSize: lastStep === "none" ? 0 : lastStepSize };
   const interval = sampleInterval(interpolant, prediction, { sde, epsilon: options.epsilon });
   const times = lastStep === "none"
-    ? odeTimes({ steps }, interval)
-    : sdeTimes(interval, steps).slice(0, -1);
+    ? odeTimes({ steps, interval })
+    : sdeTimes({ steps, interval }).slice(0, -1);
   const end = interval[1];
 
   function diffusion(t: number): number {

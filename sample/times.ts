@@ -13,6 +13,16 @@ export interface OdeTimesOptions {
   readonly steps: number;
   /** Timestep shift as in `shiftTime`. Default 1, which is none. */
   readonly shift?: number;
+  /** Where to integrate; `sampleInterval` knows the singular ends. Default all of [0, 1]. */
+  readonly interval?: TimeInterval;
+}
+
+/** How an SDE's time grid with a last step is laid out. */
+export interface SdeTimesOptions {
+  /** Number of steps including the last one, at least 2. */
+  readonly steps: number;
+  /** Where the noisy steps are. */
+  readonly interval: TimeInterval;
 }
 
 /**
@@ -73,9 +83,7 @@ export function shiftTime(t: number, shift: number): number {
  * 1` here. REPA counts steps, from its time 1 (noise) down to 0: its grid is exactly this one read
  * as 1 - t.
  *
- * @param options Number of steps, and the timestep shift.
- * @param interval Where to integrate, all of [0, 1] unless given; `sampleInterval` knows the
- * singular ends.
+ * @param options Number of steps, the timestep shift, and the interval.
  * @throws {RangeError} If steps is not a positive integer, or the shift is negative.
  *
  * @example
@@ -88,8 +96,7 @@ export function shiftTime(t: number, shift: number): number {
  * ```
  */
 export function odeTimes(
-  { steps, shift = 1 }: OdeTimesOptions,
-  interval: TimeInterval = FULL_INTERVAL,
+  { steps, shift = 1, interval = FULL_INTERVAL }: OdeTimesOptions,
 ): number[] {
   requireCount("Cannot make time grid: steps", steps, 1);
   return linspace(interval, steps + 1).map((t) => shiftTime(t, shift));
@@ -104,8 +111,7 @@ export function odeTimes(
  * code is `steps: n` here, and REPA's own grid, from its time 1 (noise) to 0.04 and then 0, is this
  * one read as 1 - t. An SDE without a last step has `odeTimes` for its grid.
  *
- * @param interval Where the noisy steps are.
- * @param steps Number of steps including the last one, at least 2.
+ * @param options Number of steps, and the interval.
  * @throws {RangeError} If steps is not an integer of at least 2, or the interval leaves no room for
  * the last step.
  *
@@ -114,10 +120,10 @@ export function odeTimes(
  * import assert from "node:assert/strict";
  * import { sdeTimes } from "@gmem/gmem";
  *
- * assert.deepEqual(sdeTimes([0, 0.96], 3), [0, 0.48, 0.96, 1]);
+ * assert.deepEqual(sdeTimes({ steps: 3, interval: [0, 0.96] }), [0, 0.48, 0.96, 1]);
  * ```
  */
-export function sdeTimes(interval: TimeInterval, steps: number): number[] {
+export function sdeTimes({ steps, interval }: SdeTimesOptions): number[] {
   if (interval[1] >= 1) {
     throw new RangeError(
       `Cannot make time grid: the interval ends at ${interval[1]}, ` +

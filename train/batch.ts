@@ -190,7 +190,7 @@ export class BatchInputs implements Disposable {
     const coefficients = new Float32Array(count * 4), scales = new Float32Array(count);
     for (let i = 0; i < count; i++) {
       const t = times[i]!;
-      const loss = lossCoefficients(interpolant, prediction, { t, weighting });
+      const loss = lossCoefficients(interpolant, prediction, t, { weighting });
       coefficients.set(
         [interpolant.alpha(t), interpolant.sigma(t), loss.data, loss.noise],
         4 * i,

@@ -53,10 +53,8 @@ export interface LossCoefficients extends EndpointCoefficients {
   readonly outputScale: number;
 }
 
-/** Which loss is meant, and where on the path. */
-export interface LossOptions {
-  /** Time in [0, 1]; 1 is data. */
-  readonly t: number;
+/** Which loss {@linkcode lossCoefficients} gives. */
+export interface LossCoefficientsOptions {
   /** Weighting over time, `"none"` unless given. */
   readonly weighting?: LossWeighting;
 }
@@ -265,7 +263,8 @@ export function targetCoefficients(
  *
  * @param interpolant The path.
  * @param prediction What the network's output means.
- * @param options The time and the weighting.
+ * @param t Time in [0, 1]; 1 is data.
+ * @param options The weighting.
  * @throws {RangeError} Where the weight is singular; times from `trainInterval` never are.
  *
  * @example
@@ -274,14 +273,15 @@ export function targetCoefficients(
  * import { linearInterpolant } from "./linear.ts";
  * import { lossWeight } from "./prediction.ts";
  *
- * assert.equal(lossWeight(linearInterpolant, "noise", { t: 0.5, weighting: "likelihood" }), 4);
- * assert.equal(lossWeight(linearInterpolant, "velocity", { t: 0.5, weighting: "likelihood" }), 1);
+ * assert.equal(lossWeight(linearInterpolant, "noise", 0.5, { weighting: "likelihood" }), 4);
+ * assert.equal(lossWeight(linearInterpolant, "velocity", 0.5, { weighting: "likelihood" }), 1);
  * ```
  */
 export function lossWeight(
   interpolant: Interpolant,
   prediction: Prediction,
-  { t, weighting = "none" }: LossOptions,
+  t: number,
+  { weighting = "none" }: LossCoefficientsOptions = {},
 ): number {
   if (prediction === "velocity") return 1;
   const variance = interpolant.driftVariance(t), sigma = interpolant.sigma(t);
@@ -300,7 +300,8 @@ export function lossWeight(
  *
  * @param interpolant The path.
  * @param prediction What the network's output means.
- * @param options The time and the weighting; a velocity loss ignores the weighting.
+ * @param t Time in [0, 1]; 1 is data.
+ * @param options The weighting; a velocity loss ignores the weighting.
  * @throws {RangeError} Where the weight or the target is singular; times from `trainInterval` never
  * are.
  *
@@ -309,21 +310,22 @@ export function lossWeight(
  * import assert from "node:assert/strict";
  * import { linearInterpolant, lossCoefficients } from "@gmem/gmem";
  *
- * const loss = lossCoefficients(linearInterpolant, "noise", { t: 0.5, weighting: "velocity" });
+ * const loss = lossCoefficients(linearInterpolant, "noise", 0.5, { weighting: "velocity" });
  * assert.deepEqual(loss, { outputScale: 2, data: 0, noise: 2 });
  * ```
  */
 export function lossCoefficients(
   interpolant: Interpolant,
   prediction: Prediction,
-  options: LossOptions,
+  t: number,
+  options: LossCoefficientsOptions = {},
 ): LossCoefficients {
-  const outputScale = Math.sqrt(lossWeight(interpolant, prediction, options));
-  const target = targetCoefficients(interpolant, prediction, options.t);
+  const outputScale = Math.sqrt(lossWeight(interpolant, prediction, t, options));
+  const target = targetCoefficients(interpolant, prediction, t);
   const coefficients = {
     outputScale,
     data: outputScale * target.data,
     noise: outputScale * target.noise,
   };
-  return finite(coefficients, { quantity: `the ${prediction} loss`, interpolant, t: options.t });
+  return finite(coefficients, { quantity: `the ${prediction} loss`, interpolant, t });
 }

@@ -69,7 +69,7 @@ goldenTest("meanSquarePerSample() gives the official losses of every path and pr
       for (const prediction of ["velocity", "noise", "score"] as const) {
         for (const weighting of ["none", "velocity", "likelihood"] as const) {
           const losses = [...times]
-            .map((t) => lossCoefficients(interpolant, prediction, { t, weighting }));
+            .map((t) => lossCoefficients(interpolant, prediction, t, { weighting }));
           const coefficients = losses.flatMap((loss) => [0, 0, loss.data, loss.noise]);
           const loss = device.scope(() => {
             const rows = device.tensor(Float32Array.from(coefficients), [5, 4]);

@@ -456,7 +456,7 @@ goldenTest("lossCoefficients() reproduce every recorded loss", {
     forEachSample(golden, ({ interpolant, name, t, sample, path }) => {
       for (const prediction of PREDICTIONS) {
         for (const weighting of WEIGHTINGS) {
-          const loss = lossCoefficients(interpolant, prediction, { t, weighting });
+          const loss = lossCoefficients(interpolant, prediction, t, { weighting });
           let ours = 0;
           const terms: Rounded[] = [];
           for (const [index, out] of outputs(sample).entries()) {
@@ -497,7 +497,7 @@ goldenTest("interpolants reproduce REPA's paths, scores and losses in reversed t
         const states = sampleAt(golden, `path.repa.${name}.xt`)(sample);
         const scores = sampleAt(golden, `path.repa.${name}.score_from_velocity`)(sample);
         const score = scoreCoefficients(interpolant, "velocity", t);
-        const loss = lossCoefficients(interpolant, "velocity", { t });
+        const loss = lossCoefficients(interpolant, "velocity", t);
         let ours = 0;
         const terms: Rounded[] = [];
         for (const [index, out] of outputs(sample).entries()) {
@@ -605,7 +605,7 @@ Deno.test("conversions at singular times throw a RangeError that names path and 
       "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
     [
-      () => lossWeight(linearInterpolant, "noise", { t: 0, weighting: "likelihood" }),
+      () => lossWeight(linearInterpolant, "noise", 0, { weighting: "likelihood" }),
       "Cannot compute the noise loss weight on the linear path: it is singular at t = 0, " +
       "expected a time inside the path's training or sampling interval, whose ends epsilon moves",
     ],
@@ -625,7 +625,7 @@ Deno.test("lossCoefficients() are finite at both ends of every training interval
     for (const prediction of PREDICTIONS) {
       for (const t of trainInterval(interpolant, prediction)) {
         for (const weighting of WEIGHTINGS) {
-          const { outputScale } = lossCoefficients(interpolant, prediction, { t, weighting });
+          const { outputScale } = lossCoefficients(interpolant, prediction, t, { weighting });
           assert.ok(outputScale > 0, `${interpolant.name} ${prediction} ${weighting} at ${t}`);
         }
       }
@@ -636,16 +636,14 @@ Deno.test("lossCoefficients() are finite at both ends of every training interval
 Deno.test("lossWeight() is what each weighting says of noise and score", () => {
   // On the linear path at a quarter: driftVariance 3, sigma 3/4.
   const weights = (prediction: Prediction) =>
-    WEIGHTINGS.map((weighting) =>
-      lossWeight(linearInterpolant, prediction, { t: 0.25, weighting })
-    );
+    WEIGHTINGS.map((weighting) => lossWeight(linearInterpolant, prediction, 0.25, { weighting }));
   assert.deepEqual(weights("noise"), [1, 16, 3 / 0.75 ** 2]);
   assert.deepEqual(weights("score"), [0.75 ** 2, 9, 3]);
 });
 
 Deno.test("lossWeight() ignores the weighting of a velocity loss", () => {
   for (const weighting of WEIGHTINGS) {
-    assert.equal(lossWeight(vpInterpolant, "velocity", { t: 0.4, weighting }), 1);
+    assert.equal(lossWeight(vpInterpolant, "velocity", 0.4, { weighting }), 1);
   }
 });
 

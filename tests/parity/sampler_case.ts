@@ -165,7 +165,8 @@ async function runOde(noise: Tensor, network: Network, run: Run): Promise<void> 
   const times = odeTimes({
     steps: spec.number("num_steps") - 1,
     shift: spec.number("timestep_shift", 0),
-  }, interval);
+    interval,
+  });
   const method = spec.text("method", "euler");
   const options = { interpolant, prediction, times, onStep: recorder(trajectory) };
   trajectory.add(noise, times[0]!);

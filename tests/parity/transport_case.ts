@@ -199,7 +199,7 @@ async function lossPerSample(
   const { times, data, noise, output } = samples;
   const { device } = data;
   const factors = [...times].map((time) =>
-    lossCoefficients(interpolant, prediction, { t: sign === 1 ? time : 1 - time, weighting })
+    lossCoefficients(interpolant, prediction, sign === 1 ? time : 1 - time, { weighting })
   );
   using loss = device.scope(() => {
     const coefficients = Float32Array.from(

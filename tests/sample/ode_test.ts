@@ -50,7 +50,10 @@ async function run(
     prediction?: Prediction;
   },
 ): Promise<{ error: number; evaluations: number }> {
-  const times = odeTimes({ steps }, sampleInterval(interpolant, prediction, { epsilon: 0.1 }));
+  const times = odeTimes({
+    steps,
+    interval: sampleInterval(interpolant, prediction, { epsilon: 0.1 }),
+  });
   const { states, ones } = gaussianStates(device, { interpolant, t: times[0]! });
   const network = countEvaluations(gaussianNetwork(ones, { interpolant, prediction }));
   const sample = sampler(network, states, { interpolant, prediction, times });

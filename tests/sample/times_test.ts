@@ -79,7 +79,7 @@ Deno.test("shiftTime() refuses a negative shift", () => {
 Deno.test("odeTimes() has one time more than steps", () => {
   assert.deepEqual(odeTimes({ steps: 1 }), [0, 1]);
   assert.deepEqual(odeTimes({ steps: 4 }), [0, 0.25, 0.5, 0.75, 1]);
-  assert.deepEqual(odeTimes({ steps: 2 }, [0.5, 1]), [0.5, 0.75, 1]);
+  assert.deepEqual(odeTimes({ steps: 2, interval: [0.5, 1] }), [0.5, 0.75, 1]);
 });
 
 Deno.test("odeTimes() refuses a number of steps that is not a positive integer", () => {
@@ -92,8 +92,8 @@ Deno.test("odeTimes() refuses a number of steps that is not a positive integer",
 });
 
 Deno.test("sdeTimes() ends its noisy steps at the interval's end and adds one step to 1", () => {
-  assert.deepEqual(sdeTimes([0, 0.96], 2), [0, 0.96, 1]);
-  const times = sdeTimes([0, 0.996], 50);
+  assert.deepEqual(sdeTimes({ steps: 2, interval: [0, 0.96] }), [0, 0.96, 1]);
+  const times = sdeTimes({ steps: 50, interval: [0, 0.996] });
   assert.equal(times.length, 51);
   assert.equal(times[49], 0.996);
   assert.equal(times[50], 1);
@@ -113,17 +113,17 @@ Deno.test("sdeTimes() reproduces the official grid up to its last step", () => {
     0.8533332943916321,
     0.9599999785423279,
   ];
-  assertTimes(sdeTimes([0, 0.96], 10).slice(0, -1), recorded, GRID_BOUND);
+  assertTimes(sdeTimes({ steps: 10, interval: [0, 0.96] }).slice(0, -1), recorded, GRID_BOUND);
 });
 
 Deno.test("sdeTimes() refuses an interval and steps without room for the last one", () => {
-  assert.throws(() => sdeTimes([0, 1], 10), {
+  assert.throws(() => sdeTimes({ steps: 10, interval: [0, 1] }), {
     name: "RangeError",
     message: "Cannot make time grid: the interval ends at 1, expected an end below 1 that leaves " +
       "room for the last step",
   });
   for (const steps of [1, 2.5, NaN]) {
-    assert.throws(() => sdeTimes([0, 0.96], steps), {
+    assert.throws(() => sdeTimes({ steps, interval: [0, 0.96] }), {
       name: "RangeError",
       message:
         `Cannot make time grid with a last step: steps is ${steps}, expected a whole number from 2`,
@@ -165,7 +165,7 @@ function projectTimes(settings: SamplerCase): number[] {
   if (settings.kind === "ODE") {
     const shift = timestep_shift === undefined ? {} : { shift: timestep_shift };
     const interval = sampleInterval(interpolant, prediction, epsilon);
-    return odeTimes({ steps: num_steps - 1, ...shift }, interval);
+    return odeTimes({ steps: num_steps - 1, ...shift, interval });
   }
   const noLastStep = settings.last_step === null;
   const sde = {
@@ -173,8 +173,8 @@ function projectTimes(settings: SamplerCase): number[] {
     lastStepSize: noLastStep ? 0 : settings.last_step_size!,
   };
   const interval = sampleInterval(interpolant, prediction, { sde, ...epsilon });
-  if (noLastStep) return odeTimes({ steps: num_steps - 1 }, interval);
-  const times = sdeTimes(interval, num_steps);
+  if (noLastStep) return odeTimes({ steps: num_steps - 1, interval });
+  const times = sdeTimes({ steps: num_steps, interval });
   assert.equal(times.pop(), 1);
   return times;
 }
@@ -215,7 +215,9 @@ goldenTest("odeTimes(), sdeTimes() and guidanceActive() reproduce REPA's network
     let guided = 0;
     for (const [name, settings] of Object.entries(cases)) {
       const calls = Array.from(file.readFloat64(`case.${name}.call_t`), (time) => 1 - time);
-      const times = name.startsWith("em") ? sdeTimes([0, 0.96], 10) : odeTimes({ steps: 10 });
+      const times = name.startsWith("em")
+        ? sdeTimes({ steps: 10, interval: [0, 0.96] })
+        : odeTimes({ steps: 10 });
       // Heun looks at the start of each step and, but for the last step, at its end.
       const expected = name.startsWith("heun")
         ? times.slice(0, -1).flatMap((time, step) => step === 9 ? [time] : [time, times[step + 1]!])
