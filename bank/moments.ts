@@ -185,7 +185,7 @@ export class DeviceMoments implements Disposable {
     this.#rows.write(this.#centred);
     const [batch = 1, sumRows = 0, width = 0] = this.#rows.shape;
     const size = { M: width, N: width, K: sumRows };
-    matmulInto(this.#sums, { a: this.#rows, b: this.#rows, size, batch, transposeA: true });
+    matmulInto(this.#sums, this.#rows, this.#rows, { size, batch, transposeA: true });
     this.#sums.device.flush();
   }
 

@@ -109,7 +109,7 @@ export class DeviceProjection implements Disposable {
   begin(rows: Float32Array): void {
     centreRows(rows, { centre: this.#mean, out: this.#centred });
     this.#rows.write(this.#centred);
-    matmulInto(this.#products, { a: this.#rows, b: this.#directions, transposeB: true });
+    matmulInto(this.#products, this.#rows, this.#directions, { transposeB: true });
     this.#products.device.flush();
   }
 

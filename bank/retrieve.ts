@@ -357,13 +357,12 @@ function bestOf(
     // Such a driver reads textures, which a tensor keeps as long as it lives: those of the bank would
     // double its memory.
     read = device.empty(snippets.shape);
-    device.copy(snippets, read);
+    device.copyInto(read, snippets);
   }
   const all = device.empty([wanted.shape[0]!, size]);
-  const product = { a: wanted, b: read, transposeB: true } as const;
-  if (metric === "cosine") matmulInto(all, product);
   // Of two snippets the one with the larger q · s − ‖s‖² / 2 is nearer to q.
-  else matmulInto(all, { ...product, bias: rowSquares(read, { scale: -0.5 }) });
+  const bias = metric === "cosine" ? undefined : rowSquares(read, { scale: -0.5 });
+  matmulInto(all, wanted, read, { transposeB: true, bias });
   const scores = device.adopt(viewOf(all, { shape: [rows, size] }));
   return metric === "cosine"
     ? topK(scores, count, { factors: rowSquares(read, { inverseRoot: true }) })

@@ -191,7 +191,7 @@ export class RowTable implements Disposable {
   #grow(part: Part): Part {
     const size = part.rows.shape[0]!;
     const grown = this.#makePart(Math.min(size + 16 + Math.floor(size / 4), this.#mostRows), size);
-    this.#device.copy(part.rows, grown.rows);
+    this.#device.copyInto(grown.rows, part.rows);
     part.rows.dispose();
     part.room.dispose();
     this.#parts[this.#parts.length - 1] = grown;

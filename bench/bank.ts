@@ -271,7 +271,7 @@ function hostCopyRate(): number {
 async function gpuCopyRate(device: Device, wait: number): Promise<number> {
   using source = device.tensor(new Float32Array(COPY_BYTES / 4).fill(1), [COPY_BYTES / 4]);
   using target = device.empty([COPY_BYTES / 4]);
-  const { milliseconds } = await measure(device, () => device.copy(source, target), { wait });
+  const { milliseconds } = await measure(device, () => device.copyInto(target, source), { wait });
   return COPY_BYTES / milliseconds;
 }
 

@@ -67,7 +67,7 @@ export async function benchMatmul(
   using out = device.empty([M, N]);
   const timing = await measure(device, () => {
     a.storage.version++;
-    matmulInto(out, { a, b, size: { M, N, K }, transposeA, transposeB });
+    matmulInto(out, a, b, { size: { M, N, K }, transposeA, transposeB });
   }, { wait });
   return {
     ...{ group: "products", name, count: 1 },

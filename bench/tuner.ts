@@ -283,7 +283,7 @@ function prepareMatmul(device: Device, shape: VariantShape): TunedWork {
     record() {
       // One operand is new in each step: kernels that read a copy of it pay for the copy.
       a.storage.version++;
-      matmulInto(out, { a, b, size, batch, transposeA, transposeB });
+      matmulInto(out, a, b, { size, batch, transposeA, transposeB });
     },
     [Symbol.dispose]: () => release(device, made),
   };

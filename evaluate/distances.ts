@@ -200,7 +200,7 @@ async function productsOnDevice(
   const width = paddedSize(right.length);
   using products = device.scope(() => {
     const out = device.empty([paddedSize(left.length), width]);
-    matmulInto(out, { a: upload(left), b: upload(right), transposeB: true });
+    matmulInto(out, upload(left), upload(right), { transposeB: true });
     return out;
   });
   const values = await products.read();

@@ -106,7 +106,7 @@ export {
   rmsNorm,
   type RmsNormOptions,
 } from "./layer_norm/mod.ts";
-export { columnSum, linear } from "./linear/mod.ts";
+export { columnSumInto, linear } from "./linear/mod.ts";
 export { type LossScaleOptions, type LossScaleState, updateLossScale } from "./loss_scale/mod.ts";
 export {
   maskSnippets,
@@ -114,7 +114,7 @@ export {
   SNIPPET_MASK_KINDS,
   type SnippetMaskKind,
 } from "./mask_snippets/mod.ts";
-export { matmul, type MatmulInto, matmulInto, type MatmulOptions } from "./matmul/mod.ts";
+export { matmul, matmulInto, type MatmulIntoOptions, type MatmulOptions } from "./matmul/mod.ts";
 export type { MatmulSize } from "./matmul/variants.ts";
 export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
 export { gate, type GateOptions, modulate, type ModulateOptions } from "./modulate/mod.ts";

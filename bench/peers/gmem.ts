@@ -70,7 +70,7 @@ async function matmul(size: number): Promise<void> {
   // An operand counts as new, as in a step: where kernels read copies of it, copying takes its time.
   matrix.storage.version++;
   using out = device.empty([size, size]);
-  matmulInto(out, { a: matrix, b: matrix });
+  matmulInto(out, matrix, matrix);
   await out.read();
 }
 

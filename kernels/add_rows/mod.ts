@@ -7,7 +7,7 @@
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
-import { columnSum } from "../linear/mod.ts";
+import { columnSumInto } from "../linear/mod.ts";
 import source from "./add_rows.wgsl.ts";
 import vectorSource from "./add_rows_vector.wgsl.ts";
 
@@ -60,7 +60,7 @@ export function addRows(x: Tensor, rows: Tensor): Tensor {
     output: out,
     saved: [],
     backward(dy, gradients) {
-      gradients.into(rows, (dRows, accumulate) => columnSum(dRows, { x: dy, accumulate }));
+      gradients.into(rows, (dRows, accumulate) => columnSumInto(dRows, dy, { accumulate }));
       gradients.pass(x, dy);
     },
   });

@@ -52,7 +52,7 @@ export function cast(x: Tensor, options: CastOptions): Tensor {
   const { device } = x, same = x.dtype === options.dtype;
   if (same && !(x instanceof Parameter)) return x.reshape(x.shape);
   const out = device.empty(x.shape, options);
-  if (same) device.copy(x, out);
+  if (same) device.copyInto(out, x);
   else castInto(out, x);
   device.tape?.push({
     name: "cast",

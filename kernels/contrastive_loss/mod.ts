@@ -86,13 +86,11 @@ export function contrastiveLoss(a: Tensor, b: Tensor, logScale: Tensor): Tensor 
             workgroups: spreadWorkgroups(Math.ceil(batch * batch / 64)),
           }));
         // A product of two numbers is one of matrices.
-        gradients.into(logScale, (dLogScale, accumulate) =>
-          matmulInto(dLogScale, {
-            a: dLoss,
-            b: slope,
-            size: { M: 1, N: 1, K: 1 },
-            accumulate,
-          }));
+        gradients.into(
+          logScale,
+          (dLogScale, accumulate) =>
+            matmulInto(dLogScale, dLoss, slope, { size: { M: 1, N: 1, K: 1 }, accumulate }),
+        );
       },
     });
     return loss;

@@ -31,7 +31,7 @@ export function concatenate(first: Tensor, second: Tensor): Tensor {
   }
   const { device, shape: [batch = 0, ...rest], dtype } = first;
   const out = device.empty([2 * batch, ...rest], { dtype });
-  device.copy(first, out, { first: 0 });
-  device.copy(second, out, { first: first.elements });
+  device.copyInto(out, first, { first: 0 });
+  device.copyInto(out, second, { first: first.elements });
   return out;
 }

@@ -554,51 +554,49 @@ export class Device implements Disposable {
   }
 
   /**
-   * Records a copy of all elements of `source` into `target`, from its element `first` on; without
-   * `first` both have the same size. Throws `TypeError` when sizes or types differ, when both lie in one
+   * Records a copy of all elements of `x` into `out`, from its element `first` on; without `first` both
+   * have the same size. Throws `TypeError` when sizes or types differ, when both lie in one
    * buffer or one on another device, and for a part of an `f16` tensor that does not begin and end with a
    * whole word.
    */
-  copy(source: Tensor, target: Tensor, options: { first?: number } = {}): void {
+  copyInto(out: Tensor, x: Tensor, options: { first?: number } = {}): void {
     this.#assertUsable();
     const { first } = options;
     if (first !== undefined && (!Number.isInteger(first) || first < 0)) {
       throw new RangeError(`Cannot copy to element ${first} on: expected a whole number`);
     }
-    const end = (first ?? 0) + source.elements;
-    const fits = first === undefined ? end === target.elements : end <= target.elements;
-    if (!fits || source.dtype !== target.dtype) {
-      const [from, to] = [source, target].map(({ shape, dtype }) =>
-        `${formatShape(shape)} ${dtype}`
-      );
+    const end = (first ?? 0) + x.elements;
+    const fits = first === undefined ? end === out.elements : end <= out.elements;
+    if (!fits || x.dtype !== out.dtype) {
+      const [from, to] = [x, out].map(({ shape, dtype }) => `${formatShape(shape)} ${dtype}`);
       throw new TypeError(
         `Cannot copy ${from} to ${to}${first === undefined ? "" : ` from element ${first} on`}: ` +
           "sizes or types differ",
       );
     }
-    for (const { device, shape } of [source, target]) {
+    for (const { device, shape } of [x, out]) {
       if (device !== this) throw onAnother("copy", formatShape(shape));
     }
-    const offset = target.offset + (first ?? 0) * ELEMENT_BYTES[target.dtype];
-    if (source.buffer === target.buffer) {
+    const offset = out.offset + (first ?? 0) * ELEMENT_BYTES[out.dtype];
+    if (x.buffer === out.buffer) {
       throw new TypeError(
-        `Cannot copy ${formatShape(source.shape)} to ${formatShape(target.shape)}: both lie in ` +
+        `Cannot copy ${formatShape(x.shape)} to ${formatShape(out.shape)}: both lie in ` +
           "one buffer, as the parameters of a store do, copy by way of a third tensor",
       );
     }
-    if (offset % 4 !== 0 || (first !== undefined && source.bytes % 4 !== 0)) {
+    if (offset % 4 !== 0 || (first !== undefined && x.bytes % 4 !== 0)) {
       throw new TypeError(
-        `Cannot copy ${formatShape(source.shape)} f16 to element ${first} on: ` +
+        `Cannot copy ${formatShape(x.shape)} f16 to element ${first} on: ` +
           "expected even numbers of halves",
       );
     }
     this.recorder.copyToBuffer(
-      { buffer: source.buffer, offset: source.offset, bytes: source.bytes },
-      { buffer: target.buffer, offset },
+      { buffer: x.buffer, offset: x.offset, bytes: x.bytes },
+      { buffer: out.buffer, offset },
     );
     this.#commands++;
-    target.storage.version++;
-    this.#tape?.noteMade([target], { of: [source], by: "a copy" });
+    out.storage.version++;
+    this.#tape?.noteMade([out], { of: [x], by: "a copy" });
   }
 
   /** Submits and closes the device; tensors on it cannot be used afterwards. */

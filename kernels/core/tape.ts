@@ -444,7 +444,7 @@ export class Tape implements Gradients, Disposable {
 
   #clone(tensor: Tensor, shape: Shape): Tensor {
     const copy = this.#device.empty(shape);
-    this.#device.copy(tensor, copy);
+    this.#device.copyInto(copy, tensor);
     return copy;
   }
 

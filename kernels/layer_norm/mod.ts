@@ -14,7 +14,7 @@ import { MAX_WORKGROUPS } from "../core/limits.ts";
 import type { Gradients } from "../core/tape.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The sum over rows is one kernel for the whole project; it lives with the bias that needs it most.
-import { columnSum } from "../linear/mod.ts";
+import { columnSumInto } from "../linear/mod.ts";
 import backwardNaive from "./backward_naive.wgsl.ts";
 import backwardRegister from "./backward_register.wgsl.ts";
 import backwardSubgroup from "./backward_subgroup.wgsl.ts";
@@ -198,11 +198,11 @@ function affineNorm(
     parameterGradients(gradients, groups) {
       if (weight) {
         gradients.into(weight, (dw, accumulate) => {
-          columnSum(dw, { x: groups.products, accumulate });
+          columnSumInto(dw, groups.products, { accumulate });
         });
       }
       if (bias) {
-        gradients.into(bias, (db, accumulate) => columnSum(db, { x: groups.sums, accumulate }));
+        gradients.into(bias, (db, accumulate) => columnSumInto(db, groups.sums, { accumulate }));
       }
     },
   });

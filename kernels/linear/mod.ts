@@ -74,7 +74,7 @@ export function linear(
     const out = device.empty([...x.shape.slice(0, -1), outputs]);
     const size = { M: rows, N: outputs, K: inputs };
     const a = operand(x), b = operand(weight);
-    matmulInto(out, { a, b, bias, size, transposeB: true });
+    matmulInto(out, a, b, { bias, size, transposeB: true });
     device.tape?.push({
       name: "linear",
       inputs: bias ? [x, weight, bias] : [x, weight],
@@ -85,17 +85,18 @@ export function linear(
         gradients.into(
           x,
           (dx, accumulate) =>
-            matmulInto(dx, { a: c, b, size: { M: rows, N: inputs, K: outputs }, accumulate }),
+            matmulInto(dx, c, b, { size: { M: rows, N: inputs, K: outputs }, accumulate }),
         );
-        gradients.into(weight, (dw, accumulate) =>
-          matmulInto(dw, {
-            a: c,
-            b: a,
-            transposeA: true,
-            size: { M: outputs, N: inputs, K: rows },
-            accumulate,
-          }));
-        if (bias) gradients.into(bias, (db, accumulate) => columnSum(db, { x: dy, accumulate }));
+        gradients.into(
+          weight,
+          (dw, accumulate) =>
+            matmulInto(dw, c, a, {
+              transposeA: true,
+              size: { M: outputs, N: inputs, K: rows },
+              accumulate,
+            }),
+        );
+        if (bias) gradients.into(bias, (db, accumulate) => columnSumInto(db, dy, { accumulate }));
         if (c !== dy) c.dispose();
       },
     });
@@ -117,17 +118,21 @@ function asIs(x: Tensor): Tensor {
  *
  * @example
  * ```ts
- * import { columnSum, Device } from "@gmem/gmem/kernels";
+ * import { columnSumInto, Device } from "@gmem/gmem/kernels";
  *
  * using device = await Device.open({ allowFallback: true });
  * using x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
  * using out = device.tensor(Float32Array.of(100, 200), [2]);
- * columnSum(out, { x, accumulate: 1 });
+ * columnSumInto(out, x, { accumulate: 1 });
  * console.log(await out.read()); // Float32Array(2) [ 104, 206 ]
  * ```
  */
-export function columnSum(out: Tensor, options: { x: Tensor; accumulate?: 0 | 1 }): void {
-  const { x, accumulate = 0 } = options;
+export function columnSumInto(
+  out: Tensor,
+  x: Tensor,
+  options: { accumulate?: 0 | 1 } = {},
+): void {
+  const { accumulate = 0 } = options;
   const { device } = out;
   const columns = out.elements, rows = x.elements / columns;
   if (!Number.isInteger(rows) || rows === 0) {
@@ -141,7 +146,7 @@ export function columnSum(out: Tensor, options: { x: Tensor; accumulate?: 0 | 1 
   device.scope(() => {
     const partial = device.empty([chunks, columns]);
     sumChunks(partial, { x, rows, chunk, accumulate: 0 });
-    columnSum(out, { x: partial, accumulate });
+    columnSumInto(out, partial, { accumulate });
   });
 }
 

@@ -56,8 +56,8 @@ export interface MatmulOptions {
   readonly transposeB?: boolean;
 }
 
-/** A product into a given tensor. */
-export interface MatmulInto extends MatmulOptions {
+/** How {@linkcode matmulInto} multiplies. */
+export interface MatmulIntoOptions extends MatmulOptions {
   /** Sizes, for matrices whose tensors have other shapes; by default those of the last two axes. */
   readonly size?: Omit<MatmulSize, "batch">;
   /** Number of products; a matrix with fewer elements than that is shared by all. Default 1. */
@@ -87,22 +87,24 @@ export interface MatmulInto extends MatmulOptions {
  * using a = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
  * using b = device.tensor(Float32Array.of(10, 1), [2, 1]);
  * using out = device.tensor(Float32Array.of(100, 200), [2, 1]);
- * matmulInto(out, { a, b, accumulate: 1 });
+ * matmulInto(out, a, b, { accumulate: 1 });
  * console.log(await out.read()); // Float32Array(2) [ 112, 234 ]
  * ```
  */
 export function matmulInto(
   out: Tensor,
-  operands: { a: Tensor; b: Tensor } & MatmulInto,
+  a: Tensor,
+  b: Tensor,
+  options: MatmulIntoOptions = {},
 ): void {
-  const { a, b, bias, batch = 1, transposeA = false, transposeB = false } = operands;
+  const { bias, batch = 1, transposeA = false, transposeB = false } = options;
   if (a.dtype !== b.dtype) {
     throw new TypeError(
       `Cannot multiply a ${formatShape(a.shape)} of ${a.dtype} by b ${formatShape(b.shape)} of ` +
         `${b.dtype}: expected one type, cast ${a.dtype === "f16" ? "b" : "a"}`,
     );
   }
-  const size = { ...operands.size ?? sizeOf(a.shape, b.shape, { transposeA, transposeB }), batch };
+  const size = { ...options.size ?? sizeOf(a.shape, b.shape, { transposeA, transposeB }), batch };
   const { M, N, K } = size;
   if (K === 0) {
     throw new TypeError(
@@ -126,11 +128,11 @@ export function matmulInto(
     supports: (name) => supportsMatmul(name, { profile, size }),
   });
   if (variant === "split" || variant === "tiled" || variant === "tiled_128") {
-    return tiledInto(out, { ...operands, transposeA, transposeB, size, variant });
+    return tiledInto(out, { ...options, a, b, transposeA, transposeB, size, variant });
   }
   if (a.dtype === "f16") {
     // The other kernels read f32 alone.
-    return device.scope(() => matmulInto(out, { ...operands, a: inF32(a), b: inF32(b), size }));
+    return device.scope(() => matmulInto(out, inF32(a), inF32(b), { ...options, size }));
   }
   const [rows, columns] = TILES[variant];
   device.dispatch(KERNELS[variant], {
@@ -141,7 +143,7 @@ export function matmulInto(
       K,
       stride_a: a.elements === M * K ? 0 : M * K,
       stride_b: b.elements === K * N ? 0 : K * N,
-      accumulate: operands.accumulate ?? 0,
+      accumulate: options.accumulate ?? 0,
     },
     workgroups: [Math.ceil(N / columns), Math.ceil(M / rows), batch],
     constants: {
@@ -198,7 +200,7 @@ export function matmul(
     );
   }
   const out = device.empty([...lead, one.M, one.N]);
-  matmulInto(out, { a, b, size, batch, transposeA, transposeB });
+  matmulInto(out, a, b, { size, batch, transposeA, transposeB });
   device.tape?.push({
     name: "matmul",
     inputs: [a, b],
@@ -208,21 +210,35 @@ export function matmul(
       // dA = dY op(B)ᵀ and dB = op(A)ᵀ dY, each written the way its operand lies.
       const { M, N, K } = size;
       gradients.into(a, (da, accumulate) =>
-        matmulInto(da, {
-          ...(transposeA
-            ? { a: b, b: dy, transposeA: transposeB, transposeB: true, size: { M: K, N: M, K: N } }
-            : { a: dy, b, transposeB: !transposeB, size: { M, N: K, K: N } }),
-          batch,
-          accumulate,
-        }));
+        transposeA
+          ? matmulInto(da, b, dy, {
+            transposeA: transposeB,
+            transposeB: true,
+            size: { M: K, N: M, K: N },
+            batch,
+            accumulate,
+          })
+          : matmulInto(da, dy, b, {
+            transposeB: !transposeB,
+            size: { M, N: K, K: N },
+            batch,
+            accumulate,
+          }));
       gradients.into(b, (db, accumulate) =>
-        matmulInto(db, {
-          ...(transposeB
-            ? { a: dy, b: a, transposeA: true, transposeB: transposeA, size: { M: N, N: K, K: M } }
-            : { a, b: dy, transposeA: !transposeA, size: { M: K, N, K: M } }),
-          batch,
-          accumulate,
-        }));
+        transposeB
+          ? matmulInto(db, dy, a, {
+            transposeA: true,
+            transposeB: transposeA,
+            size: { M: N, N: K, K: M },
+            batch,
+            accumulate,
+          })
+          : matmulInto(db, a, dy, {
+            transposeA: !transposeA,
+            size: { M: K, N, K: M },
+            batch,
+            accumulate,
+          }));
     },
   });
   return out;
@@ -232,7 +248,7 @@ function tiledInto(
   out: Tensor,
   product:
     & { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant }
-    & MatmulInto
+    & MatmulIntoOptions
     & Required<MatmulOptions>,
 ): void {
   const { a, b, bias, size, variant, transposeA, transposeB } = product;

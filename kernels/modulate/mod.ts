@@ -17,7 +17,7 @@ import {
   type Normalization,
   recordNormalization,
 } from "../layer_norm/mod.ts";
-import { columnSum } from "../linear/mod.ts";
+import { columnSumInto } from "../linear/mod.ts";
 import gateSource from "./gate.wgsl.ts";
 import gateTextureSource from "./gate_texture.wgsl.ts";
 import gateVectorSource from "./gate_vector.wgsl.ts";
@@ -122,7 +122,7 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
               plusOne: true,
               accumulate: 0,
             });
-            columnSum(dw, { x: scaled, accumulate });
+            columnSumInto(dw, scaled, { accumulate });
           }));
       }
     },

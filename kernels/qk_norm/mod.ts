@@ -11,7 +11,7 @@ import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 // The second stage of the parameters' gradients is the column sum of a bias gradient.
-import { columnSum } from "../linear/mod.ts";
+import { columnSumInto } from "../linear/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardTextureSource from "./backward_texture.wgsl.ts";
 import backwardVectorSource from "./backward_vector.wgsl.ts";
@@ -231,6 +231,6 @@ function sumForParameter(
       workgroups: [Math.ceil(headWidth / (texture ? 32 : 64)), chunks],
       constants: { BIAS: Number(kind === "bias") },
     });
-    columnSum(out, { x: partial, accumulate });
+    columnSumInto(out, partial, { accumulate });
   });
 }

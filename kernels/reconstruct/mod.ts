@@ -113,7 +113,7 @@ export function reconstruct(coefficients: Tensor, options: ReconstructOptions): 
     }
     // A texture is made of the chosen rows; one of the whole table would hold it in memory twice.
     const chosen = indices ? takeRows(coefficients, indices) : device.empty([rows, rank]);
-    if (indices === undefined) device.copy(coefficients, chosen);
+    if (indices === undefined) device.copyInto(chosen, coefficients);
     device.dispatch(KERNELS.subgroup, {
       tensors: { coefficients: chosen, basis, mean, out },
       params: shared,

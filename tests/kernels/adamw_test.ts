@@ -166,7 +166,7 @@ gpuTest(
   async (device) => {
     const tensors = upload(device, startOf(64));
     const factor = device.tensor(Float32Array.of(0, 1), [2]);
-    device.copy(tensors.values, tensors.averages);
+    device.copyInto(tensors.averages, tensors.values);
     const start = await tensors.values.read();
     // With zero gradients nothing moves; 0.9999 and 1e-4 in float32 add up to 1 - 1.7e-8.
     for (let step = 1; step <= 200; step++) {

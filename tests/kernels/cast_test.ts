@@ -94,7 +94,7 @@ gpuTest("Tensor.write() rounds to f16 as cast() does, for odd sizes too", async 
     const values = new Float32Array(randomValues([size], size));
     using x = device.tensor(values, [size], { dtype: "f16" });
     using copy = device.empty([size], { dtype: "f16" });
-    device.copy(x, copy);
+    device.copyInto(copy, x);
     assert.deepEqual(await copy.read(), new Float32Array(roundToF16Reference(values)));
   }
 });
@@ -186,6 +186,9 @@ gpuTest("cast() and kernels of f32 say which type they expect", (device) => {
     assert.throws(() => cast(labels, { dtype: "f16" }), /Cannot cast u32 \[4\] to f16 \[4\]/);
     assert.throws(() => castInto(half, device.empty([5])), /as many elements/);
     assert.throws(() => fill(half, 1), /Cannot dispatch fill: out is f16, expected f32, use cast/);
-    assert.throws(() => device.copy(half, device.empty([2])), /f16 to \[2\] f32: sizes or types/);
+    assert.throws(
+      () => device.copyInto(device.empty([2]), half),
+      /f16 to \[2\] f32: sizes or types/,
+    );
   });
 });

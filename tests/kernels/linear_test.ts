@@ -6,7 +6,7 @@ import { MAX_WORKGROUPS } from "../../kernels/core/limits.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
 import { gelu } from "../../kernels/gelu/mod.ts";
-import { COLUMN_SUMS, columnSum, linear } from "../../kernels/linear/mod.ts";
+import { COLUMN_SUMS, columnSumInto, linear } from "../../kernels/linear/mod.ts";
 import { linearReference } from "../../kernels/linear/reference.ts";
 import { supportsMatmul } from "../../kernels/matmul/variants.ts";
 import {
@@ -176,19 +176,19 @@ halvesTest(
   },
 );
 
-gpuTest("columnSum() adds a million ones exactly", async (device) => {
+gpuTest("columnSumInto() adds a million ones exactly", async (device) => {
   // One loop over a million would stop at 65,535 on some drivers without an error.
   for (const columns of [1, 4]) {
     const x = device.tensor(new Float32Array(1_000_000).fill(1), [1_000_000 / columns, columns]);
     const out = device.empty([columns]);
-    columnSum(out, { x });
+    columnSumInto(out, x);
     assert.deepEqual([...await out.read()], Array(columns).fill(1_000_000 / columns));
     x.dispose();
     out.dispose();
   }
 });
 
-variantTest("columnSum() adds exactly what is there", {
+variantTest("columnSumInto() adds exactly what is there", {
   op: "columnSum",
   among: COLUMN_SUMS,
   profile: { driver: "gpu" },
@@ -209,8 +209,8 @@ variantTest("columnSum() adds exactly what is there", {
       using x = device.tensor(values, [rows, columns]);
       using out = device.tensor(new Float32Array(columns).fill(3), [columns]);
       using assigned = device.tensor(new Float32Array(columns).fill(NaN), [columns]);
-      inRowsOfTwo(device, () => columnSum(out, { x, accumulate: 1 }));
-      columnSum(assigned, { x });
+      inRowsOfTwo(device, () => columnSumInto(out, x, { accumulate: 1 }));
+      columnSumInto(assigned, x);
       const want = Array.from({ length: columns }, (_, j) => {
         let sum = 3;
         for (let i = 0; i < rows; i++) sum += values[i * columns + j]!;
@@ -222,7 +222,7 @@ variantTest("columnSum() adds exactly what is there", {
   },
 });
 
-variantTest("columnSum() sums more columns than an axis has workgroups", {
+variantTest("columnSumInto() sums more columns than an axis has workgroups", {
   op: "columnSum",
   among: COLUMN_SUMS,
   async run(device, variant) {
@@ -231,7 +231,7 @@ variantTest("columnSum() sums more columns than an axis has workgroups", {
     const values = Float32Array.from({ length: 2 * columns }, (_, i) => i % 7);
     using x = device.tensor(values, [2, columns]);
     using out = device.empty([columns]);
-    columnSum(out, { x });
+    columnSumInto(out, x);
     const got = await out.read();
     const wrong = got.findIndex((sum, i) => sum !== values[i]! + values[columns + i]!);
     assert.equal(wrong, -1, `column ${wrong} is ${got[wrong]}`);
@@ -247,14 +247,14 @@ gpuTest("linear() names the shapes that do not fit", (device) => {
   });
 });
 
-gpuTest("columnSum() refuses what is no rows of the sum's length", (device) => {
+gpuTest("columnSumInto() refuses what is no rows of the sum's length", (device) => {
   device.scope(() => {
     const out = device.empty([3]), x = device.empty([2, 4]);
-    assert.throws(() => columnSum(out, { x }), {
+    assert.throws(() => columnSumInto(out, x), {
       name: "TypeError",
       message: /rows of \[2, 4\] into \[3\]: expected \[\.\.\., columns\]/,
     });
-    assert.throws(() => columnSum(out, { x: device.empty([0, 3]) }), TypeError);
-    assert.throws(() => columnSum(device.empty([0]), { x }), TypeError);
+    assert.throws(() => columnSumInto(out, device.empty([0, 3])), TypeError);
+    assert.throws(() => columnSumInto(device.empty([0]), x), TypeError);
   });
 });

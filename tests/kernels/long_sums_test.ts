@@ -12,7 +12,7 @@ import { addRows } from "../../kernels/add_rows/mod.ts";
 import { cosineLoss } from "../../kernels/cosine_loss/mod.ts";
 import { globalNorm } from "../../kernels/global_norm/mod.ts";
 import { layerNorm } from "../../kernels/layer_norm/mod.ts";
-import { columnSum } from "../../kernels/linear/mod.ts";
+import { columnSumInto } from "../../kernels/linear/mod.ts";
 import { matmulInto } from "../../kernels/matmul/mod.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { gate } from "../../kernels/modulate/mod.ts";
@@ -39,7 +39,7 @@ async function gradientOf(watched: Tensor, op: () => Tensor): Promise<number[]> 
   return [...await gradient.read()];
 }
 
-gpuTest("rowSum() and columnSum() add a million ones", async (device) => {
+gpuTest("rowSum() and columnSumInto() add a million ones", async (device) => {
   for (const [rows, columns] of [[1, MILLION], [MILLION, 1], [MILLION / 4, 4]] as const) {
     using x = constant(device, [rows, columns], 1);
     using sum = device.empty([1]);
@@ -47,7 +47,7 @@ gpuTest("rowSum() and columnSum() add a million ones", async (device) => {
     assert.deepEqual([...await sum.read()], [MILLION]);
     using sums = device.empty([columns]);
     if (rows > 1) {
-      columnSum(sums, { x });
+      columnSumInto(sums, x);
       assert.deepEqual([...await sums.read()], new Array(columns).fill(rows));
     }
   }
@@ -57,7 +57,7 @@ gpuTest("matmulInto() adds a million ones, in fours and not", async (device) => 
   for (const [rows, K] of [[4, MILLION], [1, MILLION - 1]] as const) {
     using a = constant(device, [K, rows], 1), b = constant(device, [K, 4], 1);
     using out = device.empty([rows, 4]);
-    matmulInto(out, { a, b, transposeA: true });
+    matmulInto(out, a, b, { transposeA: true });
     assert.deepEqual([...await out.read()], new Array(4 * rows).fill(K));
   }
 });
@@ -68,11 +68,11 @@ gpuTest(
     const K = 8 * (65_535 - 80), rows = 3, columns = 5;
     using a = constant(device, [2, rows, K], 1), b = constant(device, [2, K, columns], 1);
     using out = device.empty([2, rows, columns]);
-    matmulInto(out, { a, b, batch: 2 });
+    matmulInto(out, a, b, { batch: 2 });
     assert.deepEqual([...await out.read()], new Array(2 * rows * columns).fill(K));
     using longer = constant(device, [2, rows, K + 8], 1),
       other = constant(device, [2, K + 8, columns], 1);
-    const multiply = () => matmulInto(out, { a: longer, b: other, batch: 2 });
+    const multiply = () => matmulInto(out, longer, other, { batch: 2 });
     if (device.profile.driver === "cpu") return assert.throws(multiply, RangeError);
     multiply();
     assert.deepEqual([...await out.read()], new Array(2 * rows * columns).fill(K + 8));

@@ -111,17 +111,18 @@ async function checkCase(
   using b = device.tensor(new Float32Array(values.b), [countOf("b"), K, N], { dtype });
   using bias = device.tensor(new Float32Array(values.bias), [N]);
   using out = device.tensor(new Float32Array(values.out), [batch, M, N]);
-  inRowsOfTwo(device, () =>
-    matmulInto(out, {
-      a,
-      b,
-      bias: hasBias ? bias : undefined,
-      size,
-      batch,
-      accumulate,
-      transposeA,
-      transposeB,
-    }));
+  inRowsOfTwo(
+    device,
+    () =>
+      matmulInto(out, a, b, {
+        bias: hasBias ? bias : undefined,
+        size,
+        batch,
+        accumulate,
+        transposeA,
+        transposeB,
+      }),
+  );
   const want = values.out.map((value, i) =>
     (accumulate === 1 ? value : 0) + (hasBias ? values.bias[i % N]! : 0)
   );
@@ -164,7 +165,7 @@ variantTest("matmulInto() sums products of f16 operands by eights", {
     if (!supports({ M: 8, N: 8, K: 1024 })) return;
     using x = device.empty([1024, 8], { dtype: "f16" }), out = device.empty([8, 8]);
     assert.deepEqual(
-      dispatchesOf(device, () => matmulInto(out, { a: x, b: x, transposeA: true })),
+      dispatchesOf(device, () => matmulInto(out, x, x, { transposeA: true })),
       variant === "split" ? ["matmul_tiled_f16", "matmul_sum_parts"] : ["matmul_tiled_f16"],
     );
   },
@@ -175,10 +176,10 @@ gpuTest("matmulInto() says which operand to cast when their types differ", (devi
     const a = device.empty([4, 4], { dtype: "f16" }), b = device.empty([4, 4]);
     const out = device.empty([4, 4]);
     assert.throws(
-      () => matmulInto(out, { a, b }),
+      () => matmulInto(out, a, b),
       { name: "TypeError", message: /a \[4, 4\] of f16 by b \[4, 4\] of f32: .*cast b/ },
     );
-    assert.throws(() => matmulInto(out, { a: b, b: a }), /of f32 by b .* of f16: .*cast a/);
+    assert.throws(() => matmulInto(out, b, a), /of f32 by b .* of f16: .*cast a/);
   });
 });
 
@@ -188,8 +189,8 @@ forcedTest("matmulInto() with parts of the sum gives the same bits twice", {
     // 196 vec4 of a result, which the kernel that adds the parts takes by 64.
     using x = device.tensor(new Float32Array(randomValues([1024, 28], 5)), [1024, 28]);
     using first = device.empty([28, 28]), second = device.empty([28, 28]);
-    matmulInto(first, { a: x, b: x, transposeA: true });
-    inRowsOfTwo(device, () => matmulInto(second, { a: x, b: x, transposeA: true }));
+    matmulInto(first, x, x, { transposeA: true });
+    inRowsOfTwo(device, () => matmulInto(second, x, x, { transposeA: true }));
     assert.deepEqual(await first.read(), await second.read());
   },
 });
@@ -307,19 +308,19 @@ gpuTest("matmul() names both shapes when the inner sizes differ", (device) => {
 gpuTest("matmulInto() names the shapes of tensors that are none of its matrices", (device) => {
   device.scope(() => {
     const a = device.empty([2, 3, 4]), b = device.empty([2, 4, 5]), out = device.empty([2, 3, 5]);
-    matmulInto(out, { a, b, batch: 2, bias: device.empty([5]) });
-    matmulInto(out, { a, b: device.empty([4, 5]), batch: 2 });
-    assert.throws(() => matmulInto(out, { a, b }), {
+    matmulInto(out, a, b, { batch: 2, bias: device.empty([5]) });
+    matmulInto(out, a, device.empty([4, 5]), { batch: 2 });
+    assert.throws(() => matmulInto(out, a, b), {
       name: "TypeError",
       message: "Cannot multiply [2, 3, 4] by [2, 4, 5] into [2, 3, 5]: expected what 1 times " +
         "[3, 4] by [4, 5] takes",
     });
-    for (
-      const wrong of [{ a: device.empty([3, 3, 4]) }, { bias: device.empty([3]) }, { batch: 4 }]
-    ) {
-      assert.throws(() => matmulInto(out, { a, b, batch: 2, ...wrong }), TypeError);
+    for (const wrong of [{ bias: device.empty([3]) }, { batch: 4 }]) {
+      assert.throws(() => matmulInto(out, a, b, { batch: 2, ...wrong }), TypeError);
     }
-    assert.throws(() => matmulInto(device.empty([2, 3, 4]), { a, b, batch: 2 }), TypeError);
+    const longer = device.empty([3, 3, 4]);
+    assert.throws(() => matmulInto(out, longer, b, { batch: 2 }), TypeError);
+    assert.throws(() => matmulInto(device.empty([2, 3, 4]), a, b, { batch: 2 }), TypeError);
   });
 });
 

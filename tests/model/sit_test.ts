@@ -150,7 +150,7 @@ for (const [name, options] of Object.entries(MODELS)) {
     const seen = new Map<string, Tensor>();
     function observe(activation: string, tensor: Tensor): void {
       const copy = device.unscoped(() => device.empty(tensor.shape));
-      device.copy(tensor, copy);
+      device.copyInto(copy, tensor);
       seen.set(activation, copy);
     }
     using output = model.forward(x, t, condition, { observe });

@@ -122,7 +122,7 @@ function keep(map: Map<string, Tensor>, tensors: Readonly<Record<string, Tensor>
   for (const [key, tensor] of Object.entries(tensors)) {
     const { device } = tensor;
     const copy = device.unscoped(() => device.empty(tensor.shape));
-    device.copy(tensor, copy);
+    device.copyInto(copy, tensor);
     map.set(key, copy);
   }
 }

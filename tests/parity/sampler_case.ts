@@ -67,7 +67,7 @@ class Trajectory implements Disposable {
   /** Copies a state, which its sampler is about to release. */
   add(x: Tensor, t: number): void {
     const copy = x.device.unscoped(() => x.device.empty(x.shape));
-    x.device.copy(x, copy);
+    x.device.copyInto(copy, x);
     this.#states.push(copy);
     this.times.push(t);
   }

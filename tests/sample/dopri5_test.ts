@@ -28,7 +28,7 @@ async function run(
     onStep({ step, t, x }) {
       assert.equal(step, seen.length);
       const copy = device.empty(x.shape);
-      device.copy(x, copy);
+      device.copyInto(copy, x);
       seen.push({ t, x: copy });
     },
   });

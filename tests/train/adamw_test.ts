@@ -285,7 +285,7 @@ gpuTest("weight decay that a loop takes off one parameter is AdamW's", async (de
       writeGradients(store, gradientsAt(step));
       device.scope(() => {
         if (decays !== "one") return;
-        device.copy(combine([[parameter, 1 - learningRate * weightDecay]]), parameter);
+        device.copyInto(parameter, combine([[parameter, 1 - learningRate * weightDecay]]));
       });
       await stepAndRead(optimizer, { learningRate });
     }

@@ -170,7 +170,7 @@ export class AdamW implements Disposable {
   resetAverages(): void {
     if (!this.#hasAverages) return;
     const { device, values } = this.#store;
-    for (const [i, slab] of values.entries()) device.copy(slab, this.averages[i]!);
+    for (const [i, slab] of values.entries()) device.copyInto(this.averages[i]!, slab);
   }
 
   /**

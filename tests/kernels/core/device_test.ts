@@ -97,7 +97,7 @@ gpuTest("Device.tensor() and empty() refuse counts and sizes that do not fit", (
     });
     const x = device.tensor(new Float32Array(6), [2, 3]);
     for (const shape of [[-2, -3], [1.5, 4]]) assert.throws(() => x.reshape(shape), RangeError);
-    assert.throws(() => device.copy(device.empty([1]), x, { first: -1 }), RangeError);
+    assert.throws(() => device.copyInto(x, device.empty([1]), { first: -1 }), RangeError);
     for (const first of [-1, 0.5, 6]) {
       assert.throws(() => storeAt(x, device.empty([1]), { first }), RangeError);
     }
@@ -218,25 +218,25 @@ gpuTest("Tensor.write() between two dispatches changes only the second", async (
   assert.equal((await third.read())[0], 3);
 });
 
-gpuTest("Device.copy() takes elements from their place in a buffer", async (device) => {
+gpuTest("Device.copyInto() takes elements from their place in a buffer", async (device) => {
   using store = new ParameterStore(device);
   store.parameter("before", [3], (values) => values.fill(-1));
   const parameter = store.parameter("here", [2], (values) => values.set([5, 6]));
   assert.ok(parameter.offset > 0);
   using copy = device.empty([2]);
-  device.copy(parameter, copy);
+  device.copyInto(copy, parameter);
   assert.deepEqual([...await copy.read()], [5, 6]);
 });
 
-gpuTest("Device.copy() is ordered with dispatches and refuses other sizes", async (device) => {
+gpuTest("Device.copyInto() is ordered with dispatches and refuses other sizes", async (device) => {
   using x = device.tensor(new Float32Array(64).fill(1), [64]);
   using copy = device.empty([8, 8]);
-  device.copy(x, copy);
+  device.copyInto(copy, x);
   fill(x, 2);
   assert.equal((await copy.read())[9], 1);
   assert.equal((await x.read())[9], 2);
   using other = device.empty([65]);
-  assert.throws(() => device.copy(x, other), TypeError);
+  assert.throws(() => device.copyInto(other, x), TypeError);
 });
 
 gpuTest(
@@ -585,7 +585,7 @@ gpuTest("Device.settle() throws to every wait that an error may bear on", async 
   const params = { elements: 1, factor: 1 }, workgroups = [1] as const;
   const goOn = [
     () => device.dispatch(SCALE, { tensors: { x: out, out: x }, params, workgroups }),
-    () => device.copy(out, x),
+    () => device.copyInto(x, out),
   ];
   for (const record of goOn) {
     device.dispatch(BROKEN, { tensors: { out }, workgroups });
@@ -634,7 +634,7 @@ gpuTest("Device refuses to write what it reads, by name", (device) => {
     });
     assert.throws(() => addTo(a, b), /in one buffer with x, expected another tensor/);
     assert.throws(
-      () => device.copy(a, b),
+      () => device.copyInto(b, a),
       /^TypeError: Cannot copy \[4\] to \[4\]: both lie in one/,
     );
   });
@@ -676,8 +676,8 @@ ownDeviceTest("Device refuses tensors of another device, and lives on", async (d
     name: "TypeError",
     message: `Cannot ${verb}: [1] lies on another device, expected tensors of one`,
   });
-  assert.throws(() => device.copy(x, theirs), refused("copy"));
-  assert.throws(() => device.copy(theirs, x), refused("copy"));
+  assert.throws(() => device.copyInto(theirs, x), refused("copy"));
+  assert.throws(() => device.copyInto(x, theirs), refused("copy"));
   assert.throws(() => device.upload(theirs, Float32Array.of(3)), refused("write"));
   await assert.rejects(device.download(theirs), refused("read"));
   assert.throws(() => new Tape(device).watch(theirs), refused("watch"));
@@ -694,9 +694,12 @@ gpuTest("Device takes arrays of the tensor's own type, and none of no elements",
     });
     assert.throws(() => device.tensor(new Float32Array(2), [2], { dtype: "u32" }), TypeError);
     const halves = device.empty([3], { dtype: "f16" }), all = device.empty([8], { dtype: "f16" });
-    assert.throws(() => device.copy(halves, all, { first: 2 }), /expected even numbers of halves/);
     assert.throws(
-      () => device.copy(device.empty([2], { dtype: "f16" }), all, { first: 3 }),
+      () => device.copyInto(all, halves, { first: 2 }),
+      /expected even numbers of halves/,
+    );
+    assert.throws(
+      () => device.copyInto(all, device.empty([2], { dtype: "f16" }), { first: 3 }),
       /Cannot copy \[2\] f16 to element 3 on/,
     );
   });
@@ -795,7 +798,7 @@ Deno.test("Device.settle() submits uploads that no command follows, and no more 
   for (let i = 0; i < 2; i++) await device.settle();
   assert.equal(submits, 1);
   x.write(new Float32Array(4));
-  device.copy(x, device.empty([4]));
+  device.copyInto(device.empty([4]), x);
   await device.settle();
   assert.equal(submits, 2);
 });
@@ -896,7 +899,7 @@ ownDeviceTest("Device.dispose() makes every later use a ReferenceError", async (
   assert.throws(() => fill(x, 1), closed);
   assert.throws(() => device.empty([1]), closed);
   assert.throws(() => x.write(Float32Array.of(1)), closed);
-  assert.throws(() => device.copy(x, y), closed);
+  assert.throws(() => device.copyInto(y, x), closed);
   await assert.rejects(x.read(), closed);
   await assert.rejects(device.settle(), closed);
   // Releasing what is left is no use of the device.

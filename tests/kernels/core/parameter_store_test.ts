@@ -113,7 +113,7 @@ gpuTest("ParameterStore.withValues() lends parameters other values for a while",
   fill(slabs[0]!, 3);
   const copy = store.withValues(slabs, () => {
     const copy = device.empty([2]);
-    device.copy(parameter, copy);
+    device.copyInto(copy, parameter);
     assert.notEqual(frozen.buffer, slabs[0]!.buffer);
     return copy;
   });

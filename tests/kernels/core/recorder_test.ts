@@ -55,7 +55,7 @@ gpuTest("Recorder stages a tensor anew after every kind of change, in order", as
   using first = readThroughTexture(x);
   x.write(countFrom(2, length));
   using written = readThroughTexture(x);
-  device.copy(other, x);
+  device.copyInto(x, other);
   using copied = readThroughTexture(x);
   fill(x, 4);
   using dispatched = readThroughTexture(x);

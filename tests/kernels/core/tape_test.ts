@@ -155,7 +155,7 @@ gpuTest("Tape refuses to lose the gradient of what a kernel alone made", async (
   };
   const copy = (x: Tensor) => {
     const out = device.empty(x.shape);
-    device.copy(x, out);
+    device.copyInto(out, x);
     return out;
   };
   const makers: [make: typeof square, by: string][] = [
@@ -188,7 +188,7 @@ gpuTest("Tape refuses what an op made and something else wrote to since", async 
     ["add", addTo],
     ["combine", (h, update) => combineInto(h, [[h, 1], [update, 1]])],
     ["store_at", (h, update) => storeAt(h, update, { first: 0 })],
-    ["a copy", (h, update) => device.copy(update, h)],
+    ["a copy", (h, update) => device.copyInto(h, update)],
     ["fill", (h) => fill(h, 1)],
     ["a write", (h) => h.write(Float32Array.of(1, 1))],
   ];
@@ -224,7 +224,7 @@ gpuTest("Tape refuses what an op made and something else wrote to since", async 
     }
   }
   // What is watched may be filled while the tape records.
-  for (const fillIn of [() => device.copy(y, x), () => x.write(Float32Array.of(5, 7))]) {
+  for (const fillIn of [() => device.copyInto(x, y), () => x.write(Float32Array.of(5, 7))]) {
     const [dx] = await gradientsOf(device, [x], () => {
       fillIn();
       return sum(multiply(x, x));
@@ -1052,7 +1052,7 @@ gpuTest(
       const write of [
         () => x.write(Float32Array.of(9, 9)),
         () => fill(x, 9),
-        () => device.copy(y, x),
+        () => device.copyInto(x, y),
       ]
     ) {
       for (const checkpoint of [false, true]) {

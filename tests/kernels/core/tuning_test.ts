@@ -133,13 +133,13 @@ Deno.test("a measured variant computes the product, and onVariant() sees its siz
   using a = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]);
   using b = device.tensor(Float32Array.of(1, 0, 1, 0, 1, 1), [3, 2]);
   using out = device.empty([2, 2]);
-  matmulInto(out, { a, b });
+  matmulInto(out, a, b);
   assert.equal(asked.length, 1);
   const { op, shape } = asked[0]!;
   assert.deepEqual([op, shape.M, shape.N, shape.K], ["matmul", 2, 2, 3]);
   const expected = [...await out.read()];
   assert.deepEqual(expected, [6, 3, 15, 6]);
   device.tuning = { [op]: { [shapeKey(shape)]: "naive" } };
-  matmulInto(out, { a, b });
+  matmulInto(out, a, b);
   assert.deepEqual([...await out.read()], expected);
 });
