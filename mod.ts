@@ -115,11 +115,11 @@ export { type ModelOptionsHints, readModelOptions } from "./model/read_model_opt
 export type { DeepPartial } from "./model/schema.ts";
 export { SiluMlp } from "./model/silu_mlp.ts";
 export { type ConditionOptions, SiT, type SiTOptions, type SiTOutput } from "./model/sit.ts";
-export { type BlockOptions, type Observe, SiTBlock } from "./model/sit_block.ts";
+export { type Observe, SiTBlock, type SiTBlockOptions } from "./model/sit_block.ts";
 export { SnippetMapper, type SnippetMapperOptions } from "./model/snippet_mapper.ts";
 export {
-  type LoadOptions,
   loadStateDict,
+  type LoadStateDictOptions,
   safetensorsSource,
   saveStateDict,
   type TensorSource,
@@ -151,9 +151,14 @@ export type {
   SnippetSet,
 } from "./bank/bank.ts";
 export type { LowRankSet } from "./bank/bank_writer.ts";
-export { buildBank, type BuildOptions, encodeImages, type EncodeOptions } from "./bank/build.ts";
+export {
+  buildBank,
+  type BuildBankOptions,
+  encodeImages,
+  type EncodeImagesOptions,
+} from "./bank/build.ts";
 export type { CoefficientStorage } from "./bank/coefficient_format.ts";
-export { compressBank, type Compression, type CompressOptions } from "./bank/compress.ts";
+export { compressBank, type CompressBankOptions, type Compression } from "./bank/compress.ts";
 export type { BankConfig, FeaturesConfig, MaskConfig, OnnxConfig } from "./bank/config.ts";
 export type {
   Encoder,
@@ -174,11 +179,11 @@ export {
 export { storedEncoder } from "./bank/encoders/stored.ts";
 export type { TextVectorEncoder } from "./bank/encoders/text_encoder.ts";
 export {
-  type FeatureBankOptions,
-  type FeatureImportOptions,
   type FeatureOptions,
   importFeatures,
+  type ImportFeaturesOptions,
   writeFeatureBank,
+  type WriteFeatureBankOptions,
 } from "./bank/features.ts";
 export { BankFile, type CompressionLoss } from "./bank/file.ts";
 export { type BankFingerprint, bankFingerprint } from "./bank/fingerprint.ts";
@@ -188,15 +193,15 @@ export {
   concatSnippets,
   type InterpolateOptions,
   lerpSnippets,
-  type MixOptions,
   mixSnippets,
+  type MixSnippetsOptions,
   slerpSnippets,
 } from "./bank/interpolate.ts";
 export { loadBank } from "./bank/load.ts";
 export { LowRankBank } from "./bank/low_rank_bank.ts";
-export { copyBank, mergeBanks, type MergeOptions } from "./bank/merge.ts";
-export { indexByNoise, type NoiseIndexOptions } from "./bank/noise_index.ts";
-export { type NormalizeOptions, normalizeSnippets } from "./bank/normalize.ts";
+export { copyBank, mergeBanks, type MergeBanksOptions } from "./bank/merge.ts";
+export { indexByNoise, type IndexByNoiseOptions } from "./bank/noise_index.ts";
+export { normalizeSnippets, type NormalizeSnippetsOptions } from "./bank/normalize.ts";
 export {
   type ChoiceOptions,
   drawUniform,
@@ -205,8 +210,8 @@ export {
   indicesOfClass,
   indicesOfText,
   type Metric,
-  type NearestOptions,
   nearestSnippets,
+  type NearestSnippetsOptions,
   type Neighbour,
 } from "./bank/retrieve.ts";
 export type { RowRange, RowSource } from "./bank/row_table.ts";
@@ -223,11 +228,11 @@ export {
   type SharedFactors,
 } from "./bank/svd.ts";
 export type { TableBank, TableBankOptions } from "./bank/table_bank.ts";
-export { type ImportOptions, importTorchBank } from "./bank/torch.ts";
+export { importTorchBank, type ImportTorchBankOptions } from "./bank/torch.ts";
 
 export { chooseAmong, chooseByNoise } from "./sample/conditions.ts";
 export type { DiffusionConfig, GuidanceConfig, SampleConfig } from "./sample/config.ts";
-export { type Dopri5Options, sampleDopri5 } from "./sample/dopri5.ts";
+export { sampleDopri5, type SampleDopri5Options } from "./sample/dopri5.ts";
 export {
   checkSampling,
   conditionedNetwork,
@@ -288,7 +293,7 @@ export {
 export { type AdmBatch, AdmBatchWriter, openAdmBatch } from "./evaluate/adm_batch.ts";
 export {
   bootstrapFrechet,
-  type BootstrapOptions,
+  type BootstrapFrechetOptions,
   type Estimate,
   estimateShare,
 } from "./evaluate/bootstrap.ts";
@@ -325,7 +330,7 @@ export {
   type ChanceDistance,
   chanceDistance,
   compareFeatures,
-  type CompareOptions,
+  type CompareFeaturesOptions,
   type FeatureComparison,
   type FeatureSets,
 } from "./evaluate/measure.ts";
@@ -355,8 +360,8 @@ export {
   stringifyConfig,
   type TrainConfig,
 } from "./train/config.ts";
-export { type Cifar10Options, loadCifar10 } from "./train/datasets/cifar10.ts";
-export { type EmojiOptions, loadEmoji } from "./train/datasets/emoji.ts";
+export { loadCifar10, type LoadCifar10Options } from "./train/datasets/cifar10.ts";
+export { loadEmoji, type LoadEmojiOptions } from "./train/datasets/emoji.ts";
 export {
   encodeLatents,
   type EncodeLatentsOptions,
@@ -383,15 +388,14 @@ export {
   writeStatistics,
 } from "./train/datasets/latent_scaling.ts";
 export { LatentShards, type ShardTensor } from "./train/datasets/latent_shards.ts";
-export { loadMnist, type MnistOptions } from "./train/datasets/mnist.ts";
-export { tileImages, type TileOptions } from "./train/datasets/picture.ts";
+export { loadMnist, type LoadMnistOptions } from "./train/datasets/mnist.ts";
+export { tileImages, type TileImagesOptions } from "./train/datasets/picture.ts";
 export { decodePng, encodePng, type RawImage } from "./train/datasets/png.ts";
 export { NonFiniteLossError, type TrainRecord } from "./train/history.ts";
 export { alignedLoss, denoisingLoss, type TrainingLoss } from "./train/loss.ts";
-export { LossScale, type LossScaleGrowth } from "./train/loss_scale.ts";
+export { LossScale, type LossScaleOptions } from "./train/loss_scale.ts";
 export { loadMapper, type MapperEnds, readMapperEnds, saveMapper } from "./train/mapper_file.ts";
 export {
-  type MapperTrainingOptions,
   type MappingLoss,
   type MappingPairs,
   mapVectors,
@@ -399,6 +403,7 @@ export {
   type RetrievalAccuracy,
   retrievalAccuracy,
   trainMapper,
+  type TrainMapperOptions,
 } from "./train/mapper_training.ts";
 export { AdamW, type AdamWOptions, type AdamWStep } from "./train/optimizers/adamw.ts";
 export { type Tokenizer, type TokenizerName, TOKENIZERS } from "./train/tokenizers.ts";

@@ -20,7 +20,7 @@ const PART_FORMAT = 3;
 const COPIED_ROWS = 4096;
 
 /** What is encoded, and by what. */
-export interface EncodeOptions {
+export interface EncodeImagesOptions {
   /** The images, and what is known of them. */
   readonly images: ImageSource;
   /** What makes a snippet of an image. */
@@ -30,7 +30,7 @@ export interface EncodeOptions {
 }
 
 /** What is encoded, by what, and where to. */
-export interface BuildOptions extends EncodeOptions {
+export interface BuildBankOptions extends EncodeImagesOptions {
   /** The bank file to write. */
   readonly out: string;
 }
@@ -68,7 +68,7 @@ export interface BuildOptions extends EncodeOptions {
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export async function buildBank(options: BuildOptions): Promise<void> {
+export async function buildBank(options: BuildBankOptions): Promise<void> {
   const { out, images } = options;
   const records = describe(options);
   using part = PartFile.open(`${out}.part`, {
@@ -116,7 +116,7 @@ export async function buildBank(options: BuildOptions): Promise<void> {
  * console.log(snippets); // Float32Array(3) [ -1, -1, 1 ]
  * ```
  */
-export async function encodeImages(options: EncodeOptions): Promise<SnippetSet> {
+export async function encodeImages(options: EncodeImagesOptions): Promise<SnippetSet> {
   const records = describe(options);
   const snippets = new Float32Array(options.images.size * records.dim);
   let written = 0;
@@ -136,7 +136,7 @@ interface EncodedBatch {
 }
 
 async function* encodeInOrder(
-  options: EncodeOptions,
+  options: EncodeImagesOptions,
   start: number,
 ): AsyncGenerator<EncodedBatch> {
   const { images: source, encoder, onProgress } = options;
@@ -167,7 +167,7 @@ function requireSnippets(
 }
 
 /** Everything beside the snippets. */
-function describe({ images, encoder }: EncodeOptions): Omit<SnippetSet, "snippets"> {
+function describe({ images, encoder }: EncodeImagesOptions): Omit<SnippetSet, "snippets"> {
   return {
     ...recordsOfImages(images),
     dim: encoder.dim,

@@ -16,7 +16,7 @@ import { normalizeSnippets } from "./normalize.ts";
 import { fitFactors, type FittedFactors, type KeptPart, reconstructRows } from "./svd.ts";
 
 /** How {@linkcode compressBank} keeps a bank. */
-export type CompressOptions = KeptPart & {
+export type CompressBankOptions = KeptPart & {
   /** The bank file to write. */
   readonly out: string;
   /** How coefficients are stored: `f32` by default, `f16`, or `int8` with a scale for each column. */
@@ -69,7 +69,7 @@ const COMPARED_PIECES = 16, PIECE_ROWS = 128;
  */
 export async function compressBank(
   file: BankFile,
-  options: CompressOptions,
+  options: CompressBankOptions,
 ): Promise<Compression> {
   const { out, storage = "f32", onProgress } = options;
   const { size } = file;

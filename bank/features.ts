@@ -26,7 +26,7 @@ export interface FeatureOptions {
 }
 
 /** Options of {@linkcode writeFeatureBank}. */
-export interface FeatureBankOptions {
+export interface WriteFeatureBankOptions {
   /** The bank file to write. */
   readonly out: string;
   /** What is known of the images. */
@@ -36,7 +36,8 @@ export interface FeatureBankOptions {
 }
 
 /** Options of {@linkcode importFeatures}. */
-export interface FeatureImportOptions extends FeatureOptions, Omit<FeatureBankOptions, "records"> {}
+export interface ImportFeaturesOptions
+  extends FeatureOptions, Omit<WriteFeatureBankOptions, "records"> {}
 
 /** Vectors in a file, normalised as they are read. */
 export interface FeatureFile extends SnippetSource, Disposable {
@@ -92,7 +93,7 @@ export function openFeatures(path: string, options: FeatureOptions): FeatureFile
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export async function importFeatures(path: string, options: FeatureImportOptions): Promise<void> {
+export async function importFeatures(path: string, options: ImportFeaturesOptions): Promise<void> {
   using features = openFeatures(path, options);
   await writeFeatureBank(features, options);
 }
@@ -122,7 +123,7 @@ export async function importFeatures(path: string, options: FeatureImportOptions
  */
 export async function writeFeatureBank(
   features: SnippetSource,
-  options: FeatureBankOptions,
+  options: WriteFeatureBankOptions,
 ): Promise<void> {
   const { out, records, onProgress } = options, { size, dim } = features;
   const encoder = await describe(features);

@@ -15,7 +15,7 @@ export interface InterpolateOptions {
 }
 
 /** How {@linkcode mixSnippets} draws. */
-export interface MixOptions {
+export interface MixSnippetsOptions {
   /** Seed of the choice of dimensions. */
   readonly seed: number | bigint;
   /** Share of the dimensions that the second snippet gives; half by default, rounded down. */
@@ -143,7 +143,7 @@ export function concatSnippets(first: Float32Array, second: Float32Array): Float
 export function mixSnippets(
   first: Float32Array,
   second: Float32Array,
-  options: MixOptions,
+  options: MixSnippetsOptions,
 ): Float32Array {
   const { seed, ratio = 0.5 } = options;
   checkPair(first, second);

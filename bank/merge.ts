@@ -12,7 +12,7 @@ import type { BankFile } from "./file.ts";
 import { readRows } from "./snippet_source.ts";
 
 /** Options of {@linkcode mergeBanks} and {@linkcode copyBank}. */
-export interface MergeOptions {
+export interface MergeBanksOptions {
   /** The bank file to write. */
   readonly out: string;
   /** Called with the number of snippets written, and of all. */
@@ -52,7 +52,7 @@ export interface MergeOptions {
  */
 export async function mergeBanks(
   banks: readonly BankFile[],
-  options: MergeOptions,
+  options: MergeBanksOptions,
 ): Promise<void> {
   const [first, ...others] = inOrder(banks);
   if (first === undefined) {
@@ -87,11 +87,11 @@ export async function mergeBanks(
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export async function copyBank(bank: BankFile, options: MergeOptions): Promise<void> {
+export async function copyBank(bank: BankFile, options: MergeBanksOptions): Promise<void> {
   await writeAll([bank], options);
 }
 
-async function writeAll(banks: readonly BankFile[], options: MergeOptions): Promise<void> {
+async function writeAll(banks: readonly BankFile[], options: MergeBanksOptions): Promise<void> {
   const { out, onProgress } = options, { dim } = banks[0]!;
   const size = banks.reduce((sum, bank) => sum + bank.size, 0);
   using writer = new BankWriter(out, { ...mergeRecords(banks), size, dim });

@@ -9,7 +9,7 @@ import type { Bank } from "./bank.ts";
 import { findFrequencyProblem } from "./records.ts";
 
 /** What {@linkcode indexByNoise} is told beside the noise. */
-export interface NoiseIndexOptions {
+export interface IndexByNoiseOptions {
   /** Number of noise images B. */
   readonly batch: number;
   /** How often each of the N snippets is to be chosen, in any unit; at least one above 0. */
@@ -33,7 +33,7 @@ export interface NoiseIndexOptions {
  * // Uint32Array(2) [ 2, 0 ]
  * ```
  */
-export function indexByNoise(noise: Float32Array, options: NoiseIndexOptions): Uint32Array {
+export function indexByNoise(noise: Float32Array, options: IndexByNoiseOptions): Uint32Array {
   const { batch, frequencies } = options;
   const problem = findFrequencyProblem(frequencies);
   if (problem !== undefined) throw new RangeError(`Cannot choose snippets: ${problem}`);

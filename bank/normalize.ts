@@ -13,7 +13,7 @@
 const UNIT_NORM_TOLERANCE = 1e-3;
 
 /** What {@linkcode normalizeSnippets} is told of its rows. */
-export interface NormalizeOptions {
+export interface NormalizeSnippetsOptions {
   /** Length d of a row. */
   readonly dim: number;
   /** Index of the first row among all snippets, for error messages. Default 0. */
@@ -39,7 +39,7 @@ export interface NormalizeOptions {
  */
 export function normalizeSnippets(
   values: Float32Array | Float64Array,
-  options: NormalizeOptions,
+  options: NormalizeSnippetsOptions,
 ): Float32Array {
   const { dim, firstIndex = 0, path } = options;
   const rows = countRows(values, dim);
@@ -67,7 +67,7 @@ export function normalizeSnippets(
  */
 export function findSnippetProblem(
   values: Float32Array,
-  options: NormalizeOptions,
+  options: NormalizeSnippetsOptions,
 ): string | undefined {
   const { dim, firstIndex = 0 } = options;
   const rows = countRows(values, dim);

@@ -178,7 +178,7 @@ export const METRICS: readonly Metric[] = ["cosine", "euclidean"];
 export const MOST_NEIGHBOURS: number = MAX_COUNT;
 
 /** What {@linkcode nearestSnippets} looks for. */
-export interface NearestOptions {
+export interface NearestSnippetsOptions {
   /** Neighbours of each query, at most 100; no more than the bank has are found. */
   readonly count: number;
   /** Default `cosine`. Between snippets of norm 1 both give one order. */
@@ -237,7 +237,7 @@ const CHUNK_ROWS = 2 ** 18;
  */
 export async function nearestSnippets(
   device: Device,
-  search: NearestOptions & { readonly bank: Bank; readonly queries: Float32Array },
+  search: NearestSnippetsOptions & { readonly bank: Bank; readonly queries: Float32Array },
 ): Promise<Neighbour[][]> {
   const { bank, queries, metric = "cosine" } = search;
   requireOneOf("Cannot find what is near: metric", metric, METRICS);
@@ -256,7 +256,10 @@ export async function nearestSnippets(
 /** The neighbours of queries that are few enough to be looked for at once. */
 async function nearestAtOnce(
   device: Device,
-  search: Required<NearestOptions> & { readonly bank: Bank; readonly queries: Float32Array },
+  search: Required<NearestSnippetsOptions> & {
+    readonly bank: Bank;
+    readonly queries: Float32Array;
+  },
 ): Promise<Neighbour[][]> {
   const { bank, queries, metric, count } = search, { dim } = bank;
   const rows = queries.length / dim;
@@ -317,7 +320,7 @@ async function nearestAtOnce(
 
 /** Returns how many neighbours there can be, after a check of what is asked. */
 function checkSearch(
-  search: NearestOptions & { readonly bank: Bank; readonly queries: Float32Array },
+  search: NearestSnippetsOptions & { readonly bank: Bank; readonly queries: Float32Array },
 ): number {
   const { bank: { dim, size }, queries, count } = search;
   if (queries.length === 0 || queries.length % dim !== 0) {

@@ -27,7 +27,7 @@ const FACTORS = { coefficients: "C", basis: "M", singularValues: "S", mean: "mea
 const BANK_OF_CHECKPOINT = "memorybank", FREQUENCIES_OF_CHECKPOINT = "memoryfreq";
 
 /** Options of {@linkcode importTorchBank}. */
-export interface ImportOptions {
+export interface ImportTorchBankOptions {
   /** The bank file to write, `.safetensors`. */
   readonly out: string;
 }
@@ -51,7 +51,7 @@ export interface ImportOptions {
  * console.log(bank.size, bank.dim, bank.rank);
  * ```
  */
-export function importTorchBank(path: string, options: ImportOptions): void {
+export function importTorchBank(path: string, options: ImportTorchBankOptions): void {
   using file = TorchFile.open(path);
   const { root } = file;
   const found = root instanceof Map ? root.get(BANK_OF_CHECKPOINT) : root;
@@ -71,7 +71,7 @@ export function importTorchBank(path: string, options: ImportOptions): void {
 
 function writeFull(
   features: TorchTensor,
-  { path, out, counts }: ImportOptions & { path: string; counts: TorchValue | undefined },
+  { path, out, counts }: ImportTorchBankOptions & { path: string; counts: TorchValue | undefined },
 ): void {
   const [size = 0, dim = 0] = features.shape;
   if (features.shape.length !== 2 || size === 0 || dim === 0) {
@@ -114,7 +114,7 @@ function readFrequencies(
 
 function writeFactors(
   dict: ReadonlyMap<TorchValue, TorchValue>,
-  { path, out }: ImportOptions & { path: string },
+  { path, out }: ImportTorchBankOptions & { path: string },
 ): void {
   const part = (name: keyof typeof FACTORS): TorchTensor => {
     const value = dict.get(FACTORS[name]);

@@ -17,7 +17,7 @@ export interface Estimate {
 }
 
 /** How often and by what random numbers is resampled. */
-export interface BootstrapOptions {
+export interface BootstrapFrechetOptions {
   /** Resamples; 0 for no interval. */
   readonly resamples: number;
   /** Seed of the choice. */
@@ -62,7 +62,7 @@ const NORMAL_TAIL = 1.959963984540054;
  */
 export function bootstrapFrechet(
   samples: Float32Array,
-  options: BootstrapOptions & { readonly reference: Gaussian },
+  options: BootstrapFrechetOptions & { readonly reference: Gaussian },
 ): Estimate {
   const { reference, resamples, seed, onProgress } = options;
   const { dim } = reference;

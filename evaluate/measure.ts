@@ -27,7 +27,7 @@ export interface FeatureSets {
 }
 
 /** Options of {@linkcode compareFeatures}. */
-export interface CompareOptions {
+export interface CompareFeaturesOptions {
   /** Components d of a feature. */
   readonly dim: number;
   /** Takes the products of distances, where there are many. */
@@ -115,7 +115,7 @@ export function requireVectors(count: number, name: string, neighbours: number =
  */
 export async function compareFeatures(
   sets: FeatureSets,
-  options: CompareOptions,
+  options: CompareFeaturesOptions,
 ): Promise<FeatureComparison> {
   const { samples, reference } = sets;
   const { dim, device, neighbours = NEIGHBOURS, resamples = 100, seed = 0, onProgress } = options;

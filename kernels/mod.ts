@@ -85,7 +85,7 @@ export {
 
 export { add } from "./add/mod.ts";
 export { addRows } from "./add_rows/mod.ts";
-export { adamwInto, type AdamwOptions, type AdamwSlabs } from "./adamw/mod.ts";
+export { adamwInto, type AdamwIntoOptions, type AdamwSlabs } from "./adamw/mod.ts";
 export { attention, type AttentionOptions } from "./attention/mod.ts";
 export { cast, castInto, type CastOptions, rounded } from "./cast/mod.ts";
 export { combine, combineInto, type Term } from "./combine/mod.ts";
@@ -107,7 +107,11 @@ export {
   type RmsNormOptions,
 } from "./layer_norm/mod.ts";
 export { columnSumInto, linear } from "./linear/mod.ts";
-export { type LossScaleOptions, type LossScaleState, updateLossScale } from "./loss_scale/mod.ts";
+export {
+  type LossScaleState,
+  updateLossScale,
+  type UpdateLossScaleOptions,
+} from "./loss_scale/mod.ts";
 export {
   maskSnippets,
   type MaskSnippetsOptions,
@@ -121,7 +125,7 @@ export { gate, type GateOptions, modulate, type ModulateOptions } from "./modula
 export { multiply } from "./multiply/mod.ts";
 export { patchify, unpatchify, type UnpatchifyOptions } from "./patchify/mod.ts";
 export { qkNorm, type QkNormOptions } from "./qk_norm/mod.ts";
-export type { CounterOptions } from "./random_normal/counters.ts";
+export type { RandomNormalOptions } from "./random_normal/counters.ts";
 export { randomNormal } from "./random_normal/mod.ts";
 export { padBasis, reconstruct, type ReconstructOptions } from "./reconstruct/mod.ts";
 export { resample, type ResampleOptions } from "./resample/mod.ts";

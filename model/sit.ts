@@ -27,7 +27,7 @@ import { Linear } from "./linear.ts";
 import { PatchEmbed } from "./patch_embed.ts";
 import { rotaryAngles, sinCosPositions } from "./positions.ts";
 import { SiluMlp } from "./silu_mlp.ts";
-import { type BlockOptions, type Observe, SiTBlock } from "./sit_block.ts";
+import { type Observe, SiTBlock, type SiTBlockOptions } from "./sit_block.ts";
 import { TimestepEmbedder } from "./timestep_embedder.ts";
 
 /** What guides a {@linkcode SiT}. */
@@ -149,7 +149,7 @@ export class SiT implements DiffusionModel {
       sin: store.frozen("feat_rope.freqs_sin", [tokens, headWidth], constant(angles.sin)),
     };
     const qkNorm = !options.qkNorm ? "none" : options.rmsNorm ? "rms" : "layer";
-    const block: BlockOptions = { ...options, qkNorm, rotary };
+    const block: SiTBlockOptions = { ...options, qkNorm, rotary };
     this.#blocks = Array.from(
       { length: depth },
       (_, i) => new SiTBlock(store.at(`blocks.${i}`), block),

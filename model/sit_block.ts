@@ -16,7 +16,7 @@ import { type FeedForward, GeluMlp, SwigluMlp } from "./mlp.ts";
 export type Observe = (name: string, activation: Tensor) => void;
 
 /** Sizes and switches of a block. */
-export interface BlockOptions extends AttentionLayerOptions {
+export interface SiTBlockOptions extends AttentionLayerOptions {
   /** Hidden channels of the feed-forward layer as a multiple of D. Default 4. */
   readonly mlpRatio?: number;
   /** SwiGLU in place of GELU. Default `false`. */
@@ -67,7 +67,7 @@ export class SiTBlock {
   readonly #layout: typeof WITH_SHIFT | typeof WITHOUT_SHIFT;
 
   /** Declares the parameters. */
-  constructor(p: ParameterScope, options: BlockOptions) {
+  constructor(p: ParameterScope, options: SiTBlockOptions) {
     const { width, mlpRatio: ratio = 4, swiglu, rmsNorm, noShift, zeroInit = true } = options;
     this.#layout = noShift ? WITHOUT_SHIFT : WITH_SHIFT;
     if (rmsNorm) {

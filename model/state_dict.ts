@@ -79,7 +79,7 @@ function nameIn(store: ParameterStore, key: string): string {
 }
 
 /** How strictly a file must match the model. */
-export interface LoadOptions {
+export interface LoadStateDictOptions {
   /** Also refuse names that the model has not; those that the file has not are refused anyway. Default `true`. */
   readonly strict?: boolean;
   /** Names in the file that are to be looked at; others are passed over. Default all. */
@@ -113,7 +113,7 @@ const MOST_PROBLEMS = 8;
 export function loadStateDict(
   source: TensorSource,
   store: ParameterStore,
-  options: LoadOptions = {},
+  options: LoadStateDictOptions = {},
 ): void {
   const found = matchStateDict(store, source, options);
   store.fill(({ name }) => readFinite(source, found.get(name)!));
@@ -157,7 +157,7 @@ export function requireFinite(
 export function matchStateDict(
   store: ParameterStore,
   source: TensorSource,
-  options: LoadOptions = {},
+  options: LoadStateDictOptions = {},
 ): ReadonlyMap<string, string> {
   const { strict = true, select = () => true } = options;
   const found = new Map<string, string>();

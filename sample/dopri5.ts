@@ -11,7 +11,7 @@ import { sampleInterval } from "../model/interpolants/time.ts";
 import { type Network, resolvePath, type SamplerOptions, velocity } from "./network.ts";
 
 /** Options of {@linkcode sampleDopri5}. */
-export interface Dopri5Options extends SamplerOptions {
+export interface SampleDopri5Options extends SamplerOptions {
   /**
    * Times at which the state is wanted, rising or falling: the first is where it starts, `onStep` sees the
    * others. They do not bear on the solver's steps. Default the ends of `sampleInterval`, from 0 to 1
@@ -120,7 +120,7 @@ interface Tolerances {
 export async function sampleDopri5(
   network: Network,
   x: Tensor,
-  options: Dopri5Options = {},
+  options: SampleDopri5Options = {},
 ): Promise<Tensor> {
   const { interpolant, prediction } = resolvePath(options);
   const { times = sampleInterval(interpolant, prediction) } = options;

@@ -14,7 +14,7 @@ import { counted } from "../kernels/core/counted.ts";
 import type { Config, DataConfig } from "./config.ts";
 import { loadCifar10 } from "./datasets/cifar10.ts";
 import { EMOJI_SIZES, loadEmoji } from "./datasets/emoji.ts";
-import type { ImageFolder, OpenFolderOptions } from "./datasets/image_folder.ts";
+import type { ImageFolder, OpenImageFolderOptions } from "./datasets/image_folder.ts";
 import { ImageSet, splitIndices } from "./datasets/image_set.ts";
 import { LatentShards } from "./datasets/latent_shards.ts";
 import { loadMnist } from "./datasets/mnist.ts";
@@ -218,7 +218,7 @@ async function readImages(
  */
 export async function openFolder(
   path: string,
-  options: OpenFolderOptions & Pick<LoadDataOptions, "note">,
+  options: OpenImageFolderOptions & Pick<LoadDataOptions, "note">,
 ): Promise<LabelledImages> {
   // Imported here alone, so that runs on other data need no native image decoder.
   const { openImageFolder } = await import("./datasets/image_folder.ts");

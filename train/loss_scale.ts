@@ -19,7 +19,7 @@ const FIRST_SCALE = 2 ** 16;
 const MAX_SCALE = 2 ** 24;
 
 /** How {@linkcode LossScale} grows. */
-export interface LossScaleGrowth {
+export interface LossScaleOptions {
   /** Steps without an overflow after which the scale doubles. Default 2000. */
   readonly growthInterval?: number | undefined;
 }
@@ -48,7 +48,7 @@ export class LossScale implements Disposable {
   readonly #growthInterval: number;
 
   /** Starts at 2¹⁶. Throws `RangeError` when `growthInterval` is no whole number from 1. */
-  constructor(device: Device, options: LossScaleGrowth = {}) {
+  constructor(device: Device, options: LossScaleOptions = {}) {
     const { growthInterval = 2000 } = options;
     requireCount("Cannot scale the loss: growthInterval", growthInterval, 1);
     this.#growthInterval = growthInterval;

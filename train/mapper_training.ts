@@ -40,7 +40,7 @@ export type MappingLoss = "contrastive" | "cosine";
 const LOSSES: readonly MappingLoss[] = ["contrastive", "cosine"];
 
 /** How {@linkcode trainMapper} trains. */
-export interface MapperTrainingOptions {
+export interface TrainMapperOptions {
   /** What to learn from. */
   readonly pairs: MappingPairs;
   /** The loss. */
@@ -102,7 +102,7 @@ const ROWS = 1024;
  */
 export async function trainMapper(
   device: Device,
-  options: MapperTrainingOptions,
+  options: TrainMapperOptions,
 ): Promise<OwnedMapper> {
   const { pairs, loss, width, epochs, learningRate, seed, onEpoch } = options;
   const { snippetDim } = pairs;

@@ -21,12 +21,12 @@ import { pictureOfRows } from "../../train/datasets/picture_rows.ts";
 import { loadImagesOf, type NamedImages } from "../../train/load_data.ts";
 import { type MapperEnds, saveMapper } from "../../train/mapper_file.ts";
 import {
-  type MapperTrainingOptions,
   type MappingPairs,
   mapVectors,
   type RetrievalAccuracy,
   retrievalAccuracy,
   trainMapper,
+  type TrainMapperOptions,
 } from "../../train/mapper_training.ts";
 import { type Bank, captionOf, type EncoderRecords } from "../bank.ts";
 import type { EncoderDescription } from "../encoders/encoder.ts";
@@ -248,7 +248,7 @@ interface Learned {
 /** Trains a mapper, writes it, and measures it on the pairs that are held out. */
 async function learn(
   device: Device,
-  options: Pick<MapperTrainingOptions, "pairs" | "loss" | "width" | "epochs" | "seed"> & {
+  options: Pick<TrainMapperOptions, "pairs" | "loss" | "width" | "epochs" | "seed"> & {
     readonly ends: MapperEnds;
     readonly split: PairSplit;
     readonly batch: number;

@@ -34,7 +34,7 @@ export {
 export type { ProviderOptions } from "../onnx_network.ts";
 
 /** How {@linkcode OnnxEncoder.open} makes an encoder. */
-export interface OnnxOptions extends ProviderOptions {
+export interface OnnxEncoderOptions extends ProviderOptions {
   /** What is done to images; part of the encoder's identity. */
   readonly preprocessing: OnnxPreprocessing;
 }
@@ -128,7 +128,11 @@ export class OnnxEncoder implements Encoder {
    * Throws a NotFound error if there is no such file, a TypeError if it is no network that takes images
    * of that size and gives features, and a RangeError if the preprocessing does not fit it.
    */
-  static async open(device: Device, path: string, options: OnnxOptions): Promise<OnnxEncoder> {
+  static async open(
+    device: Device,
+    path: string,
+    options: OnnxEncoderOptions,
+  ): Promise<OnnxEncoder> {
     const { providers } = options;
     using opened = new DisposableStack();
     const file = opened.use(await OnnxNetwork.open(path, { purpose: "encode with", providers }));
@@ -177,7 +181,7 @@ export class OnnxEncoder implements Encoder {
   static async forBank(
     device: Device,
     path: string,
-    options: Omit<OnnxOptions, "preprocessing"> & { readonly bank: EncoderRecords },
+    options: Omit<OnnxEncoderOptions, "preprocessing"> & { readonly bank: EncoderRecords },
   ): Promise<OnnxEncoder> {
     const { bank: { encoder: description } } = options;
     const stored = storedSchema.safeParse({

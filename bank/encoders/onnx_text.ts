@@ -21,7 +21,7 @@ export type { ProviderOptions } from "../onnx_network.ts";
 export type { TextPooling } from "./preprocessing.ts";
 
 /** How {@linkcode OnnxTextEncoder.open} makes an encoder. */
-export interface OnnxTextOptions extends ProviderOptions {
+export interface OnnxTextEncoderOptions extends ProviderOptions {
   /** The output that is taken, [n, e] or [n, T, e]; the first by default. */
   readonly output?: string | undefined;
   /** The vector of an output [n, T, e]: that of the first token, BERT's CLS, or the tokens' mean. */
@@ -86,7 +86,7 @@ export class OnnxTextEncoder implements TextVectorEncoder {
    * Throws a NotFound error if one of the files is not there, a TypeError if they are no network of texts
    * and no tokenizer, and a RangeError for a pooling that there is none of.
    */
-  static async open(path: string, options: OnnxTextOptions = {}): Promise<OnnxTextEncoder> {
+  static async open(path: string, options: OnnxTextEncoderOptions = {}): Promise<OnnxTextEncoder> {
     const { providers } = options, tokenizerPath = join(dirname(path), TOKENIZER);
     const words = await readTokenizer(tokenizerPath);
     const maxLength = await readMaxLength(join(dirname(path), TOKENIZER_CONFIG));

@@ -38,7 +38,7 @@ export interface AdamwSlabs {
 }
 
 /** The numbers of one AdamW step. */
-export interface AdamwOptions {
+export interface AdamwIntoOptions {
   /** Learning rate η of this step. */
   readonly learningRate: number;
   /** Decay β₁ of the first moment, in [0, 1). */
@@ -86,7 +86,7 @@ export interface AdamwOptions {
  * console.log(await values.read()); // Float32Array(4) [ 0.75, 1.25, 1, 0.75 ]
  * ```
  */
-export function adamwInto(slabs: AdamwSlabs, options: AdamwOptions): void {
+export function adamwInto(slabs: AdamwSlabs, options: AdamwIntoOptions): void {
   const { values, gradients, firstMoments, secondMoments, averages, factor } = slabs;
   const { learningRate, beta1, beta2, epsilon, weightDecay, step, emaDecay = 0 } = options;
   requireParallel(slabs);
@@ -157,7 +157,7 @@ function requireParallel({ factor, ...slabs }: AdamwSlabs): void {
 }
 
 /** Throws a RangeError for a number that {@linkcode adamwInto} cannot step with. */
-export function requireAdamwOptions(options: AdamwOptions): void {
+export function requireAdamwOptions(options: AdamwIntoOptions): void {
   const { learningRate, beta1, beta2, epsilon, weightDecay, step, emaDecay = 0 } = options;
   const rules: readonly [name: string, value: number, fits: boolean, expected: string][] = [
     ["learningRate", learningRate, learningRate >= 0 && learningRate < Infinity, "a number from 0"],

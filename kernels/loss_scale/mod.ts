@@ -21,7 +21,7 @@ export interface LossScaleState {
 }
 
 /** How {@linkcode updateLossScale} clips and lets the scale grow. */
-export interface LossScaleOptions {
+export interface UpdateLossScaleOptions {
   /** Largest norm after clipping, above 0; left out, nothing is clipped. */
   readonly maxNorm?: number | undefined;
   /** Steps without an overflow after which the scale doubles, a whole number from 1. */
@@ -57,7 +57,7 @@ export interface LossScaleOptions {
 export function updateLossScale(
   normAndFactor: Tensor,
   state: LossScaleState,
-  options: LossScaleOptions,
+  options: UpdateLossScaleOptions,
 ): Tensor {
   const { scale, goodSteps } = state, { maxNorm, growthInterval, maxScale } = options;
   const shapes = [normAndFactor, scale, goodSteps].map(({ shape }) => formatShape(shape));

@@ -7,7 +7,7 @@
 import { Random, type Stream } from "../core/random.ts";
 
 /** Which random numbers a kernel draws for a batch; see {@linkcode Random}. */
-export interface CounterOptions {
+export interface RandomNormalOptions {
   /** Seed of the run, 0 <= seed < 2^64. */
   readonly seed: number | bigint;
   /** What the numbers are for. */
@@ -25,7 +25,7 @@ export interface CounterOptions {
  * for the seed.
  */
 export function counterParams(
-  options: CounterOptions,
+  options: RandomNormalOptions,
   samples: number,
 ): Record<"key_low" | "key_high" | "stream" | "step" | "first_sample", number> {
   const { seed, stream, step, firstSample } = options;

@@ -9,7 +9,7 @@ import philox from "../common/philox.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { elementsOf, type Shape, type Tensor } from "../core/tensor.ts";
-import { type CounterOptions, counterParams } from "./counters.ts";
+import { counterParams, type RandomNormalOptions } from "./counters.ts";
 import source from "./random_normal.wgsl.ts";
 
 const RANDOM_NORMAL = new Kernel({ source, includes: [cosSin, philox] });
@@ -34,7 +34,7 @@ const RANDOM_NORMAL = new Kernel({ source, includes: [cosSin, philox] });
  * console.log(last.toFixed(4), same.toFixed(4)); // -1.3960 -1.3960
  * ```
  */
-export function randomNormal(device: Device, shape: Shape, options: CounterOptions): Tensor {
+export function randomNormal(device: Device, shape: Shape, options: RandomNormalOptions): Tensor {
   const [batch = 1] = shape;
   const elements = batch === 0 ? 0 : elementsOf(shape) / batch;
   const counters = counterParams(options, batch);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { adamwInto, type AdamwOptions, KERNELS } from "../../kernels/adamw/mod.ts";
+import { adamwInto, type AdamwIntoOptions, KERNELS } from "../../kernels/adamw/mod.ts";
 import { adamwReference } from "../../kernels/adamw/reference.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import type { Tensor } from "../../kernels/core/tensor.ts";
@@ -9,7 +9,7 @@ import { gpuTest, inRowsOfTwo, variantTest } from "../_gpu.ts";
 const NAMES = ["values", "gradients", "firstMoments", "secondMoments", "averages"] as const;
 type State<T> = Record<typeof NAMES[number], T>;
 
-const OPTIONS: AdamwOptions = {
+const OPTIONS: AdamwIntoOptions = {
   learningRate: 1e-2,
   beta1: 0.9,
   beta2: 0.999,
@@ -48,7 +48,7 @@ async function compare(
     size: number;
     steps: number;
     factor: number;
-    options: Partial<AdamwOptions> & { emaDecay: number };
+    options: Partial<AdamwIntoOptions> & { emaDecay: number };
     gradient: (step: number) => Float64Array;
   },
 ): Promise<void> {

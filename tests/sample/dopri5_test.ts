@@ -6,7 +6,7 @@ import { gvpInterpolant } from "../../model/interpolants/gvp.ts";
 import { linearInterpolant } from "../../model/interpolants/linear.ts";
 import { sampleInterval } from "../../model/interpolants/time.ts";
 import { vpInterpolant } from "../../model/interpolants/vp.ts";
-import { type Dopri5Options, sampleDopri5 } from "../../sample/dopri5.ts";
+import { sampleDopri5, type SampleDopri5Options } from "../../sample/dopri5.ts";
 import { countEvaluations, type Network } from "../../sample/network.ts";
 import { gpuTest } from "../_gpu.ts";
 import { flowError, gaussianNetwork, gaussianStates } from "./_gaussian.ts";
@@ -15,7 +15,7 @@ const interpolant = linearInterpolant;
 
 async function run(
   device: Device,
-  options: Dopri5Options = {},
+  options: SampleDopri5Options = {},
 ): Promise<{ errors: number[]; evaluations: number }> {
   const { times = [0, 1] } = options;
   const { states, ones } = gaussianStates(device, { interpolant, t: times[0]! });
@@ -221,7 +221,7 @@ gpuTest(
   "sampleDopri5() asks the network for no time beyond the last, unless it interpolates",
   async (device) => {
     using x = device.tensor(Float32Array.of(1, -2), [2, 1, 1, 1]);
-    const latest = async (rate: number, options: Dopri5Options) => {
+    const latest = async (rate: number, options: SampleDopri5Options) => {
       const asked: number[] = [];
       const network: Network = (x, t) => {
         asked.push(t);

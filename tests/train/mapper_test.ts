@@ -10,11 +10,11 @@ import {
   saveMapper,
 } from "../../train/mapper_file.ts";
 import {
-  type MapperTrainingOptions,
   type MappingPairs,
   mapVectors,
   retrievalAccuracy,
   trainMapper,
+  type TrainMapperOptions,
 } from "../../train/mapper_training.ts";
 import { assertClose, randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -42,7 +42,7 @@ function makePairs(): { train: MappingPairs; heldOut: MappingPairs } {
   return { train: part(0, TRAINED), heldOut: part(TRAINED, size) };
 }
 
-function settings(loss: "contrastive" | "cosine"): MapperTrainingOptions {
+function settings(loss: "contrastive" | "cosine"): TrainMapperOptions {
   const { train: pairs } = makePairs();
   return { pairs, loss, width: 24, epochs: 40, batchSize: 48, learningRate: 5e-3, seed: 3 };
 }

@@ -9,7 +9,7 @@ import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { ImageSet } from "./image_set.ts";
 
 /** Which part of CIFAR-10 {@linkcode loadCifar10} reads. */
-export interface Cifar10Options {
+export interface LoadCifar10Options {
   /** The 50,000 training images (by default) or the 10,000 test images. */
   readonly split?: "train" | "test" | undefined;
 }
@@ -58,7 +58,7 @@ const RECORD_BYTES = 1 + IMAGE_BYTES;
  */
 export async function loadCifar10(
   directory: string | URL,
-  options: Cifar10Options = {},
+  options: LoadCifar10Options = {},
 ): Promise<ImageSet> {
   const { split = "train" } = options;
   requireOneOf("Cannot load CIFAR-10: split", split, ["train", "test"]);

@@ -12,7 +12,7 @@ import { ImageSet } from "./image_set.ts";
 import { decodePng, type RawImage } from "./png.ts";
 
 /** How {@linkcode loadEmoji} reads the emoji. */
-export interface EmojiOptions {
+export interface LoadEmojiOptions {
   /** Height and width of the images in pixels: 32 (as drawn), 16 or 8 (averaged). */
   readonly imageSize: number;
   /** What the classes are: the 9 categories (by default) or the 98 subcategories. */
@@ -60,7 +60,7 @@ const CHANNELS = 3;
  * // 1906 3 grinning grinning face
  * ```
  */
-export async function loadEmoji(options: EmojiOptions): Promise<ImageSet> {
+export async function loadEmoji(options: LoadEmojiOptions): Promise<ImageSet> {
   const { imageSize, classes: level = "category" } = options;
   const folder = options.folder ?? new URL("../../examples/emoji/", import.meta.url);
   if (!EMOJI_SIZES.includes(imageSize)) {

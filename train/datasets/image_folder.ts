@@ -22,7 +22,7 @@ import { ImageSet, type ImageSetData } from "./image_set.ts";
 export { ImageSet, type ImageSetData, type Split, type SplitOptions } from "./image_set.ts";
 
 /** How {@linkcode loadImageFolder} and {@linkcode openImageFolder} read images. */
-export interface ImageFolderOptions {
+export interface LoadImageFolderOptions {
   /** Height and width that every image gets, in pixels. */
   readonly imageSize: number;
   /** Called after each file with the number of those that were looked at, and of all. */
@@ -30,7 +30,7 @@ export interface ImageFolderOptions {
 }
 
 /** How {@linkcode openImageFolder} reads images. */
-export interface OpenFolderOptions extends ImageFolderOptions {
+export interface OpenImageFolderOptions extends LoadImageFolderOptions {
   /** Bytes of decoded images that may be held in memory: a folder of more is not. Default 0. */
   readonly memory?: number | undefined;
 }
@@ -98,7 +98,7 @@ const NAMED_FILES = 5;
  */
 export async function loadImageFolder(
   directory: string | URL,
-  options: ImageFolderOptions,
+  options: LoadImageFolderOptions,
 ): Promise<ImageFolder> {
   const { skipped, unread, pixels, ...records } = await decodeFolder(directory, {
     ...options,
@@ -131,7 +131,7 @@ export async function loadImageFolder(
  */
 export async function openImageFolder(
   directory: string | URL,
-  options: OpenFolderOptions,
+  options: OpenImageFolderOptions,
 ): Promise<ImageFolder<LabelledImages>> {
   const { imageSize } = options;
   const { skipped, unread, pixels, ...records } = await decodeFolder(directory, options);
@@ -178,7 +178,7 @@ interface DecodedFolder {
 /** Decodes all images of a folder, and keeps them where all files together take at most `memory` bytes. */
 async function decodeFolder(
   directory: string | URL,
-  options: OpenFolderOptions,
+  options: OpenImageFolderOptions,
 ): Promise<DecodedFolder> {
   const { imageSize, onProgress, memory = 0 } = options;
   requireCount("Cannot load images: imageSize", imageSize, 1);

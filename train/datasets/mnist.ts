@@ -11,7 +11,7 @@ import { elementsOf } from "../../kernels/core/tensor.ts";
 import { ImageSet } from "./image_set.ts";
 
 /** Which part of MNIST {@linkcode loadMnist} reads, and how large. */
-export interface MnistOptions {
+export interface LoadMnistOptions {
   /** The 60,000 training images (by default) or the 10,000 test images. */
   readonly split?: "train" | "test" | undefined;
   /**
@@ -65,7 +65,7 @@ const MAX_UNPACKED_BYTES = 2 ** 30;
  */
 export async function loadMnist(
   directory: string | URL,
-  options: MnistOptions = {},
+  options: LoadMnistOptions = {},
 ): Promise<ImageSet> {
   const { split = "train", imageSize = 32, classes = DIGITS } = options;
   if (imageSize !== 28 && imageSize !== 32) {

@@ -9,7 +9,7 @@ import { requireCount } from "../../kernels/core/counted.ts";
 import type { RawImage } from "./png.ts";
 
 /** How {@linkcode tileImages} lays the images out. */
-export interface TileOptions {
+export interface TileImagesOptions {
   /** Images in a row. */
   readonly columns: number;
   /** Height and width of an image in pixels. */
@@ -30,7 +30,7 @@ const PICTURE_WIDTH = 640;
 
 /** Picture pixels to an image pixel that make a picture about 640 pixels wide. */
 export function pictureScale(
-  { columns, imageSize }: Pick<TileOptions, "columns" | "imageSize">,
+  { columns, imageSize }: Pick<TileImagesOptions, "columns" | "imageSize">,
 ): number {
   return Math.max(1, Math.round(PICTURE_WIDTH / (columns * imageSize)));
 }
@@ -53,7 +53,7 @@ export function pictureScale(
  * console.log(width, height, data.subarray(6, 10)); // 18 8 Uint8Array(4) [ 0, 0, 255, 255 ]
  * ```
  */
-export function tileImages(pixels: Float32Array, options: TileOptions): RawImage {
+export function tileImages(pixels: Float32Array, options: TileImagesOptions): RawImage {
   const { columns, imageSize, channels, scale = 1 } = options;
   for (const [name, value] of Object.entries({ columns, imageSize, channels, scale })) {
     requireCount(`Cannot tile images: ${name}`, value, 1);

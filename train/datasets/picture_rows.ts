@@ -5,7 +5,7 @@
  * @module
  */
 
-import { tileImages, type TileOptions } from "./picture.ts";
+import { tileImages, type TileImagesOptions } from "./picture.ts";
 import type { RawImage } from "./png.ts";
 
 /** Some columns of every row. */
@@ -17,7 +17,7 @@ export interface RowPart {
 }
 
 /** The images' sizes. */
-export interface RowOptions extends Pick<TileOptions, "imageSize"> {
+export interface RowOptions extends Pick<TileImagesOptions, "imageSize"> {
   /** Channels of an image: 3 for RGB, 1 for grey. */
   readonly channels: 1 | 3;
 }

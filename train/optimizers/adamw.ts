@@ -4,7 +4,7 @@
  * @module
  */
 
-import { adamwInto, type AdamwOptions, requireAdamwOptions } from "../../kernels/adamw/mod.ts";
+import { adamwInto, type AdamwIntoOptions, requireAdamwOptions } from "../../kernels/adamw/mod.ts";
 import { requireCount } from "../../kernels/core/counted.ts";
 import type { Parameter, ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { formatShape, type Tensor } from "../../kernels/core/tensor.ts";
@@ -72,7 +72,7 @@ export class AdamW implements Disposable {
   readonly #store: ParameterStore;
   readonly #options:
     & AdamWOptions
-    & Pick<AdamwOptions, "beta1" | "beta2" | "epsilon" | "weightDecay">;
+    & Pick<AdamwIntoOptions, "beta1" | "beta2" | "epsilon" | "weightDecay">;
   readonly #firstMoments: readonly Tensor[];
   readonly #secondMoments: readonly Tensor[];
   readonly #averageViews: readonly [name: string, average: Tensor][];
