@@ -38,6 +38,7 @@
 export * as kernels from "./kernels/mod.ts";
 export {
   CheckpointError,
+  type Complete,
   concatenate,
   Device,
   DeviceLostError,

@@ -115,11 +115,11 @@ export interface Bank extends Disposable {
 /** Per-image data of a snippet that is added to a bank. */
 export interface AddedRecord {
   /** Name of the snippet, by default `added N` with its index; kept where the others have names. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Its class; −1, none, by default. Where it is the first, the others have none. */
-  readonly label?: number;
+  readonly label?: number | undefined;
   /** Its text, empty by default; kept where the others have texts. */
-  readonly text?: string;
+  readonly text?: string | undefined;
 }
 
 /** Which two snippets to mix, and how much of the first: alpha first + (1 − alpha) second. */

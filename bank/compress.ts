@@ -20,9 +20,9 @@ export type CompressBankOptions = KeptPart & {
   /** The bank file to write. */
   readonly out: string;
   /** How coefficients are stored: `f32` by default, `f16`, or `int8` with a scale for each column. */
-  readonly storage?: CoefficientStorage;
+  readonly storage?: CoefficientStorage | undefined;
   /** Computes the large products, in a tenth of the time that the CPU takes. */
-  readonly device?: Device;
+  readonly device?: Device | undefined;
   /** Called with the number of snippets read so far, and of all: twice those of the bank, thrice for `int8`. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };

@@ -19,7 +19,7 @@ export interface MixSnippetsOptions {
   /** Seed of the choice of dimensions. */
   readonly seed: number | bigint;
   /** Share of the dimensions that the second snippet gives; half by default, rounded down. */
-  readonly ratio?: number;
+  readonly ratio?: number | undefined;
 }
 
 /** One of the snippets that {@linkcode interpolateSnippets} makes. */

@@ -17,9 +17,9 @@ export interface NormalizeSnippetsOptions {
   /** Length d of a row. */
   readonly dim: number;
   /** Index of the first row among all snippets, for error messages. Default 0. */
-  readonly firstIndex?: number;
+  readonly firstIndex?: number | undefined;
   /** File or folder that the rows are from, for error messages. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
 /**

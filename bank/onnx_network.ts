@@ -55,7 +55,7 @@ export interface OpenNetworkOptions extends ProviderOptions {
   /** What is to be done by the network, such as "encode with". */
   readonly purpose: string;
   /** What the file should be. Default "an ONNX file". */
-  readonly expected?: string;
+  readonly expected?: string | undefined;
 }
 
 /**

@@ -49,7 +49,7 @@ export interface CentreOptions {
   /** Room for the rows [at least count, padded n]. Rows and columns that are left become 0. */
   readonly out: Float32Array;
   /** Sums of the columns of what was written [n], added to; leave out if they are not wanted. */
-  readonly sums?: Float64Array;
+  readonly sums?: Float64Array | undefined;
 }
 
 /** Writes rows [count, n] minus their centre, each rounded once, with columns padded to a multiple of 4. */

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Complete } from "../kernels/core/complete.ts";
 import { counted, listed, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean, nearestName, requireOneOf } from "../kernels/core/nearest_name.ts";
@@ -182,7 +183,7 @@ export interface NearestSnippetsOptions {
   /** Neighbours of each query, at most 100; no more than the bank has are found. */
   readonly count: number;
   /** Default `cosine`. Between snippets of norm 1 both give one order. */
-  readonly metric?: Metric;
+  readonly metric?: Metric | undefined;
 }
 
 /** A snippet that is near to another. */
@@ -256,7 +257,7 @@ export async function nearestSnippets(
 /** The neighbours of queries that are few enough to be looked for at once. */
 async function nearestAtOnce(
   device: Device,
-  search: Required<NearestSnippetsOptions> & {
+  search: Complete<NearestSnippetsOptions> & {
     readonly bank: Bank;
     readonly queries: Float32Array;
   },

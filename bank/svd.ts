@@ -45,7 +45,7 @@ export type FactorizeOptions = KeptPart & {
    * Computes the two large products; without one they are computed on the CPU in float64, which takes
    * minutes where a device takes seconds. Eigenvectors are computed on the CPU either way.
    */
-  readonly device?: Device;
+  readonly device?: Device | undefined;
   /** Called with the number of rows read so far, and of all: 2 N, for it is read twice, N by `fitFactors`. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };

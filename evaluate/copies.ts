@@ -54,11 +54,11 @@ export interface FindCopiesOptions {
   /** Components d of a vector. */
   readonly dim: number;
   /** Number that distances are multiplied by; 1 by default. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** Samples whose neighbours are wanted; 8 by default. */
-  readonly shown?: number;
+  readonly shown?: number | undefined;
   /** Neighbours k of each; 5 by default. */
-  readonly neighbours?: number;
+  readonly neighbours?: number | undefined;
   /** Seed of the choice of training images. */
   readonly seed: number;
   /** Takes the products where there are many. */

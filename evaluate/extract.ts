@@ -21,7 +21,7 @@ export interface ExtractOptions {
   /** Gives what {@linkcode Extracted.inception} has; nothing without it. */
   readonly inception?: Pick<Inception, "run"> | undefined;
   /** Images whose pixels are kept, from the first on; none by default. */
-  readonly kept?: number;
+  readonly kept?: number | undefined;
   /** The `.npz` file to write the images to; none by default. */
   readonly out?: string | undefined;
   /** What the pass is called. */

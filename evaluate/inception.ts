@@ -89,7 +89,7 @@ export function identifyOutputs(
   ports: readonly NamedShape[],
   options: {
     readonly path: string;
-    readonly outputs?: InceptionOptions["outputs"];
+    readonly outputs?: InceptionOptions["outputs"] | undefined;
   },
 ): { readonly pool: string } & Readonly<Partial<Record<InceptionOutput, string>>> {
   const { path, outputs = {} } = options;

@@ -45,7 +45,7 @@ export class InceptionScore {
    * Starts empty. `split` is the number of samples of a split, 5,000 by default; `RangeError` unless both
    * are positive integers.
    */
-  constructor(classes: number, options: { readonly split?: number } = {}) {
+  constructor(classes: number, options: { readonly split?: number | undefined } = {}) {
     requireCount("Cannot score: classes", classes, 1);
     const { split = SPLIT } = options;
     requireCount("Cannot score: split", split, 1);

@@ -33,16 +33,16 @@ export interface CompareFeaturesOptions {
   /** Takes the products of distances, where there are many. */
   readonly device?: Device | undefined;
   /** Which nearest neighbour gives a radius; 3 by default. */
-  readonly neighbours?: number;
+  readonly neighbours?: number | undefined;
   /** Resamples for the interval of the Fréchet distance; 100 by default, 0 for none. */
-  readonly resamples?: number;
+  readonly resamples?: number | undefined;
   /**
    * Measure parts of the reference against each other as well, which takes two decompositions more;
    * `true` by default.
    */
-  readonly chance?: boolean;
+  readonly chance?: boolean | undefined;
   /** Seed of everything random; 0 by default. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Called with how much is done, and 1, which is all of it. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }

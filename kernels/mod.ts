@@ -27,6 +27,7 @@
  */
 
 export type { BufferPool, BufferUse, HeldBuffer, Life, Pooled } from "./core/buffer_pool.ts";
+export type { Complete } from "./core/complete.ts";
 export { concatenate } from "./core/concatenate.ts";
 export {
   Device,

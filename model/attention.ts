@@ -19,7 +19,7 @@ export interface AttentionLayerOptions {
   /** H; each head has D / H channels. */
   readonly heads: number;
   /** Normalise queries and keys in each head: with RMS, mean and variance, or not at all. Default `"none"`. */
-  readonly qkNorm?: "none" | "layer" | "rms";
+  readonly qkNorm?: "none" | "layer" | "rms" | undefined;
   /** Cosines and sines [T, D / H] by which queries and keys turn, if they do; see {@linkcode rotaryAngles}. */
   readonly rotary?: { readonly cos: Tensor; readonly sin: Tensor } | undefined;
 }

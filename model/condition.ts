@@ -26,7 +26,7 @@ export interface LabelEmbedderOptions {
    * Whether there is a null class, as the model's `condition` has to say too: without one, its label means
    * the last class. Default `true`.
    */
-  readonly nullClass?: boolean;
+  readonly nullClass?: boolean | undefined;
 }
 
 /**

@@ -64,7 +64,7 @@ export interface TrainingBatch {
   /** Images that go through the network at once (B). */
   readonly batch: number;
   /** Keep only the tokens between blocks and compute the rest again. Default `false`. */
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | undefined;
 }
 
 /**

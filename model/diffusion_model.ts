@@ -15,7 +15,7 @@ export interface LabelCondition {
    * One more label, of number `classes`, stands for "no class"; guidance and label dropout need it. Official
    * networks have none where they were trained with class_dropout_prob 0. Default `true`.
    */
-  readonly nullClass?: boolean;
+  readonly nullClass?: boolean | undefined;
   /** Labels or snippets guide a network, never both. */
   readonly snippetDim?: never;
 }
@@ -56,7 +56,7 @@ export interface DiffusionModel {
     x: Tensor,
     t: Tensor,
     embedded: Tensor,
-    options?: { readonly recompute?: boolean },
+    options?: { readonly recompute?: boolean | undefined },
   ): Tensor;
   /**
    * Tokens of an image that {@linkcode DiffusionModel.forwardWithProjection} gives for the alignment loss
@@ -68,7 +68,7 @@ export interface DiffusionModel {
     x: Tensor,
     t: Tensor,
     condition: Tensor,
-    options?: { readonly recompute?: boolean },
+    options?: { readonly recompute?: boolean | undefined },
   ): { readonly output: Tensor; readonly projection: Tensor };
   /**
    * Bytes of the largest tensor of one image in training or drawing, by which batches are split whose tensors

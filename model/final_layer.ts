@@ -17,9 +17,9 @@ export interface FinalLayerOptions {
   /** Values of a patch: p·p·channels. */
   readonly outputs: number;
   /** RMS norm with a weight in place of layer norm without. Default `false`. */
-  readonly rmsNorm?: boolean;
+  readonly rmsNorm?: boolean | undefined;
   /** Start by putting out zeros (adaLN-zero). Default `true`. */
-  readonly zeroInit?: boolean;
+  readonly zeroInit?: boolean | undefined;
 }
 
 /**

@@ -35,7 +35,7 @@ export class Linear {
   /** Declares the parameters: the weight by `init`, by default {@linkcode xavierUniform}, the bias 0. */
   constructor(
     p: ParameterScope,
-    options: { inputs: number; outputs: number; init?: Initializer },
+    options: { inputs: number; outputs: number; init?: Initializer | undefined },
   ) {
     const { inputs, outputs, init = xavierUniform } = options;
     this.weight = p.parameter("weight", [outputs, inputs], init);

@@ -42,7 +42,7 @@ export interface ReadOptions {
   /** What is read, as the user knows it: a file name, most often. */
   readonly name: string;
   /** Full names of keys that were given as settings above the file. */
-  readonly overrides?: ReadonlySet<string>;
+  readonly overrides?: ReadonlySet<string> | undefined;
 }
 
 /** The part of JSON Schema that the schemas of this project come out as. */

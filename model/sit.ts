@@ -35,7 +35,7 @@ export type ConditionOptions =
   | LabelCondition
   | SnippetCondition & {
     /** One affine layer (released GMem) or three with SiLU (paper, appendix B.2). Default `"linear"`. */
-    readonly embedding?: "linear" | "mlp3";
+    readonly embedding?: "linear" | "mlp3" | undefined;
   };
 
 /** Sizes and switches of a {@linkcode SiT}. */
@@ -55,27 +55,27 @@ export interface SiTOptions {
   /** Class labels or snippets. */
   readonly condition: ConditionOptions;
   /** Hidden channels of the feed-forward layers as a multiple of D. Default 4. */
-  readonly mlpRatio?: number;
+  readonly mlpRatio?: number | undefined;
   /** The last layer also has variance channels, which are dropped (released SiT). Default `false`. */
-  readonly learnSigma?: boolean;
+  readonly learnSigma?: boolean | undefined;
   /** Blocks start as the identity (adaLN-zero). Default `true`; GMem's release: `false`. */
-  readonly zeroInit?: boolean;
+  readonly zeroInit?: boolean | undefined;
   /** Normalise queries and keys in each head (LightningDiT). Default `false`. */
-  readonly qkNorm?: boolean;
+  readonly qkNorm?: boolean | undefined;
   /** SwiGLU feed-forward layers (LightningDiT). Default `false`. */
-  readonly swiglu?: boolean;
+  readonly swiglu?: boolean | undefined;
   /** Two-dimensional rotary positions beside the fixed table (LightningDiT). Default `false`. */
-  readonly rope?: boolean;
+  readonly rope?: boolean | undefined;
   /** RMS norms with weights (LightningDiT). Default `false`. */
-  readonly rmsNorm?: boolean;
+  readonly rmsNorm?: boolean | undefined;
   /** Modulation without shifts (LightningDiT's wo_shift). Default `false`. */
-  readonly noShift?: boolean;
+  readonly noShift?: boolean | undefined;
   /** Projector of the tokens after block `depth` (from 1) to an encoder's width (REPA). */
   readonly projector?: {
     readonly depth: number;
     readonly width: number;
     readonly targetWidth: number;
-  };
+  } | undefined;
 }
 
 /** What {@linkcode SiT.forwardWithProjection} returns. */
@@ -185,7 +185,7 @@ export class SiT implements DiffusionModel {
     x: Tensor,
     t: Tensor,
     condition: Tensor,
-    options: { observe?: Observe; recompute?: boolean } = {},
+    options: { observe?: Observe | undefined; recompute?: boolean | undefined } = {},
   ): Tensor {
     return this.device.scope(() =>
       this.forwardEmbedded(x, t, this.embed(condition, options), options)
@@ -197,7 +197,7 @@ export class SiT implements DiffusionModel {
    * {@linkcode SiT.forwardEmbedded}, which a sampler calls many times on the same condition. Throws
    * `TypeError` for other shapes and types.
    */
-  embed(condition: Tensor, options: { observe?: Observe } = {}): Tensor {
+  embed(condition: Tensor, options: { observe?: Observe | undefined } = {}): Tensor {
     const { device } = this;
     requireCondition(condition, this.options);
     const embedded = device.withPrecision(
@@ -216,7 +216,7 @@ export class SiT implements DiffusionModel {
     x: Tensor,
     t: Tensor,
     embedded: Tensor,
-    options: { observe?: Observe; recompute?: boolean } = {},
+    options: { observe?: Observe | undefined; recompute?: boolean | undefined } = {},
   ): Tensor {
     return this.device.scope(() => this.#run({ x, t, embedded, ...options }).output);
   }
@@ -229,7 +229,7 @@ export class SiT implements DiffusionModel {
     x: Tensor,
     t: Tensor,
     condition: Tensor,
-    options: { observe?: Observe; recompute?: boolean } = {},
+    options: { observe?: Observe | undefined; recompute?: boolean | undefined } = {},
   ): SiTOutput {
     const projector = this.#projector;
     if (!projector) throw new TypeError("Cannot project tokens: the model has no projector");
@@ -251,8 +251,8 @@ export class SiT implements DiffusionModel {
       x: Tensor;
       t: Tensor;
       embedded: Tensor;
-      observe?: Observe;
-      recompute?: boolean;
+      observe?: Observe | undefined;
+      recompute?: boolean | undefined;
     },
   ): { output: Tensor; tapped: Tensor | undefined } {
     const { inputSize, channels, patchSize: patch, projector } = this.options;

@@ -18,15 +18,15 @@ export type Observe = (name: string, activation: Tensor) => void;
 /** Sizes and switches of a block. */
 export interface SiTBlockOptions extends AttentionLayerOptions {
   /** Hidden channels of the feed-forward layer as a multiple of D. Default 4. */
-  readonly mlpRatio?: number;
+  readonly mlpRatio?: number | undefined;
   /** SwiGLU in place of GELU. Default `false`. */
-  readonly swiglu?: boolean;
+  readonly swiglu?: boolean | undefined;
   /** RMS norm with a weight in place of layer norm without. Default `false`. */
-  readonly rmsNorm?: boolean;
+  readonly rmsNorm?: boolean | undefined;
   /** Four modulation chunks (scale, gate, scale, gate) in place of six with shifts. Default `false`. */
-  readonly noShift?: boolean;
+  readonly noShift?: boolean | undefined;
   /** Start as the identity: modulation at zero (adaLN-zero). Default `true`. */
-  readonly zeroInit?: boolean;
+  readonly zeroInit?: boolean | undefined;
 }
 
 const WITH_SHIFT = {

@@ -81,9 +81,9 @@ function nameIn(store: ParameterStore, key: string): string {
 /** How strictly a file must match the model. */
 export interface LoadStateDictOptions {
   /** Also refuse names that the model has not; those that the file has not are refused anyway. Default `true`. */
-  readonly strict?: boolean;
+  readonly strict?: boolean | undefined;
   /** Names in the file that are to be looked at; others are passed over. Default all. */
-  readonly select?: (key: string) => boolean;
+  readonly select?: ((key: string) => boolean) | undefined;
 }
 
 /** Problems that an error lists; a model of another width has one for each tensor. */
@@ -215,7 +215,10 @@ export function matchStateDict(
 export async function saveStateDict(
   path: string,
   store: ParameterStore,
-  options: { slabs?: readonly Tensor[]; metadata?: Record<string, string> } = {},
+  options: {
+    slabs?: readonly Tensor[] | undefined;
+    metadata?: Record<string, string> | undefined;
+  } = {},
 ): Promise<void> {
   const entries = [...store.entries()].map(([name, { shape }]) =>
     [name, { dtype: "F32", shape }] as const

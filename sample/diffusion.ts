@@ -17,7 +17,7 @@ export interface DiffusionOptions {
   /** The path; SBDM and sigma follow it. */
   readonly interpolant: Interpolant;
   /** Overall strength, 1 unless given. */
-  readonly norm?: number;
+  readonly norm?: number | undefined;
 }
 
 /** Where an SDE's drift is evaluated, and with how much diffusion. */

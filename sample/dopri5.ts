@@ -17,17 +17,17 @@ export interface SampleDopri5Options extends SamplerOptions {
    * others. They do not bear on the solver's steps. Default the ends of `sampleInterval`, from 0 to 1
    * for velocity on the linear and GVP paths.
    */
-  readonly times?: readonly number[];
+  readonly times?: readonly number[] | undefined;
   /** Error allowed in a step as a share of the state. Default 1e-3. */
-  readonly relativeTolerance?: number;
+  readonly relativeTolerance?: number | undefined;
   /** Error allowed in a step besides that. Default 1e-6. */
-  readonly absoluteTolerance?: number;
+  readonly absoluteTolerance?: number | undefined;
   /**
    * How the last time is met: `cut` shortens the last step, so that the network is never asked beyond
    * the data, where it was not trained; `interpolate` steps past and interpolates, as torchdiffeq
    * does, for results that are equal to the official ones. Default `cut`.
    */
-  readonly ending?: "cut" | "interpolate";
+  readonly ending?: "cut" | "interpolate" | undefined;
 }
 
 /** The nodes of the stages after the first (Dormand and Prince 1980, RK5(4)7M). */

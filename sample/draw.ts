@@ -44,12 +44,12 @@ export interface DrawOptions extends SamplerSettings {
    */
   readonly weights?: readonly Tensor[] | undefined;
   /** Identity of the first image; image i draws the same noise whatever the batch. Default 0. */
-  readonly firstSample?: number;
+  readonly firstSample?: number | undefined;
   /**
    * Called after each step. `dopri5`, whose steps follow from the error, calls it with the state interpolated
    * to each time that `steps` gives to other samplers.
    */
-  readonly onStep?: (step: SamplerStep) => void;
+  readonly onStep?: ((step: SamplerStep) => void) | undefined;
 }
 
 /** Options with all settings. */
@@ -62,7 +62,7 @@ export interface StartingNoiseOptions {
   /** Seed of the noise. */
   readonly seed: number;
   /** Identity of the first image; image i has the same noise whatever the batch. Default 0. */
-  readonly firstSample?: number;
+  readonly firstSample?: number | undefined;
 }
 
 /** Images and what they cost. */

@@ -13,12 +13,12 @@ export interface GuidedOptions {
   /** 1 is the conditional prediction itself, above 1 goes past it, away from the unconditional. */
   readonly scale: number;
   /** Times between which guidance applies, both included. Default all of [0, 1]. */
-  readonly interval?: TimeInterval;
+  readonly interval?: TimeInterval | undefined;
   /**
    * Channels that are guided, all or the first few (all where there are no more). Default all; the
    * released SiT and LightningDiT guide the first 3 only, a remnant of DiT.
    */
-  readonly channels?: "all" | number;
+  readonly channels?: "all" | number | undefined;
 }
 
 /**

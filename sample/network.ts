@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Complete } from "../kernels/core/complete.ts";
 import { combine } from "../kernels/combine/mod.ts";
 import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
@@ -24,9 +25,9 @@ export type Network = (x: Tensor, t: number) => Tensor;
 /** The probability path and what the network predicts on it. */
 export interface Path {
   /** From noise at t = 0 to data at t = 1. Default linear. */
-  readonly interpolant?: Interpolant;
+  readonly interpolant?: Interpolant | undefined;
   /** What the network predicts. Default `"velocity"`. */
-  readonly prediction?: Prediction;
+  readonly prediction?: Prediction | undefined;
 }
 
 /** One step of a sampler, after it was recorded. */
@@ -56,13 +57,13 @@ export interface SamplerOptions extends Path {
  * console.log(interpolant.alpha(1 / 3).toFixed(2), prediction); // 0.50 velocity
  * ```
  */
-export function pathOf(config: { readonly interpolant: InterpolantConfig }): Required<Path> {
+export function pathOf(config: { readonly interpolant: InterpolantConfig }): Complete<Path> {
   const { path, prediction } = config.interpolant;
   return { interpolant: INTERPOLANTS[path], prediction };
 }
 
 /** The path with its defaults; `RangeError` for a prediction that there is none of. */
-export function resolvePath(path: Path): Required<Path> {
+export function resolvePath(path: Path): Complete<Path> {
   const { interpolant = linearInterpolant, prediction = "velocity" } = path;
   requireOneOf("Cannot draw: prediction", prediction, PREDICTIONS);
   return { interpolant, prediction };

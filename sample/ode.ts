@@ -16,12 +16,12 @@ export interface OdeOptions extends SamplerOptions {
    * Number of steps, even in time over `sampleInterval` unless `times` are given: all of [0, 1] for
    * velocity on the linear and GVP paths. Default 50.
    */
-  readonly steps?: number;
+  readonly steps?: number | undefined;
   /**
    * The times, first to last, two or more; see `odeTimes` for shifted grids. Falling ones go back from data to
    * noise.
    */
-  readonly times?: readonly number[];
+  readonly times?: readonly number[] | undefined;
 }
 
 /** An ODE sampler: noise [B, C, H, W] at the first time to a sample at the last. */

@@ -36,25 +36,27 @@ export type LastStep = typeof LAST_STEPS[number];
 /** Options of the SDE samplers. */
 export interface SdeOptions extends SamplerOptions {
   /** Number of steps, at least 2; the last one, if there is one, is among them. Default 50. */
-  readonly steps?: number;
+  readonly steps?: number | undefined;
   /** Form of the diffusion w(t) and its factor. Default `sigma`, 1. */
-  readonly diffusion?: { readonly form: DiffusionForm; readonly norm?: number };
+  readonly diffusion?:
+    | { readonly form: DiffusionForm; readonly norm?: number | undefined }
+    | undefined;
   /**
    * The last step from time 1 − `lastStepSize`: `mean` adds h times the drift, `euler` h times the
    * velocity, `tweedie` gives the expected data. With `none` all steps are noisy and end at
    * 1 − `epsilon`, which `sampleSdeHeun` needs to be below 1 unless w(1) is 0. Default `mean`.
    */
-  readonly lastStep?: LastStep;
+  readonly lastStep?: LastStep | undefined;
   /** Length h of the last step in time. Default 0.04, as in SiT. */
-  readonly lastStepSize?: number;
+  readonly lastStepSize?: number | undefined;
   /** Seed of the noise. Default 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Identity of the first image: image i draws the same noise whatever the batch. Default 0. */
-  readonly firstSample?: number;
+  readonly firstSample?: number | undefined;
   /** Distance from the ends of time where the path is singular; the official value by default. */
   readonly epsilon?: number | undefined;
   /** Standard-normal noise [B, C, H, W] of a step, instead of noise drawn from `seed`. */
-  readonly noise?: (step: number) => Tensor;
+  readonly noise?: ((step: number) => Tensor) | undefined;
 }
 
 /** An SDE sampler: noise [B, C, H, W] at t = 0 to a sample. */

@@ -12,9 +12,9 @@ export interface OdeTimesOptions {
   /** Number of solver steps, at least 1; the grid has one point more. */
   readonly steps: number;
   /** Timestep shift as in `shiftTime`. Default 1, which is none. */
-  readonly shift?: number;
+  readonly shift?: number | undefined;
   /** Where to integrate; `sampleInterval` knows the singular ends. Default all of [0, 1]. */
-  readonly interval?: TimeInterval;
+  readonly interval?: TimeInterval | undefined;
 }
 
 /** How an SDE's time grid with a last step is laid out. */

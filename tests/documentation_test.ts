@@ -41,12 +41,21 @@ interface DocumentedSymbol {
     readonly jsDoc?: {
       readonly tags?: readonly { readonly kind: string; readonly doc?: string }[];
     };
-    readonly def?: { readonly properties?: readonly DocumentedProperty[] };
+    readonly def?: {
+      readonly properties?: readonly DocumentedProperty[];
+      readonly params?: unknown;
+      readonly constructors?: readonly { readonly params: unknown }[];
+      readonly methods?: readonly {
+        readonly isStatic?: boolean;
+        readonly functionDef?: { readonly params: unknown };
+      }[];
+    };
   }[];
 }
 
 interface DocumentedProperty {
   readonly name: string;
+  readonly optional?: boolean;
   readonly jsDoc?: { readonly doc?: string };
   readonly tsType?: DocumentedType;
 }
@@ -66,6 +75,11 @@ async function documentationOf(entry: string): Promise<readonly DocumentedSymbol
   assert.equal(code, 0, new TextDecoder().decode(stderr));
   const { nodes }: Documentation = JSON.parse(new TextDecoder().decode(stdout));
   return Object.values(nodes).flatMap(({ symbols }) => symbols);
+}
+
+async function documentationOfAll(): Promise<readonly DocumentedSymbol[]> {
+  const entries = Object.values(configuration.exports);
+  return (await Promise.all(entries.map(documentationOf))).flat();
 }
 
 for (const entry of ENTRIES) {
@@ -138,6 +152,49 @@ Deno.test("a name means the same in every entry point", async () => {
       places.set(name, place);
     }
   }
+});
+
+/** The op `attention` has `AttentionOptions`, and a method takes those of `splitIndices` as well. */
+const NAMED_OTHERWISE = new Set(["AttentionLayerOptions", "SplitOptions"]);
+
+Deno.test("options of one function or class are named after it", async () => {
+  const takers = new Map<string, Set<string>>();
+  for (const { name, declarations } of await documentationOfAll()) {
+    for (const { kind, def } of declarations) {
+      const taken = kind === "function" ? [def?.params] : [
+        ...(def?.constructors ?? []).map(({ params }) => params),
+        ...(def?.methods ?? []).map((method) => method.isStatic && method.functionDef?.params),
+      ];
+      for (const [, type] of JSON.stringify(taken).matchAll(/"typeName":"(\w+Options)"/g)) {
+        takers.set(type!, (takers.get(type!) ?? new Set()).add(name));
+      }
+    }
+  }
+  assert.ok(takers.size > 50);
+  const wrong = [...takers].filter(([type, [taker, ...others]]) =>
+    others.length === 0 && !NAMED_OTHERWISE.has(type) &&
+    type !== `${taker![0]!.toUpperCase()}${taker!.slice(1)}Options`
+  );
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("options that may be left out may be undefined", async () => {
+  const strict: string[] = [];
+  let options = 0;
+  for (const { name, declarations } of await documentationOfAll()) {
+    for (const { def } of declarations.filter(() => name.endsWith("Options"))) {
+      for (const { name: key, optional, tsType } of def?.properties ?? []) {
+        if (!optional) continue;
+        options++;
+        const { repr, kind, value } = tsType!;
+        const types = kind === "union" ? value as DocumentedType[] : [];
+        const free = repr === "unknown" || types.some((type) => type.repr === "undefined");
+        if (!free) strict.push(`${name}.${key}`);
+      }
+    }
+  }
+  assert.ok(options > 100);
+  assert.deepEqual(strict, []);
 });
 
 Deno.test("links in the documentation of exports lead to exports, or to members of the same", async () => {

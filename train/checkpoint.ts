@@ -214,7 +214,9 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
    */
   readonly config?: unknown;
   /** The images where labels guide the model, whose classes are remembered by name. */
-  readonly dataset?: { readonly labels: Uint32Array; readonly classes: readonly string[] };
+  readonly dataset?:
+    | { readonly labels: Uint32Array; readonly classes: readonly string[] }
+    | undefined;
 }
 
 /**

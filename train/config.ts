@@ -14,6 +14,7 @@
  * @module
  */
 
+import type { Complete } from "../kernels/core/complete.ts";
 import { z } from "zod";
 import { SMALLEST_EPSILON } from "../kernels/adamw/mod.ts";
 import { type Precision, PRECISIONS } from "../kernels/core/device.ts";
@@ -170,9 +171,9 @@ export interface Config {
 /** Options of {@linkcode parseConfig} and {@linkcode resolveConfig}. */
 export interface ConfigOptions {
   /** Name of the file, for error messages and for the default run directory. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Settings such as `train.steps=100` that take the place of the file's. */
-  readonly overrides?: readonly string[];
+  readonly overrides?: readonly string[] | undefined;
 }
 
 const deviceSchema: z.ZodType<DeviceConfig> = z.strictObject({
@@ -452,7 +453,7 @@ export function readConfig(value: unknown, options: ConfigOptions): Config {
 function readOverridden(
   schema: z.ZodType<Config>,
   own: unknown,
-  { name, overrides }: Required<ConfigOptions>,
+  { name, overrides }: Complete<ConfigOptions>,
 ): Config {
   let given = own;
   const overridden = new Set<string>();

@@ -40,7 +40,7 @@ export interface LoadDataOptions {
   /** Gets a line for each thing that a person should know, such as files that were skipped. */
   readonly note: (line: string) => void;
   /** Called with the number of files of a folder that were decoded, and of all. */
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**

@@ -39,7 +39,7 @@ export interface TrainingLoss {
 export function denoisingLoss(
   output: Tensor,
   target: Tensor,
-  options: { scales?: Tensor; cosineLoss?: boolean } = {},
+  options: { scales?: Tensor | undefined; cosineLoss?: boolean | undefined } = {},
 ): Tensor {
   const square = meanSquare(output, target, { scale: options.scales });
   if (!options.cosineLoss) return square;

@@ -56,7 +56,7 @@ export interface SampleDistanceOptions {
   /** Shows samples; undefined for latents without a decoder. */
   readonly viewer: Viewer | undefined;
   /** Called with the number of latents decoded or training images encoded, and of those to be. */
-  readonly onPrepared?: (done: number, total: number) => void;
+  readonly onPrepared?: ((done: number, total: number) => void) | undefined;
 }
 
 /**

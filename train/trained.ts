@@ -85,7 +85,7 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
  */
 export function readCheckpointConfig(
   path: string,
-  options: { readonly overrides?: readonly string[] } = {},
+  options: { readonly overrides?: readonly string[] | undefined } = {},
 ): CheckpointConfig {
   const checkpoint = findCheckpoint(path);
   const state = readStateOfSiT(checkpoint);

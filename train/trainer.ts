@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Complete } from "../kernels/core/complete.ts";
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
 import { fill, storeAt } from "../kernels/core/in_place.ts";
@@ -47,24 +48,24 @@ export interface TrainerOptions {
   /** A `Bank`, or vectors of your own: the one of index i belongs to image i. Needed where snippets guide. */
   readonly bank?: TrainingSnippets | undefined;
   /** Images in a step, which holds each several times where there are fewer. Default 256. */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
   /**
    * Parts of a batch that run one after the other; divides the batch size. More are taken where a
    * tensor of a part would be larger than the GPU can bind. Default 1.
    */
-  readonly gradientAccumulation?: number;
+  readonly gradientAccumulation?: number | undefined;
   /** Seed of data order, times, noise and masks. Default 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Path from noise to data. Default linear. */
-  readonly interpolant?: Interpolant;
+  readonly interpolant?: Interpolant | undefined;
   /** What the network predicts. Default `"velocity"`. */
-  readonly prediction?: Prediction;
+  readonly prediction?: Prediction | undefined;
   /** Weight of the loss over time. Default `"none"`. */
-  readonly weighting?: LossWeighting;
+  readonly weighting?: LossWeighting | undefined;
   /** Distribution of the times. Default `"uniform"`. */
-  readonly timeDistribution?: TimeDistribution;
+  readonly timeDistribution?: TimeDistribution | undefined;
   /** Add 1 − cosine between output and target over the channels (LightningDiT). Default `false`. */
-  readonly cosineLoss?: boolean;
+  readonly cosineLoss?: boolean | undefined;
   /**
    * Weight of the alignment loss −cos(z, h) between the data's tokens and the model's projected ones
    * (REPA, whose weight is 0.5); the model needs a projector. There is none if left out.
@@ -73,26 +74,28 @@ export interface TrainerOptions {
   /** How snippets are hidden; none if left out. The paper's best is `zero`, 0.4; for guidance there is `whole`. */
   readonly mask?: { readonly kind: SnippetMaskKind; readonly ratio: number } | undefined;
   /** Share of labels replaced by the null class. Default 0.1 where labels guide the model. */
-  readonly classDropout?: number;
+  readonly classDropout?: number | undefined;
   /** Mirror half of the images. Default `false`. */
-  readonly flip?: boolean;
+  readonly flip?: boolean | undefined;
   /** Learning rate after warm-up, or what gives that of each step, counted from 0. Default 1e-4. */
-  readonly learningRate?: number | ((step: number) => number);
+  readonly learningRate?: number | ((step: number) => number) | undefined;
   /** Steps over which the learning rate rises from zero. Default 0. */
-  readonly warmupSteps?: number;
+  readonly warmupSteps?: number | undefined;
   /** AdamW's constants. Defaults 0.9, 0.999, 1e-8, 0. */
-  readonly optimizer?: Pick<AdamWOptions, "beta1" | "beta2" | "epsilon" | "weightDecay">;
+  readonly optimizer?:
+    | Pick<AdamWOptions, "beta1" | "beta2" | "epsilon" | "weightDecay">
+    | undefined;
   /** Largest norm of the gradient; `null` does not clip. Default 1. */
-  readonly clip?: number | null;
+  readonly clip?: number | null | undefined;
   /**
    * Decay of the moving average of the weights, which a checkpoint is drawn with. After n steps a share of
    * decayⁿ of it are the weights of the start, most of it before 1 / (1 − decay) steps. Default 0.9999.
    */
-  readonly emaDecay?: number;
+  readonly emaDecay?: number | undefined;
   /** Let that decay rise over the first steps, as short runs need it. Default `false`. */
-  readonly emaWarmup?: boolean;
+  readonly emaWarmup?: boolean | undefined;
   /** Compute activations again in the backward pass. Default `false`. */
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | undefined;
   /**
    * What the operands of the blocks' matrix products are rounded to; of a network of your own those of
    * every `linear` outside of `device.withPrecision("f32", …)`. With `"f16"` GPUs sum each eight of these
@@ -100,30 +103,30 @@ export interface TrainerOptions {
    * and all other sums stay f32. The loss is scaled so that small gradients do not vanish; steps whose
    * gradients overflow are skipped. Default `"f32"`.
    */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
   /** Steps without an overflow after which the loss scale doubles; used with f16. Default 2000. */
-  readonly lossScaleInterval?: number;
+  readonly lossScaleInterval?: number | undefined;
 }
 
 /** The options of a trainer with defaults for all that has one. */
 export type SettledOptions =
   & TrainerOptions
-  & Required<Omit<TrainerOptions, "bank" | "mask" | "alignmentWeight" | "optimizer">>;
+  & Complete<Omit<TrainerOptions, "bank" | "mask" | "alignmentWeight" | "optimizer">>;
 
 /** How long to run, and how often to look. */
 export interface RunOptions {
   /** Step to stop after, counted from the start of training. */
   readonly steps: number;
   /** A record is yielded after each step that this divides. Default 50. */
-  readonly logEvery?: number;
+  readonly logEvery?: number | undefined;
   /** Other steps after which one is, for what else is to be done there. */
-  readonly alsoAfter?: (step: number) => boolean;
+  readonly alsoAfter?: ((step: number) => boolean) | undefined;
   /** Most steps between two waits for the GPU. Default 10. */
-  readonly syncEvery?: number;
+  readonly syncEvery?: number | undefined;
   /** Stops after the current step when it fires. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called after each step was recorded. */
-  readonly onStep?: (step: number) => void;
+  readonly onStep?: ((step: number) => void) | undefined;
 }
 
 /** Longest wait, in milliseconds, that queued work may cause: work in flight must stay short. */
@@ -227,7 +230,7 @@ export class Trainer implements Disposable {
   }
 
   /** The path from noise to data that it trains on, and what the network puts out. */
-  get path(): Required<Path> {
+  get path(): Complete<Path> {
     const { interpolant, prediction } = this.#options;
     return { interpolant, prediction };
   }
@@ -516,7 +519,9 @@ function requireSteps(numbers: Record<"steps" | "logEvery" | "syncEvery", number
 }
 
 /** Options without those that are undefined, as where a caller hands on some of its own: the defaults hold. */
-function givenOf(options: TrainerOptions): TrainerOptions {
+function givenOf(
+  options: TrainerOptions,
+): { [Key in keyof TrainerOptions]: Exclude<TrainerOptions[Key], undefined> } {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...Object.fromEntries(given), model: options.model, dataset: options.dataset };
 }

@@ -58,7 +58,7 @@ export interface ImageBatchShape {
   /** Width W in pixels. */
   readonly width: number;
   /** Index of the first image among all that are encoded, for error messages. Default 0. */
-  readonly firstIndex?: number;
+  readonly firstIndex?: number | undefined;
 }
 
 /** Turns images into snippets. */

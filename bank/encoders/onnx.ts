@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Complete } from "../../kernels/core/complete.ts";
 import { z } from "zod";
 import type { Device } from "../../kernels/core/device.ts";
 import { requireOneOf } from "../../kernels/core/nearest_name.ts";
@@ -42,7 +43,7 @@ export interface OnnxEncoderOptions extends ProviderOptions {
 const KIND = "onnx";
 
 /** What a bank has stored of the preprocessing. */
-const storedSchema: z.ZodType<Required<OnnxPreprocessing>> = z.object({
+const storedSchema: z.ZodType<Complete<OnnxPreprocessing>> = z.object({
   size: z.int(),
   crop: z.number(),
   interpolation: z.enum(INTERPOLATIONS),
@@ -63,7 +64,7 @@ const TRIAL = 2;
 const COLOURS = 3;
 
 /** Everything that is done to an image. */
-type Preparation = Required<Omit<OnnxPreprocessing, "output">>;
+type Preparation = Complete<Omit<OnnxPreprocessing, "output">>;
 
 /** An open network and the shape of what it takes. */
 interface Network {

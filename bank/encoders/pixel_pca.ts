@@ -25,7 +25,7 @@ export interface PixelPcaOptions {
   /** Height and width r in pixels to which images are shrunk first. */
   readonly resolution: number;
   /** Scale every component to the same variance. Default `true`. */
-  readonly whiten?: boolean;
+  readonly whiten?: boolean | undefined;
   /** Called after each batch with the number of images seen, and N. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }

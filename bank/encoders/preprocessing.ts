@@ -32,22 +32,22 @@ export interface OnnxPreprocessing {
   /** Height and width r in pixels of what the network sees. */
   readonly size: number;
   /** Share of either side of the image that is kept around its centre; 1, all, by default. */
-  readonly crop?: number;
+  readonly crop?: number | undefined;
   /** Filter of the resizing; `bicubic` by default. */
-  readonly interpolation?: Interpolation;
+  readonly interpolation?: Interpolation | undefined;
   /** What black and white become before mean and deviation; [0, 1] by default. */
-  readonly range?: readonly [low: number, high: number];
+  readonly range?: readonly [low: number, high: number] | undefined;
   /** Mean of each channel, of values in the range; 0 by default. */
-  readonly mean?: readonly number[];
+  readonly mean?: readonly number[] | undefined;
   /** Standard deviation of each channel, of values in the range; 1 by default. */
-  readonly std?: readonly number[];
+  readonly std?: readonly number[] | undefined;
   /** Name of the output; the first by default. */
-  readonly output?: string;
+  readonly output?: string | undefined;
   /**
    * How an output of tokens [n, T, d] becomes [n, d]: `cls`, the first token, by default; `mean` of all;
    * `patch-mean` of all but the first.
    */
-  readonly pooling?: Pooling;
+  readonly pooling?: Pooling | undefined;
 }
 
 /** Mean and standard deviation of the three colours, of values in [0, 1]. */

@@ -18,9 +18,9 @@ export interface ResizeOptions {
   /** Height and width of the results in pixels. */
   readonly size: number;
   /** Share of either side that is kept around the centre; 1, all, by default. */
-  readonly crop?: number;
+  readonly crop?: number | undefined;
   /** Default `bicubic`. */
-  readonly interpolation?: Interpolation;
+  readonly interpolation?: Interpolation | undefined;
 }
 
 /** Sides in pixels. */

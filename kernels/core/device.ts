@@ -46,9 +46,9 @@ import {
 /** How to open a device. */
 export interface DeviceOptions {
   /** Accept a software driver; without it one is an `UnsupportedDeviceError`. Default `false`. */
-  readonly allowFallback?: boolean;
+  readonly allowFallback?: boolean | undefined;
   /** Kernel variants to use whatever the profile says, by op: `{ matmul: "naive" }`. */
-  readonly variants?: ForcedVariants;
+  readonly variants?: ForcedVariants | undefined;
   /** Variants that were measured; those of this adapter are used where none is forced. */
   readonly tuning?: Tuning | undefined;
   /**
@@ -56,9 +56,9 @@ export interface DeviceOptions {
    * numbers that are not finite: a wait throws a `NonFiniteResultError` that names the first kernel which
    * wrote one. Several times as slow. Mixed precision overflows on purpose while it looks for its scale.
    */
-  readonly debug?: boolean;
+  readonly debug?: boolean | undefined;
   /** Told, once each, which forced and measured variants cannot be used. */
-  readonly note?: (line: string) => void;
+  readonly note?: ((line: string) => void) | undefined;
 }
 
 /** What operands of matrix products may be rounded to. */
@@ -78,11 +78,11 @@ export interface DispatchOptions {
    */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /** A number for every field of the kernel's `Params`, whole ones for `u32` and `i32`. */
-  readonly params?: Readonly<Record<string, number>>;
+  readonly params?: Readonly<Record<string, number>> | undefined;
   /** Workgroups in x, y and z; see {@linkcode spreadWorkgroups} for long rows of them. */
   readonly workgroups: readonly [number, number?, number?];
   /** Values of pipeline-overridable constants. */
-  readonly constants?: Readonly<Record<string, number>>;
+  readonly constants?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Under what the GPU is asked for something. */
@@ -323,7 +323,7 @@ export class Device implements Disposable {
    * Runs `fn` under a name that errors which the GPU reports show: `blocks.3 > attention`. It stands after
    * those of `within`, by default the ones that stand now.
    */
-  named<T>(name: string, fn: () => T, options: { within?: string } = {}): T {
+  named<T>(name: string, fn: () => T, options: { within?: string | undefined } = {}): T {
     const outer = this.#path, { within = outer } = options;
     this.#path = within === "" ? name : `${within} > ${name}`;
     try {
@@ -378,7 +378,7 @@ export class Device implements Disposable {
    * A tensor without defined contents, owned by the current scope or, outside of one, the caller. Throws
    * `TypeError` for another type than f32, f16 and u32, and `RangeError` when a size is no whole number.
    */
-  empty(shape: Shape, options: { dtype?: DType } = {}): Tensor {
+  empty(shape: Shape, options: { dtype?: DType | undefined } = {}): Tensor {
     this.#assertUsable();
     requireWholeSizes(shape);
     const { dtype = "f32" } = options;
@@ -402,7 +402,7 @@ export class Device implements Disposable {
   tensor(
     data: Float32Array | Uint32Array,
     shape: Shape,
-    options: { dtype?: DType } = {},
+    options: { dtype?: DType | undefined } = {},
   ): Tensor {
     const { dtype = data instanceof Uint32Array ? "u32" : "f32" } = options;
     const tensor = this.empty(shape, { dtype });
@@ -559,7 +559,7 @@ export class Device implements Disposable {
    * buffer or one on another device, and for a part of an `f16` tensor that does not begin and end with a
    * whole word.
    */
-  copyInto(out: Tensor, x: Tensor, options: { first?: number } = {}): void {
+  copyInto(out: Tensor, x: Tensor, options: { first?: number | undefined } = {}): void {
     this.#assertUsable();
     const { first } = options;
     if (first !== undefined && (!Number.isInteger(first) || first < 0)) {

@@ -238,7 +238,10 @@ export class CheckpointError extends Error {
   readonly key: string | undefined;
 
   /** Makes the error; the message should name the file and the key. */
-  constructor(message: string, options: { path: string; key?: string; cause?: unknown }) {
+  constructor(
+    message: string,
+    options: { path: string; key?: string | undefined; cause?: unknown },
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.path = options.path;
     this.key = options.key;

@@ -109,7 +109,7 @@ export class Kernel {
    * lines of the compiler's errors are the shader's own. Throws `SyntaxError` for a text without entry
    * point or with several, and for bindings and `Params` of other types or forms.
    */
-  constructor(options: { source: string; includes?: readonly string[] }) {
+  constructor(options: { source: string; includes?: readonly string[] | undefined }) {
     this.#source = [options.source, ...(options.includes ?? [])].join("\n");
     const text = withoutComments(this.#source);
     const entry = ENTRY.exec(text);

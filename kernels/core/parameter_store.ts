@@ -165,7 +165,7 @@ export class ParameterStore implements ParameterScope, Disposable {
    */
   constructor(
     device: Device | undefined,
-    options: { seed?: number; freezes?: (name: string) => boolean } = {},
+    options: { seed?: number | undefined; freezes?: ((name: string) => boolean) | undefined } = {},
   ) {
     this.#device = device;
     this.#seed = options.seed ?? 0;

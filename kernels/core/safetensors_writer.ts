@@ -38,7 +38,7 @@ export interface SafetensorsTensor extends SafetensorsDeclaration {
 /** Options of {@linkcode writeSafetensors} and {@linkcode SafetensorsWriter}. */
 export interface SafetensorsWriteOptions {
   /** Free text stored with the tensors. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 function writeError(path: string, state: string, cause?: unknown): CheckpointError {

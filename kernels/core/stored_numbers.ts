@@ -42,7 +42,7 @@ export interface ReadNumbersOptions<T extends Float32Array | Float64Array> {
   /** Fills all of `target` with the bytes from `position` on, or throws. */
   read(target: Uint8Array, position: number): void;
   /** Whether the bytes are most significant first. */
-  readonly bigEndian?: boolean;
+  readonly bigEndian?: boolean | undefined;
 }
 
 /** Numbers converted at a time: what a read costs in memory above its result. */

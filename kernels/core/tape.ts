@@ -45,7 +45,7 @@ export interface TapeNode {
    * Arguments that the op is not differentiated in, such as a target, even where they view an input.
    * Default none.
    */
-  readonly constants?: readonly Tensor[];
+  readonly constants?: readonly Tensor[] | undefined;
   /** Records the backward kernels for the cotangent `dy` of the output, of the shape of that. */
   backward(dy: Tensor, gradients: Gradients): void;
 }
@@ -120,7 +120,10 @@ export class Tape implements Gradients, Disposable {
    * Makes an empty tape. A nested tape shares the gradients of `parent`; of what that recorded it may read
    * `inputs` alone.
    */
-  constructor(device: Device, options: { parent?: Tape; inputs?: readonly Tensor[] } = {}) {
+  constructor(
+    device: Device,
+    options: { parent?: Tape | undefined; inputs?: readonly Tensor[] | undefined } = {},
+  ) {
     const { parent, inputs = [] } = options;
     this.#device = device;
     this.#nested = parent !== undefined;
@@ -305,7 +308,7 @@ export class Tape implements Gradients, Disposable {
    * tape does. Throws `RangeError` for a scale that is not finite, and `TypeError` for a loss
    * that this tape did not record, or that depends on nothing that needs a gradient.
    */
-  backward(loss: Tensor, options: { scale?: number } = {}): void {
+  backward(loss: Tensor, options: { scale?: number | undefined } = {}): void {
     if (loss.elements !== 1) {
       throw new TypeError(
         `Cannot differentiate ${formatShape(loss.shape)}: expected one element, or backwardFrom`,

@@ -203,7 +203,7 @@ export class Tensor implements Disposable {
   /** Views a storage from `offset` bytes on; the new tensor takes over one hold on it. */
   constructor(
     storage: Storage | undefined,
-    options: { shape: Shape; dtype: DType; offset?: number },
+    options: { shape: Shape; dtype: DType; offset?: number | undefined },
   ) {
     this.#storage = storage;
     this.#offset = options.offset ?? 0;

@@ -55,9 +55,9 @@ export interface VariantQuestion<V extends string = string> {
   /** The op's table of its variants, by their names. */
   readonly among: Readonly<Record<V, unknown>>;
   /** The sizes, where the choice depends on them. */
-  readonly shape?: VariantShape;
+  readonly shape?: VariantShape | undefined;
   /** Whether a variant can compute these sizes on this adapter. Default: every one can. */
-  readonly supports?: (variant: V) => boolean;
+  readonly supports?: ((variant: V) => boolean) | undefined;
   /** The one variant that can compute these sizes, where no other can. */
   readonly only?: V | undefined;
 }

@@ -22,7 +22,7 @@ const BACKWARD_VECTOR = new Kernel({ source: backwardVectorSource });
 /** Options of {@linkcode cosineLoss} and {@linkcode alignmentLoss}. */
 export interface CosineOptions {
   /** Norms below it count as it. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /**

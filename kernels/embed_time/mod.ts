@@ -15,9 +15,9 @@ const EMBED_TIME = new Kernel({ source, includes: [cosSin] });
 /** Options of {@linkcode embedTime}. */
 export interface EmbedTimeOptions {
   /** Numbers that describe one time; default 256. */
-  readonly width?: number;
+  readonly width?: number | undefined;
   /** The longest period divided by 2π; default 10000. */
-  readonly maxPeriod?: number;
+  readonly maxPeriod?: number | undefined;
 }
 
 /**

@@ -16,7 +16,7 @@ export interface GuideOptions {
   /** How far to go: 0 is the unconditional prediction, 1 the conditional one, above 1 past it. */
   readonly scale: number;
   /** Channels that are guided, all or the first few; the others are the conditional ones. Default all. */
-  readonly channels?: "all" | number;
+  readonly channels?: "all" | number | undefined;
 }
 
 /**

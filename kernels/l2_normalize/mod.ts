@@ -33,7 +33,7 @@ const MAX_WIDTH = (MAX_LOOP_ROUNDS - 1) / 2;
  * console.log(await y.read()); // Float32Array(4) [ 0.5, 0.5, 0.5, -0.5 ]
  * ```
  */
-export function l2Normalize(x: Tensor, options: { epsilon?: number } = {}): Tensor {
+export function l2Normalize(x: Tensor, options: { epsilon?: number | undefined } = {}): Tensor {
   const { epsilon = 1e-12 } = options;
   const [rows = 0, width = 0] = x.shape;
   if (x.shape.length !== 2) {

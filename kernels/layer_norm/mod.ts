@@ -109,7 +109,7 @@ export interface LayerNormOptions {
   /** Offset [D]. */
   readonly bias?: Tensor | undefined;
   /** Added to the variance. Default 1e-6. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /** What {@linkcode rmsNorm} takes besides `x`. */
@@ -117,7 +117,7 @@ export interface RmsNormOptions {
   /** Gain [D]. */
   readonly weight?: Tensor | undefined;
   /** Added to the mean square. Default 1e-6. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /**

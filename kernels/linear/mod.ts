@@ -130,7 +130,7 @@ function asIs(x: Tensor): Tensor {
 export function columnSumInto(
   out: Tensor,
   x: Tensor,
-  options: { accumulate?: 0 | 1 } = {},
+  options: { accumulate?: 0 | 1 | undefined } = {},
 ): void {
   const { accumulate = 0 } = options;
   const { device } = out;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Complete } from "../core/complete.ts";
 import { castInto } from "../cast/mod.ts";
 import oddRows from "../common/odd_rows.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
@@ -51,21 +52,21 @@ const SUM_PARTS = new Kernel({ source: sumPartsSource });
 /** How two matrices are multiplied. */
 export interface MatmulOptions {
   /** `a` is [..., K, M] instead of [..., M, K]. Default `false`. */
-  readonly transposeA?: boolean;
+  readonly transposeA?: boolean | undefined;
   /** `b` is [..., N, K] instead of [..., K, N]. Default `false`. */
-  readonly transposeB?: boolean;
+  readonly transposeB?: boolean | undefined;
 }
 
 /** How {@linkcode matmulInto} multiplies. */
 export interface MatmulIntoOptions extends MatmulOptions {
   /** Sizes, for matrices whose tensors have other shapes; by default those of the last two axes. */
-  readonly size?: Omit<MatmulSize, "batch">;
+  readonly size?: Omit<MatmulSize, "batch"> | undefined;
   /** Number of products; a matrix with fewer elements than that is shared by all. Default 1. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** A row [N] added to every row of the result. */
   readonly bias?: Tensor | undefined;
   /** 1 adds to `out`, 0 assigns. Default 0. */
-  readonly accumulate?: 0 | 1;
+  readonly accumulate?: 0 | 1 | undefined;
 }
 
 /**
@@ -249,7 +250,7 @@ function tiledInto(
   product:
     & { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant }
     & MatmulIntoOptions
-    & Required<MatmulOptions>,
+    & Complete<MatmulOptions>,
 ): void {
   const { a, b, bias, size, variant, transposeA, transposeB } = product;
   const { M, N, K, batch = 1 } = size;
@@ -315,7 +316,7 @@ function inF32(x: Tensor): Tensor {
   return out;
 }
 
-function sizeOf(a: Shape, b: Shape, options: Required<MatmulOptions>): MatmulSize {
+function sizeOf(a: Shape, b: Shape, options: Complete<MatmulOptions>): MatmulSize {
   const [a0, a1] = a.slice(-2), [b0, b1] = b.slice(-2);
   const [M, inner] = options.transposeA ? [a1, a0] : [a0, a1];
   const [K, N] = options.transposeB ? [b1, b0] : [b0, b1];

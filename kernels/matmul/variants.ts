@@ -25,7 +25,7 @@ export interface MatmulSize {
   /** Terms of each sum. */
   readonly K: number;
   /** Products of this size in one dispatch. Default 1. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
 }
 
 /**

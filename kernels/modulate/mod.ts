@@ -38,11 +38,11 @@ export interface ModulateOptions {
   /** Index of the chunk [B, D] that scales. */
   readonly scale: number;
   /** Default `"layer"`. */
-  readonly norm?: Norm;
+  readonly norm?: Norm | undefined;
   /** Gain [D] of the norm, before modulation. */
   readonly weight?: Tensor | undefined;
   /** Added to the variance. Default 1e-6. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /** What {@linkcode gate} takes besides the stream and what is added to it. */

@@ -22,9 +22,9 @@ export interface UnpatchifyOptions {
   /** Side of a patch in pixels. */
   readonly patch: number;
   /** Channels to keep, the first ones of the token; default all. */
-  readonly channels?: number;
+  readonly channels?: number | undefined;
   /** Patches in a row of the image; default √T. */
-  readonly gridWidth?: number;
+  readonly gridWidth?: number | undefined;
 }
 
 /** Where an image's pixels lie in its tokens. */

@@ -63,7 +63,7 @@ export interface QkNormOptions {
   /** [D / H]; given with `queryBias` or not at all. */
   readonly keyBias?: Tensor | undefined;
   /** Added to the variance; default 1e-5 with biases and 1e-6 without. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /**

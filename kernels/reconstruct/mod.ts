@@ -39,7 +39,7 @@ export interface ReconstructOptions {
   /** Mean [d]. */
   readonly mean: Tensor;
   /** Which rows, u32 [B]; by default all in order. */
-  readonly indices?: Tensor;
+  readonly indices?: Tensor | undefined;
 }
 
 /**

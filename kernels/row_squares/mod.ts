@@ -27,9 +27,9 @@ const MAX_WIDTH = 131_072;
 /** Options of {@linkcode rowSquares}. */
 export interface RowSquaresOptions {
   /** Factor of the sum; default 1. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** Returns 1 / ‖x‖ instead, with 1e-12 for the norm of rows below it. Default `false`. */
-  readonly inverseRoot?: boolean;
+  readonly inverseRoot?: boolean | undefined;
 }
 
 /**

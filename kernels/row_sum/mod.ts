@@ -19,11 +19,11 @@ export interface RowSumOptions {
   /** What to sum. */
   readonly x: Tensor;
   /** Factor of the sum; default 1. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** Added to each result; default 0. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   /** 1 to add to what `out` holds; default 0. */
-  readonly accumulate?: 0 | 1;
+  readonly accumulate?: 0 | 1 | undefined;
 }
 
 /**

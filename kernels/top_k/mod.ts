@@ -29,7 +29,7 @@ export interface TopK {
 /** Options of {@linkcode topK}. */
 export interface TopKOptions {
   /** Factors [columns] that the values of each row are multiplied by first. */
-  readonly factors?: Tensor;
+  readonly factors?: Tensor | undefined;
 }
 
 /**

@@ -56,7 +56,7 @@ export interface LossCoefficients extends EndpointCoefficients {
 /** Which loss {@linkcode lossCoefficients} gives. */
 export interface LossCoefficientsOptions {
   /** Weighting over time, `"none"` unless given. */
-  readonly weighting?: LossWeighting;
+  readonly weighting?: LossWeighting | undefined;
 }
 
 // With x = alpha data + sigma noise and v = alpha' data + sigma' noise, this is the determinant of

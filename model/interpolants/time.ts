@@ -27,7 +27,7 @@ export const FULL_INTERVAL: TimeInterval = [0, 1];
 /** What `sampleInterval` needs to know of the sampler. */
 export interface SampleIntervalOptions {
   /** Diffusion form and size of the last, noiseless step of an SDE; absent for an ODE. */
-  readonly sde?: { readonly form: DiffusionForm; readonly lastStepSize: number };
+  readonly sde?: { readonly form: DiffusionForm; readonly lastStepSize: number } | undefined;
   /** Distance to a singular end, the official value unless given. */
   readonly epsilon?: number | undefined;
 }

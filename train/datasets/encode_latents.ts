@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Complete } from "../../kernels/core/complete.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { directoryPath } from "../../bank/directory.ts";
@@ -75,17 +76,17 @@ export interface EncodeLatentsOptions {
   /** Makes `cls_tokens` of the images, which become the snippets; none by default. */
   readonly tokenEncoder?: TokenEncoder | undefined;
   /** Keep its patch tokens as well, as `representations`, for the alignment loss. Default false. */
-  readonly patchTokens?: boolean;
+  readonly patchTokens?: boolean | undefined;
   /** Encode the mirrored images as well, as `latents_flip` and `representations_flip`. Default false. */
-  readonly flip?: boolean;
+  readonly flip?: boolean | undefined;
   /** Take a sample of the distribution, as the official code does, or its mean. Default sample. */
-  readonly posterior?: "sample" | "mean";
+  readonly posterior?: "sample" | "mean" | undefined;
   /** Seed of the samples. Default 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Type of the latents in the shards. Default F32, as the official code has it. */
-  readonly dtype?: "F32" | "F16";
+  readonly dtype?: "F32" | "F16" | undefined;
   /** Images in each shard but the last. Default 10,000, as the official code has it. */
-  readonly shardSize?: number;
+  readonly shardSize?: number | undefined;
   /** Called after each batch with the number of images that are done, and N. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -209,7 +210,7 @@ export function requireOwnShards(
 type EncodingOptions = Omit<EncodeLatentsOptions, "images">;
 
 /** The options with defaults for all that has one, and what follows from them. */
-type Settled<Options> = Options & Required<Omit<EncodingOptions, "tokenEncoder" | "onProgress">> & {
+type Settled<Options> = Options & Complete<Omit<EncodingOptions, "tokenEncoder" | "onProgress">> & {
   /** The tensors of the shards, in their order in a row. */
   readonly columns: readonly Column[];
   /** All that decides what the shards will be but for the images, as a SHA-256. */
@@ -303,7 +304,7 @@ interface Column {
 function columnsOf(
   options:
     & Pick<EncodingOptions, "encoder" | "tokenEncoder">
-    & Required<Pick<EncodingOptions, "patchTokens" | "flip" | "dtype">>,
+    & Complete<Pick<EncodingOptions, "patchTokens" | "flip" | "dtype">>,
 ): Column[] {
   const { encoder, tokenEncoder, patchTokens, flip, dtype } = options;
   const { channels, imageSize } = encoder.latent, columns: Column[] = [];
