@@ -17,7 +17,7 @@ export interface InterpolateOptions {
 /** How {@linkcode mixSnippets} draws. */
 export interface MixSnippetsOptions {
   /** Seed of the choice of dimensions. */
-  readonly seed: number | bigint;
+  readonly seed?: number | undefined;
   /** Share of the dimensions that the second snippet gives; half by default, rounded down. */
   readonly ratio?: number | undefined;
 }
@@ -37,7 +37,7 @@ export interface BetweenOptions {
   /** Snippets from the first to the second, both counted, for `lerp` and `slerp`; at least 2. */
   readonly steps: number;
   /** Seed of the choice of dimensions, for `mask`. */
-  readonly seed: number | bigint;
+  readonly seed: number;
 }
 
 /** Sine of the angle below which two snippets count as parallel. */
@@ -143,9 +143,9 @@ export function concatSnippets(first: Float32Array, second: Float32Array): Float
 export function mixSnippets(
   first: Float32Array,
   second: Float32Array,
-  options: MixSnippetsOptions,
+  options: MixSnippetsOptions = {},
 ): Float32Array {
-  const { seed, ratio = 0.5 } = options;
+  const { seed = 0, ratio = 0.5 } = options;
   checkPair(first, second);
   requireShare("ratio", ratio);
   const order = permutation(first.length, seed, 0);

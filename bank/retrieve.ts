@@ -24,8 +24,8 @@ import { snippetNorms } from "./normalize.ts";
 export interface ChoiceOptions {
   /** Number of images N. */
   readonly count: number;
-  /** Seed of the choice; that of image i is the same for any N. */
-  readonly seed: number;
+  /** Seed of the choice, 0 by default; that of image i is the same for any N. */
+  readonly seed?: number | undefined;
 }
 
 /**
@@ -44,7 +44,7 @@ export interface ChoiceOptions {
  * ```
  */
 export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
-  const { count, seed } = options;
+  const { count, seed = 0 } = options;
   requireCount("Cannot draw indices: size", size, 1);
   requireCount("Cannot draw indices: count", count);
   const random = new Random(seed, Stream.Label);

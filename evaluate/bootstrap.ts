@@ -18,10 +18,10 @@ export interface Estimate {
 
 /** How often and by what random numbers is resampled. */
 export interface BootstrapFrechetOptions {
-  /** Resamples; 0 for no interval. */
-  readonly resamples: number;
-  /** Seed of the choice. */
-  readonly seed: number;
+  /** Resamples; 0 for no interval, 100 by default. */
+  readonly resamples?: number | undefined;
+  /** Seed of the choice; 0 by default. */
+  readonly seed?: number | undefined;
   /** Called after each resample with their number, and that of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -64,7 +64,7 @@ export function bootstrapFrechet(
   samples: Float32Array,
   options: BootstrapFrechetOptions & { readonly reference: Gaussian },
 ): Estimate {
-  const { reference, resamples, seed, onProgress } = options;
+  const { reference, resamples = 100, seed = 0, onProgress } = options;
   const { dim } = reference;
   requireCount("Cannot resample: resamples", resamples);
   const distance = new FrechetReference(reference).distancesTo(samples);

@@ -59,8 +59,8 @@ export interface FindCopiesOptions {
   readonly shown?: number | undefined;
   /** Neighbours k of each; 5 by default. */
   readonly neighbours?: number | undefined;
-  /** Seed of the choice of training images. */
-  readonly seed: number;
+  /** Seed of the choice of training images; 0 by default. */
+  readonly seed?: number | undefined;
   /** Takes the products where there are many. */
   readonly device?: Device | undefined;
   /** Called with how much is done, and 1, which is all of it. */
@@ -110,7 +110,8 @@ const TWINS = 1e-6;
  * ```
  */
 export async function findCopies(options: FindCopiesOptions): Promise<CopyFindings> {
-  const { samples, training, dim, scale = 1, neighbours: count = 5, seed, onProgress } = options;
+  const { samples, training, dim, scale = 1, neighbours: count = 5, seed = 0, onProgress } =
+    options;
   const size = training.length / dim, n = samples.length / dim;
   if (n === 0) throw new RangeError("Cannot look for copies among 0 samples: expected some");
   const shown = Math.min(options.shown ?? 8, n);

@@ -175,9 +175,9 @@ function spreadRows(
 
 /**
  * The Fréchet distance that n = `count` new vectors of one distribution with a set [N, d] would have to it, by
- * parts of the set: the distance of m of its vectors, n or at most half of them and chosen by the seed, to
- * the N − m others. Two sets of one distribution are apart by about a constant times the sum of 1 over their
- * numbers (Chong and Forsyth 2020), and parts are smaller than what is measured: their distance times
+ * parts of the set: the distance of m of its vectors, n or at most half of them and chosen by the seed (0 by
+ * default), to the N − m others. Two sets of one distribution are apart by about a constant times the sum of 1
+ * over their numbers (Chong and Forsyth 2020), and parts are smaller than what is measured: their distance times
  * (1/n + 1/N) / (1/m + 1/(N − m)) is given.
  *
  * That holds to first order. Simulated normal vectors of 16 to 128 components are as far as it says, to a
@@ -197,9 +197,9 @@ function spreadRows(
  */
 export function chanceDistance(
   vectors: Float32Array,
-  options: { readonly dim: number; readonly count: number; readonly seed: number },
+  options: { readonly dim: number; readonly count: number; readonly seed?: number | undefined },
 ): ChanceDistance {
-  const { dim, seed } = options;
+  const { dim, seed = 0 } = options;
   const size = vectors.length / dim, count = Math.min(options.count, Math.floor(size / 2));
   if (size < 4) {
     throw new RangeError(`Cannot split ${counted(size, "vector")}: expected at least four`);

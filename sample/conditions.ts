@@ -32,7 +32,7 @@ import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
  */
 export function chooseAmong(
   groups: readonly ArrayLike<number>[],
-  { count, seed }: ChoiceOptions,
+  { count, seed = 0 }: ChoiceOptions,
 ): Uint32Array {
   const empty = groups.findIndex(({ length }) => length === 0);
   if (groups.length === 0 || empty >= 0) {
@@ -73,7 +73,7 @@ export async function chooseByNoise(
   model: DiffusionModel,
   options: ChoiceOptions & { readonly bank: Bank },
 ): Promise<Uint32Array> {
-  const { bank, count, seed } = options;
+  const { bank, count, seed = 0 } = options;
   requireCount("Cannot choose: count", count);
   const indices = new Uint32Array(count), frequencies = noiseFrequencies(bank);
   // Noise is no larger than the activations of a network without guidance.

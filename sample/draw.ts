@@ -59,8 +59,8 @@ type Settled<Options extends SamplerSettings> = Options & { readonly config: Sam
 export interface StartingNoiseOptions {
   /** Number of images B. */
   readonly count: number;
-  /** Seed of the noise. */
-  readonly seed: number;
+  /** Seed of the noise. Default 0. */
+  readonly seed?: number | undefined;
   /** Identity of the first image; image i has the same noise whatever the batch. Default 0. */
   readonly firstSample?: number | undefined;
 }
@@ -95,7 +95,7 @@ export interface Drawn {
  * ```
  */
 export function startingNoise(model: DiffusionModel, options: StartingNoiseOptions): Tensor {
-  const { channels, inputSize } = model.options, { count, seed, firstSample = 0 } = options;
+  const { channels, inputSize } = model.options, { count, seed = 0, firstSample = 0 } = options;
   return randomNormal(model.parameters.device, [count, channels, inputSize, inputSize], {
     seed,
     stream: Stream.Sampler,

@@ -53,8 +53,8 @@ export interface TrainMapperOptions {
   readonly batchSize: number;
   /** Learning rate of Adam. */
   readonly learningRate: number;
-  /** Seed of the weights and of the order of the pairs. */
-  readonly seed: number;
+  /** Seed of the weights and of the order of the pairs; 0 by default. */
+  readonly seed?: number | undefined;
   /** Called after each epoch, counted from 1, with the mean loss of its steps. */
   readonly onEpoch?: ((epoch: number, loss: number) => void) | undefined;
 }
@@ -104,7 +104,7 @@ export async function trainMapper(
   device: Device,
   options: TrainMapperOptions,
 ): Promise<OwnedMapper> {
-  const { pairs, loss, width, epochs, learningRate, seed, onEpoch } = options;
+  const { pairs, loss, width, epochs, learningRate, seed = 0, onEpoch } = options;
   const { snippetDim } = pairs;
   requireOneOf("Cannot train a mapper: loss", loss, LOSSES);
   requireCount("Cannot train a mapper: epochs", epochs, 1);

@@ -83,6 +83,7 @@ Deno.test("mixSnippets() takes the asked share from the second, the same for the
   const got = mixSnippets(first, second, { seed: 5 });
   assert.deepEqual(got, mixSnippets(first, second, { seed: 5 }));
   assert.notDeepEqual(got, mixSnippets(first, second, { seed: 6 }));
+  assert.deepEqual(mixSnippets(first, second), mixSnippets(first, second, { seed: 0 }));
 });
 
 Deno.test("concatSnippets() takes the first dimensions from the first, fewer if they are odd", () => {

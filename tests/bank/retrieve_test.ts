@@ -208,6 +208,7 @@ Deno.test("drawUniform() draws every index equally often, the same for any numbe
   const drawn = drawUniform(5, { count: 5000, seed: 3 });
   assert.deepEqual(drawUniform(5, { count: 9, seed: 3 }), drawn.slice(0, 9));
   assert.notDeepEqual(drawUniform(5, { count: 9, seed: 4 }), drawn.slice(0, 9));
+  assert.deepEqual(drawUniform(5, { count: 9 }), drawUniform(5, { count: 9, seed: 0 }));
   // Pictures of the documents were drawn from these.
   assert.deepEqual([...drawUniform(1914, { count: 4, seed: 0 })], [1673, 208, 1055, 1767]);
   const counts = [0, 0, 0, 0, 0];

@@ -40,6 +40,11 @@ Deno.test("bootstrapFrechet() covers the distance of other samples about 95 time
 Deno.test("bootstrapFrechet() gives no distance below 0", () => {
   const reference = new GaussianStatistics(DIM).add(REFERENCE);
   const { value, interval } = bootstrapFrechet(REFERENCE, { reference, resamples: 20, seed: 1 });
+  const settings = { reference, resamples: 100, seed: 0 };
+  assert.deepEqual(
+    bootstrapFrechet(REFERENCE, { reference }),
+    bootstrapFrechet(REFERENCE, settings),
+  );
   assert.ok(value < 1e-12 && interval![0] === 0 && interval![1] > 0, `${value} in ${interval}`);
 });
 

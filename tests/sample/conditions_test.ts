@@ -22,6 +22,7 @@ Deno.test("chooseAmong() draws evenly from each group in turn", () => {
   assert.deepEqual(chooseAmong([[0, 1, 2, 3]], { count: 40, seed: 5 }), all);
   const groups = [[3], [10, 11], [17, 18, 19]];
   const turns = chooseAmong(groups, { count: 6000, seed: 5 });
+  assert.deepEqual(chooseAmong(groups, { count: 9 }), chooseAmong(groups, { count: 9, seed: 0 }));
   const counts = new Map<number, number>();
   for (const [i, index] of turns.entries()) {
     assert.ok(groups[i % 3]!.includes(index), `image ${i} has snippet ${index}`);

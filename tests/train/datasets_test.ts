@@ -125,6 +125,7 @@ Deno.test("ImageSet.subset() keeps what belongs to each image", () => {
 
 Deno.test("splitIndices() chooses by an order that no epoch of a run has", () => {
   const { train, heldOut } = splitIndices(100, { heldOut: 10, seed: 3 });
+  assert.deepEqual(splitIndices(9, { heldOut: 3 }), splitIndices(9, { heldOut: 3, seed: 0 }));
   assert.deepEqual(heldOut, permutation(100, 3, 2 ** 32 - 1).slice(0, 10).sort());
   assert.deepEqual([...train, ...heldOut].sort((a, b) => a - b), [...Array(100).keys()]);
 });

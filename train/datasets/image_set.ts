@@ -32,8 +32,8 @@ export interface ImageSetData {
 export interface SplitOptions {
   /** Number of images to hold out, from 1 to size − 1. */
   readonly heldOut: number;
-  /** Seed of the choice. */
-  readonly seed: number | bigint;
+  /** Seed of the choice; 0 by default. */
+  readonly seed?: number | undefined;
 }
 
 /** The two parts that {@linkcode ImageSet.split} returns; together they are the whole set. */
@@ -69,7 +69,7 @@ export function splitIndices(
   size: number,
   options: SplitOptions,
 ): { train: Uint32Array; heldOut: Uint32Array } {
-  const { heldOut, seed } = options;
+  const { heldOut, seed = 0 } = options;
   if (!Number.isInteger(heldOut) || heldOut < 1 || heldOut >= size) {
     throw new RangeError(
       `Cannot split an image set of ${size}: heldOut is ${heldOut}, ` +
