@@ -122,17 +122,14 @@ export interface AddedRecord {
   readonly text?: string | undefined;
 }
 
-/** Which two snippets to mix, and how much of the first: alpha first + (1 − alpha) second. */
+/** Which two snippets to mix, and how much of the first. */
 export interface SnippetMix {
   /** Index of the first snippet. */
   readonly first: number;
   /** Index of the second snippet. */
   readonly second: number;
-  /**
-   * Share of the first snippet, 0 to 1, as in equation 11; `lerpSnippets` counts its `alpha` the other
-   * way, as a way that begins at the first.
-   */
-  readonly alpha: number;
+  /** Share of the first snippet, 0 to 1; the second has the rest. Equation 11 calls it α. */
+  readonly firstShare: number;
 }
 
 /** A bank that takes new snippets without training (GMem, section 4.4). */
@@ -148,7 +145,7 @@ export interface ExtensibleBank extends Bank {
    * Adds internal knowledge: the mix of two snippets of the bank (GMem, equation 11). Returns its
    * index. Waits for the GPU.
    *
-   * Throws a RangeError if the bank does not have an index or alpha is not from 0 to 1.
+   * Throws a RangeError if the bank does not have an index or the share is not from 0 to 1.
    */
   addInternal(mix: SnippetMix, record?: AddedRecord): Promise<number>;
   /**
@@ -201,13 +198,13 @@ export function checkIndices(indices: ArrayLike<number>, size: number): Uint32Ar
 /**
  * Checks a mix against a bank's size.
  *
- * Throws a RangeError if the bank does not have an index or alpha is not from 0 to 1.
+ * Throws a RangeError if the bank does not have an index or the share is not from 0 to 1.
  */
 export function checkMix(mix: SnippetMix, size: number): void {
   checkIndices([mix.first, mix.second], size);
-  if (!(mix.alpha >= 0 && mix.alpha <= 1)) {
+  if (!(mix.firstShare >= 0 && mix.firstShare <= 1)) {
     throw new RangeError(
-      `Cannot mix snippets: alpha is ${mix.alpha}, expected a number from 0 to 1`,
+      `Cannot mix snippets: firstShare is ${mix.firstShare}, expected a number from 0 to 1`,
     );
   }
 }

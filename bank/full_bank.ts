@@ -108,7 +108,7 @@ export class FullBank extends TableBank {
   override async addInternal(mix: SnippetMix, record: AddedRecord = {}): Promise<number> {
     checkMix(mix, this.size);
     const { first, second } = await this.readPair(mix);
-    return this.addRow(lerpSnippets(second, first, mix), record);
+    return this.addRow(lerpSnippets(second, first, { alpha: mix.firstShare }), record);
   }
 
   /** Writes the bank to a file; see `ExtensibleBank.save`. */

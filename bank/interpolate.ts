@@ -10,7 +10,7 @@ import { normalizeSnippets } from "./normalize.ts";
 
 /** How far {@linkcode lerpSnippets} and {@linkcode slerpSnippets} go. */
 export interface InterpolateOptions {
-  /** 0 gives the first snippet, 1 the second; `SnippetMix` has the share of the first. */
+  /** 0 gives the first snippet, 1 the second. */
   readonly alpha: number;
 }
 

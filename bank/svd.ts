@@ -6,6 +6,7 @@
 
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
+import type { SnippetMix } from "./bank.ts";
 import { symmetricEigen } from "./eigen.ts";
 import { DeviceMoments, Moments } from "./moments.ts";
 import { DeviceProjection, type Projection, projectRows } from "./projection.ts";
@@ -311,14 +312,13 @@ export function externalCoefficients(snippets: Float32Array, factors: SharedFact
   return new Float32Array(projectRows(snippets, { mean: new Float64Array(mean), directions }));
 }
 
-/** alpha first + (1 − alpha) second (GMem, equation 11), for coefficients as for any rows of one length. */
+/** A mix of two rows of one length, such as coefficients (GMem, equation 11). */
 export function mixRows(
   first: Float32Array,
   second: Float32Array,
-  options: { readonly alpha: number },
+  { firstShare }: Pick<SnippetMix, "firstShare">,
 ): Float32Array {
-  const { alpha } = options;
-  return first.map((value, i) => alpha * value + (1 - alpha) * second[i]!);
+  return first.map((value, i) => firstShare * value + (1 - firstShare) * second[i]!);
 }
 
 function chooseRank(

@@ -151,10 +151,10 @@ gpuTest("FullBank gives nothing once it is released", async (device) => {
 });
 
 gpuTest(
-  "FullBank.addInternal() appends alpha first + (1 − alpha) second, normalised",
+  "FullBank.addInternal() appends the mix of two snippets, normalised",
   async (device) => {
     using bank = FullBank.from(device, BANK);
-    const index = await bank.addInternal({ first: 3, second: 8, alpha: 0.3 });
+    const index = await bank.addInternal({ first: 3, second: 8, firstShare: 0.3 });
     assert.equal(index, SIZE);
     const second = row(8);
     const mixed = row(3).map((value, i) => 0.3 * value + 0.7 * second[i]!);
@@ -162,16 +162,19 @@ gpuTest(
       tolerance: 2e-7,
       name: "mix",
     });
-    for (const [alpha, same] of [[1, 3], [0, 8]] as const) {
-      const end = await bank.addInternal({ first: 3, second: 8, alpha });
-      assertClose(await bank.snippet(end), row(same), { tolerance: 2e-7, name: `alpha ${alpha}` });
+    for (const [firstShare, same] of [[1, 3], [0, 8]] as const) {
+      const end = await bank.addInternal({ first: 3, second: 8, firstShare });
+      assertClose(await bank.snippet(end), row(same), {
+        tolerance: 2e-7,
+        name: `share ${firstShare}`,
+      });
     }
-    await assert.rejects(bank.addInternal({ first: 0, second: 40, alpha: 0.5 }), {
+    await assert.rejects(bank.addInternal({ first: 0, second: 40, firstShare: 0.5 }), {
       message: /the bank has 40 snippets/,
     });
-    await assert.rejects(bank.addInternal({ first: 0, second: 1, alpha: 1.5 }), {
+    await assert.rejects(bank.addInternal({ first: 0, second: 1, firstShare: 1.5 }), {
       name: "RangeError",
-      message: "Cannot mix snippets: alpha is 1.5, expected a number from 0 to 1",
+      message: "Cannot mix snippets: firstShare is 1.5, expected a number from 0 to 1",
     });
   },
 );

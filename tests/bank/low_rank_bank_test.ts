@@ -54,7 +54,7 @@ goldenTest("LowRankBank retrieves and extends as the official one, normalised", 
     });
     await check(bank.addExternal(fresh), "output.add_exact");
     await check(
-      await bank.addInternal({ first: 3, second: 8, alpha: 0.3 }),
+      await bank.addInternal({ first: 3, second: 8, firstShare: 0.3 }),
       "output.add_interpolated_3_8_0.3",
     );
   },
@@ -201,10 +201,10 @@ gpuTest("LowRankBank.save() writes what loadBank() and LowRankBank.load() read",
   await inDirectory(async (directory) => {
     const path = `${directory}/bank.safetensors`;
     using bank = LowRankBank.from(device, { ...FACTORS, ...RECORDS });
-    await bank.addInternal({ first: 0, second: 1, alpha: 0.5 });
-    await assert.rejects(bank.addInternal({ first: 0, second: 1, alpha: -0.5 }), {
+    await bank.addInternal({ first: 0, second: 1, firstShare: 0.5 });
+    await assert.rejects(bank.addInternal({ first: 0, second: 1, firstShare: -0.5 }), {
       name: "RangeError",
-      message: "Cannot mix snippets: alpha is -0.5, expected a number from 0 to 1",
+      message: "Cannot mix snippets: firstShare is -0.5, expected a number from 0 to 1",
     });
     await bank.save(path);
     for (const load of [loadBank, LowRankBank.load]) {
@@ -238,7 +238,7 @@ gpuTest("LowRankBank.save() stores as the file did that it was loaded from", asy
         using bank = made;
         assert.deepEqual([bank.storage, bank.loss], [storage, before.loss]);
         // A snippet between two others has no larger coefficients.
-        await bank.addInternal({ first: 0, second: 1, alpha: 0.5 });
+        await bank.addInternal({ first: 0, second: 1, firstShare: 0.5 });
         await bank.save(to);
         using after = BankFile.open(to);
         assert.deepEqual([after.size, after.storage, after.loss], [SIZE + 1, storage, before.loss]);

@@ -51,7 +51,7 @@ goldenTest("factorize() and equations 8 to 11 match the official low-rank bank",
     const external = externalCoefficients(golden.readFloat32("input.new"), factors);
     check("eq. 10", reconstructRows(external, factors), "output.add_exact");
     const row = (i: number) => factors.coefficients.subarray(i * rank, (i + 1) * rank);
-    const internal = mixRows(row(3), row(8), { alpha: 0.3 });
+    const internal = mixRows(row(3), row(8), { firstShare: 0.3 });
     check("eq. 11", reconstructRows(internal, factors), "output.add_interpolated_3_8_0.3");
 
     // Singular vectors are defined up to their sign: each column is compared under its own. Float32

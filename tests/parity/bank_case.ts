@@ -100,7 +100,7 @@ function checkAdded(
   for (const name of golden.namesUnder("output.add_interpolated_")) {
     const [first = 0, second = 0, alpha = 0] = name.split("_").map(Number);
     const row = (index: number) => factors.coefficients.subarray(index * rank, (index + 1) * rank);
-    const mixed = reconstructRows(mixRows(row(first), row(second), { alpha }), factors);
+    const mixed = reconstructRows(mixRows(row(first), row(second), { firstShare: alpha }), factors);
     check(
       `output.add_interpolated_${name}`,
       mixed,
