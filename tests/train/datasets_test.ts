@@ -311,12 +311,12 @@ Deno.test("loadEmoji() fetches the files of a folder on a server", async () => {
     },
   );
   const address = `http://127.0.0.1:${server.addr.port}`;
-  const remote = await loadEmoji({ imageSize: 8, folder: new URL("/emoji/", address) });
+  const remote = await loadEmoji({ imageSize: 8, directory: new URL("/emoji/", address) });
   const here = await loadEmoji({ imageSize: 8 });
   assert.deepEqual(remote.pixels, here.pixels);
   assert.deepEqual(remote.names, here.names);
   await assert.rejects(
-    loadEmoji({ imageSize: 8, folder: new URL("/elsewhere/", address) }),
+    loadEmoji({ imageSize: 8, directory: new URL("/elsewhere/", address) }),
     /answers 404, expected the file/,
   );
 });
@@ -331,13 +331,13 @@ Deno.test("loadEmoji() refuses a list that is longer than the sheet, or none", a
       encodePng({ width: 64, height: 32, channels: 3, data }),
     );
     await Deno.writeTextFile(new URL("emoji.json", folder), JSON.stringify([entry, entry]));
-    assert.equal((await loadEmoji({ imageSize: 8, folder })).size, 2);
+    assert.equal((await loadEmoji({ imageSize: 8, directory: folder })).size, 2);
     await Deno.writeTextFile(new URL("emoji.json", folder), JSON.stringify([entry, entry, entry]));
-    await assert.rejects(loadEmoji({ imageSize: 8, folder }), SyntaxError);
+    await assert.rejects(loadEmoji({ imageSize: 8, directory: folder }), SyntaxError);
     const { text: _, ...short } = entry;
     for (const wrong of ["{", "{}", "null", "[null]", JSON.stringify([entry, short])]) {
       await Deno.writeTextFile(new URL("emoji.json", folder), wrong);
-      await assert.rejects(loadEmoji({ imageSize: 8, folder }), {
+      await assert.rejects(loadEmoji({ imageSize: 8, directory: folder }), {
         name: "SyntaxError",
         message:
           /^Cannot load emoji: emoji.json is no JSON list of objects of name, .* expected one$/,

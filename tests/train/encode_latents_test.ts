@@ -70,7 +70,7 @@ Deno.test("encodeLatents() writes shards that LatentShards reads, in the order o
   await inDirectory(async (directory) => {
     const done: number[] = [];
     await encodeLatents({
-      ...{ images: source(), encoder: tiny, directory, flip: true, posterior: "mean" },
+      ...{ images: source(), encoder: tiny, out: directory, flip: true, posterior: "mean" },
       shardSize: 5,
       onProgress: (count) => done.push(count),
     });
@@ -125,7 +125,14 @@ Deno.test("encodeLatents() keeps the tokens of the images, in halves", async () 
   for (const [patchTokens, flip] of [[true, true], [true, false], [false, true]] as const) {
     await inDirectory(async (directory) => {
       await encodeLatents({
-        ...{ images: source(), encoder: tiny, directory, flip, posterior: "mean", shardSize: 6 },
+        ...{
+          images: source(),
+          encoder: tiny,
+          out: directory,
+          flip,
+          posterior: "mean",
+          shardSize: 6,
+        },
         ...{ tokenEncoder: TOKENS, patchTokens },
       });
       using file = SafetensorsFile.open(join(directory, "latents_rank00_shard001.safetensors"));
@@ -152,7 +159,7 @@ Deno.test("encodeLatents() keeps the tokens of the images, in halves", async () 
     });
   }
   await inDirectory(async (directory) => {
-    const settings = { images: source(), encoder: tiny, directory };
+    const settings = { images: source(), encoder: tiny, out: directory };
     for (const tokenEncoder of [undefined, { ...TOKENS, patches: 0 }]) {
       await assert.rejects(encodeLatents({ ...settings, tokenEncoder, patchTokens: true }), {
         name: "TypeError",
@@ -175,7 +182,13 @@ Deno.test("encodeLatents() draws from the posterior by seed, image and side, wha
   const drawn = async (options: { seed?: number; shardSize?: number }) => {
     let stored: Float32Array[] = [];
     await inDirectory(async (directory) => {
-      await encodeLatents({ images: source(), encoder: tiny, directory, flip: true, ...options });
+      await encodeLatents({
+        images: source(),
+        encoder: tiny,
+        out: directory,
+        flip: true,
+        ...options,
+      });
       using latents = await LatentShards.open(directory);
       stored = [0, 1].map((side) => latents.readMirrored(ALL, new Uint8Array(COUNT).fill(side)));
     });
@@ -209,7 +222,7 @@ Deno.test("encodeLatents() stores F16, one tensor without mirror images, and no 
   using tiny = await encoder();
   await inDirectory(async (directory) => {
     const { labels: _, names: __, classes: ___, ...images } = source();
-    await encodeLatents({ images, encoder: tiny, directory, posterior: "mean", dtype: "F16" });
+    await encodeLatents({ images, encoder: tiny, out: directory, posterior: "mean", dtype: "F16" });
     const path = join(directory, "latents_rank00_shard000.safetensors");
     using file = SafetensorsFile.open(path);
     assert.deepEqual(file.keys(), ["latents"]);
@@ -239,7 +252,7 @@ Deno.test("encodeLatents() copies shards of more rows than it does at once", asy
       Promise.resolve({ mean: pixels.filter((_, i) => i % 3 === 0), std: undefined }),
   };
   await inDirectory(async (directory) => {
-    await encodeLatents({ images, encoder: first, directory });
+    await encodeLatents({ images, encoder: first, out: directory });
     using latents = await LatentShards.open(directory);
     assert.deepEqual(latents.read(indices), Float32Array.from(indices, Math.sqrt));
   });
@@ -249,7 +262,7 @@ Deno.test("encodeLatents() goes on where a killed call ended, with the same byte
   using tiny = await encoder();
   await inDirectory(async (whole) => {
     const settings = { encoder: tiny, flip: true, shardSize: 6 };
-    await encodeLatents({ images: source(), directory: whole, ...settings });
+    await encodeLatents({ images: source(), out: whole, ...settings });
     await inDirectory(async (directory) => {
       const images = source(), read: number[] = [];
       let killed = false;
@@ -263,7 +276,7 @@ Deno.test("encodeLatents() goes on where a killed call ended, with the same byte
           return images.read(indices);
         },
       });
-      await assert.rejects(encodeLatents({ images: watched, directory, ...settings }), {
+      await assert.rejects(encodeLatents({ images: watched, out: directory, ...settings }), {
         message: "killed",
       });
       assert.deepEqual([...contents(directory).keys()], [
@@ -279,12 +292,12 @@ Deno.test("encodeLatents() goes on where a killed call ended, with the same byte
       read.length = 0;
       const done: number[] = [];
       const onProgress = (count: number) => done.push(count);
-      await encodeLatents({ images: watched, directory, ...settings, onProgress });
+      await encodeLatents({ images: watched, out: directory, ...settings, onProgress });
       // The first and the last image of the part are read again, to see that they are the same.
       assert.deepEqual([read, done], [[6, 9, 10], [11]]);
       assert.deepEqual(contents(directory), contents(whole));
       read.length = 0;
-      await encodeLatents({ images: watched, directory, ...settings });
+      await encodeLatents({ images: watched, out: directory, ...settings });
       assert.deepEqual(read, []);
     });
   });
@@ -298,14 +311,14 @@ Deno.test("encodeLatents() does not go on with images that have changed", async 
       read: (indices) =>
         indices[0]! > 3 ? Promise.reject(new Error("killed")) : images.read(indices),
     });
-    await assert.rejects(encodeLatents({ images: broken, encoder: tiny, directory }), {
+    await assert.rejects(encodeLatents({ images: broken, encoder: tiny, out: directory }), {
       message: "killed",
     });
     const changed = source({
       read: (indices) => images.read(indices.map((index) => index === 3 ? 7 : index)),
     });
     const shard = join(directory, "latents_rank00_shard000.safetensors");
-    await assert.rejects(encodeLatents({ images: changed, encoder: tiny, directory }), {
+    await assert.rejects(encodeLatents({ images: changed, encoder: tiny, out: directory }), {
       name: "CheckpointError",
       message: `Cannot go on with the build of ${JSON.stringify(shard)}: image 3 "class/03.png" ` +
         "has changed since it was encoded, expected the same pixels; remove " +
@@ -317,7 +330,7 @@ Deno.test("encodeLatents() does not go on with images that have changed", async 
 Deno.test("encodeLatents() leaves a folder alone that holds other shards", async () => {
   using tiny = await encoder();
   await inDirectory(async (directory) => {
-    const settings = { images: source(), encoder: tiny, directory, shardSize: 6 };
+    const settings = { images: source(), encoder: tiny, out: directory, shardSize: 6 };
     await encodeLatents(settings);
     const before = contents(directory);
     const others: Partial<Parameters<typeof encodeLatents>[0]>[] = [
@@ -350,7 +363,7 @@ Deno.test("encodeLatents() knows its shards by the token encoder, wherever that 
   await inDirectory(async (directory) => {
     const encode = (description: TokenEncoder["description"], done: number[] = []) =>
       encodeLatents({
-        ...{ images: source(), encoder: tiny, directory, shardSize: 6 },
+        ...{ images: source(), encoder: tiny, out: directory, shardSize: 6 },
         tokenEncoder: { ...TOKENS, description },
         onProgress: (count) => done.push(count),
       });
@@ -368,7 +381,7 @@ Deno.test("encodeLatents() knows its shards by the token encoder, wherever that 
 Deno.test("encodeLatents() refuses images, latents and sizes that do not fit", async () => {
   using tiny = await encoder();
   await inDirectory(async (directory) => {
-    const settings = { images: source(), encoder: tiny, directory };
+    const settings = { images: source(), encoder: tiny, out: directory };
     await assert.rejects(encodeLatents({ ...settings, images: source({ imageSize: 4 }) }), {
       name: "TypeError",
       message: "Cannot encode images: they are 3 × 4 × 4, expected 3 × 8 × 8",
@@ -444,7 +457,7 @@ Deno.test("encodeLatents() refuses latents and tokens of another count of number
     ] as const
   ) {
     await inDirectory(async (directory) => {
-      await assert.rejects(encodeLatents({ images, directory, ...options }), {
+      await assert.rejects(encodeLatents({ images, out: directory, ...options }), {
         name: "TypeError",
         message: `Cannot encode images: the encoder gave ${expected}`,
       });
@@ -462,7 +475,7 @@ Deno.test("encodeLatents() takes any number of shards", async () => {
     read: () => Promise.reject(new Error("the first image")),
   };
   await inDirectory(async (directory) => {
-    await assert.rejects(encodeLatents({ images, encoder, directory, shardSize: 1 }), {
+    await assert.rejects(encodeLatents({ images, encoder, out: directory, shardSize: 1 }), {
       name: "Error",
       message: "the first image",
     });

@@ -60,7 +60,7 @@ async function main(): Promise<void> {
     encoder,
     tokenEncoder,
     patchTokens,
-    directory,
+    out: directory,
     flip,
     posterior,
     seed: train.seed,

@@ -18,7 +18,7 @@ export interface LoadEmojiOptions {
   /** What the classes are: the 9 categories (by default) or the 98 subcategories. */
   readonly classes?: "category" | "subcategory" | undefined;
   /** Folder of `sheet.png` and `emoji.json`; the one that comes with gmem by default. */
-  readonly folder?: URL | undefined;
+  readonly directory?: URL | undefined;
 }
 
 /** An entry of `emoji.json`; the entries are in the order of the sheet's cells. */
@@ -62,7 +62,7 @@ const CHANNELS = 3;
  */
 export async function loadEmoji(options: LoadEmojiOptions): Promise<ImageSet> {
   const { imageSize, classes: level = "category" } = options;
-  const folder = options.folder ?? new URL("../../examples/emoji/", import.meta.url);
+  const directory = options.directory ?? new URL("../../examples/emoji/", import.meta.url);
   if (!EMOJI_SIZES.includes(imageSize)) {
     throw new RangeError(
       `Cannot load emoji: imageSize is ${imageSize}, expected one of ${EMOJI_SIZES.join(", ")}`,
@@ -70,8 +70,8 @@ export async function loadEmoji(options: LoadEmojiOptions): Promise<ImageSet> {
   }
   requireOneOf("Cannot load emoji: classes", level, ["category", "subcategory"]);
   const [sheetBytes, listBytes] = await Promise.all([
-    readBytes(new URL("sheet.png", folder)),
-    readBytes(new URL("emoji.json", folder)),
+    readBytes(new URL("sheet.png", directory)),
+    readBytes(new URL("emoji.json", directory)),
   ]);
   const sheet = decodePng(sheetBytes);
   const list = parseJson(new TextDecoder().decode(listBytes));

@@ -72,7 +72,7 @@ export interface EncodeLatentsOptions {
   /** What makes latents of them. */
   readonly encoder: LatentEncoder;
   /** The folder of the shards, which is made where there is none. */
-  readonly directory: string | URL;
+  readonly out: string | URL;
   /** Makes `cls_tokens` of the images, which become the snippets; none by default. */
   readonly tokenEncoder?: TokenEncoder | undefined;
   /** Keep its patch tokens as well, as `representations`, for the alignment loss. Default false. */
@@ -140,14 +140,14 @@ const DIGITS = 3;
  * };
  * const pixels = Uint8Array.of(255, 0, 0);
  * const images = new ImageSet({ imageSize: 1, channels: 3, pixels, names: ["red"] });
- * const directory = Deno.makeTempDirSync();
- * await encodeLatents({ images, encoder, directory });
+ * const out = Deno.makeTempDirSync();
+ * await encodeLatents({ images, encoder, out });
  * {
- *   using latents = await LatentShards.open(directory);
+ *   using latents = await LatentShards.open(out);
  *   console.log(latents.names, latents.read(Uint32Array.of(0)));
  *   // [ "red" ] Float32Array(3) [ 1, -1, -1 ]
  * }
- * Deno.removeSync(directory, { recursive: true });
+ * Deno.removeSync(out, { recursive: true });
  * ```
  */
 export async function encodeLatents(options: EncodeLatentsOptions): Promise<void> {
@@ -167,7 +167,7 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
       "Cannot keep patch tokens: expected a token encoder that gives more than one vector an image",
     );
   }
-  const directory = directoryPath(options.directory);
+  const directory = directoryPath(options.out);
   await Deno.mkdir(directory, { recursive: true });
   const work: Work = { ...settled, encoding: describeEncoding(settled) };
   const names = shardNames(Math.ceil(images.size / shardSize)), expected = new Set(names);
@@ -195,7 +195,7 @@ export async function encodeLatents(options: EncodeLatentsOptions): Promise<void
 export function requireOwnShards(
   options: EncodingOptions & { readonly names: readonly string[] },
 ): void {
-  const directory = directoryPath(options.directory), names = new Set(options.names);
+  const directory = directoryPath(options.out), names = new Set(options.names);
   if (!existsSync(directory)) return;
   const { settings } = settle(options);
   shardsIn(directory, {
