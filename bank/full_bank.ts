@@ -57,18 +57,16 @@ export class FullBank extends TableBank {
   }
 
   /**
-   * Loads a bank from a safetensors file, 16 MB at a time.
+   * Loads a bank from a safetensors file, 16 MB at a time: from one at a path, or an open one, which stays open.
    *
    * Throws a CheckpointError that says what is wrong with the file, and a TypeError if it holds a
    * low-rank bank.
    */
-  static load(device: Device, path: string): FullBank {
-    using file = BankFile.open(path);
-    return FullBank.read(device, file);
-  }
-
-  /** Loads the bank of an open file, which stays open. Throws what {@linkcode FullBank.load} throws. */
-  static read(device: Device, file: BankFile): FullBank {
+  static load(device: Device, file: string | BankFile): FullBank {
+    if (typeof file === "string") {
+      using opened = BankFile.open(file);
+      return FullBank.load(device, opened);
+    }
     if (file.rank !== undefined) {
       throw new TypeError(
         `Cannot load bank ${JSON.stringify(file.path)} as a full one: its rank is ${file.rank}, ` +

@@ -11,7 +11,7 @@ import { FullBank } from "./full_bank.ts";
 import { LowRankBank } from "./low_rank_bank.ts";
 
 /**
- * Loads the bank of a safetensors file, full or low-rank.
+ * Loads the bank of a safetensors file, full or low-rank: of one at a path, or of an open one, which stays open.
  *
  * Throws a CheckpointError that says what is wrong with the file.
  *
@@ -28,12 +28,10 @@ import { LowRankBank } from "./low_rank_bank.ts";
  * console.log(bank.size, bank.rank, await bank.snippet(1)); // 2 undefined Float32Array(2) [ 0, 1 ]
  * ```
  */
-export function loadBank(device: Device, path: string): ExtensibleBank {
-  using file = BankFile.open(path);
-  return readBank(device, file);
-}
-
-/** Loads the bank of an open file, which stays open. Throws what {@linkcode loadBank} throws. */
-export function readBank(device: Device, file: BankFile): ExtensibleBank {
-  return file.rank === undefined ? FullBank.read(device, file) : LowRankBank.read(device, file);
+export function loadBank(device: Device, file: string | BankFile): ExtensibleBank {
+  if (typeof file === "string") {
+    using opened = BankFile.open(file);
+    return loadBank(device, opened);
+  }
+  return file.rank === undefined ? FullBank.load(device, file) : LowRankBank.load(device, file);
 }

@@ -104,18 +104,17 @@ export class LowRankBank extends TableBank {
   }
 
   /**
-   * Loads a bank from a safetensors file, 16 MB of coefficients at a time.
+   * Loads a bank from a safetensors file, 16 MB of coefficients at a time: from one at a path, or an open one,
+   * which stays open.
    *
    * Throws a CheckpointError that says what is wrong with the file, and a TypeError if it
    * holds a full bank.
    */
-  static load(device: Device, path: string): LowRankBank {
-    using file = BankFile.open(path);
-    return LowRankBank.read(device, file);
-  }
-
-  /** Loads the bank of an open file, which stays open. Throws what {@linkcode LowRankBank.load} throws. */
-  static read(device: Device, file: BankFile): LowRankBank {
+  static load(device: Device, file: string | BankFile): LowRankBank {
+    if (typeof file === "string") {
+      using opened = BankFile.open(file);
+      return LowRankBank.load(device, opened);
+    }
     const shared = file.readShared();
     const source = {
       size: file.size,

@@ -13,7 +13,7 @@ import { writeFeatureBank } from "../bank/features.ts";
 import { BankFile } from "../bank/file.ts";
 import { type BankFingerprint, bankFingerprint } from "../bank/fingerprint.ts";
 import type { LabelledImages } from "../bank/image_source.ts";
-import { readBank } from "../bank/load.ts";
+import { loadBank } from "../bank/load.ts";
 import { makeBank, type Places } from "../bank/make.ts";
 import { recordsOfImages } from "../bank/records.ts";
 import { counted } from "../kernels/core/counted.ts";
@@ -187,7 +187,7 @@ interface RunBank {
 
 function openRunBank(device: Device, path: string): RunBank {
   using file = BankFile.open(path);
-  return { path, fingerprint: bankFingerprint(file), bank: readBank(device, file) };
+  return { path, fingerprint: bankFingerprint(file), bank: loadBank(device, file) };
 }
 
 /** Throws where a bank has not one snippet for each image, or of another name. */

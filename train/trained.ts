@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import type { ExtensibleBank } from "../bank/bank.ts";
 import { BankFile } from "../bank/file.ts";
 import { type BankFingerprint, beginsWith } from "../bank/fingerprint.ts";
-import { readBank } from "../bank/load.ts";
+import { loadBank } from "../bank/load.ts";
 import { counted } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { CheckpointError } from "../kernels/core/errors.ts";
@@ -270,7 +270,7 @@ function openCondition(
     return { bank: undefined, classes: "classes" in stored ? stored.classes : 0 };
   }
   using file = options.bank === undefined ? openOwnBank(path, options) : BankFile.open(path);
-  const bank = readBank(device, file);
+  const bank = loadBank(device, file);
   const expected = "classes" in stored ? 0 : stored.snippetDim;
   if (bank.dim === expected) return { bank, classes: 0 };
   bank[Symbol.dispose]();

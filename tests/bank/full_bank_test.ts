@@ -185,8 +185,14 @@ gpuTest("FullBank.save() writes what loadBank() and FullBank.load() read", async
     using bank = FullBank.from(device, BANK);
     bank.addExternal(row(0));
     await bank.save(path);
-    for (const load of [loadBank, FullBank.load]) {
-      using loaded = load(device, path);
+    using file = BankFile.open(path);
+    const loads = [
+      () => loadBank(device, path),
+      () => FullBank.load(device, path),
+      () => loadBank(device, file),
+    ];
+    for (const load of loads) {
+      using loaded = load();
       assert.ok(loaded instanceof FullBank);
       using all = loaded.gather([...Array(SIZE + 1).keys()]);
       assert.deepEqual([...await all.read()], [...SNIPPETS, ...row(0)]);

@@ -207,8 +207,14 @@ gpuTest("LowRankBank.save() writes what loadBank() and LowRankBank.load() read",
       message: "Cannot mix snippets: firstShare is -0.5, expected a number from 0 to 1",
     });
     await bank.save(path);
-    for (const load of [loadBank, LowRankBank.load]) {
-      using loaded = load(device, path);
+    using file = BankFile.open(path);
+    const loads = [
+      () => loadBank(device, path),
+      () => LowRankBank.load(device, path),
+      () => loadBank(device, file),
+    ];
+    for (const load of loads) {
+      using loaded = load();
       assert.ok(loaded instanceof LowRankBank);
       assert.deepEqual(await loaded.snippet(SIZE), await bank.snippet(SIZE));
       assert.deepEqual(loaded.names, bank.names);
