@@ -410,7 +410,7 @@ export { AdamW, type AdamWOptions, type AdamWStep } from "./train/optimizers/ada
 export { type Tokenizer, type TokenizerName, TOKENIZERS } from "./train/tokenizers.ts";
 export {
   type CheckpointConfig,
-  openTrained,
+  loadTrained,
   readCheckpointConfig,
   type TrainedModel,
 } from "./train/trained.ts";

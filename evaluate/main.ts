@@ -17,7 +17,7 @@ import { pathOf } from "../sample/network.ts";
 import { ImageSet } from "../train/datasets/image_set.ts";
 import { requireDrawable } from "../train/drawable.ts";
 import { checkNamedBank } from "../train/named_bank.ts";
-import { bankPathOf, loadTrainedWeights, openTrained } from "../train/trained.ts";
+import { bankPathOf, loadTrained, loadTrainedWeights } from "../train/trained.ts";
 import type { AdmBatch } from "./adm_batch.ts";
 import { type DataImages, dataImages } from "./commands/data_images.ts";
 import { prepareFiles } from "./commands/files.ts";
@@ -154,7 +154,7 @@ async function openSamples(
     requireDrawable(device, { ...found.config, sample: sampling });
   }
   const viewer = await parts.viewer();
-  const trained = opened.use(openTrained(device, { ...found!, bank }));
+  const trained = opened.use(loadTrained(device, { ...found!, bank }));
   const { model, bank: guiding } = trained, drawn = count ?? COUNT;
   if (options.weights === undefined) {
     // What it finds is what is to be measured: a warning beside the numbers.

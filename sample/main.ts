@@ -46,7 +46,7 @@ import { latentScaling } from "../train/run.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
-  openTrained,
+  loadTrained,
   readCheckpointConfig,
   readWeightsConfig,
   type TrainedModel,
@@ -114,7 +114,7 @@ async function main(): Promise<void> {
   using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   requireDrawable(device, config);
-  using trained = openTrained(device, { ...found, bank: bankPath });
+  using trained = loadTrained(device, { ...found, bank: bankPath });
   if (weights === undefined) {
     checkNamedBank(trained, {
       bank: bankPath,

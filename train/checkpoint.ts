@@ -207,7 +207,7 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
   /** What tells the images from others. Default: what {@linkcode imagesFingerprint} gives for the trainer's. */
   readonly imagesFingerprint?: string | undefined;
   /**
-   * The configuration of the run, as `resolveConfig` gives it, by which commands and `openTrained` make the
+   * The configuration of the run, as `resolveConfig` gives it, by which commands and `loadTrained` make the
    * model again: its sections `data` and `model` have to say what the model was made with. Default: that, and
    * the path that the trainer trains on. A model that is no {@linkcode SiT}, or a path of one's own, they cannot
    * make: only {@linkcode loadCheckpoint} and {@linkcode loadWeights} take such checkpoints.

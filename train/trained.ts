@@ -172,7 +172,7 @@ export function bankPathOf(
  * @example
  * ```ts
  * import {
- *   Device, draw, loadEmoji, openTrained, ParameterStore, pathOf, readCheckpointConfig, saveCheckpoint, SiT,
+ *   Device, draw, loadEmoji, loadTrained, ParameterStore, pathOf, readCheckpointConfig, saveCheckpoint, SiT,
  *   Trainer,
  * } from "@gmem/gmem";
  *
@@ -189,7 +189,7 @@ export function bankPathOf(
  *   // What "deno task train" writes; "deno task sample --checkpoint" takes it as well.
  *   await saveCheckpoint(run, trainer, { dataset });
  * }
- * using trained = openTrained(device, readCheckpointConfig(run));
+ * using trained = loadTrained(device, readCheckpointConfig(run));
  * const { model, config, classNames } = trained;
  * using condition = device.tensor(Uint32Array.of(0, 8), [2]); // or trained.bank.gather([0, 8])
  * const { images } = draw({ model, condition, config: config.sample, ...pathOf(config) });
@@ -198,7 +198,7 @@ export function bankPathOf(
  * Deno.removeSync(run, { recursive: true });
  * ```
  */
-export function openTrained(
+export function loadTrained(
   device: Device,
   options: CheckpointConfig & { readonly bank?: string | undefined },
 ): TrainedModel {

@@ -41,7 +41,7 @@ import { checkNamedBank } from "../../train/named_bank.ts";
 import {
   bankPathOf,
   type CheckpointConfig,
-  openTrained,
+  loadTrained,
   readCheckpointConfig,
   type TrainedModel,
 } from "../../train/trained.ts";
@@ -99,7 +99,7 @@ export async function add(args: readonly string[]): Promise<void> {
   }
   using device = await openDevice(found?.config.device, say);
   if (found) requireDrawable(device, found.config);
-  using trained = found && openTrained(device, { ...found, bank: options.bank });
+  using trained = found && loadTrained(device, { ...found, bank: options.bank });
   const anyEncoder = options["any-encoder"];
   if (trained) checkNamedBank(trained, { bank: options.bank, anyEncoder, note });
   using loaded = trained ? undefined : loadBank(device, path);
@@ -211,7 +211,7 @@ async function drawBetween(
   await preparePicture(out, { inputs: [options.bank] });
   using device = await openDevice(found.config.device, say);
   requireDrawable(device, found.config);
-  using trained = openTrained(device, { ...found, bank: options.bank });
+  using trained = loadTrained(device, { ...found, bank: options.bank });
   checkNamedBank(trained, { bank: options.bank, anyEncoder: options["any-encoder"], note });
   const bank = trained.bank!;
   const pair = pairOf(bank, positionals);
@@ -253,7 +253,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
     : await dataOf(options.config, { data, set: [] });
   using device = await openDevice(found.config.device, say);
   requireDrawable(device, found.config);
-  using trained = openTrained(device, { ...found, bank: path });
+  using trained = loadTrained(device, { ...found, bank: path });
   checkNamedBank(trained, { bank: options.bank, anyEncoder: options["any-encoder"], note });
   const bank = trained.bank!;
   const shown = Math.min(count, bank.size);

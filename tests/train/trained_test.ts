@@ -11,7 +11,7 @@ import { resolveConfig } from "../../train/config.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
 import { buildRun } from "../../train/run.ts";
 import { RUN_BANK } from "../../train/run_files.ts";
-import { openTrained, readCheckpointConfig, stepsPerEpochOf } from "../../train/trained.ts";
+import { loadTrained, readCheckpointConfig, stepsPerEpochOf } from "../../train/trained.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { randomValues } from "../_check_op.ts";
 import { gpuTest } from "../_gpu.ts";
@@ -19,7 +19,7 @@ import { gpuTest } from "../_gpu.ts";
 const DIM = 4;
 
 gpuTest(
-  "openTrained() takes the bank of the run, grown or not, and no other in its place",
+  "loadTrained() takes the bank of the run, grown or not, and no other in its place",
   async (device) => {
     const directory = await Deno.makeTempDir({ prefix: "gmem_trained_" });
     try {
@@ -37,7 +37,7 @@ gpuTest(
       }
       const path = join(directory, RUN_BANK), found = readCheckpointConfig(directory);
       const sizeOf = (bank?: string) => {
-        using trained = openTrained(device, { ...found, bank });
+        using trained = loadTrained(device, { ...found, bank });
         return trained.bank!.size;
       };
       assert.equal(sizeOf(), 20);
@@ -53,7 +53,7 @@ gpuTest(
       // Nothing stays on the GPU of a model that the weights do not fit.
       const before = device.pool.liveBytes, model = { ...found.config.model, width: 32 };
       const wider = { ...found, config: { ...found.config, model } };
-      assert.throws(() => openTrained(device, wider), { name: "CheckpointError" });
+      assert.throws(() => loadTrained(device, wider), { name: "CheckpointError" });
       assert.equal(device.pool.liveBytes, before);
       {
         using grown = FullBank.load(device, path);
@@ -134,7 +134,7 @@ Deno.test("readCheckpointConfig() refuses settings that the weights were not tra
 });
 
 gpuTest(
-  "saveCheckpoint() without a configuration says what openTrained() makes the same model of",
+  "saveCheckpoint() without a configuration says what loadTrained() makes the same model of",
   async (device) => {
     const dataset = await loadEmoji({ imageSize: 8 }), classes = dataset.classes.length;
     const sizes = { inputSize: 8, channels: 3, patchSize: 2, width: 16, depth: 2, heads: 4 };
@@ -169,7 +169,7 @@ gpuTest(
         });
         await saveCheckpoint(directory, trainer, { dataset });
         await bank.save(join(directory, RUN_BANK));
-        using trained = openTrained(device, readCheckpointConfig(directory));
+        using trained = loadTrained(device, readCheckpointConfig(directory));
         const { path, prediction } = trained.config.interpolant;
         assert.deepEqual([path, prediction], ["gvp", "noise"]);
         const noise = Float32Array.from(randomValues([2, 3, 8, 8], 2));
