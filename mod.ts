@@ -191,7 +191,7 @@ export { type BankFingerprint, bankFingerprint } from "./bank/fingerprint.ts";
 export { FullBank } from "./bank/full_bank.ts";
 export { type ImageSource, type LabelledImages, type Shard, shardOf } from "./bank/image_source.ts";
 export {
-  concatSnippets,
+  concatenateSnippets,
   type InterpolateOptions,
   lerpSnippets,
   mixSnippets,
@@ -205,10 +205,10 @@ export { indexByNoise, type IndexByNoiseOptions } from "./bank/noise_index.ts";
 export { normalizeSnippets, type NormalizeSnippetsOptions } from "./bank/normalize.ts";
 export {
   type ChoiceOptions,
-  drawUniform,
+  chooseUniform,
   indexOfName,
-  indicesNamed,
   indicesOfClass,
+  indicesOfName,
   indicesOfText,
   type Metric,
   nearestSnippets,

@@ -112,13 +112,13 @@ export function slerpSnippets(
  *
  * @example
  * ```ts
- * import { concatSnippets } from "@gmem/gmem";
+ * import { concatenateSnippets } from "@gmem/gmem";
  *
  * const first = Float32Array.of(0.5, 0.5, 0.5, 0.5), second = first.map((value) => -value);
- * console.log(concatSnippets(first, second)); // Float32Array(4) [ 0.5, 0.5, -0.5, -0.5 ]
+ * console.log(concatenateSnippets(first, second)); // Float32Array(4) [ 0.5, 0.5, -0.5, -0.5 ]
  * ```
  */
-export function concatSnippets(first: Float32Array, second: Float32Array): Float32Array {
+export function concatenateSnippets(first: Float32Array, second: Float32Array): Float32Array {
   checkPair(first, second);
   const half = Math.floor(first.length / 2);
   return choose(first, second, (i) => i >= half);
@@ -165,7 +165,7 @@ export function interpolateSnippets(
   options: BetweenOptions,
 ): BetweenSnippet[] {
   const { mode, steps, seed } = options;
-  if (mode === "concat") return [{ name: mode, snippet: concatSnippets(first, second) }];
+  if (mode === "concat") return [{ name: mode, snippet: concatenateSnippets(first, second) }];
   if (mode === "mask") return [{ name: mode, snippet: mixSnippets(first, second, { seed }) }];
   const between = mode === "lerp" ? lerpSnippets : slerpSnippets;
   return Array.from({ length: steps }, (_, step) => {

@@ -36,14 +36,14 @@ export interface ChoiceOptions {
  *
  * @example
  * ```ts
- * import { drawUniform } from "@gmem/gmem";
+ * import { chooseUniform } from "@gmem/gmem";
  *
- * const indices = drawUniform(10, { count: 4, seed: 0 });
- * console.log(indices, drawUniform(10, { count: 2, seed: 0 }));
+ * const indices = chooseUniform(10, { count: 4, seed: 0 });
+ * console.log(indices, chooseUniform(10, { count: 2, seed: 0 }));
  * // Uint32Array(4) [ 8, 1, 5, 9 ] Uint32Array(2) [ 8, 1 ]
  * ```
  */
-export function drawUniform(size: number, options: ChoiceOptions): Uint32Array {
+export function chooseUniform(size: number, options: ChoiceOptions): Uint32Array {
   const { count, seed = 0 } = options;
   requireCount("Cannot draw indices: size", size, 1);
   requireCount("Cannot draw indices: count", count);
@@ -145,14 +145,14 @@ export function indicesOfText(records: ImageRecords, words: string): Uint32Array
  *
  * @example
  * ```ts
- * import { indicesNamed } from "@gmem/gmem";
+ * import { indicesOfName } from "@gmem/gmem";
  *
  * const bank = { names: ["grin", "joy"], texts: ["grinning face", "face with tears of joy"] };
- * console.log(indicesNamed(bank, "grin"), indicesNamed(bank, "face"));
+ * console.log(indicesOfName(bank, "grin"), indicesOfName(bank, "face"));
  * // Uint32Array(1) [ 0 ] Uint32Array(2) [ 0, 1 ]
  * ```
  */
-export function indicesNamed(records: ImageRecords, name: string): Uint32Array {
+export function indicesOfName(records: ImageRecords, name: string): Uint32Array {
   const { names = [], texts = [] } = records;
   const named: number[] = [];
   for (const [index, each] of names.entries()) if (each === name) named.push(index);

@@ -18,7 +18,7 @@ import { BankFile } from "../bank/file.ts";
 import type { ImageSource } from "../bank/image_source.ts";
 import { loadBank } from "../bank/load.ts";
 import { normalizeSnippets } from "../bank/normalize.ts";
-import { drawUniform, nearestSnippets } from "../bank/retrieve.ts";
+import { chooseUniform, nearestSnippets } from "../bank/retrieve.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
 import { Device } from "../kernels/core/device.ts";
@@ -191,7 +191,7 @@ class BankBench implements Disposable {
       },
     });
     using bank = loaded!;
-    const indices = drawUniform(snippets, { count: BATCH, seed: 1 });
+    const indices = chooseUniform(snippets, { count: BATCH, seed: 1 });
     const gather = await measure(
       device,
       () => device.scope(() => void bank.gather(indices)),

@@ -16,7 +16,7 @@ import { BankFile } from "../bank/file.ts";
 import { FullBank } from "../bank/full_bank.ts";
 import { slerpSnippets } from "../bank/interpolate.ts";
 import { LowRankBank } from "../bank/low_rank_bank.ts";
-import { drawUniform } from "../bank/retrieve.ts";
+import { chooseUniform } from "../bank/retrieve.ts";
 import { selectRows, spreadIndices } from "../bank/select_rows.ts";
 import { type Factorization, factorize } from "../bank/svd.ts";
 import { FrechetReference, GaussianStatistics } from "../evaluate/frechet.ts";
@@ -370,7 +370,7 @@ export class Laboratory implements AsyncDisposable {
         return selectRows(heldOutSnippets, { width: dim, indices });
       }
       case "random": {
-        const indices = drawUniform(train.size, { count, seed: condition.seed });
+        const indices = chooseUniform(train.size, { count, seed: condition.seed });
         return selectRows(trainSnippets, { width: dim, indices });
       }
       case "pairs": {

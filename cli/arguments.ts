@@ -136,7 +136,7 @@ export class UsageError extends Error {
  *
  * @example
  * ```ts ignore
- * const indices = lookUp(() => indicesNamed(bank, options.name));
+ * const indices = lookUp(() => indicesOfName(bank, options.name));
  * ```
  */
 export function lookUp<T>(find: () => T): T {

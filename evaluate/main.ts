@@ -4,7 +4,7 @@
  * @module
  */
 
-import { drawUniform } from "../bank/retrieve.ts";
+import { chooseUniform } from "../bank/retrieve.ts";
 import { parseArguments, refuseGiven, UsageError } from "../cli/arguments.ts";
 import { EVALUATE_COMMAND } from "../cli/commands/evaluate.ts";
 import { openDevice } from "../cli/open_device.ts";
@@ -162,7 +162,7 @@ async function openSamples(
   }
   return drawings.map(({ found, sampling }) => {
     const choice = { count: drawn, seed: sampling.seed };
-    const indices = guiding ? drawUniform(guiding.size, choice) : drawLabels(trained, choice);
+    const indices = guiding ? chooseUniform(guiding.size, choice) : drawLabels(trained, choice);
     return drawnSamples({
       model,
       config: sampling,

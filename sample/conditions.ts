@@ -6,7 +6,7 @@
 
 import type { Bank } from "../bank/bank.ts";
 import { indexByNoise, noiseFrequencies } from "../bank/noise_index.ts";
-import { type ChoiceOptions, drawUniform } from "../bank/retrieve.ts";
+import { type ChoiceOptions, chooseUniform } from "../bank/retrieve.ts";
 import { listed, requireCount } from "../kernels/core/counted.ts";
 import type { Device } from "../kernels/core/device.ts";
 import { didYouMean } from "../kernels/core/nearest_name.ts";
@@ -18,7 +18,7 @@ import { type DrawAllOptions, imagesAtOnce } from "./rows.ts";
 
 /**
  * Indices [N] of k groups in turn: that of image i is drawn uniformly by the seed from group i mod k, as
- * `sample` draws from several classes. One group of all indices gives what `drawUniform` does. Throws
+ * `sample` draws from several classes. One group of all indices gives what `chooseUniform` does. Throws
  * `RangeError` for an empty group, such as a class without images, where there is none, and for a count that is no
  * whole number.
  *
@@ -117,10 +117,10 @@ export function drawLabels(
   { classes, classCounts }: { readonly classes: number; readonly classCounts: readonly number[] },
   choice: ChoiceOptions,
 ): Uint32Array {
-  if (classCounts.length === 0) return drawUniform(classes, choice);
+  if (classCounts.length === 0) return chooseUniform(classes, choice);
   let images = 0;
   const ends = classCounts.map((count) => images += count);
-  return drawUniform(images, choice).map((image) => ends.findIndex((end) => image < end));
+  return chooseUniform(images, choice).map((image) => ends.findIndex((end) => image < end));
 }
 
 /**

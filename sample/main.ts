@@ -10,9 +10,9 @@ import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
 import { requireFiniteImages } from "../bank/pixels.ts";
 import {
-  drawUniform,
-  indicesNamed,
+  chooseUniform,
   indicesOfClass,
+  indicesOfName,
   MOST_NEIGHBOURS,
   nearestSnippets,
 } from "../bank/retrieve.ts";
@@ -258,13 +258,13 @@ async function chosenSnippets(
     case "class":
       return among(lookUp(() => options.class.map((name) => membersOf(bank, name))));
     case "name":
-      return among(lookUp(() => options.name.map((name) => indicesNamed(bank, name))));
+      return among(lookUp(() => options.name.map((name) => indicesOfName(bank, name))));
     case "like":
       return among((await neighboursOf(trained, task)).map((index) => [index]));
     case "by-noise":
       return await chooseByNoise(trained.model, { bank, count, seed });
     default:
-      return drawUniform(bank.size, { count, seed });
+      return chooseUniform(bank.size, { count, seed });
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import {
-  concatSnippets,
+  concatenateSnippets,
   interpolateSnippets,
   lerpSnippets,
   mixSnippets,
@@ -18,7 +18,7 @@ function pair(): [Float32Array, Float32Array] {
   return [rows.subarray(0, 11), rows.subarray(11)];
 }
 
-goldenTest("lerpSnippets(), slerpSnippets() and concatSnippets() match the official code", {
+goldenTest("lerpSnippets(), slerpSnippets() and concatenateSnippets() match the official code", {
   golden: "memory_bank_svd",
   fn(golden) {
     const [, dim] = golden.entry("input.bank").shape as [number, number];
@@ -29,7 +29,7 @@ goldenTest("lerpSnippets(), slerpSnippets() and concatSnippets() match the offic
       const [, name, alpha] = key.match(/^output\.(lerp|slerp|concat)(?:\.(.+))?$/) ?? [];
       if (name === undefined) continue;
       const got = name === "concat"
-        ? concatSnippets(first, second)
+        ? concatenateSnippets(first, second)
         : (name === "lerp" ? lerpSnippets : slerpSnippets)(first, second, { alpha: Number(alpha) });
       assertClose(got, golden.readFloat32(key), { tolerance: GOLDEN_TOLERANCE, name: key });
       checked++;
@@ -86,9 +86,9 @@ Deno.test("mixSnippets() takes the asked share from the second, the same for the
   assert.deepEqual(mixSnippets(first, second), mixSnippets(first, second, { seed: 0 }));
 });
 
-Deno.test("concatSnippets() takes the first dimensions from the first, fewer if they are odd", () => {
+Deno.test("concatenateSnippets() takes the first dimensions from the first, fewer if they are odd", () => {
   const first = new Float32Array(5).fill(1), second = first.map(() => -1);
-  assert.deepEqual([...concatSnippets(first, second)].map(Math.sign), [1, 1, -1, -1, -1]);
+  assert.deepEqual([...concatenateSnippets(first, second)].map(Math.sign), [1, 1, -1, -1, -1]);
 });
 
 Deno.test("interpolateSnippets() goes from the first to the second, or makes one of both", () => {
@@ -104,7 +104,7 @@ Deno.test("interpolateSnippets() goes from the first to the second, or makes one
     );
   }
   assert.deepEqual(interpolateSnippets(first, second, { ...options, mode: "concat" }), [
-    { name: "concat", snippet: concatSnippets(first, second) },
+    { name: "concat", snippet: concatenateSnippets(first, second) },
   ]);
   assert.deepEqual(interpolateSnippets(first, second, { ...options, mode: "mask" }), [
     { name: "mask", snippet: mixSnippets(first, second, { seed: 4 }) },
@@ -116,7 +116,7 @@ Deno.test("interpolated snippets have norm 1", () => {
   const results = [
     lerpSnippets(first, second, { alpha: 0.4 }),
     slerpSnippets(first, second, { alpha: 0.4 }),
-    concatSnippets(first, second),
+    concatenateSnippets(first, second),
     mixSnippets(first, second, { seed: 1 }),
   ];
   for (const result of results) {
@@ -132,7 +132,7 @@ Deno.test("interpolation throws on wrong lengths, wrong shares and results witho
     const interpolate of [
       () => lerpSnippets(first, short, { alpha: 0 }),
       () => slerpSnippets(first, short, { alpha: 0 }),
-      () => concatSnippets(first, short),
+      () => concatenateSnippets(first, short),
       () => mixSnippets(first, short, { seed: 0 }),
     ]
   ) {

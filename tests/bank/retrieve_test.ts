@@ -4,10 +4,10 @@ import { FullBank } from "../../bank/full_bank.ts";
 import { LowRankBank } from "../../bank/low_rank_bank.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import {
-  drawUniform,
+  chooseUniform,
   indexOfName,
-  indicesNamed,
   indicesOfClass,
+  indicesOfName,
   indicesOfText,
   type Metric,
   nearestSnippets,
@@ -204,22 +204,22 @@ gpuTest(
   },
 );
 
-Deno.test("drawUniform() draws every index equally often, the same for any number of images", () => {
-  const drawn = drawUniform(5, { count: 5000, seed: 3 });
-  assert.deepEqual(drawUniform(5, { count: 9, seed: 3 }), drawn.slice(0, 9));
-  assert.notDeepEqual(drawUniform(5, { count: 9, seed: 4 }), drawn.slice(0, 9));
-  assert.deepEqual(drawUniform(5, { count: 9 }), drawUniform(5, { count: 9, seed: 0 }));
+Deno.test("chooseUniform() draws every index equally often, the same for any number of images", () => {
+  const drawn = chooseUniform(5, { count: 5000, seed: 3 });
+  assert.deepEqual(chooseUniform(5, { count: 9, seed: 3 }), drawn.slice(0, 9));
+  assert.notDeepEqual(chooseUniform(5, { count: 9, seed: 4 }), drawn.slice(0, 9));
+  assert.deepEqual(chooseUniform(5, { count: 9 }), chooseUniform(5, { count: 9, seed: 0 }));
   // Pictures of the documents were drawn from these.
-  assert.deepEqual([...drawUniform(1914, { count: 4, seed: 0 })], [1673, 208, 1055, 1767]);
+  assert.deepEqual([...chooseUniform(1914, { count: 4, seed: 0 })], [1673, 208, 1055, 1767]);
   const counts = [0, 0, 0, 0, 0];
   for (const index of drawn) counts[index]!++;
   // Expected 1000 each with a standard deviation of 28.
   assert.ok(counts.every((count) => Math.abs(count - 1000) < 120), counts.join());
-  assert.throws(() => drawUniform(0, { count: 1, seed: 0 }), {
+  assert.throws(() => chooseUniform(0, { count: 1, seed: 0 }), {
     name: "RangeError",
     message: "Cannot draw indices: size is 0, expected a whole number from 1",
   });
-  assert.throws(() => drawUniform(5, { count: -1, seed: 0 }), {
+  assert.throws(() => chooseUniform(5, { count: -1, seed: 0 }), {
     name: "RangeError",
     message: "Cannot draw indices: count is -1, expected a whole number from 0",
   });
@@ -255,18 +255,18 @@ Deno.test("indicesOfClass(), indexOfName() and indicesOfText() find images by th
   }
 });
 
-Deno.test("indicesNamed() goes by names before texts", () => {
+Deno.test("indicesOfName() goes by names before texts", () => {
   const names = ["dog", "a.png", "dog"];
-  assert.deepEqual([...indicesNamed({ ...RECORDS, names }, "dog")], [0, 2]);
-  assert.deepEqual([...indicesNamed({ ...RECORDS, names }, "the cat")], [1]);
-  assert.deepEqual([...indicesNamed({ names }, "a.png")], [1]);
-  assert.deepEqual([...indicesNamed({ texts: RECORDS.texts }, "red")], [0, 2]);
+  assert.deepEqual([...indicesOfName({ ...RECORDS, names }, "dog")], [0, 2]);
+  assert.deepEqual([...indicesOfName({ ...RECORDS, names }, "the cat")], [1]);
+  assert.deepEqual([...indicesOfName({ names }, "a.png")], [1]);
+  assert.deepEqual([...indicesOfName({ texts: RECORDS.texts }, "red")], [0, 2]);
   const refused = [
     [RECORDS, /no image has that name, or its words in its text, expected one such as a\.png, b/],
     [{ names }, /no image has that name, expected one such as dog, a\.png, dog$/],
     [{}, /Cannot retrieve "cow": the bank has no names and no texts$/],
   ] as const;
   for (const [records, message] of refused) {
-    assert.throws(() => indicesNamed(records, "cow"), { name: "RangeError", message });
+    assert.throws(() => indicesOfName(records, "cow"), { name: "RangeError", message });
   }
 });

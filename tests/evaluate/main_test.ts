@@ -7,7 +7,7 @@ import { unzipSync, zipSync } from "fflate";
 import { writeBank } from "../../bank/bank_writer.ts";
 import { BankFile } from "../../bank/file.ts";
 import { npyHeader } from "../../bank/npy.ts";
-import { drawUniform } from "../../bank/retrieve.ts";
+import { chooseUniform } from "../../bank/retrieve.ts";
 import type { EvaluationReport } from "../../evaluate/report.ts";
 import type { EvaluationSeries } from "../../evaluate/series_report.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
@@ -235,7 +235,7 @@ deviceTest(
     const any = await imagesOf("any.npz", old);
     const one = await imagesOf("one.npz", { ...old, classCounts: [0, 0, 0, 0, 7, 0, 0, 0, 0] });
     const same = one.map((image, i) => image.every((byte, k) => byte === any[i]![k]));
-    const labels = drawUniform(9, { count, seed: 0 });
+    const labels = chooseUniform(9, { count, seed: 0 });
     assert.deepEqual(same, Array.from(labels, (label) => label === 4));
     assert.ok(same.includes(true) && same.includes(false), `${labels}`);
   },

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { concatSnippets, lerpSnippets, slerpSnippets } from "../../bank/interpolate.ts";
+import { concatenateSnippets, lerpSnippets, slerpSnippets } from "../../bank/interpolate.ts";
 import { LowRankBank } from "../../bank/low_rank_bank.ts";
 import { indexByNoise, noiseQuantiles, noiseScores } from "../../bank/noise_index.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
@@ -127,7 +127,7 @@ function checkInterpolated(
     }
   }
   if (golden.has("output.concat")) {
-    check("output.concat", concatSnippets(first, second), golden.values("output.concat"));
+    check("output.concat", concatenateSnippets(first, second), golden.values("output.concat"));
   }
 }
 

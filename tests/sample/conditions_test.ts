@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FullBank } from "../../bank/full_bank.ts";
 import { indexByNoise } from "../../bank/noise_index.ts";
-import { drawUniform } from "../../bank/retrieve.ts";
+import { chooseUniform } from "../../bank/retrieve.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { SiT } from "../../model/sit.ts";
 import {
@@ -18,7 +18,7 @@ const SNIPPETS = Float32Array.of(1, 0, 0, 1, -1, 0, 0, -1);
 
 Deno.test("chooseAmong() draws evenly from each group in turn", () => {
   // One group of all is the choice from all.
-  const all = drawUniform(4, { count: 40, seed: 5 });
+  const all = chooseUniform(4, { count: 40, seed: 5 });
   assert.deepEqual(chooseAmong([[0, 1, 2, 3]], { count: 40, seed: 5 }), all);
   const groups = [[3], [10, 11], [17, 18, 19]];
   const turns = chooseAmong(groups, { count: 6000, seed: 5 });
@@ -61,7 +61,7 @@ Deno.test("drawLabels() draws labels as often as the data have them", () => {
   const ones = labels.filter((label) => label === 1).length;
   assert.ok(Math.abs(ones - 1000) < 145, `${ones}`);
   // Of as many images each, and of unknown numbers, all are equally likely.
-  const even = drawUniform(4, choice);
+  const even = chooseUniform(4, choice);
   for (const classCounts of [[50, 50, 50, 50], []]) {
     assert.deepEqual(drawLabels({ classes: 4, classCounts }, choice), even);
   }

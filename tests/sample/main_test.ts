@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BankFile } from "../../bank/file.ts";
 import { indexByNoise } from "../../bank/noise_index.ts";
-import { drawUniform } from "../../bank/retrieve.ts";
+import { chooseUniform } from "../../bank/retrieve.ts";
 import { Random, Stream } from "../../kernels/core/random.ts";
 import { SafetensorsFile } from "../../kernels/core/safetensors.ts";
 import { loadEmoji } from "../../train/datasets/emoji.ts";
@@ -96,7 +96,7 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
   const members = await snippets("--class", bank.classes[label]!, "--count", "9");
   assert.deepEqual(members.map((index) => bank.labels![index]), Array(9).fill(label));
   assert(new Set(members).size > 1);
-  assert.deepEqual(await snippets("--seed", "3"), [...drawUniform(206, { count: 4, seed: 3 })]);
+  assert.deepEqual(await snippets("--seed", "3"), [...chooseUniform(206, { count: 4, seed: 3 })]);
   // The noises that the images start from; all snippets are equally frequent.
   const random = new Random(3, Stream.Sampler), noise = new Float32Array(4 * 3 * 8 ** 2);
   for (let sample = 0; sample < 4; sample++) {
@@ -185,13 +185,13 @@ deviceTest("sample draws the classes of a model that labels guide", async () => 
   // As often as the training images have them: the label of one that is drawn.
   const { train } = (await loadEmoji({ imageSize: 8 })).split({ heldOut: 1700, seed: 0 });
   const rising = train.labels.toSorted(), choice = { count: 40, seed: 3 };
-  const asData = drawUniform(train.size, choice).map((image) => rising[image]!);
+  const asData = chooseUniform(train.size, choice).map((image) => rising[image]!);
   assert.deepEqual(await drawn(), [...asData]);
   const path = join(directory, "step_0000003", "state.json");
   const { classCounts, ...state } = JSON.parse(Deno.readTextFileSync(path));
   // A checkpoint of old does not say how often.
   Deno.writeTextFileSync(path, JSON.stringify(state));
-  assert.deepEqual(await drawn(), [...drawUniform(9, choice)]);
+  assert.deepEqual(await drawn(), [...chooseUniform(9, choice)]);
   // A class without images is drawn where it is asked for alone, with a word on it.
   const without = classCounts.map((count: number, label: number) => label === 4 ? count : 0);
   Deno.writeTextFileSync(path, JSON.stringify({ ...state, classCounts: without }));

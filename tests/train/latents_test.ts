@@ -8,7 +8,7 @@ import sharp from "sharp";
 import { loadBank } from "../../bank/load.ts";
 import { normalizeSnippets } from "../../bank/normalize.ts";
 import { toBytes } from "../../bank/pixels.ts";
-import { indicesNamed, indicesOfClass } from "../../bank/retrieve.ts";
+import { indicesOfClass, indicesOfName } from "../../bank/retrieve.ts";
 import { readRunLog } from "../../cli/run_log.ts";
 import { AdmBatchWriter, openAdmBatch } from "../../evaluate/adm_batch.ts";
 import { readPixels } from "../../evaluate/image_stream.ts";
@@ -348,7 +348,7 @@ gpuTest("buildRun() keeps the names of latents and classes with their snippets",
     2,
     0,
   ]]);
-  assert.deepEqual([...indicesNamed(bank!, "c"), ...indicesOfClass(bank!, "x")], [2, 0, 3]);
+  assert.deepEqual([...indicesOfName(bank!, "c"), ...indicesOfClass(bank!, "x")], [2, 0, 3]);
 });
 
 gpuTest("buildRun() names the tensor that the shards lack, and what it is for", async (device) => {
