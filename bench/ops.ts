@@ -124,7 +124,7 @@ export function opCases({ batch: B, model }: Workload): OpCase[] {
     elementwise("patches: patchify", {
       inputs: { x: images },
       watched: ["x"],
-      record: (_, { x }) => patchify(x!, { patch: p }),
+      record: (_, { x }) => patchify(x!, { patchSize: p }),
       flops: 0,
       moved: 2,
       backward: { flops: 0, moved: 2 },
@@ -192,7 +192,7 @@ export function opCases({ batch: B, model }: Workload): OpCase[] {
     elementwise("images: unpatchify", {
       inputs: { x: [B, T, outputs] },
       watched: ["x"],
-      record: (_, { x }) => unpatchify(x!, { patch: p, channels: C }),
+      record: (_, { x }) => unpatchify(x!, { patchSize: p, channels: C }),
       flops: 0,
       moved: 2,
       backward: { flops: 0, moved: 2 },

@@ -35,7 +35,7 @@ export interface FinalLayerOptions {
  * const last = new FinalLayer(store.at("final_layer"), { width: 32, outputs: 4 * 4 * 3 });
  * using images = device.scope(() => {
  *   const condition = silu(device.empty([2, 32]));
- *   return unpatchify(last.forward(device.empty([2, 4, 32]), condition), { patch: 4, channels: 3 });
+ *   return unpatchify(last.forward(device.empty([2, 4, 32]), condition), { patchSize: 4, channels: 3 });
  * });
  * console.log(images.shape); // [ 2, 3, 8, 8 ]
  * ```

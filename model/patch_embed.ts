@@ -19,7 +19,7 @@ import { xavierUniform, zeros } from "./initializers.ts";
  *
  * using device = await Device.open({ allowFallback: true });
  * using store = new ParameterStore(device, { seed: 0 });
- * const patches = new PatchEmbed(store.at("x_embedder"), { patch: 4, channels: 3, width: 32 });
+ * const patches = new PatchEmbed(store.at("x_embedder"), { patchSize: 4, channels: 3, width: 32 });
  * using tokens = device.scope(() => patches.forward(device.empty([2, 3, 8, 8])));
  * console.log(tokens.shape); // [ 2, 4, 32 ]
  * ```
@@ -27,13 +27,17 @@ import { xavierUniform, zeros } from "./initializers.ts";
 export class PatchEmbed {
   readonly #weight: Parameter;
   readonly #bias: Parameter;
-  readonly #patch: number;
+  readonly #patchSize: number;
 
   /** Declares `proj.weight` [D, C, p, p] and `proj.bias` [D]. */
-  constructor(p: ParameterScope, options: { patch: number; channels: number; width: number }) {
-    const { patch, channels, width } = options;
-    this.#patch = patch;
-    this.#weight = p.parameter("proj.weight", [width, channels, patch, patch], xavierUniform);
+  constructor(p: ParameterScope, options: { patchSize: number; channels: number; width: number }) {
+    const { patchSize, channels, width } = options;
+    this.#patchSize = patchSize;
+    this.#weight = p.parameter(
+      "proj.weight",
+      [width, channels, patchSize, patchSize],
+      xavierUniform,
+    );
     this.#bias = p.parameter("proj.bias", [width], zeros);
   }
 
@@ -44,7 +48,10 @@ export class PatchEmbed {
   forward(images: Tensor): Tensor {
     return images.device.withPrecision(
       "f32",
-      () => linear(patchify(images, { patch: this.#patch }), this.#weight, { bias: this.#bias }),
+      () =>
+        linear(patchify(images, { patchSize: this.#patchSize }), this.#weight, {
+          bias: this.#bias,
+        }),
     );
   }
 }

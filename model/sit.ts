@@ -133,9 +133,9 @@ export class SiT implements DiffusionModel {
     checkOptions(options);
     this.options = options;
     this.parameters = store;
-    const { inputSize, channels, patchSize: patch, width, depth, heads } = options;
-    const gridSize = inputSize / patch, tokens = gridSize ** 2, headWidth = width / heads;
-    this.#patches = new PatchEmbed(store.at("x_embedder"), { patch, channels, width });
+    const { inputSize, channels, patchSize, width, depth, heads } = options;
+    const gridSize = inputSize / patchSize, tokens = gridSize ** 2, headWidth = width / heads;
+    this.#patches = new PatchEmbed(store.at("x_embedder"), { patchSize, channels, width });
     this.#positions = store.frozen(
       "pos_embed",
       [1, tokens, width],
@@ -154,7 +154,7 @@ export class SiT implements DiffusionModel {
       { length: depth },
       (_, i) => new SiTBlock(store.at(`blocks.${i}`), block),
     );
-    const outputs = patch * patch * channels * (options.learnSigma ? 2 : 1);
+    const outputs = patchSize * patchSize * channels * (options.learnSigma ? 2 : 1);
     this.#final = new FinalLayer(store.at("final_layer"), { ...options, outputs });
     const { projector } = options;
     this.#projector = projector && new SiluMlp(store.at("projectors.0"), [
@@ -255,7 +255,7 @@ export class SiT implements DiffusionModel {
       recompute?: boolean | undefined;
     },
   ): { output: Tensor; tapped: Tensor | undefined } {
-    const { inputSize, channels, patchSize: patch, projector } = this.options;
+    const { inputSize, channels, patchSize, projector } = this.options;
     const [batch = 0, ...rest] = x.shape;
     if (
       formatShape(rest) !== formatShape([channels, inputSize, inputSize]) || t.elements !== batch
@@ -297,7 +297,7 @@ export class SiT implements DiffusionModel {
     }
     const values = this.#final.forward(tokens, activated);
     observe?.("final_layer", values);
-    return { output: unpatchify(values, { patch, channels }), tapped };
+    return { output: unpatchify(values, { patchSize, channels }), tapped };
   }
 }
 

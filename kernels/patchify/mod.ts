@@ -20,7 +20,7 @@ const KERNELS = {
 /** Options of {@linkcode unpatchify}. */
 export interface UnpatchifyOptions {
   /** Side of a patch in pixels. */
-  readonly patch: number;
+  readonly patchSize: number;
   /** Channels to keep, the first ones of the token; default all. */
   readonly channels?: number | undefined;
   /** Patches in a row of the image; default √T. */
@@ -42,7 +42,7 @@ interface Layout {
  * tokens row-major, each in (channel, py, px) order, as a convolution's weight [D, C, p, p] expects
  * (Dosovitskiy et al., arXiv 2010.11929, section 3.1).
  *
- * Throws `TypeError` unless there are four axes and `patch` divides the height and the width.
+ * Throws `TypeError` unless there are four axes and `patchSize` divides the height and the width.
  *
  * @example
  * ```ts
@@ -50,17 +50,18 @@ interface Layout {
  *
  * using device = await Device.open({ allowFallback: true });
  * using image = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8), [1, 1, 2, 4]);
- * using tokens = patchify(image, { patch: 2 });
+ * using tokens = patchify(image, { patchSize: 2 });
  * console.log(tokens.shape, ...await tokens.read()); // [ 1, 2, 4 ] 1 2 5 6 3 4 7 8
  * ```
  */
-export function patchify(images: Tensor, options: { patch: number }): Tensor {
-  const { patch } = options;
+export function patchify(images: Tensor, options: { patchSize: number }): Tensor {
+  const { patchSize } = options;
   const [batch = 0, channels = 0, height = 0, width = 0] = images.shape;
-  const cuts = Number.isInteger(patch) && patch >= 1 && height % patch === 0 && width % patch === 0;
+  const cuts = Number.isInteger(patchSize) && patchSize >= 1 && height % patchSize === 0 &&
+    width % patchSize === 0;
   if (images.shape.length !== 4 || !cuts) {
     throw new TypeError(
-      `Cannot cut images ${formatShape(images.shape)} into patches of ${patch}: ` +
+      `Cannot cut images ${formatShape(images.shape)} into patches of ${patchSize}: ` +
         "expected [B, C, H, W] with H and W multiples of the patch",
     );
   }
@@ -70,11 +71,11 @@ export function patchify(images: Tensor, options: { patch: number }): Tensor {
     token_channels: channels,
     height,
     width,
-    side: patch,
+    side: patchSize,
     channel_last: 0,
   };
-  const tokens = (height / patch) * (width / patch);
-  const out = device.empty([batch, tokens, channels * patch * patch]);
+  const tokens = (height / patchSize) * (width / patchSize);
+  const out = device.empty([batch, tokens, channels * patchSize * patchSize]);
   moveTo("tokens", { images, tokens: out, layout, accumulate: 0 });
   device.tape?.push({
     name: "patchify",
@@ -107,24 +108,24 @@ export function patchify(images: Tensor, options: { patch: number }): Tensor {
  * using device = await Device.open({ allowFallback: true });
  * // One token: the four pixels of its patch, each of two channels, of which one is kept.
  * using tokens = device.tensor(Float32Array.of(1, -1, 2, -2, 3, -3, 4, -4), [1, 1, 8]);
- * using image = unpatchify(tokens, { patch: 2, channels: 1 });
+ * using image = unpatchify(tokens, { patchSize: 2, channels: 1 });
  * console.log(image.shape, await image.read()); // [ 1, 1, 2, 2 ] Float32Array(4) [ 1, 2, 3, 4 ]
  * ```
  */
 export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
-  const { patch } = options;
+  const { patchSize } = options;
   const [batch = 0, count = 0, depth = 0] = tokens.shape;
-  const tokenChannels = depth / (patch * patch);
+  const tokenChannels = depth / (patchSize * patchSize);
   const { channels = tokenChannels, gridWidth = Math.sqrt(count) } = options;
   const gridHeight = count / gridWidth;
   const refuse = (expected: string) => {
     const shape = formatShape(tokens.shape);
     throw new TypeError(
-      `Cannot put tokens ${shape} together as patches of ${patch}: expected ${expected}`,
+      `Cannot put tokens ${shape} together as patches of ${patchSize}: expected ${expected}`,
     );
   };
-  const cuts = Number.isInteger(patch) && patch >= 1 && Number.isInteger(tokenChannels);
-  if (tokens.shape.length !== 3 || !cuts) refuse("[B, T, patch² · channels]");
+  const cuts = Number.isInteger(patchSize) && patchSize >= 1 && Number.isInteger(tokenChannels);
+  if (tokens.shape.length !== 3 || !cuts) refuse("[B, T, patchSize² · channels]");
   if (channels === 0 || !isWhole(channels, tokenChannels)) {
     refuse(`channels from 1 to ${tokenChannels} in place of ${channels}`);
   }
@@ -139,9 +140,9 @@ export function unpatchify(tokens: Tensor, options: UnpatchifyOptions): Tensor {
   const layout: Layout = {
     channels,
     token_channels: tokenChannels,
-    height: gridHeight * patch,
-    width: gridWidth * patch,
-    side: patch,
+    height: gridHeight * patchSize,
+    width: gridWidth * patchSize,
+    side: patchSize,
     channel_last: 1,
   };
   const out = device.empty([batch, channels, layout.height, layout.width]);

@@ -1,16 +1,16 @@
 /** Float64 patches: `images` [B, C, H, W], result [B, T, C·p·p] in (channel, py, px) order. */
 export function patchifyReference(
   images: Float64Array,
-  options: { channels: number; height: number; width: number; patch: number },
+  options: { channels: number; height: number; width: number; patchSize: number },
 ): Float64Array {
-  const { channels, height, width, patch } = options;
+  const { channels, height, width, patchSize } = options;
   const out: number[] = [];
   for (let image = 0; image < images.length; image += channels * height * width) {
-    for (let top = 0; top < height; top += patch) {
-      for (let left = 0; left < width; left += patch) {
+    for (let top = 0; top < height; top += patchSize) {
+      for (let left = 0; left < width; left += patchSize) {
         for (let c = 0; c < channels; c++) {
-          for (let py = 0; py < patch; py++) {
-            for (let px = 0; px < patch; px++) {
+          for (let py = 0; py < patchSize; py++) {
+            for (let px = 0; px < patchSize; px++) {
               out.push(images[image + (c * height + top + py) * width + left + px]!);
             }
           }
@@ -29,19 +29,19 @@ export function unpatchifyReference(
     tokenChannels: number;
     gridHeight: number;
     gridWidth: number;
-    patch: number;
+    patchSize: number;
   },
 ): Float64Array {
-  const { channels, tokenChannels, gridHeight, gridWidth, patch } = options;
-  const height = gridHeight * patch, width = gridWidth * patch;
+  const { channels, tokenChannels, gridHeight, gridWidth, patchSize } = options;
+  const height = gridHeight * patchSize, width = gridWidth * patchSize;
   const out: number[] = [];
   for (let image = 0; image < tokens.length; image += tokenChannels * height * width) {
     for (let c = 0; c < channels; c++) {
       for (let y = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {
-          const token = Math.floor(y / patch) * gridWidth + Math.floor(x / patch);
-          const place = (y % patch) * patch + x % patch;
-          out.push(tokens[image + (token * patch * patch + place) * tokenChannels + c]!);
+          const token = Math.floor(y / patchSize) * gridWidth + Math.floor(x / patchSize);
+          const place = (y % patchSize) * patchSize + x % patchSize;
+          out.push(tokens[image + (token * patchSize * patchSize + place) * tokenChannels + c]!);
         }
       }
     }

@@ -11,7 +11,7 @@ const EXACT = { forward: 0 };
 
 gpuTest("patchify() and its gradient match the reference exactly", async (device) => {
   for (
-    const [batch, channels, height, width, patch] of [
+    const [batch, channels, height, width, patchSize] of [
       [1, 1, 1, 1, 1],
       [2, 3, 4, 6, 2],
       [3, 4, 9, 6, 3],
@@ -20,10 +20,10 @@ gpuTest("patchify() and its gradient match the reference exactly", async (device
     ] as const
   ) {
     await checkOp(device, {
-      name: `patchify ${batch}x${channels}x${height}x${width} by ${patch}`,
+      name: `patchify ${batch}x${channels}x${height}x${width} by ${patchSize}`,
       inputs: { images: [batch, channels, height, width] },
-      op: ({ images }) => patchify(images!, { patch }),
-      reference: ({ images }) => patchifyReference(images!, { channels, height, width, patch }),
+      op: ({ images }) => patchify(images!, { patchSize }),
+      reference: ({ images }) => patchifyReference(images!, { channels, height, width, patchSize }),
       tolerance: EXACT,
     });
   }
@@ -31,7 +31,7 @@ gpuTest("patchify() and its gradient match the reference exactly", async (device
 
 gpuTest("unpatchify() and its gradient match the reference exactly", async (device) => {
   for (
-    const [batch, channels, tokenChannels, gridHeight, gridWidth, patch] of [
+    const [batch, channels, tokenChannels, gridHeight, gridWidth, patchSize] of [
       [1, 1, 1, 1, 1, 1],
       [2, 3, 3, 2, 2, 2],
       [3, 2, 5, 3, 3, 3],
@@ -40,16 +40,17 @@ gpuTest("unpatchify() and its gradient match the reference exactly", async (devi
     ] as const
   ) {
     await checkOp(device, {
-      name: `unpatchify ${gridHeight}x${gridWidth} of ${patch}, ${channels} of ${tokenChannels}`,
-      inputs: { tokens: [batch, gridHeight * gridWidth, patch * patch * tokenChannels] },
+      name:
+        `unpatchify ${gridHeight}x${gridWidth} of ${patchSize}, ${channels} of ${tokenChannels}`,
+      inputs: { tokens: [batch, gridHeight * gridWidth, patchSize * patchSize * tokenChannels] },
       op: ({ tokens }) =>
         unpatchify(tokens!, {
-          patch,
+          patchSize,
           ...(channels === tokenChannels ? {} : { channels }),
           ...(gridHeight === gridWidth ? {} : { gridWidth }),
         }),
       reference: ({ tokens }) =>
-        unpatchifyReference(tokens!, { channels, tokenChannels, gridHeight, gridWidth, patch }),
+        unpatchifyReference(tokens!, { channels, tokenChannels, gridHeight, gridWidth, patchSize }),
       tolerance: EXACT,
     });
   }
@@ -60,7 +61,7 @@ gpuTest("unpatchify() gives dropped channels a gradient of exactly zero", async 
   const dy = device.tensor(new Float32Array(2 * 3 * 16).fill(7), [2, 3, 4, 4]);
   const tape = new Tape(device);
   tape.watch(tokens);
-  const images = tape.record(() => unpatchify(tokens, { patch: 2, channels: 3 }));
+  const images = tape.record(() => unpatchify(tokens, { patchSize: 2, channels: 3 }));
   tape.backwardFrom(images, dy);
   const gradient = tape.gradient(tokens);
   (await gradient.read()).forEach((value, i) => assert.equal(value, i % 6 < 3 ? 7 : 0));
@@ -80,8 +81,8 @@ goldenTest("patchify() and unpatchify() put tokens where the official model does
         "act.final_layer",
       ].map((key) => device.tensor(golden.readFloat32(key), golden.entry(key).shape));
       return {
-        embedded: linear(patchify(x!, { patch: 2 }), weight!, { bias }),
-        out: unpatchify(tokens!, { patch: 2, channels: 4 }),
+        embedded: linear(patchify(x!, { patchSize: 2 }), weight!, { bias }),
+        out: unpatchify(tokens!, { patchSize: 2, channels: 4 }),
       };
     });
     assertClose(await got.embedded.read(), golden.readFloat32("act.x_embedder"), {
@@ -97,26 +98,32 @@ goldenTest("patchify() and unpatchify() put tokens where the official model does
 gpuTest("patchify() and unpatchify() name the shapes that do not fit", (device) => {
   device.scope(() => {
     assert.throws(
-      () => patchify(device.empty([1, 3, 6, 9]), { patch: 2 }),
+      () => patchify(device.empty([1, 3, 6, 9]), { patchSize: 2 }),
       /images \[1, 3, 6, 9\] into patches of 2: expected/,
     );
-    assert.throws(() => patchify(device.empty([3, 6, 6]), { patch: 2 }), TypeError);
-    assert.throws(() => patchify(device.empty([1, 3, 6, 9]), { patch: 1.5 }), TypeError);
+    assert.throws(() => patchify(device.empty([3, 6, 6]), { patchSize: 2 }), TypeError);
+    assert.throws(() => patchify(device.empty([1, 3, 6, 9]), { patchSize: 1.5 }), TypeError);
     const tokens = device.empty([1, 6, 12]);
-    const refused = (options: Omit<UnpatchifyOptions, "patch">, expected: string, patch = 2) =>
-      assert.throws(() => unpatchify(tokens, { ...options, patch }), {
+    const refused = (
+      options: Omit<UnpatchifyOptions, "patchSize">,
+      expected: string,
+      patchSize = 2,
+    ) =>
+      assert.throws(() => unpatchify(tokens, { ...options, patchSize }), {
         name: "TypeError",
         message:
-          `Cannot put tokens [1, 6, 12] together as patches of ${patch}: expected ${expected}`,
+          `Cannot put tokens [1, 6, 12] together as patches of ${patchSize}: expected ${expected}`,
       });
     refused({}, "a square number of tokens, or gridWidth");
     for (const gridWidth of [4, 0, -3, 1.5]) {
       refused({ gridWidth }, `tokens in whole rows of gridWidth ${gridWidth}`);
     }
-    for (const patch of [5, -2, 0.5]) refused({ gridWidth: 3 }, "[B, T, patch² · channels]", patch);
+    for (const patchSize of [5, -2, 0.5]) {
+      refused({ gridWidth: 3 }, "[B, T, patchSize² · channels]", patchSize);
+    }
     for (const channels of [4, 1.5, 0]) {
       refused({ gridWidth: 3, channels }, `channels from 1 to 3 in place of ${channels}`);
     }
-    assert.deepEqual(unpatchify(tokens, { patch: 2, gridWidth: 3 }).shape, [1, 3, 4, 6]);
+    assert.deepEqual(unpatchify(tokens, { patchSize: 2, gridWidth: 3 }).shape, [1, 3, 4, 6]);
   });
 });

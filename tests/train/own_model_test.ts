@@ -52,7 +52,7 @@ class Plain implements DiffusionModel {
   constructor(store: ParameterStore) {
     this.parameters = store;
     this.#patches = new PatchEmbed(store.at("x_embedder"), {
-      patch: PATCH,
+      patchSize: PATCH,
       channels: 1,
       width: WIDTH,
     });
@@ -86,7 +86,7 @@ class Plain implements DiffusionModel {
       condition,
     );
     const output = unpatchify(this.#final.forward(tokens, condition), {
-      patch: PATCH,
+      patchSize: PATCH,
       channels: 1,
     });
     return { output, tokens };
