@@ -11,7 +11,7 @@ import { findFrequencyProblem } from "./records.ts";
 /** What {@linkcode indexByNoise} is told beside the noise. */
 export interface IndexByNoiseOptions {
   /** Number of noise images B. */
-  readonly batch: number;
+  readonly count: number;
   /** How often each of the N snippets is to be chosen, in any unit; at least one above 0. */
   readonly frequencies: ArrayLike<number>;
 }
@@ -29,19 +29,19 @@ export interface IndexByNoiseOptions {
  * import { indexByNoise } from "@gmem/gmem";
  *
  * const noise = Float32Array.of(0.5, 0.3, -0.5, -0.3); // two images [1, 1, 2]
- * console.log(indexByNoise(noise, { batch: 2, frequencies: [1, 1, 1] }));
+ * console.log(indexByNoise(noise, { count: 2, frequencies: [1, 1, 1] }));
  * // Uint32Array(2) [ 2, 0 ]
  * ```
  */
 export function indexByNoise(noise: Float32Array, options: IndexByNoiseOptions): Uint32Array {
-  const { batch, frequencies } = options;
+  const { count, frequencies } = options;
   const problem = findFrequencyProblem(frequencies);
   if (problem !== undefined) throw new RangeError(`Cannot choose snippets: ${problem}`);
   const sums = new Float64Array(frequencies.length);
   let total = 0;
   for (let i = 0; i < sums.length; i++) sums[i] = total += frequencies[i]!;
   const last = sums.indexOf(total);
-  return Uint32Array.from(noiseQuantiles(noise, batch), (quantile) => {
+  return Uint32Array.from(noiseQuantiles(noise, count), (quantile) => {
     // A quantile that rounds to 1 still means the last snippet of any frequency.
     return Math.min(countUpTo(sums, quantile * total), last);
   });
@@ -58,8 +58,8 @@ export function noiseFrequencies(bank: Pick<Bank, "size" | "frequencies">): Arra
  *
  * Throws a TypeError if the noise is not whole images.
  */
-export function noiseQuantiles(noise: Float32Array, batch: number): Float64Array {
-  return noiseScores(noise, batch).map(normalDistribution);
+export function noiseQuantiles(noise: Float32Array, count: number): Float64Array {
+  return noiseScores(noise, count).map(normalDistribution);
 }
 
 /**
@@ -68,14 +68,14 @@ export function noiseQuantiles(noise: Float32Array, batch: number): Float64Array
  *
  * Throws a TypeError if the noise is not whole images.
  */
-export function noiseScores(noise: Float32Array, batch: number): Float64Array {
-  const size = noise.length / batch;
+export function noiseScores(noise: Float32Array, count: number): Float64Array {
+  const size = noise.length / count;
   if (!Number.isInteger(size) || size < 1) {
     throw new TypeError(
-      `Cannot score noise of ${noise.length} values: expected ${batch} images of equal size`,
+      `Cannot score noise of ${noise.length} values: expected ${count} images of equal size`,
     );
   }
-  return Float64Array.from({ length: batch }, (_, image) => {
+  return Float64Array.from({ length: count }, (_, image) => {
     const values = noise.subarray(image * size, (image + 1) * size);
     return values.reduce((sum, value) => sum + value, 0) / Math.sqrt(size);
   });

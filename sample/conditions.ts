@@ -81,7 +81,7 @@ export async function chooseByNoise(
   for (let first = 0; first < count; first += most) {
     const batch = Math.min(most, count - first);
     using noise = startingNoise(model, { count: batch, seed, firstSample: first });
-    indices.set(indexByNoise(await noise.read(), { batch, frequencies }), first);
+    indices.set(indexByNoise(await noise.read(), { count: batch, frequencies }), first);
   }
   return indices;
 }

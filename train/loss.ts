@@ -31,17 +31,17 @@ export interface TrainingLoss {
  * using device = await Device.open({ allowFallback: true });
  * using output = device.tensor(Float32Array.of(1, 2), [2, 1, 1, 1]);
  * using target = device.tensor(Float32Array.of(0, 5), [2, 1, 1, 1]);
- * using scales = device.tensor(Float32Array.of(1, 2), [2]);
- * using loss = device.scope(() => denoisingLoss(output, target, { scales }));
+ * using scale = device.tensor(Float32Array.of(1, 2), [2]);
+ * using loss = device.scope(() => denoisingLoss(output, target, { scale }));
  * console.log(await loss.read()); // Float32Array(1) [ 1 ]
  * ```
  */
 export function denoisingLoss(
   output: Tensor,
   target: Tensor,
-  options: { scales?: Tensor | undefined; cosineLoss?: boolean | undefined } = {},
+  options: { scale?: Tensor | undefined; cosineLoss?: boolean | undefined } = {},
 ): Tensor {
-  const square = meanSquare(output, target, { scale: options.scales });
+  const square = meanSquare(output, target, { scale: options.scale });
   if (!options.cosineLoss) return square;
   const cosine = cosineLoss(output, target);
   return weightedSum([square, cosine], [1, 1]);

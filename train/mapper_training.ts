@@ -234,16 +234,16 @@ export interface RetrievalAccuracy {
  * import { retrievalAccuracy } from "@gmem/gmem";
  *
  * const snippets = Float32Array.of(1, 0, 0, 1), mapped = Float32Array.of(1, 0, 1, 0);
- * console.log(retrievalAccuracy(mapped, snippets, { snippetDim: 2 }));
+ * console.log(retrievalAccuracy(mapped, snippets, { dim: 2 }));
  * // { images: 2, top1: 0.5, top5: 1, cosine: 0.5 }
  * ```
  */
 export function retrievalAccuracy(
   mapped: Float32Array,
   snippets: Float32Array,
-  options: { readonly snippetDim: number },
+  options: { readonly dim: number },
 ): RetrievalAccuracy {
-  const { snippetDim: dim } = options;
+  const { dim } = options;
   const images = snippets.length / dim;
   if (images === 0 || !Number.isInteger(images) || mapped.length !== snippets.length) {
     throw new TypeError(

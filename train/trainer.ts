@@ -482,12 +482,12 @@ export class Trainer implements Disposable {
         const output = inPrecision(() =>
           model.forwardEmbedded(x, times, model.embed(condition), { recompute })
         );
-        return { total: denoisingLoss(output, target, { scales, cosineLoss }) };
+        return { total: denoisingLoss(output, target, { scale: scales, cosineLoss }) };
       }
       const { output, projection } = inPrecision(() =>
         model.forwardWithProjection!(x, times, condition, { recompute })
       );
-      const denoising = denoisingLoss(output, target, { scales, cosineLoss });
+      const denoising = denoisingLoss(output, target, { scale: scales, cosineLoss });
       return alignedLoss(denoising, { tokens, projection, weight });
     });
     if (this.#lossScale) tape.backwardFrom(loss.total, this.#lossScale.seed(scale));

@@ -283,7 +283,7 @@ async function learn(
   }
   const { inputs, snippets } = part(heldOut);
   const mapped = await mapVectors(owned.mapper, inputs);
-  const accuracy = retrievalAccuracy(mapped, snippets, { snippetDim });
+  const accuracy = retrievalAccuracy(mapped, snippets, { dim: snippetDim });
   return { loss: last, heldOut, mapped, accuracy };
 }
 

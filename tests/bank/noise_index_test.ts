@@ -46,7 +46,7 @@ Deno.test("noiseQuantiles() are those of the standard normal distribution", () =
 Deno.test("indexByNoise() chooses each snippet as often as its frequency says", () => {
   // Quantiles 1/16, 3/16, ... of the normal distribution.
   const scores = [-1.534, -0.887, -0.489, -0.157, 0.157, 0.489, 0.887, 1.534];
-  const options = { batch: scores.length };
+  const options = { count: scores.length };
   assert.deepEqual(
     [...indexByNoise(noiseOf(...scores), { ...options, frequencies: [1, 1, 1, 1] })],
     [0, 0, 1, 1, 2, 2, 3, 3],
@@ -59,19 +59,19 @@ Deno.test("indexByNoise() chooses each snippet as often as its frequency says", 
 
 Deno.test("indexByNoise() never goes past the first and last snippets of any frequency", () => {
   const noise = noiseOf(50, -50);
-  assert.deepEqual([...indexByNoise(noise, { batch: 2, frequencies: [2, 5, 0] })], [1, 0]);
-  assert.deepEqual([...indexByNoise(noise, { batch: 2, frequencies: [0, 2, 5] })], [2, 1]);
+  assert.deepEqual([...indexByNoise(noise, { count: 2, frequencies: [2, 5, 0] })], [1, 0]);
+  assert.deepEqual([...indexByNoise(noise, { count: 2, frequencies: [0, 2, 5] })], [2, 1]);
 });
 
 Deno.test("indexByNoise() refuses noise that is not whole images and frequencies of no meaning", () => {
   for (const size of [0, 5]) {
-    assert.throws(() => indexByNoise(new Float32Array(size), { batch: 2, frequencies: [1] }), {
+    assert.throws(() => indexByNoise(new Float32Array(size), { count: 2, frequencies: [1] }), {
       name: "TypeError",
       message: `Cannot score noise of ${size} values: expected 2 images of equal size`,
     });
   }
   for (const frequencies of [[1, -1], [NaN], [Infinity], [0, 0], []]) {
-    assert.throws(() => indexByNoise(noiseOf(0), { batch: 1, frequencies }), RangeError);
+    assert.throws(() => indexByNoise(noiseOf(0), { count: 1, frequencies }), RangeError);
   }
 });
 
@@ -80,7 +80,7 @@ gpuTest("noiseFrequencies() are those of the bank, or all equal", (device) => {
   const bank = { dim: 2, snippets: Float32Array.of(1, 0, 0, 1, -1, 0) };
   for (const [frequencies, want] of [[undefined, [0, 1, 2]], [[0, 1, 9], [1, 2, 2]]] as const) {
     using full = FullBank.from(device, { ...bank, frequencies });
-    const options = { batch: 3, frequencies: noiseFrequencies(full) };
+    const options = { count: 3, frequencies: noiseFrequencies(full) };
     assert.deepEqual([...indexByNoise(noise, options)], want);
     full.addExternal(Float32Array.of(0, -1));
     assert.deepEqual(full.frequencies && [...full.frequencies], frequencies && [...frequencies, 1]);

@@ -151,7 +151,7 @@ export function verifyNoiseIndex(_device: Device, golden: Golden, report: Report
     report.compare({
       quantity,
       kind: "values",
-      got: indexByNoise(noise, { batch, frequencies }),
+      got: indexByNoise(noise, { count: batch, frequencies }),
       recorded: golden.integers(quantity),
       tolerance: EXACT,
       measure: absoluteError,

@@ -118,7 +118,7 @@ gpuTest("chooseByNoise() goes by the noise that each image starts from", async (
   // More than the 64 images of a batch.
   const chosen = await chooseByNoise(model, { bank, count: 150, seed: 3 });
   using noise = startingNoise(model, { count: 150, seed: 3 });
-  const want = indexByNoise(await noise.read(), { batch: 150, frequencies });
+  const want = indexByNoise(await noise.read(), { count: 150, frequencies });
   assert.deepEqual(chosen, want);
   assert.deepEqual(new Set(chosen), new Set([0, 2, 3]));
   using even = FullBank.from(device, { dim: 2, snippets: SNIPPETS });

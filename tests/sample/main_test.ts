@@ -103,7 +103,7 @@ deviceTest("sample draws from the snippets that it is asked for", async () => {
     random.fillNormal(noise.subarray(sample * 192, (sample + 1) * 192), { step: 0, sample });
   }
   assert.deepEqual(await snippets("--by-noise", "--seed", "3"), [
-    ...indexByNoise(noise, { batch: 4, frequencies: new Uint8Array(206).fill(1) }),
+    ...indexByNoise(noise, { count: 4, frequencies: new Uint8Array(206).fill(1) }),
   ]);
 
   // The image behind snippet 42 finds it first. Four pairs, 12-fold.

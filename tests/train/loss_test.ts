@@ -35,8 +35,8 @@ gpuTest("denoisingLoss() scales each output, and adds the cosine's part", async 
     const y = device.tensor(new Float32Array(target), shape);
     const factors = device.tensor(new Float32Array(scales), [2]);
     return [
-      denoisingLoss(x, y, { scales: factors }),
-      denoisingLoss(x, y, { scales: factors, cosineLoss: true }),
+      denoisingLoss(x, y, { scale: factors }),
+      denoisingLoss(x, y, { scale: factors, cosineLoss: true }),
     ];
   });
   for (const [i, want] of [square, square + cosine].entries()) {

@@ -69,7 +69,7 @@ gpuTest("trainMapper() makes the loss smaller and finds pairs it never saw", asy
     assert.equal(losses.length, 40);
     assert.ok(losses.at(-1)! < losses[0]! / 3, `${loss}: ${losses[0]} to ${losses.at(-1)}`);
     const mapped = await mapVectors(owned.mapper, heldOut.inputs);
-    const found = retrievalAccuracy(mapped, heldOut.snippets, { snippetDim: DIM });
+    const found = retrievalAccuracy(mapped, heldOut.snippets, { dim: DIM });
     assert.equal(found.images, HELD_OUT);
     // By chance a fortieth and an eighth.
     assert.ok(found.top1 > 0.5 && found.top5 > 0.9, `${loss}: ${JSON.stringify(found)}`);
@@ -216,31 +216,31 @@ Deno.test("retrievalAccuracy() counts what is nearer than the right image", () =
       Math.sin(degree * Math.PI / 180),
     ]));
   const snippets = at(0, 60, 120, 180, 240, 300);
-  const all = retrievalAccuracy(snippets, snippets, { snippetDim: 2 });
+  const all = retrievalAccuracy(snippets, snippets, { dim: 2 });
   assert.deepEqual([all.images, all.top1, all.top5], [6, 1, 1]);
   assert.ok(Math.abs(all.cosine - 1) < 1e-6);
   // The first finds itself; the second is found second; the fourth last, after all others.
-  const some = retrievalAccuracy(at(10, 95, 120, 10, 240, 300), snippets, { snippetDim: 2 });
+  const some = retrievalAccuracy(at(10, 95, 120, 10, 240, 300), snippets, { dim: 2 });
   assert.ok(Math.abs(some.top1 - 4 / 6) < 1e-9 && Math.abs(some.top5 - 5 / 6) < 1e-9);
 });
 
 Deno.test("retrievalAccuracy() finds nothing by ties but exact copies of the right snippet", () => {
   const axes = Float32Array.from({ length: 36 }, (_, i) => Number(i % 7 === 0));
   // As near to each of the six as to any other.
-  const nowhere = retrievalAccuracy(new Float32Array(36), axes, { snippetDim: 6 });
+  const nowhere = retrievalAccuracy(new Float32Array(36), axes, { dim: 6 });
   assert.deepEqual([nowhere.top1, nowhere.top5], [0, 0]);
   const between = retrievalAccuracy(Float32Array.of(1, 1, 1, 1), Float32Array.of(1, 0, 0, 1), {
-    snippetDim: 2,
+    dim: 2,
   });
   assert.deepEqual([between.top1, between.top5], [0, 1]);
   const copies = Float32Array.of(1, 0, 1, 0, 0, 1);
-  assert.equal(retrievalAccuracy(copies, copies, { snippetDim: 2 }).top1, 1);
+  assert.equal(retrievalAccuracy(copies, copies, { dim: 2 }).top1, 1);
 });
 
 Deno.test("retrievalAccuracy() refuses vectors that are not as many as snippets, or none", () => {
   for (const [mapped, snippets] of [[0, 4], [2, 4], [4, 2], [3, 3], [0, 0]] as const) {
     const compare = () =>
-      retrievalAccuracy(new Float32Array(mapped), new Float32Array(snippets), { snippetDim: 2 });
+      retrievalAccuracy(new Float32Array(mapped), new Float32Array(snippets), { dim: 2 });
     assert.throws(compare, {
       name: "TypeError",
       message: `Cannot look for the right images of ${mapped} values among ${snippets}: ` +
@@ -251,9 +251,9 @@ Deno.test("retrievalAccuracy() refuses vectors that are not as many as snippets,
 
 Deno.test("retrievalAccuracy() names the row that is not finite", () => {
   const good = Float32Array.of(1, 0, 0, 1), bad = Float32Array.of(1, 0, 0, NaN);
-  assert.throws(() => retrievalAccuracy(bad, good, { snippetDim: 2 }), {
+  assert.throws(() => retrievalAccuracy(bad, good, { dim: 2 }), {
     name: "TypeError",
     message: "Cannot look for the right images: mapped vector 1 holds NaN, expected finite numbers",
   });
-  assert.throws(() => retrievalAccuracy(good, bad, { snippetDim: 2 }), /: snippet 1 holds NaN/);
+  assert.throws(() => retrievalAccuracy(good, bad, { dim: 2 }), /: snippet 1 holds NaN/);
 });
