@@ -82,8 +82,8 @@ function nameIn(store: ParameterStore, key: string): string {
 export interface LoadStateDictOptions {
   /** Also refuse names that the model has not; those that the file has not are refused anyway. Default `true`. */
   readonly strict?: boolean | undefined;
-  /** Names in the file that are to be looked at; others are passed over. Default all. */
-  readonly select?: ((key: string) => boolean) | undefined;
+  /** Whether a name in the file is to be looked at; others are passed over. Default all. */
+  readonly filter?: ((key: string) => boolean) | undefined;
 }
 
 /** Problems that an error lists; a model of another width has one for each tensor. */
@@ -159,11 +159,11 @@ export function matchStateDict(
   source: TensorSource,
   options: LoadStateDictOptions = {},
 ): ReadonlyMap<string, string> {
-  const { strict = true, select = () => true } = options;
+  const { strict = true, filter = () => true } = options;
   const found = new Map<string, string>();
   const problems: string[] = [];
   for (const key of source.keys()) {
-    if (!select(key)) continue;
+    if (!filter(key)) continue;
     const name = nameIn(store, key), before = found.get(name);
     if (before !== undefined) problems.push(`both ${before} and ${key} are ${name}`);
     found.set(name, key);

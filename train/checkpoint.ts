@@ -570,7 +570,7 @@ export function loadWeights(
   const { reversed = false, withoutProjector = false } = options;
   using weights = openWeights(path, options);
   loadStateDict(reversed ? reverseTime(weights) : weights, model.parameters, {
-    select: (key) => !(withoutProjector && isProjector(key)),
+    filter: (key) => !(withoutProjector && isProjector(key)),
   });
 }
 

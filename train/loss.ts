@@ -18,7 +18,7 @@ export interface TrainingLoss {
 }
 
 /**
- * mean((scale_b · output − target)²) over a batch [B, C, H, W] (SiT, Ma et al. 2024), with the scales [B]
+ * mean((scale_b · output − target)²) over a batch [B, C, H, W] (SiT, Ma et al. 2024), with the `scale` [B]
  * and the target that `lossCoefficients` gives for path, prediction and weighting; on request plus the
  * mean over pixels of 1 − cosine over the channels (LightningDiT, Yao and Wang 2025). Returns one element.
  *

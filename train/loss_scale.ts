@@ -59,7 +59,7 @@ export class LossScale implements Disposable {
   }
 
   /** The cotangent [1] of a loss that counts `share`, such as 1 over the number of parts of a batch. */
-  seed(share: number): Tensor {
+  cotangent(share: number): Tensor {
     return combine([[this.scale, share]]);
   }
 

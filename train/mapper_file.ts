@@ -142,7 +142,7 @@ export function loadMapper(
     width: file.has("net.2.weight") ? file.entry("net.2.weight").shape[0] ?? 0 : 0,
     snippetDim: ends.target.dim,
   });
-  loadStateDict(safetensorsSource(file), store, { select: (key) => key !== LOGIT_SCALE });
+  loadStateDict(safetensorsSource(file), store, { filter: (key) => key !== LOGIT_SCALE });
   const kept = opened.move();
   return { mapper, [Symbol.dispose]: () => kept.dispose() };
 }

@@ -490,7 +490,7 @@ export class Trainer implements Disposable {
       const denoising = denoisingLoss(output, target, { scale: scales, cosineLoss });
       return alignedLoss(denoising, { tokens, projection, weight });
     });
-    if (this.#lossScale) tape.backwardFrom(loss.total, this.#lossScale.seed(scale));
+    if (this.#lossScale) tape.backwardFrom(loss.total, this.#lossScale.cotangent(scale));
     else tape.backward(loss.total, { scale });
     return loss;
   }

@@ -36,8 +36,8 @@ export async function loadModel(device: Device, golden: Golden, report: Report):
         tolerance: FORWARD,
       });
     }
-    const select = (key: string) => store.has(canonicalName(key));
-    loadStateDict(golden.source(), store, { select });
+    const filter = (key: string) => store.has(canonicalName(key));
+    loadStateDict(golden.source(), store, { filter });
     return model;
   } catch (error) {
     store.dispose();
