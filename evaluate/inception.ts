@@ -11,6 +11,8 @@ import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import { softmaxRows } from "./inception_score.ts";
 import { type ByteBatch, withChannels } from "./image_stream.ts";
 
+export type { ProviderOptions } from "../bank/onnx_network.ts";
+
 /** The outputs that evaluation takes. */
 export type InceptionOutput = "pool" | "spatial" | "logits";
 

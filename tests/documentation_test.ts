@@ -157,6 +157,32 @@ Deno.test("a name means the same in every entry point", async () => {
 /** The op `attention` has `AttentionOptions`, and a method takes those of `splitIndices` as well. */
 const NAMED_OTHERWISE = new Set(["AttentionLayerOptions", "SplitOptions"]);
 
+Deno.test("types of signatures are exports of the same entry point, or of the main one", async () => {
+  const entries = Object.values(configuration.exports),
+    symbols = new Map(
+      await Promise.all(
+        entries.map(async (entry) => [entry, await documentationOf(entry)] as const),
+      ),
+    );
+  const namesIn = (entry: string) => new Set(symbols.get(entry)!.map(({ name }) => name));
+  const exported = new Set(entries.flatMap((entry) => [...namesIn(entry)]));
+  const main = namesIn("./mod.ts");
+  for (const [entry, those] of symbols) {
+    const own = namesIn(entry);
+    // What the main entry point takes over of the kernels is described by their own.
+    const described = those.filter(({ declarations }) =>
+      entry !== "./mod.ts" || !declarations[0]!.location.filename.includes("/kernels/")
+    );
+    const used = JSON.stringify(described).matchAll(/"typeName":"(\w+)"/g);
+    const missing = new Set(
+      Array.from(used, ([, name]) => name!).filter((name) =>
+        exported.has(name) && !own.has(name) && (!main.has(name) || entry === "./kernels/mod.ts")
+      ),
+    );
+    assert.deepEqual([...missing], [], entry);
+  }
+});
+
 Deno.test("options of one function or class are named after it", async () => {
   const takers = new Map<string, Set<string>>();
   for (const { name, declarations } of await documentationOfAll()) {

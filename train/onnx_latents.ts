@@ -5,5 +5,6 @@
  * @module
  */
 
+export type { ProviderOptions } from "../bank/onnx_network.ts";
 export { type LatentSize, OnnxDecoder } from "./onnx_decoder.ts";
 export { OnnxLatentEncoder } from "./onnx_latent_encoder.ts";
