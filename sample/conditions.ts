@@ -87,39 +87,42 @@ export async function chooseByNoise(
 }
 
 /**
- * The label of a class by its name, or by its number where no class has that name: of `classes` in all, with
+ * The label of a class by its name, or by its number where no class has that name: of `classCount` in all, with
  * names in the order of labels, or none where they are not known.
  *
  * Throws a RangeError that lists classes there are.
  */
 export function labelOfClass(
   word: string,
-  { classes, classNames }: { readonly classes: number; readonly classNames: readonly string[] },
+  { classes, classCount }: { readonly classes: readonly string[]; readonly classCount: number },
 ): number {
-  const named = classNames.indexOf(word);
+  const named = classes.indexOf(word);
   if (named >= 0) return named;
-  if (/^\d+$/.test(word) && Number(word) < classes) return Number(word);
+  if (/^\d+$/.test(word) && Number(word) < classCount) return Number(word);
   throw new RangeError(
     `Cannot draw class ${JSON.stringify(word)}: the model knows no such class, expected ` +
-      `${classNames.length === 0 ? "" : `${listed(classNames)}, or `}a number from 0 to ${
-        classes - 1
+      `${classes.length === 0 ? "" : `${listed(classes)}, or `}a number from 0 to ${
+        classCount - 1
       }` +
-      (/^\d+$/.test(word) ? "" : didYouMean(word, classNames)),
+      (/^\d+$/.test(word) ? "" : didYouMean(word, classes)),
   );
 }
 
 /**
  * Draws a label for each of N images by the seed, as often as the data have it: that of class k with the
- * probability of its share of the images, `classCounts`, and none that has no image. All with the same
+ * probability of its share of the images, `imagesPerClass`, and none that has no image. All with the same
  * probability where that is empty.
  */
 export function drawLabels(
-  { classes, classCounts }: { readonly classes: number; readonly classCounts: readonly number[] },
+  { classCount, imagesPerClass }: {
+    readonly classCount: number;
+    readonly imagesPerClass: readonly number[];
+  },
   choice: ChoiceOptions,
 ): Uint32Array {
-  if (classCounts.length === 0) return chooseUniform(classes, choice);
+  if (imagesPerClass.length === 0) return chooseUniform(classCount, choice);
   let images = 0;
-  const ends = classCounts.map((count) => images += count);
+  const ends = imagesPerClass.map((count) => images += count);
   return chooseUniform(images, choice).map((image) => ends.findIndex((end) => image < end));
 }
 

@@ -234,7 +234,7 @@ function chosenLabels(trained: TrainedModel, { options }: Task): Uint32Array {
   if (options.class.length === 0) return drawLabels(trained, { count, seed });
   const labels = lookUp(() => options.class.map((word) => [labelOfClass(word, trained)]));
   for (const [i, [label]] of labels.entries()) {
-    if (trained.classCounts[label!] !== 0) continue;
+    if (trained.imagesPerClass[label!] !== 0) continue;
     const name = JSON.stringify(options.class[i]);
     say(`note    no training image is of class ${name}; its samples may follow nothing`);
   }

@@ -43,13 +43,13 @@ export interface CheckpointConfig {
   /** The configuration of the run; for a file of weights, that of the network in it. */
   readonly config: Config;
   /** Names of the classes in the order of labels; empty where they are not known. */
-  readonly classNames: readonly string[];
+  readonly classes: readonly string[];
   /** What tells the snippets that it was trained with from others; undefined where that is not known. */
   readonly bankFingerprint?: BankFingerprint | undefined;
   /** What tells the images that it was trained on from others; undefined where that is not known. */
   readonly imagesFingerprint?: string | undefined;
   /** Number of training images of each class; empty where they are not known. */
-  readonly classCounts: readonly number[];
+  readonly imagesPerClass: readonly number[];
 }
 
 /** A model with what guides it. */
@@ -59,7 +59,7 @@ export interface TrainedModel extends CheckpointConfig, Disposable {
   /** The bank that guides it; undefined for a model that labels guide. */
   readonly bank: ExtensibleBank | undefined;
   /** Number of classes, the null class not counted, of a model that labels guide; else 0. */
-  readonly classes: number;
+  readonly classCount: number;
 }
 
 /**
@@ -98,10 +98,10 @@ export function readCheckpointConfig(
     step,
     seen,
     config: configToDraw({ checkpoint, stored, overrides }),
-    classNames: classes,
+    classes,
     bankFingerprint: bank,
     imagesFingerprint: images,
-    classCounts,
+    imagesPerClass: classCounts,
   };
 }
 
@@ -149,8 +149,8 @@ export function readWeightsConfig(
     reversed,
     step: undefined,
     config,
-    classNames: [],
-    classCounts: [],
+    classes: [],
+    imagesPerClass: [],
   };
 }
 
@@ -190,10 +190,10 @@ export function bankPathOf(
  *   await saveCheckpoint(run, trainer, { dataset });
  * }
  * using trained = loadTrained(device, readCheckpointConfig(run));
- * const { model, config, classNames } = trained;
+ * const { model, config, classes } = trained;
  * using condition = device.tensor(Uint32Array.of(0, 8), [2]); // or trained.bank.gather([0, 8])
  * const { images } = draw({ model, condition, config: config.sample, ...pathOf(config) });
- * console.log(classNames[0], images.shape); // Activities [ 2, 3, 8, 8 ]
+ * console.log(classes[0], images.shape); // Activities [ 2, 3, 8, 8 ]
  * images.dispose();
  * Deno.removeSync(run, { recursive: true });
  * ```
@@ -213,7 +213,7 @@ export function loadTrained(
     modelOptions(config.model, {
       imageSize: config.data.imageSize,
       channels: config.data.channels,
-      classes: condition.classes,
+      classes: condition.classCount,
       snippetDim: condition.bank?.dim ?? 0,
     }),
   );
@@ -247,9 +247,9 @@ function requireTrainedWeights({ weights, step }: CheckpointConfig): void {
  * tells how many there are.
  */
 export function stepsPerEpochOf(
-  { config, step, seen, bankFingerprint, classCounts }: CheckpointConfig,
+  { config, step, seen, bankFingerprint, imagesPerClass }: CheckpointConfig,
 ): number | undefined {
-  const images = trainedImages({ bank: bankFingerprint, classCounts });
+  const images = trainedImages({ bank: bankFingerprint, classCounts: imagesPerClass });
   const batchSize = step && seen ? seen / step : config.train.batchSize;
   return images && images / batchSize;
 }
@@ -257,7 +257,7 @@ export function stepsPerEpochOf(
 function openCondition(
   device: Device,
   options: CheckpointConfig & { readonly bank?: string | undefined },
-): { bank: ExtensibleBank | undefined; classes: number } {
+): { bank: ExtensibleBank | undefined; classCount: number } {
   const { checkpoint, config, bank: path = bankPathOf(options) } = options;
   const stored = storedCondition(options);
   if (config.model.conditioning === "label") {
@@ -267,12 +267,12 @@ function openCondition(
           "expected one with model.conditioning snippet",
       );
     }
-    return { bank: undefined, classes: "classes" in stored ? stored.classes : 0 };
+    return { bank: undefined, classCount: "classes" in stored ? stored.classes : 0 };
   }
   using file = options.bank === undefined ? openOwnBank(path, options) : BankFile.open(path);
   const bank = loadBank(device, file);
   const expected = "classes" in stored ? 0 : stored.snippetDim;
-  if (bank.dim === expected) return { bank, classes: 0 };
+  if (bank.dim === expected) return { bank, classCount: 0 };
   bank[Symbol.dispose]();
   throw new TypeError(
     `Cannot guide ${checkpoint} by ${path}: its snippets have ${counted(bank.dim, "component")}, ` +

@@ -55,41 +55,41 @@ Deno.test("chooseAmong() draws evenly from each group in turn", () => {
 
 Deno.test("drawLabels() draws labels as often as the data have them", () => {
   const choice = { count: 6000, seed: 5 };
-  const labels = drawLabels({ classes: 5, classCounts: [0, 1, 0, 5, 0] }, choice);
+  const labels = drawLabels({ classCount: 5, imagesPerClass: [0, 1, 0, 5, 0] }, choice);
   assert.deepEqual(new Set(labels), new Set([1, 3]));
   // A standard deviation of 29.
   const ones = labels.filter((label) => label === 1).length;
   assert.ok(Math.abs(ones - 1000) < 145, `${ones}`);
   // Of as many images each, and of unknown numbers, all are equally likely.
   const even = chooseUniform(4, choice);
-  for (const classCounts of [[50, 50, 50, 50], []]) {
-    assert.deepEqual(drawLabels({ classes: 4, classCounts }, choice), even);
+  for (const imagesPerClass of [[50, 50, 50, 50], []]) {
+    assert.deepEqual(drawLabels({ classCount: 4, imagesPerClass }, choice), even);
   }
 });
 
 Deno.test("labelOfClass() knows names, and numbers where no class has that name", () => {
-  const named = { classes: 4, classNames: ["cat", "dog", "3", "cow"] };
+  const named = { classCount: 4, classes: ["cat", "dog", "3", "cow"] };
   assert.equal(labelOfClass("cat", named), 0);
   assert.equal(labelOfClass("dog", named), 1);
   assert.equal(labelOfClass("3", named), 2);
   assert.equal(labelOfClass("2", named), 2);
-  assert.equal(labelOfClass("207", { classes: 1000, classNames: [] }), 207);
+  assert.equal(labelOfClass("207", { classCount: 1000, classes: [] }), 207);
   assert.throws(() => labelOfClass("4", named), {
     name: "RangeError",
     message: 'Cannot draw class "4": the model knows no such class, expected cat, dog, 3, cow, ' +
       "or a number from 0 to 3",
   });
   assert.throws(() => labelOfClass("Dogs", named), { message: /to 3; did you mean dog\?$/ });
-  assert.throws(() => labelOfClass("cat", { classes: 1000, classNames: [] }), {
+  assert.throws(() => labelOfClass("cat", { classCount: 1000, classes: [] }), {
     message: /no such class, expected a number from 0 to 999$/,
   });
   const many = Array.from({ length: 98 }, (_, i) => `class ${i}`);
-  assert.throws(() => labelOfClass("cat", { classes: 98, classNames: many }), {
+  assert.throws(() => labelOfClass("cat", { classCount: 98, classes: many }), {
     message: /expected class 0, .*, class 9 and 88 more, or a number from 0 to 97$/,
   });
   for (const [count, end] of [[10, "class 9"], [11, "class 9 and 1 more"]] as const) {
-    const classNames = many.slice(0, count);
-    assert.throws(() => labelOfClass("cat", { classes: count, classNames }), {
+    const classes = many.slice(0, count);
+    assert.throws(() => labelOfClass("cat", { classCount: count, classes }), {
       message: new RegExp(`class 8, ${end}, or a number from 0 to ${count - 1}$`),
     });
   }

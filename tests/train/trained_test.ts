@@ -44,10 +44,10 @@ gpuTest(
       assert.equal(stepsPerEpochOf(found), 20 / config.train.batchSize);
       const labelled = { ...found, bankFingerprint: undefined };
       assert.equal(
-        stepsPerEpochOf({ ...labelled, classCounts: [4, 12] }),
+        stepsPerEpochOf({ ...labelled, imagesPerClass: [4, 12] }),
         16 / config.train.batchSize,
       );
-      assert.equal(stepsPerEpochOf({ ...labelled, classCounts: [] }), undefined);
+      assert.equal(stepsPerEpochOf({ ...labelled, imagesPerClass: [] }), undefined);
       // Batches were larger than those that the configuration names.
       assert.equal(stepsPerEpochOf({ ...found, step: 3, seen: 1200 }), 20 / 400);
       // Nothing stays on the GPU of a model that the weights do not fit.
