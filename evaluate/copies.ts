@@ -45,12 +45,8 @@ export interface CopyFindings {
   readonly mostByChance: number;
 }
 
-/** What {@linkcode findCopies} compares. */
+/** How {@linkcode findCopies} compares. */
 export interface FindCopiesOptions {
-  /** Vectors of the samples [n, d]: pixels or snippets. */
-  readonly samples: Float32Array;
-  /** Vectors of the training images [N, d]. */
-  readonly training: Float32Array;
   /** Components d of a vector. */
   readonly dim: number;
   /** Number that distances are multiplied by; 1 by default. */
@@ -80,9 +76,9 @@ const STANDARD_ERRORS = 3;
 const TWINS = 1e-6;
 
 /**
- * Finds the nearest training images of samples, and compares the samples' nearest distances with those
- * of training images to their nearest other one. Of more than 2,000 training images, 2,000 chosen by
- * the seed are measured, against all.
+ * Finds the training images [N, d] nearest to samples [n, d], pixels or snippets of both, and compares the
+ * samples' nearest distances with those of training images to their nearest other one. Of more than 2,000
+ * training images, 2,000 chosen by the seed are measured, against all.
  *
  * Twins are left out of the second: training images that are equal, or nearer than 1/1000 of the root
  * mean square distance between training images, which is what rounding makes. A set with twins would
@@ -104,14 +100,17 @@ const TWINS = 1e-6;
  *
  * const training = Float32Array.of(0, 1, 2, 4, 8, 16); // six images of one pixel
  * const samples = Float32Array.of(4, 11);
- * const found = await findCopies({ samples, training, dim: 1, neighbours: 2, seed: 0 });
+ * const found = await findCopies({ samples, training }, { dim: 1, neighbours: 2 });
  * console.log(found.neighbours, found.samples.distances);
  * // Uint32Array(4) [ 3, 2, 4, 5 ] Float64Array(2) [ 0, 3 ]
  * ```
  */
-export async function findCopies(options: FindCopiesOptions): Promise<CopyFindings> {
-  const { samples, training, dim, scale = 1, neighbours: count = 5, seed = 0, onProgress } =
-    options;
+export async function findCopies(
+  sets: { readonly samples: Float32Array; readonly training: Float32Array },
+  options: FindCopiesOptions,
+): Promise<CopyFindings> {
+  const { samples, training } = sets;
+  const { dim, scale = 1, neighbours: count = 5, seed = 0, onProgress } = options;
   const size = training.length / dim, n = samples.length / dim;
   if (n === 0) throw new RangeError("Cannot look for copies among 0 samples: expected some");
   const shown = Math.min(options.shown ?? 8, n);
@@ -206,7 +205,7 @@ function meanSquareDistance(vectors: Float32Array, dim: number): number {
  * import { findCopies, copyVerdict } from "@gmem/gmem";
  *
  * const training = Float32Array.from({ length: 100 }, (_, i) => i * i);
- * const pixel = await findCopies({ samples: training, training, dim: 1, seed: 0 });
+ * const pixel = await findCopies({ samples: training, training }, { dim: 1 });
  * const verdict = copyVerdict({ pixel }, { picture: "copies.png" });
  * console.log(verdict.split(":")[0]);
  * // samples lie near a training image more often than by chance
@@ -274,9 +273,9 @@ const BLOCKS = 2;
  * import { findCopies, drawCopies } from "@gmem/gmem";
  *
  * const pixels = Uint8Array.of(0, 64, 128, 192, 255); // five grey images of one pixel
- * const samples = Uint8Array.of(120), dim = 1, seed = 0, neighbours = 2;
+ * const samples = Uint8Array.of(120), dim = 1, neighbours = 2;
  * const vectors = { samples: Float32Array.from(samples), training: Float32Array.from(pixels) };
- * const found = await findCopies({ ...vectors, dim, neighbours, seed });
+ * const found = await findCopies(vectors, { dim, neighbours });
  * const picture = drawCopies({ pixel: found, encoder: found }, {
  *   samples, imageSize: 1, channels: 1, read: (index) => pixels.subarray(index, index + 1),
  * });

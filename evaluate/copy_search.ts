@@ -115,19 +115,15 @@ export async function searchCopies(
     }
   }
   const findings = await inPercent(async (onProgress) => ({
-    pixel: await findCopies({
+    pixel: await findCopies({ samples: own, training: other }, {
       ...common,
-      samples: own,
-      training: other,
       dim,
       // Root of the mean square over all values, in levels of 256.
       scale: 1 / Math.sqrt(dim),
       onProgress: (done, total) => onProgress(done, 2 * total),
     }),
-    encoder: await findCopies({
+    encoder: await findCopies({ samples: samples.features, training: training.features }, {
       ...common,
-      samples: samples.features,
-      training: training.features,
       dim: options.dim,
       onProgress: (done, total) => onProgress(total + done, 2 * total),
     }),

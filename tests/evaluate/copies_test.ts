@@ -164,18 +164,18 @@ Deno.test("findCopies() takes twins among the training images for one", async ()
   twice.set(once);
   // Twins up to rounding.
   twice.set(once.map((value) => value + 1e-6), once.length);
-  const options = { samples: normal(200, 2), dim: 3, seed: 0 };
+  const samples = normal(200, 2), options = { dim: 3 };
   const [plain, twins] = await Promise.all(
-    [once, twice].map((training) => findCopies({ ...options, training })),
+    [once, twice].map((training) => findCopies({ samples, training }, options)),
   );
   assert.ok(Math.abs(twins!.threshold / plain!.threshold - 1) < 0.05, `${twins!.threshold}`);
   assert.ok(twins!.nearer <= twins!.mostByChance, `${twins!.nearer}`);
   assert.deepEqual([plain!.twins, twins!.twins], [0, 1]);
-  const copies = await findCopies({ ...options, training: twice, samples: once });
+  const copies = await findCopies({ training: twice, samples: once }, options);
   assert.ok(copies.nearer > copies.mostByChance && copies.nearer === 1);
   // The root mean square distance of these numbers is 8: twins are up to 0.008 apart.
   const numbers = Float32Array.of(...Array(20).keys(), 5.007);
-  const { training } = await findCopies({ samples: numbers, training: numbers, dim: 1, seed: 0 });
+  const { training } = await findCopies({ samples: numbers, training: numbers }, { dim: 1 });
   assert.ok(training.distances.every((distance) => distance > 0.99), `${training.distances}`);
 });
 
@@ -185,14 +185,14 @@ Deno.test("findCopies() finds no copies among new images that are equally far", 
     new Random(seed, Stream.Noise)
       .fillNormal(new Float32Array(count * 64), { step: 0, sample: 0 })
       .map((value) => Number(value > 0));
-  const training = imagesOf(3, 1000), samples = imagesOf(4, 500), options = { dim: 64, seed: 0 };
-  const { nearer, byChance, mostByChance } = await findCopies({ ...options, training, samples });
+  const training = imagesOf(3, 1000), samples = imagesOf(4, 500), options = { dim: 64 };
+  const { nearer, byChance, mostByChance } = await findCopies({ training, samples }, options);
   // More than 5 % and three standard errors, 0.0858.
   assert.ok(byChance > 0.0858 && nearer > 0.0858, `${nearer} and ${byChance}`);
   assert.ok(nearer <= mostByChance, `${nearer} and ${mostByChance}`);
   // And finds copies where every second sample is one.
   samples.set(training.subarray(0, samples.length / 2));
-  const copies = await findCopies({ ...options, training, samples });
+  const copies = await findCopies({ training, samples }, options);
   assert.ok(copies.nearer > copies.mostByChance, `${copies.nearer}`);
 });
 
@@ -208,7 +208,7 @@ Deno.test(
     const training = Float32Array.from(pixels.subarray(0, count * dim));
     // Two levels more or less everywhere: whole numbers, of which float64 loses nothing.
     const samples = training.map((value, i) => value + (i % 2 === 0 ? 2 : -2));
-    const found = await findCopies({ samples, training, dim, seed: 0, device });
+    const found = await findCopies({ samples, training }, { dim, device });
     assert.deepEqual(found.samples.distances, new Float64Array(count).fill(Math.sqrt(4 * dim)));
     assert.equal(found.nearer, 1);
     for (const image of [0, 100, 591]) {
@@ -228,20 +228,19 @@ Deno.test(
 Deno.test("findCopies() counts what is just as near, far from the origin as well", async () => {
   // Each of 20 is 1 from its next; distances between them are small against their mean of 1,009.5.
   const training = Float32Array.from({ length: 20 }, (_, i) => 1000 + i);
-  const options = { training, dim: 1, seed: 0, scale: 3, neighbours: 2 };
-  const beside = await findCopies({ ...options, samples: Float32Array.of(999, 1020) });
+  const options = { dim: 1, scale: 3, neighbours: 2 };
+  const beside = await findCopies({ training, samples: Float32Array.of(999, 1020) }, options);
   assert.deepEqual([beside.threshold, beside.nearer], [3, 1]);
   assert.deepEqual(beside.training.quantiles, Array(7).fill(3));
   assert.deepEqual([...beside.neighbours], [0, 1, 19, 18]);
   assert.deepEqual([...beside.neighbourDistances], [3, 6, 3, 6]);
-  const beyond = await findCopies({ ...options, samples: Float32Array.of(998, 1020) });
+  const beyond = await findCopies({ training, samples: Float32Array.of(998, 1020) }, options);
   assert.equal(beyond.nearer, 0.5);
 });
 
 Deno.test("findCopies() refuses a number of samples to show that is none", async () => {
   const training = Float32Array.of(0, 1, 2, 4, 8, 16);
-  const options = { samples: training, training, dim: 1, seed: 0, shown: -1 };
-  await assert.rejects(findCopies(options), {
+  await assert.rejects(findCopies({ samples: training, training }, { dim: 1, shown: -1 }), {
     name: "RangeError",
     message: "Cannot look for copies: shown is -1, expected a whole number from 0",
   });
@@ -249,7 +248,7 @@ Deno.test("findCopies() refuses a number of samples to show that is none", async
 
 Deno.test("findCopies() refuses training images that are all alike", async () => {
   const training = new Float32Array(30).fill(1 / 3);
-  await assert.rejects(findCopies({ samples: training, training, dim: 3, seed: 0 }), {
+  await assert.rejects(findCopies({ samples: training, training }, { dim: 3 }), {
     name: "RangeError",
     message: "Cannot look for copies of 10 training images: they are all alike, " +
       "expected different ones",
@@ -260,7 +259,7 @@ Deno.test("findCopies() refuses vectors that are not finite, which are near to n
   const training = Float32Array.of(0, 1, 2, 4, 8, 16), samples = training.slice();
   samples[2] = NaN;
   for (const sets of [{ samples, training }, { samples: training, training: samples }]) {
-    await assert.rejects(findCopies({ ...sets, dim: 1, neighbours: 2, seed: 0 }), {
+    await assert.rejects(findCopies(sets, { dim: 1, neighbours: 2 }), {
       name: "RangeError",
       message: "Cannot use features of image 2: component 0 is NaN, expected finite numbers",
     });

@@ -259,11 +259,11 @@ Deno.test("compareFeatures() takes statistics alone, and refuses too few of eith
 
 Deno.test("findCopies() finds copies, and none among new samples", async () => {
   const copies = REFERENCE.slice(30, 30 + 40 * DIM);
-  const common = { training: REFERENCE, dim: DIM, seed: 0, neighbours: 2, shown: 3 };
-  const found = await findCopies({ ...common, samples: copies });
+  const training = REFERENCE, options = { dim: DIM, neighbours: 2, shown: 3 };
+  const found = await findCopies({ training, samples: copies }, options);
   assert.deepEqual([...found.neighbours].filter((_, i) => i % 2 === 0), [10, 11, 12]);
   assert.deepEqual([found.nearer, found.samples.quantiles[3]], [1, 0]);
-  const fresh = await findCopies({ ...common, samples: normal(300, { seed: 12 }) });
+  const fresh = await findCopies({ training, samples: normal(300, { seed: 12 }) }, options);
   assert.ok(fresh.nearer <= fresh.mostByChance, `${fresh.nearer}`);
   // 5 % and three standard errors of 300 samples and 400 training images.
   assert.ok(Math.abs(fresh.mostByChance - 0.0999) < 1e-4, `${fresh.mostByChance}`);
@@ -282,8 +282,8 @@ Deno.test("drawCopies() shows a sample, its neighbours in two rows, and frames w
   // Grey images of one pixel: the samples are training images 1 and 3, and something between.
   const training = Float32Array.of(0, 50, 100, 150, 200, 250);
   const samples = Uint8Array.of(50, 150, 120);
-  const options = { samples: Float32Array.from(samples), training, dim: 1, seed: 0, neighbours: 3 };
-  const check = { ...await findCopies(options), threshold: 5 };
+  const vectors = { samples: Float32Array.from(samples), training };
+  const check = { ...await findCopies(vectors, { dim: 1, neighbours: 3 }), threshold: 5 };
   const picture = drawCopies({ pixel: check, encoder: check }, {
     samples,
     imageSize: 1,
