@@ -160,8 +160,10 @@ export function overviewPage(
       "bytes of them first, so their distances differ from these.",
       "Intervals come from resampling the samples. Every model was trained once, with one seed, so " +
       "what another training would change is not in them.",
-      "Where no other encoder is named, the one that measures also makes the snippets, which favours the " +
-      "model that is given them; claim (a) has a second measure that does not.",
+      "Where a heading says whose snippets were taken, distances know nothing of that encoder; " +
+      "[docs/bank.md](../docs/bank.md#making-onnx-files-of-dinov2-clip-and-others) tells how its bank is made. " +
+      "Elsewhere the encoder that measures also makes the snippets, which favours the model that is given " +
+      "them; claim (a) has a second measure that does not.",
     ].map((line) => `- ${line}`).join("\n"),
     "## Again",
     [

@@ -5,6 +5,7 @@ import type { Picture } from "../../claims/claim.ts";
 import {
   claimPage,
   fileNameOf,
+  folderOf,
   type NamedResult,
   overviewPage,
   resultLines,
@@ -18,13 +19,13 @@ function read(path: string): string {
   return Deno.readTextFileSync(new URL(path, FOLDER));
 }
 
-/** The scales with results, smallest first. */
-const TESTED = ["tiny", "small"] as const;
+/** The folders of results, smallest scale first. */
+const TESTED = ["tiny", "small", "small_efficientnet_lite0"];
 
-/** The results of a scale, by their letters. */
-function resultsOf(scale: (typeof TESTED)[number]): NamedResult[] {
+/** The results in a folder, by their letters. */
+function resultsOf(folder: string): NamedResult[] {
   return Object.values(CLAIMS).map(fileNameOf)
-    .map((name) => ({ name, result: JSON.parse(read(`results/${scale}/${name}.json`)) }));
+    .map((name) => ({ name, result: JSON.parse(read(`results/${folder}/${name}.json`)) }));
 }
 
 Deno.test("claims/README.md is the page of the results", () => {
@@ -33,21 +34,23 @@ Deno.test("claims/README.md is the page of the results", () => {
 });
 
 Deno.test("results are of the claims and scales as the code has them", () => {
-  for (const scale of TESTED) {
-    for (const { result } of resultsOf(scale)) {
+  for (const folder of TESTED) {
+    for (const { result } of resultsOf(folder)) {
       const { title, statement, source } = CLAIMS[result.letter];
       assert.deepEqual(
         [result.title, result.statement, result.source],
         [title, statement, source],
       );
-      assert.deepEqual(result.scale, SCALES[scale]);
+      const { scale, encoder } = result;
+      assert.deepEqual(scale, SCALES[scale.name as keyof typeof SCALES]);
+      assert.equal(folderOf(scale, encoder?.bank), folder);
     }
   }
 });
 
 Deno.test("the page of each claim is that of its result", () => {
   for (const { name, result } of TESTED.flatMap(resultsOf)) {
-    const page = read(`results/${result.scale.name}/${name}.md`);
+    const page = read(`results/${folderOf(result.scale, result.encoder?.bank)}/${name}.md`);
     // What the numbers do not hold: names and captions of pictures.
     const pictures = [...page.matchAll(/^!\[.+: (\w+)\]\(.+\.png\)\n\n(.+)$/gm)]
       .map(([, picture, caption]): Picture => (
