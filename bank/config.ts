@@ -27,8 +27,8 @@ export interface MaskConfig {
 
 /** The network of `bank.encoder: onnx`, what is done to an image before it, and what is taken. */
 export interface OnnxConfig {
-  /** The network: an ONNX file that takes images [n, C, size, size]. */
-  readonly path: string;
+  /** The network: an ONNX file that takes images [n, C, size, size]; null where encode --features names it. */
+  readonly path: string | null;
   /** Side in pixels of the images that the network takes. */
   readonly size: number;
   /** Share of either side that is kept around the centre; 0.875 is 256 pixels cropped to 224. */
@@ -95,8 +95,10 @@ const colourSchema = z.tuple([z.number(), z.number(), z.number()]);
 const deviationSchema = z.tuple([z.number().gt(0), z.number().gt(0), z.number().gt(0)]);
 
 const onnxSchema: z.ZodType<OnnxConfig> = z.strictObject({
-  path: z.string().min(1)
-    .describe("The network: an ONNX file that takes images [n, C, size, size]"),
+  path: z.string().min(1).nullable().default(null)
+    .describe(
+      "The network: an ONNX file that takes images [n, C, size, size]; null where encode --features names it",
+    ),
   size: z.int().min(1).max(16_384).default(224)
     .describe("Side in pixels of the images that the network takes"),
   crop: z.number().gt(0).max(1).default(1)
@@ -169,17 +171,26 @@ export const bankSchema: z.ZodType<BankConfig> = z.strictObject({
   mask: maskSchema.prefault({}).describe("How snippets are hidden from the network in training"),
 }).superRefine(({ encoder, path, ...sections }, context) => {
   // A bank that was built before needs neither.
-  if (encoder === "pixel_pca" || path !== null || sections[encoder] !== null) return;
-  context.addIssue({
-    code: "custom",
-    path: [encoder],
-    message: `is null, expected at least bank.${encoder}.path while bank.encoder is ${encoder}`,
-  });
+  if (encoder === "pixel_pca" || path !== null) return;
+  const section = sections[encoder];
+  if (section === null) {
+    context.addIssue({
+      code: "custom",
+      path: [encoder],
+      message: `is null, expected at least bank.${encoder}.path while bank.encoder is ${encoder}`,
+    });
+  } else if (section.path === null) {
+    context.addIssue({
+      code: "custom",
+      path: [encoder, "path"],
+      message: `is null, expected a file while bank.encoder is ${encoder}`,
+    });
+  }
 });
 
 /** The files that a bank is made of, by their keys. */
 export function bankFiles({ encoder, onnx, features }: BankConfig): Record<string, string> {
-  if (encoder === "onnx" && onnx !== null) return { "bank.onnx.path": onnx.path };
+  if (encoder === "onnx" && onnx?.path) return { "bank.onnx.path": onnx.path };
   if (encoder === "features" && features !== null) return { "bank.features.path": features.path };
   return {};
 }

@@ -291,7 +291,7 @@ async function prepareBank(
     note(`bank    ${file}: ${counted(bank.size, "snippet")} of ${bank.dim}`);
     if (train instanceof LatentShards) return { ...opened, encoder: undefined };
     // The network of a bank may have moved since; one that is told must be the same.
-    const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path : undefined;
+    const onnx = bank.encoder?.kind === "onnx" ? config.bank.onnx?.path ?? undefined : undefined;
     const encoder = await encoderOfBank(bank, { device, onnx, providers }).catch((error: Error) => {
       // Training goes by the snippets alone; only the report at its end encodes images.
       note(`        no report at the end: ${error.message}`);

@@ -30,8 +30,8 @@ export async function openOnnx(
   config: BankConfig["onnx"],
   { device, providers }: NetworkOptions,
 ): Promise<OnnxEncoder> {
-  if (config === null) {
-    throw new TypeError("Cannot open the encoder onnx: bank.onnx is null, expected its path");
+  if (!config?.path) {
+    throw new TypeError("Cannot open the encoder onnx: bank.onnx has no path, expected one");
   }
   const { path, output, ...preprocessing } = config;
   // Imported here alone, so that other encoders need no native library.

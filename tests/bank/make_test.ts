@@ -73,7 +73,7 @@ gpuTest("makeBank() counts the images that an encoder is fitted to", async (devi
     const onnx = parseConfig("bank: { encoder: onnx, path: other.safetensors }");
     await assert.rejects(makeBank({ ...options, config: onnx.bank }), {
       name: "TypeError",
-      message: "Cannot open the encoder onnx: bank.onnx is null, expected its path",
+      message: "Cannot open the encoder onnx: bank.onnx has no path, expected one",
     });
   });
 });
