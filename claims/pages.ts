@@ -100,7 +100,7 @@ export function claimPage(claim: Claim, result: Result, findings: Findings): str
     [
       ...notes,
       ...(encoder === undefined ? [] : [
-        `The snippets are those of an encoder in a file: ${encoder.description}. Distances are measured by \`pixel_pca\` as everywhere, which knows nothing of it; cosines to snippets by the encoder itself.`,
+        `The snippets are those of the encoder of ${encoder.bank}: ${encoder.description}. Distances are measured by \`pixel_pca\` as everywhere, which knows nothing of it; cosines to snippets by the encoder itself.`,
       ]),
       `Scale ${scale.name} (${scale.description}), seed ${seed}, ${device}, ${date}. In brackets: 95 % intervals from ${scale.replicates} resamplings of the samples, the same for all that is compared; what resampling adds to a distance on average is taken off. Each model was trained once.`,
     ].map((note) => `- ${note}`).join("\n"),
@@ -117,16 +117,13 @@ export function overviewPage(
     const all = (valueOf: (result: Result) => string | number) =>
       [...new Set(results.map(({ result }) => valueOf(result)))].sort().join(" and ");
     const shown = results.filter(({ result }) => result.verdict.outcome === "shown").length;
+    const snippets = encoder ? `, snippets of ${stemOf(encoder.bank)}` : "";
+    const made = encoder ? `The encoder of the snippets: ${encoder.description}. ` : "";
+    const seeds = all(({ seed }) => seed), devices = all(({ device }) => device);
+    const dates = all(({ date }) => date);
     return [
-      `## Scale ${scale.name}${
-        encoder ? `, snippets of ${stemOf(encoder.bank)}` : ""
-      }: ${shown} of ` +
-      `${results.length} shown`,
-      `${capitalized(scale.description)}. ` +
-      (encoder ? `The encoder of the snippets: ${encoder.description}. ` : "") +
-      `Seed ${all(({ seed }) => seed)}, ${all(({ device }) => device)}, ${
-        all(({ date }) => date)
-      }.`,
+      `## Scale ${scale.name}${snippets}: ${shown} of ${results.length} shown`,
+      `${capitalized(scale.description)}. ${made}Seed ${seeds}, ${devices}, ${dates}.`,
       [
         "| claim | verdict | by how much |",
         "|---|---|---|",

@@ -99,12 +99,10 @@ export function labelOfClass(
   const named = classes.indexOf(word);
   if (named >= 0) return named;
   if (/^\d+$/.test(word) && Number(word) < classCount) return Number(word);
+  const names = classes.length === 0 ? "" : `${listed(classes)}, or `, last = classCount - 1;
   throw new RangeError(
     `Cannot draw class ${JSON.stringify(word)}: the model knows no such class, expected ` +
-      `${classes.length === 0 ? "" : `${listed(classes)}, or `}a number from 0 to ${
-        classCount - 1
-      }` +
-      (/^\d+$/.test(word) ? "" : didYouMean(word, classes)),
+      `${names}a number from 0 to ${last}${/^\d+$/.test(word) ? "" : didYouMean(word, classes)}`,
   );
 }
 

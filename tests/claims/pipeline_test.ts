@@ -194,7 +194,7 @@ gpuTest(
       assert.doesNotMatch(page, /undefined|NaN|moved|whiten/);
       assert.match(
         page,
-        /snippets are those of an encoder in a file: onnx, size 8, .* knows nothing of it/,
+        /snippets are those of the encoder of tiny_network.safetensors: onnx, size 8, .* knows nothing of it/,
       );
       assert.match(
         page,
