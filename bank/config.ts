@@ -27,7 +27,7 @@ export interface MaskConfig {
 
 /** The network of `bank.encoder: onnx`, what is done to an image before it, and what is taken. */
 export interface OnnxConfig {
-  /** The network: an ONNX file that takes images [n, C, size, size]; null where encode --features names it. */
+  /** The network: an ONNX file that takes images [n, C, size, size]; null where a command is told it. */
   readonly path: string | null;
   /** Side in pixels of the images that the network takes. */
   readonly size: number;
@@ -97,7 +97,7 @@ const deviationSchema = z.tuple([z.number().gt(0), z.number().gt(0), z.number().
 const onnxSchema: z.ZodType<OnnxConfig> = z.strictObject({
   path: z.string().min(1).nullable().default(null)
     .describe(
-      "The network: an ONNX file that takes images [n, C, size, size]; null where encode --features names it",
+      "The network: an ONNX file that takes images [n, C, size, size]; null where a command is told it",
     ),
   size: z.int().min(1).max(16_384).default(224)
     .describe("Side in pixels of the images that the network takes"),
