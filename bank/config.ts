@@ -172,20 +172,12 @@ export const bankSchema: z.ZodType<BankConfig> = z.strictObject({
 }).superRefine(({ encoder, path, ...sections }, context) => {
   // A bank that was built before needs neither.
   if (encoder === "pixel_pca" || path !== null) return;
-  const section = sections[encoder];
-  if (section === null) {
-    context.addIssue({
-      code: "custom",
-      path: [encoder],
-      message: `is null, expected at least bank.${encoder}.path while bank.encoder is ${encoder}`,
-    });
-  } else if (section.path === null) {
-    context.addIssue({
-      code: "custom",
-      path: [encoder, "path"],
-      message: `is null, expected a file while bank.encoder is ${encoder}`,
-    });
-  }
+  if (sections[encoder] !== null) return;
+  context.addIssue({
+    code: "custom",
+    path: [encoder],
+    message: `is null, expected at least bank.${encoder}.path while bank.encoder is ${encoder}`,
+  });
 });
 
 /** The files that a bank is made of, by their keys. */

@@ -45,8 +45,8 @@ export interface ChoiceOptions {
  */
 export function chooseUniform(size: number, options: ChoiceOptions): Uint32Array {
   const { count, seed = 0 } = options;
-  requireCount("Cannot draw indices: size", size, 1);
-  requireCount("Cannot draw indices: count", count);
+  requireCount("Cannot choose: size", size, 1);
+  requireCount("Cannot choose: count", count);
   const random = new Random(seed, Stream.Label);
   return Uint32Array.from({ length: count }, (_, i) => Math.floor(random.uniform(0, i, 0) * size));
 }

@@ -143,7 +143,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     panels: [
       {
         xTitle: "rank of the bank",
-        yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+        yTitle: ["Fréchet distance to the training", `images (${laboratory.spaceName})`],
         xValues: ranks,
         curves: [{
           name: "samples",

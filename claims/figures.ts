@@ -34,7 +34,7 @@ export function evaluationsPanel(
 ): CurvePanel {
   return {
     xTitle: "evaluations of the network for a sample (NFE)",
-    yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+    yTitle: ["Fréchet distance to the training", `images (${laboratory.spaceName})`],
     logX: true,
     xValues: budgets,
     curves,

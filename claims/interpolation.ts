@@ -132,7 +132,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     }],
     panels: [{
       xTitle: "image of the row",
-      yTitle: ["distance from the first image,", "in straight ways (encoder space)"],
+      yTitle: ["distance from the first image,", `in straight ways (${laboratory.spaceName})`],
       xValues: steps,
       curves: measured.map(({ name, away }) => ({ name, points: pointsOf(steps, away) })),
     }],

@@ -259,6 +259,11 @@ export class Laboratory implements AsyncDisposable {
     return this.encoder === this.measuring;
   }
 
+  /** What the axes of pictures call the space in which distances are taken. */
+  get spaceName(): string {
+    return this.measuresBySnippets ? "encoder space" : "space of pixel_pca";
+  }
+
   /** The model that stands for GMem in all claims but c. */
   get gmem(): ModelArm {
     return { maskRatio: this.config.bank.mask.ratio };

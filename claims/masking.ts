@@ -72,7 +72,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     panels: [
       {
         xTitle: "mask ratio in training",
-        yTitle: ["Fréchet distance to the held-out", "images (encoder space)"],
+        yTitle: ["Fréchet distance to the held-out", `images (${laboratory.spaceName})`],
         xValues: ratios,
         zero: false,
         curves: [{ name: "samples", points: pointsOf(ratios, distances) }],

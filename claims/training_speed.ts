@@ -90,7 +90,7 @@ async function conclude(laboratory: Laboratory): Promise<Findings> {
     }],
     panels: [{
       xTitle: "training steps",
-      yTitle: ["Fréchet distance to the training", "images (encoder space)"],
+      yTitle: ["Fréchet distance to the training", `images (${laboratory.spaceName})`],
       xValues: steps,
       curves: [
         { name: "SiT, labels", points: pointsOf(steps, label.curve) },

@@ -202,7 +202,7 @@ function meanSquareDistance(vectors: Float32Array, dim: number): number {
  *
  * @example
  * ```ts
- * import { findCopies, copyVerdict } from "@gmem/gmem";
+ * import { copyVerdict, findCopies } from "@gmem/gmem";
  *
  * const training = Float32Array.from({ length: 100 }, (_, i) => i * i);
  * const pixel = await findCopies({ samples: training, training }, { dim: 1 });
@@ -270,7 +270,7 @@ const BLOCKS = 2;
  *
  * @example
  * ```ts
- * import { findCopies, drawCopies } from "@gmem/gmem";
+ * import { drawCopies, findCopies } from "@gmem/gmem";
  *
  * const pixels = Uint8Array.of(0, 64, 128, 192, 255); // five grey images of one pixel
  * const samples = Uint8Array.of(120), dim = 1, neighbours = 2;

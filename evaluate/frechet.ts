@@ -57,7 +57,7 @@ export class GaussianStatistics implements Gaussian {
    * a value is not finite.
    */
   add(vectors: Float32Array | Float64Array): this {
-    requireVectors(vectors, { dim: this.dim, firstIndex: this.count });
+    requireWholeVectors(vectors, { dim: this.dim, firstIndex: this.count });
     this.#moments.add(vectors);
     return this;
   }
@@ -214,11 +214,11 @@ export class FrechetReference {
 
   /**
    * Returns what gives the distance to vectors [n, d], or to those of them at some indices, which may repeat.
-   * It is that to their statistics. Where the vectors are no more than the dimensions of Σ₁, it takes O(n³) in
-   * place of O(d³): X Σ₁ Xᵀ of the centred vectors has the eigenvalues of Σ₁^½ XᵀX Σ₁^½ that are not zero.
+   * It is that to their statistics. Where the vectors are no more than the dimensions of Σ₁, it takes O(n d²) once
+   * and then O(n³) in place of O(d³): X Σ₁ Xᵀ of the centred vectors has the eigenvalues of Σ₁^½ XᵀX Σ₁^½ that are not zero.
    *
    * Throws a TypeError if the values are not whole vectors, and a RangeError that names the vector if a value is
-   * not finite; what is returned throws a RangeError for fewer than two.
+   * not finite; what is returned throws a RangeError for fewer than two, and for an index that there is not.
    *
    * @example
    * ```ts
@@ -231,9 +231,10 @@ export class FrechetReference {
    */
   distancesTo(vectors: Float32Array): (indices?: Uint32Array) => number {
     const { dim } = this, rank = this.#root.length / dim, count = vectors.length / dim;
-    requireVectors(vectors, { dim, firstIndex: 0 });
+    requireWholeVectors(vectors, { dim, firstIndex: 0 });
     if (count > rank) {
       return (indices) => {
+        requireIndices(indices, count);
         const chosen = indices ? selectRows(vectors, { indices, width: dim }) : vectors;
         return this.distanceTo(new GaussianStatistics(dim).add(chosen));
       };
@@ -252,6 +253,7 @@ export class FrechetReference {
       columns: count,
     });
     return (indices) => {
+      requireIndices(indices, count);
       const weights = new Float64Array(count).fill(indices ? 0 : 1);
       for (const index of indices ?? []) weights[index]!++;
       return this.#distance(gaussianOf({ rows, products, centre, weights }));
@@ -319,19 +321,25 @@ function gaussianOf(
   return { mean: mean.map((value, i) => value + centre[i]!), trace, middle };
 }
 
+function requireIndices(indices: Uint32Array | undefined, count: number): void {
+  const wrong = indices?.find((index) => index >= count);
+  if (wrong === undefined) return;
+  throw new RangeError(`Cannot choose vector ${wrong}: expected an index below ${count}`);
+}
+
 function requireTwo(count: number): void {
   if (count >= 2) return;
   throw new RangeError(`Cannot give a covariance of ${counted(count, "vector")}: expected two`);
 }
 
 /** Throws for values that are not whole vectors [d], and for the first vector with one that is not finite. */
-function requireVectors(
+function requireWholeVectors(
   vectors: Float32Array | Float64Array,
   options: { readonly dim: number; readonly firstIndex: number },
 ): void {
   const { dim } = options;
   if (vectors.length % dim !== 0) {
-    throw new TypeError(`Cannot add ${vectors.length} values: expected vectors of ${dim}`);
+    throw new TypeError(`Cannot use ${vectors.length} values: expected vectors of ${dim}`);
   }
   requireFinite(vectors, options);
 }

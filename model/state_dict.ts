@@ -115,7 +115,7 @@ export function loadStateDict(
   store: ParameterStore,
   options: LoadStateDictOptions = {},
 ): void {
-  const found = matchStateDict(store, source, options);
+  const found = matchStateDict(source, store, options);
   store.fill(({ name }) => readFinite(source, found.get(name)!));
 }
 
@@ -155,8 +155,8 @@ export function requireFinite(
  * will do.
  */
 export function matchStateDict(
-  store: ParameterStore,
   source: TensorSource,
+  store: ParameterStore,
   options: LoadStateDictOptions = {},
 ): ReadonlyMap<string, string> {
   const { strict = true, filter = () => true } = options;

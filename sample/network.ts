@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Complete } from "../kernels/core/complete.ts";
 import { combine } from "../kernels/combine/mod.ts";
+import type { Complete } from "../kernels/core/complete.ts";
 import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
 import type { InterpolantConfig } from "../model/config.ts";

@@ -154,9 +154,6 @@ Deno.test("a name means the same in every entry point", async () => {
   }
 });
 
-/** The op `attention` has `AttentionOptions`, and a method takes those of `splitIndices` as well. */
-const NAMED_OTHERWISE = new Set(["AttentionLayerOptions", "SplitOptions"]);
-
 Deno.test("types of signatures are exports of the same entry point, or of the main one", async () => {
   const entries = Object.values(configuration.exports),
     symbols = new Map(
@@ -182,6 +179,9 @@ Deno.test("types of signatures are exports of the same entry point, or of the ma
     assert.deepEqual([...missing], [], entry);
   }
 });
+
+/** The op `attention` has `AttentionOptions`, and a method takes those of `splitIndices` as well. */
+const NAMED_OTHERWISE = new Set(["AttentionLayerOptions", "SplitOptions"]);
 
 Deno.test("options of one function or class are named after it", async () => {
   const takers = new Map<string, Set<string>>();

@@ -14,9 +14,9 @@
  * @module
  */
 
-import type { Complete } from "../kernels/core/complete.ts";
 import { z } from "zod";
 import { SMALLEST_EPSILON } from "../kernels/adamw/mod.ts";
+import type { Complete } from "../kernels/core/complete.ts";
 import { type Precision, PRECISIONS } from "../kernels/core/device.ts";
 import { messageOf } from "../kernels/core/errors.ts";
 import {
@@ -382,6 +382,13 @@ export function configSchema(name: string): z.ZodType<Config> {
           "the CLS tokens in the shards, or those of bank.path",
       });
       return;
+    }
+    if (bank.onnx !== null && bank.onnx.path === null) {
+      context.addIssue({
+        code: "custom",
+        path: ["bank", "onnx", "path"],
+        message: "is null, expected a file: only for latents it may be named by a command",
+      });
     }
     const pixels = bank.resolution ** 2 * data.channels;
     if (bank.encoder === "pixel_pca" && bank.path === null && bank.dim > pixels) {

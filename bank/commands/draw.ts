@@ -144,7 +144,7 @@ export async function add(args: readonly string[]): Promise<void> {
   if (out !== undefined) await bank.save(out);
   const result = {
     added,
-    ...(out !== undefined && { path: out, size: bank.size }),
+    ...(out !== undefined && { out, size: bank.size }),
     ...(drawn && { picture, evaluations: drawn.evaluations }),
   };
   const samples = counted(options.noises, "sample");
@@ -233,7 +233,7 @@ async function drawBetween(
   const names = between.map(({ name }) => name);
   const titles = pair.map((index) => titleOf(bank, index));
   const range = names.length === 1 ? names[0] : `${names[0]} … ${names.at(-1)}`;
-  print(json, { picture: out, between: pair, names, noises, evaluations }, [
+  print(json, { out, between: pair, names, noises, evaluations }, [
     `columns   ${ends ? `the image of ${titles[0]}, ` : ""}` +
     `${counted(names.length, "sample")} (${range})` +
     `${ends ? `, the image of ${titles[1]}` : ` between ${titles.join(" and ")}`}`,
@@ -275,7 +275,7 @@ export async function transfer(args: readonly string[]): Promise<void> {
   });
   progress.stop();
   await writePicture(out, picture);
-  print(json, { picture: out, snippets: [...indices], evaluations }, [
+  print(json, { out, snippets: [...indices], evaluations }, [
     `samples   ${shown} of ${counted(bank.size, "snippet")} of ${path}, ` +
     `${counted(evaluations, "network evaluation")} each`,
     ...(sources

@@ -68,7 +68,7 @@ export async function nearest(args: readonly string[]): Promise<void> {
     await writePicture(out, pictureOfRows(parts, { imageSize, channels }));
   }
   const neighbours = rows.map(({ image: _, ...row }) => row);
-  print(json, { neighbours, ...(drawn && { picture: out }) }, [
+  print(json, { neighbours, ...(drawn && { out }) }, [
     ...rows.map(({ index, cosine, distance, name }) =>
       `${String(index).padStart(9)}  cosine ${cosine.toFixed(4)}  distance ${distance.toFixed(4)}` +
       `  ${name}`

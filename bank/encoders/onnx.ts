@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Complete } from "../../kernels/core/complete.ts";
 import { z } from "zod";
+import type { Complete } from "../../kernels/core/complete.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { requireOneOf } from "../../kernels/core/nearest_name.ts";
 import { normalizeSnippets } from "../normalize.ts";

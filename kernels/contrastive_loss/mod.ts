@@ -9,7 +9,7 @@ import { Kernel } from "../core/kernel.ts";
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { matmul, matmulInto } from "../matmul/mod.ts";
-import { rowSum } from "../row_sum/mod.ts";
+import { rowSumInto } from "../row_sum/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
 import linesSource from "./lines.wgsl.ts";
 
@@ -64,8 +64,8 @@ export function contrastiveLoss(a: Tensor, b: Tensor, logScale: Tensor): Tensor 
       params: { batch },
       workgroups: spreadWorkgroups(Math.ceil(2 * batch / 64)),
     });
-    rowSum(loss, { x: losses, scale: 1 / (2 * batch) });
-    rowSum(slope, { x: slopes, scale: 1 / (2 * batch) });
+    rowSumInto(loss, losses, { scale: 1 / (2 * batch) });
+    rowSumInto(slope, slopes, { scale: 1 / (2 * batch) });
     device.tape?.push({
       name: "contrastiveLoss",
       inputs: [products, logScale],

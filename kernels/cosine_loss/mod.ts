@@ -8,7 +8,7 @@ import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
-import { rowSum } from "../row_sum/mod.ts";
+import { rowSumInto } from "../row_sum/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardVectorSource from "./backward_vector.wgsl.ts";
 import cosineSource from "./cosine.wgsl.ts";
@@ -113,7 +113,7 @@ function negativeCosine(
       params: vector ? { positions: rows, vectors: width, epsilon } : { batch, ...layout, epsilon },
       workgroups: spreadWorkgroups(Math.ceil(rows / (vector ? 8 : 64))),
     });
-    rowSum(loss, { x: cosines, scale, offset });
+    rowSumInto(loss, cosines, { scale, offset });
     device.tape?.push({
       name: "cosineLoss",
       inputs: [a, b],

@@ -4,13 +4,13 @@
  * @module
  */
 
-import type { Complete } from "../core/complete.ts";
 import { castInto } from "../cast/mod.ts";
 import oddRows from "../common/odd_rows.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import texturedProduct from "../common/textured_product.wgsl.ts";
 import tiledProduct from "../common/tiled_product.wgsl.ts";
 import wholeRows from "../common/whole_rows.wgsl.ts";
+import type { Complete } from "../core/complete.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { elementsOf, formatShape, type Shape, type Tensor } from "../core/tensor.ts";

@@ -7,7 +7,7 @@
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
-import { partialSums, rowSum } from "../row_sum/mod.ts";
+import { partialSums, rowSumInto } from "../row_sum/mod.ts";
 import { weightedSum } from "../weighted_sum/mod.ts";
 import backwardSource from "./backward.wgsl.ts";
 import backwardVectorSource from "./backward_vector.wgsl.ts";
@@ -95,7 +95,7 @@ export function meanSquarePerSample(
       params: { batch, elements, lanes, scaled },
       workgroups: spreadWorkgroups(Math.ceil(batch * lanes / 64)),
     });
-    rowSum(loss, { x: sums, scale: 1 / elements });
+    rowSumInto(loss, sums, { scale: 1 / elements });
   });
   device.tape?.push({
     name: "meanSquare",

@@ -14,10 +14,8 @@ const ROW_SUM = new Kernel({ source });
 /** Rows up to this length are summed by one invocation. */
 const MAX_SERIAL = 64;
 
-/** Options of {@linkcode rowSum}. */
-export interface RowSumOptions {
-  /** What to sum. */
-  readonly x: Tensor;
+/** Options of {@linkcode rowSumInto}. */
+export interface RowSumIntoOptions {
   /** Factor of the sum; default 1. */
   readonly scale?: number | undefined;
   /** Added to each result; default 0. */
@@ -40,8 +38,8 @@ export function partialSums(columns: number): number {
  *
  * Throws `TypeError` when `out` is empty or does not divide `x`.
  */
-export function rowSum(out: Tensor, options: RowSumOptions): void {
-  const { x, scale = 1, offset = 0, accumulate = 0 } = options;
+export function rowSumInto(out: Tensor, x: Tensor, options: RowSumIntoOptions = {}): void {
+  const { scale = 1, offset = 0, accumulate = 0 } = options;
   const { device, elements: rows } = out;
   const columns = x.elements / rows;
   if (!Number.isInteger(columns)) {

@@ -7,7 +7,7 @@
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { rowSum } from "../row_sum/mod.ts";
+import { rowSumInto } from "../row_sum/mod.ts";
 import spreadSource from "./spread.wgsl.ts";
 
 const SPREAD = new Kernel({ source: spreadSource });
@@ -41,7 +41,7 @@ export function weightedSum(losses: readonly Tensor[], weights: readonly number[
   const out = device.empty([1]);
   const scales = losses.map((loss, i) => weights[i]! / loss.elements);
   losses.forEach((loss, i) =>
-    rowSum(out, { x: loss, scale: scales[i]!, accumulate: i === 0 ? 0 : 1 })
+    rowSumInto(out, loss, { scale: scales[i]!, accumulate: i === 0 ? 0 : 1 })
   );
   device.tape?.push({
     name: "weightedSum",

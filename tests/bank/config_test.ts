@@ -31,7 +31,8 @@ Deno.test("a bank section takes what other encoders need only from those", () =>
   assert.equal(read("bank: { encoder: features, features: { path: a.npz, key: x } }").dim, 64);
   assert.equal(read("bank: { encoder: onnx, path: bank.safetensors }").onnx, null);
   // What a network sees may stand there for encode, which is told the network itself.
-  assert.deepEqual(read("bank: { onnx: { size: 128 } }").onnx?.path, null);
+  const latents = "{ kind: latents, path: shards, channels: 4 }";
+  assert.deepEqual(read(`{ data: ${latents}, bank: { onnx: { size: 128 } } }`).onnx?.path, null);
   // The network says how long a snippet is.
   read("bank: { encoder: onnx, dim: 768, resolution: 4, onnx: { path: a.onnx } }");
 });
@@ -64,7 +65,7 @@ Deno.test("a bank section names the key that is wrong", () => {
     ],
     [
       onnx("size: 8"),
-      "bank.onnx.path is null, expected a file while bank.encoder is onnx",
+      "bank.onnx.path is null, expected a file: only for latents it may be named by a command",
     ],
     [onnx("path: a, crop: 1.5"), "bank.onnx.crop is 1.5, expected a number, above 0 and at most 1"],
     [

@@ -217,11 +217,11 @@ Deno.test("chooseUniform() draws every index equally often, the same for any num
   assert.ok(counts.every((count) => Math.abs(count - 1000) < 120), counts.join());
   assert.throws(() => chooseUniform(0, { count: 1, seed: 0 }), {
     name: "RangeError",
-    message: "Cannot draw indices: size is 0, expected a whole number from 1",
+    message: "Cannot choose: size is 0, expected a whole number from 1",
   });
   assert.throws(() => chooseUniform(5, { count: -1, seed: 0 }), {
     name: "RangeError",
-    message: "Cannot draw indices: count is -1, expected a whole number from 0",
+    message: "Cannot choose: count is -1, expected a whole number from 0",
   });
 });
 

@@ -159,6 +159,10 @@ Deno.test("distancesTo() refuses parts of vectors, single ones, and what is not 
       name: "RangeError",
       message: "Cannot give a covariance of 1 vector: expected two",
     });
+    assert.throws(() => distance(Uint32Array.of(0, size, 1)), {
+      name: "RangeError",
+      message: `Cannot choose vector ${size}: expected an index below ${size}`,
+    });
   }
 });
 

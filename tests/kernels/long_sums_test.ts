@@ -17,7 +17,7 @@ import { matmulInto } from "../../kernels/matmul/mod.ts";
 import { meanSquare } from "../../kernels/mean_square/mod.ts";
 import { gate } from "../../kernels/modulate/mod.ts";
 import { qkNorm } from "../../kernels/qk_norm/mod.ts";
-import { rowSum } from "../../kernels/row_sum/mod.ts";
+import { rowSumInto } from "../../kernels/row_sum/mod.ts";
 import { gpuTest } from "../_gpu.ts";
 
 /** A power of two, so that means are exact, too. */
@@ -39,11 +39,11 @@ async function gradientOf(watched: Tensor, op: () => Tensor): Promise<number[]> 
   return [...await gradient.read()];
 }
 
-gpuTest("rowSum() and columnSumInto() add a million ones", async (device) => {
+gpuTest("rowSumInto() and columnSumInto() add a million ones", async (device) => {
   for (const [rows, columns] of [[1, MILLION], [MILLION, 1], [MILLION / 4, 4]] as const) {
     using x = constant(device, [rows, columns], 1);
     using sum = device.empty([1]);
-    rowSum(sum, { x });
+    rowSumInto(sum, x);
     assert.deepEqual([...await sum.read()], [MILLION]);
     using sums = device.empty([columns]);
     if (rows > 1) {

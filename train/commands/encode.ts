@@ -93,7 +93,7 @@ async function main(): Promise<void> {
     const { size } = latents;
     console.log(
       JSON.stringify({
-        directory,
+        out: directory,
         size,
         channels,
         imageSize,

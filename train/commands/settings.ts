@@ -206,7 +206,7 @@ function requireNetwork(path: string, { model, data }: Config): void {
     new ParameterStore(undefined),
     modelOptions(model, { ...data, ...ends }),
   );
-  matchStateDict(parameters, weights);
+  matchStateDict(weights, parameters);
 }
 
 /** Two ways on from an earlier step would end up in one folder, and the older one be taken for newest. */

@@ -5,7 +5,6 @@
  * @module
  */
 
-import type { Complete } from "../../kernels/core/complete.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { directoryPath } from "../../bank/directory.ts";
@@ -16,6 +15,7 @@ import {
 } from "../../bank/encoders/encoder.ts";
 import type { ImageSource } from "../../bank/image_source.ts";
 import { hashImages, PartFile, requireUnchanged } from "../../bank/part_file.ts";
+import type { Complete } from "../../kernels/core/complete.ts";
 import { counted, requireCount } from "../../kernels/core/counted.ts";
 import { CheckpointError } from "../../kernels/core/errors.ts";
 import { parseTexts } from "../../kernels/core/json.ts";

@@ -63,7 +63,7 @@ Deno.test("encode writes the latents of a configuration, in the sorted order of 
   const statistics = join(SHARDS, "latents_stats.safetensors");
   const { seconds: _, ...result } = JSON.parse(stdout);
   assert.deepEqual(result, {
-    ...{ directory: SHARDS, size: 24, channels: CHANNELS, imageSize: ROWS, shards: 3 },
+    ...{ out: SHARDS, size: 24, channels: CHANNELS, imageSize: ROWS, shards: 3 },
     statistics,
   });
   using latents = await LatentShards.open(SHARDS);
