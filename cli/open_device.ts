@@ -19,6 +19,20 @@ export interface DeviceSettings {
   readonly debug: boolean;
 }
 
+/** The GPUs that were opened. */
+const opened = new Set<GPUDevice>();
+
+/**
+ * Waits until the GPUs that were opened, and may be closed, have done what was submitted, for ten seconds at most: a
+ * driver that still compiles or computes while its process ends may crash it, as Mesa's CPU driver does.
+ */
+export async function gpusAtRest(): Promise<void> {
+  const patience = Promise.withResolvers<void>(), timer = setTimeout(patience.resolve, 10_000);
+  const atRest = Promise.all(Array.from(opened, (gpu) => gpu.queue.onSubmittedWorkDone()));
+  await Promise.race([atRest, patience.promise]).catch(() => {});
+  clearTimeout(timer);
+}
+
 /**
  * Opens the device as a configuration says, with the kernels that `deno task tune` found to be the
  * fastest on it; without a configuration any driver will do. `note` is told of tuning that cannot be
@@ -44,6 +58,7 @@ export async function openDevice(
     tuning: readTuning({ note }),
     note,
   });
+  opened.add(device.gpu);
   // `Device.open` would name its own option, and people know the key of the configuration.
   const { driver, label } = device.profile;
   if (driver === "gpu" || allowCpuDriver) return device;

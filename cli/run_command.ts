@@ -7,6 +7,7 @@
 import { DeviceLostError, UnsupportedDeviceError } from "../kernels/core/errors.ts";
 import { SettingError } from "../train/setting_error.ts";
 import { HelpRequest, UsageError } from "./arguments.ts";
+import { gpusAtRest } from "./open_device.ts";
 
 /** Exit codes of all commands. */
 export const EXIT_CODES = {
@@ -43,8 +44,8 @@ export interface RunCommandOptions {
  * Deno itself panics at the loss), 130, as shells have it, when Ctrl-C or SIGTERM ended it early.
  *
  * The process always ends by an explicit exit: Deno aborts with a message of its own where a
- * process falls off its end while the GPU still works. Errors outside the promise (in event
- * listeners) end it likewise.
+ * process falls off its end while the GPU still works. Before that, GPUs finish what was submitted. Errors
+ * outside the promise (in event listeners) end it likewise.
  *
  * @example
  * ```ts ignore
@@ -86,6 +87,8 @@ export async function runCommand(
     removeEventListener("unhandledrejection", onRejection);
     removeEventListener("error", onError);
   }
+  // Deno panics where it waits for a GPU that was lost.
+  if (code !== EXIT_CODES.device) await gpusAtRest();
   exit(code);
 }
 

@@ -599,10 +599,9 @@ export class Device implements Disposable {
     this.#tape?.noteMade([out], { of: [x], by: "a copy" });
   }
 
-  /** Submits and closes the device; tensors on it cannot be used afterwards. */
+  /** Closes the device; tensors on it cannot be used afterwards, and what is not submitted yet never runs. */
   dispose(): void {
     if (this.#closed) return;
-    if (!this.#lost) this.flush();
     this.#closed = true;
     this.gpu.destroy();
   }

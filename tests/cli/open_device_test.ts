@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { openDevice } from "../../cli/open_device.ts";
+import { runCommand } from "../../cli/run_command.ts";
 import { tuningPath, writeTuning } from "../../cli/tuning_file.ts";
 import type { Device } from "../../kernels/core/device.ts";
 import { addTo } from "../../kernels/core/in_place.ts";
+import { matmulInto } from "../../kernels/matmul/mod.ts";
 import { NO_ADAPTER, sharedDevice } from "../_gpu.ts";
 
 /** A test with a cache folder of its own, where no tuning is but what the test puts there. */
@@ -67,3 +69,23 @@ cacheTest(
     });
   },
 );
+
+cacheTest("runCommand() exits when the GPUs that were opened have done their work", async () => {
+  let atRest = false;
+  const codes: number[] = [];
+  await runCommand(async () => {
+    using device = await openDevice(undefined, assert.fail);
+    using a = device.empty([512, 512]), out = device.empty([512, 512]);
+    for (let i = 0; i < 20; i++) matmulInto(out, a, a);
+    device.flush();
+    device.gpu.queue.onSubmittedWorkDone().then(() => atRest = true);
+    throw new TypeError("Cannot go on");
+  }, {
+    printError: () => {},
+    exit: (code) => {
+      assert.ok(atRest);
+      codes.push(code);
+    },
+  });
+  assert.deepEqual(codes, [1]);
+});

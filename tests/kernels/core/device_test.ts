@@ -737,6 +737,7 @@ function failingGpu(
   const gpu = {
     limits: { maxBufferSize: Infinity },
     lost,
+    destroy() {},
     queue: { writeBuffer() {}, submit() {}, onSubmittedWorkDone: () => Promise.resolve() },
     addEventListener() {},
     pushErrorScope: (filter: GPUErrorFilter) => scopes.push({ filter, error: null }),
@@ -753,6 +754,18 @@ function failingGpu(
   };
   return new Device(gpu as unknown as GPUDevice, { profile: STAND_IN });
 }
+
+Deno.test("Device.dispose() begins no work at the end of a program", () => {
+  const device = failingGpu(Infinity), { queue } = device.gpu;
+  let submitted = 0;
+  queue.submit = () => void submitted++;
+  const x = device.empty([4]), out = device.empty([4]);
+  device.copyInto(out, x);
+  device.dispose();
+  device[Symbol.dispose]();
+  assert.equal(submitted, 0);
+  assert.throws(() => device.copyInto(out, x), /it was closed/);
+});
 
 Deno.test("Device says how much it asked for when the GPU is out of memory", async () => {
   const device = failingGpu(PARAMS_BYTES + 8192);
