@@ -12,7 +12,7 @@
  *   Trainer,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const dataset = await loadEmoji({ imageSize: 16 });
  * using encoder = await PixelPca.fit(device, { images: dataset, dim: 64, resolution: 16 });
  * await buildBank({ images: dataset, encoder, out: "bank.safetensors" });

@@ -62,7 +62,7 @@ export interface SnippetRange {
  * ```ts
  * import { type Bank, Device, FullBank } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank: Bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
  * using condition = bank.gather([1, 1, 0]); // for SiT.forward
  * console.log(condition.shape, await bank.snippet(1)); // [ 3, 2 ] Float32Array(2) [ 0, 1 ]

@@ -54,7 +54,7 @@ export interface BuildBankOptions extends EncodeImagesOptions {
  * ```ts
  * import { BankFile, buildBank, Device, ImageSet, PixelPca } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const images = new ImageSet({
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });
@@ -107,7 +107,7 @@ export async function buildBank(options: BuildBankOptions): Promise<void> {
  * ```ts
  * import { Device, encodeImages, ImageSet, PixelPca } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const images = new ImageSet({
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });

@@ -83,7 +83,7 @@ export interface CompressionLoss {
  * ```ts
  * import { BankFile, Device, FullBank } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
  * const folder = Deno.makeTempDirSync(), path = `${folder}/bank.safetensors`;
  * await bank.save(path);

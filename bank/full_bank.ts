@@ -29,7 +29,7 @@ import { rowsInMemory, TableBank } from "./table_bank.ts";
  * ```ts
  * import { Device, FullBank } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, -1) });
  * using snippets = bank.gather([1, 1, 0]);
  * console.log(snippets.shape, await snippets.read());

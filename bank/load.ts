@@ -19,7 +19,7 @@ import { LowRankBank } from "./low_rank_bank.ts";
  * ```ts
  * import { Device, FullBank, loadBank } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using made = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
  * const folder = Deno.makeTempDirSync(), path = `${folder}/bank.safetensors`;
  * await made.save(path);

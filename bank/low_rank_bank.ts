@@ -41,7 +41,7 @@ import { rowsInMemory, TableBank } from "./table_bank.ts";
  * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0.8, 0.6);
  * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
  * const factors = await factorize({ size: 4, dim: 2, rows }, { rank: 1 });
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank = LowRankBank.from(device, factors);
  * using gathered = bank.gather([2]); // [0.6, 0.8], as far as one number tells it
  * console.log(Array.from(await gathered.read(), (x) => x.toFixed(2))); // [ "0.58", "0.81" ]

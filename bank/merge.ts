@@ -33,7 +33,7 @@ export interface MergeBanksOptions {
  * ```ts
  * import { BankFile, buildBank, Device, loadEmoji, mergeBanks, PixelPca, shardOf } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const images = await loadEmoji({ imageSize: 8 }), folder = Deno.makeTempDirSync();
  * using encoder = await PixelPca.fit(device, { images, dim: 4, resolution: 8 });
  * const paths = ["first", "second"].map((name) => `${folder}/${name}.safetensors`);
@@ -74,7 +74,7 @@ export async function mergeBanks(
  * const snippets = Float32Array.of(1, 0, 0, 1, 0.6, 0.8);
  * const rows = (first: number, count: number) => snippets.subarray(2 * first, 2 * (first + count));
  * const factors = await factorize({ size: 3, dim: 2, rows }, { rank: 1 });
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank = LowRankBank.from(device, factors);
  * const folder = Deno.makeTempDirSync(), [low, full] = [`${folder}/low`, `${folder}/full`];
  * await bank.save(low);

@@ -228,7 +228,7 @@ const CHUNK_ROWS = 2 ** 18;
  * ```ts
  * import { Device, FullBank, nearestSnippets } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1, 0, -1) });
  * const queries = Float32Array.of(0.1, 3); // one, of any norm
  * const [neighbours = []] = await nearestSnippets(device, { bank, queries, count: 2 });

@@ -28,7 +28,7 @@ export interface TableBankOptions {
  * ```ts
  * import { Device, FullBank, type TableBank } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const set = { dim: 2, snippets: Float32Array.of(1, 0), names: ["east"] };
  * using bank: TableBank = FullBank.from(device, set); // or a LowRankBank
  * bank.addExternal(Float32Array.of(0, 1), { name: "north" });

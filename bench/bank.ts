@@ -106,7 +106,7 @@ class BankBench implements Disposable {
   }
 
   static async open(directory: string): Promise<BankBench> {
-    const device = await Device.open({ allowFallback: true });
+    const device = await Device.open({ allowCpuDriver: true });
     const wait = await waitMilliseconds(device);
     const rates = { host: hostCopyRate(), GPU: await gpuCopyRate(device, wait) };
     say(

@@ -208,7 +208,7 @@ export function allPipelines(): PipelineCase[] {
 
 async function main(): Promise<void> {
   const [part = ""] = Deno.args;
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   const { gpu, profile } = device;
   let created = 0;
   for (const { path, name, kernel, constants } of allPipelines()) {

@@ -49,6 +49,6 @@ async function main(): Promise<void> {
 }
 
 async function lookAtAdapter(): Promise<{ adapter: string; wait: number }> {
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   return { adapter: device.profile.label, wait: await waitMilliseconds(device) };
 }

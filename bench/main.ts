@@ -76,7 +76,7 @@ async function readOlder(path: string): Promise<string> {
 }
 
 async function measureAll(parts: readonly Part[]): Promise<BenchResult> {
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   const { driver, label } = device.profile;
   say(`device  ${label}`);
   const small = WORKLOADS.find(({ name }) => name === "small")!, large = largeWorkload(driver);

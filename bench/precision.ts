@@ -92,7 +92,7 @@ async function main(): Promise<void> {
 async function train(precision: Precision, given: Config): Promise<Measured> {
   const config = { ...given, train: { ...given.train, precision } }, { steps } = config.train;
   // A device of its own, whose pool knows the peak of this run alone.
-  using device = await Device.open({ allowFallback: true, variants: given.device.variants });
+  using device = await Device.open({ allowCpuDriver: true, variants: given.device.variants });
   const directory = await Deno.makeTempDir();
   using progress = openProgress(steps);
   try {

@@ -56,7 +56,7 @@ export async function benchTraining(
   workload: Workload,
   { steps, wait, kernels = false }: StepOptions,
 ): Promise<StepRow> {
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   using trainer = makeTrainer(device, workload);
   const step = async (onStep?: () => void) => {
     const options = { steps: trainer.step + 1, logEvery: 1, ...(onStep && { onStep }) };
@@ -78,7 +78,7 @@ export async function benchSampling(
   { name, batch, model: sizes }: Workload,
   { steps, wait, kernels = false }: StepOptions,
 ): Promise<StepRow> {
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   using store = new ParameterStore(device, { seed: 0 });
   const model = new SiT(store, sizes);
   const { channels, inputSize } = sizes, shape = [batch, channels, inputSize, inputSize];

@@ -5,7 +5,6 @@
  */
 
 import { Device } from "../kernels/core/device.ts";
-import { UnsupportedDeviceError } from "../kernels/core/errors.ts";
 import type { ForcedVariants } from "../kernels/core/tuning.ts";
 import { readTuning } from "./tuning_file.ts";
 
@@ -51,20 +50,8 @@ export async function openDevice(
   note: (line: string) => void,
 ): Promise<Device> {
   const { allowCpuDriver = true, variants = {}, debug = false } = settings ?? {};
-  const device = await Device.open({
-    allowFallback: true,
-    variants,
-    debug,
-    tuning: readTuning({ note }),
-    note,
-  });
+  const tuning = readTuning({ note });
+  const device = await Device.open({ allowCpuDriver, variants, debug, tuning, note });
   opened.add(device.gpu);
-  // `Device.open` would name its own option, and people know the key of the configuration.
-  const { driver, label } = device.profile;
-  if (driver === "gpu" || allowCpuDriver) return device;
-  device.dispose();
-  throw new UnsupportedDeviceError(
-    `Cannot compute on ${label}: device.allowCpuDriver is false, expected a GPU's driver, or true`,
-    { missing: ["a hardware adapter"] },
-  );
+  return device;
 }

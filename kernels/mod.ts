@@ -12,7 +12,7 @@
  * ```ts
  * import { Device, linear, Tape } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2), [1, 2]);
  * using weight = device.tensor(Float32Array.of(3, 4), [1, 2]);
  * using tape = new Tape(device);

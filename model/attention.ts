@@ -32,7 +32,7 @@ export interface AttentionLayerOptions {
  * ```ts
  * import { Attention, Device, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const attention = new Attention(store.at("attn"), { width: 32, heads: 2, qkNorm: "rms" });
  * using y = device.scope(() => attention.forward(device.empty([2, 4, 32])));

@@ -36,7 +36,7 @@ export interface LabelEmbedderOptions {
  * ```ts
  * import { Device, LabelEmbedder, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const embedder = new LabelEmbedder(store.at("y_embedder"), { classes: 10, width: 32 });
  * using labels = device.tensor(Uint32Array.of(3, 10), [2]); // class 3, and then the null class

@@ -30,7 +30,7 @@ export interface FinalLayerOptions {
  * import { Device, FinalLayer, ParameterStore } from "@gmem/gmem";
  * import { silu, unpatchify } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const last = new FinalLayer(store.at("final_layer"), { width: 32, outputs: 4 * 4 * 3 });
  * using images = device.scope(() => {

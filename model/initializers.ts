@@ -27,7 +27,7 @@ function hash(name: string): number {
  * ```ts
  * import { Device, Linear, ParameterStore, zeros } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * // What it adds to a residual stream is nothing at first:
  * const last = new Linear(store.at("last"), { inputs: 2, outputs: 1, init: zeros });
@@ -45,7 +45,7 @@ export const zeros: Initializer = (values) => {
  * ```ts
  * import { Device, ones, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const weight = store.parameter("norm.weight", [2], ones);
  * console.log(await weight.read()); // Float32Array(2) [ 1, 1 ]
@@ -63,7 +63,7 @@ export const ones: Initializer = (values) => {
  * ```ts
  * import { constant, Device, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const scale = store.parameter("scale", [2], constant([1, 10]));
  * console.log(await scale.read()); // Float32Array(2) [ 1, 10 ]
@@ -88,7 +88,7 @@ export function constant(table: ArrayLike<number>): Initializer {
  * ```ts
  * import { Device, normal, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const table = store.parameter("positions", [16, 64], normal(0.02));
  * // Seven deviations:
@@ -111,7 +111,7 @@ export function normal(deviation: number): Initializer {
  * ```ts
  * import { Device, ParameterStore, xavierUniform } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const weight = store.parameter("weight", [4, 2], xavierUniform);
  * // √(6 / (2 + 4)):

@@ -17,7 +17,7 @@ import { xavierUniform, zeros } from "./initializers.ts";
  * import { Device, Linear, ParameterStore } from "@gmem/gmem";
  * import { gelu } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const first = new Linear(store.at("first"), { inputs: 2, outputs: 8 });
  * const last = new Linear(store.at("last"), { inputs: 8, outputs: 1 });

@@ -23,7 +23,7 @@ export interface FeedForward {
  * ```ts
  * import { Device, GeluMlp, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mlp = new GeluMlp(store.at("mlp"), { width: 32, ratio: 4 });
  * using y = device.scope(() => mlp.forward(device.empty([2, 4, 32])));
@@ -61,7 +61,7 @@ export function swigluHidden(width: number, ratio: number): number {
  * ```ts
  * import { Device, ParameterStore, SwigluMlp } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mlp = new SwigluMlp(store.at("mlp"), { width: 48, ratio: 4 });
  * using y = device.scope(() => mlp.forward(device.empty([2, 4, 48])));

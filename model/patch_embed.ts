@@ -17,7 +17,7 @@ import { xavierUniform, zeros } from "./initializers.ts";
  * ```ts
  * import { Device, ParameterStore, PatchEmbed } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const patches = new PatchEmbed(store.at("x_embedder"), { patchSize: 4, channels: 3, width: 32 });
  * using tokens = device.scope(() => patches.forward(device.empty([2, 3, 8, 8])));

@@ -15,7 +15,7 @@
  * ```ts
  * import { constant, Device, ParameterStore, sinCosPositions } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * // Saved with the model and never trained, as in official checkpoints.
  * const table = store.frozen("pos_embed", [1, 16, 32], constant(sinCosPositions(4, 32)));

@@ -17,7 +17,7 @@ import { Linear } from "./linear.ts";
  * ```ts
  * import { Device, ParameterStore, SiluMlp } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mlp = new SiluMlp(store.at("projector"), [32, 128, 128, 64]);
  * using y = device.scope(() => mlp.forward(device.empty([2, 4, 32])));

@@ -99,7 +99,7 @@ export interface SiTOutput {
  * ```ts
  * import { Device, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,

@@ -50,7 +50,7 @@ const WITHOUT_SHIFT = {
  * import { Device, ParameterStore, SiTBlock } from "@gmem/gmem";
  * import { silu } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const block = new SiTBlock(store.at("blocks.0"), { width: 32, heads: 2 });
  * using x = device.tensor(new Float32Array(2 * 4 * 32).fill(0.5), [2, 4, 32]);

@@ -27,7 +27,7 @@ export interface SnippetMapperOptions {
  * ```ts
  * import { Device, ParameterStore, SnippetMapper } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mapper = new SnippetMapper(store, { inputs: 3, width: 8, snippetDim: 2 });
  * using x = device.tensor(Float32Array.of(1, 2, 3), [1, 3]);

@@ -98,7 +98,7 @@ const MOST_PROBLEMS = 8;
  * ```ts
  * import { Device, loadStateDict, ParameterStore } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const bias = store.at("proj").parameter("bias", [2], (values) => values.fill(0));
  * loadStateDict({
@@ -200,7 +200,7 @@ export function matchStateDict(
  * ```ts
  * import { Device, ParameterStore, SafetensorsFile, saveStateDict } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * store.parameter("bias", [2], (values) => values.fill(0.5));
  * const folder = Deno.makeTempDirSync(), path = `${folder}/model.safetensors`;

@@ -21,7 +21,7 @@ export const FREQUENCIES = 256;
  * ```ts
  * import { Device, ParameterStore, TimestepEmbedder } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const embedder = new TimestepEmbedder(store.at("t_embedder"), { width: 32 });
  * using times = device.tensor(Float32Array.of(0, 1), [2]); // noise and data

@@ -58,7 +58,7 @@ export function chooseAmong(
  * ```ts
  * import { chooseByNoise, Device, FullBank, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using bank = FullBank.from(device, { dim: 2, snippets: Float32Array.of(1, 0, 0, 1) });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {

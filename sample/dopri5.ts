@@ -109,7 +109,7 @@ interface Tolerances {
  * import { countEvaluations, Device, sampleDopri5 } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // dx/dt = −x from x(0) = 1: x(1) = 1/e = 0.36788.
  * const network = countEvaluations((x) => combine([[x, -1]]));

@@ -83,7 +83,7 @@ export interface Drawn {
  * ```ts
  * import { Device, ParameterStore, SiT, startingNoise } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const model = new SiT(store, {
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -116,7 +116,7 @@ export function startingNoise(model: DiffusionModel, options: StartingNoiseOptio
  *   conditionedNetwork, Device, ParameterStore, sampleEuler, SiT, startingNoise,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -149,7 +149,7 @@ export function conditionedNetwork(model: DiffusionModel, embedded: Tensor): Net
  * ```ts
  * import { Device, pairedNetwork, ParameterStore, SiT, startingNoise } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -178,7 +178,7 @@ export function pairedNetwork(model: DiffusionModel, embedded: Tensor): Network 
  * ```ts
  * import { Device, draw, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -208,7 +208,7 @@ export function draw(options: DrawOptions): Drawn {
  * ```ts
  * import { checkSampling, Device } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const config = { sampler: "euler-maruyama", diffusion: { form: "sbdm" } } as const;
  * checkSampling(device, { config: { ...config, epsilon: 0.01 } });
  * try {
@@ -241,7 +241,7 @@ export function checkSampling(device: Device, options: SamplerSettings): void {
  * ```ts
  * import { Device, drawAdaptive, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,

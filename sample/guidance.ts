@@ -65,7 +65,7 @@ export function guidanceActive(t: number, [start, end]: TimeInterval): boolean {
  * import { concatenate, Device, guided } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // The conditional prediction is 2 x, the unconditional one x: 1 + 1.5 (2 − 1) = 2.5.
  * const network = guided(

@@ -89,7 +89,7 @@ export function affine(x: Tensor, output: Tensor, coefficients: StateCoefficient
  * ```ts
  * import { countEvaluations, Device, sampleHeun } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * const network = countEvaluations((x) => x);
  * using _sample = sampleHeun(network, noise, { steps: 4 });

@@ -47,7 +47,7 @@ function grid(options: OdeOptions): readonly number[] {
  * import { Device, sampleEuler } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // dx/dt = −x in two steps: (1 − 1/2)².
  * using sample = sampleEuler((x) => combine([[x, -1]]), noise, { steps: 2 });
@@ -74,7 +74,7 @@ export function sampleEuler(network: Network, x: Tensor, options: OdeOptions = {
  * import { Device, sampleHeun } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // dx/dt = −x from x(0) = 1: x(1) = 1/e = 0.3679.
  * using sample = sampleHeun((x) => combine([[x, -1]]), noise, { steps: 20 });
@@ -101,7 +101,7 @@ export function sampleHeun(network: Network, x: Tensor, options: OdeOptions = {}
  * import { Device, sampleMidpoint } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // dx/dt = −x in one step: 1 − 1 + 1/2.
  * using sample = sampleMidpoint((x) => combine([[x, -1]]), noise, { steps: 1 });
@@ -128,7 +128,7 @@ export function sampleMidpoint(network: Network, x: Tensor, options: OdeOptions 
  * import { Device, sampleHeun3 } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // dx/dt = −x in one step: 1 − 1 + 1/2 − 1/6.
  * using sample = sampleHeun3((x) => combine([[x, -1]]), noise, { steps: 1 });
@@ -158,7 +158,7 @@ export function sampleHeun3(network: Network, x: Tensor, options: OdeOptions = {
  * import { Device, sampleRk4 } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * // dx/dt = −x in one step: 1 − 1 + 1/2 − 1/6 + 1/24.
  * using sample = sampleRk4((x) => combine([[x, -1]]), noise, { steps: 1 });

@@ -108,7 +108,7 @@ export interface DrawnBatch extends DrawnImages {
  * ```ts
  * import { Device, drawAll, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -144,7 +144,7 @@ export async function drawAll(options: DrawAllOptions): Promise<DrawnImages> {
  * ```ts
  * import { Device, drawBatches, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -199,7 +199,7 @@ async function drawBatch(
  * ```ts
  * import { Device, drawRows, ParameterStore, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 4, channels: 1, patchSize: 4, width: 32, depth: 1, heads: 2,

@@ -75,7 +75,7 @@ export type SdeSampler = (network: Network, x: Tensor, options?: SdeOptions) => 
  * import { Device, sampleEulerMaruyama } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(-1), [1, 1, 1, 1]);
  * using data = device.tensor(Float32Array.of(2), [1, 1, 1, 1]);
  * // All data are 2: v = (2 − x) / (1 − t), and whatever the noise of the steps, they end there.
@@ -114,7 +114,7 @@ export function sampleEulerMaruyama(
  * import { Device, sampleSdeHeun } from "@gmem/gmem";
  * import { combine } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using noise = device.tensor(Float32Array.of(1), [1, 1, 1, 1]);
  * const network = (x: typeof noise) => combine([[x, -1]]);
  * using first = sampleSdeHeun(network, noise, { steps: 4, seed: 0 });

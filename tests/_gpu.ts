@@ -28,7 +28,7 @@ Deno.test.afterAll(async () => {
 
 /** Opens a device on a GPU or a CPU driver. */
 export function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  return Device.open({ allowFallback: true, ...options });
+  return Device.open({ allowCpuDriver: true, ...options });
 }
 
 /** The profile of a CPU driver with subgroups of 8, but for `changes`. */

@@ -16,7 +16,7 @@ const VARIANTS = /\((subgroup|rows|workgroup|register)\)/;
 
 const SUBGROUP_SIZE = `
   import { Device } from "./kernels/core/device.ts";
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   console.log(device.profile.subgroupSize);
 `;
 

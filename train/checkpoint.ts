@@ -232,7 +232,7 @@ export interface SaveCheckpointOptions extends LoadCheckpointOptions {
  * ```ts
  * import { Device, loadEmoji, ParameterStore, saveCheckpoint, SiT, Trainer } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -406,7 +406,7 @@ export function requireSpace(
  *   Device, loadCheckpoint, loadEmoji, ParameterStore, saveCheckpoint, SiT, Trainer,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -547,7 +547,7 @@ export interface LoadWeightsOptions extends OpenWeightsOptions {
  * ```ts
  * import { Device, loadWeights, ParameterStore, saveStateDict, SiT } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,
@@ -586,7 +586,7 @@ export function loadWeights(
  *   Device, initializeFrom, loadEmoji, ParameterStore, saveStateDict, SiT, Trainer,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const model = new SiT(store, {
  *   inputSize: 8, channels: 3, patchSize: 4, width: 32, depth: 1, heads: 2,

@@ -28,7 +28,7 @@ export interface TrainingLoss {
  * ```ts
  * import { denoisingLoss, Device } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using output = device.tensor(Float32Array.of(1, 2), [2, 1, 1, 1]);
  * using target = device.tensor(Float32Array.of(0, 5), [2, 1, 1, 1]);
  * using scale = device.tensor(Float32Array.of(1, 2), [2]);
@@ -57,7 +57,7 @@ export function denoisingLoss(
  * ```ts
  * import { alignedLoss, Device } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using denoising = device.tensor(Float32Array.of(1), [1]);
  * using tokens = device.tensor(Float32Array.of(1, 0), [1, 1, 2]);
  * using projection = device.tensor(Float32Array.of(3, 4), [1, 1, 2]); // a cosine of 0.6

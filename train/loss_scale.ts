@@ -33,7 +33,7 @@ export interface LossScaleOptions {
  * ```ts
  * import { Device, LossScale } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using lossScale = new LossScale(device);
  * using overflow = device.tensor(Float32Array.of(Infinity, 0), [2]); // norm and factor
  * using _gone = lossScale.update(overflow);

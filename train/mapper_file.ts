@@ -41,7 +41,7 @@ export interface MapperEnds {
  *   Device, HashedNgrams, ParameterStore, readMapperEnds, saveMapper, SnippetMapper,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mapper = new SnippetMapper(store, { inputs: 1024, width: 4, snippetDim: 2 });
  * const source = new HashedNgrams().description; // of the texts
@@ -78,7 +78,7 @@ export async function saveMapper(
  *   Device, HashedNgrams, ParameterStore, readMapperEnds, saveMapper, SnippetMapper,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mapper = new SnippetMapper(store, { inputs: 1024, width: 4, snippetDim: 2 });
  * const target = { kind: "features", dim: 2, fingerprint: "", preprocessing: {}, settings: {} };
@@ -107,7 +107,7 @@ export function readMapperEnds(path: string): MapperEnds {
  *   Device, HashedNgrams, loadMapper, mapVectors, ParameterStore, saveMapper, SnippetMapper,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const made = new SnippetMapper(store, { inputs: 1024, width: 4, snippetDim: 2 });
  * using texts = new HashedNgrams();

@@ -88,7 +88,7 @@ const ROWS = 1024;
  * ```ts
  * import { Device, mapVectors, trainMapper } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const inputs = Float32Array.of(1, 0, 0, 0, 1, 0), snippets = Float32Array.of(1, 0, 0, 1);
  * const losses: number[] = [];
  * using owned = await trainMapper(device, {
@@ -178,7 +178,7 @@ async function limitScale(logScale: Parameter): Promise<void> {
  * ```ts
  * import { Device, mapVectors, ParameterStore, SnippetMapper } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const mapper = new SnippetMapper(store, { inputs: 3, width: 8, snippetDim: 2 });
  * const snippets = await mapVectors(mapper, Float32Array.of(1, 2, 3, 4, 5, 6)); // two vectors

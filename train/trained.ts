@@ -176,7 +176,7 @@ export function bankPathOf(
  *   Trainer,
  * } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const run = Deno.makeTempDirSync();
  * {
  *   const dataset = await loadEmoji({ imageSize: 8 }), condition = { classes: dataset.classes.length };

@@ -59,7 +59,7 @@ interface FittedState {
  * ```ts
  * import { Device, ImageSet, PixelPca } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const images = new ImageSet({
  *   imageSize: 2, channels: 1, names: ["black", "top", "white"],
  *   pixels: Uint8Array.of(0, 0, 0, 0, 255, 255, 0, 0, 255, 255, 255, 255),

@@ -20,7 +20,7 @@ import { PixelPca } from "./pixel_pca.ts";
  * ```ts
  * import { Device, encodeImages, ImageSet, PixelPca, storedEncoder } from "@gmem/gmem";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const images = new ImageSet({
  *   imageSize: 1, channels: 1, pixels: Uint8Array.of(0, 51, 255), names: ["a", "b", "c"],
  * });

@@ -27,7 +27,7 @@ import {
 } from "./workload.ts";
 
 const [steps, rounds] = Deno.args.map(Number);
-const device = await Device.open({ allowFallback: true });
+const device = await Device.open({ allowCpuDriver: true });
 const store = new ParameterStore(device, { seed: 0 });
 const model = new SiT(store, {
   inputSize: 32,

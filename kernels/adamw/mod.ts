@@ -74,7 +74,7 @@ export interface AdamwIntoOptions {
  * ```ts
  * import { adamwInto, Device, globalNorm } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * // The first step goes by the learning rate against each sign.
  * using values = device.tensor(Float32Array.of(1, 1, 1, 1), [4]);
  * using gradients = device.tensor(Float32Array.of(8, -2, 0, 1), [4]);

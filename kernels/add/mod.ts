@@ -18,7 +18,7 @@ import type { Tensor } from "../core/tensor.ts";
  * ```ts
  * import { add, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using stream = device.tensor(Float32Array.of(1, 2), [1, 2]);
  * using branch = device.tensor(Float32Array.of(10, 20), [1, 2]);
  * using sum = add(stream, branch);

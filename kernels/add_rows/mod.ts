@@ -24,7 +24,7 @@ const ADD_ROWS_VECTOR = new Kernel({ source: vectorSource });
  * ```ts
  * import { addRows, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 1, 2]);
  * using positions = device.tensor(Float32Array.of(10, 20), [1, 2]);
  * using out = addRows(x, positions);

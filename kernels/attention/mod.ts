@@ -108,7 +108,7 @@ interface Recording {
  * ```ts
  * import { attention, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * // Each token is q, k, v, each of 2 heads of width 1; queries of zero attend to all alike.
  * using qkv = device.tensor(Float32Array.of(0, 0, 0, 0, 2, 10, 0, 0, 0, 0, 4, 30), [1, 2, 6]);
  * using out = attention(qkv, { heads: 2 });

@@ -42,7 +42,7 @@ export interface CastOptions {
  * ```ts
  * import { cast, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1 / 3, 65504, 65520), [3]);
  * using half = cast(x, { dtype: "f16" }); // 6 bytes
  * console.log(await half.read()); // Float32Array(3) [ 0.333251953125, 65504, Infinity ]
@@ -73,7 +73,7 @@ export function cast(x: Tensor, options: CastOptions): Tensor {
  * ```ts
  * import { castInto, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2049), [2]);
  * using half = device.empty([2], { dtype: "f16" });
  * castInto(half, x);
@@ -109,7 +109,7 @@ export function castInto(out: Tensor, x: Tensor): void {
  * ```ts
  * import { Device, rounded } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2049), [2]);
  * using half = rounded(x), again = rounded(x); // made once
  * console.log(await half.read()); // Float32Array(2) [ 1, 2048 ]

@@ -32,7 +32,7 @@ export type Term = readonly [tensor: Tensor, coefficient: number];
  * ```ts
  * import { combine, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2), [2]);
  * using y = device.tensor(Float32Array.of(10, 20), [2]);
  * using out = combine([[x, 3], [y, -0.5]]);
@@ -72,7 +72,7 @@ export function combine(terms: readonly Term[]): Tensor {
  * ```ts
  * import { combineInto, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2), [2]);
  * using velocity = device.tensor(Float32Array.of(10, 20), [2]);
  * combineInto(x, [[x, 1], [velocity, 0.5]]);

@@ -31,7 +31,7 @@ const MAX_BATCH = (MAX_LOOP_ROUNDS - 1) / 2;
  * ```ts
  * import { contrastiveLoss, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using a = device.tensor(Float32Array.of(1, 0, 0, 1), [2, 2]);
  * using b = device.tensor(Float32Array.of(1, 0, 0, 1), [2, 2]); // each row has its pair
  * using logScale = device.tensor(Float32Array.of(0), [1]);

@@ -30,7 +30,7 @@ export interface SliceTokensOptions {
  * ```ts
  * import { concatenateTokens, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using condition = device.tensor(Float32Array.of(1, 2), [2, 1, 1]);
  * using image = device.tensor(Float32Array.of(3, 4, 5, 6), [2, 2, 1]);
  * using tokens = concatenateTokens([condition, image]);
@@ -86,7 +86,7 @@ export function concatenateTokens(sequences: readonly Tensor[]): Tensor {
  * ```ts
  * import { Device, sliceTokens } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using tokens = device.tensor(Float32Array.of(1, 3, 4, 2, 5, 6), [2, 3, 1]);
  * using image = sliceTokens(tokens, { first: 1, count: 2 });
  * console.log(image.shape, ...await image.read()); // [ 2, 2, 1 ] 3 4 5 6

@@ -130,7 +130,7 @@ export type Allocate = <T>(bytes: number, make: () => T, failed: () => void) => 
  * ```ts
  * import { Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const { pool } = device;
  * device.empty([64]).dispose();
  * device.empty([8, 8]).dispose(); // gets the buffer of the first

@@ -15,7 +15,7 @@ import { formatShape, type Tensor } from "./tensor.ts";
  * ```ts
  * import { concatenate, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using a = device.tensor(Float32Array.of(1, 2), [1, 2]);
  * using b = device.tensor(Float32Array.of(3, 4), [1, 2]);
  * using both = concatenate(a, b);

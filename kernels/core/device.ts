@@ -46,7 +46,7 @@ import {
 /** How to open a device. */
 export interface DeviceOptions {
   /** Accept a software driver; without it one is an `UnsupportedDeviceError`. Default `false`. */
-  readonly allowFallback?: boolean | undefined;
+  readonly allowCpuDriver?: boolean | undefined;
   /** Kernel variants to use whatever the profile says, by op: `{ matmul: "naive" }`. */
   readonly variants?: ForcedVariants | undefined;
   /** Variants that were measured; those of this adapter are used where none is forced. */
@@ -139,7 +139,7 @@ export function spreadWorkgroups(count: number): [number, number] {
  * ```ts
  * import { Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2, 3), [3]);
  * console.log(await x.read()); // Float32Array(3) [ 1, 2, 3 ]
  * ```
@@ -182,7 +182,7 @@ export class Device implements Disposable {
    */
   constructor(
     gpu: GPUDevice,
-    options: { profile: Profile } & Omit<DeviceOptions, "allowFallback">,
+    options: { profile: Profile } & Omit<DeviceOptions, "allowCpuDriver">,
   ) {
     this.gpu = gpu;
     this.profile = options.profile;
@@ -249,9 +249,9 @@ export class Device implements Disposable {
     const { gpu, profile } = await requestDevice(adapter);
     using opened = new DisposableStack();
     opened.defer(() => gpu.destroy());
-    if (profile.driver === "cpu" && !options.allowFallback) {
+    if (profile.driver === "cpu" && !options.allowCpuDriver) {
       throw new UnsupportedDeviceError(
-        `Cannot open a GPU: ${profile.label} computes on the CPU, expected a GPU or allowFallback: true`,
+        `Cannot open a GPU: ${profile.label} computes on the CPU, expected a GPU or allowCpuDriver: true`,
         { missing: ["a hardware adapter"] },
       );
     }

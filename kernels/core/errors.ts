@@ -47,7 +47,7 @@ export const UNDEFINED_RESULTS =
  * ```ts
  * import { Device, Kernel, ShaderCompilationError } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const kernel = new Kernel({ source: "@compute @workgroup_size(1)\nfn twice() { x *= 2.0; }" });
  * device.dispatch(kernel, { tensors: {}, workgroups: [1] });
  * try {
@@ -86,7 +86,7 @@ export class ShaderCompilationError extends Error {
  * ```ts
  * import { Device, DeviceLostError } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * device.gpu.destroy(); // as if its driver had crashed
  * try {
  *   await device.settle();
@@ -118,7 +118,7 @@ export interface HeldTensors {
  * ```ts
  * import { Device, OutOfMemoryError } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * try {
  *   device.empty([2 ** 20, 2 ** 20]);
  * } catch (error) {
@@ -157,7 +157,7 @@ export class OutOfMemoryError extends Error {
  * ```ts
  * import { addTo, Device, GpuValidationError, Tensor } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using whole = device.empty([128]), out = device.empty([64]);
  * whole.storage.retain();
  * using view = new Tensor(whole.storage, { shape: [64], dtype: "f32", offset: 4 });
@@ -190,7 +190,7 @@ export class GpuValidationError extends Error {
  * ```ts
  * import { Device, multiply, NonFiniteResultError } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true, debug: true });
+ * using device = await Device.open({ allowCpuDriver: true, debug: true });
  * using x = device.tensor(Float32Array.of(1e30), [1]);
  * using square = device.named("blocks.3", () => multiply(x, x));
  * using more = multiply(square, x);

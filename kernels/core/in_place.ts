@@ -24,7 +24,7 @@ const STORE_AT = new Kernel({ source: storeAtSource });
  * ```ts
  * import { Device, fill } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.empty([3]);
  * fill(x, 0.5);
  * console.log(await x.read()); // Float32Array(3) [ 0.5, 0.5, 0.5 ]
@@ -49,7 +49,7 @@ export function fill(out: Tensor, value: number): void {
  * ```ts
  * import { addTo, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using sum = device.tensor(Float32Array.of(10, 20), [2]);
  * using x = device.tensor(Float32Array.of(1, 2), [1, 2]); // only the sizes have to agree
  * addTo(sum, x);
@@ -80,7 +80,7 @@ export function addTo(out: Tensor, x: Tensor): void {
  * ```ts
  * import { Device, storeAt } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using losses = device.tensor(new Float32Array(4), [4]);
  * using loss = device.tensor(Float32Array.of(7), [1]);
  * storeAt(losses, loss, { first: 2 });

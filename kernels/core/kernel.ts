@@ -84,7 +84,7 @@ function withoutComments(source: string): string {
  *     "  if (id.x < params.elements) { x[id.x] *= params.factor; }" +
  *     "}",
  * });
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2, 3), [3]);
  * const params = { elements: x.elements, factor: 10 };
  * device.dispatch(scale, { tensors: { x }, params, workgroups: [Math.ceil(x.elements / 64)] });

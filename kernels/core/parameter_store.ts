@@ -47,7 +47,7 @@ export interface Place {
  * ```ts
  * import { Device, ParameterStore } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const bias = store.at("head").parameter("bias", [2], (values) => values.fill(0.5));
  * using gradient = bias.gradient;
@@ -139,7 +139,7 @@ export interface ParameterScope {
  * ```ts
  * import { Device, ParameterStore } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device, { seed: 0 });
  * const weight = store.at("blocks.0").parameter("weight", [2, 2], (values) => values.fill(1));
  * console.log(weight.name, await weight.read()); // blocks.0.weight Float32Array(4) [ 1, 1, 1, 1 ]

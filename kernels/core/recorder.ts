@@ -75,7 +75,7 @@ export function dispatchesAllowed(
  * ```ts
  * import { Device, fill } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const { recorder } = device;
  * using x = device.empty([4]), y = device.empty([4]);
  * fill(x, 1);

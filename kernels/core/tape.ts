@@ -86,7 +86,7 @@ interface Held {
  * ```ts
  * import { Device, linear, meanSquare, ParameterStore, Tape } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const weight = store.parameter("weight", [1, 2], (values) => values.set([3, 4]));
  * using x = device.tensor(Float32Array.of(1, 2), [1, 2]);
@@ -253,7 +253,7 @@ export class Tape implements Gradients, Disposable {
    * ```ts
    * import { Device, multiply, Tape } from "@gmem/gmem/kernels";
    *
-   * using device = await Device.open({ allowFallback: true });
+   * using device = await Device.open({ allowCpuDriver: true });
    * using x = device.tensor(Float32Array.of(3), [1]);
    * using tape = new Tape(device);
    * tape.watch(x);

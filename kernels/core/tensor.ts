@@ -67,7 +67,7 @@ interface RoundedCopy extends Current {
  * ```ts
  * import { Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const x = device.tensor(Float32Array.of(1, 2), [2]);
  * const { storage } = x, row = x.reshape([1, 2]);
  * x.dispose();
@@ -180,7 +180,7 @@ export class Storage {
  * ```ts
  * import { Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [6]);
  * using table = x.reshape([2, 3]); // the same elements, row by row
  * x.write(Float32Array.of(6, 5, 4, 3, 2, 1));

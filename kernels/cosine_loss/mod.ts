@@ -37,7 +37,7 @@ export interface CosineOptions {
  * ```ts
  * import { cosineLoss, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * // Two channels of two pixels: at the first out points as the target, at the second across it.
  * using out = device.tensor(Float32Array.of(1, 1, 0, 0), [1, 2, 2]);
  * using target = device.tensor(Float32Array.of(2, 0, 0, 3), [1, 2, 2]);
@@ -61,7 +61,7 @@ export function cosineLoss(out: Tensor, target: Tensor, options: CosineOptions =
  * ```ts
  * import { alignmentLoss, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * // Two tokens of width 2: the first points as its feature, the second across it.
  * using features = device.tensor(Float32Array.of(1, 0, 1, 0), [1, 2, 2]);
  * using projected = device.tensor(Float32Array.of(2, 0, 0, 3), [1, 2, 2]);

@@ -26,7 +26,7 @@ const SCATTER_ROWS = new Kernel({ source: scatterRowsSource });
  * ```ts
  * import { Device, gatherRows } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using table = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]);
  * using indices = device.tensor(Uint32Array.of(2, 0, 2), [3]);
  * using rows = gatherRows(table, indices);
@@ -80,7 +80,7 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
  * ```ts
  * import { Device, gatherRowsOfParts } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using first = device.tensor(Float32Array.of(1, 2), [1, 2]);
  * using second = device.tensor(Float32Array.of(3, 4, 5, 6), [2, 2]);
  * using indices = device.tensor(Uint32Array.of(2, 0), [2]); // row 1 of the second part, then 0

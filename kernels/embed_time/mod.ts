@@ -35,7 +35,7 @@ export interface EmbedTimeOptions {
  * ```ts
  * import { Device, embedTime } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using t = device.tensor(Float32Array.of(0), [1]);
  * using embedded = embedTime(t, { width: 5 }); // two cosines, two sines, a zero
  * console.log(embedded.shape, await embedded.read()); // [ 1, 5 ] Float32Array(5) [ 1, 1, 0, 0, 0 ]

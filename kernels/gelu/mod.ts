@@ -38,7 +38,7 @@ export const GELU: ElementwiseOp = {
  * ```ts
  * import { Device, gelu } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(0, 1, 20), [3]);
  * using y = gelu(x);
  * console.log(...Array.from(await y.read(), (value) => value.toFixed(3))); // 0.000 0.841 20.000

@@ -51,7 +51,7 @@ export interface GlobalNormOptions {
  * ```ts
  * import { Device, globalNorm } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using a = device.tensor(Float32Array.of(3, 0, 0, 0), [4]);
  * using b = device.tensor(Float32Array.of(0, 0, 0, 4), [4]);
  * using out = globalNorm([a, b], { maxNorm: 1 }); // norm and factor

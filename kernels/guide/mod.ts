@@ -31,7 +31,7 @@ export interface GuideOptions {
  * ```ts
  * import { Device, guide } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * // One pixel of two channels, with the condition 3 and 3, without it 1 and 1.
  * using predictions = device.tensor(Float32Array.of(3, 3, 1, 1), [2, 2, 1, 1]);
  * using guided = guide(predictions, { scale: 2, channels: 1 });

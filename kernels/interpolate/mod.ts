@@ -22,7 +22,7 @@ const INTERPOLATE = new Kernel({ source });
  * ```ts
  * import { Device, interpolate } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using data = device.tensor(Float32Array.of(2, 4), [1, 2]);
  * using noise = device.tensor(Float32Array.of(10, 20), [1, 2]);
  * using halfway = device.tensor(Float32Array.of(0.5, 0.5, 1, -1), [1, 4]); // target: data − noise

@@ -27,7 +27,7 @@ const MAX_WIDTH = (MAX_LOOP_ROUNDS - 1) / 2;
  * ```ts
  * import { Device, l2Normalize } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(3, 3, 3, -3), [1, 4]);
  * using y = l2Normalize(x);
  * console.log(await y.read()); // Float32Array(4) [ 0.5, 0.5, 0.5, -0.5 ]

@@ -131,7 +131,7 @@ export interface RmsNormOptions {
  * ```ts
  * import { Device, layerNorm } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 3, 50, 10), [2, 2]);
  * using weight = device.tensor(Float32Array.of(10, 10), [2]);
  * using bias = device.tensor(Float32Array.of(0, 5), [2]);
@@ -155,7 +155,7 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
  * ```ts
  * import { Device, rmsNorm } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(2, -2, 4, 4), [2, 2]);
  * using weight = device.tensor(Float32Array.of(10, 20), [2]);
  * using y = rmsNorm(x, { weight, epsilon: 0 }); // the rows were 1, −1 and 1, 1

@@ -45,7 +45,7 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
  * ```ts
  * import { Device, linear } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2), [1, 2]);
  * using weight = device.tensor(Float32Array.of(3, 4, 5, 6, 7, 8), [3, 2]); // a row for each output
  * using bias = device.tensor(Float32Array.of(100, 200, 300), [3]);
@@ -120,7 +120,7 @@ function asIs(x: Tensor): Tensor {
  * ```ts
  * import { columnSumInto, Device } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
  * using out = device.tensor(Float32Array.of(100, 200), [2]);
  * columnSumInto(out, x, { accumulate: 1 });

@@ -44,7 +44,7 @@ export interface UpdateLossScaleOptions {
  * ```ts
  * import { Device, updateLossScale } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using scaled = device.tensor(Float32Array.of(40, 1), [2]); // of gradients of 8 · loss
  * using scale = device.tensor(Float32Array.of(8), [1]);
  * using goodSteps = device.tensor(Float32Array.of(99), [1]);

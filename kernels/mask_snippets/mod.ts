@@ -60,7 +60,7 @@ export interface MaskSnippetsOptions {
  * ```ts
  * import { Device, maskSnippets } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using snippets = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [1, 6]);
  * const draw = { seed: 42, step: 0, firstSample: 0 };
  * // Masked numbers become 0, the others are divided by 1 − ratio.

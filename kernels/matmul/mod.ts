@@ -84,7 +84,7 @@ export interface MatmulIntoOptions extends MatmulOptions {
  * ```ts
  * import { Device, matmulInto } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using a = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
  * using b = device.tensor(Float32Array.of(10, 1), [2, 1]);
  * using out = device.tensor(Float32Array.of(100, 200), [2, 1]);
@@ -168,7 +168,7 @@ export function matmulInto(
  * ```ts
  * import { Device, matmul } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using a = device.tensor(Float32Array.of(1, 2, 3, 4), [2, 1, 2]);
  * using b = device.tensor(Float32Array.of(10, 1), [1, 2]); // shared by the batch
  * using product = matmul(a, b, { transposeB: true });

@@ -34,7 +34,7 @@ export interface MeanSquareOptions {
  * ```ts
  * import { Device, meanSquare } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using out = device.tensor(Float32Array.of(1, 2), [2, 1]);
  * using target = device.tensor(Float32Array.of(0, 0), [2, 1]);
  * using scale = device.tensor(Float32Array.of(4, 1), [2]);
@@ -57,7 +57,7 @@ export function meanSquare(out: Tensor, target: Tensor, options: MeanSquareOptio
  * ```ts
  * import { Device, meanSquarePerSample } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using out = device.tensor(Float32Array.of(1, 1, 0, 2), [2, 2]);
  * using target = device.tensor(Float32Array.of(0, 0, 0, 0), [2, 2]);
  * using losses = meanSquarePerSample(out, target);

@@ -65,7 +65,7 @@ export interface GateOptions {
  * ```ts
  * import { Device, modulate } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 3), [1, 1, 2]); // normalised: −1, 1
  * using chunks = device.tensor(Float32Array.of(10, 20, 1, 2), [1, 4]);
  * using y = modulate(x, chunks, { shift: 0, scale: 1, epsilon: 0 }); // −1 · 2 + 10, 1 · 3 + 20
@@ -140,7 +140,7 @@ export function modulate(x: Tensor, modulation: Tensor, options: ModulateOptions
  * ```ts
  * import { Device, gate } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(1, 2), [1, 1, 2]);
  * using h = device.tensor(Float32Array.of(10, 20), [1, 1, 2]);
  * using modulation = device.tensor(Float32Array.of(0, 0, 0.5, 3), [1, 4]); // chunk 1: 0.5, 3

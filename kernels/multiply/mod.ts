@@ -20,7 +20,7 @@ const MULTIPLY = new Kernel({ source });
  * ```ts
  * import { Device, multiply, Tape } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using a = device.tensor(Float32Array.of(3), [1]);
  * using b = device.tensor(Float32Array.of(4), [1]);
  * using tape = new Tape(device);

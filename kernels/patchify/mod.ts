@@ -48,7 +48,7 @@ interface Layout {
  * ```ts
  * import { Device, patchify } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using image = device.tensor(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8), [1, 1, 2, 4]);
  * using tokens = patchify(image, { patchSize: 2 });
  * console.log(tokens.shape, ...await tokens.read()); // [ 1, 2, 4 ] 1 2 5 6 3 4 7 8
@@ -105,7 +105,7 @@ export function patchify(images: Tensor, options: { patchSize: number }): Tensor
  * ```ts
  * import { Device, unpatchify } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * // One token: the four pixels of its patch, each of two channels, of which one is kept.
  * using tokens = device.tensor(Float32Array.of(1, -1, 2, -2, 3, -3, 4, -4), [1, 1, 8]);
  * using image = unpatchify(tokens, { patchSize: 2, channels: 1 });

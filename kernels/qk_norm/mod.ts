@@ -80,7 +80,7 @@ export interface QkNormOptions {
  * ```ts
  * import { Device, qkNorm } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using qkv = device.tensor(Float32Array.of(3, -3, 5, 5, 7, 9), [1, 1, 6]); // q, k and v
  * using queryWeight = device.tensor(Float32Array.of(1, 1), [2]);
  * using keyWeight = device.tensor(Float32Array.of(10, 20), [2]);

@@ -27,7 +27,7 @@ const RANDOM_NORMAL = new Kernel({ source, includes: [cosSin, philox] });
  * ```ts
  * import { Device, Random, randomNormal, Stream } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const options = { seed: 42, stream: Stream.Noise, step: 0, firstSample: 17 };
  * using noise = randomNormal(device, [1, 3], options);
  * const last = (await noise.read())[2]!, same = new Random(42, Stream.Noise).normal(0, 17, 2);

@@ -55,7 +55,7 @@ export interface ReconstructOptions {
  * ```ts
  * import { Device, padBasis, reconstruct } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using coefficients = device.tensor(Float32Array.of(3, -3), [2, 1]);
  * using basis = device.tensor(padBasis(Float32Array.of(1, 0), 1), [2, 4]);
  * using mean = device.tensor(Float32Array.of(0, 4), [2]);

@@ -37,7 +37,7 @@ export interface ResampleOptions {
  * ```ts
  * import { cropTransform, Device, resample, stackTransforms } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using image = device.tensor(Float32Array.of(1, 2, 3, 4), [1, 1, 1, 4]);
  * const size = { width: 2, height: 1 }, right = cropTransform({ x: 2, y: 0, ...size }, size);
  * using transforms = stackTransforms(device, [right]);

@@ -55,7 +55,7 @@ export function cropTransform(window: Window, result: Size): Transform {
  * ```ts
  * import { cropTransform, Device, stackTransforms } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * const size = { width: 8, height: 8 };
  * const left = cropTransform({ x: 0, y: 0, ...size }, size);
  * const right = cropTransform({ x: 8, y: 0, ...size }, size);

@@ -44,7 +44,7 @@ export interface RopeOptions {
  * ```ts
  * import { Device, rope } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using qkv = device.tensor(Float32Array.of(1, 0, 0, 2, 5, 6), [1, 1, 6]); // q, k and v
  * using cos = device.tensor(Float32Array.of(0, 0), [1, 2]);
  * using sin = device.tensor(Float32Array.of(1, 1), [1, 2]); // a quarter turn

@@ -41,7 +41,7 @@ export interface RowSquaresOptions {
  * ```ts
  * import { Device, rowSquares } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(3, 4, 0, 2), [2, 2]);
  * using squares = rowSquares(x);
  * using inverses = rowSquares(x, { inverseRoot: true });

@@ -37,7 +37,7 @@ export const SILU: ElementwiseOp = {
  * ```ts
  * import { Device, silu } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(0, 1, 20), [3]);
  * using y = silu(x);
  * console.log(...Array.from(await y.read(), (value) => value.toFixed(3))); // 0.000 0.731 20.000

@@ -40,7 +40,7 @@ const BACKWARD = {
  * ```ts
  * import { Device, swiglu } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(0, 1, 20, 5, 6, 7), [1, 6]); // 3 gates, then 3 values
  * using y = swiglu(x);
  * console.log(...Array.from(await y.read(), (value) => value.toFixed(3))); // 0.000 4.386 140.000

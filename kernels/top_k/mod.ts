@@ -47,7 +47,7 @@ export interface TopKOptions {
  * ```ts
  * import { Device, topK } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using x = device.tensor(Float32Array.of(3, 9, 1, 9), [1, 4]);
  * const { values, indices } = topK(x, 3);
  * console.log(await values.read()); // Float32Array(3) [ 9, 9, 3 ]

@@ -22,7 +22,7 @@ const SPREAD = new Kernel({ source: spreadSource });
  * ```ts
  * import { Device, weightedSum } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using denoising = device.tensor(Float32Array.of(1, 3), [2]);
  * using alignment = device.tensor(Float32Array.of(10), [1]);
  * using loss = weightedSum([denoising, alignment], [1, 0.5]); // 1 · 2 + 0.5 · 10

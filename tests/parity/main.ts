@@ -24,7 +24,7 @@ if (import.meta.main) {
 /** Verifies the files of the arguments and prints what was found; whether all of it passed. */
 async function verify(args: readonly string[]): Promise<boolean> {
   const { positionals, options } = parseArguments(VERIFY_COMMAND, args);
-  using device = await Device.open({ allowFallback: true });
+  using device = await Device.open({ allowCpuDriver: true });
   console.log(`Device: ${device.profile.label}`);
   const reports: Report[] = [];
   for (const path of positionals) {

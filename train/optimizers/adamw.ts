@@ -50,7 +50,7 @@ export interface AdamWStep {
  * import { AdamW, Device, ParameterStore, Tape } from "@gmem/gmem";
  * import { meanSquare } from "@gmem/gmem/kernels";
  *
- * using device = await Device.open({ allowFallback: true });
+ * using device = await Device.open({ allowCpuDriver: true });
  * using store = new ParameterStore(device);
  * const weight = store.parameter("weight", [1, 1], (values) => values.fill(3));
  * using target = device.tensor(Float32Array.of(1), [1, 1]);

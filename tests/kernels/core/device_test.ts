@@ -442,7 +442,7 @@ Deno.test("spreadWorkgroups() covers any count within the limit of an axis", () 
 });
 
 Deno.test({
-  name: "Device.open() without allowFallback refuses a CPU driver and says what to do",
+  name: "Device.open() without allowCpuDriver refuses a CPU driver and says what to do",
   sanitizeOps: false,
   sanitizeResources: false,
   ignore: NO_ADAPTER,
@@ -451,7 +451,7 @@ Deno.test({
     if (device.profile.driver !== "cpu") return;
     await assert.rejects(Device.open(), {
       name: "UnsupportedDeviceError",
-      message: /computes on the CPU, expected a GPU or allowFallback: true/,
+      message: /computes on the CPU, expected a GPU or allowCpuDriver: true/,
       missing: ["a hardware adapter"],
     });
   },
