@@ -203,14 +203,14 @@ export class Laboratory implements AsyncDisposable {
     });
     const onProgress = () => signal?.throwIfAborted();
     await Deno.mkdir(directory, { recursive: true });
-    /** The bank of the training images that is kept under a key, made if there is none. */
-    const bankOf = async (key: readonly unknown[], open: () => Promise<Encoder>) => {
+    /** The bank of the training images that is kept under a key, made by what `encoderOf` gives if there is none. */
+    const bankOf = async (key: readonly unknown[], encoderOf: () => Promise<Encoder>) => {
       const path = join(
         directory,
         `bank_${keyOf([imageSize, train.size, seed, ...key])}.safetensors`,
       );
       if (!existsSync(path)) {
-        using encoder = await open();
+        const encoder = await encoderOf();
         note(`bank    of ${train.size} images, ${encoder.dim} numbers each`);
         writeBank(path, await encodeImages({ images: train, encoder, onProgress }));
       }
@@ -240,9 +240,11 @@ export class Laboratory implements AsyncDisposable {
       });
     }
     const providers = config.device.onnxProviders;
-    const openLike = () => encoderOfBank(likeBank, { device, onnx, providers });
-    const encoder = await openLike();
-    const bankPath = await bankOf([identityOf(encoder.description)], openLike);
+    const encoder = await encoderOfBank(likeBank, { device, onnx, providers });
+    const bankPath = await bankOf(
+      [identityOf(encoder.description)],
+      () => Promise.resolve(encoder),
+    );
     using bankFile = BankFile.open(bankPath);
     return new Laboratory(options, {
       ...images,

@@ -115,13 +115,8 @@ function encodePicture({ images, columns }: Picture, { train }: Laboratory): Uin
 
 /** Writes `README.md` in `directory` from the numbers that lie in the folders of the scales. */
 async function writeOverview(directory: string): Promise<void> {
-  const known = Object.keys(SCALES);
-  const placeOf = (folder: string) => known.indexOf(folder.replace(/_.*/, ""));
-  const folders = foldersIn(join(directory, RESULTS)).sort().toSorted((a, b) =>
-    placeOf(a) - placeOf(b)
-  );
   const scales = [];
-  for (const folder of folders) {
+  for (const folder of foldersIn(join(directory, RESULTS)).sort()) {
     const results: NamedResult[] = [];
     for (const claim of Object.values(CLAIMS)) {
       const name = fileNameOf(claim),
@@ -130,7 +125,11 @@ async function writeOverview(directory: string): Promise<void> {
     }
     if (results.length > 0) scales.push({ folder, results });
   }
-  writeAtomically(join(directory, OVERVIEW), overviewPage(scales));
+  const known = Object.keys(SCALES);
+  const placeOf = ({ results }: { readonly results: readonly NamedResult[] }) =>
+    known.indexOf(results[0]!.result.scale.name);
+  const ordered = scales.toSorted((a, b) => placeOf(a) - placeOf(b));
+  writeAtomically(join(directory, OVERVIEW), overviewPage(ordered));
 }
 
 function foldersIn(directory: string): string[] {

@@ -18,7 +18,7 @@ export interface DeviceSettings {
   readonly debug: boolean;
 }
 
-/** The GPUs that were opened. */
+/** The GPUs that were opened, and were not lost: Deno panics where it waits for a lost one. */
 const opened = new Set<GPUDevice>();
 
 /**
@@ -52,6 +52,8 @@ export async function openDevice(
   const { allowCpuDriver = true, variants = {}, debug = false } = settings ?? {};
   const tuning = readTuning({ note });
   const device = await Device.open({ allowCpuDriver, variants, debug, tuning, note });
-  opened.add(device.gpu);
+  const { gpu } = device;
+  opened.add(gpu);
+  gpu.lost.then(({ reason }) => reason === "destroyed" || opened.delete(gpu));
   return device;
 }

@@ -87,8 +87,7 @@ export async function runCommand(
     removeEventListener("unhandledrejection", onRejection);
     removeEventListener("error", onError);
   }
-  // Deno panics where it waits for a GPU that was lost.
-  if (code !== EXIT_CODES.device) await gpusAtRest();
+  await gpusAtRest();
   exit(code);
 }
 

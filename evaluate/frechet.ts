@@ -215,7 +215,8 @@ export class FrechetReference {
   /**
    * Returns what gives the distance to vectors [n, d], or to those of them at some indices, which may repeat.
    * It is that to their statistics. Where the vectors are no more than the dimensions of Σ₁, it takes O(n d²) once
-   * and then O(n³) in place of O(d³): X Σ₁ Xᵀ of the centred vectors has the eigenvalues of Σ₁^½ XᵀX Σ₁^½ that are not zero.
+   * and then O(n³) in place of O(d³): X Σ₁ Xᵀ of the centred vectors has the eigenvalues of Σ₁^½ XᵀX Σ₁^½ that
+   * are not zero.
    *
    * Throws a TypeError if the values are not whole vectors, and a RangeError that names the vector if a value is
    * not finite; what is returned throws a RangeError for fewer than two, and for an index that there is not.

@@ -210,36 +210,26 @@ export function matmul(
     backward(dy, gradients) {
       // dA = dY op(B)ᵀ and dB = op(A)ᵀ dY, each written the way its operand lies.
       const { M, N, K } = size;
-      gradients.into(a, (da, accumulate) =>
-        transposeA
-          ? matmulInto(da, b, dy, {
+      gradients.into(a, (da, accumulate) => {
+        const [left, right, how] = transposeA
+          ? [b, dy, {
             transposeA: transposeB,
             transposeB: true,
             size: { M: K, N: M, K: N },
-            batch,
-            accumulate,
-          })
-          : matmulInto(da, dy, b, {
-            transposeB: !transposeB,
-            size: { M, N: K, K: N },
-            batch,
-            accumulate,
-          }));
-      gradients.into(b, (db, accumulate) =>
-        transposeB
-          ? matmulInto(db, dy, a, {
+          }] as const
+          : [dy, b, { transposeB: !transposeB, size: { M, N: K, K: N } }] as const;
+        matmulInto(da, left, right, { ...how, batch, accumulate });
+      });
+      gradients.into(b, (db, accumulate) => {
+        const [left, right, how] = transposeB
+          ? [dy, a, {
             transposeA: true,
             transposeB: transposeA,
             size: { M: N, N: K, K: M },
-            batch,
-            accumulate,
-          })
-          : matmulInto(db, a, dy, {
-            transposeA: !transposeA,
-            size: { M: K, N, K: M },
-            batch,
-            accumulate,
-          }));
+          }] as const
+          : [a, dy, { transposeA: !transposeA, size: { M: K, N, K: M } }] as const;
+        matmulInto(db, left, right, { ...how, batch, accumulate });
+      });
     },
   });
   return out;
