@@ -138,38 +138,50 @@ function calls(source: string, name: string): boolean {
   return new RegExp(`(?<!fn )\\b${name}\\(`).test(source);
 }
 
-/** Texts of `kernels/common` by file; of two with the same functions a shader can have either. */
+/** Texts of `kernels/common` by the name of their file. */
 function readIncludes(): Map<string, string> {
-  return new Map(shaderFiles(COMMON).map((path) => [path, shaderText(path)]));
+  return new Map(
+    shaderFiles(COMMON).map((path) => [
+      path.slice(COMMON.length, -".wgsl.ts".length),
+      shaderText(path),
+    ]),
+  );
 }
 
-/** The sets of includes that a shader can be given, by what to call them. */
+/** A set of includes that a shader can be given. */
+interface IncludeSet {
+  /** Names of those that stand where others could. */
+  readonly chosen: readonly string[];
+  readonly texts: readonly string[];
+}
+
+/** The sets of includes that complete a shader: of several with the same function it can have any. */
 function includeSets(
   source: string,
   includes: ReadonlyMap<string, string>,
-): { label: string; texts: string[] }[] {
-  const needed = new Map<string, string>();
-  const queue = [source];
-  for (let text = queue.pop(); text !== undefined; text = queue.pop()) {
-    for (const [path, include] of includes) {
-      if (include === text || needed.has(path)) continue;
-      if (!functionsOf(include).some((name) => calls(text, name))) continue;
-      needed.set(path, include);
-      queue.push(include);
-    }
-  }
-  const apart = [...needed].filter(([, text]) =>
-    [...needed].some(([, other]) =>
-      other !== text && functionsOf(other).some((name) => functionsOf(text).includes(name))
-    )
+  { chosen, texts }: IncludeSet = { chosen: [], texts: [] },
+): IncludeSet[] {
+  const all = [source, ...texts], known = new Set(all.flatMap(functionsOf));
+  const missing = [...includes.values()].flatMap(functionsOf).find((name) =>
+    !known.has(name) && all.some((text) => calls(text, name))
   );
-  // What an include calls stands before or after it: WGSL has no order.
-  const shared = [...needed.values()].filter((text) => !apart.some(([, other]) => other === text));
-  if (apart.length === 0) return [{ label: "", texts: shared }];
-  return apart.map(([path, text]) => ({
-    label: path.slice(COMMON.length, -".wgsl.ts".length),
-    texts: [...shared, text],
-  }));
+  if (missing === undefined) return [{ chosen, texts }];
+  const having = [...includes].filter(([, text]) => functionsOf(text).includes(missing));
+  return having.flatMap(([name, text]) =>
+    includeSets(source, includes, {
+      chosen: having.length > 1 ? [...chosen, name] : chosen,
+      texts: [...texts, text],
+    })
+  );
+}
+
+/** Whether an op gives a kernel with these includes the constants of a meaning: a linear layer has a gelu. */
+function isGiven(meaning: string, { chosen }: IncludeSet): boolean {
+  if (!/^nn|^nt|^t[nt]/.test(meaning)) return true;
+  if (chosen.includes("epilogue_gelu_slope")) return meaning.startsWith("nn");
+  const halves = chosen.includes("store_halves");
+  if (chosen.some((name) => name.startsWith("epilogue_gelu"))) return meaning.startsWith("nt_bias");
+  return !halves;
 }
 
 /**
@@ -184,8 +196,8 @@ export function allPipelines(): PipelineCase[] {
   for (const path of shaderFiles("kernels/")) {
     if (path.startsWith(COMMON)) continue;
     const source = shaderText(path);
-    for (const { label, texts } of includeSets(source, includes)) {
-      const kernel = new Kernel({ source, includes: texts });
+    for (const set of includeSets(source, includes)) {
+      const kernel = new Kernel({ source, includes: set.texts });
       if (kernel.bindings.some(({ access }) => access === "texture")) continue;
       unused.delete(kernel.name);
       const table = CONSTANTS[kernel.name];
@@ -195,7 +207,8 @@ export function allPipelines(): PipelineCase[] {
         );
       }
       for (const [meaning, constants] of Object.entries(table ?? { "": {} })) {
-        const name = [kernel.name, meaning, label].filter((part) => part !== "").join("_");
+        if (!isGiven(meaning, set)) continue;
+        const name = [kernel.name, meaning, ...set.chosen].filter((part) => part !== "").join("_");
         cases.push({ path, name, kernel, constants });
       }
     }

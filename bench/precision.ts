@@ -3,7 +3,8 @@
  * far apart the losses are.
  *
  * `deno run -A bench/precision.ts [--steps 200] [--matmul VARIANT] [--json]` prints a table or one JSON
- * object. With `--matmul tiled` products are those of GPUs, which a CPU driver makes slowly.
+ * object. With `--matmul tiled` products, and the gelu that they end with, are those of GPUs, which a CPU driver
+ * makes slowly.
  *
  * @module
  */
@@ -55,7 +56,7 @@ async function main(): Promise<void> {
   const config = await loadConfig(CONFIG, {
     overrides: [
       `train.steps=${steps}`,
-      ...(values.matmul ? [`device.variants={ matmul: ${values.matmul} }`] : []),
+      ...(values.matmul ? [`device.variants={ matmul: ${values.matmul}, geluMlp: fused }`] : []),
     ],
   });
   const runs = [await train("f32", config), await train("f16", config)] as const;

@@ -96,6 +96,7 @@ export { alignmentLoss, cosineLoss, type CosineOptions } from "./cosine_loss/mod
 export { gatherRows, gatherRowsOfParts } from "./embed_rows/mod.ts";
 export { embedTime, type EmbedTimeOptions } from "./embed_time/mod.ts";
 export { gelu } from "./gelu/mod.ts";
+export { type AffineParameters, geluMlp, type GeluMlpParameters } from "./gelu_mlp/mod.ts";
 export { globalNorm, type GlobalNormOptions } from "./global_norm/mod.ts";
 export { guide, type GuideOptions } from "./guide/mod.ts";
 export { interpolate } from "./interpolate/mod.ts";
@@ -119,7 +120,13 @@ export {
   SNIPPET_MASK_KINDS,
   type SnippetMaskKind,
 } from "./mask_snippets/mod.ts";
-export { matmul, matmulInto, type MatmulIntoOptions, type MatmulOptions } from "./matmul/mod.ts";
+export {
+  type Epilogue,
+  matmul,
+  matmulInto,
+  type MatmulIntoOptions,
+  type MatmulOptions,
+} from "./matmul/mod.ts";
 export type { MatmulSize } from "./matmul/variants.ts";
 export { meanSquare, type MeanSquareOptions, meanSquarePerSample } from "./mean_square/mod.ts";
 export { gate, type GateOptions, modulate, type ModulateOptions } from "./modulate/mod.ts";

@@ -50,7 +50,7 @@ export interface DiffusionModel {
   /**
    * The prediction [B, C, H, W] for states `x` [B, C, H, W] at times `t` [B] (1 is data) under what `embed`
    * gave. With `recompute` it keeps less for the backward pass, if it can (`tape.checkpoint`). Training in mixed
-   * precision rounds the operands of every `linear` in it, but of those in `device.withPrecision("f32", …)`.
+   * precision rounds the operands of every `linear` and `geluMlp` in it, but of those in `device.withPrecision("f32", …)`.
    */
   forwardEmbedded(
     x: Tensor,

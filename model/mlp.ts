@@ -6,7 +6,7 @@
 
 import type { ParameterScope } from "../kernels/core/parameter_store.ts";
 import type { Tensor } from "../kernels/core/tensor.ts";
-import { gelu } from "../kernels/gelu/mod.ts";
+import { geluMlp } from "../kernels/gelu_mlp/mod.ts";
 import { swiglu } from "../kernels/swiglu/mod.ts";
 import { Linear } from "./linear.ts";
 
@@ -45,7 +45,7 @@ export class GeluMlp implements FeedForward {
 
   /** x [B, T, D] to [B, T, D]; `TypeError` for another width. */
   forward(x: Tensor): Tensor {
-    return this.#fc2.forward(gelu(this.#fc1.forward(x)));
+    return geluMlp(x, { fc1: this.#fc1, fc2: this.#fc2 });
   }
 }
 

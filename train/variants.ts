@@ -10,6 +10,7 @@ import { TO_F16 } from "../kernels/cast/mod.ts";
 import { COMBINE } from "../kernels/combine/mod.ts";
 import type { OpWithVariants } from "../kernels/core/tuning.ts";
 import { GELU } from "../kernels/gelu/mod.ts";
+import { GELU_MLP } from "../kernels/gelu_mlp/mod.ts";
 import { SQUARE_SUM } from "../kernels/global_norm/mod.ts";
 import { ROWS as LAYER_NORM } from "../kernels/layer_norm/mod.ts";
 import { COLUMN_SUMS } from "../kernels/linear/mod.ts";
@@ -31,6 +32,7 @@ const TABLES: Readonly<Record<OpWithVariants, object>> = {
   combine: COMBINE,
   gate: GATE,
   gelu: GELU.forward,
+  geluMlp: GELU_MLP,
   globalNorm: SQUARE_SUM,
   layerNorm: LAYER_NORM,
   matmul: MATMUL,

@@ -6,7 +6,7 @@
 
 import half from "../common/half.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
-import { spreadWorkgroups } from "../core/device.ts";
+import { type Precision, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { Parameter } from "../core/parameter_store.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
@@ -97,6 +97,18 @@ export function castInto(out: Tensor, x: Tensor): void {
     params: { elements },
     workgroups: spreadWorkgroups(Math.ceil(elements / 256)),
   });
+}
+
+/** What products of a precision take of `x`: its elements {@linkcode rounded} to f16, or `x` itself. */
+export function operandOf(x: Tensor, precision: Precision): Tensor {
+  return precision === "f16" ? rounded(x) : x;
+}
+
+/** The elements of an f16 tensor as f32, in the caller's scope and not differentiated. */
+export function widened(x: Tensor): Tensor {
+  const out = x.device.empty(x.shape);
+  castInto(out, x);
+  return out;
 }
 
 /**

@@ -10,6 +10,8 @@
  * @module
  */
 export default /* wgsl */ `
+alias Sum = vec4f;
+
 fn operand_a(i: u32) -> vec4f { return textureLoad(a, texel_of(i)); }
 fn operand_b(i: u32) -> vec4f { return textureLoad(b, texel_of(i)); }
 
@@ -27,7 +29,7 @@ fn operand_block_b(base: u32, k4: u32, column4: u32) -> mat4x4f {
     operand_b(i), operand_b(i + stride), operand_b(i + 2u * stride), operand_b(i + 3u * stride));
 }
 
-// Writes 4 rows from row on by 4 columns, with bias and accumulation.
+// Writes 4 rows from row on by 4 columns, with bias, as the epilogue leaves them, with accumulation.
 fn store_result_block(batch: u32, row: u32, column4: u32, block: mat4x4f) {
   let stride = params.N / 4u;
   let i = (batch * params.M + row) * stride + column4;
@@ -36,13 +38,16 @@ fn store_result_block(batch: u32, row: u32, column4: u32, block: mat4x4f) {
     let shift = textureLoad(bias, texel_of(column4));
     value += mat4x4f(shift, shift, shift, shift);
   }
-  if (params.accumulate == 1u) {
-    value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
-  }
   // The rows are guarded by the end of the matrix: comparing the row itself, which is the same for
   // a whole workgroup, makes this driver compile the kernel anew at every dispatch.
   let end = (batch + 1u) * params.M * stride;
   if (i < end && column4 < stride) {
+    value = mat4x4f(
+      finished(value[0], i), finished(value[1], i + stride), finished(value[2], i + 2u * stride),
+      finished(value[3], i + 3u * stride));
+    if (params.accumulate == 1u) {
+      value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
+    }
     out[i] = value[0];
     out[i + stride] = value[1];
     out[i + 2u * stride] = value[2];

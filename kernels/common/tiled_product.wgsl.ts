@@ -3,7 +3,7 @@
  * shaders `matmul/tiled` and `matmul/tiled_f16` differ in the type of their operands and in how the
  * products of a step are summed.
  *
- * - Formula: out[z] = op(A[z]) op(B[z]) (+ bias) (+ out[z]). With `chunk` > 0, z is no batch but a
+ * - Formula: out[z] = f(op(A[z]) op(B[z]) (+ bias)) (+ out[z]), f an epilogue. With `chunk` > 0, z is no batch but a
  *   part of the sum: the `chunk` terms from z · chunk on, in a matrix of its own, `stride_out` apart.
  * - The shader declares what is used here: the overrides TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS and those
  *   that follow from TILE, `params`, `bias` and `out`, the type `Number` of an operand's elements,

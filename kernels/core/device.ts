@@ -285,8 +285,8 @@ export class Device implements Disposable {
   }
 
   /**
-   * Runs `fn`, which records a forward pass, with the operands of every `linear` rounded to
-   * `precision`; the backward pass of what it recorded rounds alike. Results and everything else stay
+   * Runs `fn`, which records a forward pass, with the operands of every `linear` and `geluMlp` rounded
+   * to `precision`; the backward pass of what it recorded rounds alike. Results and everything else stay
    * f32, and so do sums but for those of each eight products, which GPUs make in f16. Throws what
    * {@linkcode Device.requirePrecision} throws.
    */

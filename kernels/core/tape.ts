@@ -46,6 +46,11 @@ export interface TapeNode {
    * Default none.
    */
   readonly constants?: readonly Tensor[] | undefined;
+  /**
+   * Element type of the cotangent `dy`, default f32; f16 for an output that no other op reads but one whose
+   * backward pass assigns such a gradient.
+   */
+  readonly cotangentDtype?: "f32" | "f16" | undefined;
   /** Records the backward kernels for the cotangent `dy` of the output, of the shape of that. */
   backward(dy: Tensor, gradients: Gradients): void;
 }
@@ -110,6 +115,8 @@ export class Tape implements Gradients, Disposable {
   readonly #cutOff: WeakMap<Storage, string>;
   readonly #nested: boolean;
   readonly #watched = new Map<Storage, Shape>();
+  /** What has a gradient of f16. */
+  readonly #halves = new WeakSet<Storage>();
   /** Gradients so far, by the buffers of the tensors that they are of. */
   readonly #gradients: Map<Storage, Tensor>;
   #current: RecordedNode | undefined;
@@ -481,6 +488,7 @@ export class Tape implements Gradients, Disposable {
     const produced = node.output.storage;
     this.#track(produced);
     this.#cutOff.delete(produced);
+    if (node.cotangentDtype === "f16") this.#halves.add(produced);
     const held = node.saved.map((tensor): Held => {
       const { storage, shape } = tensor;
       storage.retain();
@@ -500,7 +508,8 @@ export class Tape implements Gradients, Disposable {
   }
 
   #makeGradient(storage: Storage, shape: Shape): Tensor {
-    const gradient = this.#device.empty(shape);
+    const dtype = this.#halves.has(storage) ? "f16" : "f32";
+    const gradient = this.#device.empty(shape, { dtype });
     this.#gradients.set(storage, gradient);
     return gradient;
   }

@@ -19,6 +19,7 @@ export const OPS_WITH_VARIANTS = [
   "combine",
   "gate",
   "gelu",
+  "geluMlp",
   "globalNorm",
   "layerNorm",
   "matmul",

@@ -4,7 +4,10 @@
  * @module
  */
 
-import { rounded } from "../cast/mod.ts";
+import { operandOf, widened } from "../cast/mod.ts";
+import half from "../common/half.wgsl.ts";
+import loadFloats from "../common/load_floats.wgsl.ts";
+import loadHalves from "../common/load_halves.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -24,8 +27,16 @@ export const COLUMN_SUMS: Readonly<
     kernel: new Kernel({ source: columnSumTextureSource, includes: [texelOf] }),
     width: 32,
   },
-  vector: { kernel: new Kernel({ source: columnSumVectorSource }), width: 64 },
+  vector: {
+    kernel: new Kernel({ source: columnSumVectorSource, includes: [loadFloats] }),
+    width: 64,
+  },
 };
+/** `vector` for halves. */
+const COLUMN_SUM_OF_HALVES = new Kernel({
+  source: columnSumVectorSource,
+  includes: [loadHalves, half],
+});
 
 /** Rows that one invocation sums; a CPU driver has two workers to feed, a GPU thousands. */
 const CHUNK = { cpu: 16384, gpu: 128 } as const;
@@ -69,11 +80,11 @@ export function linear(
     );
   }
   const rows = x.elements / inputs;
-  const operand = device.precision === "f16" ? rounded : asIs;
+  const { precision } = device;
   return device.scope(() => {
     const out = device.empty([...x.shape.slice(0, -1), outputs]);
     const size = { M: rows, N: outputs, K: inputs };
-    const a = operand(x), b = operand(weight);
+    const a = operandOf(x, precision), b = operandOf(weight, precision);
     matmulInto(out, a, b, { bias, size, transposeB: true });
     device.tape?.push({
       name: "linear",
@@ -81,7 +92,7 @@ export function linear(
       output: out,
       saved: [a, b],
       backward(dy, gradients) {
-        const c = operand(dy);
+        const c = operandOf(dy, precision);
         gradients.into(
           x,
           (dx, accumulate) =>
@@ -104,12 +115,8 @@ export function linear(
   });
 }
 
-function asIs(x: Tensor): Tensor {
-  return x;
-}
-
 /**
- * Records the sum of the rows of `x` [..., columns] in `out` [columns], or added to it where
+ * Records the sum of the rows of `x` [..., columns], f32 or f16, in `out` [columns], or added to it where
  * `accumulate` is 1, not by default: the gradient of a bias. A row has as many columns as `out` has
  * elements. Each stage leaves a row for every chunk of rows; one stage is enough up to 16,384 rows on
  * CPU drivers and 128 on GPUs. Not differentiated.
@@ -162,8 +169,11 @@ function sumChunks(
     otherwise: "vector",
     only: columns % 4 === 0 ? undefined : "scalar",
   });
-  const { kernel, width } = COLUMN_SUMS[variant];
-  device.dispatch(kernel, {
+  const { kernel, width } = COLUMN_SUMS[variant], halves = x.dtype === "f16";
+  if (halves && variant !== "vector") {
+    return device.scope(() => sumChunks(out, { ...options, x: widened(x) }));
+  }
+  device.dispatch(halves ? COLUMN_SUM_OF_HALVES : kernel, {
     tensors: { x, out },
     params: { rows, columns, chunk, accumulate },
     workgroups: spreadWorkgroups(Math.ceil(columns / width) * chunks),

@@ -4,8 +4,16 @@
  * @module
  */
 
-import { castInto } from "../cast/mod.ts";
+import { castInto, widened } from "../cast/mod.ts";
+import activation from "../common/activation.wgsl.ts";
+import epilogueGelu from "../common/epilogue_gelu.wgsl.ts";
+import epilogueGeluKept from "../common/epilogue_gelu_kept.wgsl.ts";
+import epilogueGeluSlope from "../common/epilogue_gelu_slope.wgsl.ts";
+import epilogueNone from "../common/epilogue_none.wgsl.ts";
+import half from "../common/half.wgsl.ts";
 import oddRows from "../common/odd_rows.wgsl.ts";
+import storeFloats from "../common/store_floats.wgsl.ts";
+import storeHalves from "../common/store_halves.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import texturedProduct from "../common/textured_product.wgsl.ts";
 import tiledProduct from "../common/tiled_product.wgsl.ts";
@@ -20,34 +28,55 @@ import subgroup from "./subgroup.wgsl.ts";
 import sumPartsSource from "./sum_parts.wgsl.ts";
 import tiled from "./tiled.wgsl.ts";
 import tiledF16 from "./tiled_f16.wgsl.ts";
-import {
-  type MatmulSize,
-  type MatmulVariant,
-  pickMatmul,
-  splitSum,
-  supportsMatmul,
-  TILES,
-} from "./variants.ts";
+import { type MatmulSize, pickMatmul, splitSum, supportsMatmul, TILES } from "./variants.ts";
 
 /** Variants through workgroup memory, which share two kernels. */
 type TiledVariant = "split" | "tiled" | "tiled_128";
 
-const KERNELS: Readonly<Record<Exclude<MatmulVariant, TiledVariant>, Kernel>> = {
-  naive: new Kernel({ source: naive }),
-  register: new Kernel({ source: register, includes: [texelOf, texturedProduct] }),
-  subgroup: new Kernel({ source: subgroup, includes: [texelOf, texturedProduct] }),
-};
-/** The kernels for matrices whose rows are all whole vec4, or for others. */
-function tiledOf(rows: string): Readonly<Record<"f32" | "f16", Kernel>> {
+/** The kernels that end with an epilogue. */
+interface EpilogueKernels {
+  readonly naive: Kernel;
+  readonly register: Kernel;
+  readonly subgroup: Kernel;
+  readonly oddRows: TiledKernels;
+  /** For matrices whose rows are all whole vec4, by the type of the result. */
+  readonly wholeRows: Readonly<Record<"f32" | "f16", TiledKernels>>;
+  /** By the type of the result. */
+  readonly sumParts: Readonly<Record<"f32" | "f16", Kernel>>;
+}
+
+/** Kernels by the type of the operands. */
+type TiledKernels = Readonly<Record<"f32" | "f16", Kernel>>;
+
+function kernelsWith(epilogue: readonly string[]): EpilogueKernels {
+  const textured = [texelOf, texturedProduct, ...epilogue];
+  const tiledWith = (includes: readonly string[]) => ({
+    f32: new Kernel({ source: tiled, includes: [tiledProduct, ...includes, ...epilogue] }),
+    f16: new Kernel({ source: tiledF16, includes: [tiledProduct, ...includes, ...epilogue] }),
+  });
+  const toHalves = [storeHalves, half];
   return {
-    f32: new Kernel({ source: tiled, includes: [tiledProduct, rows] }),
-    f16: new Kernel({ source: tiledF16, includes: [tiledProduct, rows] }),
+    naive: new Kernel({ source: naive, includes: epilogue }),
+    register: new Kernel({ source: register, includes: textured }),
+    subgroup: new Kernel({ source: subgroup, includes: textured }),
+    oddRows: tiledWith([oddRows]),
+    wholeRows: {
+      f32: tiledWith([wholeRows, storeFloats]),
+      f16: tiledWith([wholeRows, ...toHalves]),
+    },
+    sumParts: {
+      f32: new Kernel({ source: sumPartsSource, includes: [storeFloats, ...epilogue] }),
+      f16: new Kernel({ source: sumPartsSource, includes: [...toHalves, ...epilogue] }),
+    },
   };
 }
 
-const WHOLE_ROWS = tiledOf(wholeRows);
-const ODD_ROWS = tiledOf(oddRows);
-const SUM_PARTS = new Kernel({ source: sumPartsSource });
+const KERNELS = {
+  none: kernelsWith([epilogueNone]),
+  gelu: kernelsWith([epilogueGelu, activation]),
+  gelu_kept: kernelsWith([epilogueGeluKept, activation]),
+  gelu_slope: kernelsWith([epilogueGeluSlope, activation]),
+} as const;
 
 /** How two matrices are multiplied. */
 export interface MatmulOptions {
@@ -57,6 +86,21 @@ export interface MatmulOptions {
   readonly transposeB?: boolean | undefined;
 }
 
+/** What becomes of the sums of a product, with their bias, before they are stored. */
+export type Epilogue =
+  | {
+    /** Each becomes its gelu, the tanh form. */
+    readonly of: "gelu";
+    /** f32, of as many elements as the result: takes the sums themselves. */
+    readonly sums?: Tensor | undefined;
+  }
+  | {
+    /** Each is multiplied by the slope of gelu at one of `sums`: the gradient of what gelu was applied to. */
+    readonly of: "gelu_slope";
+    /** f32, of as many elements as the result. */
+    readonly sums: Tensor;
+  };
+
 /** How {@linkcode matmulInto} multiplies. */
 export interface MatmulIntoOptions extends MatmulOptions {
   /** Sizes, for matrices whose tensors have other shapes; by default those of the last two axes. */
@@ -65,20 +109,23 @@ export interface MatmulIntoOptions extends MatmulOptions {
   readonly batch?: number | undefined;
   /** A row [N] added to every row of the result. */
   readonly bias?: Tensor | undefined;
+  /** What is stored in place of the sums. Default: they are. */
+  readonly epilogue?: Epilogue | undefined;
   /** 1 adds to `out`, 0 assigns. Default 0. */
   readonly accumulate?: 0 | 1 | undefined;
 }
 
 /**
- * Records `out = op(a) op(b) (+ bias) (+ out)` without differentiation: the building block of
- * {@linkcode matmul}, `linear` and their gradients. 2·batch·M·N·K flops. `a` and `b` are both f32 or
- * both f16; `bias`, `out` and sums are f32. The tiles for GPUs sum the products of halves by eights in
- * f16 first, as fast as GPUs multiply halves; their error is about 2⁻¹¹ of a sum of random terms.
+ * Records `out = epilogue(op(a) op(b) (+ bias)) (+ out)` without differentiation: the building block of
+ * {@linkcode matmul}, `linear`, `geluMlp` and their gradients. 2·batch·M·N·K flops. `a` and `b` are both f32
+ * or both f16; `bias` and sums are f32; `out` is f32 or, where nothing is added to it, f16, to which results
+ * are rounded. The tiles for GPUs sum the products of halves by eights in f16 first, as fast as GPUs multiply
+ * halves; their error is about 2⁻¹¹ of a sum of random terms.
  *
- * Throws `TypeError` when `a` and `b` are of different types, their inner sizes differ or are 0, or a tensor
- * has another number of elements than its matrices, and `RangeError` for a batch above 65,535, for a sum that
- * is longer than a CPU driver's loops, and for more rows or columns than 65,535 tiles have: 4,194,240, on
- * most GPUs twice as many.
+ * Throws `TypeError` when `a` and `b` are of different types, their inner sizes differ or are 0, a tensor
+ * has another number of elements than its matrices, or `out` is f16 and added to, and `RangeError` for a
+ * batch above 65,535, for a sum that is longer than a CPU driver's loops, and for more rows or columns than
+ * 65,535 tiles have: 4,194,240, on most GPUs twice as many.
  *
  * @example
  * ```ts
@@ -112,7 +159,13 @@ export function matmulInto(
       `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)}: the inner size is 0`,
     );
   }
-  requireElements({ out, a, b, bias }, size);
+  const sums = options.epilogue?.sums;
+  requireElements({ out, a, b, bias, sums }, size);
+  if (out.dtype === "f16" && options.accumulate === 1) {
+    throw new TypeError(
+      `Cannot add a product to ${formatShape(out.shape)} of f16: expected f32`,
+    );
+  }
   const { device } = out;
   const { profile } = device;
   const variant = device.variant("matmul", pickMatmul(profile, size), {
@@ -131,13 +184,14 @@ export function matmulInto(
   if (variant === "split" || variant === "tiled" || variant === "tiled_128") {
     return tiledInto(out, { ...options, a, b, transposeA, transposeB, size, variant });
   }
+  // The other kernels read and write f32 alone.
   if (a.dtype === "f16") {
-    // The other kernels read f32 alone.
-    return device.scope(() => matmulInto(out, inF32(a), inF32(b), { ...options, size }));
+    return device.scope(() => matmulInto(out, widened(a), widened(b), { ...options, size }));
   }
+  if (out.dtype === "f16") return throughFloats(out, (floats) => matmulInto(floats, a, b, options));
   const [rows, columns] = TILES[variant];
-  device.dispatch(KERNELS[variant], {
-    tensors: { a, b, bias: bias ?? b, out },
+  device.dispatch(KERNELS[epilogueOf(options)][variant], {
+    tensors: { a, b, bias: bias ?? b, out, ...sums && { sums } },
     params: {
       M,
       N,
@@ -246,13 +300,18 @@ function tiledInto(
   const { M, N, K, batch = 1 } = size;
   const { device } = out;
   const accumulate = product.accumulate ?? 0;
-  const kernels = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0)
-    ? WHOLE_ROWS
-    : ODD_ROWS;
+  const isWhole = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0);
+  const stored = out.dtype === "f16" ? "f16" : "f32", operand = a.dtype === "f16" ? "f16" : "f32";
+  if (stored === "f16" && !isWhole) {
+    return throughFloats(out, (floats) => tiledInto(floats, product));
+  }
+  const sums = product.epilogue?.sums, kernels = KERNELS[epilogueOf(product)];
   const [rows, columns] = TILES[variant];
   const record = (
     into: Tensor,
     sum: {
+      kernel: Kernel;
+      sums?: Tensor | undefined;
       bias?: Tensor | undefined;
       accumulate: number;
       stride: number;
@@ -262,8 +321,8 @@ function tiledInto(
   ) => {
     // Every binding needs a buffer of its type, read or not.
     using noBias = sum.bias ? undefined : device.unscoped(() => device.empty([4]));
-    device.dispatch(a.dtype === "f16" ? kernels.f16 : kernels.f32, {
-      tensors: { a, b, bias: sum.bias ?? noBias!, out: into },
+    device.dispatch(sum.kernel, {
+      tensors: { a, b, bias: sum.bias ?? noBias!, out: into, ...sum.sums && { sums: sum.sums } },
       params: {
         M,
         N,
@@ -284,15 +343,17 @@ function tiledInto(
     });
   };
   if (variant !== "split") {
-    return record(out, { bias, accumulate, stride: M * N, chunk: 0, z: batch });
+    const kernel = (isWhole ? kernels.wholeRows[stored] : kernels.oddRows)[operand];
+    return record(out, { kernel, sums, bias, accumulate, stride: M * N, chunk: 0, z: batch });
   }
   const { parts, terms } = splitSum(size);
   const vectors = Math.ceil(M * N / 4);
   device.scope(() => {
     const partial = device.empty([parts, vectors, 4]);
-    record(partial, { accumulate: 0, stride: 4 * vectors, chunk: terms, z: parts });
-    device.dispatch(SUM_PARTS, {
-      tensors: { parts: partial, bias: bias ?? partial, out },
+    const kernel = (isWhole ? KERNELS.none.wholeRows.f32 : KERNELS.none.oddRows)[operand];
+    record(partial, { kernel, accumulate: 0, stride: 4 * vectors, chunk: terms, z: parts });
+    device.dispatch(kernels.sumParts[stored], {
+      tensors: { parts: partial, bias: bias ?? partial, out, ...sums && { sums } },
       params: { elements: M * N, stride: vectors, parts, N, accumulate },
       workgroups: spreadWorkgroups(Math.ceil(vectors / 64)),
       constants: { HAS_BIAS: Number(bias !== undefined) },
@@ -300,10 +361,19 @@ function tiledInto(
   });
 }
 
-function inF32(x: Tensor): Tensor {
-  const out = x.device.empty(x.shape);
-  castInto(out, x);
-  return out;
+function epilogueOf({ epilogue }: MatmulIntoOptions): keyof typeof KERNELS {
+  if (!epilogue) return "none";
+  return epilogue.of === "gelu" && epilogue.sums ? "gelu_kept" : epilogue.of;
+}
+
+/** Rounds to f16 what `compute` writes in f32. */
+function throughFloats(out: Tensor, compute: (floats: Tensor) => void): void {
+  const { device, shape } = out;
+  device.scope(() => {
+    const floats = device.empty(shape);
+    compute(floats);
+    castInto(out, floats);
+  });
 }
 
 function sizeOf(a: Shape, b: Shape, options: Complete<MatmulOptions>): MatmulSize {
@@ -322,18 +392,29 @@ function sizeOf(a: Shape, b: Shape, options: Complete<MatmulOptions>): MatmulSiz
 
 /** Throws where a tensor has another number of elements than its matrices. */
 function requireElements(
-  { out, a, b, bias }: { out: Tensor; a: Tensor; b: Tensor; bias: Tensor | undefined },
+  tensors: {
+    out: Tensor;
+    a: Tensor;
+    b: Tensor;
+    bias: Tensor | undefined;
+    sums: Tensor | undefined;
+  },
   { M, N, K, batch = 1 }: MatmulSize,
 ): void {
+  const { out, a, b, bias, sums } = tensors;
   // All products may share a matrix.
   const fits = out.elements === batch * M * N && (bias === undefined || bias.elements === N) &&
+    (sums === undefined || sums.elements === out.elements) &&
     [M * K, batch * M * K].includes(a.elements) && [K * N, batch * K * N].includes(b.elements);
   if (fits) return;
-  const withBias = bias ? ` with bias ${formatShape(bias.shape)}` : "";
+  const into = [
+    formatShape(out.shape),
+    ...bias ? [`with bias ${formatShape(bias.shape)}`] : [],
+    ...sums ? [`with sums ${formatShape(sums.shape)}`] : [],
+  ].join(" ");
   throw new TypeError(
-    `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)} into ` +
-      `${formatShape(out.shape)}${withBias}: expected what ${batch} times [${M}, ${K}] by ` +
-      `[${K}, ${N}] takes`,
+    `Cannot multiply ${formatShape(a.shape)} by ${formatShape(b.shape)} into ${into}: ` +
+      `expected what ${batch} times [${M}, ${K}] by [${K}, ${N}] takes`,
   );
 }
 

@@ -1,11 +1,13 @@
 export default /* wgsl */ `
-// out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]),  op(X) = X or its transpose
+// out[b] = f(op(A[b]) op(B[b]) (+ bias)) (+ out[b]),  op(X) = X or its transpose, f an epilogue
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K];
 // bias: [N]; out: [batch, M, N]. A batch stride of 0 reads the same matrix for every b.
 // One invocation per element of out, 2 K flops, no barrier: the specification on the GPU, and the
 // path for sizes that are no multiples of 4.
 // Error: a dot product summed in order, |error| <= K 2^-24 sum |a_k b_k|.
+
+alias Sum = f32;
 
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
@@ -35,7 +37,8 @@ fn matmul_naive(@builtin(global_invocation_id) id: vec3u) {
   }
   if (HAS_BIAS) { sum += bias[column]; }
   let at = (id.z * params.M + row) * params.N + column;
-  if (params.accumulate == 1u) { sum += out[at]; }
-  out[at] = sum;
+  var result = finished(sum, at).x;
+  if (params.accumulate == 1u) { result += out[at]; }
+  out[at] = result;
 }
 `;

@@ -1,5 +1,5 @@
 export default /* wgsl */ `
-// out[b] = op(A[b]) op(B[b]) (+ bias) (+ out[b]) on a CPU driver with subgroups of 8
+// out[b] = f(op(A[b]) op(B[b]) (+ bias)) (+ out[b]), f an epilogue, on a CPU driver with subgroups of 8
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
 // out: [batch, M, N]; M, N, K multiples of 4; a, b and bias are bound as textures of vec4, which this

@@ -1,5 +1,5 @@
 export default /* wgsl */ `
-// out[i] = sum over p of parts[p][i] (+ bias[i mod N]) (+ out[i])
+// out[i] = epilogue(sum over p of parts[p][i] (+ bias[i mod N])) (+ out[i])
 //
 // parts: [parts, M, N], each matrix from a whole vec4 on (stride vec4 apart); bias: [N];
 // out: [M, N], of M N elements. One invocation per vec4 of out. No barrier. The order is fixed, so
@@ -13,7 +13,9 @@ struct Params { elements: u32, stride: u32, parts: u32, N: u32, accumulate: u32 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> parts: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<Stored>;
+
+alias Sum = vec4f;
 
 @compute @workgroup_size(64)
 fn matmul_sum_parts(
@@ -33,8 +35,6 @@ fn matmul_sum_parts(
     let column = place % params.N;
     sum += vec4f(bias[column.x], bias[column.y], bias[column.z], bias[column.w]);
   }
-  sum = select(vec4f(), sum, place < vec4u(params.elements));
-  if (params.accumulate == 1u) { sum += out[i]; }
-  out[i] = sum;
+  store_results(i, select(vec4f(), finished(sum, i), place < vec4u(params.elements)));
 }
 `;

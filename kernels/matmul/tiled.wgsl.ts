@@ -1,8 +1,8 @@
 export default /* wgsl */ `
-// out[z] = op(A[z]) op(B[z]) (+ bias) (+ out[z]) through workgroup memory, for GPUs
+// out[z] = f(op(A[z]) op(B[z]) (+ bias)) (+ out[z]), f an epilogue, through workgroup memory, for GPUs
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
-// out: [batch, M, N]; any sizes. How the work is divided, barriers, the error bound and what GPU
+// out: [batch, M, N], f32 or f16; any sizes. How the work is divided, barriers, the error bound and what GPU
 // compilers make of it: common/tiled_product.
 
 override TRANSPOSE_A: bool = false;

@@ -1,9 +1,9 @@
 export default /* wgsl */ `
-// out[z] = op(A[z]) op(B[z]) (+ bias) (+ out[z]) of f16 operands, for GPUs: runs of 8 products summed
-// in f16, the runs in f32
+// out[z] = f(op(A[z]) op(B[z]) (+ bias)) (+ out[z]) of f16 operands, f an epilogue, for GPUs: runs of 8
+// products summed in f16, the runs in f32
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K], both f16; bias:
-// [N], out: [batch, M, N], f32; any sizes. How the work is divided and barriers: common/tiled_product.
+// [N], f32; out: [batch, M, N], f32 or f16; any sizes. How the work is divided and barriers: common/tiled_product.
 // Many GPUs multiply and add two halves in the time of one f32 (packed multiply-adds). For RDNA 2 an
 // inner block of 512 products is 224 of those, 32 packed products and 64 additions of halves to f32
 // (bench/gpu_code.md), where f32 takes 512 multiply-adds; workgroup memory holds halves as well.

@@ -72,7 +72,7 @@ Deno.test("bestCeilings() takes the higher rates and the lower costs", () => {
 Deno.test("opCases() together do the flops that the cost model counts for a step", () => {
   for (const workload of WORKLOADS) {
     const products = opCases(workload)
-      .filter(({ name }) => /linear|attention/.test(name))
+      .filter(({ name }) => /linear|attention|MLP/.test(name))
       .reduce((sum, { count, forward }) => sum + count * forward.flops, 0);
     const ratio = 3 * products / stepFlops(workload);
     // The last norm's modulation and the second layer of the time's embedding stand for none.

@@ -222,6 +222,28 @@ variantTest("columnSumInto() adds exactly what is there", {
   },
 });
 
+variantTest("columnSumInto() adds up halves exactly", {
+  op: "columnSum",
+  among: COLUMN_SUMS,
+  profile: { driver: "gpu" },
+  async run(device) {
+    if (lacksHalves(device)) return;
+    // Columns that are no whole vec4, too; whole numbers and subnormal halves, whose sums are exact.
+    for (const [rows, columns, unit] of [[7, 5, 1], [131, 68, 1], [300, 136, 2 ** -24]] as const) {
+      const values = Float32Array.from({ length: rows * columns }, (_, i) => (i * 7) % 11 * unit);
+      using x = device.tensor(values, [rows, columns], { dtype: "f16" });
+      using out = device.tensor(new Float32Array(columns).fill(3 * unit), [columns]);
+      columnSumInto(out, x, { accumulate: 1 });
+      const want = Array.from({ length: columns }, (_, j) => {
+        let sum = 3 * unit;
+        for (let i = 0; i < rows; i++) sum += values[i * columns + j]!;
+        return sum;
+      });
+      assert.deepEqual([...await out.read()], want);
+    }
+  },
+});
+
 variantTest("columnSumInto() sums more columns than an axis has workgroups", {
   op: "columnSum",
   among: COLUMN_SUMS,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { matmul, matmulInto } from "../../kernels/matmul/mod.ts";
+import { geluReference } from "../../kernels/gelu/reference.ts";
+import { type Epilogue, matmul, matmulInto } from "../../kernels/matmul/mod.ts";
 import { matmulReference } from "../../kernels/matmul/reference.ts";
 import {
   matmulCandidates,
@@ -14,10 +15,12 @@ import type { Device } from "../../kernels/core/device.ts";
 import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
 import {
   assertClose,
   checkOp,
   randomValues,
+  ROUNDING,
   runsOfEightTolerance,
   spoilPool,
   sumTolerance,
@@ -40,6 +43,8 @@ interface Case {
   readonly shared?: "a" | "b";
   readonly bias?: boolean;
   readonly accumulate?: 0 | 1;
+  /** `kept` is gelu that keeps the sums. */
+  readonly epilogue?: "gelu" | "kept" | "slope";
 }
 
 // 1, primes, around the tiles of 4, 16, 32, 64 and 128, a weight's gradient. Every transposition
@@ -60,6 +65,12 @@ const CASES: readonly Case[] = [
   { size: { M: 12, N: 20, K: 8, batch: 3 }, transposed: "b", shared: "a", bias: true },
   // Rows of whole vec4 in both operands, as they lie, but not in the result.
   { size: { M: 9, N: 7, K: 8 }, transposed: "b", bias: true, accumulate: 1 },
+  { size: { M: 9, N: 7, K: 8 }, transposed: "b", bias: true, epilogue: "gelu" },
+  { size: { M: 7, N: 13, K: 5, batch: 2 }, transposed: "b", accumulate: 1, epilogue: "kept" },
+  { size: { M: 9, N: 7, K: 8 }, transposed: "", epilogue: "slope" },
+  { size: { M: 68, N: 132, K: 36 }, transposed: "b", bias: true, epilogue: "gelu" },
+  { size: { M: 68, N: 132, K: 36, batch: 2 }, transposed: "b", bias: true, epilogue: "kept" },
+  { size: { M: 68, N: 132, K: 36 }, transposed: "", accumulate: 1, epilogue: "slope" },
 ];
 
 // Two parts at least, of which the last is shorter.
@@ -67,6 +78,9 @@ const SPLIT_CASES: readonly Case[] = [
   { size: { M: 7, N: 13, K: 519 }, transposed: "", bias: true, accumulate: 1 },
   { size: { M: 66, N: 36, K: 1030 }, transposed: "a" },
   { size: { M: 20, N: 64, K: 772 }, transposed: "b", bias: true },
+  { size: { M: 20, N: 64, K: 772 }, transposed: "b", bias: true, epilogue: "gelu" },
+  { size: { M: 7, N: 13, K: 519 }, transposed: "b", bias: true, accumulate: 1, epilogue: "kept" },
+  { size: { M: 7, N: 13, K: 519 }, transposed: "", epilogue: "slope" },
 ];
 
 // A second matrix that `subgroup` reads in bands: a whole one of 4 rows of tiles and half of one.
@@ -80,23 +94,24 @@ const BAND_CASE: Case = {
 function casesOf(variant: MatmulVariant): readonly Case[] {
   if (variant === "split") return SPLIT_CASES;
   if (variant === "subgroup") return [...CASES, BAND_CASE];
-  return variant === "tiled_128" ? [CASES[0]!, CASES[2]!, CASES[7]!, CASES[9]!] : CASES;
+  if (variant === "tiled_128") return [0, 2, 7, 9, 18, 19].map((i) => CASES[i]!);
+  return CASES;
 }
 
 /** Elements in pairs and in fours, transposed on their way and not. */
 const F16_CASES = {
-  split: [SPLIT_CASES[1]!],
-  tiled: [CASES[1]!, CASES[8]!, CASES[5]!],
+  split: [SPLIT_CASES[1]!, SPLIT_CASES[3]!],
+  tiled: [CASES[1]!, CASES[8]!, CASES[5]!, CASES[14]!, CASES[18]!],
   tiled_128: [CASES[9]!],
 };
 
 /** Runs one case on the device's forced variant against float64 sums of the same operands. */
 async function checkCase(
   device: Device,
-  { size, transposed, shared, bias: hasBias = false, accumulate = 0, dtype = "f32" }: Case & {
-    dtype?: "f32" | "f16";
-  },
+  options: Case & { dtype?: "f32" | "f16"; stored?: "f32" | "f16" },
 ): Promise<void> {
+  const { size, transposed, shared, epilogue, dtype = "f32", stored = "f32" } = options;
+  const { bias: hasBias = false, accumulate = 0 } = options;
   const { M, N, K, batch = 1 } = size;
   const transposeA = transposed.includes("a"), transposeB = transposed.includes("b");
   const countOf = (operand: "a" | "b") => shared === operand ? 1 : batch;
@@ -106,11 +121,13 @@ async function checkCase(
     b: randomValues([countOf("b"), K, N], 2).map(round),
     bias: randomValues([N], 3),
     out: randomValues([batch, M, N], 4),
+    sums: randomValues([batch, M, N], 5).map((value) => Math.fround(4 * value)),
   };
   using a = device.tensor(new Float32Array(values.a), [countOf("a"), M, K], { dtype });
   using b = device.tensor(new Float32Array(values.b), [countOf("b"), K, N], { dtype });
   using bias = device.tensor(new Float32Array(values.bias), [N]);
-  using out = device.tensor(new Float32Array(values.out), [batch, M, N]);
+  using out = device.tensor(new Float32Array(values.out), [batch, M, N], { dtype: stored });
+  using sums = device.tensor(new Float32Array(values.sums), [batch, M, N]);
   inRowsOfTwo(
     device,
     () =>
@@ -121,24 +138,61 @@ async function checkCase(
         accumulate,
         transposeA,
         transposeB,
+        epilogue: epilogueOf(epilogue, sums),
       }),
   );
-  const want = values.out.map((value, i) =>
-    (accumulate === 1 ? value : 0) + (hasBias ? values.bias[i % N]! : 0)
-  );
+  const wantSums = values.out.map((_, i) => hasBias ? values.bias[i % N]! : 0);
   for (let z = 0; z < batch; z++) {
     const firstA = z % countOf("a") * M * K, firstB = z % countOf("b") * K * N;
     matmulReference({
       a: values.a.subarray(firstA, firstA + M * K),
       b: values.b.subarray(firstB, firstB + K * N),
     }, { size, transposeA, transposeB }).forEach((value, i) => {
-      want[z * M * N + i]! += value;
+      wantSums[z * M * N + i]! += value;
     });
   }
+  const raised = geluReference(wantSums), slopes = values.sums.map(geluSlope);
+  const want = values.out.map((value, i) =>
+    (accumulate === 1 ? value : 0) +
+    (epilogue === undefined
+      ? wantSums[i]!
+      : epilogue === "slope"
+      ? wantSums[i]! * slopes[i]!
+      : raised[i]!)
+  );
+  const name = `${dtype} ${M}x${N}x${K}, transposed "${transposed}", ${epilogue ?? "sums"}`;
+  const sumBound = dtype === "f16" ? runsOfEightTolerance(K) : sumTolerance(K);
+  if (epilogue === "kept") {
+    assertClose(await sums.read(), wantSums, { tolerance: sumBound, name: `${name}, kept` });
+  }
   assertClose(await out.read(), want, {
-    tolerance: dtype === "f16" ? runsOfEightTolerance(K) : sumTolerance(K),
-    name: `${dtype} ${M}x${N}x${K}, transposed "${transposed}"`,
+    tolerance: (epilogue ? STEEPEST * sumBound + GELU_ERROR : sumBound) +
+      (stored === "f16" ? 2 ** -11 : 0),
+    // What the sums' own errors are measured by: what an epilogue makes of them may be smaller.
+    scale: largestOf(epilogue === undefined || accumulate === 1 ? want : wantSums),
+    name,
   });
+}
+
+function largestOf(values: Float64Array): number {
+  return values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+}
+
+/** The largest slope of gelu, where √2 is. */
+const STEEPEST = 1.13;
+/** What gelu and its slope add, relative to the sum: see their tests. */
+const GELU_ERROR = 16 * ROUNDING;
+
+function geluSlope(x: number): number {
+  const step = 1e-5;
+  const [up, down] = geluReference(Float64Array.of(x + step, x - step));
+  return (up! - down!) / (2 * step);
+}
+
+function epilogueOf(name: Case["epilogue"], sums: Tensor): Epilogue | undefined {
+  if (name === undefined) return undefined;
+  if (name === "slope") return { of: "gelu_slope", sums };
+  return { of: "gelu", sums: name === "kept" ? sums : undefined };
 }
 
 variantTest("matmulInto() matches the reference", {
@@ -148,6 +202,29 @@ variantTest("matmulInto() matches the reference", {
     for (const each of casesOf(variant)) {
       if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
       await checkCase(device, each);
+    }
+  },
+});
+
+// Rows of whole vec4, which tiles store as halves, and others.
+const STORED_CASES: readonly Case[] = [
+  { size: { M: 68, N: 132, K: 36 }, transposed: "b", bias: true, epilogue: "kept" },
+  { size: { M: 68, N: 132, K: 36 }, transposed: "" },
+  { size: { M: 9, N: 7, K: 5 }, transposed: "", epilogue: "slope" },
+  { size: { M: 20, N: 64, K: 772 }, transposed: "b", bias: true, epilogue: "gelu" },
+];
+
+variantTest("matmulInto() rounds results to f16 where they are stored so", {
+  op: "matmul",
+  among: TILES,
+  async run(device, variant) {
+    if (lacksHalves(device)) return;
+    for (const each of STORED_CASES) {
+      if (!supportsMatmul(variant, { profile: device.profile, size: each.size })) continue;
+      await checkCase(device, { ...each, stored: "f16" });
+      if (variant.startsWith("tiled")) {
+        await checkCase(device, { ...each, stored: "f16", dtype: "f16" });
+      }
     }
   },
 });
@@ -169,6 +246,16 @@ variantTest("matmulInto() sums products of f16 operands by eights", {
       variant === "split" ? ["matmul_tiled_f16", "matmul_sum_parts"] : ["matmul_tiled_f16"],
     );
   },
+});
+
+gpuTest("matmulInto() adds nothing to halves", (device) => {
+  device.scope(() => {
+    const a = device.empty([4, 4]), out = device.empty([4, 4], { dtype: "f16" });
+    assert.throws(
+      () => matmulInto(out, a, a, { accumulate: 1 }),
+      { name: "TypeError", message: "Cannot add a product to [4, 4] of f16: expected f32" },
+    );
+  });
 });
 
 gpuTest("matmulInto() says which operand to cast when their types differ", (device) => {
@@ -318,6 +405,10 @@ gpuTest("matmulInto() names the shapes of tensors that are none of its matrices"
     for (const wrong of [{ bias: device.empty([3]) }, { batch: 4 }]) {
       assert.throws(() => matmulInto(out, a, b, { batch: 2, ...wrong }), TypeError);
     }
+    const epilogue = { of: "gelu", sums: device.empty([2, 3, 4]) } as const;
+    assert.throws(() => matmulInto(out, a, b, { batch: 2, epilogue }), {
+      message: /into \[2, 3, 5\] with sums \[2, 3, 4\]: expected what 2 times/,
+    });
     const longer = device.empty([3, 3, 4]);
     assert.throws(() => matmulInto(out, longer, b, { batch: 2 }), TypeError);
     assert.throws(() => matmulInto(device.empty([2, 3, 4]), a, b, { batch: 2 }), TypeError);
