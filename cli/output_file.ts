@@ -74,13 +74,41 @@ export async function prepareOutput(path: string, options: OutputOptions = {}): 
       );
     }
   }
-  const probe = async () => {
-    const folder = dirname(endOfLinks(path));
-    await Deno.mkdir(folder, { recursive: true });
-    await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: ".gmem_" }));
-  };
   // Some files have a place by default, whose option one need not know.
-  await writing(path, probe, { expected: `another place for ${option}` });
+  await writing(path, () => makeFolder(dirname(endOfLinks(path))), {
+    expected: `another place for ${option}`,
+  });
+}
+
+/**
+ * Checks that a command may fill a folder, and makes it.
+ *
+ * @throws {UsageError} when there is something in it already, which would be mixed with what is written.
+ * @throws {TypeError} when it is a file.
+ * @throws {Error} when it cannot be made or takes no file.
+ *
+ * @example
+ * ```ts ignore
+ * await prepareOutputFolder("samples");
+ * ```
+ */
+export async function prepareOutputFolder(path: string): Promise<void> {
+  const found = statusOf(path);
+  if (found !== undefined && !found.isDirectory) {
+    throw new TypeError(`Cannot write into ${path}: it is a file, expected a folder for --out`);
+  }
+  if (found !== undefined && !Deno.readDirSync(path)[Symbol.iterator]().next().done) {
+    throw new UsageError(
+      `Cannot write into ${path}: there are files in it, expected a new or empty folder for --out`,
+    );
+  }
+  await writing(path, () => makeFolder(path), { expected: "another place for --out" });
+}
+
+/** Makes a folder, and a file in it for a moment. */
+async function makeFolder(path: string): Promise<void> {
+  await Deno.mkdir(path, { recursive: true });
+  await Deno.remove(await Deno.makeTempFile({ dir: path, prefix: ".gmem_" }));
 }
 
 /**

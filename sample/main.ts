@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { type Bank, captionOf, checkIndices } from "../bank/bank.ts";
 import { encoderOfBank } from "../bank/encoders/open.ts";
 import { textEncoderOf } from "../bank/encoders/open_text.ts";
@@ -25,7 +25,7 @@ import {
   sampleOverrides,
 } from "../cli/model_options.ts";
 import { openDevice } from "../cli/open_device.ts";
-import { prepareOutput, writeOutput } from "../cli/output_file.ts";
+import { prepareOutput, prepareOutputFolder, writeOutput } from "../cli/output_file.ts";
 import { openProgress } from "../cli/progress.ts";
 import { runCommand } from "../cli/run_command.ts";
 import { say } from "../cli/say.ts";
@@ -60,7 +60,7 @@ import {
   labelOfClass,
 } from "./conditions.ts";
 import { pathOf } from "./network.ts";
-import { drawAll, type DrawnImages, drawRows } from "./rows.ts";
+import { drawBatches, type DrawnImages, drawRows, MeanEvaluations } from "./rows.ts";
 import type { Viewer } from "./viewer.ts";
 
 /** Samples of each text where nothing says how many. */
@@ -78,10 +78,13 @@ interface Task {
   /** What guides the samples; undefined for all of the bank, or labels as the data have them. */
   readonly way: Way | undefined;
   readonly device: Device;
+  /** Writes images from the one of index `first` on; undefined where all are kept, for one file. */
+  readonly writeImages: ((images: Float32Array, first: number) => Promise<void>) | undefined;
 }
 
-/** Samples with what stands beside or above them in the picture. */
+/** Samples, none where they are written already, with what stands beside or above them in the picture. */
 interface Samples extends DrawnImages {
+  readonly count: number;
   /** Indices of the snippets or labels that they were drawn from; none for texts. */
   readonly indices?: Uint32Array;
   /** Samples in a row of a text, and an image in front of each row. */
@@ -99,7 +102,7 @@ async function main(): Promise<void> {
   checkUsage(found, { options, way });
   const { config, step } = found, { bank: bankPath, out, weights, mapper, onnx, like } = options;
   const makesLatents = config.data.kind === "latents";
-  const asLatents = makesLatents && out.endsWith(".safetensors");
+  const asLatents = makesLatents && out.endsWith(".safetensors"), asFolder = isFolder(out);
   using viewer = asLatents ? undefined : await openViewer(config.data, dirname(found.checkpoint), {
     providers: config.device.onnxProviders,
   });
@@ -107,10 +110,13 @@ async function main(): Promise<void> {
     throw missingDecoder(found.checkpoint, { instead: "--out FILE.safetensors for the latents" });
   }
   const scaling = asLatents ? latentScaling(config.data, dirname(found.checkpoint)) : undefined;
-  await prepareOutput(out, {
-    inputs: [bankPath, bankPathOf(found), weights, mapper, onnx, like],
-    endings: makesLatents ? [".png", ".safetensors"] : [".png"],
-  });
+  if (asFolder) await prepareOutputFolder(out);
+  else {
+    await prepareOutput(out, {
+      inputs: [bankPath, bankPathOf(found), weights, mapper, onnx, like],
+      endings: makesLatents ? [".png", ".safetensors"] : [".png"],
+    });
+  }
   using device = await openDevice(config.device, say);
   say(`device  ${device.profile.label}`);
   requireDrawable(device, config);
@@ -124,19 +130,17 @@ async function main(): Promise<void> {
   }
 
   const started = performance.now();
-  const task = { options, way, device };
+  const writeImages = viewer && asFolder
+    ? imageWriter(out, { viewer, data: config.data, count: config.sample.count })
+    : undefined;
+  const task = { options, way, device, writeImages };
   const samples = way === "text" ? await drawTexts(trained, task) : await drawChosen(trained, task);
-  const { images, evaluations, indices } = samples;
-  const { channels, imageSize } = config.data;
-  const count = images.length / (channels * imageSize ** 2);
-  if (viewer) {
-    const shown = await viewer.view(images);
-    // A decoder may make numbers of finite latents that are not finite, and those would be black.
-    requireFiniteImages(shown, { first: 0, count, what: "sample" });
-    const picture = pictureOf(shown, { samples, viewer, found, count });
-    await writeOutput(out, encodePng(picture));
-  } else {
-    writeLatents(out, images, { data: config.data, scaling: scaling!, count });
+  const { images, count, evaluations, indices } = samples;
+  if (viewer && !asFolder) {
+    const shown = await viewed(images, { viewer, first: 0, count });
+    await writeOutput(out, encodePng(pictureOf(shown, { samples, viewer, found })));
+  } else if (scaling) {
+    writeLatents(out, images, { data: config.data, scaling, count });
   }
   const seconds = (performance.now() - started) / 1000;
   say(
@@ -148,6 +152,45 @@ async function main(): Promise<void> {
     const chosen = indices && { [trained.bank ? "snippets" : "labels"]: [...indices] };
     console.log(JSON.stringify({ out, count, step, evaluations, seconds, ...chosen }));
   }
+}
+
+/** Whether a name is that of a folder: it ends in a slash, or in nothing that says what a file holds. */
+function isFolder(path: string): boolean {
+  return /[\\/]$/.test(path) || extname(path) === "";
+}
+
+/** The images of samples. */
+async function viewed(
+  samples: Float32Array,
+  { viewer, first, count }: { viewer: Viewer; first: number; count: number },
+): Promise<Float32Array> {
+  const images = await viewer.view(samples);
+  // A decoder may make numbers of finite latents that are not finite, and those would be black.
+  requireFiniteImages(images, { first, count, what: "sample" });
+  return images;
+}
+
+/** What writes samples into a folder, each as a file named by its index. */
+function imageWriter(
+  folder: string,
+  { viewer, data, count }: {
+    readonly viewer: Viewer;
+    readonly data: CheckpointConfig["config"]["data"];
+    readonly count: number;
+  },
+): NonNullable<Task["writeImages"]> {
+  const { channels, imageSize } = viewer, length = channels * imageSize ** 2;
+  const digits = Math.max(4, `${count - 1}`.length);
+  return async (samples, first) => {
+    const drawn = samples.length / (data.channels * data.imageSize ** 2);
+    const images = await viewed(samples, { viewer, first, count: drawn });
+    for (let i = 0; i < drawn; i++) {
+      const image = images.subarray(i * length, (i + 1) * length);
+      const picture = tileImages(image, { columns: 1, channels, imageSize });
+      const name = `${first + i}`.padStart(digits, "0");
+      await writeOutput(join(folder, `${name}.png`), encodePng(picture));
+    }
+  };
 }
 
 /** The option that says what guides the samples. */
@@ -180,7 +223,10 @@ function readModel(options: Options): CheckpointConfig {
 }
 
 /** Throws where the options do not go with the model, before a device is opened. */
-function checkUsage(found: CheckpointConfig, { options, way }: Omit<Task, "device">): void {
+function checkUsage(
+  found: CheckpointConfig,
+  { options, way }: Pick<Task, "options" | "way">,
+): void {
   const { checkpoint, config } = found;
   checkDrawing(options, config);
   if (options.onnx !== undefined && way !== "text" && way !== "like") {
@@ -208,25 +254,33 @@ function indicesIn(lists: readonly string[]): number[] {
 
 /** Draws from snippets or labels of one's choice, or of the seed's. */
 async function drawChosen(trained: TrainedModel, task: Task): Promise<Samples> {
-  const { model, bank, config } = trained, { device, options, way } = task;
+  const { model, bank, config } = trained, { device, options, way, writeImages } = task;
   const indices = bank
     ? await chosenSnippets(trained, { ...task, bank })
     : chosenLabels(trained, task);
-  using progress = openProgress(indices.length, { json: options.json });
+  const count = indices.length, { channels, imageSize } = config.data;
+  const length = channels * imageSize ** 2, evaluations = new MeanEvaluations();
+  const images = new Float32Array(writeImages ? 0 : count * length);
+  using progress = openProgress(count, { json: options.json });
   progress.advance(0);
-  const drawn = await drawAll({
+  const batches = drawBatches({
     model,
     config: config.sample,
-    count: indices.length,
+    count,
     conditionOf: conditionsAt(indices, { device, bank }),
     ...pathOf(config),
-    onProgress: (done) => progress.advance(done),
   });
+  for await (const batch of batches) {
+    evaluations.add(batch.count, batch.evaluations);
+    if (writeImages) await writeImages(batch.images, batch.first);
+    else images.set(batch.images, batch.first * length);
+    progress.advance(batch.first + batch.count);
+  }
   progress.stop();
-  const above = bank && way === "like"
+  const above = bank && way === "like" && !writeImages
     ? await imagesBehind(trained, { device, bank, indices })
     : undefined;
-  return { ...drawn, indices, above };
+  return { images, count, evaluations: evaluations.mean, indices, above };
 }
 
 function chosenLabels(trained: TrainedModel, { options }: Task): Uint32Array {
@@ -298,7 +352,10 @@ async function neighboursOf(
  * Draws a row of images from each text: encoded, mapped to a snippet, and drawn from as from any. In
  * front, where the run's images are there, that of the bank's snippet nearest to it.
  */
-async function drawTexts(trained: TrainedModel, { device, options }: Task): Promise<Samples> {
+async function drawTexts(
+  trained: TrainedModel,
+  { device, options, writeImages }: Task,
+): Promise<Samples> {
   const { text: texts, mapper: path, onnx } = options;
   const { model, config } = trained, bank = trained.bank!, noises = config.sample.count;
   const { source, target } = readMapperEnds(path!);
@@ -315,7 +372,7 @@ async function drawTexts(trained: TrainedModel, { device, options }: Task): Prom
     const { index, cosine } = found[row]![0]!;
     say(`text    ${text}: nearest to ${captionOf(bank, index)}, cosine ${cosine.toFixed(3)}`);
   }
-  const front = await imagesBehind(trained, { device, bank, indices });
+  const front = writeImages ? undefined : await imagesBehind(trained, { device, bank, indices });
   using progress = openProgress(texts.length * noises, { json: options.json });
   progress.advance(0);
   const drawn = await drawRows({
@@ -326,7 +383,8 @@ async function drawTexts(trained: TrainedModel, { device, options }: Task): Prom
     ...pathOf(config),
     onProgress: (done) => progress.advance(done),
   });
-  return { ...drawn, rows: { columns: noises, front } };
+  await writeImages?.(drawn.images, 0);
+  return { ...drawn, count: texts.length * noises, rows: { columns: noises, front } };
 }
 
 /** The images of snippets where a run's images are there; a file of weights has none. */
@@ -345,10 +403,9 @@ function pictureOf(
     readonly samples: Samples;
     readonly viewer: Viewer;
     readonly found: CheckpointConfig;
-    readonly count: number;
   },
 ): RawImage {
-  const { samples: { rows, above }, viewer, found: { config: { sample } }, count } = options;
+  const { samples: { rows, above, count }, viewer, found: { config: { sample } } } = options;
   const { channels, imageSize } = viewer;
   if (rows) {
     const front = rows.front ? [{ images: rows.front, columns: 1 }] : [];

@@ -10,7 +10,7 @@ import { ANY_ENCODER, JSON_LINES, SAMPLER, SET, WEIGHTS } from "./shared_options
 /** `deno task sample`: draws images with a trained model. */
 export const SAMPLE_COMMAND = {
   name: "deno task sample",
-  summary: "Draws images with a trained model and writes them as one picture.",
+  summary: "Draws images with a trained model and writes them as one picture, or each as a file.",
   options: {
     checkpoint: {
       type: "string",
@@ -98,7 +98,9 @@ export const SAMPLE_COMMAND = {
       type: "string",
       value: "FILE",
       default: "samples.png",
-      description: "Picture to write, or for a model of latents a .safetensors file with them",
+      description:
+        "Picture to write, a new folder such as samples/ for each image as a file of its own, or for " +
+        "a model of latents a .safetensors file with them",
     },
     set: SET,
     json: JSON_LINES,
@@ -111,6 +113,10 @@ export const SAMPLE_COMMAND = {
     {
       command: "deno task sample --checkpoint runs/emoji --sampler heun --steps 25 --seed 1",
       description: "Choose the sampler and the noise.",
+    },
+    {
+      command: "deno task sample --checkpoint runs/emoji_tiny --count 500 --out samples/",
+      description: "Write each image as soon as it is drawn: samples/0000.png, samples/0001.png, …",
     },
     {
       command: "deno task sample --checkpoint runs/emoji_tiny --class Flags --count 8",

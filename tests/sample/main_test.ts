@@ -56,6 +56,49 @@ deviceTest("sample draws a picture with any sampler, guidance and condition", as
   assert.match(stderr, /^64\/70 \(91 %\).*\n70\/70 \(100 %\)\nwrote /m);
 });
 
+deviceTest("sample writes each image into a folder, as it stands in the picture", async () => {
+  const { directory } = await trainedRun();
+  const picture = inTemporary("together.png"), folder = inTemporary("apart/images");
+  const draw = (...args: string[]) =>
+    runTask("sample", ["--checkpoint", directory, "--json", ...args]);
+  const [together, apart] = [
+    await draw("--count", "5", "--set", "sample.columns=5", "--out", picture),
+    await draw("--count", "5", "--out", folder),
+  ];
+  assert.equal(apart.code, 0, apart.stderr);
+  const told = JSON.parse(apart.stdout);
+  assert.deepEqual([told.out, told.count], [folder, 5]);
+  assert.deepEqual(told.snippets, JSON.parse(together.stdout).snippets);
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+  assert.deepEqual(names, ["0000.png", "0001.png", "0002.png", "0003.png", "0004.png"]);
+  const whole = decodePng(await Deno.readFile(picture));
+  // A picture enlarges images and leaves two pixels between them.
+  const side = 8, scale = (whole.width - 4 * 2) / (5 * side);
+  for (const [i, name] of names.entries()) {
+    const image = decodePng(await Deno.readFile(join(folder, name)));
+    assert.deepEqual([image.width, image.height], [side, side]);
+    for (let y = 0; y < side; y++) {
+      const from = (y * scale * whole.width + i * (side * scale + 2)) * 3;
+      for (let x = 0; x < side; x++) {
+        const pixel = whole.data.subarray(from + 3 * scale * x, from + 3 * scale * x + 3);
+        assert.deepEqual(image.data.subarray(3 * (y * side + x), 3 * (y * side + x) + 3), pixel);
+      }
+    }
+  }
+  assertRefusal(
+    await draw("--out", folder),
+    2,
+    `Cannot write into ${folder}: there are files in it, expected a new or empty folder for --out`,
+  );
+  const file = inTemporary("no_ending");
+  Deno.writeTextFileSync(file, "");
+  assertRefusal(
+    await draw("--out", file),
+    1,
+    `Cannot write into ${file}: it is a file, expected a folder for --out`,
+  );
+});
+
 deviceTest("sample writes no picture of samples without numbers", async () => {
   const { directory } = await trainedRun();
   const out = inTemporary("none.png");
