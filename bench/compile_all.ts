@@ -95,7 +95,12 @@ const CONSTANTS: Readonly<Record<string, Readonly<Record<string, Constants>>>> =
   layer_norm_forward_workgroup: NORMS,
   group_sums: switched("PLAIN", "plain"),
   group_sums_vector: switched("PLAIN", "plain"),
-  matmul_naive: { nn: {}, nt: { TRANSPOSE_B: 1 }, tn: { TRANSPOSE_A: 1 } },
+  matmul_naive: {
+    nn: {},
+    nt: { TRANSPOSE_B: 1 },
+    nt_bias: { TRANSPOSE_B: 1, HAS_BIAS: 1 },
+    tn: { TRANSPOSE_A: 1 },
+  },
   matmul_sum_parts: switched("HAS_BIAS", "bias"),
   matmul_tiled: TILED_PRODUCTS,
   matmul_tiled_f16: TILED_PRODUCTS,
@@ -175,13 +180,15 @@ function includeSets(
   );
 }
 
-/** Whether an op gives a kernel with these includes the constants of a meaning: a linear layer has a gelu. */
+/**
+ * Whether an op gives a kernel with these includes the constants of a meaning. What ends with gelu has a bias, as
+ * a layer has; what ends with its slope is A B without; nothing else is stored in halves.
+ */
 function isGiven(meaning: string, { chosen }: IncludeSet): boolean {
-  if (!/^nn|^nt|^t[nt]/.test(meaning)) return true;
-  if (chosen.includes("epilogue_gelu_slope")) return meaning.startsWith("nn");
-  const halves = chosen.includes("store_halves");
-  if (chosen.some((name) => name.startsWith("epilogue_gelu"))) return meaning.startsWith("nt_bias");
-  return !halves;
+  const epilogue = chosen.find((name) => name.startsWith("epilogue_"));
+  if (epilogue === undefined) return true;
+  if (epilogue === "epilogue_none") return !chosen.includes("store_halves");
+  return epilogue === "epilogue_gelu_slope" ? /^(?:nn|$)/.test(meaning) : meaning.includes("bias");
 }
 
 /**

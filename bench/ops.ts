@@ -264,7 +264,7 @@ function linearCase(
 function mlpCase(
   { rows, width, hidden, depth }: { rows: number; width: number; hidden: number; depth: number },
 ): OpCase {
-  // The activation between the products is not counted.
+  // Of the activation between the products no operation is counted, and one pass to write and one to read it.
   const flops = 4 * rows * width * hidden;
   const bytes = 4 * (2 * rows * width + 2 * width * hidden + width + hidden + 2 * rows * hidden);
   return {

@@ -281,7 +281,8 @@ function prepareMatmul(device: Device, shape: VariantShape): TunedWork {
   const transposeA = shape.transposeA === 1, transposeB = shape.transposeB === 1;
   return {
     record() {
-      // One operand is new in each step: kernels that read a copy of it pay for the copy.
+      // Without an epilogue, which every variant would have alike. One operand is new in each step: kernels that
+      // read a copy of it pay for the copy.
       a.storage.version++;
       matmulInto(out, a, b, { size, batch, transposeA, transposeB });
     },

@@ -98,7 +98,7 @@ export interface TrainerOptions {
   readonly recompute?: boolean | undefined;
   /**
    * What the operands of the blocks' matrix products are rounded to; of a network of your own those of
-   * every `linear` outside of `device.withPrecision("f32", …)`. With `"f16"` GPUs sum each eight of these
+   * every `linear` and `geluMlp` outside of `device.withPrecision("f32", …)`. With `"f16"` GPUs sum each eight of these
    * products in f16 and those sums in f32; weights, moments, gradients of weights, norms, softmax, losses
    * and all other sums stay f32. The loss is scaled so that small gradients do not vanish; steps whose
    * gradients overflow are skipped. Default `"f32"`.

@@ -3,7 +3,8 @@
  *
  * - Formula: the nearest f16: see `half`. Nothing is added to what is there. The shader declares `out` as an
  *   array of `Stored`.
- * - Work: one store of a vec2u. Barriers: none. Error: 2^-11 relative, 2^-25 absolute below 2^-14.
+ * - Work: one store of a vec2u. Barriers: none. Error: 2^-11 relative, 2^-25 absolute below 2^-14. A compiler
+ *   that takes what it computes for finite may make infinity of a NaN; loss scaling sees either.
  *
  * @module
  */

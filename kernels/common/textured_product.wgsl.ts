@@ -3,9 +3,10 @@
  * what the shaders `matmul/register` and `matmul/subgroup` share.
  *
  * - The shader declares what is used here: the overrides TRANSPOSE_B and HAS_BIAS, `params` with M,
- *   N, K and accumulate, the textures `a`, `b` and `bias`, and `out` as vec4.
+ *   N, K and accumulate, the textures `a`, `b` and `bias`, and `out` as vec4. An include with
+ *   `epilogue` goes with it.
  * - Work: none by itself. No barrier. Error: |error| ≤ 2^-23 (|sum| + |bias| + |out|) for a stored
- *   block with both additions.
+ *   block with both additions, besides what the epilogue adds.
  *
  * @module
  */
@@ -43,8 +44,8 @@ fn store_result_block(batch: u32, row: u32, column4: u32, block: mat4x4f) {
   let end = (batch + 1u) * params.M * stride;
   if (i < end && column4 < stride) {
     value = mat4x4f(
-      finished(value[0], i), finished(value[1], i + stride), finished(value[2], i + 2u * stride),
-      finished(value[3], i + 3u * stride));
+      epilogue(value[0], i), epilogue(value[1], i + stride), epilogue(value[2], i + 2u * stride),
+      epilogue(value[3], i + 3u * stride));
     if (params.accumulate == 1u) {
       value += mat4x4f(out[i], out[i + stride], out[i + 2u * stride], out[i + 3u * stride]);
     }

@@ -279,7 +279,7 @@ export class Device implements Disposable {
     }
   }
 
-  /** What `linear` rounds its operands to now; see {@linkcode Device.withPrecision}. */
+  /** What `linear` and `geluMlp` round their operands to now; see {@linkcode Device.withPrecision}. */
   get precision(): Precision {
     return this.#precision;
   }
@@ -287,7 +287,8 @@ export class Device implements Disposable {
   /**
    * Runs `fn`, which records a forward pass, with the operands of every `linear` and `geluMlp` rounded
    * to `precision`; the backward pass of what it recorded rounds alike. Results and everything else stay
-   * f32, and so do sums but for those of each eight products, which GPUs make in f16. Throws what
+   * f32, but for what `geluMlp` has between its layers on GPUs, and so do sums but for those of each eight
+   * products, which GPUs make in f16. Throws what
    * {@linkcode Device.requirePrecision} throws.
    */
   withPrecision<T>(precision: Precision, fn: () => T): T {

@@ -47,8 +47,8 @@ export interface TapeNode {
    */
   readonly constants?: readonly Tensor[] | undefined;
   /**
-   * Element type of the cotangent `dy`, default f32; f16 for an output that no other op reads but one whose
-   * backward pass assigns such a gradient.
+   * Element type of the cotangent `dy`. Default `"f32"`. With `"f16"` one op alone may read the output, and its
+   * backward pass has to assign the whole gradient, in f16.
    */
   readonly cotangentDtype?: "f32" | "f16" | undefined;
   /** Records the backward kernels for the cotangent `dy` of the output, of the shape of that. */
@@ -427,8 +427,9 @@ export class Tape implements Gradients, Disposable {
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
     const gradient = this.#gradients.get(storage);
-    if (gradient) addAs(tensor.shape, gradient, write);
-    else write(this.#makeGradient(storage, tensor.shape), 0);
+    if (!gradient) return write(this.#makeGradient(storage, tensor.shape), 0);
+    this.#requireFloats(storage, tensor);
+    addAs(tensor.shape, gradient, write);
   }
 
   /** See {@linkcode Gradients.region}. */
@@ -436,6 +437,7 @@ export class Tape implements Gradients, Disposable {
     const storage = this.#needed(tensor);
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
+    this.#requireFloats(storage, tensor);
     let gradient = this.#gradients.get(storage);
     if (!gradient) fill(gradient = this.#makeGradient(storage, tensor.shape), 0);
     addAs(tensor.shape, gradient, write);
@@ -448,6 +450,7 @@ export class Tape implements Gradients, Disposable {
     if (tensor instanceof Parameter || this.#gradients.has(storage)) {
       return this.into(tensor, (gradient) => addTo(gradient, dy));
     }
+    this.#requireFloats(storage, tensor);
     // The stream's gradient goes on in the same buffer: later writers add to it in place.
     this.#gradients.set(storage, dy.reshape(tensor.shape));
   }
@@ -505,6 +508,17 @@ export class Tape implements Gradients, Disposable {
       throw new TypeError(`Cannot give ${name} a place for the gradient of what is no input of it`);
     }
     return needed.get(tensor);
+  }
+
+  /** Throws for what has a gradient of f16, which an op assigns as a whole. */
+  #requireFloats(storage: Storage, tensor: Tensor): void {
+    if (!this.#halves.has(storage)) return;
+    throw new TypeError(
+      `Cannot give ${this.#current!.name} a place for the gradient of ${
+        formatShape(tensor.shape)
+      }: ` +
+        "it is f16, expected one op that reads the tensor and assigns it",
+    );
   }
 
   #makeGradient(storage: Storage, shape: Shape): Tensor {

@@ -71,7 +71,9 @@ export const GELU_MLP: Readonly<
 export function geluMlp(x: Tensor, parameters: GeluMlpParameters): Tensor {
   const { device } = x, { fc1, fc2 } = parameters;
   const inputs = x.shape.at(-1) ?? 0, hidden = fc1.bias.elements, outputs = fc2.bias.elements;
-  if (fc1.weight.elements !== inputs * hidden || fc2.weight.elements !== hidden * outputs) {
+  const fits = inputs > 0 && fc1.weight.shape[0] === hidden && fc2.weight.shape[0] === outputs &&
+    fc1.weight.elements === inputs * hidden && fc2.weight.elements === hidden * outputs;
+  if (!fits) {
     throw new TypeError(
       `Cannot apply fc1 ${shapesOf(fc1)} and fc2 ${shapesOf(fc2)} to ${formatShape(x.shape)}: ` +
         `expected weights [h, ${inputs}] and [O, h], biases [h] and [O]`,
@@ -90,59 +92,63 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
   const { device } = x, { precision: dtype, tape } = device;
   const inputs = x.shape.at(-1)!, hidden = fc1.bias.elements, outputs = fc2.bias.elements;
   const rows = x.elements / inputs;
+  const needsSlope = [x, fc1.weight, fc1.bias].some((tensor) => tape?.tracks(tensor));
   return device.scope(() => {
     const out = device.empty([...x.shape.slice(0, -1), outputs]);
-    const raised = device.empty([rows, hidden], { dtype });
-    const sums = tape && device.empty([rows, hidden]);
+    const activated = device.empty([rows, hidden], { dtype });
+    const expanded = needsSlope ? device.empty([rows, hidden]) : undefined;
     const a = operandOf(x, dtype);
     const w1 = operandOf(fc1.weight, dtype), w2 = operandOf(fc2.weight, dtype);
-    matmulInto(raised, a, w1, {
+    matmulInto(activated, a, w1, {
       bias: fc1.bias,
-      epilogue: { of: "gelu", sums },
+      epilogue: { of: "gelu", sums: expanded },
       size: { M: rows, N: hidden, K: inputs },
       transposeB: true,
     });
     tape?.push({
       name: "geluMlp fc1",
       inputs: [x, fc1.weight, fc1.bias],
-      output: raised,
+      output: activated,
       saved: [a, w1],
       cotangentDtype: dtype,
-      // That of the sums: fc2 has multiplied by gelu's slope.
-      backward(dSums, gradients) {
-        gradients.into(
-          x,
-          (dx, accumulate) =>
-            matmulInto(dx, dSums, w1, { size: { M: rows, N: inputs, K: hidden }, accumulate }),
-        );
+      // The gradient is that of fc1(x): fc2 multiplies by gelu's slope.
+      backward(dExpanded, gradients) {
+        gradients.into(x, (dx, accumulate) =>
+          matmulInto(dx, dExpanded, w1, {
+            size: { M: rows, N: inputs, K: hidden },
+            accumulate,
+          }));
         gradients.into(fc1.weight, (dw, accumulate) =>
-          matmulInto(dw, dSums, a, {
+          matmulInto(dw, dExpanded, a, {
             transposeA: true,
             size: { M: hidden, N: inputs, K: rows },
             accumulate,
           }));
-        gradients.into(fc1.bias, (db, accumulate) => columnSumInto(db, dSums, { accumulate }));
+        gradients.into(
+          fc1.bias,
+          (db, accumulate) => columnSumInto(db, dExpanded, { accumulate }),
+        );
       },
     });
-    matmulInto(out, raised, w2, {
+    matmulInto(out, activated, w2, {
       bias: fc2.bias,
       size: { M: rows, N: outputs, K: hidden },
       transposeB: true,
     });
     tape?.push({
       name: "geluMlp fc2",
-      inputs: [raised, fc2.weight, fc2.bias],
+      inputs: [activated, fc2.weight, fc2.bias],
       output: out,
-      saved: [raised, w2, sums!],
+      saved: [activated, w2, ...expanded ? [expanded] : []],
       backward(dy, gradients) {
         const c = operandOf(dy, dtype);
-        gradients.into(raised, (dSums) =>
-          matmulInto(dSums, c, w2, {
-            epilogue: { of: "gelu_slope", sums: sums! },
+        gradients.into(activated, (dExpanded) =>
+          matmulInto(dExpanded, c, w2, {
+            epilogue: { of: "gelu_slope", sums: expanded! },
             size: { M: rows, N: hidden, K: outputs },
           }));
         gradients.into(fc2.weight, (dw, accumulate) =>
-          matmulInto(dw, c, raised, {
+          matmulInto(dw, c, activated, {
             transposeA: true,
             size: { M: outputs, N: hidden, K: rows },
             accumulate,

@@ -37,7 +37,7 @@ fn matmul_naive(@builtin(global_invocation_id) id: vec3u) {
   }
   if (HAS_BIAS) { sum += bias[column]; }
   let at = (id.z * params.M + row) * params.N + column;
-  var result = finished(sum, at).x;
+  var result = epilogue(sum, at).x;
   if (params.accumulate == 1u) { result += out[at]; }
   out[at] = result;
 }

@@ -11,6 +11,16 @@ Deno.test("allPipelines() misses no shader that a GPU runs", () => {
   assert.deepEqual([...new Set(allPipelines().map(({ path }) => path))], shaders);
 });
 
+Deno.test("allPipelines() has every product with every epilogue", () => {
+  const names = allPipelines().map(({ name }) => name);
+  for (const kernel of ["matmul_naive", "matmul_tiled_n", "matmul_tiled_f16", "matmul_sum_parts"]) {
+    for (const epilogue of ["none", "gelu", "gelu_kept", "gelu_slope"]) {
+      const pattern = new RegExp(`^${kernel}.*_epilogue_${epilogue}(?:_store_.*)?$`);
+      assert.ok(names.some((name) => pattern.test(name)), `${kernel} with ${epilogue}`);
+    }
+  }
+});
+
 Deno.test("allPipelines() names each pipeline apart and gives it constants that it has", () => {
   const cases = allPipelines();
   assert.equal(new Set(cases.map(({ name }) => name)).size, cases.length);

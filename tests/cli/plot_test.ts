@@ -183,8 +183,8 @@ Deno.test("plotMap() colours points by class, and keeps colours for the largest 
 
 Deno.test("plotRoofline() draws both ceilings, and numbers the points that its list names", async () => {
   const svg = await plotRoofline([
-    { label: "block: fc1 linear", kind: "small", intensity: 80, gigaflops: 30 },
-    { label: "block: gelu", kind: "small", intensity: 1, gigaflops: 0.5 },
+    { label: "block: qkv linear", kind: "small", intensity: 80, gigaflops: 30 },
+    { label: "block: gate", kind: "small", intensity: 1, gigaflops: 0.5 },
     { label: "512³", kind: "products", intensity: 40, gigaflops: 60 },
     { label: "", kind: "large", intensity: 2, gigaflops: 1 },
     { label: "copied", kind: "large", intensity: 0, gigaflops: 0 },
@@ -195,7 +195,7 @@ Deno.test("plotRoofline() draws both ceilings, and numbers the points that its l
   assert.match(svg, />copy kernel: 3\.00 GB\/s</);
   const texts = textsOf(svg);
   // Numbers go from left to right in each kind, and stand in the list and once in the panel.
-  for (const [i, name] of ["block: gelu", "block: fc1 linear", "512³"].entries()) {
+  for (const [i, name] of ["block: gate", "block: qkv linear", "512³"].entries()) {
     const { y } = texts.find(({ text }) => text === name)!;
     const numbers = texts.filter(({ text, bold }) => bold && text === `${i + 1}`);
     assert.equal(numbers.length, 2, name);

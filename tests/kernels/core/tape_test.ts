@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { cast } from "../../../kernels/cast/mod.ts";
+import { cast, castInto } from "../../../kernels/cast/mod.ts";
 import { combine, combineInto } from "../../../kernels/combine/mod.ts";
 import { concatenateTokens, sliceTokens } from "../../../kernels/copy_tokens/mod.ts";
 import type { Device } from "../../../kernels/core/device.ts";
 import { addTo, fill, storeAt } from "../../../kernels/core/in_place.ts";
 import { Kernel } from "../../../kernels/core/kernel.ts";
 import { type Parameter, ParameterStore } from "../../../kernels/core/parameter_store.ts";
-import { Tape } from "../../../kernels/core/tape.ts";
+import { type Gradients, Tape } from "../../../kernels/core/tape.ts";
 import type { Tensor } from "../../../kernels/core/tensor.ts";
 import { linear } from "../../../kernels/linear/mod.ts";
 import { matmul } from "../../../kernels/matmul/mod.ts";
@@ -803,6 +803,65 @@ gpuTest(
     out.dispose();
   },
 );
+
+gpuTest("Tape keeps a gradient in f16 for the one op that reads the output", async (device) => {
+  using x = whole(device, 1, 2, 3, 4);
+  /** The same numbers, with a gradient of f16. */
+  const halved = () => {
+    const out = device.empty([4]);
+    device.copyInto(out, x);
+    device.tape!.push({
+      name: "halved",
+      inputs: [x],
+      output: out,
+      saved: [],
+      cotangentDtype: "f16",
+      backward: (dy, gradients) => gradients.into(x, (dx) => castInto(dx, dy)),
+    });
+    return out;
+  };
+  /** An op that reads `h` and hands on a gradient of it by `give`. */
+  const reading = (h: Tensor, give: (dy: Tensor, gradients: Gradients) => void) => {
+    const output = device.empty([4]);
+    device.copyInto(output, x);
+    device.tape!.push({ name: "reading", inputs: [h], output, saved: [], backward: give });
+    return output;
+  };
+  const assign = (h: Tensor) => (dy: Tensor, gradients: Gradients) =>
+    gradients.into(h, (dh) => castInto(dh, dy));
+  {
+    const tape = new Tape(device);
+    tape.watch(x);
+    using dy = whole(device, 1, 2, 3, 1 + 2 ** -12);
+    device.scope(() => {
+      const out = tape.record(() => {
+        const h = halved();
+        return reading(h, assign(h));
+      });
+      tape.backwardFrom(out, dy);
+      return tape.gradient(x);
+    });
+    using gradient = tape.gradient(x);
+    assert.deepEqual(await values(gradient), [1, 2, 3, 1]);
+  }
+  const refused = [
+    (h: Tensor) => reading(h, (dy, gradients) => gradients.pass(h, dy)),
+    (h: Tensor) => reading(h, (_, gradients) => gradients.region(h, () => {})),
+    (h: Tensor) => add(reading(h, assign(h)), reading(h, assign(h))),
+  ];
+  for (const read of refused) {
+    device.scope(() => {
+      using tape = new Tape(device);
+      tape.watch(x);
+      const out = tape.record(() => read(halved()));
+      assert.throws(() => tape.backwardFrom(out, x), {
+        name: "TypeError",
+        message: "Cannot give reading a place for the gradient of [4]: " +
+          "it is f16, expected one op that reads the tensor and assigns it",
+      });
+    });
+  }
+});
 
 gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", async (device) => {
   using store = new ParameterStore(device);
