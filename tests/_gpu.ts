@@ -1,7 +1,7 @@
 /** Tests of a device: those of one file share it. */
 
 import { Device, type DeviceOptions } from "../kernels/core/device.ts";
-import type { Profile } from "../kernels/core/profile.ts";
+import { hasVectorSubgroups, type Profile } from "../kernels/core/profile.ts";
 import type { ForcedVariants, OpWithVariants } from "../kernels/core/tuning.ts";
 
 /** Without an adapter every test that needs a device is skipped. */
@@ -132,7 +132,7 @@ export function forcedTest(
 }
 
 /**
- * A {@linkcode forcedTest} for each variant in the op's own table, whose name it bears. With subgroups of 8,
+ * A {@linkcode forcedTest} for each variant in the op's own table, whose name it bears. With subgroups of 8 or 16,
  * for which every variant has sizes, it fails where another one stood in for all of them; a test that skips
  * itself asks for none.
  */
@@ -153,7 +153,7 @@ export function variantTest<V extends string>(
       async run(device) {
         const used = usedVariants(device, op);
         await run(device, variant);
-        if (device.profile.subgroupSize !== 8 || used.size === 0 || used.has(variant)) return;
+        if (!hasVectorSubgroups(device.profile) || used.size === 0 || used.has(variant)) return;
         throw new Error(`${variant} never ran, but ${[...used].join(", ")}`);
       },
     });

@@ -210,7 +210,10 @@ deviceTest(
     await Promise.all([
       refused("sample", 2, "s.jpg: expected a name in .png for --out", [...sample, "s.jpg"]),
       refused("sample", 2, "expected a name in .png for --out", [...sample, "s.safetensors"]),
-      refused("sample", 1, `Cannot write ${folder}: it is a folder`, [...sample, folder]),
+      refused("sample", 2, `Cannot write into ${directory}: there are files in it`, [
+        ...sample,
+        directory,
+      ]),
       refused("bench", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
       refused("tune", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
       refused("bank", 1, `Cannot write ${bank}/x.npy: `, [

@@ -8,8 +8,8 @@ import { NO_ADAPTER, sharedDevice } from "./_gpu.ts";
 import { finish, start } from "./_tasks.ts";
 
 /**
- * Tests of the ops that have kernels with subgroups, of any size or of 8, in whose place others are then to
- * be taken; each names its variant.
+ * Tests of the ops that have kernels with subgroups, of any size or of 8 and 16, in whose place others are to be
+ * taken with 4; each names its variant.
  */
 const OPS = ["matmul", "attention", "layer_norm", "modulate", "reconstruct"];
 const VARIANTS = /\((subgroup|rows|workgroup|register)\)/;

@@ -1,15 +1,15 @@
 export default /* wgsl */ `
-// The gradients of keys and values on a CPU driver with subgroups of 8, and what those of the queries
+// The gradients of keys and values on a CPU driver with subgroups of 8 or 16, and what those of the queries
 // are made of:
 //   P = exp(scale q kT - lse),  dS = scale P (dy vT - delta),  dk = dST q,  dv = PT dy
 //
 // qkv, d_qkv: [B, T, 3, H, 4 head_vectors]; dy: [B, T, H, 4 head_vectors]; lse, delta: [B, H, T];
 // scores: dST of some heads from the head first on, [heads, T, T], T rounded up to a multiple of 4.
 // qkv and dy are bound as textures of vec4.
-// One subgroup of 8 computes 16 keys by 32 SLOTS columns of one head; workgroups in z take further
-// columns, those with z = 0 write dST. Over tiles of 32 queries:
+// One subgroup computes 16 keys by 4 LANES SLOTS columns of one head; workgroups in z take further
+// columns, those with z = 0 write dST. Over tiles of 4 LANES queries:
 // 1. each lane owns 4 queries and makes P and dS of 16 keys with them: for 4 columns and a product it
-//    loads 4 vec4 of its queries and 2 of the keys (every lane others, then handed round) for 256
+//    loads 4 vec4 of its queries and 2 or 1 of the keys (every lane others, then handed round) for 256
 //    multiply-adds;
 // 2. each lane owns 4 SLOTS columns and adds the coefficients, handed on lane by lane, times the
 //    queries' rows: 4 SLOTS loads for 256 SLOTS multiply-adds, once for dk and once for dv.
@@ -20,6 +20,7 @@ export default /* wgsl */ `
 
 override SLOTS: u32 = 2u;
 override ACCUMULATE: bool = false;
+override LANES: u32 = 8u;
 
 struct Params {
   tokens: u32, heads: u32, head_vectors: u32, tiles: u32, units: u32, first: u32, scale: f32
@@ -100,7 +101,7 @@ fn store_rows(x: mat4x4f, place: vec2u, token: u32) {
   if (fits && token + 3u < params.tokens) { store(i + 3u * stride, x[3]); }
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn attention_backward_keys(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -120,15 +121,15 @@ fn attention_backward_keys(
   let base_v = base_k + width;
   let base_dy = batch * params.tokens * width + start;
   let stats = index * params.tokens;
-  let column = group.z * 8u * SLOTS + lane;
+  let column = group.z * LANES * SLOTS + lane;
   // Lanes past the last column read it again and store nothing.
   let near = min(column, params.head_vectors - 1u);
-  let far = min(column + 8u, params.head_vectors - 1u);
+  let far = min(column + LANES, params.head_vectors - 1u);
   let score_vectors = (params.tokens + 3u) / 4u;
   let score_row = (local * score_vectors * 4u + row) * score_vectors;
   let scores_end = (local + 1u) * score_vectors * 4u * score_vectors;
 
-  let rows = four_tokens(row + lane * 2u).xy;
+  let rows = four_tokens(row + lane * (16u / LANES)).xy;
   let row_k = base_k + rows * stride;
   let row_v = base_v + rows * stride;
   // Columns near and far: sums of dS times queries, then of P times rows of dy.
@@ -137,7 +138,7 @@ fn attention_backward_keys(
   var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
   var d0 = mat4x4f(); var d1 = mat4x4f(); var d2 = mat4x4f(); var d3 = mat4x4f();
 
-  for (var other = 0u; other < params.tokens; other += 32u) {
+  for (var other = 0u; other < params.tokens; other += 4u * LANES) {
     let own = four_tokens(other + lane * 4u);
     let known = known_of(other + lane * 4u, stats);
     let own_q = base_q + own * stride;
@@ -145,20 +146,22 @@ fn attention_backward_keys(
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let x = transpose(four(own_q, d));
-      let y = mat2x4f(at(row_k.x + d), at(row_k.y + d));
-      s0 += x * of_pair(y, 0u);
-      s1 += x * of_pair(y, 1u);
-      s2 += x * of_pair(y, 2u);
-      s3 += x * of_pair(y, 3u);
+      var y = mat2x4f(at(row_k.x + d), vec4f());
+      if (LANES == 8u) { y[1] = at(row_k.y + d); }
+      s0 += x * of_rows(y, 0u);
+      s1 += x * of_rows(y, 1u);
+      s2 += x * of_rows(y, 2u);
+      s3 += x * of_rows(y, 3u);
     }
     var t0 = mat4x4f(); var t1 = mat4x4f(); var t2 = mat4x4f(); var t3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let x = transpose(four_dy(own_dy, d));
-      let y = mat2x4f(at(row_v.x + d), at(row_v.y + d));
-      t0 += x * of_pair(y, 0u);
-      t1 += x * of_pair(y, 1u);
-      t2 += x * of_pair(y, 2u);
-      t3 += x * of_pair(y, 3u);
+      var y = mat2x4f(at(row_v.x + d), vec4f());
+      if (LANES == 8u) { y[1] = at(row_v.y + d); }
+      t0 += x * of_rows(y, 0u);
+      t1 += x * of_rows(y, 1u);
+      t2 += x * of_rows(y, 2u);
+      t3 += x * of_rows(y, 3u);
     }
     s0 = weights(s0, known); t0 = slopes(s0, t0, known);
     s1 = weights(s1, known); t1 = slopes(s1, t1, known);
@@ -172,26 +175,32 @@ fn attention_backward_keys(
       store_scores(t2, i + 8u * score_vectors, scores_end);
       store_scores(t3, i + 12u * score_vectors, scores_end);
     }
-    let owners = min(8u, (params.tokens - other + 3u) / 4u);
+    let owners = min(LANES, (params.tokens - other + 3u) / 4u);
     for (var owner = 0u; owner < owners; owner++) {
       let queries = base_q + four_tokens(other + owner * 4u) * stride;
       let x = four(queries, near);
       var y = mat4x4f();
       if (SLOTS > 1u) { y = four(queries, far); }
-      let w0 = of_lane(t0, owner); a0 += x * w0; if (SLOTS > 1u) { b0 += y * w0; }
-      let w1 = of_lane(t1, owner); a1 += x * w1; if (SLOTS > 1u) { b1 += y * w1; }
-      let w2 = of_lane(t2, owner); a2 += x * w2; if (SLOTS > 1u) { b2 += y * w2; }
-      let w3 = of_lane(t3, owner); a3 += x * w3; if (SLOTS > 1u) { b3 += y * w3; }
+      let w0 = of_owner(t0, owner); a0 += x * w0; if (SLOTS > 1u) { b0 += y * w0; }
+      let w1 = of_owner(t1, owner); a1 += x * w1; if (SLOTS > 1u) { b1 += y * w1; }
+      let w2 = of_owner(t2, owner); a2 += x * w2; if (SLOTS > 1u) { b2 += y * w2; }
+      let w3 = of_owner(t3, owner); a3 += x * w3; if (SLOTS > 1u) { b3 += y * w3; }
+      if (LANES == 16u) {
+        t0 = to_next(t0, lane); t1 = to_next(t1, lane); t2 = to_next(t2, lane); t3 = to_next(t3, lane);
+      }
     }
     for (var owner = 0u; owner < owners; owner++) {
       let queries = base_dy + four_tokens(other + owner * 4u) * width;
       let x = four_dy(queries, near);
       var y = mat4x4f();
       if (SLOTS > 1u) { y = four_dy(queries, far); }
-      let w0 = of_lane(s0, owner); c0 += x * w0; if (SLOTS > 1u) { d0 += y * w0; }
-      let w1 = of_lane(s1, owner); c1 += x * w1; if (SLOTS > 1u) { d1 += y * w1; }
-      let w2 = of_lane(s2, owner); c2 += x * w2; if (SLOTS > 1u) { d2 += y * w2; }
-      let w3 = of_lane(s3, owner); c3 += x * w3; if (SLOTS > 1u) { d3 += y * w3; }
+      let w0 = of_owner(s0, owner); c0 += x * w0; if (SLOTS > 1u) { d0 += y * w0; }
+      let w1 = of_owner(s1, owner); c1 += x * w1; if (SLOTS > 1u) { d1 += y * w1; }
+      let w2 = of_owner(s2, owner); c2 += x * w2; if (SLOTS > 1u) { d2 += y * w2; }
+      let w3 = of_owner(s3, owner); c3 += x * w3; if (SLOTS > 1u) { d3 += y * w3; }
+      if (LANES == 16u) {
+        s0 = to_next(s0, lane); s1 = to_next(s1, lane); s2 = to_next(s2, lane); s3 = to_next(s3, lane);
+      }
     }
   }
 
@@ -202,7 +211,7 @@ fn attention_backward_keys(
   store_rows(a2, to_k, row + 8u); store_rows(c2, to_v, row + 8u);
   store_rows(a3, to_k, row + 12u); store_rows(c3, to_v, row + 12u);
   if (SLOTS > 1u) {
-    let next = vec2u(0u, 8u);
+    let next = vec2u(0u, LANES);
     store_rows(b0, to_k + next, row); store_rows(d0, to_v + next, row);
     store_rows(b1, to_k + next, row + 4u); store_rows(d1, to_v + next, row + 4u);
     store_rows(b2, to_k + next, row + 8u); store_rows(d2, to_v + next, row + 8u);

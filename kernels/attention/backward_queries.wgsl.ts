@@ -1,17 +1,18 @@
 export default /* wgsl */ `
-// The gradient of queries on a CPU driver with subgroups of 8, from what backward_keys wrote:
+// The gradient of queries on a CPU driver with subgroups of 8 or 16, from what backward_keys wrote:
 //   dq = dS k
 //
 // scores: dST of some heads from the head first on, [heads, T, T], T rounded up to a multiple of 4;
 // qkv, d_qkv: [B, T, 3, H, 4 head_vectors]. scores and qkv are bound as textures of vec4.
-// One subgroup of 8 computes 32 queries by 32 columns of the head first + z, as matmul/subgroup does:
-// for 4 keys a lane loads 4 vec4 of dST (each lane other queries, then handed round) and 4 of keys for
-// 512 multiply-adds.
+// One subgroup computes 32 queries by 4 LANES columns of the head first + z, as matmul/subgroup does:
+// for 4 keys a lane loads 4 vec4 of dST (each of 8 lanes other queries, then handed round) and 4 of keys
+// for 512 multiply-adds.
 // For each head 8 T^2 head_vectors flops; 4 T^2 bytes of dST and 32 T head_vectors of rows. No barrier.
 // Times are in bench/RESULTS.md.
 // Error: |error| <= T 2^-24 sum |dS k|, that of dS apart.
 
 override ACCUMULATE: bool = false;
+override LANES: u32 = 8u;
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,13 +36,13 @@ fn store_rows(x: mat4x4f, i: u32, end: u32) {
   if (i + 3u * stride < end) { store(i + 3u * stride, x[3]); }
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn attention_backward_queries(
   @builtin(workgroup_id) group: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let row = group.y * 32u;
-  let column = group.x * 8u + lane;
+  let column = group.x * LANES + lane;
   let index = params.first + group.z;
   let batch = index / params.heads;
   let width = params.heads * params.head_vectors;
@@ -51,7 +52,7 @@ fn attention_backward_queries(
   let base_k = base_q + width + min(column, params.head_vectors - 1u);
   let score_vectors = (params.tokens + 3u) / 4u;
   let base_scores = group.z * score_vectors * 4u * score_vectors +
-    min(row / 4u + lane, score_vectors - 1u);
+    min(row / 4u + lane % 8u, score_vectors - 1u);
 
   var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
   var c4 = mat4x4f(); var c5 = mat4x4f(); var c6 = mat4x4f(); var c7 = mat4x4f();

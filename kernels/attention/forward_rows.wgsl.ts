@@ -1,13 +1,13 @@
 export default /* wgsl */ `
-// out = softmax(scale q kT) v for each head, on a CPU driver with subgroups of 8
+// out = softmax(scale q kT) v for each head, on a CPU driver with subgroups of 8 or 16
 //
 // qkv: [B, T, 3, H, 4 head_vectors], bound as a texture of vec4, which this driver loads several
 // times faster than a storage buffer; out: [B, T, H, 4 head_vectors]; lse: [B, H, T], the
 // logarithm of every row's sum of exponentials, for the backward pass.
-// One subgroup of 8 computes 16 query rows by 32 SLOTS columns of one head; workgroups in z take
-// further columns. Over tiles of 32 keys:
+// One subgroup computes 16 query rows by 4 LANES SLOTS columns of one head; workgroups in z take
+// further columns. Over tiles of 4 LANES keys:
 // 1. each lane owns 4 keys and makes their scores with all 16 queries: for 4 columns it loads 4
-//    vec4 of keys and 2 of queries (every lane others, then handed round) for 256 multiply-adds;
+//    vec4 of keys and 2 or 1 of queries (every lane others, then handed round) for 256 multiply-adds;
 // 2. maxima over the lanes by a butterfly; sums stay apart until the end;
 // 3. each lane owns 4 SLOTS columns of out and adds the weights, handed on lane by lane, times
 //    values: 4 SLOTS loads for 256 SLOTS multiply-adds.
@@ -18,6 +18,7 @@ export default /* wgsl */ `
 // sum |q k| + 2 |s|), plus T 2^-24.
 
 override SLOTS: u32 = 2u;
+override LANES: u32 = 8u;
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, tiles: u32, units: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -61,7 +62,9 @@ fn weighed(block: Block, products: mat4x4f, valid: vec4<bool>) -> Block {
   let own = max(max(s[0], s[1]), max(s[2], s[3]));
   let two = max(own, subgroupShuffleXor(own, 1u));
   let four = max(two, subgroupShuffleXor(two, 2u));
-  let top = max(block.top, max(four, subgroupShuffleXor(four, 4u)));
+  var all = max(four, subgroupShuffleXor(four, 4u));
+  if (LANES == 16u) { all = max(all, subgroupShuffleXor(all, 8u)); }
+  let top = max(block.top, all);
   let fade = exp(block.top - top);
   let weights = mat4x4f(exp(s0 - top.x), exp(s1 - top.y), exp(s2 - top.z), exp(s3 - top.w));
   let p = transpose(weights);
@@ -71,12 +74,14 @@ fn weighed(block: Block, products: mat4x4f, valid: vec4<bool>) -> Block {
   return Block(top, sum, columns_times(block.near, fade), far, weights);
 }
 
-// Adds the values of the four keys of a lane.
-fn added(block: Block, lane: u32, near: mat4x4f, far: mat4x4f) -> Block {
-  let p = of_lane(block.weights, lane);
+// Adds the values of the four keys of an owner, the one of this round.
+fn added(block: Block, owner: u32, lane: u32, near: mat4x4f, far: mat4x4f) -> Block {
+  let p = of_owner(block.weights, owner);
   var sum = block.far;
   if (SLOTS > 1u) { sum += far * p; }
-  return Block(block.top, block.sum, block.near + near * p, sum, block.weights);
+  var weights = block.weights;
+  if (LANES == 16u) { weights = to_next(weights, lane); }
+  return Block(block.top, block.sum, block.near + near * p, sum, weights);
 }
 
 // Four rows of one column.
@@ -96,17 +101,18 @@ struct Place { out: u32, lse: u32, column: u32 }
 fn finish(block: Block, token: u32, place: Place) {
   let two = block.sum + subgroupShuffleXor(block.sum, 1u);
   let four = two + subgroupShuffleXor(two, 2u);
-  let sum = four + subgroupShuffleXor(four, 4u);
+  var sum = four + subgroupShuffleXor(four, 4u);
+  if (LANES == 16u) { sum += subgroupShuffleXor(sum, 8u); }
   let share = 1.0 / sum;
   let to = vec2u(place.out, place.column);
   store_rows(columns_times(block.near, share), to, token);
-  if (SLOTS > 1u) { store_rows(columns_times(block.far, share), to + vec2u(0u, 8u), token); }
+  if (SLOTS > 1u) { store_rows(columns_times(block.far, share), to + vec2u(0u, LANES), token); }
   if (place.column < 4u && token + place.column < params.tokens) {
     lse[place.lse + token + place.column] = (block.top + log(sum))[place.column];
   }
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn attention_forward_rows(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -121,40 +127,41 @@ fn attention_forward_rows(
   let width = params.heads * params.head_vectors;
   let stride = 3u * width;
   let base = batch * params.tokens * stride + start;
-  let column = group.z * 8u * SLOTS + lane;
+  let column = group.z * LANES * SLOTS + lane;
   // Lanes past the last column read it again and store nothing.
   let near = min(column, params.head_vectors - 1u);
-  let far = min(column + 8u, params.head_vectors - 1u);
-  let queries = rows_from(query + lane * 2u, base, stride).xy;
+  let far = min(column + LANES, params.head_vectors - 1u);
+  let queries = rows_from(query + lane * (16u / LANES), base, stride).xy;
 
   var a0 = empty_block(); var a1 = empty_block(); var a2 = empty_block(); var a3 = empty_block();
-  for (var key = 0u; key < params.tokens; key += 32u) {
+  for (var key = 0u; key < params.tokens; key += 4u * LANES) {
     let own = key + lane * 4u;
     let keys = rows_from(own, base + width, stride);
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let k = transpose(four(keys, d));
-      let q = mat2x4f(at(queries.x + d), at(queries.y + d));
-      s0 += k * of_pair(q, 0u);
-      s1 += k * of_pair(q, 1u);
-      s2 += k * of_pair(q, 2u);
-      s3 += k * of_pair(q, 3u);
+      var q = mat2x4f(at(queries.x + d), vec4f());
+      if (LANES == 8u) { q[1] = at(queries.y + d); }
+      s0 += k * of_rows(q, 0u);
+      s1 += k * of_rows(q, 1u);
+      s2 += k * of_rows(q, 2u);
+      s3 += k * of_rows(q, 3u);
     }
     let valid = own + vec4u(0u, 1u, 2u, 3u) < vec4u(params.tokens);
     a0 = weighed(a0, s0, valid);
     a1 = weighed(a1, s1, valid);
     a2 = weighed(a2, s2, valid);
     a3 = weighed(a3, s3, valid);
-    let owners = min(8u, (params.tokens - key + 3u) / 4u);
+    let owners = min(LANES, (params.tokens - key + 3u) / 4u);
     for (var owner = 0u; owner < owners; owner++) {
       let values = rows_from(key + owner * 4u, base + 2u * width, stride);
       let v = four(values, near);
       var w = mat4x4f();
       if (SLOTS > 1u) { w = four(values, far); }
-      a0 = added(a0, owner, v, w);
-      a1 = added(a1, owner, v, w);
-      a2 = added(a2, owner, v, w);
-      a3 = added(a3, owner, v, w);
+      a0 = added(a0, owner, lane, v, w);
+      a1 = added(a1, owner, lane, v, w);
+      a2 = added(a2, owner, lane, v, w);
+      a3 = added(a3, owner, lane, v, w);
     }
   }
 

@@ -254,7 +254,7 @@ function backwardRows(
   inBatches(all, inputs, ({ device, batch, tokens, heads, headWidth }, tensors) => {
     const { qkv, d_qkv } = tensors as typeof inputs;
     const headVectors = headWidth / 4, tiles = Math.ceil(tokens / 16);
-    const SLOTS = slotsOf(headVectors);
+    const LANES = device.profile.subgroupSize, SLOTS = slotsOf(headVectors, LANES);
     const bytes = scoreBytes(tokens);
     // Each head has workgroups of its own along z.
     const most = Math.min(MAX_WORKGROUPS, Math.max(1, Math.floor(SCORE_BYTES / bytes)));
@@ -267,14 +267,14 @@ function backwardRows(
         device.dispatch(BACKWARD_KEYS, {
           tensors: { ...tensors, scores },
           params: { ...params, tiles, units, scale: headWidth ** -0.5 },
-          workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (8 * SLOTS))],
-          constants: { SLOTS, ACCUMULATE: accumulate },
+          workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (LANES * SLOTS))],
+          constants: { LANES, SLOTS, ACCUMULATE: accumulate },
         });
         device.dispatch(BACKWARD_QUERIES, {
           tensors: { scores, qkv, d_qkv },
           params,
-          workgroups: [Math.ceil(headVectors / 8), Math.ceil(tokens / 32), count],
-          constants: { ACCUMULATE: accumulate },
+          workgroups: [Math.ceil(headVectors / LANES), Math.ceil(tokens / 32), count],
+          constants: { LANES, ACCUMULATE: accumulate },
         });
       });
     }
@@ -282,8 +282,8 @@ function backwardRows(
 }
 
 /** Columns of vec4 of each lane of `rows`. */
-function slotsOf(headVectors: number): number {
-  return headVectors > 8 ? 2 : 1;
+function slotsOf(headVectors: number, lanes: number): number {
+  return headVectors > lanes ? 2 : 1;
 }
 
 function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
@@ -309,13 +309,13 @@ function recordPart(kernel: Kernel, size: Heads, recording: Recording): void {
       });
     }
   } else if (variant === "rows") {
-    const SLOTS = slotsOf(headVectors);
+    const LANES = device.profile.subgroupSize, SLOTS = slotsOf(headVectors, LANES);
     const tiles = Math.ceil(tokens / 16), units = batch * heads * tiles;
     device.dispatch(kernel, {
       tensors,
       params: { ...params, head_vectors: headVectors, tiles, units },
-      workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (8 * SLOTS))],
-      constants: { ...constants, SLOTS },
+      workgroups: [...spreadWorkgroups(units), Math.ceil(headVectors / (LANES * SLOTS))],
+      constants: { ...constants, LANES, SLOTS },
     });
   } else {
     const tiles = Math.ceil(tokens / 64), units = batch * heads * tiles;

@@ -1,19 +1,33 @@
 /**
- * Rows handed from lane to lane of a subgroup of 8, as WGSL functions without bindings: what the
+ * Rows handed from lane to lane of a subgroup of 8 or 16, as WGSL functions without bindings: what the
  * shaders `attention/forward_rows`, `attention/backward_keys` and `attention/backward_queries` share.
  *
- * - `of_pair`: the vec4 of the four rows that two lanes hold, two each; `of_lane`: the block that one
- *   lane holds.
+ * - `of_rows`: the vec4 of four of 16 rows, of which a lane of 8 holds two, one of 16 one; `of_lane`: the
+ *   block that one lane holds. In a loop over the lanes `of_owner` is that of the round, if with 16 lanes all
+ *   blocks went on by `to_next` after each: Mesa shuffles 8 lanes by one instruction, and 16 one by one
+ *   where the index is no constant. The shader declares the override LANES.
  * - Bindings: none. Work: four shuffles of a vec4 a call. Barriers: none. Exact.
  *
  * @module
  */
 export default /* wgsl */ `
-// The vec4 of the four rows that the lanes 2 pair and 2 pair + 1 hold.
-fn of_pair(rows: mat2x4f, pair: u32) -> mat4x4f {
-  return mat4x4f(subgroupShuffle(rows[0], 2u * pair), subgroupShuffle(rows[1], 2u * pair),
-    subgroupShuffle(rows[0], 2u * pair + 1u), subgroupShuffle(rows[1], 2u * pair + 1u));
+// The vec4 of the four rows from 4 i on; with 16 lanes the second of a lane is not used.
+fn of_rows(rows: mat2x4f, i: u32) -> mat4x4f {
+  if (LANES == 16u) {
+    return mat4x4f(subgroupShuffle(rows[0], 4u * i), subgroupShuffle(rows[0], 4u * i + 1u),
+      subgroupShuffle(rows[0], 4u * i + 2u), subgroupShuffle(rows[0], 4u * i + 3u));
+  }
+  return mat4x4f(subgroupShuffle(rows[0], 2u * i), subgroupShuffle(rows[1], 2u * i),
+    subgroupShuffle(rows[0], 2u * i + 1u), subgroupShuffle(rows[1], 2u * i + 1u));
 }
+
+fn of_owner(x: mat4x4f, owner: u32) -> mat4x4f {
+  if (LANES == 8u) { return of_lane(x, owner); }
+  return mat4x4f(subgroupBroadcast(x[0], 0u), subgroupBroadcast(x[1], 0u),
+    subgroupBroadcast(x[2], 0u), subgroupBroadcast(x[3], 0u));
+}
+
+fn to_next(x: mat4x4f, lane: u32) -> mat4x4f { return of_lane(x, (lane + 1u) % LANES); }
 
 fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
   return mat4x4f(subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane),

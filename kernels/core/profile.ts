@@ -32,6 +32,11 @@ export interface Profile {
   readonly label: string;
 }
 
+/** Whether subgroups have 8 or 16 invocations, for which the kernels for CPU drivers are written. */
+export function hasVectorSubgroups({ subgroups, subgroupSize }: Profile): boolean {
+  return subgroups && (subgroupSize === 8 || subgroupSize === 16);
+}
+
 const LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",

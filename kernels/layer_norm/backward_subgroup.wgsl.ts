@@ -7,7 +7,7 @@ export default /* wgsl */ `
 // faster, and so is "before": dx as it was, read when the kernel adds.
 // modulation: any, read at b stride + scale, where b = row / tokens; stats: [rows] of (mean, rstd)
 // as the forward pass left them.
-// For CPU drivers with subgroups of 8: one subgroup takes 8 rows of one b, two at a time, its lanes
+// For CPU drivers with subgroups of 8 or 16: one takes as many rows of one b, two at a time, its lanes
 // along the columns. Memory is so read in order, and the gain loaded once for two rows: on two cores of
 // Zen 5 a training step's kernels take half the time that they took with 8 rows side by side. No
 // barrier. Moves 12 bytes for each element, 16 when it adds, and loads x and dy twice.
@@ -16,6 +16,7 @@ export default /* wgsl */ `
 override RMS: bool = false;
 override HAS_WEIGHT: bool = false;
 override HAS_SCALE: bool = false;
+override LANES: u32 = 8u;
 
 struct Params {
   rows: u32, width: u32, tokens: u32,
@@ -62,39 +63,39 @@ fn store(i: u32, gain: vec4f, moments: vec2f, means: vec2f) {
   dx[i] = value;
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn layer_norm_backward_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let tiles = (params.tokens + 7u) / 8u;
+  let tiles = (params.tokens + LANES - 1u) / LANES;
   let tile = group.y * groups.x + group.x;
   let b = tile / tiles;
-  let token = tile % tiles * 8u;
+  let token = tile % tiles * LANES;
   let row = b * params.tokens + token;
   if (row >= params.rows) { return; }
   // Rows past the last of b repeat it: the same values for the same place.
-  let last = b * params.tokens + min(token + 8u, params.tokens) - 1u;
+  let last = b * params.tokens + min(token + LANES, params.tokens) - 1u;
   let vectors = params.width / 4u;
   let base = b * params.stride;
   let own = stats[min(row + lane, last)];
 
-  for (var r = 0u; r < 8u; r += 2u) {
+  for (var r = 0u; r < LANES; r += 2u) {
     let m0 = subgroupShuffle(own, r);
     let m1 = subgroupShuffle(own, r + 1u);
     let i0 = min(row + r, last) * vectors;
     let i1 = min(row + r + 1u, last) * vectors;
     var s0 = vec2f();
     var s1 = vec2f();
-    for (var j = lane; j < vectors; j += 8u) {
+    for (var j = lane; j < vectors; j += LANES) {
       let gain = gain_of(j, base);
       s0 += sums_of(i0 + j, gain, m0);
       s1 += sums_of(i1 + j, gain, m1);
     }
     s0 = mean_of(s0);
     s1 = mean_of(s1);
-    for (var j = lane; j < vectors; j += 8u) {
+    for (var j = lane; j < vectors; j += LANES) {
       let gain = gain_of(j, base);
       store(i0 + j, gain, m0, s0);
       store(i1 + j, gain, m1, s1);

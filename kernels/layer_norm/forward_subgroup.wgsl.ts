@@ -6,7 +6,7 @@ export default /* wgsl */ `
 // of 4; x, weight and modulation are bound as textures, which a CPU driver loads faster.
 // modulation: any, read at b stride + scale and b stride + shift, where b = row / tokens (a stride
 // of 0 gives all rows the same); stats: [rows] of (mean, rstd).
-// For CPU drivers with subgroups of 8: one subgroup takes 8 rows of one b. First each lane finds
+// For CPU drivers with subgroups of 8 or 16: one subgroup takes as many rows of one b. First each lane finds
 // the moments of one row (Welford's recurrence on 4 columns side by side: one pass), then the lanes
 // lie along the columns of two rows at a time, so that memory is read in order and gain and offset are
 // loaded once for two rows. No barrier. Moves 8 bytes for each element, and loads x twice.
@@ -17,6 +17,7 @@ override RMS: bool = false;
 override HAS_WEIGHT: bool = false;
 override HAS_SCALE: bool = false;
 override HAS_SHIFT: bool = false;
+override LANES: u32 = 8u;
 
 struct Params {
   rows: u32, width: u32, tokens: u32,
@@ -61,19 +62,19 @@ fn moments_of(row: u32, vectors: u32) -> vec2f {
   return vec2f(origin + middle, inverseSqrt(variance + params.epsilon));
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn layer_norm_forward_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let tiles = (params.tokens + 7u) / 8u;
+  let tiles = (params.tokens + LANES - 1u) / LANES;
   let tile = group.y * groups.x + group.x;
   let b = tile / tiles;
-  let token = tile % tiles * 8u;
+  let token = tile % tiles * LANES;
   let row = b * params.tokens + token;
   if (row >= params.rows) { return; }
-  let count = min(8u, params.tokens - token);
+  let count = min(LANES, params.tokens - token);
   let vectors = params.width / 4u;
 
   let own = moments_of(row + min(lane, count - 1u), vectors);
@@ -82,12 +83,12 @@ fn layer_norm_forward_subgroup(
   let base = b * params.stride;
   // Rows past the last of b repeat it: the same values for the same place.
   let last = row + count - 1u;
-  for (var r = 0u; r < 8u; r += 2u) {
+  for (var r = 0u; r < LANES; r += 2u) {
     let m0 = subgroupShuffle(own, r);
     let m1 = subgroupShuffle(own, r + 1u);
     let i0 = min(row + r, last) * vectors;
     let i1 = min(row + r + 1u, last) * vectors;
-    for (var j = lane; j < vectors; j += 8u) {
+    for (var j = lane; j < vectors; j += LANES) {
       var gain = vec4f(1.0);
       var offset = vec4f();
       if (HAS_WEIGHT) { gain = textureLoad(weight, texel_of(j)); }

@@ -57,7 +57,7 @@ function kernelsOf(include: string): { forward: Kernels; backward: Kernels } {
 const BY_MEMORY = kernelsOf(reduce);
 const BY_SUBGROUPS = kernelsOf(reduceSubgroups);
 const GROUP_SUMS_VECTOR = [new Kernel({ source: groupSumsVector }), 64] as const;
-/** The kernel of {@linkcode GroupSums} and the columns that one workgroup sums. */
+/** The kernel of {@linkcode GroupSums} and the columns that one workgroup sums, with a subgroup of 8. */
 const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: number]>> = {
   naive: [new Kernel({ source: groupSumsSource }), 64],
   subgroup: [new Kernel({ source: groupSumsSubgroup, includes: [texelOf] }), 32],
@@ -65,7 +65,7 @@ const GROUP_SUMS: Readonly<Record<LayerNormVariant, readonly [Kernel, columns: n
   register: GROUP_SUMS_VECTOR,
 };
 
-/** Rows that one workgroup normalises. */
+/** Rows that one workgroup normalises, with a subgroup of 8. */
 export const ROWS: Readonly<Record<LayerNormVariant, number>> = {
   naive: 64,
   subgroup: 8,
@@ -273,7 +273,7 @@ function normalizeInto(
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
       HAS_SHIFT: Number(shift !== undefined),
-      ...(variant === "register" && { SLOTS: registerSlots(width) }),
+      ...sizesOf(variant, { width, lanes: out.device.profile.subgroupSize }),
     },
   });
 }
@@ -297,7 +297,7 @@ function normalizeGradientInto(
       RMS: Number(norm === "rms"),
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
-      ...(variant === "register" && { SLOTS: registerSlots(width) }),
+      ...sizesOf(variant, { width, lanes: dx.device.profile.subgroupSize }),
     },
   });
 }
@@ -355,12 +355,16 @@ export class GroupSums implements Disposable {
       sums: device.empty([batches * chunks, width]),
       products: device.empty([batches * chunks, width]),
     }));
-    const [kernel, columns] = GROUP_SUMS[variant];
+    const [kernel, tileColumns] = GROUP_SUMS[variant], lanes = device.profile.subgroupSize;
+    const columns = variant === "subgroup" ? 4 * lanes : tileColumns;
     device.dispatch(kernel, {
       tensors: { x, dy, stats: stats ?? x, ...made },
       params: { tokens, width, chunk: this.#chunk },
       workgroups: [Math.ceil(width / columns), chunks, batches],
-      constants: { PLAIN: Number(stats === undefined) },
+      constants: {
+        PLAIN: Number(stats === undefined),
+        ...variant === "subgroup" && { LANES: lanes },
+      },
     });
     return made;
   }
@@ -384,10 +388,19 @@ function planOf(x: Tensor, tokens: number): {
   const variant = variantOf(device, { rows, width, tokens });
   // Groups of rows never span two batch entries where they share loads of the modulation.
   const groups = variant === "subgroup"
-    ? rows / tokens * Math.ceil(tokens / ROWS.subgroup)
+    ? rows / tokens * Math.ceil(tokens / device.profile.subgroupSize)
     : Math.ceil(rows / ROWS[variant]);
   const kernels = device.profile.subgroups ? BY_SUBGROUPS : BY_MEMORY;
   return { width, rows, variant, workgroups: spreadWorkgroups(groups), kernels };
+}
+
+/** What differs between the kernels of a variant. */
+function sizesOf(
+  variant: LayerNormVariant,
+  { width, lanes }: { width: number; lanes: number },
+): Record<string, number> {
+  if (variant === "register") return { SLOTS: registerSlots(width) };
+  return variant === "subgroup" ? { LANES: lanes } : {};
 }
 
 function variantOf(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Profile } from "../core/profile.ts";
+import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
 
 const VARIANTS = ["register", "subgroup", "workgroup", "naive"] as const;
 
@@ -27,7 +27,7 @@ export function supportsLayerNorm(
   const { profile, width } = options;
   switch (variant) {
     case "subgroup":
-      return width % 4 === 0 && profile.subgroups && profile.subgroupSize === 8;
+      return width % 4 === 0 && hasVectorSubgroups(profile);
     case "workgroup":
       return width % 4 === 0;
     case "register":
@@ -43,7 +43,7 @@ export function layerNormCandidates(profile: Profile, width: number): LayerNormV
 }
 
 /**
- * The fastest variant. On a CPU driver a subgroup of 8 reads textures; a GPU gives each row a
+ * The fastest variant. On a CPU driver a subgroup reads textures; a GPU gives each row a
  * workgroup, so that neighbouring invocations read neighbouring addresses, and holds the row in
  * registers where it fits.
  */

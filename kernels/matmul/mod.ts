@@ -189,7 +189,8 @@ export function matmulInto(
     return device.scope(() => matmulInto(out, widened(a), widened(b), { ...options, size }));
   }
   if (out.dtype === "f16") return throughFloats(out, (floats) => matmulInto(floats, a, b, options));
-  const [rows, columns] = TILES[variant];
+  const [rows, tileColumns] = TILES[variant], lanes = profile.subgroupSize;
+  const columns = variant === "subgroup" ? 4 * lanes : tileColumns;
   device.dispatch(KERNELS[epilogueOf(options)][variant], {
     tensors: { a, b, bias: bias ?? b, out, ...sums && { sums } },
     params: {
@@ -205,6 +206,7 @@ export function matmulInto(
       TRANSPOSE_A: Number(transposeA),
       TRANSPOSE_B: Number(transposeB),
       HAS_BIAS: Number(bias !== undefined),
+      ...variant === "subgroup" && { LANES: lanes },
     },
   });
 }

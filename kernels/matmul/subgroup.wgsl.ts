@@ -1,11 +1,11 @@
 export default /* wgsl */ `
-// out[b] = f(op(A[b]) op(B[b]) (+ bias)) (+ out[b]), f an epilogue, on a CPU driver with subgroups of 8
+// out[b] = f(op(A[b]) op(B[b]) (+ bias)) (+ out[b]), f an epilogue, on a CPU driver with subgroups of 8 or 16
 //
 // a: [batch, M, K] or, transposed, [batch, K, M]; b: [batch, K, N] or [batch, N, K]; bias: [N];
 // out: [batch, M, N]; M, N, K multiples of 4; a, b and bias are bound as textures of vec4, which this
 // driver loads several times faster than storage buffers.
-// One subgroup of 8 computes 32 rows by 32 columns, each lane 32 by 4 in registers: for 4 steps of
-// K it loads 4 vec4 of A (each lane other rows, then broadcast) and 4 of B for 512 multiply-adds.
+// One subgroup computes 32 rows by 32 or 64 columns, each lane 32 by 4 in registers: for 4 steps of
+// K it loads 4 or 2 vec4 of A (each lane others, then broadcast) and 4 of B for 512 multiply-adds.
 // A wider tile loads less, but the code of its loop no longer fits the caches of a CPU core's decoder.
 // A 4 by 4 block is a matrix whose columns are rows of out, so one product of two blocks is 64
 // multiply-adds. No workgroup memory, no barrier.
@@ -16,6 +16,7 @@ export default /* wgsl */ `
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 override HAS_BIAS: bool = false;
+override LANES: u32 = 8u;
 
 struct Params { M: u32, N: u32, K: u32, stride_a: u32, stride_b: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,7 +38,7 @@ fn tile_of(group: vec2u, groups: vec2u) -> vec2u {
   return vec2u(place / rows, first + place % rows);
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn matmul_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -45,7 +46,7 @@ fn matmul_subgroup(
 ) {
   let tile = tile_of(group.xy, groups.xy);
   let row = tile.y * 32u;
-  let column4 = tile.x * 8u + lane;
+  let column4 = tile.x * LANES + lane;
   let batch = group.z;
   let base_a = batch * params.stride_a / 4u;
   let base_b = batch * params.stride_b / 4u;
@@ -53,41 +54,68 @@ fn matmul_subgroup(
   var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
   var c4 = mat4x4f(); var c5 = mat4x4f(); var c6 = mat4x4f(); var c7 = mat4x4f();
 
-  // Where this lane reads A: transposed, its four vec4 are four steps of K of its 4 rows; else they
-  // are rows 8 apart of one step.
+  // Where this lane reads A: transposed, a vec4 is 4 rows of one step of K, and 8 lanes have all 32; else
+  // it is 4 steps of one row.
   let stride_a = select(params.K / 4u, params.M / 4u, TRANSPOSE_A);
-  let lane_a = select((row + lane) * stride_a, row / 4u + lane, TRANSPOSE_A);
-  let apart = select(8u * stride_a, stride_a, TRANSPOSE_A);
+  let lane_a = select(
+    (row + lane) * stride_a, row / 4u + lane % 8u + lane / 8u * stride_a, TRANSPOSE_A);
+  let apart = select(LANES * stride_a, LANES / 8u * stride_a, TRANSPOSE_A);
   let advance = select(1u, 4u * stride_a, TRANSPOSE_A);
   var offset_a = base_a + lane_a;
 
   for (var k4 = 0u; k4 < params.K / 4u; k4++) {
     let v0 = operand_a(offset_a);
     let v1 = operand_a(offset_a + apart);
-    let v2 = operand_a(offset_a + 2u * apart);
-    let v3 = operand_a(offset_a + 3u * apart);
+    var v2 = vec4f();
+    var v3 = vec4f();
+    if (LANES == 8u) {
+      v2 = operand_a(offset_a + 2u * apart);
+      v3 = operand_a(offset_a + 3u * apart);
+    }
     offset_a += advance;
     let block = operand_block_b(base_b, k4, column4);
     var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
     var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
-    if (TRANSPOSE_A) {
-      a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v2, 0u), subgroupBroadcast(v3, 0u)));
-      a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v3, 1u)));
-      a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v3, 2u)));
-      a3 = transpose(mat4x4f(subgroupBroadcast(v0, 3u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v2, 3u), subgroupBroadcast(v3, 3u)));
-      a4 = transpose(mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v2, 4u), subgroupBroadcast(v3, 4u)));
-      a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v3, 5u)));
-      a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v3, 6u)));
-      a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v2, 7u), subgroupBroadcast(v3, 7u)));
+    if (LANES == 8u) {
+      if (TRANSPOSE_A) {
+        a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v2, 0u), subgroupBroadcast(v3, 0u)));
+        a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v3, 1u)));
+        a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v3, 2u)));
+        a3 = transpose(mat4x4f(subgroupBroadcast(v0, 3u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v2, 3u), subgroupBroadcast(v3, 3u)));
+        a4 = transpose(mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v2, 4u), subgroupBroadcast(v3, 4u)));
+        a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v3, 5u)));
+        a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v3, 6u)));
+        a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v2, 7u), subgroupBroadcast(v3, 7u)));
+      } else {
+        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
+        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
+        a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
+        a3 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
+        a4 = mat4x4f(subgroupBroadcast(v2, 0u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v2, 3u));
+        a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
+        a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
+        a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
+      }
     } else {
-      a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-      a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-      a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-      a3 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-      a4 = mat4x4f(subgroupBroadcast(v2, 0u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v2, 3u));
-      a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
-      a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
-      a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
+      if (TRANSPOSE_A) {
+        a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 8u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 8u)));
+        a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 9u)));
+        a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 10u)));
+        a3 = transpose(mat4x4f(subgroupBroadcast(v0, 3u), subgroupBroadcast(v0, 11u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v1, 11u)));
+        a4 = transpose(mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 12u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 12u)));
+        a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 13u)));
+        a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 14u)));
+        a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v0, 15u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v1, 15u)));
+      } else {
+        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
+        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
+        a2 = mat4x4f(subgroupBroadcast(v0, 8u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v0, 11u));
+        a3 = mat4x4f(subgroupBroadcast(v0, 12u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v0, 15u));
+        a4 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
+        a5 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
+        a6 = mat4x4f(subgroupBroadcast(v1, 8u), subgroupBroadcast(v1, 9u), subgroupBroadcast(v1, 10u), subgroupBroadcast(v1, 11u));
+        a7 = mat4x4f(subgroupBroadcast(v1, 12u), subgroupBroadcast(v1, 13u), subgroupBroadcast(v1, 14u), subgroupBroadcast(v1, 15u));
+      }
     }
     c0 += block * a0;
     c1 += block * a1;

@@ -5,7 +5,7 @@
  */
 
 import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
-import type { Profile } from "../core/profile.ts";
+import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
 
 const VARIANTS = ["naive", "register", "subgroup", "split", "tiled", "tiled_128"] as const;
 
@@ -40,7 +40,7 @@ const PART_TERMS = 256;
 /** K that the tile of 64 takes in one step, of which a part has whole ones. */
 const STEP = 8;
 
-/** Rows and columns of the result that one workgroup computes. */
+/** Rows and columns of the result that one workgroup computes; `subgroup` has twice the columns with 16 lanes. */
 export const TILES: Readonly<Record<MatmulVariant, readonly [rows: number, columns: number]>> = {
   naive: [8, 8],
   register: [16, 128],
@@ -105,7 +105,7 @@ export function supportsMatmul(
   const aligned = M % 4 === 0 && N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":
-      return aligned && profile.subgroups && profile.subgroupSize === 8;
+      return aligned && hasVectorSubgroups(profile);
     case "register":
       return aligned;
     case "split":

@@ -118,6 +118,7 @@ export function reconstruct(coefficients: Tensor, options: ReconstructOptions): 
       tensors: { coefficients: chosen, basis, mean, out },
       params: shared,
       workgroups,
+      constants: { LANES: profile.subgroupSize },
     });
   });
   return out;

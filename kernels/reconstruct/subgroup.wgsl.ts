@@ -1,13 +1,15 @@
 export default /* wgsl */ `
-// out[b] = s / max(|s|, epsilon), s = mean + basis coefficients[b], on a CPU driver with subgroups of 8
+// out[b] = s / max(|s|, epsilon), s = mean + basis coefficients[b], on a CPU driver with subgroups of 8 or 16
 //
 // coefficients: [batch, columns]; basis: [width, columns], both bound as textures of vec4, columns a
 // multiple of 4; mean: [width] and out: [batch, width] as vec4, width a multiple of 4.
-// One subgroup of 8 computes 32 rows: each lane loads 4 of them, from where they are broadcast, and
-// computes 8 of 64 elements at a time, 12 vec4 of loads for 1,024 multiply-adds. A 4 by 4 block is a
+// One subgroup computes 32 rows: each lane loads 4 or 2 of them, from where they are broadcast, and
+// computes 8 of 8 LANES elements at a time, 12 or 10 vec4 of loads for 1,024 multiply-adds. A 4 by 4 block is a
 // matrix whose columns are rows of out. Elements are written as they are, then each lane scales its
 // own. No workgroup memory, no barrier.
 // Error: |error| <= (columns + width / 8 + 12) 2^-24 (|mean| + sum |c basis|) / |s|.
+
+override LANES: u32 = 8u;
 
 struct Params { columns4: u32, width: u32, batch: u32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -73,19 +75,19 @@ fn factors_of(squares: vec4f) -> vec4f {
   return 1.0 / max(sqrt(subgroupAdd(squares)), vec4f(params.epsilon));
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn reconstruct_subgroup(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let first = (group.y * groups.x + group.x) * 32u;
-  // Where this lane reads coefficients: rows 8 apart, the last row again past the end.
+  // Where this lane reads coefficients: rows LANES apart, the last row again past the end.
   let last = params.batch - 1u;
   let r0 = min(first + lane, last) * params.columns4;
-  let r1 = min(first + lane + 8u, last) * params.columns4;
-  let r2 = min(first + lane + 16u, last) * params.columns4;
-  let r3 = min(first + lane + 24u, last) * params.columns4;
+  let r1 = min(first + lane + LANES, last) * params.columns4;
+  let r2 = min(first + lane + 2u * LANES, last) * params.columns4;
+  let r3 = min(first + lane + 3u * LANES, last) * params.columns4;
 
   var q0 = vec4f();
   var q1 = vec4f();
@@ -96,7 +98,7 @@ fn reconstruct_subgroup(
   var q6 = vec4f();
   var q7 = vec4f();
 
-  for (var start = 0u; start < params.width / 4u; start += 16u) {
+  for (var start = 0u; start < params.width / 4u; start += 2u * LANES) {
     let j4 = start + lane * 2u;
     let i0 = basis_row(j4);
     let i1 = basis_row(j4 + 1u);
@@ -115,16 +117,33 @@ fn reconstruct_subgroup(
       let b1 = basis_block(i1 + k4);
       let v0 = at_coefficients(r0 + k4);
       let v1 = at_coefficients(r1 + k4);
-      let v2 = at_coefficients(r2 + k4);
-      let v3 = at_coefficients(r3 + k4);
-      let a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-      let a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-      let a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-      let a3 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-      let a4 = mat4x4f(subgroupBroadcast(v2, 0u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v2, 3u));
-      let a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
-      let a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
-      let a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
+      var v2 = vec4f();
+      var v3 = vec4f();
+      if (LANES == 8u) {
+        v2 = at_coefficients(r2 + k4);
+        v3 = at_coefficients(r3 + k4);
+      }
+      var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
+      var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
+      if (LANES == 8u) {
+        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
+        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
+        a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
+        a3 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
+        a4 = mat4x4f(subgroupBroadcast(v2, 0u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v2, 3u));
+        a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
+        a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
+        a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
+      } else {
+        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
+        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
+        a2 = mat4x4f(subgroupBroadcast(v0, 8u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v0, 11u));
+        a3 = mat4x4f(subgroupBroadcast(v0, 12u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v0, 15u));
+        a4 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
+        a5 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
+        a6 = mat4x4f(subgroupBroadcast(v1, 8u), subgroupBroadcast(v1, 9u), subgroupBroadcast(v1, 10u), subgroupBroadcast(v1, 11u));
+        a7 = mat4x4f(subgroupBroadcast(v1, 12u), subgroupBroadcast(v1, 13u), subgroupBroadcast(v1, 14u), subgroupBroadcast(v1, 15u));
+      }
       c00 += b0 * a0; c01 += b1 * a0;
       c10 += b0 * a1; c11 += b1 * a1;
       c20 += b0 * a2; c21 += b1 * a2;
@@ -161,7 +180,7 @@ fn reconstruct_subgroup(
   let f5 = factors_of(q5);
   let f6 = factors_of(q6);
   let f7 = factors_of(q7);
-  for (var start = 0u; start < params.width / 4u; start += 16u) {
+  for (var start = 0u; start < params.width / 4u; start += 2u * LANES) {
     let j4 = start + lane * 2u;
     scale(first + 0u, j4, f0); scale(first + 0u, j4 + 1u, f0);
     scale(first + 4u, j4, f1); scale(first + 4u, j4 + 1u, f1);

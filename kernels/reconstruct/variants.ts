@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Profile } from "../core/profile.ts";
+import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
 
 /** The kernels of reconstruct. */
 export type ReconstructVariant = "subgroup" | "workgroup";
@@ -24,11 +24,11 @@ export function supportsReconstruct(
 ): boolean {
   const { profile, size: { rank, width } } = options;
   return variant === "workgroup" ||
-    (rank % 4 === 0 && width % 4 === 0 && profile.subgroups && profile.subgroupSize === 8);
+    (rank % 4 === 0 && width % 4 === 0 && hasVectorSubgroups(profile));
 }
 
 /**
- * The fastest variant: CPU drivers with subgroups of 8 have registers for 32 rows and no use for
+ * The fastest variant: CPU drivers with subgroups have registers for 32 rows and no use for
  * workgroup memory; all else shares the coefficients through it.
  */
 export function pickReconstruct(profile: Profile, size: ReconstructSize): ReconstructVariant {

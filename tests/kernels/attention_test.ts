@@ -210,6 +210,7 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   const profile = testProfile();
   const size = { tokens: 256, headWidth: 64 };
   assert.equal(pickAttention(profile, size), "rows");
+  assert.equal(pickAttention({ ...profile, subgroupSize: 16 }, size), "rows");
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, size), "tiled");
   assert.equal(pickAttention(profile, { ...size, headWidth: 5 }), "naive");
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, { ...size, tokens: 16 }), "naive");

@@ -417,6 +417,7 @@ const PROFILE = testProfile();
 Deno.test("pickMatmul() uses registers on CPU drivers", () => {
   const size = { M: 64, N: 64, K: 64 };
   assert.equal(pickMatmul(PROFILE, size), "subgroup");
+  assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 16 }, size), "subgroup");
   assert.equal(pickMatmul({ ...PROFILE, subgroupSize: 4 }, size), "register");
   assert.equal(pickMatmul(PROFILE, { ...size, K: 63 }), "naive");
 });

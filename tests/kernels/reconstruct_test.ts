@@ -119,6 +119,7 @@ gpuTest("pickReconstruct() takes registers on a CPU driver and workgroup memory 
   assert.equal(pickReconstruct(cpu, { ...size, rank: 7 }), "workgroup");
   assert.equal(pickReconstruct(cpu, size), "subgroup");
   assert.equal(pickReconstruct(cpu, { ...size, width: 10 }), "workgroup");
+  assert.equal(pickReconstruct({ ...cpu, subgroupSize: 16 }, size), "subgroup");
   assert.equal(pickReconstruct({ ...cpu, subgroupSize: 4 }, size), "workgroup");
   assert.equal(pickReconstruct({ ...cpu, driver: "gpu" }, size), "workgroup");
 });
