@@ -127,7 +127,10 @@ export function adamwInto(slabs: AdamwSlabs, options: AdamwIntoOptions): void {
       workgroups: spreadWorkgroups(Math.ceil(vectors / CHUNK[variant])),
       constants: {
         HAS_AVERAGES: Number(averages !== undefined),
-        ...(variant === "texture" && { CHUNK: CHUNK.texture }),
+        ...(variant === "texture" && {
+          CHUNK: CHUNK.texture,
+          LANES: device.profile.subgroupSize === 16 ? 16 : 8,
+        }),
       },
     });
   });

@@ -10,7 +10,7 @@ struct Params { rows: u32, columns: u32, chunk: u32, accumulate: u32 }
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(16)
 fn column_sum_texture(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -18,8 +18,8 @@ fn column_sum_texture(
 ) {
   let stride = params.columns / 4u;
   let tile = group.y * groups.x + group.x;
-  let tiles = (stride + 7u) / 8u;
-  let column = tile % tiles * 8u + lane;
+  let tiles = (stride + 15u) / 16u;
+  let column = tile % tiles * 16u + lane;
   let first = tile / tiles * params.chunk;
   if (column >= stride || first >= params.rows) { return; }
   let end = min(params.rows, first + params.chunk);

@@ -25,7 +25,7 @@ export const COLUMN_SUMS: Readonly<
   scalar: { kernel: new Kernel({ source: columnSumSource }), width: 64 },
   texture: {
     kernel: new Kernel({ source: columnSumTextureSource, includes: [texelOf] }),
-    width: 32,
+    width: 64,
   },
   vector: {
     kernel: new Kernel({ source: columnSumVectorSource, includes: [loadFloats] }),

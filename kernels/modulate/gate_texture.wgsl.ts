@@ -15,7 +15,7 @@ struct Params { tokens: u32, width: u32, stride: u32, gate: u32 }
 @group(0) @binding(3) var modulation: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(16)
 fn gate_texture(@builtin(global_invocation_id) id: vec3u) {
   let vectors = params.width / 4u;
   if (id.x >= vectors) { return; }

@@ -236,7 +236,7 @@ function gateInto(
     device.dispatch(GATE.texture, {
       tensors: { x: base ?? h, h, modulation, out },
       params: size,
-      workgroups: [Math.ceil(width / 32), tiles, batches],
+      workgroups: [Math.ceil(width / 64), tiles, batches],
       constants: { HAS_X: Number(base !== undefined) },
     });
   } else {
