@@ -97,7 +97,7 @@ export async function prepareOutputFolder(path: string): Promise<void> {
   if (found !== undefined && !found.isDirectory) {
     throw new TypeError(`Cannot write into ${path}: it is a file, expected a folder for --out`);
   }
-  if (found !== undefined && !Deno.readDirSync(path)[Symbol.iterator]().next().done) {
+  if (found !== undefined && [...Deno.readDirSync(path)].length > 0) {
     throw new UsageError(
       `Cannot write into ${path}: there are files in it, expected a new or empty folder for --out`,
     );

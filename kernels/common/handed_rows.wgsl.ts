@@ -23,8 +23,7 @@ fn of_rows(rows: mat2x4f, i: u32) -> mat4x4f {
 
 fn of_owner(x: mat4x4f, owner: u32) -> mat4x4f {
   if (LANES == 8u) { return of_lane(x, owner); }
-  return mat4x4f(subgroupBroadcast(x[0], 0u), subgroupBroadcast(x[1], 0u),
-    subgroupBroadcast(x[2], 0u), subgroupBroadcast(x[3], 0u));
+  return of_lane(x, 0u);
 }
 
 fn to_next(x: mat4x4f, lane: u32) -> mat4x4f { return of_lane(x, (lane + 1u) % LANES); }

@@ -6,6 +6,7 @@
 
 import { castInto, widened } from "../cast/mod.ts";
 import activation from "../common/activation.wgsl.ts";
+import broadcastRows from "../common/broadcast_rows.wgsl.ts";
 import epilogueGelu from "../common/epilogue_gelu.wgsl.ts";
 import epilogueGeluKept from "../common/epilogue_gelu_kept.wgsl.ts";
 import epilogueGeluSlope from "../common/epilogue_gelu_slope.wgsl.ts";
@@ -58,7 +59,7 @@ function kernelsWith(epilogue: readonly string[]): EpilogueKernels {
   return {
     naive: new Kernel({ source: naive, includes: epilogue }),
     register: new Kernel({ source: register, includes: textured }),
-    subgroup: new Kernel({ source: subgroup, includes: textured }),
+    subgroup: new Kernel({ source: subgroup, includes: [...textured, broadcastRows] }),
     oddRows: tiledWith([oddRows]),
     wholeRows: {
       f32: tiledWith([wholeRows, storeFloats]),

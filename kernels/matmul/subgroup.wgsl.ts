@@ -38,6 +38,18 @@ fn tile_of(group: vec2u, groups: vec2u) -> vec2u {
   return vec2u(place / rows, first + place % rows);
 }
 
+// The block of op(A) with the rows 4 j to 4 j + 3 of the tile, from what all lanes loaded. Transposed, lane j has the
+// first of four steps of K as v0; with 16 lanes lane 8 + j has the second, and v1 the others.
+fn operand_block_a(v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f, j: u32) -> mat4x4f {
+  if (!TRANSPOSE_A) { return broadcast_rows(v0, v1, v2, v3, j); }
+  if (LANES == 8u) {
+    return transpose(mat4x4f(subgroupShuffle(v0, j), subgroupShuffle(v1, j), subgroupShuffle(v2, j),
+      subgroupShuffle(v3, j)));
+  }
+  return transpose(mat4x4f(subgroupShuffle(v0, j), subgroupShuffle(v0, j + 8u), subgroupShuffle(v1, j),
+    subgroupShuffle(v1, j + 8u)));
+}
+
 @compute @workgroup_size(LANES)
 fn matmul_subgroup(
   @builtin(workgroup_id) group: vec3u,
@@ -74,57 +86,14 @@ fn matmul_subgroup(
     }
     offset_a += advance;
     let block = operand_block_b(base_b, k4, column4);
-    var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
-    var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
-    if (LANES == 8u) {
-      if (TRANSPOSE_A) {
-        a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v2, 0u), subgroupBroadcast(v3, 0u)));
-        a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v3, 1u)));
-        a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v3, 2u)));
-        a3 = transpose(mat4x4f(subgroupBroadcast(v0, 3u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v2, 3u), subgroupBroadcast(v3, 3u)));
-        a4 = transpose(mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v2, 4u), subgroupBroadcast(v3, 4u)));
-        a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v3, 5u)));
-        a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v3, 6u)));
-        a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v2, 7u), subgroupBroadcast(v3, 7u)));
-      } else {
-        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-        a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-        a3 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-        a4 = mat4x4f(subgroupBroadcast(v2, 0u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v2, 3u));
-        a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
-        a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
-        a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
-      }
-    } else {
-      if (TRANSPOSE_A) {
-        a0 = transpose(mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 8u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 8u)));
-        a1 = transpose(mat4x4f(subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 9u)));
-        a2 = transpose(mat4x4f(subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 10u)));
-        a3 = transpose(mat4x4f(subgroupBroadcast(v0, 3u), subgroupBroadcast(v0, 11u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v1, 11u)));
-        a4 = transpose(mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 12u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 12u)));
-        a5 = transpose(mat4x4f(subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 13u)));
-        a6 = transpose(mat4x4f(subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 14u)));
-        a7 = transpose(mat4x4f(subgroupBroadcast(v0, 7u), subgroupBroadcast(v0, 15u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v1, 15u)));
-      } else {
-        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-        a2 = mat4x4f(subgroupBroadcast(v0, 8u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v0, 11u));
-        a3 = mat4x4f(subgroupBroadcast(v0, 12u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v0, 15u));
-        a4 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-        a5 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-        a6 = mat4x4f(subgroupBroadcast(v1, 8u), subgroupBroadcast(v1, 9u), subgroupBroadcast(v1, 10u), subgroupBroadcast(v1, 11u));
-        a7 = mat4x4f(subgroupBroadcast(v1, 12u), subgroupBroadcast(v1, 13u), subgroupBroadcast(v1, 14u), subgroupBroadcast(v1, 15u));
-      }
-    }
-    c0 += block * a0;
-    c1 += block * a1;
-    c2 += block * a2;
-    c3 += block * a3;
-    c4 += block * a4;
-    c5 += block * a5;
-    c6 += block * a6;
-    c7 += block * a7;
+    c0 += block * operand_block_a(v0, v1, v2, v3, 0u);
+    c1 += block * operand_block_a(v0, v1, v2, v3, 1u);
+    c2 += block * operand_block_a(v0, v1, v2, v3, 2u);
+    c3 += block * operand_block_a(v0, v1, v2, v3, 3u);
+    c4 += block * operand_block_a(v0, v1, v2, v3, 4u);
+    c5 += block * operand_block_a(v0, v1, v2, v3, 5u);
+    c6 += block * operand_block_a(v0, v1, v2, v3, 6u);
+    c7 += block * operand_block_a(v0, v1, v2, v3, 7u);
   }
 
   store_result_block(batch, row, column4, c0);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import broadcastRows from "../common/broadcast_rows.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -16,7 +17,7 @@ import workgroup from "./workgroup.wgsl.ts";
 
 /** The kernel by its variant. */
 export const KERNELS: Readonly<Record<ReconstructVariant, Kernel>> = {
-  subgroup: new Kernel({ source: subgroup, includes: [texelOf] }),
+  subgroup: new Kernel({ source: subgroup, includes: [texelOf, broadcastRows] }),
   workgroup: new Kernel({ source: workgroup }),
 };
 

@@ -123,27 +123,14 @@ fn reconstruct_subgroup(
         v2 = at_coefficients(r2 + k4);
         v3 = at_coefficients(r3 + k4);
       }
-      var a0: mat4x4f; var a1: mat4x4f; var a2: mat4x4f; var a3: mat4x4f;
-      var a4: mat4x4f; var a5: mat4x4f; var a6: mat4x4f; var a7: mat4x4f;
-      if (LANES == 8u) {
-        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-        a2 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-        a3 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-        a4 = mat4x4f(subgroupBroadcast(v2, 0u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v2, 3u));
-        a5 = mat4x4f(subgroupBroadcast(v2, 4u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v2, 7u));
-        a6 = mat4x4f(subgroupBroadcast(v3, 0u), subgroupBroadcast(v3, 1u), subgroupBroadcast(v3, 2u), subgroupBroadcast(v3, 3u));
-        a7 = mat4x4f(subgroupBroadcast(v3, 4u), subgroupBroadcast(v3, 5u), subgroupBroadcast(v3, 6u), subgroupBroadcast(v3, 7u));
-      } else {
-        a0 = mat4x4f(subgroupBroadcast(v0, 0u), subgroupBroadcast(v0, 1u), subgroupBroadcast(v0, 2u), subgroupBroadcast(v0, 3u));
-        a1 = mat4x4f(subgroupBroadcast(v0, 4u), subgroupBroadcast(v0, 5u), subgroupBroadcast(v0, 6u), subgroupBroadcast(v0, 7u));
-        a2 = mat4x4f(subgroupBroadcast(v0, 8u), subgroupBroadcast(v0, 9u), subgroupBroadcast(v0, 10u), subgroupBroadcast(v0, 11u));
-        a3 = mat4x4f(subgroupBroadcast(v0, 12u), subgroupBroadcast(v0, 13u), subgroupBroadcast(v0, 14u), subgroupBroadcast(v0, 15u));
-        a4 = mat4x4f(subgroupBroadcast(v1, 0u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v1, 3u));
-        a5 = mat4x4f(subgroupBroadcast(v1, 4u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v1, 7u));
-        a6 = mat4x4f(subgroupBroadcast(v1, 8u), subgroupBroadcast(v1, 9u), subgroupBroadcast(v1, 10u), subgroupBroadcast(v1, 11u));
-        a7 = mat4x4f(subgroupBroadcast(v1, 12u), subgroupBroadcast(v1, 13u), subgroupBroadcast(v1, 14u), subgroupBroadcast(v1, 15u));
-      }
+      let a0 = broadcast_rows(v0, v1, v2, v3, 0u);
+      let a1 = broadcast_rows(v0, v1, v2, v3, 1u);
+      let a2 = broadcast_rows(v0, v1, v2, v3, 2u);
+      let a3 = broadcast_rows(v0, v1, v2, v3, 3u);
+      let a4 = broadcast_rows(v0, v1, v2, v3, 4u);
+      let a5 = broadcast_rows(v0, v1, v2, v3, 5u);
+      let a6 = broadcast_rows(v0, v1, v2, v3, 6u);
+      let a7 = broadcast_rows(v0, v1, v2, v3, 7u);
       c00 += b0 * a0; c01 += b1 * a0;
       c10 += b0 * a1; c11 += b1 * a1;
       c20 += b0 * a2; c21 += b1 * a2;
