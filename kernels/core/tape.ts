@@ -513,10 +513,9 @@ export class Tape implements Gradients, Disposable {
   /** Throws for what has a gradient of f16, which an op assigns as a whole. */
   #requireFloats(storage: Storage, tensor: Tensor): void {
     if (!this.#halves.has(storage)) return;
+    const { name } = this.#current!, shape = formatShape(tensor.shape);
     throw new TypeError(
-      `Cannot give ${this.#current!.name} a place for the gradient of ${
-        formatShape(tensor.shape)
-      }: ` +
+      `Cannot give ${name} a place for the gradient of ${shape}: ` +
         "it is f16, expected one op that reads the tensor and assigns it",
     );
   }

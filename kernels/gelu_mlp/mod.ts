@@ -7,7 +7,7 @@
 import { operandOf } from "../cast/mod.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { gelu } from "../gelu/mod.ts";
-import { columnSumInto, linear } from "../linear/mod.ts";
+import { linear, recordGradients } from "../linear/mod.ts";
 import { matmulInto } from "../matmul/mod.ts";
 
 /** Parameters of one affine layer: `weight` [O, I] and `bias` [O]. */
@@ -112,23 +112,8 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
       saved: [a, w1],
       cotangentDtype: dtype,
       // The gradient is that of fc1(x): fc2 multiplies by gelu's slope.
-      backward(dExpanded, gradients) {
-        gradients.into(x, (dx, accumulate) =>
-          matmulInto(dx, dExpanded, w1, {
-            size: { M: rows, N: inputs, K: hidden },
-            accumulate,
-          }));
-        gradients.into(fc1.weight, (dw, accumulate) =>
-          matmulInto(dw, dExpanded, a, {
-            transposeA: true,
-            size: { M: hidden, N: inputs, K: rows },
-            accumulate,
-          }));
-        gradients.into(
-          fc1.bias,
-          (db, accumulate) => columnSumInto(db, dExpanded, { accumulate }),
-        );
-      },
+      backward: (dy, gradients) =>
+        recordGradients(gradients, { x, ...fc1, a, b: w1, dy, precision: dtype }),
     });
     matmulInto(out, activated, w2, {
       bias: fc2.bias,
@@ -140,22 +125,16 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
       inputs: [activated, fc2.weight, fc2.bias],
       output: out,
       saved: [activated, w2, ...expanded ? [expanded] : []],
-      backward(dy, gradients) {
-        const c = operandOf(dy, dtype);
-        gradients.into(activated, (dExpanded) =>
-          matmulInto(dExpanded, c, w2, {
-            epilogue: { of: "gelu_slope", sums: expanded! },
-            size: { M: rows, N: hidden, K: outputs },
-          }));
-        gradients.into(fc2.weight, (dw, accumulate) =>
-          matmulInto(dw, c, activated, {
-            transposeA: true,
-            size: { M: outputs, N: hidden, K: rows },
-            accumulate,
-          }));
-        gradients.into(fc2.bias, (db, accumulate) => columnSumInto(db, dy, { accumulate }));
-        if (c !== dy) c.dispose();
-      },
+      backward: (dy, gradients) =>
+        recordGradients(gradients, {
+          x: activated,
+          ...fc2,
+          a: activated,
+          b: w2,
+          dy,
+          precision: dtype,
+          epilogue: expanded && { of: "gelu_slope", sums: expanded },
+        }),
     });
     return out;
   });

@@ -9,11 +9,12 @@ import half from "../common/half.wgsl.ts";
 import loadFloats from "../common/load_floats.wgsl.ts";
 import loadHalves from "../common/load_halves.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
-import { spreadWorkgroups } from "../core/device.ts";
+import { type Precision, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
+import type { Gradients } from "../core/tape.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
-import { matmulInto } from "../matmul/mod.ts";
+import { type Epilogue, matmulInto } from "../matmul/mod.ts";
 import columnSumSource from "./column_sum.wgsl.ts";
 import columnSumTextureSource from "./column_sum_texture.wgsl.ts";
 import columnSumVectorSource from "./column_sum_vector.wgsl.ts";
@@ -92,27 +93,54 @@ export function linear(
       output: out,
       saved: [a, b],
       backward(dy, gradients) {
-        const c = operandOf(dy, precision);
-        gradients.into(
-          x,
-          (dx, accumulate) =>
-            matmulInto(dx, c, b, { size: { M: rows, N: inputs, K: outputs }, accumulate }),
-        );
-        gradients.into(
-          weight,
-          (dw, accumulate) =>
-            matmulInto(dw, c, a, {
-              transposeA: true,
-              size: { M: outputs, N: inputs, K: rows },
-              accumulate,
-            }),
-        );
-        if (bias) gradients.into(bias, (db, accumulate) => columnSumInto(db, dy, { accumulate }));
-        if (c !== dy) c.dispose();
+        recordGradients(gradients, { x, weight, bias, a, b, dy, precision });
       },
     });
     return out;
   });
+}
+
+/** An affine layer and what its backward pass has: `x`, `weight` and `bias` are to get gradients. */
+export interface AffineGradients {
+  /** [rows, I] */
+  readonly x: Tensor;
+  /** [O, I] */
+  readonly weight: Tensor;
+  /** [O] */
+  readonly bias?: Tensor | undefined;
+  /** The operands of the forward product: `x` and `weight` as they were rounded. */
+  readonly a: Tensor;
+  /** See `a`. */
+  readonly b: Tensor;
+  /** The gradient of the result [rows, O], f32 or f16. */
+  readonly dy: Tensor;
+  /** What `dy` is rounded to for the products. */
+  readonly precision: Precision;
+  /** What the gradient of `x` is stored with. */
+  readonly epilogue?: Epilogue | undefined;
+}
+
+/** Records dx = dy W, dW = dyᵀ x and db = Σ dy, those that are needed: 4·rows·I·O flops. */
+export function recordGradients(gradients: Gradients, layer: AffineGradients): void {
+  const { x, weight, bias, a, b, dy, precision, epilogue } = layer;
+  const outputs = weight.shape[0]!, inputs = weight.elements / outputs;
+  const rows = dy.elements / outputs, c = operandOf(dy, precision);
+  gradients.into(
+    x,
+    (dx, accumulate) =>
+      matmulInto(dx, c, b, { epilogue, size: { M: rows, N: inputs, K: outputs }, accumulate }),
+  );
+  gradients.into(
+    weight,
+    (dw, accumulate) =>
+      matmulInto(dw, c, a, {
+        transposeA: true,
+        size: { M: outputs, N: inputs, K: rows },
+        accumulate,
+      }),
+  );
+  if (bias) gradients.into(bias, (db, accumulate) => columnSumInto(db, dy, { accumulate }));
+  if (c !== dy) c.dispose();
 }
 
 /**
