@@ -35,7 +35,7 @@ import { writeSafetensors } from "../kernels/core/safetensors_writer.ts";
 import { type BankImagesOptions, imagesOfRun } from "../train/bank_images.ts";
 import { type LatentScaling, unscaleLatents } from "../train/datasets/latent_scaling.ts";
 import { pictureScale, tileImages } from "../train/datasets/picture.ts";
-import { pictureOfPairs, pictureOfRows } from "../train/datasets/picture_rows.ts";
+import { pictureOfPairs, pictureOfRows, viewingScale } from "../train/datasets/picture_rows.ts";
 import { encodePng, type RawImage } from "../train/datasets/png.ts";
 import { requireDrawable } from "../train/drawable.ts";
 import { encodeFiles, loadFiles, sideForBank } from "../train/encode_files.ts";
@@ -65,6 +65,9 @@ import type { Viewer } from "./viewer.ts";
 
 /** Samples of each text where nothing says how many. */
 const TEXT_SAMPLES = 8;
+
+/** Pixels of the largest picture to write, some 8,000 × 8,000: what programs still show. */
+const MOST_PIXELS = 2 ** 26;
 
 /** The options of which one may say what guides the samples. */
 const WAYS = ["index", "class", "name", "like", "by-noise", "text"] as const;
@@ -110,6 +113,7 @@ async function main(): Promise<void> {
     throw missingDecoder(found.checkpoint, { instead: "--out FILE.safetensors for the latents" });
   }
   const scaling = asLatents ? latentScaling(config.data, dirname(found.checkpoint)) : undefined;
+  if (viewer && !asFolder) requireOnePicture(config.sample, { options, viewer });
   if (asFolder) await prepareOutputFolder(out);
   else {
     await prepareOutput(out, {
@@ -157,6 +161,22 @@ async function main(): Promise<void> {
 /** Whether a name is that of a folder: it ends in a slash, or in nothing that says what a file holds. */
 function isFolder(path: string): boolean {
   return /[\\/]$/.test(path) || extname(path) === "";
+}
+
+/** Throws for more samples than one picture shows, before any is drawn. */
+function requireOnePicture(
+  { count, columns }: CheckpointConfig["config"]["sample"],
+  { options: { text }, viewer: { imageSize } }: Pick<Task, "options"> & { readonly viewer: Viewer },
+): void {
+  const images = count * Math.max(1, text.length);
+  const scale = text.length > 0 ? viewingScale(imageSize) : pictureScale({ columns, imageSize });
+  const pixels = images * (imageSize * scale) ** 2;
+  if (pixels <= MOST_PIXELS) return;
+  const [found, most] = [pixels, MOST_PIXELS].map((number) => Math.round(number / 1e6));
+  throw new UsageError(
+    `Cannot draw ${images} images into one picture: it would have ${found} million pixels, ` +
+      `expected at most ${most}, or a folder such as --out samples/ for a file each`,
+  );
 }
 
 /** The images of samples. */

@@ -214,6 +214,12 @@ deviceTest(
         ...sample,
         directory,
       ]),
+      refused("sample", 2, "Cannot draw 60000 images into one picture: it would have ", [
+        ...sample,
+        inTemporary("many.png"),
+        "--count",
+        "60000",
+      ]),
       refused("bench", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
       refused("tune", 1, `Cannot write ${folder}: it is a folder`, ["--out", folder]),
       refused("bank", 1, `Cannot write ${bank}/x.npy: `, [

@@ -631,6 +631,35 @@ Deno.test("loadImageFolder() enlarges as Pillow does, around the middles of pixe
   });
 });
 
+Deno.test("loadImageFolder() crops where ADM does", async () => {
+  // What ADM's `center_crop_arr` makes with Pillow 13 of rows 0, 20, 40, … of so many pixels.
+  const cases: [width: number, height: number, imageSize: number, row: number[], levels: number][] =
+    [
+      [10, 7, 7, [20, 40, 60, 80, 100, 120, 140], 0],
+      [9, 5, 4, [28, 54, 80, 106], 1],
+      // Halved to 5 × 4 first; there its blocks are of two or three pixels, a fifth of a pixel off the middle of ours.
+      [11, 8, 4, [10, 50, 100, 150], 8],
+    ];
+  for (const [width, height, imageSize, row, levels] of cases) {
+    await inDirectory(async (path) => {
+      const across = Uint8Array.from({ length: width * height }, (_, i) => 20 * (i % width));
+      const down = Uint8Array.from(across, (_, i) => 20 * Math.floor(i / height));
+      const lying = { width, height }, standing = { width: height, height: width };
+      for (const [name, size, data] of [["a", lying, across], ["b", standing, down]] as const) {
+        await Deno.writeFile(`${path}/${name}.png`, encodePng({ ...size, channels: 1, data }));
+      }
+      const { images } = await loadImageFolder(path, { imageSize });
+      const read = (image: number, i: number) =>
+        pixelAt(images, { image, ...(image === 0 ? { x: i, y: 1 } : { x: 1, y: i }) })[0]!;
+      for (const image of [0, 1]) {
+        const found = row.map((_, i) => read(image, i));
+        const off = Math.max(...found.map((value, i) => Math.abs(value - row[i]!)));
+        assert.ok(off <= levels, `${images.names[image]}: ${found}, expected ${row}`);
+      }
+    });
+  }
+});
+
 Deno.test("loadImageFolder() averages fine detail away instead of picking pixels of it", async () => {
   await inDirectory(async (path) => {
     const board = Uint8Array.from(

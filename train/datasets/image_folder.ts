@@ -70,10 +70,10 @@ const NAMED_FILES = 5;
  * files and folders whose name begins with a dot are left out.
  *
  * Each image is turned as its EXIF orientation says, laid on white where it is transparent, scaled
- * until its shorter side is imageSize, and cropped to its central square, as ADM crops images. Scaling
+ * until its shorter side is imageSize, and cropped to its central square, at the pixel where ADM crops. Scaling
  * is bicubic, antialiased where an image shrinks. One that is four times as large or more is first averaged over
- * blocks of pixels, to twice imageSize or more, where ADM averages to less than twice. Of an animation it is the
- * first frame.
+ * blocks of pixels, to twice imageSize or more; ADM averages what is twice as large or more, to less than twice. Of an
+ * animation it is the first frame.
  *
  * A file that cannot be decoded is skipped and named in the result, as is an image in a format that is
  * not read, such as bmp or heic.
@@ -346,7 +346,7 @@ function listClasses(names: readonly string[], root: string): string[] {
  */
 async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Array> {
   const image = sharp(file, { failOn: "error" });
-  const { width, height } = await image.metadata();
+  const { width, height } = (await image.metadata()).autoOrient;
   const turned = image.autoOrient().flatten({ background: "white" });
   if (Math.min(width, height) < imageSize) {
     // What the library enlarges it moves to the right and down, by half a pixel of the smaller image at most.
@@ -355,19 +355,29 @@ async function decodeImage(file: Uint8Array, imageSize: number): Promise<Uint8Ar
     });
     return enlargedSquare(new Uint8Array(data), { ...info, imageSize });
   }
+  const scaled = scaledSize({ width, height }, imageSize);
   const data = await turned
-    .resize({
+    // The decoder's own fast reduction of JPEG leaves moiré patterns.
+    .resize({ ...scaled, fit: "fill", kernel: "cubic", fastShrinkOnLoad: false })
+    .extract({
+      left: Math.floor((scaled.width - imageSize) / 2),
+      top: Math.floor((scaled.height - imageSize) / 2),
       width: imageSize,
       height: imageSize,
-      fit: "cover",
-      position: "centre",
-      kernel: "cubic",
-      // The decoder's own fast reduction of JPEG leaves moiré patterns.
-      fastShrinkOnLoad: false,
     })
     .raw({ depth: "uchar" })
     .toBuffer();
   return swapAxes(new Uint8Array(data), { rows: imageSize ** 2, columns: CHANNELS });
+}
+
+/** What ADM scales an image to before it crops: halved, and rounded down, while it is twice as large or more. */
+function scaledSize(size: { width: number; height: number }, imageSize: number) {
+  let { width, height } = size;
+  while (Math.min(width, height) >= 2 * imageSize) {
+    [width, height] = [Math.floor(width / 2), Math.floor(height / 2)];
+  }
+  const scale = imageSize / Math.min(width, height);
+  return { width: Math.round(width * scale), height: Math.round(height * scale) };
 }
 
 /**
