@@ -181,13 +181,15 @@ function includeSets(
 }
 
 /**
- * Whether an op gives a kernel with these includes the constants of a meaning. What ends with gelu has a bias, as
- * a layer has; what ends with its slope is A B without; nothing else is stored in halves.
+ * Whether an op gives a kernel with these includes the constants of a meaning. Products that end with gelu have a
+ * bias, as a layer has; those that end with its slope, or are stored in halves without either, are gradients: A B
+ * without one. So is a gate that is stored in halves, which has nothing to add to.
  */
 function isGiven(meaning: string, { chosen }: IncludeSet): boolean {
+  const halves = chosen.includes("store_halves");
   const epilogue = chosen.find((name) => name.startsWith("epilogue_"));
-  if (epilogue === undefined) return true;
-  if (epilogue === "epilogue_none") return !chosen.includes("store_halves");
+  if (epilogue === undefined) return !(halves && meaning === "residual");
+  if (epilogue === "epilogue_none") return !halves || /^(?:nn|$)/.test(meaning);
   return epilogue === "epilogue_gelu_slope" ? /^(?:nn|$)/.test(meaning) : meaning.includes("bias");
 }
 

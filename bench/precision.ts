@@ -3,8 +3,8 @@
  * far apart the losses are.
  *
  * `deno run -A bench/precision.ts [--steps 200] [--matmul VARIANT] [--json]` prints a table or one JSON
- * object. With `--matmul tiled` products, and the gelu that they end with, are those of GPUs, which a CPU driver
- * makes slowly.
+ * object. With `--matmul tiled` products, attention, norms and gates are those of GPUs, which a CPU driver makes
+ * slowly.
  *
  * @module
  */
@@ -25,6 +25,9 @@ const CONFIG = "configs/emoji_tiny.yaml";
 const SMOOTHING = 0.05;
 /** Steps before the smoothed losses are compared, and before times count. */
 const WARMUP = 10;
+
+/** The kernels of GPUs beside products: those that write halves. */
+const GPU_VARIANTS = "attention: tiled, gate: vector, geluMlp: fused, layerNorm: register";
 
 /** What one run gave. */
 interface Measured {
@@ -56,7 +59,7 @@ async function main(): Promise<void> {
   const config = await loadConfig(CONFIG, {
     overrides: [
       `train.steps=${steps}`,
-      ...(values.matmul ? [`device.variants={ matmul: ${values.matmul}, geluMlp: fused }`] : []),
+      ...(values.matmul ? [`device.variants={ matmul: ${values.matmul}, ${GPU_VARIANTS} }`] : []),
     ],
   });
   const runs = [await train("f32", config), await train("f16", config)] as const;

@@ -69,7 +69,13 @@ export {
   writeSafetensors,
 } from "./core/safetensors_writer.ts";
 export type { StoredType } from "./core/stored_numbers.ts";
-export { type Gradients, Tape, type TapeNode, type WriteGradient } from "./core/tape.ts";
+export {
+  type Gradients,
+  type IntoOptions,
+  Tape,
+  type TapeNode,
+  type WriteGradient,
+} from "./core/tape.ts";
 export { type DType, type Shape, type Storage, Tensor } from "./core/tensor.ts";
 export {
   type AskedVariant,

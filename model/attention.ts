@@ -80,6 +80,6 @@ export class Attention {
     let qkv = this.#qkv.forward(x);
     if (this.#norms) qkv = qkNorm(qkv, { heads, ...this.#norms });
     if (rotary) qkv = rope(qkv, { heads, ...rotary });
-    return this.#proj.forward(attention(qkv, { heads }));
+    return this.#proj.forward(attention(qkv, { heads, dtype: x.device.precision }));
   }
 }

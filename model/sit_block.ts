@@ -90,17 +90,17 @@ export class SiTBlock {
   /** x [B, T, D] and the activated condition SiLU(c) [B, D] to [B, T, D]; `TypeError` for other shapes. */
   forward(x: Tensor, condition: Tensor, options: { observe?: Observe | undefined } = {}): Tensor {
     const { observe } = options;
-    const norm = this.#norms ? "rms" : "layer", { device } = x;
+    const norm = this.#norms ? "rms" : "layer", { device } = x, { precision: dtype } = device;
     return device.scope(() => {
       const modulation = device.withPrecision("f32", () => this.#modulation.forward(condition));
       const { attention, mlp } = this.#layout;
       const attended = this.#attention.forward(
-        modulate(x, modulation, { ...attention, norm, weight: this.#norms?.first }),
+        modulate(x, modulation, { ...attention, norm, weight: this.#norms?.first, dtype }),
       );
       observe?.("attn", attended);
       const middle = gate(x, attended, { modulation, gate: attention.gate });
       const mapped = this.#mlp.forward(
-        modulate(middle, modulation, { ...mlp, norm, weight: this.#norms?.second }),
+        modulate(middle, modulation, { ...mlp, norm, weight: this.#norms?.second, dtype }),
       );
       observe?.("mlp", mapped);
       return gate(middle, mapped, { modulation, gate: mlp.gate });

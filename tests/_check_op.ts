@@ -8,8 +8,9 @@ import { ParameterStore } from "../kernels/core/parameter_store.ts";
 import { Tape } from "../kernels/core/tape.ts";
 import { elementsOf, formatShape, type Shape, type Tensor } from "../kernels/core/tensor.ts";
 import { add } from "../kernels/add/mod.ts";
+import { linear } from "../kernels/linear/mod.ts";
 import { matmul } from "../kernels/matmul/mod.ts";
-import { inRowsOfTwo } from "./_gpu.ts";
+import { dispatchesOf, inRowsOfTwo } from "./_gpu.ts";
 
 /** Half a unit in the last place of a float32 significand. */
 export const ROUNDING = 2 ** -24;
@@ -240,6 +241,55 @@ function checkGradient(check: {
     scale: scale * Math.sqrt(base.length),
     name: `${opCase.name} d${key} in all elements`,
   });
+}
+
+/** Half a unit in the last place of an f16 significand, the largest error of one that is rounded. */
+export const HALF_ROUNDING = 2 ** -11;
+
+/**
+ * Checks that in f16 an op writes the gradient of what `linear` made as halves, where that alone reads it, without
+ * a pass that rounds them. `linear` rounds an f32 gradient in the same way: its own gradients are compared with
+ * those where the gradient is watched, which keeps it f32.
+ */
+export async function checkHalvedGradient(
+  device: Device,
+  { name, shape, op }: { name: string; shape: Shape; op: (h: Tensor) => Tensor },
+): Promise<void> {
+  const inputs = 8, outputs = shape.at(-1)!, live = device.pool.liveBytes;
+  const shapes = [[...shape.slice(0, -1), inputs], [outputs, inputs], [outputs]];
+  const [x, weight, bias] = shapes.map((each, i) =>
+    device.tensor(new Float32Array(randomValues(each, i)), each)
+  );
+  const results: Float32Array[][] = [], casts: number[] = [];
+  for (const isWatched of [true, false]) {
+    const gradients = device.scope(() => {
+      using tape = new Tape(device);
+      for (const tensor of [x!, weight!, bias!]) tape.watch(tensor);
+      const out = tape.record(() =>
+        device.withPrecision("f16", () => {
+          const h = linear(x!, weight!, { bias });
+          if (isWatched) tape.watch(h);
+          return op(h);
+        })
+      );
+      const dy = device.tensor(new Float32Array(randomValues(out.shape, 9)), out.shape);
+      const names = dispatchesOf(device, () => tape.backwardFrom(out, dy));
+      casts.push(names.filter((kernel) => kernel.startsWith("cast_to_f16")).length);
+      return [x!, weight!, bias!].map((tensor) => tape.gradient(tensor));
+    });
+    results.push(await Promise.all(gradients.map((gradient) => gradient.read())));
+    for (const gradient of gradients) gradient.dispose();
+  }
+  assert.deepEqual(casts, [1, 0], `${name}: casts where the gradient is f32, and where it is f16`);
+  const [want, got] = results;
+  for (const [i, key] of ["x", "weight"].entries()) {
+    // Another kernel may contract its sums otherwise, so that a half falls to the other side.
+    assertClose(got![i]!, want![i]!, { tolerance: HALF_ROUNDING / 8, name: `${name} d${key}` });
+  }
+  // Sums of what was rounded, and of what was not.
+  assertClose(got![2]!, want![2]!, { tolerance: HALF_ROUNDING, name: `${name} dbias` });
+  for (const tensor of [x!, weight!, bias!]) tensor.dispose();
+  assert.equal(device.pool.liveBytes, live, `${name}: tensors were not released`);
 }
 
 /** The gradients of an elementwise op at `values`, one each. */

@@ -70,10 +70,11 @@ const NATIVE_ENTRIES = [
 const OPS_OF_OPS: Readonly<Record<string, readonly string[]>> = {
   add: ["combine/mod.ts"],
   add_rows: ["linear/mod.ts"],
+  attention: ["cast/mod.ts"],
   contrastive_loss: ["matmul/mod.ts", "row_sum/mod.ts"],
   cosine_loss: ["row_sum/mod.ts"],
   gelu_mlp: ["cast/mod.ts", "gelu/mod.ts", "linear/mod.ts", "matmul/mod.ts"],
-  layer_norm: ["linear/mod.ts"],
+  layer_norm: ["cast/mod.ts", "linear/mod.ts"],
   linear: ["cast/mod.ts", "matmul/mod.ts"],
   loss_scale: ["global_norm/mod.ts"],
   mask_snippets: ["random_normal/counters.ts"],

@@ -3,7 +3,7 @@ export default /* wgsl */ `
 //   P = exp(scale q kT - lse),  dS = P (dy vT - delta)
 //   PART 0: dq = scale dS k,  PART 1: dk = scale dST q,  PART 2: dv = PT dy
 //
-// qkv, d_qkv: [B, T, 3, H, head_width]; dy: [B, T, H, head_width]; lse, delta: [B, H, T].
+// qkv and out, its gradient: [B, T, 3, H, head_width]; dy: [B, T, H, head_width]; lse, delta: [B, H, T].
 // One invocation per row (query, or key for parts 1 and 2), over the tokens [first, end) of the other
 // side; with first > 0 it adds to what is there. No barrier.
 // Some drivers end an invocation's loops after 65,535 iterations in all, nested ones included:
@@ -21,7 +21,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read> lse: array<f32>;
 @group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(64)
 fn attention_backward_naive(
@@ -40,7 +40,7 @@ fn attention_backward_naive(
   let base_dy = batch * params.tokens * width + start;
   let to = base + row * 3u * width + PART * width;
   if (params.first == 0u) {
-    for (var d = 0u; d < params.head_width; d++) { d_qkv[to + d] = 0.0; }
+    for (var d = 0u; d < params.head_width; d++) { out[to + d] = 0.0; }
   }
   for (var other = params.first; other < params.end; other++) {
     let query = select(other, row, PART == 0u);
@@ -59,9 +59,9 @@ fn attention_backward_naive(
     let p = exp(s * params.scale - lse[stats]);
     let ds = p * (dp - delta[stats]) * params.scale;
     for (var d = 0u; d < params.head_width; d++) {
-      if (PART == 0u) { d_qkv[to + d] += ds * qkv[k + d]; }
-      if (PART == 1u) { d_qkv[to + d] += ds * qkv[q + d]; }
-      if (PART == 2u) { d_qkv[to + d] += p * dy[dy_row + d]; }
+      if (PART == 0u) { out[to + d] += ds * qkv[k + d]; }
+      if (PART == 1u) { out[to + d] += ds * qkv[q + d]; }
+      if (PART == 2u) { out[to + d] += p * dy[dy_row + d]; }
     }
   }
 }

@@ -3,7 +3,7 @@ export default /* wgsl */ `
 //   P = exp(scale q kT - lse),  dS = P (dy vT - delta)
 //   PART 0: dq = scale dS k,  PART 1: dk = scale dST q and dv = PT dy
 //
-// qkv, d_qkv: [B, T, 3, H, 4 HEAD_VECTORS]; dy: [B, T, H, 4 HEAD_VECTORS]; lse, delta: [B, H, T].
+// qkv and out, its gradient: [B, T, 3, H, 4 HEAD_VECTORS]; dy: [B, T, H, 4 HEAD_VECTORS]; lse, delta: [B, H, T].
 // One workgroup of 8 by 16 computes 64 rows (queries, or keys for part 1) by COLUMNS vec4 of one
 // head, at most 32; workgroups in z take further columns and make P and dS again. Invocation (x, y)
 // owns the rows y + 16 i. Over tiles of 32 tokens of the other side:
@@ -33,7 +33,7 @@ struct Params { tokens: u32, heads: u32, tiles: u32, units: u32, scale: f32, acc
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(3) var<storage, read> lse: array<f32>;
 @group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> out: array<Stored>;
 
 const SECOND = 512u;
 
@@ -150,8 +150,7 @@ fn store(what: u32, token: u32, column: u32, value: vec4f, place: Place) {
   let i = place.qkv + (token * 3u + what) * width() + column;
   var sum = value;
   if (what != 2u) { sum *= params.scale; }
-  if (params.accumulate == 1u) { sum += d_qkv[i]; }
-  d_qkv[i] = sum;
+  store_results(i, sum, params.accumulate);
 }
 
 fn store_column(what: u32, own: u32, x: mat4x4f, place: Place) {

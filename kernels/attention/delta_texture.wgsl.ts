@@ -1,14 +1,14 @@
 export default /* wgsl */ `
-// delta = the sum over each head's columns of dy out, for CPU drivers
+// delta = the sum over each head's columns of dy x, for CPU drivers
 //
-// dy, out: [B, T, H, 4 head_vectors], bound as textures of vec4; delta: [B, H, T].
+// dy, x: [B, T, H, 4 head_vectors], bound as textures of vec4; delta: [B, H, T].
 // One invocation per element of delta, neighbours along T. No barrier.
-// Error: |error| <= 4 head_vectors 2^-24 sum |dy out|.
+// Error: |error| <= 4 head_vectors 2^-24 sum |dy x|.
 
 struct Params { tokens: u32, heads: u32, head_vectors: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var dy: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(2) var out: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
 @compute @workgroup_size(64)
@@ -26,7 +26,7 @@ fn attention_delta_texture(
   for (var d = 0u; d < params.head_vectors; d++) {
     let i = start + d;
     let place = texel_of(i);
-    sum += dot(textureLoad(dy, place), textureLoad(out, place));
+    sum += dot(textureLoad(dy, place), textureLoad(x, place));
   }
   delta[row] = sum;
 }

@@ -15,7 +15,7 @@ export default /* wgsl */ `
 //    that are left (REST) it adds REST eighths of the keys to one; the eighths meet at the end.
 // Three barriers a tile besides those of the chunks. 10 + 0.5 COLUMNS KiB of workgroup memory,
 // vec4 with the row XOR the column so that neighbours hit different banks, both ways.
-// For each head 16 T^2 HEAD_VECTORS flops, 64 T HEAD_VECTORS bytes; the cache is to hold what is
+// For each head 16 T^2 HEAD_VECTORS flops, 64 T HEAD_VECTORS bytes, 56 where out is f16; the cache is to hold what is
 // read again, 64 T HEAD_VECTORS bytes for every 64 rows.
 // What a GPU's compiler makes of it: bench/gpu_code.md.
 // Error relative to the largest |v|: the scores' absolute error, 2^-24 (4 HEAD_VECTORS scale
@@ -30,7 +30,7 @@ override MEMORY_VECTORS: u32 = 1152u;
 struct Params { tokens: u32, heads: u32, tiles: u32, units: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> out: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;
 
 const NEVER = -1e30;
@@ -77,10 +77,10 @@ fn store(x: mat4x4f, place: Place, column: u32) {
   if (column >= COLUMNS || place.slice + column >= HEAD_VECTORS) { return; }
   let stride = params.heads * HEAD_VECTORS;
   let i = place.start + place.slice + column + token * stride;
-  if (token < params.tokens) { out[i] = x[0]; }
-  if (token + 16u < params.tokens) { out[i + 16u * stride] = x[1]; }
-  if (token + 32u < params.tokens) { out[i + 32u * stride] = x[2]; }
-  if (token + 48u < params.tokens) { out[i + 48u * stride] = x[3]; }
+  if (token < params.tokens) { store_results(i, x[0], 0u); }
+  if (token + 16u < params.tokens) { store_results(i + 16u * stride, x[1], 0u); }
+  if (token + 32u < params.tokens) { store_results(i + 32u * stride, x[2], 0u); }
+  if (token + 48u < params.tokens) { store_results(i + 48u * stride, x[3], 0u); }
 }
 
 @compute @workgroup_size(8, 16)

@@ -4,7 +4,13 @@
  * @module
  */
 
+import { castInto } from "../cast/mod.ts";
+import half from "../common/half.wgsl.ts";
 import handedRows from "../common/handed_rows.wgsl.ts";
+import loadFloats from "../common/load_floats.wgsl.ts";
+import loadHalves from "../common/load_halves.wgsl.ts";
+import storeFloats from "../common/store_floats.wgsl.ts";
+import storeHalves from "../common/store_halves.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { addTo } from "../core/in_place.ts";
@@ -34,11 +40,11 @@ import {
 export const FORWARD: Readonly<Record<AttentionVariant, Kernel>> = {
   naive: new Kernel({ source: forwardNaive }),
   rows: new Kernel({ source: forwardRows, includes: [texelOf, handedRows] }),
-  tiled: new Kernel({ source: forwardTiled }),
+  tiled: new Kernel({ source: forwardTiled, includes: [storeFloats] }),
 };
 const BACKWARD: Readonly<Record<Exclude<AttentionVariant, "rows">, Kernel>> = {
   naive: new Kernel({ source: backwardNaive }),
-  tiled: new Kernel({ source: backwardTiled }),
+  tiled: new Kernel({ source: backwardTiled, includes: [storeFloats] }),
 };
 /** The gradient of `rows`: those of keys and values, then that of queries. */
 const BACKWARD_KEYS = new Kernel({ source: backwardKeys, includes: [texelOf, handedRows] });
@@ -47,10 +53,16 @@ const BACKWARD_QUERIES = new Kernel({ source: backwardQueries, includes: [texelO
 const DELTA: Readonly<Record<AttentionVariant, readonly [Kernel, rows: number]>> = {
   naive: [new Kernel({ source: deltaSource }), 64],
   rows: [new Kernel({ source: deltaTextureSource, includes: [texelOf] }), 64],
-  tiled: [new Kernel({ source: deltaVectorSource }), 8],
+  tiled: [new Kernel({ source: deltaVectorSource, includes: [loadFloats] }), 8],
 };
+/** The kernels of `tiled` where attention gives f16, or its gradient is f16. */
+const HALVES = {
+  forward: new Kernel({ source: forwardTiled, includes: [storeHalves, half] }),
+  backward: new Kernel({ source: backwardTiled, includes: [storeHalves, half] }),
+  delta: new Kernel({ source: deltaVectorSource, includes: [loadHalves, half] }),
+} as const;
 
-/** Thirds of d_qkv: `naive` writes q, k and v apart, `tiled` k and v together. */
+/** Thirds of the gradient: `naive` writes q, k and v apart, `tiled` k and v together. */
 const PARTS: Readonly<Record<Exclude<AttentionVariant, "rows">, readonly number[]>> = {
   naive: [0, 1, 2],
   tiled: [0, 1],
@@ -72,6 +84,11 @@ const NAIVE_ELEMENTS = 4096;
 export interface AttentionOptions {
   /** Number of heads; divides the width. */
   readonly heads: number;
+  /**
+   * Element type that the result is rounded to. `"f16"` saves a pass where nothing but products of f16 reads it;
+   * scores and sums stay f32, and on GPUs the gradient is made with the rounded result. Default `"f32"`.
+   */
+  readonly dtype?: "f32" | "f16" | undefined;
 }
 
 /** A split of `qkv` into heads with the kernels that compute it. */
@@ -116,30 +133,35 @@ interface Recording {
  * ```
  */
 export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
-  const size = headsOf(qkv, options.heads);
+  const size = headsOf(qkv, options.heads), { dtype = "f32" } = options;
   const { device, variant, batch, tokens, heads, headWidth } = size;
   return device.scope(() => {
-    const out = device.empty([batch, tokens, heads * headWidth]);
+    const shape = [batch, tokens, heads * headWidth], storesHalves = variant === "tiled";
+    const attended = device.empty(shape, { dtype: storesHalves ? dtype : "f32" });
     const lse = device.empty([batch, heads, tokens]);
-    record(FORWARD[variant], size, { tensors: { qkv, out, lse } });
+    const kernel = attended.dtype === "f16" ? HALVES.forward : FORWARD[variant];
+    record(kernel, size, { tensors: { qkv, out: attended, lse } });
+    const out = attended.dtype === dtype ? attended : device.empty(shape, { dtype });
+    if (out !== attended) castInto(out, attended);
     device.tape?.push({
       name: "attention",
       inputs: [qkv],
       output: out,
-      saved: [qkv, out, lse],
+      saved: [qkv, attended, lse],
       backward(dy, gradients) {
         gradients.into(qkv, (dQkv, accumulate) =>
           device.scope(() => {
-            const delta = deltaOf(size, { dy, out });
+            const delta = deltaOf(size, { dy, x: attended });
             if (variant === "rows") {
               return backwardRows(size, { qkv, dy, lse, delta, d_qkv: dQkv }, accumulate);
             }
             // `naive` sums in memory: what is there must not take part in its roundings.
             const apart = variant === "naive" && accumulate === 1;
             const written = apart ? device.empty(qkv.shape) : dQkv;
+            const kernel = written.dtype === "f16" ? HALVES.backward : BACKWARD[variant];
             for (const PART of PARTS[variant]) {
-              record(BACKWARD[variant], size, {
-                tensors: { qkv, dy, lse, delta, d_qkv: written },
+              record(kernel, size, {
+                tensors: { qkv, dy, lse, delta, out: written },
                 constants: { PART },
                 params: variant === "naive" ? {} : { accumulate },
               });
@@ -151,7 +173,7 @@ export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
                 (_, part) => addTo(part["dQkv"]!, part["written"]!),
               );
             }
-          }));
+          }), { halves: storesHalves });
       },
     });
     return out;
@@ -181,11 +203,12 @@ function headsOf(qkv: Tensor, heads: number): Heads {
   return { device, variant, batch, heads, tokens, headWidth };
 }
 
-/** delta [B, H, T]: the products of dy and out summed over each head. */
-function deltaOf(size: Heads, inputs: { dy: Tensor; out: Tensor }): Tensor {
+/** delta [B, H, T]: the products of dy and x, what attention gave, summed over each head. */
+function deltaOf(size: Heads, inputs: { dy: Tensor; x: Tensor }): Tensor {
   const { device, variant, tokens, heads, headWidth } = size;
   const delta = device.empty([size.batch, heads, tokens]);
-  const [kernel, rowsOfGroup] = DELTA[variant];
+  const [ofFloats, rowsOfGroup] = DELTA[variant];
+  const kernel = inputs.x.dtype === "f16" ? HALVES.delta : ofFloats;
   inBatches(size, { ...inputs, delta }, ({ batch }, tensors) => {
     const rows = batch * heads * tokens;
     device.dispatch(kernel, {
@@ -214,10 +237,10 @@ function inBatches(
   const { device, batch } = size, all = Object.entries(tensors);
   // Bindings start at whole blocks of 256 bytes.
   let step = 1, largest = 0;
-  for (const [, { elements, bytes }] of all) {
-    const each = elements / batch;
-    step = Math.max(step, 64 / Math.min(64, each & -each));
-    largest = Math.max(largest, bytes / batch);
+  for (const [, { bytes }] of all) {
+    const each = bytes / batch;
+    step = Math.max(step, 256 / Math.min(256, each & -each));
+    largest = Math.max(largest, each);
   }
   const fit = Math.floor(device.profile.maxBindingBytes / largest);
   if (fit >= batch) return fn(size, tensors);

@@ -1,8 +1,8 @@
 /**
- * How a matrix product stores four results as f32, as a WGSL function without bindings.
+ * How a kernel stores four results as f32, as a WGSL function without bindings.
  *
- * - Formula: what is given, plus what is there already. The shader declares `params` with accumulate, and `out`
- *   as an array of `Stored`.
+ * - Formula: what is given, plus what is there where accumulate is 1. The shader declares `out` as an array of
+ *   `Stored`.
  * - Work: one store of a vec4, one load at most. Barriers: none. Error: one rounding where it adds.
  *
  * @module
@@ -10,9 +10,9 @@
 export default /* wgsl */ `
 alias Stored = vec4f;
 
-fn store_results(i: u32, results: vec4f) {
+fn store_results(i: u32, results: vec4f, accumulate: u32) {
   var value = results;
-  if (params.accumulate == 1u) { value += out[i]; }
+  if (accumulate == 1u) { value += out[i]; }
   out[i] = value;
 }
 `;

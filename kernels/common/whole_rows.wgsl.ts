@@ -18,6 +18,6 @@ fn store_product_row(base: u32, row: u32, column: u32, values: vec4f) {
   let i = (base + row * params.N + column) / 4u;
   var sum = values;
   if (HAS_BIAS) { sum += bias[column / 4u]; }
-  store_results(i, epilogue(sum, i));
+  store_results(i, epilogue(sum, i), params.accumulate);
 }
 `;

@@ -21,10 +21,19 @@ import { formatShape, onAnother, type Shape, Storage, type Tensor } from "./tens
  */
 export type WriteGradient = (gradient: Tensor, accumulate: 0 | 1) => void;
 
+/** What a kernel can write gradients to. */
+export interface IntoOptions {
+  /**
+   * Whether it can assign them in f16, too: the tensor to write to is f16 where what made `tensor` rounds its
+   * cotangent to f16 anyway. Default `false`.
+   */
+  readonly halves?: boolean | undefined;
+}
+
 /** Where an op's backward puts its gradients. Callbacks run only for tensors that need one. */
 export interface Gradients {
   /** The kernel writes the whole gradient of `tensor`. */
-  into(tensor: Tensor, write: WriteGradient): void;
+  into(tensor: Tensor, write: WriteGradient, options?: IntoOptions): void;
   /** The kernel writes a part of it and adds; the rest is zeroed first. */
   region(tensor: Tensor, write: WriteGradient): void;
   /** The gradient of `tensor` is `dy` itself, as in a residual stream; must be the last use of `dy`. */
@@ -47,8 +56,8 @@ export interface TapeNode {
    */
   readonly constants?: readonly Tensor[] | undefined;
   /**
-   * Element type of the cotangent `dy`. Default `"f32"`. With `"f16"` one op alone may read the output, and its
-   * backward pass has to assign the whole gradient, in f16.
+   * Element type that `backward` rounds `dy` to. Default `"f32"`. With `"f16"` it is f16 already where one op alone
+   * reads the output and assigns its gradient so; see {@linkcode IntoOptions}.
    */
   readonly cotangentDtype?: "f32" | "f16" | undefined;
   /** Records the backward kernels for the cotangent `dy` of the output, of the shape of that. */
@@ -84,7 +93,8 @@ interface Held {
  * Records ops and runs them backwards.
  *
  * The tape decides whether a gradient kernel assigns or adds: the first writer of an activation's
- * gradient assigns, later ones add, parameters always add (the optimiser zeroes after reading).
+ * gradient assigns, later ones add, parameters always add (the optimiser zeroes after reading). Gradients are f32,
+ * but f16 where only an op that rounds them to that reads them.
  * Nothing is computed for tensors that do not need a gradient.
  *
  * @example
@@ -115,8 +125,10 @@ export class Tape implements Gradients, Disposable {
   readonly #cutOff: WeakMap<Storage, string>;
   readonly #nested: boolean;
   readonly #watched = new Map<Storage, Shape>();
-  /** What has a gradient of f16. */
-  readonly #halves = new WeakSet<Storage>();
+  /** What was made by ops that round their cotangent to f16. */
+  readonly #rounding = new WeakSet<Storage>();
+  /** How many inputs of ops read a tensor. */
+  readonly #readers = new WeakMap<Storage, number>();
   /** Gradients so far, by the buffers of the tensors that they are of. */
   readonly #gradients: Map<Storage, Tensor>;
   #current: RecordedNode | undefined;
@@ -422,14 +434,14 @@ export class Tape implements Gradients, Disposable {
   }
 
   /** See {@linkcode Gradients.into}. */
-  into(tensor: Tensor, write: WriteGradient): void {
+  into(tensor: Tensor, write: WriteGradient, options: IntoOptions = {}): void {
     const storage = this.#needed(tensor);
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
     const gradient = this.#gradients.get(storage);
-    if (!gradient) return write(this.#makeGradient(storage, tensor.shape), 0);
-    this.#requireFloats(storage, tensor);
-    addAs(tensor.shape, gradient, write);
+    if (gradient) return this.#addAs(tensor.shape, gradient, write);
+    const dtype = options.halves && this.#mayBeHalves(storage) ? "f16" : "f32";
+    write(this.#makeGradient(storage, tensor.shape, dtype), 0);
   }
 
   /** See {@linkcode Gradients.region}. */
@@ -437,10 +449,9 @@ export class Tape implements Gradients, Disposable {
     const storage = this.#needed(tensor);
     if (!storage) return;
     if (tensor instanceof Parameter) return writeParameter(tensor, write);
-    this.#requireFloats(storage, tensor);
     let gradient = this.#gradients.get(storage);
-    if (!gradient) fill(gradient = this.#makeGradient(storage, tensor.shape), 0);
-    addAs(tensor.shape, gradient, write);
+    if (!gradient) fill(gradient = this.#makeGradient(storage, tensor.shape, "f32"), 0);
+    this.#addAs(tensor.shape, gradient, write);
   }
 
   /** See {@linkcode Gradients.pass}. */
@@ -450,7 +461,6 @@ export class Tape implements Gradients, Disposable {
     if (tensor instanceof Parameter || this.#gradients.has(storage)) {
       return this.into(tensor, (gradient) => addTo(gradient, dy));
     }
-    this.#requireFloats(storage, tensor);
     // The stream's gradient goes on in the same buffer: later writers add to it in place.
     this.#gradients.set(storage, dy.reshape(tensor.shape));
   }
@@ -491,7 +501,10 @@ export class Tape implements Gradients, Disposable {
     const produced = node.output.storage;
     this.#track(produced);
     this.#cutOff.delete(produced);
-    if (node.cotangentDtype === "f16") this.#halves.add(produced);
+    if (node.cotangentDtype === "f16") this.#rounding.add(produced);
+    for (const { storage } of node.inputs) {
+      this.#readers.set(storage, (this.#readers.get(storage) ?? 0) + 1);
+    }
     const held = node.saved.map((tensor): Held => {
       const { storage, shape } = tensor;
       storage.retain();
@@ -510,18 +523,25 @@ export class Tape implements Gradients, Disposable {
     return needed.get(tensor);
   }
 
-  /** Throws for what has a gradient of f16, which an op assigns as a whole. */
-  #requireFloats(storage: Storage, tensor: Tensor): void {
-    if (!this.#halves.has(storage)) return;
-    const { name } = this.#current!, shape = formatShape(tensor.shape);
-    throw new TypeError(
-      `Cannot give ${name} a place for the gradient of ${shape}: ` +
-        "it is f16, expected one op that reads the tensor and assigns it",
-    );
+  /** Whether nothing reads the gradient of a tensor but what rounds it to f16, and one op writes it. */
+  #mayBeHalves(storage: Storage): boolean {
+    return this.#rounding.has(storage) && this.#readers.get(storage) === 1 &&
+      !this.#watched.has(storage);
   }
 
-  #makeGradient(storage: Storage, shape: Shape): Tensor {
-    const dtype = this.#halves.has(storage) ? "f16" : "f32";
+  /** Adds to a gradient, whose first writer may have seen its tensor by a view of another shape. */
+  #addAs(shape: Shape, gradient: Tensor, write: WriteGradient): void {
+    if (gradient.dtype === "f16") {
+      throw new TypeError(
+        `Cannot give ${this.#current!.name} a second place for the gradient of ` +
+          `${formatShape(shape)}: it is f16, expected an op that assigns all of it at once`,
+      );
+    }
+    using view = gradient.reshape(shape);
+    write(view, 1);
+  }
+
+  #makeGradient(storage: Storage, shape: Shape, dtype: "f32" | "f16"): Tensor {
     const gradient = this.#device.empty(shape, { dtype });
     this.#gradients.set(storage, gradient);
     return gradient;
@@ -588,12 +608,6 @@ function requireUnchanged({ name, held }: RecordedNode): void {
 
 function letGo(held: readonly Held[]): void {
   for (const { storage } of held) storage.release();
-}
-
-/** Adds to a gradient, whose first writer may have seen its tensor by a view of another shape. */
-function addAs(shape: Shape, gradient: Tensor, write: WriteGradient): void {
-  using view = gradient.reshape(shape);
-  write(view, 1);
 }
 
 /** Parameters always add: their gradients are zeroed by the optimiser alone. */

@@ -125,6 +125,7 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
       inputs: [activated, fc2.weight, fc2.bias],
       output: out,
       saved: [activated, w2, ...expanded ? [expanded] : []],
+      cotangentDtype: dtype,
       backward: (dy, gradients) =>
         recordGradients(gradients, {
           x: activated,

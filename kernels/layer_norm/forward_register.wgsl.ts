@@ -8,7 +8,8 @@ export default /* wgsl */ `
 // of 0 gives all rows the same); stats: [rows] of (mean, rstd).
 // For GPUs: one workgroup per row, which its invocations hold in registers, SLOTS vec4 each and at
 // most 8 (a width of 2,048), so that x is read once. 2 workgroup sums: 4 barriers by subgroups, 16
-// without. Moves 8 bytes for each element. What a GPU's compiler makes of it: bench/gpu_code.md.
+// without. Moves 8 bytes for each element, 6 where
+// out is f16. What a GPU's compiler makes of it: bench/gpu_code.md.
 // Error of n: about 2^-24 (|mean| rstd + 4 + sqrt(width)). Sums run over x - x[0], so that a large
 // common part costs no digits but those of the rounded mean.
 
@@ -28,7 +29,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> modulation: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2f>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> out: array<Stored>;
 
 fn inside(lane: u32, slot: u32) -> bool {
   return slot < SLOTS && lane + 64u * slot < params.width / 4u;
@@ -67,7 +68,7 @@ fn store(row: u32, lane: u32, slot: u32, n: vec4f) {
   if (HAS_WEIGHT) { value *= weight[column]; }
   if (HAS_SCALE) { value *= 1.0 + modulation[(base + params.scale) / 4u + column]; }
   if (HAS_SHIFT) { value += modulation[(base + params.shift) / 4u + column]; }
-  out[row * (params.width / 4u) + column] = value;
+  store_results(row * (params.width / 4u) + column, value, 0u);
 }
 
 @compute @workgroup_size(64)

@@ -5,8 +5,12 @@
  * @module
  */
 
+import { castInto } from "../cast/mod.ts";
+import half from "../common/half.wgsl.ts";
 import reduce from "../common/reduce.wgsl.ts";
 import reduceSubgroups from "../common/reduce_subgroups.wgsl.ts";
+import storeFloats from "../common/store_floats.wgsl.ts";
+import storeHalves from "../common/store_halves.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
 import { type Device, spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
@@ -35,15 +39,29 @@ import {
 
 type Kernels = Readonly<Record<LayerNormVariant, Kernel>>;
 
+/** Variants for GPUs, which store halves as well. */
+type GpuVariant = "register" | "workgroup";
+
+interface NormKernels {
+  readonly forward: Kernels;
+  readonly forwardToHalves: Readonly<Record<GpuVariant, Kernel>>;
+  readonly backward: Kernels;
+}
+
 /** The kernels with one of the two functions that sum over a workgroup. */
-function kernelsOf(include: string): { forward: Kernels; backward: Kernels } {
-  const includes = [include];
+function kernelsOf(include: string): NormKernels {
+  const includes = [include], toFloats = [include, storeFloats];
+  const toHalves = [include, storeHalves, half];
   return {
     forward: {
       naive: new Kernel({ source: forwardNaive }),
       subgroup: new Kernel({ source: forwardSubgroup, includes: [texelOf] }),
-      workgroup: new Kernel({ source: forwardWorkgroup, includes }),
-      register: new Kernel({ source: forwardRegister, includes }),
+      workgroup: new Kernel({ source: forwardWorkgroup, includes: toFloats }),
+      register: new Kernel({ source: forwardRegister, includes: toFloats }),
+    },
+    forwardToHalves: {
+      workgroup: new Kernel({ source: forwardWorkgroup, includes: toHalves }),
+      register: new Kernel({ source: forwardRegister, includes: toHalves }),
     },
     backward: {
       naive: new Kernel({ source: backwardNaive }),
@@ -220,9 +238,11 @@ export function recordNormalization(
     normalization: Normalization;
     parameters: readonly Tensor[];
     parameterGradients: (gradients: Gradients, groups: GroupSums) => void;
+    /** Element type of the result. Default `"f32"`. */
+    dtype?: "f32" | "f16" | undefined;
   },
 ): Tensor {
-  const { name, normalization, parameters, parameterGradients } = options;
+  const { name, normalization, parameters, parameterGradients, dtype } = options;
   const { device } = x, { tokens, epsilon } = normalization;
   if (x.shape.length === 0 || x.elements === 0) {
     throw new TypeError(
@@ -233,7 +253,8 @@ export function recordNormalization(
     throw new RangeError(`Cannot normalise with epsilon ${epsilon}: expected a number from 0`);
   }
   return device.scope(() => {
-    const out = device.empty(x.shape), stats = device.empty([x.elements / x.shape.at(-1)!, 2]);
+    const out = device.empty(x.shape, { dtype });
+    const stats = device.empty([x.elements / x.shape.at(-1)!, 2]);
     normalizeInto(out, { x, stats, ...normalization });
     device.tape?.push({
       name,
@@ -256,15 +277,27 @@ export function recordNormalization(
 
 /**
  * Records `out = norm(x) · weight · (1 + scale) + shift` without differentiation, and the mean and
- * reciprocal deviation of every row in `stats` [rows, 2]: `x` and `out` are [..., D].
+ * reciprocal deviation of every row in `stats` [rows, 2]: `x` and `out` are [..., D], `out` f32 or f16.
  */
 function normalizeInto(
   out: Tensor,
   options: { x: Tensor; stats: Tensor } & Normalization,
 ): void {
   const { x, stats, norm, epsilon, weight, modulation, tokens, stride, scale, shift } = options;
+  const { device, dtype, shape } = out;
   const { width, rows, variant, workgroups, kernels } = planOf(x, tokens);
-  out.device.dispatch(kernels.forward[variant], {
+  const isGpu = variant === "register" || variant === "workgroup";
+  if (dtype === "f16" && !isGpu) {
+    return device.scope(() => {
+      const floats = device.empty(shape);
+      normalizeInto(floats, options);
+      castInto(out, floats);
+    });
+  }
+  const kernel = dtype === "f16" && isGpu
+    ? kernels.forwardToHalves[variant]
+    : kernels.forward[variant];
+  device.dispatch(kernel, {
     tensors: { x, weight: weight ?? x, modulation: modulation ?? x, stats, out },
     params: { rows, width, tokens, stride, scale: scale ?? 0, shift: shift ?? 0, epsilon },
     workgroups,
@@ -273,7 +306,7 @@ function normalizeInto(
       HAS_WEIGHT: Number(weight !== undefined),
       HAS_SCALE: Number(scale !== undefined),
       HAS_SHIFT: Number(shift !== undefined),
-      ...sizesOf(variant, { width, lanes: out.device.profile.subgroupSize }),
+      ...sizesOf(variant, { width, lanes: device.profile.subgroupSize }),
     },
   });
 }
@@ -375,7 +408,7 @@ function planOf(x: Tensor, tokens: number): {
   rows: number;
   variant: LayerNormVariant;
   workgroups: [number, number];
-  kernels: { forward: Kernels; backward: Kernels };
+  kernels: NormKernels;
 } {
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;

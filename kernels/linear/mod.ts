@@ -48,8 +48,9 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
  *
  * Within `device.withPrecision("f16", …)` both operands of all three products are rounded to f16:
  * `x` (which is kept so for the backward pass), `weight` and the gradient of the result. Sums, the
- * bias with its gradient and all results stay f32 (Micikevicius et al., "Mixed precision training",
- * 2018, sections 3.1 and 3.3), but GPUs sum each eight products in f16: see `matmulInto`.
+ * bias and all results stay f32 (Micikevicius et al., "Mixed precision training", 2018, sections 3.1 and 3.3), but
+ * GPUs sum each eight products in f16: see `matmulInto`. The gradient of the bias is an f32 sum, of rounded numbers
+ * where the op that reads the result alone writes its gradient in f16, as on GPUs `gate` and `attention` do.
  *
  * Throws `TypeError` when the sizes do not fit, and `RangeError` as `matmulInto` does.
  *
@@ -92,6 +93,7 @@ export function linear(
       inputs: bias ? [x, weight, bias] : [x, weight],
       output: out,
       saved: [a, b],
+      cotangentDtype: precision,
       backward(dy, gradients) {
         recordGradients(gradients, { x, weight, bias, a, b, dy, precision });
       },
@@ -129,6 +131,7 @@ export function recordGradients(gradients: Gradients, layer: AffineGradients): v
     x,
     (dx, accumulate) =>
       matmulInto(dx, c, b, { epilogue, size: { M: rows, N: inputs, K: outputs }, accumulate }),
+    { halves: true },
   );
   gradients.into(
     weight,

@@ -35,6 +35,7 @@ fn matmul_sum_parts(
     let column = place % params.N;
     sum += vec4f(bias[column.x], bias[column.y], bias[column.z], bias[column.w]);
   }
-  store_results(i, select(vec4f(), epilogue(sum, i), place < vec4u(params.elements)));
+  let result = select(vec4f(), epilogue(sum, i), place < vec4u(params.elements));
+  store_results(i, result, params.accumulate);
 }
 `;

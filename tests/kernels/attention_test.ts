@@ -4,8 +4,23 @@ import { attentionReference } from "../../kernels/attention/reference.ts";
 import { pickAttention, supportsAttention } from "../../kernels/attention/variants.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { Tape } from "../../kernels/core/tape.ts";
-import { assertClose, checkOp, randomValues, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, forcedTest, gpuTest, testProfile, variantTest } from "../_gpu.ts";
+import {
+  assertClose,
+  checkHalvedGradient,
+  checkOp,
+  HALF_ROUNDING,
+  randomValues,
+  ROUNDING,
+  sumTolerance,
+} from "../_check_op.ts";
+import {
+  dispatchesOf,
+  forcedTest,
+  gpuTest,
+  lacksHalves,
+  testProfile,
+  variantTest,
+} from "../_gpu.ts";
 
 interface Size {
   readonly batch: number;
@@ -50,10 +65,18 @@ function toleranceOf(size: Size, largest: number): { forward: number; backward: 
 async function checkSize(
   device: Device,
   size: Size,
-  options: { even?: number; odd?: number; gradients?: readonly string[] } = {},
+  options: {
+    even?: number;
+    odd?: number;
+    gradients?: readonly string[];
+    dtype?: "f32" | "f16";
+  } = {},
 ): Promise<void> {
   const { batch, tokens, heads, headWidth } = size;
-  const { even = 1, odd = 1, gradients = ["qkv"] } = options;
+  const { even = 1, odd = 1, gradients = ["qkv"], dtype = "f32" } = options;
+  // A score is a random walk over the head of products of variance 1/9: 4 standard deviations.
+  const { forward, backward } = toleranceOf(size, 4 / 3 * Math.max(even, odd) ** 2);
+  const half = dtype === "f16" ? HALF_ROUNDING : 0;
   const width = 3 * heads * headWidth, shape = [batch, tokens, width];
   const factors = [even, odd];
   await checkOp(device, {
@@ -65,10 +88,10 @@ async function checkSize(
       ),
     },
     gradients,
-    op: ({ qkv }) => attention(qkv!, { heads }),
+    op: ({ qkv }) => attention(qkv!, { heads, dtype }),
     reference: ({ qkv }) => attentionReference(qkv!, size),
-    // A score is a random walk over the head of products of variance 1/9: 4 standard deviations.
-    tolerance: toleranceOf(size, 4 / 3 * Math.max(...factors) ** 2),
+    // The gradient has the products of dy and the result, rounded, beside those of dy and values, which are larger.
+    tolerance: { forward: forward + half, backward: backward + 2 * half },
   });
 }
 
@@ -86,6 +109,42 @@ variantTest("attention() and its gradient match the reference", {
     // row itself is taken off.
     const large = supported.find(({ tokens }) => tokens === 33);
     if (large) await checkSize(device, large, { even: 0.1, odd: 12 });
+  },
+});
+
+variantTest("attention() rounds its result to f16", {
+  op: "attention",
+  among: FORWARD,
+  async run(device, variant) {
+    for (const size of SIZES) {
+      const { tokens, headWidth } = size, { profile } = device;
+      // A head alone, and three of them with tokens left over.
+      if (!supportsAttention(variant, { profile, size }) || ![4, 48, 64].includes(headWidth)) {
+        continue;
+      }
+      await checkSize(device, size, { dtype: "f16" });
+      using qkv = device.empty([1, tokens, 3 * headWidth]);
+      const names = dispatchesOf(
+        device,
+        () => attention(qkv, { heads: 1, dtype: "f16" }).dispose(),
+      );
+      assert.equal(names.some((name) => name.startsWith("cast")), variant !== "tiled", `${names}`);
+    }
+  },
+});
+
+forcedTest("attention() on a GPU writes its gradient as halves", {
+  variants: {},
+  profile: { driver: "gpu" },
+  async run(device) {
+    if (lacksHalves(device)) return;
+    for (const { batch, tokens, heads, headWidth } of SIZES.slice(2, 4)) {
+      await checkHalvedGradient(device, {
+        name: `attention ${batch}x${tokens}x${heads}x${headWidth}`,
+        shape: [batch, tokens, 3 * heads * headWidth],
+        op: (qkv) => attention(qkv, { heads }),
+      });
+    }
   },
 });
 
@@ -143,28 +202,32 @@ forcedTest("attention()'s gradient holds the scores of a few heads at a time on 
 
 gpuTest("attention() runs over parts of a batch that one binding cannot hold", async (shared) => {
   // Entries whose rows are whole blocks of 256 bytes, and others of which only 64 together are, 16 of
-  // them but for one tensor.
+  // them but for one tensor; also with a result of f16, as GPUs store it.
   for (const [batch, tokens, heads, fit] of [[5, 16, 4, 2], [130, 5, 1, 127]] as const) {
     const shape = [batch, tokens, 3 * heads * 4];
     const values = new Float32Array(randomValues(shape, 3));
-    const device = new Device(shared.gpu, {
-      profile: { ...shared.profile, maxBindingBytes: fit * tokens * 12 * heads * 4 },
-    });
-    const results: [Float32Array, Float32Array][] = [], counts: number[] = [];
-    for (const each of [shared, device]) {
-      using qkv = each.tensor(values, shape);
-      using dy = each.tensor(values.subarray(0, values.length / 3), [batch, tokens, heads * 4]);
-      const tape = new Tape(each);
-      tape.watch(qkv);
-      using out = tape.record(() => each.scope(() => attention(qkv, { heads })));
-      const names = dispatchesOf(each, () => tape.backwardFrom(out, dy));
-      counts.push(names.filter((name) => name.startsWith("attention_backward")).length);
-      using gradient = tape.gradient(qkv);
-      results.push([await out.read(), await gradient.read()]);
+    for (const [driver, dtype] of [[shared.profile.driver, "f32"], ["gpu", "f16"]] as const) {
+      const profile = { ...shared.profile, driver };
+      const whole = new Device(shared.gpu, { profile });
+      const apart = new Device(shared.gpu, {
+        profile: { ...profile, maxBindingBytes: fit * tokens * 12 * heads * 4 },
+      });
+      const results: [Float32Array, Float32Array][] = [], counts: number[] = [];
+      for (const each of [whole, apart]) {
+        using qkv = each.tensor(values, shape);
+        using dy = each.tensor(values.subarray(0, values.length / 3), [batch, tokens, heads * 4]);
+        const tape = new Tape(each);
+        tape.watch(qkv);
+        using out = tape.record(() => each.scope(() => attention(qkv, { heads, dtype })));
+        const names = dispatchesOf(each, () => tape.backwardFrom(out, dy));
+        counts.push(names.filter((name) => name.startsWith("attention_backward")).length);
+        using gradient = tape.gradient(qkv);
+        results.push([await out.read(), await gradient.read()]);
+      }
+      assert.deepEqual(results[1], results[0]);
+      assert.equal(counts[1], 3 * counts[0]!, `three parts of ${dtype}`);
+      for (const each of [whole, apart]) await each.settle();
     }
-    assert.deepEqual(results[1], results[0]);
-    assert.equal(counts[1], 3 * counts[0]!, "three parts");
-    await device.settle();
   }
 });
 

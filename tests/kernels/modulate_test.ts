@@ -1,12 +1,20 @@
 import assert from "node:assert/strict";
 import { Device } from "../../kernels/core/device.ts";
 import { Tape } from "../../kernels/core/tape.ts";
+import type { Tensor } from "../../kernels/core/tensor.ts";
 import { ROWS } from "../../kernels/layer_norm/mod.ts";
 import { supportsLayerNorm } from "../../kernels/layer_norm/variants.ts";
 import { GATE, gate, modulate } from "../../kernels/modulate/mod.ts";
 import { gateReference, modulateReference } from "../../kernels/modulate/reference.ts";
-import { checkOp, ROUNDING, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, variantTest } from "../_gpu.ts";
+import {
+  checkHalvedGradient,
+  checkOp,
+  HALF_ROUNDING,
+  randomValues,
+  ROUNDING,
+  sumTolerance,
+} from "../_check_op.ts";
+import { dispatchesOf, forcedTest, gpuTest, lacksHalves, variantTest } from "../_gpu.ts";
 
 // Tokens: one, less and more than a tile of 8 rows, two whole tiles. Widths: one, a prime, real ones.
 const SIZES = [
@@ -52,6 +60,73 @@ variantTest("modulate() matches the reference", {
           tolerance,
         });
       }
+    }
+  },
+});
+
+variantTest("modulate() rounds its result to f16", {
+  op: "layerNorm",
+  among: ROWS,
+  async run(device, variant) {
+    for (const { batches, tokens, width } of SIZES) {
+      if (!supportsLayerNorm(variant, { profile: device.profile, width })) continue;
+      const size = `${variant} ${batches}x${tokens}x${width}`;
+      await checkOp(device, {
+        name: `modulate in f16 ${size}`,
+        inputs: { x: [batches, tokens, width], modulation: [batches, 2 * width] },
+        op: ({ x, modulation }) => modulate(x!, modulation!, { shift: 1, scale: 0, dtype: "f16" }),
+        reference: ({ x, modulation }) =>
+          modulateReference({ x: x!, modulation: modulation! }, {
+            batches,
+            width,
+            norm: "layer",
+            shift: 1,
+            scale: 0,
+          }),
+        tolerance: {
+          forward: sumTolerance(width) + HALF_ROUNDING,
+          backward: 2 * sumTolerance(width + batches * tokens),
+        },
+      });
+      // Each number is rounded to the nearest, or to one beside where it lies in the middle.
+      const shape = [batches, tokens, width], values = new Float32Array(randomValues(shape, 5));
+      using x = device.tensor(values, shape);
+      using modulation = device.tensor(new Float32Array(batches * 2 * width), [batches, 2 * width]);
+      using floats = modulate(x, modulation, { scale: 0 });
+      let halves: Tensor | undefined;
+      const names = dispatchesOf(device, () => {
+        halves = modulate(x, modulation, { scale: 0, dtype: "f16" });
+      });
+      const isGpu = variant === "register" || variant === "workgroup";
+      assert.equal(names.some((name) => name.startsWith("cast")), !isGpu, `${size}: ${names}`);
+      const [exact, rounded] = [await floats.read(), await halves!.read()];
+      halves!.dispose();
+      for (const [i, value] of exact.entries()) {
+        const most = HALF_ROUNDING * Math.max(Math.abs(value), 2 ** -14) + 2 ** -22;
+        assert.ok(Math.abs(rounded[i]! - value) <= most, `${size}: ${rounded[i]} of ${value}`);
+      }
+    }
+  },
+});
+
+forcedTest("gate() on a GPU writes the gradient of what it gates as halves", {
+  variants: {},
+  profile: { driver: "gpu" },
+  async run(device) {
+    if (lacksHalves(device)) return;
+    for (const { batches, tokens, width } of SIZES) {
+      if (width % 4 !== 0) continue;
+      const shape = [batches, tokens, width], options = { modulation: [batches, 2 * width] };
+      using x = device.tensor(new Float32Array(randomValues(shape, 3)), shape);
+      using modulation = device.tensor(
+        new Float32Array(randomValues(options.modulation, 4)),
+        options.modulation,
+      );
+      await checkHalvedGradient(device, {
+        name: `gate ${batches}x${tokens}x${width}`,
+        shape,
+        op: (h) => gate(x, h, { modulation, gate: 1 }),
+      });
     }
   },
 });

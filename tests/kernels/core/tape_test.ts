@@ -804,64 +804,124 @@ gpuTest(
   },
 );
 
-gpuTest("Tape keeps a gradient in f16 for the one op that reads the output", async (device) => {
-  using x = whole(device, 1, 2, 3, 4);
-  /** The same numbers, with a gradient of f16. */
-  const halved = () => {
-    const out = device.empty([4]);
-    device.copyInto(out, x);
-    device.tape!.push({
-      name: "halved",
-      inputs: [x],
-      output: out,
-      saved: [],
-      cotangentDtype: "f16",
-      backward: (dy, gradients) => gradients.into(x, (dx) => castInto(dx, dy)),
-    });
-    return out;
-  };
-  /** An op that reads `h` and hands on a gradient of it by `give`. */
-  const reading = (h: Tensor, give: (dy: Tensor, gradients: Gradients) => void) => {
-    const output = device.empty([4]);
-    device.copyInto(output, x);
-    device.tape!.push({ name: "reading", inputs: [h], output, saved: [], backward: give });
-    return output;
-  };
-  const assign = (h: Tensor) => (dy: Tensor, gradients: Gradients) =>
-    gradients.into(h, (dh) => castInto(dh, dy));
-  {
-    const tape = new Tape(device);
-    tape.watch(x);
-    using dy = whole(device, 1, 2, 3, 1 + 2 ** -12);
-    device.scope(() => {
-      const out = tape.record(() => {
-        const h = halved();
-        return reading(h, assign(h));
+gpuTest(
+  "Tape gives a cotangent in f16 where one op alone reads the output and offers it",
+  async (device) => {
+    using x = whole(device, 1, 2, 3, 4), dy = whole(device, 1, 2, 3, 1 + 2 ** -12);
+    const types: string[] = [];
+    /** The same numbers; rounds its cotangent to f16, and notes what it gets. */
+    const rounding = () => {
+      const out = device.empty([4]);
+      device.copyInto(out, x);
+      device.tape?.push({
+        name: "rounding",
+        inputs: [x],
+        output: out,
+        saved: [],
+        cotangentDtype: "f16",
+        backward(dy, gradients) {
+          types.push(dy.dtype);
+          gradients.into(x, (dx) => device.copyInto(dx, cast(dy, { dtype: "f32" })));
+        },
       });
-      tape.backwardFrom(out, dy);
-      return tape.gradient(x);
-    });
-    using gradient = tape.gradient(x);
-    assert.deepEqual(await values(gradient), [1, 2, 3, 1]);
-  }
-  const refused = [
-    (h: Tensor) => reading(h, (dy, gradients) => gradients.pass(h, dy)),
-    (h: Tensor) => reading(h, (_, gradients) => gradients.region(h, () => {})),
-    (h: Tensor) => add(reading(h, assign(h)), reading(h, assign(h))),
-  ];
-  for (const read of refused) {
+      return out;
+    };
+    type Give = (h: Tensor) => (dy: Tensor, gradients: Gradients) => void;
+    const plain: Give = (h) => (dy, gradients) =>
+      gradients.into(h, (dh, accumulate) => accumulate ? addTo(dh, dy) : device.copyInto(dh, dy));
+    const offering: Give = (h) => (dy, gradients) =>
+      gradients.into(
+        h,
+        (dh, accumulate) =>
+          accumulate
+            ? addTo(dh, dy)
+            : dh.dtype === "f16"
+            ? castInto(dh, dy)
+            : device.copyInto(dh, dy),
+        { halves: true },
+      );
+    /** An op that reads `h` and hands on a gradient of it by `give`. */
+    const reading = (h: Tensor, give: Give) => {
+      const output = device.empty([4]);
+      device.copyInto(output, x);
+      device.tape?.push({ name: "reading", inputs: [h], output, saved: [], backward: give(h) });
+      return output;
+    };
+    const pass: Give = (h) => (dy, gradients) => gradients.pass(h, dy);
+    const region: Give = (h) => (dy, gradients) => gradients.region(h, (dh) => addTo(dh, dy));
+    const cases: [
+      what: string,
+      type: "f16" | "f32",
+      times: number,
+      read: (tape: Tape) => Tensor,
+    ][] = [
+      ["one that offers", "f16", 1, () => reading(rounding(), offering)],
+      ["one that does not", "f32", 1, () => reading(rounding(), plain)],
+      ["one that hands on", "f32", 1, () => reading(rounding(), pass)],
+      ["one that writes a part", "f32", 1, () => reading(rounding(), region)],
+      ["nobody", "f32", 1, rounding],
+      ["two that offer", "f32", 2, () => {
+        const h = rounding();
+        return add(reading(h, offering), reading(h, offering));
+      }],
+      ["who watches it", "f32", 1, (tape) => {
+        const h = rounding();
+        tape.watch(h);
+        return reading(h, offering);
+      }],
+      [
+        "one within a checkpoint",
+        "f16",
+        1,
+        (tape) => tape.checkpoint([x], () => reading(rounding(), offering)),
+      ],
+      [
+        "one within a checkpoint, from outside",
+        "f32",
+        1,
+        (tape) => tape.checkpoint([rounding()], (h) => reading(h, offering)),
+      ],
+      [
+        "one outside, from a checkpoint",
+        "f32",
+        1,
+        (tape) => reading(tape.checkpoint([x], rounding), offering),
+      ],
+    ];
+    for (const [what, type, times, read] of cases) {
+      types.length = 0;
+      const tape = new Tape(device);
+      tape.watch(x);
+      device.scope(() => {
+        const out = tape.record(() => read(tape));
+        tape.backwardFrom(out, dy);
+        return tape.gradient(x);
+      });
+      using gradient = tape.gradient(x);
+      const last = type === "f16" ? 1 : 1 + 2 ** -12;
+      assert.deepEqual(types, [type], `read by ${what}`);
+      assert.deepEqual(
+        await values(gradient),
+        [1, 2, 3, last].map((value) => times * value),
+        what,
+      );
+    }
+    const twice: Give = (h) => (dy, gradients) => {
+      offering(h)(dy, gradients);
+      plain(h)(dy, gradients);
+    };
     device.scope(() => {
       using tape = new Tape(device);
       tape.watch(x);
-      const out = tape.record(() => read(halved()));
+      const out = tape.record(() => reading(rounding(), twice));
       assert.throws(() => tape.backwardFrom(out, x), {
         name: "TypeError",
-        message: "Cannot give reading a place for the gradient of [4]: " +
-          "it is f16, expected one op that reads the tensor and assigns it",
+        message: "Cannot give reading a second place for the gradient of [4]: " +
+          "it is f16, expected an op that assigns all of it at once",
       });
     });
-  }
-});
+  },
+);
 
 gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", async (device) => {
   using store = new ParameterStore(device);
