@@ -183,12 +183,19 @@ function includeSets(
 /**
  * Whether an op gives a kernel with these includes the constants of a meaning. Products that end with gelu have a
  * bias, as a layer has; those that end with its slope, or are stored in halves without either, are gradients: A B
- * without one. So is a gate that is stored in halves, which has nothing to add to.
+ * without one. So is a gate that is stored in halves, which has nothing to add to. Rows are summed beside gradients of
+ * weights, Aᵀ B.
  */
 function isGiven(meaning: string, { chosen }: IncludeSet): boolean {
-  const halves = chosen.includes("store_halves");
+  const halves = chosen.includes("store_halves"), sumsRows = chosen.includes("row_sums");
   const epilogue = chosen.find((name) => name.startsWith("epilogue_"));
   if (epilogue === undefined) return !(halves && meaning === "residual");
+  if (
+    sumsRows &&
+    !(/^tn/.test(meaning) && epilogue === "epilogue_none" && chosen.includes("store_floats"))
+  ) {
+    return false;
+  }
   if (epilogue === "epilogue_none") return !halves || /^(?:nn|$)/.test(meaning);
   return epilogue === "epilogue_gelu_slope" ? /^(?:nn|$)/.test(meaning) : meaning.includes("bias");
 }

@@ -9,7 +9,8 @@
  *   that follow from TILE, `params`, `bias` and `out`, the type `Number` of an operand's elements,
  *   `operand_block`, which loads 4 by 4 of them, and `add_eight_products`, which adds those of 8
  *   steps of K from workgroup memory to the sums. `whole_rows` or `odd_rows` declares VECTORS (rows of all
- *   matrices are whole vec4; without it elements are gathered one by one) and stores the result.
+ *   matrices are whole vec4; without it elements are gathered one by one) and stores the result. `row_sums` sums the
+ *   rows of A besides, `no_row_sums` does not.
  * - Work: a workgroup computes TILE × TILE of out (64 with 64 invocations, 128 with 256), an
  *   invocation 8 × 8 of them in registers: two times 4 rows by two times 4 columns, half a tile
  *   apart, so that neighbours store neighbouring vec4. One step takes TILE / 8 of K. Each invocation
@@ -41,8 +42,11 @@ var<private> sum_01: mat4x4f;
 var<private> sum_10: mat4x4f;
 var<private> sum_11: mat4x4f;
 
+// Who stages what: 4 rows of A or columns of B from row on, by 4 of each step's K, in a place of the tile.
+struct Staging { group: vec3u, of_a: bool, row: u32, k4: u32, chunk: u32, row4: u32 }
+
 // The columns of the block are 4 steps of K, of which left are within the sum.
-fn stage_product_block(chunk: u32, k4: u32, row4: u32, block: mat4x4<Number>, left: i32) {
+fn stage_product_block(staging: Staging, half: u32, block: mat4x4<Number>, left: i32) {
   var kept = block;
   if (left < 4) {
     let none = vec4<Number>();
@@ -50,6 +54,10 @@ fn stage_product_block(chunk: u32, k4: u32, row4: u32, block: mat4x4<Number>, le
       select(none, block[0], left > 0), select(none, block[1], left > 1),
       select(none, block[2], left > 2), none);
   }
+  note_staged(kept, staging.of_a, staging.group);
+  let chunk = half + staging.chunk;
+  let k4 = staging.k4 % 2u;
+  let row4 = staging.row4;
   tile[chunk][k4][0][row4 / 8u][row4 % 8u] = kept[0];
   tile[chunk][k4][1][row4 / 8u][row4 % 8u] = kept[1];
   tile[chunk][k4][2][row4 / 8u][row4 % 8u] = kept[2];
@@ -94,9 +102,10 @@ fn tiled_product(group: vec3u, local: vec3u, index: u32) {
     q = vec4u(1u, local.x / 8u, local.x / 8u + 2u, local.x % 8u);
   }
 
+  let staging = Staging(group, of_a, row, k4, staged_chunk, staged_row4);
   var block = operand_block(of_a, place, stride);
   if (along_k) { block = transpose(block); }
-  stage_product_block(staged_chunk, k4 % 2u, staged_row4, block, left);
+  stage_product_block(staging, 0u, block, left);
   workgroupBarrier();
   var half = 0u;
   for (var k0 = begin; k0 < end; k0 += STEP) {
@@ -111,13 +120,14 @@ fn tiled_product(group: vec3u, local: vec3u, index: u32) {
     half = CHUNKS - half;
     // Two calls: one with the block of either kind would move it through registers first.
     if (along_k) {
-      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, transpose(block), left);
+      stage_product_block(staging, half, transpose(block), left);
     } else {
-      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, block, left);
+      stage_product_block(staging, half, block, left);
     }
     workgroupBarrier();
   }
 
+  store_row_sums(row, k4, of_a, group);
   let row_out = group.y * TILE + local.y * 4u;
   let column_out = group.x * TILE + local.x * 4u;
   let base_out = group.z * params.stride_out;

@@ -14,7 +14,7 @@ import { Kernel } from "../core/kernel.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
 import type { Gradients } from "../core/tape.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
-import { type Epilogue, matmulInto } from "../matmul/mod.ts";
+import { type Epilogue, matmulInto, matmulWithRowSumsInto } from "../matmul/mod.ts";
 import columnSumSource from "./column_sum.wgsl.ts";
 import columnSumTextureSource from "./column_sum_texture.wgsl.ts";
 import columnSumVectorSource from "./column_sum_vector.wgsl.ts";
@@ -49,8 +49,8 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
  * Within `device.withPrecision("f16", …)` both operands of all three products are rounded to f16:
  * `x` (which is kept so for the backward pass), `weight` and the gradient of the result. Sums, the
  * bias and all results stay f32 (Micikevicius et al., "Mixed precision training", 2018, sections 3.1 and 3.3), but
- * GPUs sum each eight products in f16: see `matmulInto`. The gradient of the bias is an f32 sum, of rounded numbers
- * where the op that reads the result alone writes its gradient in f16, as on GPUs `gate` and `attention` do.
+ * GPUs sum each eight products in f16: see `matmulInto`. The gradient of the bias is an f32 sum, on GPUs of what was
+ * rounded.
  *
  * Throws `TypeError` when the sizes do not fit, and `RangeError` as `matmulInto` does.
  *
@@ -133,16 +133,15 @@ export function recordGradients(gradients: Gradients, layer: AffineGradients): v
       matmulInto(dx, c, b, { epilogue, size: { M: rows, N: inputs, K: outputs }, accumulate }),
     { halves: true },
   );
-  gradients.into(
-    weight,
-    (dw, accumulate) =>
-      matmulInto(dw, c, a, {
-        transposeA: true,
-        size: { M: outputs, N: inputs, K: rows },
-        accumulate,
-      }),
-  );
-  if (bias) gradients.into(bias, (db, accumulate) => columnSumInto(db, dy, { accumulate }));
+  let sums: Tensor | undefined;
+  gradients.into(weight, (dw, accumulate) => {
+    const size = { M: outputs, N: inputs, K: rows },
+      options = { transposeA: true, size, accumulate };
+    if (bias) sums = matmulWithRowSumsInto(dw, c, a, options);
+    else matmulInto(dw, c, a, options);
+  });
+  if (bias) gradients.into(bias, (db, accumulate) => columnSumInto(db, sums ?? dy, { accumulate }));
+  sums?.dispose();
   if (c !== dy) c.dispose();
 }
 

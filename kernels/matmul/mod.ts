@@ -12,7 +12,9 @@ import epilogueGeluKept from "../common/epilogue_gelu_kept.wgsl.ts";
 import epilogueGeluSlope from "../common/epilogue_gelu_slope.wgsl.ts";
 import epilogueNone from "../common/epilogue_none.wgsl.ts";
 import half from "../common/half.wgsl.ts";
+import noRowSums from "../common/no_row_sums.wgsl.ts";
 import oddRows from "../common/odd_rows.wgsl.ts";
+import rowSums from "../common/row_sums.wgsl.ts";
 import storeFloats from "../common/store_floats.wgsl.ts";
 import storeHalves from "../common/store_halves.wgsl.ts";
 import texelOf from "../common/texel_of.wgsl.ts";
@@ -51,10 +53,8 @@ type TiledKernels = Readonly<Record<"f32" | "f16", Kernel>>;
 
 function kernelsWith(epilogue: readonly string[]): EpilogueKernels {
   const textured = [texelOf, texturedProduct, ...epilogue];
-  const tiledWith = (includes: readonly string[]) => ({
-    f32: new Kernel({ source: tiled, includes: [tiledProduct, ...includes, ...epilogue] }),
-    f16: new Kernel({ source: tiledF16, includes: [tiledProduct, ...includes, ...epilogue] }),
-  });
+  const tiledWith = (includes: readonly string[]) =>
+    tiledKernels([noRowSums, ...includes, ...epilogue]);
   const toHalves = [storeHalves, half];
   return {
     naive: new Kernel({ source: naive, includes: epilogue }),
@@ -71,6 +71,16 @@ function kernelsWith(epilogue: readonly string[]): EpilogueKernels {
     },
   };
 }
+
+function tiledKernels(includes: readonly string[]): TiledKernels {
+  return {
+    f32: new Kernel({ source: tiled, includes: [tiledProduct, ...includes] }),
+    f16: new Kernel({ source: tiledF16, includes: [tiledProduct, ...includes] }),
+  };
+}
+
+/** Those that sum the rows of `a` besides, for matrices whose rows are all whole vec4. */
+const WITH_ROW_SUMS = tiledKernels([rowSums, wholeRows, storeFloats, epilogueNone]);
 
 const KERNELS = {
   none: kernelsWith([epilogueNone]),
@@ -146,6 +156,28 @@ export function matmulInto(
   b: Tensor,
   options: MatmulIntoOptions = {},
 ): void {
+  multiplyInto(out, a, b, options);
+}
+
+/**
+ * As {@linkcode matmulInto}, and sums the rows of op(a) besides where the kernel can: gives what has still to be added
+ * up, [parts, M], outside of every scope, or undefined. With a = dyᵀ these are the gradient of a bias.
+ */
+export function matmulWithRowSumsInto(
+  out: Tensor,
+  a: Tensor,
+  b: Tensor,
+  options: MatmulIntoOptions = {},
+): Tensor | undefined {
+  return multiplyInto(out, a, b, { ...options, sumsRows: true });
+}
+
+function multiplyInto(
+  out: Tensor,
+  a: Tensor,
+  b: Tensor,
+  options: MatmulIntoOptions & { readonly sumsRows?: boolean },
+): Tensor | undefined {
   const { bias, batch = 1, transposeA = false, transposeB = false } = options;
   if (a.dtype !== b.dtype) {
     throw new TypeError(
@@ -187,9 +219,13 @@ export function matmulInto(
   }
   // The other kernels read and write f32 alone.
   if (a.dtype === "f16") {
-    return device.scope(() => matmulInto(out, widened(a), widened(b), { ...options, size }));
+    device.scope(() => matmulInto(out, widened(a), widened(b), { ...options, size }));
+    return;
   }
-  if (out.dtype === "f16") return throughFloats(out, (floats) => matmulInto(floats, a, b, options));
+  if (out.dtype === "f16") {
+    throughFloats(out, (floats) => matmulInto(floats, a, b, options));
+    return;
+  }
   const [rows, tileColumns] = TILES[variant], lanes = profile.subgroupSize;
   const columns = variant === "subgroup" ? 4 * lanes : tileColumns;
   device.dispatch(KERNELS[epilogueOf(options)][variant], {
@@ -295,10 +331,10 @@ export function matmul(
 function tiledInto(
   out: Tensor,
   product:
-    & { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant }
+    & { a: Tensor; b: Tensor; size: MatmulSize; variant: TiledVariant; sumsRows?: boolean }
     & MatmulIntoOptions
     & Complete<MatmulOptions>,
-): void {
+): Tensor | undefined {
   const { a, b, bias, size, variant, transposeA, transposeB } = product;
   const { M, N, K, batch = 1 } = size;
   const { device } = out;
@@ -306,10 +342,18 @@ function tiledInto(
   const isWhole = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0);
   const stored = out.dtype === "f16" ? "f16" : "f32", operand = a.dtype === "f16" ? "f16" : "f32";
   if (stored === "f16" && !isWhole) {
-    return throughFloats(out, (floats) => tiledInto(floats, product));
+    throughFloats(out, (floats) => tiledInto(floats, product));
+    return;
   }
   const sums = product.epilogue?.sums, kernels = KERNELS[epilogueOf(product)];
   const [rows, columns] = TILES[variant];
+  const { parts, terms } = variant === "split" ? splitSum(size) : { parts: batch, terms: K };
+  const sumsRows = product.sumsRows && isWhole && stored === "f32" && !product.epilogue &&
+    batch === 1;
+  // Each step of K is staged in blocks of 4, whose sums lie apart.
+  const rowSums = sumsRows
+    ? device.unscoped(() => device.empty([parts * rows / 32, M]))
+    : undefined;
   const record = (
     into: Tensor,
     sum: {
@@ -325,7 +369,14 @@ function tiledInto(
     // Every binding needs a buffer of its type, read or not.
     using noBias = sum.bias ? undefined : device.unscoped(() => device.empty([4]));
     device.dispatch(sum.kernel, {
-      tensors: { a, b, bias: sum.bias ?? noBias!, out: into, ...sum.sums && { sums: sum.sums } },
+      tensors: {
+        a,
+        b,
+        bias: sum.bias ?? noBias!,
+        out: into,
+        ...sum.sums && { sums: sum.sums },
+        ...rowSums && { row_sums: rowSums },
+      },
       params: {
         M,
         N,
@@ -346,14 +397,18 @@ function tiledInto(
     });
   };
   if (variant !== "split") {
-    const kernel = (isWhole ? kernels.wholeRows[stored] : kernels.oddRows)[operand];
-    return record(out, { kernel, sums, bias, accumulate, stride: M * N, chunk: 0, z: batch });
+    const kernel =
+      (rowSums ? WITH_ROW_SUMS : isWhole ? kernels.wholeRows[stored] : kernels.oddRows)[operand];
+    record(out, { kernel, sums, bias, accumulate, stride: M * N, chunk: 0, z: batch });
+    return rowSums;
   }
-  const { parts, terms } = splitSum(size);
   const vectors = Math.ceil(M * N / 4);
   device.scope(() => {
     const partial = device.empty([parts, vectors, 4]);
-    const kernel = (isWhole ? KERNELS.none.wholeRows.f32 : KERNELS.none.oddRows)[operand];
+    const kernel =
+      (rowSums ? WITH_ROW_SUMS : isWhole ? KERNELS.none.wholeRows.f32 : KERNELS.none.oddRows)[
+        operand
+      ];
     record(partial, { kernel, accumulate: 0, stride: 4 * vectors, chunk: terms, z: parts });
     device.dispatch(kernels.sumParts[stored], {
       tensors: { parts: partial, bias: bias ?? partial, out, ...sums && { sums } },
@@ -362,6 +417,7 @@ function tiledInto(
       constants: { HAS_BIAS: Number(bias !== undefined) },
     });
   });
+  return rowSums;
 }
 
 function epilogueOf({ epilogue }: MatmulIntoOptions): keyof typeof KERNELS {

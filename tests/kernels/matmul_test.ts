@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { geluReference, geluSlopeReference } from "../../kernels/gelu/reference.ts";
-import { type Epilogue, matmul, matmulInto } from "../../kernels/matmul/mod.ts";
+import {
+  type Epilogue,
+  matmul,
+  matmulInto,
+  matmulWithRowSumsInto,
+} from "../../kernels/matmul/mod.ts";
+import { columnSumInto } from "../../kernels/linear/mod.ts";
 import { matmulReference } from "../../kernels/matmul/reference.ts";
 import {
   matmulCandidates,
@@ -265,6 +271,53 @@ gpuTest("matmulInto() says which operand to cast when their types differ", (devi
     );
     assert.throws(() => matmulInto(out, b, a), /of f32 by b .* of f16: .*cast a/);
   });
+});
+
+variantTest("matmulWithRowSumsInto() sums the rows of a besides, where tiles of whole vec4 can", {
+  op: "matmul",
+  among: TILES,
+  async run(device, variant) {
+    // Rows within a tile, past one of either side and of several; K that ends within a step and within a part.
+    for (const [M, N, K] of [[4, 4, 1], [68, 8, 37], [132, 260, 9], [8, 132, 1030], [6, 8, 600]]) {
+      const size = { M: M!, N: N!, K: K! };
+      if (!supportsMatmul(variant, { profile: device.profile, size })) continue;
+      for (const dtype of ["f32", "f16"] as const) {
+        if (dtype === "f16" && lacksHalves(device)) continue;
+        const name = `${variant} ${dtype} ${M}x${N}x${K}`;
+        using a = device.tensor(new Float32Array(randomValues([K!, M!], 3)), [K!, M!], { dtype });
+        using b = device.tensor(new Float32Array(randomValues([K!, N!], 4)), [K!, N!], { dtype });
+        using out = device.tensor(new Float32Array(M! * N!).fill(NaN), [M!, N!]);
+        using alone = device.empty([M!, N!]);
+        spoilPool(device, [[64, M!]]);
+        const options = { transposeA: true };
+        using sums = matmulWithRowSumsInto(out, a, b, options);
+        matmulInto(alone, a, b, options);
+        assert.deepEqual(await out.read(), await alone.read(), `${name}: the product`);
+        assert.equal(sums !== undefined, /^tiled|^split/.test(variant) && M! % 4 === 0, name);
+        if (!sums) continue;
+        using db = device.empty([M!]);
+        columnSumInto(db, sums);
+        const values = await a.read(), want = new Float64Array(M!);
+        for (const [i, value] of values.entries()) want[i % M!]! += value;
+        assertClose(await db.read(), want, { tolerance: sumTolerance(K!), name });
+      }
+    }
+  },
+});
+
+forcedTest("matmulWithRowSumsInto() sums no rows of what it cannot store beside", {
+  variants: {},
+  profile: { driver: "gpu" },
+  run(device) {
+    device.scope(() => {
+      const a = device.empty([2, 4, 4]), outs = device.empty([2, 4, 4]), out = device.empty([4, 4]);
+      assert.equal(matmulWithRowSumsInto(outs, a, a, { batch: 2 }), undefined);
+      const halves = device.empty([4, 4], { dtype: "f16" });
+      assert.equal(matmulWithRowSumsInto(halves, out, out), undefined);
+      const epilogue = { of: "gelu" } as const;
+      assert.equal(matmulWithRowSumsInto(out, halves, halves, { epilogue }), undefined);
+    });
+  },
 });
 
 forcedTest("matmulInto() with parts of the sum gives the same bits twice", {
