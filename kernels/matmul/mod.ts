@@ -9,7 +9,9 @@ import activation from "../common/activation.wgsl.ts";
 import broadcastRows from "../common/broadcast_rows.wgsl.ts";
 import epilogueGelu from "../common/epilogue_gelu.wgsl.ts";
 import epilogueGeluKept from "../common/epilogue_gelu_kept.wgsl.ts";
+import epilogueGeluKeptHalves from "../common/epilogue_gelu_kept_halves.wgsl.ts";
 import epilogueGeluSlope from "../common/epilogue_gelu_slope.wgsl.ts";
+import epilogueGeluSlopeHalves from "../common/epilogue_gelu_slope_halves.wgsl.ts";
 import epilogueNone from "../common/epilogue_none.wgsl.ts";
 import half from "../common/half.wgsl.ts";
 import noRowSums from "../common/no_row_sums.wgsl.ts";
@@ -51,23 +53,26 @@ interface EpilogueKernels {
 /** Kernels by the type of the operands. */
 type TiledKernels = Readonly<Record<"f32" | "f16", Kernel>>;
 
-function kernelsWith(epilogue: readonly string[]): EpilogueKernels {
+/** The kernels of an epilogue, and of `toHalves` where they store f16. */
+function kernelsWith(
+  epilogue: readonly string[],
+  { toHalves = epilogue }: { toHalves?: readonly string[] } = {},
+): EpilogueKernels {
   const textured = [texelOf, texturedProduct, ...epilogue];
-  const tiledWith = (includes: readonly string[]) =>
-    tiledKernels([noRowSums, ...includes, ...epilogue]);
-  const toHalves = [storeHalves, half];
+  const tiledWith = (includes: readonly string[]) => tiledKernels([noRowSums, ...includes]);
+  const halves = [storeHalves, half, ...toHalves];
   return {
     naive: new Kernel({ source: naive, includes: epilogue }),
     register: new Kernel({ source: register, includes: textured }),
     subgroup: new Kernel({ source: subgroup, includes: [...textured, broadcastRows] }),
-    oddRows: tiledWith([oddRows]),
+    oddRows: tiledWith([oddRows, ...epilogue]),
     wholeRows: {
-      f32: tiledWith([wholeRows, storeFloats]),
-      f16: tiledWith([wholeRows, ...toHalves]),
+      f32: tiledWith([wholeRows, storeFloats, ...epilogue]),
+      f16: tiledWith([wholeRows, ...halves]),
     },
     sumParts: {
       f32: new Kernel({ source: sumPartsSource, includes: [storeFloats, ...epilogue] }),
-      f16: new Kernel({ source: sumPartsSource, includes: [...toHalves, ...epilogue] }),
+      f16: new Kernel({ source: sumPartsSource, includes: halves }),
     },
   };
 }
@@ -85,8 +90,12 @@ const WITH_ROW_SUMS = tiledKernels([rowSums, wholeRows, storeFloats, epilogueNon
 const KERNELS = {
   none: kernelsWith([epilogueNone]),
   gelu: kernelsWith([epilogueGelu, activation]),
-  gelu_kept: kernelsWith([epilogueGeluKept, activation]),
-  gelu_slope: kernelsWith([epilogueGeluSlope, activation]),
+  gelu_kept: kernelsWith([epilogueGeluKept, activation], {
+    toHalves: [epilogueGeluKeptHalves, activation],
+  }),
+  gelu_slope: kernelsWith([epilogueGeluSlope, activation], {
+    toHalves: [epilogueGeluSlopeHalves, activation],
+  }),
 } as const;
 
 /** How two matrices are multiplied. */
@@ -102,13 +111,13 @@ export type Epilogue =
   | {
     /** Each becomes its gelu, the tanh form. */
     readonly of: "gelu";
-    /** f32, of as many elements as the result: takes the sums themselves. */
+    /** Of the result's type and as many elements: takes the sums themselves. */
     readonly sums?: Tensor | undefined;
   }
   | {
     /** Each is multiplied by the slope of gelu at one of `sums`: the gradient of what gelu was applied to. */
     readonly of: "gelu_slope";
-    /** f32, of as many elements as the result. */
+    /** Of the result's type and as many elements. */
     readonly sums: Tensor;
   };
 
@@ -129,12 +138,13 @@ export interface MatmulIntoOptions extends MatmulOptions {
 /**
  * Records `out = epilogue(op(a) op(b) (+ bias)) (+ out)` without differentiation: the building block of
  * {@linkcode matmul}, `linear`, `geluMlp` and their gradients. 2·batch·M·N·K flops. `a` and `b` are both f32
- * or both f16; `bias` and sums are f32; `out` is f32 or, where nothing is added to it, f16, to which results
- * are rounded. The tiles for GPUs sum the products of halves by eights in f16 first, as fast as GPUs multiply
+ * or both f16; `bias` is f32 and sums are made in it; `out` is f32 or, where nothing is added to it, f16, to which
+ * results are rounded. The tiles for GPUs sum the products of halves by eights in f16 first, as fast as GPUs multiply
  * halves; their error is about 2⁻¹¹ of a sum of random terms.
  *
  * Throws `TypeError` when `a` and `b` are of different types, their inner sizes differ or are 0, a tensor
- * has another number of elements than its matrices, or `out` is f16 and added to, and `RangeError` for a
+ * has another number of elements than its matrices, an epilogue's sums are of another type than `out`, or `out` is
+ * f16 and added to, and `RangeError` for a
  * batch above 65,535, for a sum that is longer than a CPU driver's loops, and for more rows or columns than
  * 65,535 tiles have: 4,194,240, on most GPUs twice as many.
  *
@@ -194,6 +204,12 @@ function multiplyInto(
   }
   const sums = options.epilogue?.sums;
   requireElements({ out, a, b, bias, sums }, size);
+  if (sums && sums.dtype !== out.dtype) {
+    throw new TypeError(
+      `Cannot end a product into ${formatShape(out.shape)} of ${out.dtype} with sums of ` +
+        `${sums.dtype}: expected one type`,
+    );
+  }
   if (out.dtype === "f16" && options.accumulate === 1) {
     throw new TypeError(
       `Cannot add a product to ${formatShape(out.shape)} of f16: expected f32`,
@@ -223,7 +239,9 @@ function multiplyInto(
     return;
   }
   if (out.dtype === "f16") {
-    throughFloats(out, (floats) => matmulInto(floats, a, b, options));
+    throughFloats(out, options, (floats, epilogue) => {
+      matmulInto(floats, a, b, { ...options, epilogue });
+    });
     return;
   }
   const [rows, tileColumns] = TILES[variant], lanes = profile.subgroupSize;
@@ -342,7 +360,7 @@ function tiledInto(
   const isWhole = [transposeA ? M : K, transposeB ? K : N, N].every((row) => row % 4 === 0);
   const stored = out.dtype === "f16" ? "f16" : "f32", operand = a.dtype === "f16" ? "f16" : "f32";
   if (stored === "f16" && !isWhole) {
-    throughFloats(out, (floats) => tiledInto(floats, product));
+    throughFloats(out, product, (floats, epilogue) => tiledInto(floats, { ...product, epilogue }));
     return;
   }
   const sums = product.epilogue?.sums, kernels = KERNELS[epilogueOf(product)];
@@ -425,12 +443,24 @@ function epilogueOf({ epilogue }: MatmulIntoOptions): keyof typeof KERNELS {
   return epilogue.of === "gelu" && epilogue.sums ? "gelu_kept" : epilogue.of;
 }
 
-/** Rounds to f16 what `compute` writes in f32. */
-function throughFloats(out: Tensor, compute: (floats: Tensor) => void): void {
+/** Rounds to f16 what `compute` writes in f32, as the sums of the epilogue that it is given. */
+function throughFloats(
+  out: Tensor,
+  { epilogue }: MatmulIntoOptions,
+  compute: (floats: Tensor, epilogue: Epilogue | undefined) => void,
+): void {
   const { device, shape } = out;
   device.scope(() => {
     const floats = device.empty(shape);
-    compute(floats);
+    if (epilogue?.of === "gelu_slope") {
+      compute(floats, { ...epilogue, sums: widened(epilogue.sums) });
+    } else if (epilogue?.sums) {
+      const sums = device.empty(shape);
+      compute(floats, { ...epilogue, sums });
+      castInto(epilogue.sums, sums);
+    } else {
+      compute(floats, epilogue);
+    }
     castInto(out, floats);
   });
 }

@@ -152,10 +152,14 @@ async function checkRounded(
   for (const [key, tensor] of Object.entries(got)) {
     const numbers = await tensor.read(), name = `${key} of ${Object.values(size)}, ${off} off`;
     assertClose(numbers, want[key]!, { tolerance: 3 * tolerance(longest) + 2 ** -11, name });
-    // Those errors have no common sign: of many together they are less than half of what OFF is.
+    // Those errors have no common sign but where a device cuts off the sums that slopes are made of, to which a
+    // product is a quarter as sensitive: of many together they are less than three quarters of what OFF is.
     if (rows < 16) continue;
     const ratio = dot(numbers, want[key]!) / dot(want[key]!, want[key]!);
-    assert.ok(Math.abs(ratio - 1) < 2 ** -13, `${name}: ${ratio} times as large as expected`);
+    assert.ok(
+      Math.abs(ratio - 1) < 0.75 * 2 ** -12,
+      `${name}: ${ratio} times as large as expected`,
+    );
   }
   for (const tensor of [...Object.values(tensors), ...Object.values(got)]) tensor.dispose();
   assert.equal(device.pool.liveBytes, live);
