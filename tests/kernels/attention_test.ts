@@ -133,16 +133,19 @@ variantTest("attention() rounds its result to f16", {
   },
 });
 
-forcedTest("attention() on a GPU writes its gradient as halves", {
-  variants: {},
-  profile: { driver: "gpu" },
-  async run(device) {
+variantTest("attention() writes its gradient as halves where it can", {
+  op: "attention",
+  among: FORWARD,
+  async run(device, variant) {
     if (lacksHalves(device)) return;
-    for (const { batch, tokens, heads, headWidth } of SIZES.slice(2, 4)) {
+    for (const size of SIZES.slice(2, 4)) {
+      const { batch, tokens, heads, headWidth } = size;
+      if (!supportsAttention(variant, { profile: device.profile, size })) continue;
       await checkHalvedGradient(device, {
-        name: `attention ${batch}x${tokens}x${heads}x${headWidth}`,
+        name: `attention ${variant} ${batch}x${tokens}x${heads}x${headWidth}`,
         shape: [batch, tokens, 3 * heads * headWidth],
         op: (qkv) => attention(qkv, { heads }),
+        halves: variant === "tiled",
       });
     }
   },

@@ -257,6 +257,22 @@ variantTest("matmulInto() sums products of f16 operands by eights", {
   },
 });
 
+forcedTest("matmulInto() keeps sums within the range of halves", {
+  variants: {},
+  profile: { driver: "gpu" },
+  async run(device) {
+    if (lacksHalves(device)) return;
+    using a = device.tensor(Float32Array.of(300, 0, 0, 0), [1, 4]);
+    using b = device.tensor(Float32Array.of(300, -300, 1, -1, ...Array(12).fill(0)), [4, 4]);
+    using out = device.empty([1, 4], { dtype: "f16" });
+    using sums = device.empty([1, 4], { dtype: "f16" });
+    matmulInto(out, a, b, { epilogue: { of: "gelu", sums } });
+    assert.deepEqual([...await sums.read()], [65504, -65504, 300, -300]);
+    // The loss scale sees an overflow in what goes on.
+    assert.deepEqual([...await out.read()].map(Math.abs), [Infinity, 0, 300, 0]);
+  },
+});
+
 gpuTest("matmulInto() adds nothing to halves, and keeps sums of the type of results", (device) => {
   device.scope(() => {
     const epilogue = { of: "gelu", sums: device.empty([4, 4]) } as const;
