@@ -1,7 +1,7 @@
 /** Tests of a device: those of one file share it. */
 
 import { Device, type DeviceOptions } from "../kernels/core/device.ts";
-import { hasVectorSubgroups, type Profile } from "../kernels/core/profile.ts";
+import { hasCpuSubgroups, type Profile } from "../kernels/core/profile.ts";
 import type { ForcedVariants, OpWithVariants } from "../kernels/core/tuning.ts";
 
 /** Without an adapter every test that needs a device is skipped. */
@@ -70,8 +70,8 @@ export function inRowsOfTwo<Result>(device: Device, record: () => Result): Resul
   const dispatch = device.dispatch;
   device.dispatch = (kernel, options) => {
     const [x, y = 1, z = 1] = options.workgroups;
-    // The group sums count chunks along y, products tiles.
-    const spreads = y === 1 && !/^group_sums|^matmul_subgroup$/.test(kernel.name) &&
+    // Group sums and gradients of gates count chunks along y, products tiles.
+    const spreads = y === 1 && !/^group_sums|^gate_backward|^matmul_subgroup$/.test(kernel.name) &&
       kernel.code(device.profile).includes("num_workgroups");
     dispatch.call(device, kernel, {
       ...options,
@@ -153,7 +153,8 @@ export function variantTest<V extends string>(
       async run(device) {
         const used = usedVariants(device, op);
         await run(device, variant);
-        if (!hasVectorSubgroups(device.profile) || used.size === 0 || used.has(variant)) return;
+        const { profile } = await sharedDevice();
+        if (!hasCpuSubgroups(profile) || used.size === 0 || used.has(variant)) return;
         throw new Error(`${variant} never ran, but ${[...used].join(", ")}`);
       },
     });

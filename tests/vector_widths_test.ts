@@ -1,18 +1,16 @@
 /**
- * Kernels with subgroups of other sizes than 8, as GPUs have them: Mesa's CPU driver has as many lanes as its
- * vectors have numbers, and takes their width from the environment.
+ * Kernels where subgroups have other sizes than 8: 16, for which those of CPU drivers are written, too, and 4, with
+ * which others run. Mesa's CPU driver has as many lanes as its vectors have numbers, and takes their width from the
+ * environment.
  */
 
 import assert from "node:assert/strict";
 import { NO_ADAPTER, sharedDevice } from "./_gpu.ts";
 import { finish, start } from "./_tasks.ts";
 
-/**
- * Tests of the ops that have kernels with subgroups, of any size or of 8 and 16, in whose place others are to be
- * taken with 4; each names its variant.
- */
-const OPS = ["matmul", "attention", "layer_norm", "modulate", "reconstruct"];
-const VARIANTS = /\((subgroup|rows|workgroup|register)\)/;
+/** Tests of the ops that have kernels with subgroups, or with workgroups as large; each names its variant. */
+const OPS = ["matmul", "attention", "layer_norm", "modulate", "reconstruct", "adamw"];
+const VARIANTS = /\((subgroup|rows|workgroup|register|texture)\)/;
 
 const SUBGROUP_SIZE = `
   import { Device } from "./kernels/core/device.ts";

@@ -3,8 +3,9 @@ export default /* wgsl */ `
 // drivers: the formulas, shapes and errors of adamw, all five slabs read through staged textures.
 //
 // old_*: [elements], the same tensors as below, bound as textures of vec4.
-// One workgroup per chunk of CHUNK vec4, as large as a vector of the driver has lanes: on two cores of Zen 5 a
-// step of 5 million parameters takes 11 ms by 8 lanes and 25 or more by twice as many. No barrier.
+// One workgroup per chunk of CHUNK vec4, as large as a vector of the driver has lanes, 8 where that is neither 8 nor
+// 16: with vectors of 8 a step of 5 million parameters takes 11 ms by 8 invocations on two cores of Zen 5, 25 or more
+// by 16. No barrier.
 
 override HAS_AVERAGES: bool = true;
 override CHUNK: u32 = 4096;

@@ -7,6 +7,7 @@
 import texelOf from "../common/texel_of.wgsl.ts";
 import { spreadWorkgroups } from "../core/device.ts";
 import { Kernel } from "../core/kernel.ts";
+import { hasCpuSubgroups } from "../core/profile.ts";
 import { stagedVariant } from "../core/staged_variant.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import adamwSource from "./adamw.wgsl.ts";
@@ -129,7 +130,7 @@ export function adamwInto(slabs: AdamwSlabs, options: AdamwIntoOptions): void {
         HAS_AVERAGES: Number(averages !== undefined),
         ...(variant === "texture" && {
           CHUNK: CHUNK.texture,
-          LANES: device.profile.subgroupSize === 16 ? 16 : 8,
+          LANES: hasCpuSubgroups(device.profile) ? device.profile.subgroupSize : 8,
         }),
       },
     });

@@ -185,9 +185,7 @@ fn attention_backward_keys(
       let w1 = of_owner(t1, owner); a1 += x * w1; if (SLOTS > 1u) { b1 += y * w1; }
       let w2 = of_owner(t2, owner); a2 += x * w2; if (SLOTS > 1u) { b2 += y * w2; }
       let w3 = of_owner(t3, owner); a3 += x * w3; if (SLOTS > 1u) { b3 += y * w3; }
-      if (LANES == 16u) {
-        t0 = to_next(t0, lane); t1 = to_next(t1, lane); t2 = to_next(t2, lane); t3 = to_next(t3, lane);
-      }
+      t0 = to_next(t0, lane); t1 = to_next(t1, lane); t2 = to_next(t2, lane); t3 = to_next(t3, lane);
     }
     for (var owner = 0u; owner < owners; owner++) {
       let queries = base_dy + four_tokens(other + owner * 4u) * width;
@@ -198,9 +196,7 @@ fn attention_backward_keys(
       let w1 = of_owner(s1, owner); c1 += x * w1; if (SLOTS > 1u) { d1 += y * w1; }
       let w2 = of_owner(s2, owner); c2 += x * w2; if (SLOTS > 1u) { d2 += y * w2; }
       let w3 = of_owner(s3, owner); c3 += x * w3; if (SLOTS > 1u) { d3 += y * w3; }
-      if (LANES == 16u) {
-        s0 = to_next(s0, lane); s1 = to_next(s1, lane); s2 = to_next(s2, lane); s3 = to_next(s3, lane);
-      }
+      s0 = to_next(s0, lane); s1 = to_next(s1, lane); s2 = to_next(s2, lane); s3 = to_next(s3, lane);
     }
   }
 

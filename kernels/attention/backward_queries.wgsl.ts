@@ -4,9 +4,8 @@ export default /* wgsl */ `
 //
 // scores: dST of some heads from the head first on, [heads, T, T], T rounded up to a multiple of 4;
 // qkv, d_qkv: [B, T, 3, H, 4 head_vectors]. scores and qkv are bound as textures of vec4.
-// One subgroup computes 32 queries by 4 LANES columns of the head first + z, as matmul/subgroup does:
-// for 4 keys a lane loads 4 vec4 of dST (each of 8 lanes other queries, then handed round) and 4 of keys
-// for 512 multiply-adds.
+// One subgroup computes 32 queries by 4 LANES columns of the head first + z: for 4 keys a lane loads 4 vec4
+// of dST (each of the first 8 lanes other queries, then handed round) and 4 of keys for 512 multiply-adds.
 // For each head 8 T^2 head_vectors flops; 4 T^2 bytes of dST and 32 T head_vectors of rows. No barrier.
 // Times are in bench/RESULTS.md.
 // Error: |error| <= T 2^-24 sum |dS k|, that of dS apart.
@@ -52,7 +51,7 @@ fn attention_backward_queries(
   let base_k = base_q + width + min(column, params.head_vectors - 1u);
   let score_vectors = (params.tokens + 3u) / 4u;
   let base_scores = group.z * score_vectors * 4u * score_vectors +
-    min(row / 4u + lane % 8u, score_vectors - 1u);
+    min(row / 4u + lane, score_vectors - 1u);
 
   var c0 = mat4x4f(); var c1 = mat4x4f(); var c2 = mat4x4f(); var c3 = mat4x4f();
   var c4 = mat4x4f(); var c5 = mat4x4f(); var c6 = mat4x4f(); var c7 = mat4x4f();

@@ -74,13 +74,12 @@ fn weighed(block: Block, products: mat4x4f, valid: vec4<bool>) -> Block {
   return Block(top, sum, columns_times(block.near, fade), far, weights);
 }
 
-// Adds the values of the four keys of an owner, the one of this round.
+// Adds the values of the four keys whose weights a lane has, the owner.
 fn added(block: Block, owner: u32, lane: u32, near: mat4x4f, far: mat4x4f) -> Block {
   let p = of_owner(block.weights, owner);
   var sum = block.far;
   if (SLOTS > 1u) { sum += far * p; }
-  var weights = block.weights;
-  if (LANES == 16u) { weights = to_next(weights, lane); }
+  let weights = to_next(block.weights, lane);
   return Block(block.top, block.sum, block.near + near * p, sum, weights);
 }
 

@@ -6,7 +6,7 @@
 
 import { MAX_LOOP_ROUNDS } from "../core/limits.ts";
 import { paddedSize } from "../core/padded_size.ts";
-import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
+import { hasCpuSubgroups, type Profile } from "../core/profile.ts";
 
 const VARIANTS = ["rows", "tiled", "naive"] as const;
 
@@ -77,10 +77,10 @@ export function supportsAttention(
   const aligned = headWidth % 4 === 0;
   switch (variant) {
     case "rows": {
-      // Each tile of 32 tokens loops twice over a head's vec4 and twice over 8 lanes, and one of 64, with 16
-      // lanes, no more than two of these; leaving a loop counts, too. The gradient holds the scores of a head at least.
+      // Each tile of 32 tokens loops twice over a head's vec4 and twice over 8 lanes; with 16 lanes a tile has 64, and
+      // no more rounds than two of 32; leaving a loop counts, too. The gradient holds the scores of a head at least.
       const rounds = Math.ceil(tokens / 32) * (headWidth / 2 + 21);
-      return aligned && hasVectorSubgroups(profile) &&
+      return aligned && hasCpuSubgroups(profile) &&
         rounds <= TILE_ROUNDS &&
         (!gradient || scoreBytes(tokens) <= profile.maxBindingBytes);
     }

@@ -3,9 +3,11 @@
  * shaders `attention/forward_rows`, `attention/backward_keys` and `attention/backward_queries` share.
  *
  * - `of_rows`: the vec4 of four of 16 rows, of which a lane of 8 holds two, one of 16 one; `of_lane`: the
- *   block that one lane holds. In a loop over the lanes `of_owner` is that of the round, if with 16 lanes all
- *   blocks went on by `to_next` after each: Mesa shuffles 8 lanes by one instruction, and 16 one by one
- *   where the index is no constant. The shader declares the override LANES.
+ *   block that one lane holds. A loop over the lanes takes `of_owner` of each in turn and ends each round with
+ *   `to_next`: with 8 lanes the first takes that lane's block, and the second does nothing; with 16 the first
+ *   takes lane 0's, and the second hands every block to the lane before. Mesa shuffles 8 lanes by one instruction,
+ *   but 16 only where every lane's index is known when it compiles, and one by one elsewhere. The shader declares the
+ *   override LANES.
  * - Bindings: none. Work: four shuffles of a vec4 a call. Barriers: none. Exact.
  *
  * @module
@@ -26,7 +28,10 @@ fn of_owner(x: mat4x4f, owner: u32) -> mat4x4f {
   return of_lane(x, 0u);
 }
 
-fn to_next(x: mat4x4f, lane: u32) -> mat4x4f { return of_lane(x, (lane + 1u) % LANES); }
+fn to_next(x: mat4x4f, lane: u32) -> mat4x4f {
+  if (LANES == 8u) { return x; }
+  return of_lane(x, (lane + 1u) % LANES);
+}
 
 fn of_lane(x: mat4x4f, lane: u32) -> mat4x4f {
   return mat4x4f(subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane),

@@ -6,7 +6,7 @@
  * @module
  */
 export default /* wgsl */ `
-fn note_staged(block: mat4x4<Number>, of_a: bool, group: vec3u) {}
+fn note_staged(block: mat4x4<Number>, is_summed: bool) {}
 
-fn store_row_sums(row: u32, k4: u32, of_a: bool, group: vec3u) {}
+fn store_row_sum(i: u32) {}
 `;

@@ -16,15 +16,11 @@ export default /* wgsl */ `
 var<private> row_sum: vec4f;
 
 // The columns of the block are 4 steps of K.
-fn note_staged(block: mat4x4<Number>, of_a: bool, group: vec3u) {
-  if (of_a && group.x == 0u) {
+fn note_staged(block: mat4x4<Number>, is_summed: bool) {
+  if (is_summed) {
     row_sum += (vec4f(block[0]) + vec4f(block[1])) + (vec4f(block[2]) + vec4f(block[3]));
   }
 }
 
-fn store_row_sums(row: u32, k4: u32, of_a: bool, group: vec3u) {
-  if (of_a && group.x == 0u && row < params.M) {
-    row_sums[((group.z * (STEP / 4u) + k4) * params.M + row) / 4u] = row_sum;
-  }
-}
+fn store_row_sum(i: u32) { row_sums[i / 4u] = row_sum; }
 `;

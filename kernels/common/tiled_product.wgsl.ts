@@ -42,11 +42,10 @@ var<private> sum_01: mat4x4f;
 var<private> sum_10: mat4x4f;
 var<private> sum_11: mat4x4f;
 
-// Who stages what: 4 rows of A or columns of B from row on, by 4 of each step's K, in a place of the tile.
-struct Staging { group: vec3u, of_a: bool, row: u32, k4: u32, chunk: u32, row4: u32 }
-
 // The columns of the block are 4 steps of K, of which left are within the sum.
-fn stage_product_block(staging: Staging, half: u32, block: mat4x4<Number>, left: i32) {
+fn stage_product_block(
+  chunk: u32, k4: u32, row4: u32, block: mat4x4<Number>, left: i32, is_summed: bool,
+) {
   var kept = block;
   if (left < 4) {
     let none = vec4<Number>();
@@ -54,10 +53,7 @@ fn stage_product_block(staging: Staging, half: u32, block: mat4x4<Number>, left:
       select(none, block[0], left > 0), select(none, block[1], left > 1),
       select(none, block[2], left > 2), none);
   }
-  note_staged(kept, staging.of_a, staging.group);
-  let chunk = half + staging.chunk;
-  let k4 = staging.k4 % 2u;
-  let row4 = staging.row4;
+  note_staged(kept, is_summed);
   tile[chunk][k4][0][row4 / 8u][row4 % 8u] = kept[0];
   tile[chunk][k4][1][row4 / 8u][row4 % 8u] = kept[1];
   tile[chunk][k4][2][row4 / 8u][row4 % 8u] = kept[2];
@@ -102,10 +98,11 @@ fn tiled_product(group: vec3u, local: vec3u, index: u32) {
     q = vec4u(1u, local.x / 8u, local.x / 8u + 2u, local.x % 8u);
   }
 
-  let staging = Staging(group, of_a, row, k4, staged_chunk, staged_row4);
+  // All workgroups along x stage the same rows of A, of which the first notes sums.
+  let is_summed = of_a && group.x == 0u;
   var block = operand_block(of_a, place, stride);
   if (along_k) { block = transpose(block); }
-  stage_product_block(staging, 0u, block, left);
+  stage_product_block(staged_chunk, k4 % 2u, staged_row4, block, left, is_summed);
   workgroupBarrier();
   var half = 0u;
   for (var k0 = begin; k0 < end; k0 += STEP) {
@@ -120,14 +117,15 @@ fn tiled_product(group: vec3u, local: vec3u, index: u32) {
     half = CHUNKS - half;
     // Two calls: one with the block of either kind would move it through registers first.
     if (along_k) {
-      stage_product_block(staging, half, transpose(block), left);
+      stage_product_block(
+        half + staged_chunk, k4 % 2u, staged_row4, transpose(block), left, is_summed);
     } else {
-      stage_product_block(staging, half, block, left);
+      stage_product_block(half + staged_chunk, k4 % 2u, staged_row4, block, left, is_summed);
     }
     workgroupBarrier();
   }
 
-  store_row_sums(row, k4, of_a, group);
+  if (is_summed && row < params.M) { store_row_sum((group.z * (STEP / 4u) + k4) * params.M + row); }
   let row_out = group.y * TILE + local.y * 4u;
   let column_out = group.x * TILE + local.x * 4u;
   let base_out = group.z * params.stride_out;

@@ -32,9 +32,9 @@ export interface Profile {
   readonly label: string;
 }
 
-/** Whether subgroups have 8 or 16 invocations, for which the kernels for CPU drivers are written. */
-export function hasVectorSubgroups({ subgroups, subgroupSize }: Profile): boolean {
-  return subgroups && (subgroupSize === 8 || subgroupSize === 16);
+/** Whether this is a CPU driver with subgroups of 8 or 16 invocations, for which kernels with `LANES` are written. */
+export function hasCpuSubgroups({ driver, subgroups, subgroupSize }: Profile): boolean {
+  return driver === "cpu" && subgroups && (subgroupSize === 8 || subgroupSize === 16);
 }
 
 const LIMITS = [

@@ -7,7 +7,7 @@
 import { operandOf } from "../cast/mod.ts";
 import { formatShape, type Tensor } from "../core/tensor.ts";
 import { gelu } from "../gelu/mod.ts";
-import { linear, recordGradients } from "../linear/mod.ts";
+import { linear, recordAffineGradients } from "../linear/mod.ts";
 import { matmulInto } from "../matmul/mod.ts";
 
 /** Parameters of one affine layer: `weight` [O, I] and `bias` [O]. */
@@ -113,7 +113,15 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
       cotangentDtype: dtype,
       // The gradient is that of fc1(x): fc2 multiplies by gelu's slope.
       backward: (dy, gradients) =>
-        recordGradients(gradients, { x, ...fc1, a, b: w1, dy, precision: dtype }),
+        recordAffineGradients(gradients, {
+          x,
+          weight: fc1.weight,
+          bias: fc1.bias,
+          a,
+          b: w1,
+          dy,
+          precision: dtype,
+        }),
     });
     matmulInto(out, activated, w2, {
       bias: fc2.bias,
@@ -127,9 +135,10 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
       saved: [activated, w2, ...expanded ? [expanded] : []],
       cotangentDtype: dtype,
       backward: (dy, gradients) =>
-        recordGradients(gradients, {
+        recordAffineGradients(gradients, {
           x: activated,
-          ...fc2,
+          weight: fc2.weight,
+          bias: fc2.bias,
           a: activated,
           b: w2,
           dy,

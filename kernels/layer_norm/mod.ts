@@ -343,7 +343,8 @@ function normalizeGradientInto(
 export class GroupSums implements Disposable {
   /** Groups for each `tokens` rows. */
   readonly chunks: number;
-  readonly #chunk: number;
+  /** Rows of a group; the last one may have fewer. */
+  readonly chunk: number;
   readonly #dy: Tensor;
   readonly #options: { readonly x: Tensor; readonly stats?: Tensor; readonly tokens: number };
   #sums: { readonly sums: Tensor; readonly products: Tensor } | undefined;
@@ -354,8 +355,8 @@ export class GroupSums implements Disposable {
     this.#options = options;
     const { tokens } = options;
     // Each chunk is a workgroup's.
-    this.#chunk = Math.max(CHUNK[dy.device.profile.driver], Math.ceil(tokens / MAX_WORKGROUPS));
-    this.chunks = Math.ceil(tokens / this.#chunk);
+    this.chunk = Math.max(CHUNK[dy.device.profile.driver], Math.ceil(tokens / MAX_WORKGROUPS));
+    this.chunks = Math.ceil(tokens / this.chunk);
   }
 
   /** Σ dy, [groups, D]; the groups of one batch entry follow each other. */
@@ -379,7 +380,7 @@ export class GroupSums implements Disposable {
   }
 
   #make(): { readonly sums: Tensor; readonly products: Tensor } {
-    const dy = this.#dy, { x, stats, tokens } = this.#options, { chunks } = this;
+    const dy = this.#dy, { x, stats, tokens } = this.#options, { chunk, chunks } = this;
     const { device } = x;
     const { width, rows, variant } = planOf(x, tokens);
     const batches = rows / tokens;
@@ -392,7 +393,7 @@ export class GroupSums implements Disposable {
     const columns = variant === "subgroup" ? 4 * lanes : tileColumns;
     device.dispatch(kernel, {
       tensors: { x, dy, stats: stats ?? x, ...made },
-      params: { tokens, width, chunk: this.#chunk },
+      params: { tokens, width, chunk },
       workgroups: [Math.ceil(width / columns), chunks, batches],
       constants: {
         PLAIN: Number(stats === undefined),

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
+import { hasCpuSubgroups, type Profile } from "../core/profile.ts";
 
 const VARIANTS = ["register", "subgroup", "workgroup", "naive"] as const;
 
@@ -27,7 +27,7 @@ export function supportsLayerNorm(
   const { profile, width } = options;
   switch (variant) {
     case "subgroup":
-      return width % 4 === 0 && hasVectorSubgroups(profile);
+      return width % 4 === 0 && hasCpuSubgroups(profile);
     case "workgroup":
       return width % 4 === 0;
     case "register":

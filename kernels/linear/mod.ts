@@ -95,24 +95,24 @@ export function linear(
       saved: [a, b],
       cotangentDtype: precision,
       backward(dy, gradients) {
-        recordGradients(gradients, { x, weight, bias, a, b, dy, precision });
+        recordAffineGradients(gradients, { x, weight, bias, a, b, dy, precision });
       },
     });
     return out;
   });
 }
 
-/** An affine layer and what its backward pass has: `x`, `weight` and `bias` are to get gradients. */
-export interface AffineGradients {
+/** What the backward pass of an affine layer takes: `x`, `weight` and `bias` are to get gradients. */
+export interface AffineBackward {
   /** [rows, I] */
   readonly x: Tensor;
   /** [O, I] */
   readonly weight: Tensor;
   /** [O] */
   readonly bias?: Tensor | undefined;
-  /** The operands of the forward product: `x` and `weight` as they were rounded. */
+  /** `x` as the forward product took it. */
   readonly a: Tensor;
-  /** See `a`. */
+  /** `weight` as the forward product took it. */
   readonly b: Tensor;
   /** The gradient of the result [rows, O], f32 or f16. */
   readonly dy: Tensor;
@@ -123,7 +123,7 @@ export interface AffineGradients {
 }
 
 /** Records dx = dy W, dW = dyᵀ x and db = Σ dy, those that are needed: 4·rows·I·O flops. */
-export function recordGradients(gradients: Gradients, layer: AffineGradients): void {
+export function recordAffineGradients(gradients: Gradients, layer: AffineBackward): void {
   const { x, weight, bias, a, b, dy, precision, epilogue } = layer;
   const outputs = weight.shape[0]!, inputs = weight.elements / outputs;
   const rows = dy.elements / outputs, c = operandOf(dy, precision);

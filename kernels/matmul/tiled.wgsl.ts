@@ -9,7 +9,7 @@ override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 override HAS_BIAS: bool = false;
 override TILE: u32 = 64u;
-override LANES: u32 = TILE / 8u;
+override SIDE: u32 = TILE / 8u;
 override STEP: u32 = TILE / 8u;
 override BLOCKS: u32 = TILE * STEP / 16u;
 override CHUNKS: u32 = TILE * STEP / 512u;
@@ -76,7 +76,7 @@ fn add_eight_products(p: vec4u, q: vec4u) {
   add_products(p, q, 7u);
 }
 
-@compute @workgroup_size(LANES, LANES)
+@compute @workgroup_size(SIDE, SIDE)
 fn matmul_tiled(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,

@@ -5,7 +5,7 @@
  */
 
 import { MAX_LOOP_ROUNDS, MAX_WORKGROUPS } from "../core/limits.ts";
-import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
+import { hasCpuSubgroups, type Profile } from "../core/profile.ts";
 
 const VARIANTS = ["naive", "register", "subgroup", "split", "tiled", "tiled_128"] as const;
 
@@ -105,7 +105,7 @@ export function supportsMatmul(
   const aligned = M % 4 === 0 && N % 4 === 0 && size.K % 4 === 0;
   switch (variant) {
     case "subgroup":
-      return aligned && hasVectorSubgroups(profile);
+      return aligned && hasCpuSubgroups(profile);
     case "register":
       return aligned;
     case "split":

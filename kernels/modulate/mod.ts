@@ -23,6 +23,7 @@ import {
 } from "../layer_norm/mod.ts";
 import { columnSumInto } from "../linear/mod.ts";
 import gateSource from "./gate.wgsl.ts";
+import gateBackwardVectorSource from "./gate_backward_vector.wgsl.ts";
 import gateTextureSource from "./gate_texture.wgsl.ts";
 import gateVectorSource from "./gate_vector.wgsl.ts";
 import spreadSumsSource from "./spread_sums.wgsl.ts";
@@ -35,6 +36,11 @@ export const GATE: Readonly<Record<"scalar" | "texture" | "vector", Kernel>> = {
 };
 /** `vector` for a result in f16. */
 const GATE_TO_HALVES = new Kernel({ source: gateVectorSource, includes: [storeHalves, half] });
+/** The gradients of what is gated and, in sums over groups, of the gate, by the type of the first. */
+const GATE_BACKWARD = {
+  f32: new Kernel({ source: gateBackwardVectorSource, includes: [storeFloats] }),
+  f16: new Kernel({ source: gateBackwardVectorSource, includes: [storeHalves, half] }),
+} as const;
 const SPREAD_SUMS = new Kernel({ source: spreadSumsSource });
 
 /** What {@linkcode modulate} takes from the modulation tensor, and the norm before it. */
@@ -172,22 +178,26 @@ export function gate(x: Tensor, h: Tensor, options: GateOptions): Tensor {
   const size = { batches, tokens, width, stride, at: gate * width };
   const out = device.empty(x.shape);
   gateInto(out, { x, h, modulation, ...size, accumulate: 0 });
+  const needsSums = device.tape?.tracks(modulation);
   device.tape?.push({
     name: "gate",
     inputs: [x, h, modulation],
     output: out,
     saved: [h, modulation],
     backward(dy, gradients) {
-      gradients.into(
-        h,
-        (dh, accumulate) => gateInto(dh, { h: dy, modulation, ...size, accumulate }),
-        { halves: gateVariant(device, width) === "vector" },
-      );
+      using groups = new GroupSums(dy, { x: h, tokens });
+      const isVector = gateVariant(device, width) === "vector";
+      let products: Tensor | undefined;
+      gradients.into(h, (dh, accumulate) => {
+        if (isVector && needsSums) {
+          products = gateGradientsInto(dh, { dy, h, modulation, ...size, groups, accumulate });
+        } else gateInto(dh, { h: dy, modulation, ...size, accumulate });
+      }, { halves: isVector });
       gradients.region(modulation, (gradient) => {
-        using groups = new GroupSums(dy, { x: h, tokens });
-        const { chunks, products } = groups;
-        spreadSums(gradient, { ...size, chunks, sums: products, accumulate: 1 });
+        const sums = products ?? groups.products;
+        spreadSums(gradient, { ...size, chunks: groups.chunks, sums, accumulate: 1 });
       });
+      products?.dispose();
       gradients.pass(x, dy);
     },
   });
@@ -264,6 +274,25 @@ function gateInto(
       constants: { HAS_X: Number(x !== undefined) },
     });
   }
+}
+
+/** Records dh (+)= gate dy, and gives Σ dy h over the tokens of each group, [groups, D], outside of every scope. */
+function gateGradientsInto(
+  dh: Tensor,
+  options:
+    & { dy: Tensor; h: Tensor; modulation: Tensor; at: number; accumulate: 0 | 1 }
+    & { groups: GroupSums }
+    & Sizes,
+): Tensor {
+  const { dy, h, modulation, batches, tokens, width, stride, at, accumulate, groups } = options;
+  const { device } = dh, { chunk, chunks } = groups;
+  const products = device.unscoped(() => device.empty([batches * chunks, width]));
+  device.dispatch(GATE_BACKWARD[dh.dtype === "f16" ? "f16" : "f32"], {
+    tensors: { dy, h, modulation, out: dh, products },
+    params: { tokens, width, stride, gate: at, chunk, accumulate },
+    workgroups: [Math.ceil(width / 64), chunks, batches],
+  });
+  return products;
 }
 
 function spreadSums(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hasVectorSubgroups, type Profile } from "../core/profile.ts";
+import { hasCpuSubgroups, type Profile } from "../core/profile.ts";
 
 /** The kernels of reconstruct. */
 export type ReconstructVariant = "subgroup" | "workgroup";
@@ -24,7 +24,7 @@ export function supportsReconstruct(
 ): boolean {
   const { profile, size: { rank, width } } = options;
   return variant === "workgroup" ||
-    (rank % 4 === 0 && width % 4 === 0 && hasVectorSubgroups(profile));
+    (rank % 4 === 0 && width % 4 === 0 && hasCpuSubgroups(profile));
 }
 
 /**
@@ -32,7 +32,5 @@ export function supportsReconstruct(
  * workgroup memory; all else shares the coefficients through it.
  */
 export function pickReconstruct(profile: Profile, size: ReconstructSize): ReconstructVariant {
-  return profile.driver === "cpu" && supportsReconstruct("subgroup", { profile, size })
-    ? "subgroup"
-    : "workgroup";
+  return supportsReconstruct("subgroup", { profile, size }) ? "subgroup" : "workgroup";
 }

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { attention, FORWARD } from "../../kernels/attention/mod.ts";
 import { attentionReference } from "../../kernels/attention/reference.ts";
-import { pickAttention, supportsAttention } from "../../kernels/attention/variants.ts";
+import {
+  attentionCandidates,
+  pickAttention,
+  supportsAttention,
+} from "../../kernels/attention/variants.ts";
 import { Device } from "../../kernels/core/device.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import {
@@ -30,7 +34,7 @@ interface Size {
 }
 
 // 1, odd ones, one real size, one past a tile of 32 rows, columns for three and for all four of a slice's
-// slots, and more.
+// slots, and more, and columns well into a second slice of 16 lanes.
 const SIZES: readonly Size[] = [
   { batch: 1, tokens: 1, heads: 1, headWidth: 4 },
   { batch: 2, tokens: 5, heads: 3, headWidth: 8 },
@@ -40,6 +44,7 @@ const SIZES: readonly Size[] = [
   { batch: 1, tokens: 3, heads: 1, headWidth: 96 },
   { batch: 1, tokens: 3, heads: 1, headWidth: 128 },
   { batch: 1, tokens: 3, heads: 1, headWidth: 132 },
+  { batch: 1, tokens: 3, heads: 1, headWidth: 196 },
   { batch: 3, tokens: 23, heads: 2, headWidth: 5 },
 ];
 
@@ -102,7 +107,7 @@ variantTest("attention() and its gradient match the reference", {
     const supported = SIZES.filter((size) =>
       supportsAttention(variant, { profile: device.profile, size }) &&
       // Kernels that compile slowly on a CPU driver take fewer widths.
-      (variant !== "tiled" || size.headWidth !== 8)
+      (variant !== "tiled" || ![8, 196].includes(size.headWidth))
     );
     for (const size of supported) await checkSize(device, size);
     // Scores of magnitude 100 in every second row, whose exponentials overflow unless the maximum of the
@@ -169,7 +174,7 @@ forcedTest("attention()'s gradient holds the scores of a few heads at a time on 
   variants: { attention: "rows" },
   async run(rows) {
     if (!supportsAttention("rows", { profile: rows.profile, size: { tokens: 1, headWidth: 4 } })) {
-      return console.log("skipped: needs a CPU driver with subgroups of 8");
+      return console.log("skipped: needs a CPU driver with subgroups of 8 or 16");
     }
     const naive = new Device(rows.gpu, {
       profile: rows.profile,
@@ -277,7 +282,9 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   const size = { tokens: 256, headWidth: 64 };
   assert.equal(pickAttention(profile, size), "rows");
   assert.equal(pickAttention({ ...profile, subgroupSize: 16 }, size), "rows");
-  assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, size), "tiled");
+  for (const subgroupSize of [4, 32]) {
+    assert.equal(pickAttention({ ...profile, subgroupSize }, size), "tiled");
+  }
   assert.equal(pickAttention(profile, { ...size, headWidth: 5 }), "naive");
   assert.equal(pickAttention({ ...profile, subgroupSize: 4 }, { ...size, tokens: 16 }), "naive");
   // More steps than the driver makes in one invocation.
@@ -294,6 +301,7 @@ Deno.test("pickAttention() hands rows round a subgroup on CPU drivers and shares
   assert.notEqual(pickAttention(profile, { tokens: 5793, headWidth: 64, gradient }), "rows");
   assert.equal(pickAttention(profile, { tokens: 5793, headWidth: 64 }), "rows");
   const gpu = testProfile({ driver: "gpu" });
+  assert.deepEqual(attentionCandidates({ ...gpu, subgroupSize: 16 }, size), ["tiled", "naive"]);
   assert.equal(pickAttention(gpu, size), "tiled");
   assert.equal(pickAttention(gpu, { ...size, headWidth: 128 }), "tiled");
   assert.equal(pickAttention(gpu, { ...size, headWidth: 132 }), "tiled");

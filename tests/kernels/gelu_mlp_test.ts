@@ -75,6 +75,36 @@ variantTest("geluMlp() and its gradients match the reference", {
   },
 });
 
+forcedTest("geluMlp() takes the weight and the bias of layers alone", {
+  variants: { geluMlp: "fused" },
+  async run(device) {
+    /** A layer as a class may have it: what `geluMlp` reads are no properties of its own, and others are. */
+    class Layer {
+      readonly x = "another";
+      readonly epilogue = "another";
+      readonly #tensors: Tensor[];
+      constructor(tensors: Tensor[]) {
+        this.#tensors = tensors;
+      }
+      get weight() {
+        return this.#tensors[0]!;
+      }
+      get bias() {
+        return this.#tensors[1]!;
+      }
+    }
+    const size = SIZES[1]!;
+    await checkOp(device, {
+      name: "geluMlp of classes",
+      inputs: shapesOf(size),
+      op: ({ x, w1, b1, w2, b2 }) =>
+        geluMlp(x!, { fc1: new Layer([w1!, b1!]), fc2: new Layer([w2!, b2!]) }),
+      reference: (values) => reference(values, size),
+      tolerance: toleranceOf(size),
+    });
+  },
+});
+
 /** A half times this is rounded to the half again, and every sum of such products is off by 2^-12 otherwise. */
 const OFF = 1 + 2 ** -12;
 /** What is rounded to f16. */

@@ -16,11 +16,13 @@ import {
 } from "../_check_op.ts";
 import { dispatchesOf, gpuTest, lacksHalves, variantTest } from "../_gpu.ts";
 
-// Tokens: one, less and more than a tile of 8 rows, two whole tiles. Widths: one, a prime, real ones.
+// Tokens: one, less and more than a tile of 8 rows, two whole tiles, more than two of 16 rows. Widths: one, a prime,
+// real ones.
 const SIZES = [
   { batches: 3, tokens: 1, width: 64 },
   { batches: 2, tokens: 5, width: 5 },
   { batches: 2, tokens: 16, width: 192 },
+  { batches: 2, tokens: 33, width: 64 },
   { batches: 1, tokens: 9, width: 1152 },
 ] as const;
 

@@ -55,7 +55,7 @@ function reconstructTest(name: string, run: (device: Device) => Promise<void>): 
     among: KERNELS,
     async run(device, variant) {
       if (supportsReconstruct(variant, { profile: device.profile, size })) await run(device);
-      else console.log("skipped: no subgroups of 8");
+      else console.log("skipped: no subgroups of 8 or 16");
     },
   });
 }
