@@ -7,7 +7,7 @@
 import type { Complete } from "../kernels/core/complete.ts";
 import { counted, requireCount } from "../kernels/core/counted.ts";
 import type { Device, Precision } from "../kernels/core/device.ts";
-import { fill, storeAt } from "../kernels/core/in_place.ts";
+import { storeAt } from "../kernels/core/in_place.ts";
 import { requireOneOf } from "../kernels/core/nearest_name.ts";
 import { Stream } from "../kernels/core/random.ts";
 import { Tape } from "../kernels/core/tape.ts";
@@ -254,7 +254,7 @@ export class Trainer implements Disposable {
     this.optimizer.stepCount = step;
     this.#step = step;
     this.seen = step * this.#options.batchSize;
-    if (this.#spoilt) this.#zeroGradients();
+    if (this.#spoilt) this.#options.model.parameters.zeroGradients();
     [this.#unsure, this.#spoilt] = [undefined, false];
   }
 
@@ -412,8 +412,8 @@ export class Trainer implements Disposable {
         });
       }
     } catch (error) {
-      // The parts before have added to the gradients, which the optimiser alone zeroes.
-      this.#zeroGradients();
+      // The parts before have added to the gradients.
+      this.#options.model.parameters.zeroGradients();
       throw error;
     }
     this.device.scope(() => {
@@ -455,10 +455,6 @@ export class Trainer implements Disposable {
   spoil(): void {
     this.#step = this.#unsure?.step ?? this.#step;
     [this.#unsure, this.#spoilt] = [undefined, true];
-  }
-
-  #zeroGradients(): void {
-    for (const slab of this.#options.model.parameters.gradients) fill(slab, 0);
   }
 
   #differentiate(firstSample: number, scale: number): TrainingLoss {

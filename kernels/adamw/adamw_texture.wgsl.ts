@@ -2,7 +2,7 @@ export default /* wgsl */ `
 // One step of AdamW with clipped gradients and the moving average of the weights, in place, for CPU
 // drivers: the formulas, shapes and errors of adamw, all five slabs read through staged textures.
 //
-// old_*: [elements], the same tensors as below, bound as textures of vec4.
+// gradients and old_*, the same tensors as without it: [elements], bound as textures of vec4.
 // One workgroup per chunk of CHUNK vec4, as large as a vector of the driver has lanes, 8 where that is neither 8 nor
 // 16: with vectors of 8 a step of 5 million parameters takes 11 ms by 8 invocations on two cores of Zen 5, 25 or more
 // by 16. No barrier.
@@ -25,15 +25,14 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> factor: array<f32>;
 @group(0) @binding(2) var<storage, read_write> values: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> gradients: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> first_moments: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> second_moments: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> averages: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> first_moments: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> second_moments: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> averages: array<vec4f>;
+@group(0) @binding(6) var gradients: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(7) var old_values: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(8) var old_gradients: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(9) var old_first_moments: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(10) var old_second_moments: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(11) var old_averages: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(8) var old_first_moments: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(9) var old_second_moments: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(10) var old_averages: texture_storage_2d<rgba32float, read>;
 
 @compute @workgroup_size(LANES)
 fn adamw_texture(
@@ -44,16 +43,10 @@ fn adamw_texture(
   let chunk = group.y * groups.x + group.x;
   let end = min(params.vectors, (chunk + 1u) * CHUNK);
   let clip = factor[1];
-  if (clip == 0.0) {
-    for (var i = chunk * CHUNK + lane; i < end; i += LANES) {
-      gradients[i] = vec4f();
-    }
-    return;
-  }
+  if (clip == 0.0) { return; }
   for (var i = chunk * CHUNK + lane; i < end; i += LANES) {
     let at = texel_of(i);
-    let g = textureLoad(old_gradients, at) * clip;
-    gradients[i] = vec4f();
+    let g = textureLoad(gradients, at) * clip;
     var m = textureLoad(old_first_moments, at);
     m += params.rate1 * (g - m);
     let v = params.beta2 * textureLoad(old_second_moments, at) + params.rate2 * (g * g);

@@ -26,7 +26,7 @@ const CHUNK = { storage: 64, texture: 4096 } as const;
 export interface AdamwSlabs {
   /** The parameters p. */
   readonly values: Tensor;
-  /** The gradients, zero afterwards. */
+  /** The gradients. */
   readonly gradients: Tensor;
   /** The running mean m of the gradient, zero before the first step. */
   readonly firstMoments: Tensor;
@@ -64,9 +64,8 @@ export interface AdamwIntoOptions {
  * m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²,
  * p ← p − η λ p − η m̂ / (√v̂ + ε), m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ);
  *
- * then the moving average a ← decay·a + (1 − decay)·p, and the gradient becomes 0. The corrections
- * 1 − βᵗ are computed in float64. A factor of 0, which stands for a gradient that is not finite, leaves
- * everything but the gradient as it is. Not differentiated.
+ * then the moving average a ← decay·a + (1 − decay)·p. The corrections 1 − βᵗ are computed in float64. A factor
+ * of 0, which stands for a gradient that is not finite, leaves everything as it is. Not differentiated.
  *
  * Throws `TypeError` when the slabs differ in size or are no multiple of 4, `RangeError` for a
  * number outside of its range.
@@ -108,7 +107,6 @@ export function adamwInto(slabs: AdamwSlabs, options: AdamwIntoOptions): void {
         averages: a,
         ...(variant === "texture" && {
           old_values: values,
-          old_gradients: gradients,
           old_first_moments: firstMoments,
           old_second_moments: secondMoments,
           old_averages: a,

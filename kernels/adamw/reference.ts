@@ -7,7 +7,7 @@ export interface AdamwReferenceState {
   averages: Float64Array;
 }
 
-/** One float64 step of AdamW (Loshchilov and Hutter 2019, algorithm 2), of the EMA, and zeroing. */
+/** One float64 step of AdamW (Loshchilov and Hutter 2019, algorithm 2) and of the EMA. */
 export function adamwReference(
   state: AdamwReferenceState,
   options: {
@@ -25,7 +25,6 @@ export function adamwReference(
   const { factor, learningRate, beta1, beta2, epsilon, weightDecay, step, emaDecay } = options;
   for (let i = 0; i < values.length; i++) {
     const gradient = factor * gradients[i]!;
-    gradients[i] = 0;
     if (factor === 0) continue;
     firstMoments[i] = beta1 * firstMoments[i]! + (1 - beta1) * gradient;
     secondMoments[i] = beta2 * secondMoments[i]! + (1 - beta2) * gradient ** 2;

@@ -83,10 +83,18 @@ export class Parameter extends Tensor {
     return this.#store.placeOf(this).first * 4;
   }
 
-  /** The gradient, of the same shape; `TypeError` for a frozen parameter. */
+  /**
+   * The gradient, of the same shape, to be asked for again after each step of an optimiser; `TypeError` for a frozen
+   * parameter.
+   */
   get gradient(): Tensor {
     if (this.frozen) throw new TypeError(`Cannot give the gradient of ${this.name}: it is frozen`);
     return this.#store.view(this.#store.gradients, this);
+  }
+
+  /** Has `write` add to the gradient, or assign where it is zero. Called by the tape. */
+  writeGradient(write: (gradient: Tensor, accumulate: 0 | 1) => void): void {
+    this.#store.writeGradient(this, write);
   }
 
   /** Refused: a parameter keeps its official shape. */
@@ -155,6 +163,8 @@ export class ParameterStore implements ParameterScope, Disposable {
   #trained: readonly Tensor[] = [];
   #frozen: readonly Tensor[] = [];
   #gradients: readonly Tensor[] = [];
+  /** Trained parameters whose gradients are zero, whatever lies there: nothing wrote to them since. */
+  readonly #zeroed = new Set<Parameter>();
   #allocated = false;
   #disposed = false;
 
@@ -238,10 +248,51 @@ export class ParameterStore implements ParameterScope, Disposable {
     return valuesInPlace.get(this) ?? this.#trained;
   }
 
-  /** Slabs with the gradients, parallel to {@linkcode ParameterStore.values}. */
+  /**
+   * Slabs with the gradients, parallel to {@linkcode ParameterStore.values}, to be asked for again after each step of
+   * an optimiser.
+   */
   get gradients(): readonly Tensor[] {
+    const slabs = this.#gradientSlabs();
+    for (const parameter of this.#zeroed) {
+      using gradient = this.#gradientIn(slabs, parameter);
+      fill(gradient, 0);
+    }
+    this.#zeroed.clear();
+    return slabs;
+  }
+
+  /**
+   * Makes all gradients zero, for the price of what nothing writes to before they are read next: a tape assigns
+   * where it would add.
+   */
+  zeroGradients(): void {
+    this.#gradientSlabs();
+    for (const parameter of this.#parameters.values()) {
+      if (!parameter.frozen) this.#zeroed.add(parameter);
+    }
+  }
+
+  /** Has `write` add to a gradient, or assign where it is zero. */
+  writeGradient(
+    parameter: Parameter,
+    write: (gradient: Tensor, accumulate: 0 | 1) => void,
+  ): void {
+    using gradient = this.#gradientIn(this.#gradientSlabs(), parameter);
+    write(gradient, this.#zeroed.delete(parameter) ? 0 : 1);
+  }
+
+  #gradientIn(slabs: readonly Tensor[], parameter: Parameter): Tensor {
+    const { slab, first } = this.placeOf(parameter);
+    return viewOf(slabs[slab]!, { first, shape: parameter.shape });
+  }
+
+  #gradientSlabs(): readonly Tensor[] {
     this.#allocate();
-    if (this.#gradients.length === 0) this.#gradients = this.parallel();
+    if (this.#gradients.length === 0) {
+      this.#gradients = this.parallel();
+      this.zeroGradients();
+    }
     return this.#gradients;
   }
 

@@ -93,8 +93,8 @@ interface Held {
  * Records ops and runs them backwards.
  *
  * The tape decides whether a gradient kernel assigns or adds: the first writer of an activation's
- * gradient assigns, later ones add, parameters always add (the optimiser zeroes after reading). Gradients are f32,
- * but f16 where only an op that rounds them to that reads them.
+ * gradient assigns, later ones add; to that of a parameter all add until it is zeroed, as the optimiser does.
+ * Gradients are f32, but f16 where only an op that rounds them to that reads them.
  * Nothing is computed for tensors that do not need a gradient.
  *
  * @example
@@ -415,7 +415,9 @@ export class Tape implements Gradients, Disposable {
   /** The cotangent is the output's gradient; a parameter or what is watched may have one to add to. */
   #begin(output: Tensor, cotangent: Tensor): void {
     if (output instanceof Parameter) {
-      return writeParameter(output, (gradient) => addTo(gradient, cotangent));
+      return output.writeGradient((gradient, accumulate) =>
+        this.#write(gradient, cotangent, accumulate)
+      );
     }
     const { storage } = output, gradient = this.#gradients.get(storage);
     if (gradient) addTo(gradient, cotangent);
@@ -437,7 +439,7 @@ export class Tape implements Gradients, Disposable {
   into(tensor: Tensor, write: WriteGradient, options: IntoOptions = {}): void {
     const storage = this.#needed(tensor);
     if (!storage) return;
-    if (tensor instanceof Parameter) return writeParameter(tensor, write);
+    if (tensor instanceof Parameter) return tensor.writeGradient(write);
     const gradient = this.#gradients.get(storage);
     if (gradient) return this.#addAs(tensor.shape, gradient, write);
     const dtype = options.halves && this.#mayBeHalves(storage) ? "f16" : "f32";
@@ -448,7 +450,12 @@ export class Tape implements Gradients, Disposable {
   region(tensor: Tensor, write: WriteGradient): void {
     const storage = this.#needed(tensor);
     if (!storage) return;
-    if (tensor instanceof Parameter) return writeParameter(tensor, write);
+    if (tensor instanceof Parameter) {
+      return tensor.writeGradient((gradient, accumulate) => {
+        if (!accumulate) fill(gradient, 0);
+        write(gradient, 1);
+      });
+    }
     let gradient = this.#gradients.get(storage);
     if (!gradient) fill(gradient = this.#makeGradient(storage, tensor.shape, "f32"), 0);
     this.#addAs(tensor.shape, gradient, write);
@@ -459,10 +466,18 @@ export class Tape implements Gradients, Disposable {
     const storage = this.#needed(tensor);
     if (!storage) return;
     if (tensor instanceof Parameter || this.#gradients.has(storage)) {
-      return this.into(tensor, (gradient) => addTo(gradient, dy));
+      return this.into(
+        tensor,
+        (gradient, accumulate) => this.#write(gradient, dy, accumulate),
+      );
     }
     // The stream's gradient goes on in the same buffer: later writers add to it in place.
     this.#gradients.set(storage, dy.reshape(tensor.shape));
+  }
+
+  #write(gradient: Tensor, value: Tensor, accumulate: 0 | 1): void {
+    if (accumulate) addTo(gradient, value);
+    else this.#device.copyInto(gradient, value);
   }
 
   #clone(tensor: Tensor, shape: Shape): Tensor {
@@ -608,10 +623,4 @@ function requireUnchanged({ name, held }: RecordedNode): void {
 
 function letGo(held: readonly Held[]): void {
   for (const { storage } of held) storage.release();
-}
-
-/** Parameters always add: their gradients are zeroed by the optimiser alone. */
-function writeParameter(parameter: Parameter, write: WriteGradient): void {
-  using gradient = parameter.gradient;
-  write(gradient, 1);
 }

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { Device } from "../../kernels/core/device.ts";
-import { fill } from "../../kernels/core/in_place.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import type { Shape, Tensor } from "../../kernels/core/tensor.ts";
@@ -249,7 +248,8 @@ function differentiated({ output, projected }: ReferenceOutputs): NdArray {
 
 /**
  * Gradients of `sum(cotangent * result)` by every trained parameter, `x` and a snippet; the result
- * is the projected tokens if there are any, else the prediction.
+ * is the projected tokens if there are any, else the prediction. Those of parameters held NaN, and what lies between
+ * them stays zero.
  */
 async function gradientsOf(
   subject: Subject,
@@ -258,7 +258,12 @@ async function gradientsOf(
   const { model, x, t, condition } = subject;
   const { cotangent, recompute = false, onRecorded } = options;
   const { device, parameters } = model;
-  for (const slab of parameters.gradients) fill(slab, 0);
+  const trained = [...parameters.entries()].flatMap(([, each]) => each.frozen ? [] : [each]);
+  for (const { gradient, elements } of trained) {
+    using held = gradient;
+    held.write(new Float32Array(elements).fill(NaN));
+  }
+  parameters.zeroGradients();
   const watched = new Map([["x", x]]);
   if (condition.dtype === "f32") watched.set("condition", condition);
   const tape = new Tape(device);
@@ -276,6 +281,12 @@ async function gradientsOf(
     tape.backwardFrom(result, dy);
     return Array.from(watched, ([name, tensor]) => [name, tape.gradient(tensor)] as const);
   });
+  const between = await Promise.all(parameters.gradients.map((slab) => slab.read()));
+  for (const parameter of trained) {
+    const { slab, first } = parameters.placeOf(parameter);
+    between[slab]!.fill(0, first, first + parameter.elements);
+  }
+  assert.ok(between.every((slab) => slab.every((value) => value === 0)), "between the parameters");
   const gradients = new Map<string, Float32Array>();
   for await (const [{ name, frozen }, values] of parameters.read(parameters.gradients)) {
     if (!frozen) gradients.set(name, values);

@@ -162,6 +162,7 @@ export class AdamW implements Disposable {
         emaDecay: this.#emaDecay(step),
       });
     }
+    this.#store.zeroGradients();
     this.#stepCount = step;
     return factor;
   }

@@ -923,6 +923,68 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "Tape assigns to the gradients of parameters that were zeroed, and adds from then on",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const names = ["into", "region", "passed", "itself", "unused"] as const;
+    const [into, region, passed, itself] = names.map((name) =>
+      store.parameter(name, [3], (v) => v.fill(1))
+    );
+    using x = whole(device, 1, 2, 3), dy = whole(device, 10, 20, 30);
+    const backward = () =>
+      device.scope(() => {
+        using tape = new Tape(device);
+        const out = tape.record(() => {
+          const first = device.empty([3]);
+          device.copyInto(first, x);
+          device.tape!.push({
+            name: "first part",
+            inputs: [region!],
+            output: first,
+            saved: [],
+            backward(dy, gradients) {
+              gradients.region(region!, (gradient) => storeAt(gradient, dy, { first: 0 }));
+            },
+          });
+          return add(multiply(into!, x), add(passed!, first));
+        });
+        tape.backwardFrom(out, dy);
+        using another = new Tape(device);
+        another.backwardFrom(another.record(() => itself!), dy);
+      });
+    const read = async () =>
+      Object.fromEntries(
+        await Promise.all(names.map(async (name) => {
+          using gradient = store.get(name).gradient;
+          return [name, await values(gradient)] as const;
+        })),
+      );
+    const once = {
+      into: [10, 40, 90],
+      region: [10, 20, 30],
+      passed: [10, 20, 30],
+      itself: [10, 20, 30],
+      unused: [0, 0, 0],
+    };
+    for (const slab of store.gradients) slab.write(new Float32Array(slab.elements).fill(NaN));
+    store.zeroGradients();
+    backward();
+    assert.deepEqual(await read(), once);
+    backward();
+    // What writes the region here does not add.
+    const { region: _, ...added } = await read();
+    assert.deepEqual(added, {
+      into: [20, 80, 180],
+      passed: [20, 40, 60],
+      itself: [20, 40, 60],
+      unused: [0, 0, 0],
+    });
+    store.zeroGradients();
+    assert.deepEqual((await read()).into, [0, 0, 0]);
+  },
+);
+
 gpuTest("Tape.pass() into a parameter leaves the padding of its slab zero", async (device) => {
   using store = new ParameterStore(device);
   const bias = store.parameter("bias", [3], (v) => v.fill(1));
@@ -1008,7 +1070,7 @@ async function stackGradients(
       ),
   );
   using x = device.tensor(new Float32Array(randomValues(shape, 99)), shape);
-  for (const slab of store.gradients) fill(slab, 0);
+  store.zeroGradients();
   const live = device.pool.liveBytes;
 
   function layer(h: Tensor, weight: Parameter): Tensor {
@@ -1144,7 +1206,7 @@ gpuTest("Tape.checkpoint() refuses to lose the gradient of what is no input", as
       assert.throws(() => tape.backwardFrom(out, cotangent), { name: "TypeError", message });
     });
   }
-  for (const slab of store.gradients) fill(slab, 0);
+  store.zeroGradients();
   device.scope(() => {
     using tape = new Tape(device);
     const out = tape.record(() => {
