@@ -236,13 +236,13 @@ function multiplyInto(
   // The other kernels read and write f32 alone.
   if (a.dtype === "f16") {
     device.scope(() => matmulInto(out, widened(a), widened(b), { ...options, size }));
-    return;
+    return undefined;
   }
   if (out.dtype === "f16") {
     throughFloats(out, options, (floats, epilogue) => {
       matmulInto(floats, a, b, { ...options, epilogue });
     });
-    return;
+    return undefined;
   }
   const [rows, tileColumns] = TILES[variant], lanes = profile.subgroupSize;
   const columns = variant === "subgroup" ? 4 * lanes : tileColumns;
@@ -264,6 +264,7 @@ function multiplyInto(
       ...variant === "subgroup" && { LANES: lanes },
     },
   });
+  return undefined;
 }
 
 /**
@@ -361,7 +362,7 @@ function tiledInto(
   const stored = out.dtype === "f16" ? "f16" : "f32", operand = a.dtype === "f16" ? "f16" : "f32";
   if (stored === "f16" && !isWhole) {
     throughFloats(out, product, (floats, epilogue) => tiledInto(floats, { ...product, epilogue }));
-    return;
+    return undefined;
   }
   const sums = product.epilogue?.sums, kernels = KERNELS[epilogueOf(product)];
   const [rows, columns] = TILES[variant];
