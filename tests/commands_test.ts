@@ -89,15 +89,15 @@ Deno.test("a wrong configuration gives exit code 1 and the nearest key or the fi
 });
 
 Deno.test("without an adapter commands give exit code 3 and say what to install", async () => {
-  const directory = inTemporary("no_adapter");
+  const directory = inTemporary("no_adapter"), bank = inTemporary("no_adapter.safetensors");
   const runs = await Promise.all([
     runTask("train", ["--set", `train.runDirectory=${directory}`], { DENO_WEBGPU_BACKEND: "" }),
-    runTask("bank", ["build", "--out", directory], { DENO_WEBGPU_BACKEND: "" }),
+    runTask("bank", ["build", "--out", bank], { DENO_WEBGPU_BACKEND: "" }),
   ]);
   for (const run of runs) {
     assertRefusal(run, 3, "no adapter found", "package mesa-vulkan-drivers");
   }
-  assert(!existsSync(directory));
+  assert(!existsSync(directory) && !existsSync(bank));
 });
 
 deviceTest(
