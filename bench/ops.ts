@@ -235,7 +235,7 @@ export function opCases({ batch: B, model }: Workload): OpCase[] {
         return values!;
       },
       flops: 20,
-      moved: 10,
+      moved: 9,
     }),
   ];
 }
