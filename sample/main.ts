@@ -175,7 +175,7 @@ function requireOnePicture(
   const [found, most] = [pixels, MOST_PIXELS].map((number) => Math.round(number / 1e6));
   throw new UsageError(
     `Cannot draw ${images} images into one picture: it would have ${found} million pixels, ` +
-      `expected at most ${most}, or a folder such as --out samples/ for a file each`,
+      `expected at most ${most} million, or a folder such as --out samples/ for a file each`,
   );
 }
 
