@@ -279,7 +279,9 @@ export class ParameterStore implements ParameterScope, Disposable {
     write: (gradient: Tensor, accumulate: 0 | 1) => void,
   ): void {
     using gradient = this.#gradientIn(this.#gradientSlabs(), parameter);
-    write(gradient, this.#zeroed.delete(parameter) ? 0 : 1);
+    write(gradient, this.#zeroed.has(parameter) ? 0 : 1);
+    // Not before: where it throws, what was written of an assignment counts for nothing.
+    this.#zeroed.delete(parameter);
   }
 
   #gradientIn(slabs: readonly Tensor[], parameter: Parameter): Tensor {

@@ -95,6 +95,24 @@ gpuTest("Parameter.gradient is the parameter's part of the gradients", async (de
   assert.equal((await second.read())[0], 2);
 });
 
+gpuTest(
+  "ParameterStore.writeGradient() that throws leaves a gradient that is zero so",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const weight = store.parameter("weight", [2], filled(1));
+    for (const slab of store.gradients) slab.write(new Float32Array(slab.elements).fill(NaN));
+    store.zeroGradients();
+    assert.throws(() =>
+      weight.writeGradient((gradient, accumulate) => {
+        assert.equal(accumulate, 0);
+        gradient.write(Float32Array.of(7, 7));
+        throw new RangeError("halfway");
+      }), RangeError);
+    using gradient = weight.gradient;
+    assert.deepEqual([...await gradient.read()], [0, 0]);
+  },
+);
+
 gpuTest("ParameterStore.view() shows a parameter's part of parallel slabs", async (device) => {
   using store = new ParameterStore(device);
   store.parameter("first", [2], filled(1));
