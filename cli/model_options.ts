@@ -44,20 +44,37 @@ export function checkReversed(reversed: boolean, prediction: string): void {
   );
 }
 
+/** Keys of where guidance acts. */
+const GUIDANCE_KEYS = /^(sample\.guidance\.(?:interval|channels))\s*=/;
+
 /** Keys of what only samplers of the SDE do. */
 const SDE_KEYS = /^(sample\.(?:diffusion(?:\.\w+)?|lastStep|lastStepSize))\s*=/;
 
 /**
  * Throws a UsageError where settings of the command line say how to draw what the sampler does not do: the noise or the
- * last step of the SDE with one of the ODE, or steps with one that has its own.
+ * last step of the SDE with one of the ODE, steps with one that has its own, or where guidance acts that there is not.
  */
-export function checkSampler(set: readonly string[], sampler: SamplerName): void {
+export function checkSampler(
+  set: readonly string[],
+  { sampler, guidance }: {
+    readonly sampler: SamplerName;
+    readonly guidance: { readonly scale: number };
+  },
+): void {
   const { kind } = SAMPLERS[sampler];
   const key = set.map((setting) => SDE_KEYS.exec(setting)?.[1]).find((key) => key !== undefined);
   if (kind !== "sde" && key !== undefined) {
     throw new UsageError(
       `Cannot take ${key} with ${sampler}: it is about samplers of the SDE, expected one as sample.sampler, ` +
         "such as sde-heun, or the key left out",
+    );
+  }
+  const guided = set.map((setting) => GUIDANCE_KEYS.exec(setting)?.[1])
+    .find((key) => key !== undefined);
+  if (guidance.scale === 1 && guided !== undefined) {
+    throw new UsageError(
+      `Cannot take ${guided}: nothing is guided at sample.guidance.scale 1, expected another scale, or the ` +
+        "key left out",
     );
   }
   if (kind === "adaptive" && set.some((setting) => /^sample\.steps\s*=/.test(setting))) {
@@ -78,14 +95,18 @@ export function checkDrawing(
     readonly steps: number | undefined;
     readonly bank: string | undefined;
   },
-  { sample: { sampler }, model: { conditioning }, interpolant: { prediction } }: {
-    readonly sample: { readonly sampler: SamplerName };
+  { sample, model: { conditioning }, interpolant: { prediction } }: {
+    readonly sample: {
+      readonly sampler: SamplerName;
+      readonly guidance: { readonly scale: number };
+    };
     readonly model: { readonly conditioning: "label" | "snippet" };
     readonly interpolant: { readonly prediction: string };
   },
 ): void {
+  const { sampler } = sample;
   checkReversed(reversed, prediction);
-  checkSampler(set, sampler);
+  checkSampler(set, sample);
   if (steps !== undefined && SAMPLERS[sampler].kind === "adaptive") {
     throw new UsageError(
       `Cannot take --steps with ${sampler}: its steps follow from the error, expected it left out`,

@@ -295,7 +295,7 @@ function readRun(
     overrides: [...sampleOverrides({ seed }), ...set],
   });
   const { data, model, sample } = found.config;
-  checkSampler(set, sample.sampler);
+  checkSampler(set, sample);
   if (data.kind === "latents") {
     throw new UsageError(
       `Cannot take samples of ${found.checkpoint} for images: its model makes latents, ` +
