@@ -166,16 +166,23 @@ function isFolder(path: string): boolean {
 /** Throws for more samples than one picture shows, before any is drawn. */
 function requireOnePicture(
   { count, columns }: CheckpointConfig["config"]["sample"],
-  { options: { text }, viewer: { imageSize } }: Pick<Task, "options"> & { readonly viewer: Viewer },
+  { options: { text, like }, viewer: { imageSize } }:
+    & Pick<Task, "options">
+    & { readonly viewer: Viewer },
 ): void {
-  const images = count * Math.max(1, text.length);
-  const scale = text.length > 0 ? viewingScale(imageSize) : pictureScale({ columns, imageSize });
-  const pixels = images * (imageSize * scale) ** 2;
+  const samples = count * Math.max(1, text.length);
+  // An image stands in front of the samples of a text, and one over each that is like another.
+  const others = text.length + (like === undefined ? 0 : count);
+  const scale = others > 0 ? viewingScale(imageSize) : pictureScale({ columns, imageSize });
+  const pixels = (samples + others) * (imageSize * scale) ** 2;
   if (pixels <= MOST_PIXELS) return;
-  const [found, most] = [pixels, MOST_PIXELS].map((number) => Math.round(number / 1e6));
   throw new UsageError(
-    `Cannot draw ${images} images into one picture: it would have ${found} million pixels, ` +
-      `expected at most ${most} million, or a folder such as --out samples/ for a file each`,
+    `Cannot draw ${samples} images into one picture: it would have ${
+      Math.ceil(pixels / 1e6)
+    } million pixels, ` +
+      `expected at most ${
+        Math.floor(MOST_PIXELS / 1e6)
+      } million, or a folder such as --out samples/ for a file each`,
   );
 }
 

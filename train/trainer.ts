@@ -254,7 +254,6 @@ export class Trainer implements Disposable {
     this.optimizer.stepCount = step;
     this.#step = step;
     this.seen = step * this.#options.batchSize;
-    if (this.#spoilt) this.#options.model.parameters.zeroGradients();
     [this.#unsure, this.#spoilt] = [undefined, false];
   }
 

@@ -1,8 +1,8 @@
 /**
  * `epilogue_gelu_kept` with sums in f16.
  *
- * - Formula: gelu(sum), the tanh form: see `activation`. What is kept lies within ±65,504, beyond which slopes are 0 and
- *   1, and devices choose how they round it: products cost more than these few bits of a slope are worth.
+ * - Formula: gelu(sum), the tanh form: see `activation`. What is kept is clamped to ±65,504, beyond which slopes are 0
+ *   and 1, and devices choose how they round it: to do so here would cost more than these bits of a slope are worth.
  * - Bindings: `sums`, as many as there are results, at 5.
  * - Work: that of gelu and one store. Barriers: none. Error: about 2^-22 of |sum|, 2^-10 of what is kept.
  *

@@ -6,7 +6,7 @@
  *   [·, M] together are the sum.
  * - Bindings: `row_sums`, a vec4 of rows each, at 5. The shader declares what is used here. M is a multiple of 4.
  * - Work: 16 additions for each block of 4 × 4 that is staged, by the workgroups of the first columns alone. Barriers:
- *   none. Error: |error| ≤ K / STEP · 2^-24 Σ |a|.
+ *   none. Error: |error| ≤ (K / STEP + 2) 2^-24 Σ |a|.
  *
  * @module
  */

@@ -84,8 +84,8 @@ export class Parameter extends Tensor {
   }
 
   /**
-   * The gradient, of the same shape, to be asked for again after each step of an optimiser; `TypeError` for a frozen
-   * parameter.
+   * The gradient, of the same shape; `TypeError` for a frozen parameter. It is to be asked for again once gradients
+   * were zeroed, as by a step of an optimiser: what held it shows and takes numbers that do not count.
    */
   get gradient(): Tensor {
     if (this.frozen) throw new TypeError(`Cannot give the gradient of ${this.name}: it is frozen`);
@@ -249,17 +249,17 @@ export class ParameterStore implements ParameterScope, Disposable {
   }
 
   /**
-   * Slabs with the gradients, parallel to {@linkcode ParameterStore.values}, to be asked for again after each step of
-   * an optimiser.
+   * Slabs with the gradients, parallel to {@linkcode ParameterStore.values}, to be asked for again once they were
+   * zeroed. Records zeros for all that is zero and was not written since.
    */
   get gradients(): readonly Tensor[] {
-    const slabs = this.#gradientSlabs();
+    if (this.#gradients.length === 0) return this.#gradients = this.parallel();
     for (const parameter of this.#zeroed) {
-      using gradient = this.#gradientIn(slabs, parameter);
+      using gradient = this.#gradientOf(parameter);
       fill(gradient, 0);
     }
     this.#zeroed.clear();
-    return slabs;
+    return this.#gradients;
   }
 
   /**
@@ -267,35 +267,34 @@ export class ParameterStore implements ParameterScope, Disposable {
    * where it would add.
    */
   zeroGradients(): void {
-    this.#gradientSlabs();
+    // Those that nobody asked for yet are made zero.
+    if (this.#gradients.length === 0) return;
     for (const parameter of this.#parameters.values()) {
       if (!parameter.frozen) this.#zeroed.add(parameter);
     }
   }
 
-  /** Has `write` add to a gradient, or assign where it is zero. */
+  /** Has `write` add to a gradient, or assign where it is zero; `TypeError` for a frozen parameter. */
   writeGradient(
     parameter: Parameter,
     write: (gradient: Tensor, accumulate: 0 | 1) => void,
   ): void {
-    using gradient = this.#gradientIn(this.#gradientSlabs(), parameter);
+    if (parameter.frozen) {
+      throw new TypeError(`Cannot write the gradient of ${parameter.name}: it is frozen`);
+    }
+    if (this.#gradients.length === 0) {
+      this.#gradients = this.parallel();
+      this.zeroGradients();
+    }
+    using gradient = this.#gradientOf(parameter);
     write(gradient, this.#zeroed.has(parameter) ? 0 : 1);
     // Not before: where it throws, what was written of an assignment counts for nothing.
     this.#zeroed.delete(parameter);
   }
 
-  #gradientIn(slabs: readonly Tensor[], parameter: Parameter): Tensor {
+  #gradientOf(parameter: Parameter): Tensor {
     const { slab, first } = this.placeOf(parameter);
-    return viewOf(slabs[slab]!, { first, shape: parameter.shape });
-  }
-
-  #gradientSlabs(): readonly Tensor[] {
-    this.#allocate();
-    if (this.#gradients.length === 0) {
-      this.#gradients = this.parallel();
-      this.zeroGradients();
-    }
-    return this.#gradients;
+    return viewOf(this.#gradients[slab]!, { first, shape: parameter.shape });
   }
 
   /** New zeroed slabs, parallel to {@linkcode ParameterStore.values}; the caller owns them. */

@@ -36,7 +36,10 @@ export interface Gradients {
   into(tensor: Tensor, write: WriteGradient, options?: IntoOptions): void;
   /** The kernel writes a part of it and adds; the rest is zeroed first. */
   region(tensor: Tensor, write: WriteGradient): void;
-  /** The gradient of `tensor` is `dy` itself, as in a residual stream; must be the last use of `dy`. */
+  /**
+   * The gradient of `tensor` is `dy` itself, as in a residual stream; must be the last use of `dy`. Throws `TypeError`
+   * where that is f16.
+   */
   pass(tensor: Tensor, dy: Tensor): void;
 }
 
@@ -93,8 +96,8 @@ interface Held {
  * Records ops and runs them backwards.
  *
  * The tape decides whether a gradient kernel assigns or adds: the first writer of an activation's
- * gradient assigns, later ones add; to that of a parameter all add until it is zeroed, as the optimiser does.
- * Gradients are f32, but f16 where only an op that rounds them to that reads them.
+ * gradient assigns, later ones add. So it is with parameters, whose first writer is that after they were zeroed, as
+ * the optimiser does. Gradients are f32, but f16 where only an op that rounds them to that reads them.
  * Nothing is computed for tensors that do not need a gradient.
  *
  * @example
@@ -465,6 +468,14 @@ export class Tape implements Gradients, Disposable {
   pass(tensor: Tensor, dy: Tensor): void {
     const storage = this.#needed(tensor);
     if (!storage) return;
+    if (dy.dtype === "f16") {
+      throw new TypeError(
+        `Cannot pass on the cotangent of ${
+          this.#current!.name
+        }: it is f16, expected an op without ` +
+          "cotangentDtype, or a gradient by into",
+      );
+    }
     if (tensor instanceof Parameter || this.#gradients.has(storage)) {
       return this.into(
         tensor,

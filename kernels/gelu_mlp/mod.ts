@@ -29,7 +29,7 @@ export interface GeluMlpParameters {
 /**
  * How {@linkcode geluMlp} is computed. `passes` is made of `linear`, `gelu` and `linear`. `fused` applies gelu and
  * its slope where the products store their results: for each hidden activation it moves 4 bytes less forward, 8
- * where no tape records, and 8 less backward; in f16 14, 16 and 20.
+ * where no tape records, and 8 less backward; in f16 14, 16 and 18.
  */
 export const GELU_MLP: Readonly<
   Record<"fused" | "passes", (x: Tensor, parameters: GeluMlpParameters) => Tensor>
@@ -45,8 +45,8 @@ export const GELU_MLP: Readonly<
  * twice that backward.
  *
  * Within `device.withPrecision("f16", …)` the operands of all products are rounded to f16 as those of `linear`
- * are. On GPUs fc1(x), its gradient and gelu(fc1(x)) then exist in f16 alone, and gradients of biases are f32 sums
- * of rounded numbers.
+ * are. On GPUs fc1(x), its gradient and gelu(fc1(x)) then exist in f16 alone; of the gradients of biases see
+ * `linear`.
  *
  * Throws `TypeError` when the sizes do not fit, and `RangeError` as `matmulInto` does.
  *
@@ -96,6 +96,7 @@ function fused(x: Tensor, { fc1, fc2 }: GeluMlpParameters): Tensor {
   return device.scope(() => {
     const out = device.empty([...x.shape.slice(0, -1), outputs]);
     const activated = device.empty([rows, hidden], { dtype });
+    // Of one type with the gradient of fc1(x), which is f16 there, for fc2 alone writes it and fc1 rounds it.
     const expanded = needsSlope ? device.empty([rows, hidden], { dtype }) : undefined;
     const a = operandOf(x, dtype);
     const w1 = operandOf(fc1.weight, dtype), w2 = operandOf(fc2.weight, dtype);

@@ -49,8 +49,8 @@ const CHUNK = { cpu: 16384, gpu: 128 } as const;
  * Within `device.withPrecision("f16", …)` both operands of all three products are rounded to f16:
  * `x` (which is kept so for the backward pass), `weight` and the gradient of the result. Sums, the
  * bias and all results stay f32 (Micikevicius et al., "Mixed precision training", 2018, sections 3.1 and 3.3), but
- * GPUs sum each eight products in f16: see `matmulInto`. The gradient of the bias is an f32 sum, on GPUs of what was
- * rounded.
+ * GPUs sum each eight products in f16: see `matmulInto`. The gradient of the bias is an f32 sum: of rounded numbers
+ * where the gradient of the result is f16 already, and where GPUs make it along with that of the weight.
  *
  * Throws `TypeError` when the sizes do not fit, and `RangeError` as `matmulInto` does.
  *

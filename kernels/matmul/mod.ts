@@ -367,8 +367,8 @@ function tiledInto(
   const sums = product.epilogue?.sums, kernels = KERNELS[epilogueOf(product)];
   const [rows, columns] = TILES[variant];
   const { parts, terms } = variant === "split" ? splitSum(size) : { parts: batch, terms: K };
-  const sumsRows = product.sumsRows && isWhole && stored === "f32" && !product.epilogue &&
-    batch === 1;
+  const sumsRows = product.sumsRows && isWhole && M % 4 === 0 && stored === "f32" &&
+    !product.epilogue && batch === 1;
   // Each step of K is staged in blocks of 4, whose sums lie apart.
   const rowSums = sumsRows
     ? device.unscoped(() => device.empty([parts * rows / 32, M]))

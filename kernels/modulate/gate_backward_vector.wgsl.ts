@@ -6,7 +6,7 @@ export default /* wgsl */ `
 // multiple of 4. The gradient of what is gated, and the first stage of that of the gate: dy is read once.
 // One workgroup of 16 by 8 per 16 vec4 of columns and group; invocation (x, y) takes the rows y, y + 8, ... of
 // the group; then the 8 sums of a column are added in order. One barrier, 2 KiB of workgroup memory. Moves 12 bytes
-// for each element, 10 where out is f16.
+// for each element, 16 with accumulate, 10 where out is f16.
 // Error: of out two roundings, of products about 2^-24 (4 + sqrt(chunk)) of the sum of magnitudes, in fixed order.
 
 struct Params { tokens: u32, width: u32, stride: u32, gate: u32, chunk: u32, accumulate: u32 }

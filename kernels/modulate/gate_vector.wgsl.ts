@@ -4,7 +4,7 @@ export default /* wgsl */ `
 // x, h, out: [batches, tokens, width]; modulation: any, whose gate_b is the width elements from
 // b stride + gate on; all as vec4, width a multiple of 4. One invocation per 4 columns and 8 tokens,
 // for which the gate is loaded once. No barrier. Moves 12 bytes for each element, as many with
-// accumulate in place of x, 6 with neither where out is f16. Error: two roundings.
+// accumulate in place of x, 8 with neither, 6 where out is f16 then. Error: two roundings.
 
 override HAS_X: bool = false;
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import type { Device } from "../../kernels/core/device.ts";
+import type { Device, Precision } from "../../kernels/core/device.ts";
 import { ParameterStore } from "../../kernels/core/parameter_store.ts";
 import { Tape } from "../../kernels/core/tape.ts";
 import type { Shape, Tensor } from "../../kernels/core/tensor.ts";
 import { MODEL_SIZES } from "../../model/config.ts";
 import { SiT, type SiTOptions } from "../../model/sit.ts";
 import { assertClose, randomValues, sumTolerance } from "../_check_op.ts";
-import { dispatchesOf, gpuTest, halvesTest } from "../_gpu.ts";
+import { dispatchesOf, forcedTest, gpuTest, halvesTest, lacksHalves } from "../_gpu.ts";
 import officialKeys from "../fixtures/sit_b_2_keys.json" with { type: "json" };
 import {
   type NdArray,
@@ -253,10 +253,15 @@ function differentiated({ output, projected }: ReferenceOutputs): NdArray {
  */
 async function gradientsOf(
   subject: Subject,
-  options: { cotangent: NdArray; recompute?: boolean; onRecorded?: () => void },
+  options: {
+    cotangent: NdArray;
+    recompute?: boolean;
+    precision?: Precision;
+    onRecorded?: () => void;
+  },
 ): Promise<Map<string, Float32Array>> {
   const { model, x, t, condition } = subject;
-  const { cotangent, recompute = false, onRecorded } = options;
+  const { cotangent, recompute = false, precision = "f32", onRecorded } = options;
   const { device, parameters } = model;
   const trained = [...parameters.entries()].flatMap(([, each]) => each.frozen ? [] : [each]);
   for (const { gradient, elements } of trained) {
@@ -270,10 +275,14 @@ async function gradientsOf(
   for (const tensor of watched.values()) tape.watch(tensor);
   using dy = device.tensor(new Float32Array(cotangent.data), cotangent.shape);
   using result = device.scope(() =>
-    tape.record(() =>
-      model.options.projector
-        ? model.forwardWithProjection(x, t, condition, { recompute }).projection
-        : model.forward(x, t, condition, { recompute })
+    device.withPrecision(
+      precision,
+      () =>
+        tape.record(() =>
+          model.options.projector
+            ? model.forwardWithProjection(x, t, condition, { recompute }).projection
+            : model.forward(x, t, condition, { recompute })
+        ),
     )
   );
   onRecorded?.();
@@ -368,6 +377,37 @@ halvesTest(
     assert.equal(names.filter((name) => name.startsWith("cast_to_f16")).length, 2 * 7 - stored);
   },
 );
+
+forcedTest("SiT trains in f16 with the kernels of GPUs, bit for bit so with recompute", {
+  variants: {},
+  profile: { driver: "gpu" },
+  async run(device) {
+    if (lacksHalves(device)) return;
+    for (const name of ["SiT with labels", "LightningDiT with all switches"]) {
+      using subject = await makeSubject(device, MODELS[name]!);
+      const { shape } = subject.x, cotangent = { shape, data: randomValues(shape, 5) };
+      const exact = await gradientsOf(subject, { cotangent });
+      const casts: number[] = [], found: Map<string, Float32Array>[] = [];
+      for (const recompute of [false, true]) {
+        let gradients: Promise<Map<string, Float32Array>> | undefined;
+        const names = dispatchesOf(device, () => {
+          gradients = gradientsOf(subject, { cotangent, recompute, precision: "f16" });
+        });
+        casts.push(names.filter((kernel) => kernel.startsWith("cast_to_f16")).length);
+        found.push(await gradients!);
+      }
+      assert.deepEqual(found[1], found[0], name);
+      // The weights of each block; of LightningDiT also what the norm of queries and keys gives as a gradient, what
+      // SwiGLU makes, and what that gives.
+      const { depth } = MODELS[name]!, perBlock = name.startsWith("SiT") ? 4 : 4 + 3;
+      assert.equal(casts[0], depth * perBlock, name);
+      for (const [key, gradient] of exact) {
+        // Sums over what is rounded to 2^-11 three layers deep, with the same sign where they are largest.
+        assertClose(found[0]!.get(key)!, gradient, { tolerance: 2 ** -5, name: `${name} d${key}` });
+      }
+    }
+  },
+});
 
 gpuTest("SiT starts as zero, and not without zeroInit", async (device) => {
   for (const zeroInit of [true, false]) {

@@ -637,6 +637,9 @@ Deno.test("loadImageFolder() crops where ADM does", async () => {
     [
       [10, 7, 7, [20, 40, 60, 80, 100, 120, 140], 0],
       [9, 5, 4, [28, 54, 80, 106], 1],
+      // Scaled to a width of 10.5 and of 12.5, of which Python makes 10 and 12.
+      [12, 8, 7, [26, 50, 74, 98, 122, 146, 170], 1],
+      [10, 4, 5, [48, 65, 82, 98, 115], 1],
       // Halved to 5 × 4 first; there its blocks are of two or three pixels, a fifth of a pixel off the middle of ours.
       [11, 8, 4, [10, 50, 100, 150], 8],
     ];
@@ -648,10 +651,16 @@ Deno.test("loadImageFolder() crops where ADM does", async () => {
       for (const [name, size, data] of [["a", lying, across], ["b", standing, down]] as const) {
         await Deno.writeFile(`${path}/${name}.png`, encodePng({ ...size, channels: 1, data }));
       }
+      // The second once more, stored as it lies when a viewer turns it.
+      const stored = sharp(`${path}/b.png`).rotate(90);
+      await Deno.writeFile(
+        `${path}/c.png`,
+        await stored.png().withMetadata({ orientation: 8 }).toBuffer(),
+      );
       const { images } = await loadImageFolder(path, { imageSize });
       const read = (image: number, i: number) =>
         pixelAt(images, { image, ...(image === 0 ? { x: i, y: 1 } : { x: 1, y: i }) })[0]!;
-      for (const image of [0, 1]) {
+      for (const image of [0, 1, 2]) {
         const found = row.map((_, i) => read(image, i));
         const off = Math.max(...found.map((value, i) => Math.abs(value - row[i]!)));
         assert.ok(off <= levels, `${images.names[image]}: ${found}, expected ${row}`);

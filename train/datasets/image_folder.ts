@@ -377,7 +377,13 @@ function scaledSize(size: { width: number; height: number }, imageSize: number) 
     [width, height] = [Math.floor(width / 2), Math.floor(height / 2)];
   }
   const scale = imageSize / Math.min(width, height);
-  return { width: Math.round(width * scale), height: Math.round(height * scale) };
+  return { width: roundHalfToEven(width * scale), height: roundHalfToEven(height * scale) };
+}
+
+/** As Python rounds. */
+function roundHalfToEven(x: number): number {
+  const rounded = Math.round(x);
+  return x % 1 === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
 }
 
 /**
@@ -390,7 +396,7 @@ function enlargedSquare(
 ): Uint8Array {
   const { width, height, channels, imageSize } = size, shorter = Math.min(width, height);
   const [across, down] = [width, height].map((length) => {
-    const scaled = Math.round(length * imageSize / shorter), scale = length / scaled;
+    const scaled = roundHalfToEven(length * imageSize / shorter), scale = length / scaled;
     const start = Math.floor((scaled - imageSize) / 2) * scale;
     return tapsOf("bicubic", { length, size: imageSize, start, scale });
   });

@@ -96,6 +96,30 @@ gpuTest("Parameter.gradient is the parameter's part of the gradients", async (de
 });
 
 gpuTest(
+  "ParameterStore.zeroGradients() leaves frozen parameters and what is made later alone",
+  async (device) => {
+    using store = new ParameterStore(device);
+    const table = store.frozen("table", [3], filled(5));
+    let drawn = 0;
+    const weight = store.parameter("weight", [3], (values) => values.fill(++drawn));
+    store.zeroGradients();
+    assert.equal(drawn, 0, "nothing is made for what nobody uses");
+    weight.writeGradient((gradient) => gradient.write(Float32Array.of(1, 2, 3)));
+    using first = weight.gradient;
+    assert.deepEqual([...await first.read()], [1, 2, 3]);
+    store.zeroGradients();
+    weight.writeGradient((gradient) => gradient.write(Float32Array.of(4, 5, 6)));
+    using second = weight.gradient;
+    assert.deepEqual([...await second.read()], [4, 5, 6]);
+    assert.deepEqual([...await table.read()], [5, 5, 5]);
+    assert.throws(() => table.writeGradient(() => {}), {
+      name: "TypeError",
+      message: "Cannot write the gradient of table: it is frozen",
+    });
+  },
+);
+
+gpuTest(
   "ParameterStore.writeGradient() that throws leaves a gradient that is zero so",
   async (device) => {
     using store = new ParameterStore(device);

@@ -906,6 +906,28 @@ gpuTest(
         what,
       );
     }
+    device.scope(() => {
+      using tape = new Tape(device);
+      tape.watch(x);
+      const out = tape.record(() => {
+        const passing = device.empty([4]);
+        device.copyInto(passing, x);
+        device.tape!.push({
+          name: "passing",
+          inputs: [x],
+          output: passing,
+          saved: [],
+          cotangentDtype: "f16",
+          backward: (dy, gradients) => gradients.pass(x, dy),
+        });
+        return reading(passing, offering);
+      });
+      assert.throws(() => tape.backwardFrom(out, x), {
+        name: "TypeError",
+        message: "Cannot pass on the cotangent of passing: it is f16, expected an op without " +
+          "cotangentDtype, or a gradient by into",
+      });
+    });
     const twice: Give = (h) => (dy, gradients) => {
       offering(h)(dy, gradients);
       plain(h)(dy, gradients);
@@ -943,8 +965,12 @@ gpuTest(
             inputs: [region!],
             output: first,
             saved: [],
-            backward(dy, gradients) {
-              gradients.region(region!, (gradient) => storeAt(gradient, dy, { first: 0 }));
+            backward(_, gradients) {
+              gradients.region(region!, (gradient) => {
+                using part = device.empty([1]);
+                fill(part, 7);
+                storeAt(gradient, part, { first: 1 });
+              });
             },
           });
           return add(multiply(into!, x), add(passed!, first));
@@ -962,7 +988,7 @@ gpuTest(
       );
     const once = {
       into: [10, 40, 90],
-      region: [10, 20, 30],
+      region: [0, 7, 0],
       passed: [10, 20, 30],
       itself: [10, 20, 30],
       unused: [0, 0, 0],
@@ -1070,7 +1096,7 @@ async function stackGradients(
       ),
   );
   using x = device.tensor(new Float32Array(randomValues(shape, 99)), shape);
-  store.zeroGradients();
+  void store.gradients;
   const live = device.pool.liveBytes;
 
   function layer(h: Tensor, weight: Parameter): Tensor {
