@@ -65,7 +65,8 @@ export interface AdamwIntoOptions {
  * p ← p − η λ p − η m̂ / (√v̂ + ε), m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ);
  *
  * then the moving average a ← decay·a + (1 − decay)·p. The corrections 1 − βᵗ are computed in float64. A factor
- * of 0, which stands for a gradient that is not finite, leaves everything as it is. Not differentiated.
+ * of 0, which stands for a gradient that is not finite, leaves everything as it is. The gradients stay; those of a
+ * store `ParameterStore.zeroGradients` makes zero. Not differentiated.
  *
  * Throws `TypeError` when the slabs differ in size or are no multiple of 4, `RangeError` for a
  * number outside of its range.
