@@ -183,13 +183,12 @@ function includeSets(
 /**
  * Whether an op gives a kernel with these includes the constants of a meaning. Products that end with gelu have a
  * bias, as a layer has; those that end with its slope, or are stored in halves without either, are gradients: A B
- * without one; the sums of both are of the type of the result. So is a gate that is stored in halves, which has
- * nothing to add to. Rows are summed beside gradients of weights, Aᵀ B.
+ * without one; the sums of both are of the type of the result. Rows are summed beside gradients of weights, Aᵀ B.
  */
 function isGiven(meaning: string, { chosen }: IncludeSet): boolean {
   const halves = chosen.includes("store_halves"), sumsRows = chosen.includes("row_sums");
   const epilogue = chosen.find((name) => name.startsWith("epilogue_"));
-  if (epilogue === undefined) return !(halves && meaning === "residual");
+  if (epilogue === undefined) return true;
   if (/kept|slope/.test(epilogue) && epilogue.endsWith("_halves") !== halves) return false;
   if (
     sumsRows &&

@@ -146,8 +146,7 @@ fn attention_backward_keys(
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let x = transpose(four(own_q, d));
-      var y = mat2x4f(at(row_k.x + d), vec4f());
-      if (LANES == 8u) { y[1] = at(row_k.y + d); }
+      let y = rows_at(row_k, d);
       s0 += x * of_rows(y, 0u);
       s1 += x * of_rows(y, 1u);
       s2 += x * of_rows(y, 2u);
@@ -156,8 +155,7 @@ fn attention_backward_keys(
     var t0 = mat4x4f(); var t1 = mat4x4f(); var t2 = mat4x4f(); var t3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let x = transpose(four_dy(own_dy, d));
-      var y = mat2x4f(at(row_v.x + d), vec4f());
-      if (LANES == 8u) { y[1] = at(row_v.y + d); }
+      let y = rows_at(row_v, d);
       t0 += x * of_rows(y, 0u);
       t1 += x * of_rows(y, 1u);
       t2 += x * of_rows(y, 2u);

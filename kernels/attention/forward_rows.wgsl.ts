@@ -139,8 +139,7 @@ fn attention_forward_rows(
     var s0 = mat4x4f(); var s1 = mat4x4f(); var s2 = mat4x4f(); var s3 = mat4x4f();
     for (var d = 0u; d < params.head_vectors; d++) {
       let k = transpose(four(keys, d));
-      var q = mat2x4f(at(queries.x + d), vec4f());
-      if (LANES == 8u) { q[1] = at(queries.y + d); }
+      let q = rows_at(queries, d);
       s0 += k * of_rows(q, 0u);
       s1 += k * of_rows(q, 1u);
       s2 += k * of_rows(q, 2u);

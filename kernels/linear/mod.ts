@@ -135,8 +135,8 @@ export function recordAffineGradients(gradients: Gradients, layer: AffineBackwar
   );
   let sums: Tensor | undefined;
   gradients.into(weight, (dw, accumulate) => {
-    const size = { M: outputs, N: inputs, K: rows },
-      options = { transposeA: true, size, accumulate };
+    const size = { M: outputs, N: inputs, K: rows };
+    const options = { transposeA: true, size, accumulate };
     if (bias) sums = matmulWithRowSumsInto(dw, c, a, options);
     else matmulInto(dw, c, a, options);
   });

@@ -4,7 +4,7 @@ export default /* wgsl */ `
 // x, h, out: [batches, tokens, width]; modulation: any, whose gate_b is the width elements from
 // b stride + gate on; all as vec4, width a multiple of 4. One invocation per 4 columns and 8 tokens,
 // for which the gate is loaded once. No barrier. Moves 12 bytes for each element, as many with
-// accumulate in place of x, 8 with neither, 6 where out is f16 then. Error: two roundings.
+// accumulate in place of x, 8 with neither. Error: two roundings.
 
 override HAS_X: bool = false;
 
@@ -13,7 +13,7 @@ struct Params { tokens: u32, width: u32, stride: u32, gate: u32, accumulate: u32
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> h: array<vec4f>;
 @group(0) @binding(3) var<storage, read> modulation: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> out: array<Stored>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn gate_vector(@builtin(global_invocation_id) id: vec3u) {
@@ -25,7 +25,8 @@ fn gate_vector(@builtin(global_invocation_id) id: vec3u) {
     let i = (id.z * params.tokens + token) * vectors + id.x;
     var value = factor * h[i];
     if (HAS_X) { value += x[i]; }
-    store_results(i, value, params.accumulate);
+    if (params.accumulate == 1u) { value += out[i]; }
+    out[i] = value;
   }
 }
 `;

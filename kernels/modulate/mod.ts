@@ -32,10 +32,8 @@ import spreadSumsSource from "./spread_sums.wgsl.ts";
 export const GATE: Readonly<Record<"scalar" | "texture" | "vector", Kernel>> = {
   scalar: new Kernel({ source: gateSource }),
   texture: new Kernel({ source: gateTextureSource, includes: [texelOf] }),
-  vector: new Kernel({ source: gateVectorSource, includes: [storeFloats] }),
+  vector: new Kernel({ source: gateVectorSource }),
 };
-/** `vector` for a result in f16. */
-const GATE_TO_HALVES = new Kernel({ source: gateVectorSource, includes: [storeHalves, half] });
 /** The gradients of what is gated and, in sums over groups, of the gate, by the type of the first. */
 const GATE_BACKWARD = {
   f32: new Kernel({ source: gateBackwardVectorSource, includes: [storeFloats] }),
@@ -186,13 +184,13 @@ export function gate(x: Tensor, h: Tensor, options: GateOptions): Tensor {
     saved: [h, modulation],
     backward(dy, gradients) {
       using groups = new GroupSums(dy, { x: h, tokens });
-      const isVector = gateVariant(device, width) === "vector";
+      const together = needsSums && gateVariant(device, width) === "vector";
       let products: Tensor | undefined;
       gradients.into(h, (dh, accumulate) => {
-        if (isVector && needsSums) {
+        if (together) {
           products = gateGradientsInto(dh, { dy, h, modulation, ...size, groups, accumulate });
         } else gateInto(dh, { h: dy, modulation, ...size, accumulate });
-      }, { halves: isVector });
+      }, { halves: together });
       gradients.region(modulation, (gradient) => {
         const sums = products ?? groups.products;
         spreadSums(gradient, { ...size, chunks: groups.chunks, sums, accumulate: 1 });
@@ -246,7 +244,6 @@ function gateVariant(device: Device, width: number): keyof typeof GATE {
   });
 }
 
-/** Records out (+)= x + gate h, without x where there is none; only `vector` takes an `out` of f16, to assign. */
 function gateInto(
   out: Tensor,
   options:
@@ -267,7 +264,7 @@ function gateInto(
       constants: { HAS_X: Number(base !== undefined) },
     });
   } else {
-    device.dispatch(out.dtype === "f16" ? GATE_TO_HALVES : GATE[variant], {
+    device.dispatch(GATE[variant], {
       tensors: { x: x ?? h, h, modulation, out },
       params: { ...size, accumulate },
       workgroups: [Math.ceil(width / (variant === "vector" ? 256 : 64)), tiles, batches],
